@@ -1,0 +1,48 @@
+# Each line is what you could type yourself; README.md says when.
+VENV := .venv
+PYTHON ?= python3.11
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export DO_NOT_TRACK := true
+
+.PHONY: help install run test test-slow lint bench ui viz
+
+help:
+	@grep -E '^[a-z-]+:.*#' $(MAKEFILE_LIST) | sed 's/:.*# /\t/' | expand -t 12
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	@touch $@ $(VENV)/.installed
+
+install: $(VENV)/.installed-dev  # make .venv and install, development tools included
+
+run: $(VENV)/.installed  # make .venv, install, and go the whole road: pictures to registered model
+	$(BIN)/kedro run
+
+test: $(VENV)/.installed-dev  # the default tests, under ten minutes
+	$(BIN)/pytest --cov --cov-report=term
+
+test-slow: $(VENV)/.installed-dev  # the tests that take minutes
+	$(BIN)/pytest -m "slow and not gpu"
+
+lint: $(VENV)/.installed-dev  # style, types, and who may import whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.installed  # side-by-side measurements
+	$(BIN)/python -m benchmarks
+
+ui: $(VENV)/.installed  # browse runs and models in MLflow
+	$(BIN)/kedro mlflow ui
+
+viz: $(VENV)/.installed  # browse the pipeline in Kedro-Viz
+	$(BIN)/kedro viz run
