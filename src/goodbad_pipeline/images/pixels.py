@@ -1,0 +1,142 @@
+"""Decoded pictures at one resolution, in one array: what training and evaluation read.
+
+Everything random happens after this point; a picture's pixels are a pure function of its bytes and the transform.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageOps
+
+from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.images.decode import Colour, Rejected, decode_image
+
+ResizeMode = Literal["pad", "crop", "stretch"]
+BLOCK = 256
+
+
+@dataclass(frozen=True)
+class Transform:
+    """How a decoded picture becomes a square of ``resolution`` pixels a side.
+
+    Attributes:
+        resolution: Side of the square in pixels.
+        resize: ``pad`` keeps all of the picture inside bars of ``background``, ``crop`` fills the square and loses
+            the ends of the longer side, ``stretch`` changes the aspect ratio.
+        background: RGB, 0–255, for bars and under transparent pixels.
+        max_pixels: Largest picture that is decoded, width × height.
+    """
+
+    resolution: int
+    resize: ResizeMode
+    background: Colour
+    max_pixels: int
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Pictures by content.
+
+    Attributes:
+        image_ids: SHA-256 of each picture's file, in the order of ``array``; a copy of a file shares its row.
+        array: uint8, shape (n, resolution, resolution, 3), RGB 0–255; memory-mapped when loaded from disk.
+    """
+
+    image_ids: np.ndarray
+    array: np.ndarray
+
+    def rows(self, image_ids: Sequence[str] | pd.Series) -> np.ndarray:
+        """Return the row of each of ``image_ids``, int64 of shape (len(image_ids),).
+
+        Raises:
+            InputError: One of them is not in the cache.
+        """
+        rows = pd.Index(self.image_ids).get_indexer(pd.Index(image_ids))
+        if (rows < 0).any():
+            missing = list(image_ids)[int(np.argmax(rows < 0))]
+            raise InputError(f"pixels: image {missing} of the splits is not in the pixel cache; run the node again")
+        return rows
+
+
+@dataclass(frozen=True)
+class PixelSource:
+    """Pictures still to be decoded, block by block, so that no more than one block is in memory.
+
+    Attributes:
+        root: Folder that ``paths`` are relative to.
+        image_ids: SHA-256 of each file as it was at ingestion.
+        paths: Relative path of each file.
+        transform: What is done to each.
+    """
+
+    root: Path
+    image_ids: list[str]
+    paths: list[str]
+    transform: Transform
+    workers: int | None = field(default=None)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Shape of all pictures together: (n, resolution, resolution, 3)."""
+        side = self.transform.resolution
+        return (len(self.paths), side, side, 3)
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Yield uint8 arrays of shape (≤ 256, resolution, resolution, 3), in order.
+
+        Raises:
+            InputError: A file changed or went away since ingestion.
+        """
+        with ThreadPoolExecutor(self.workers) as pool:
+            for start in range(0, len(self.paths), BLOCK):
+                stop = start + BLOCK
+                block = pool.map(self._read, self.paths[start:stop], self.image_ids[start:stop])
+                yield np.stack(list(block))
+
+    def _read(self, path: str, image_id: str) -> np.ndarray:
+        try:
+            data = (self.root / path).read_bytes()
+        except OSError as error:
+            raise InputError(
+                f"{path}: cannot be read any more ({error.strerror}); run --pipeline=data again"
+            ) from error
+        if hashlib.sha256(data).hexdigest() != image_id:
+            raise InputError(f"{path}: changed since ingestion (its SHA-256 differs); run --pipeline=data again")
+        return transform_image(data, self.transform)
+
+
+def pixel_source(table: pd.DataFrame, root: Path, transform: Transform) -> PixelSource:
+    """Plan the decoding of every distinct picture of ``table`` (columns image_id and path)."""
+    distinct = table.drop_duplicates("image_id")
+    return PixelSource(root, distinct["image_id"].tolist(), distinct["path"].tolist(), transform)
+
+
+def transform_image(data: bytes, transform: Transform) -> np.ndarray:
+    """Decode and resize one file's bytes to uint8 of shape (resolution, resolution, 3).
+
+    Raises:
+        InputError: The bytes are no usable picture; the message holds the reason code.
+    """
+    decoded = decode_image(data, max_pixels=transform.max_pixels, background=transform.background)
+    if isinstance(decoded, Rejected):
+        raise InputError(f"image rejected: {decoded.reason} ({decoded.detail})")
+    return resize_image(decoded.pixels, transform)
+
+
+def resize_image(pixels: np.ndarray, transform: Transform) -> np.ndarray:
+    """Resize uint8 (height, width, 3) to (resolution, resolution, 3), bicubic with antialiasing."""
+    size = (transform.resolution, transform.resolution)
+    image = Image.fromarray(pixels)
+    if transform.resize == "stretch":
+        square = image.resize(size, Image.Resampling.BICUBIC)
+    elif transform.resize == "crop":
+        square = ImageOps.fit(image, size, Image.Resampling.BICUBIC)
+    else:
+        square = ImageOps.pad(image, size, Image.Resampling.BICUBIC, color=transform.background)
+    return np.asarray(square)

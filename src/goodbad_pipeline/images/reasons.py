@@ -1,0 +1,23 @@
+"""Why a file is set aside: the closed list of reason codes of the quarantine table."""
+
+from enum import StrEnum
+
+QUARANTINE_COLUMNS = ["path", "label", "reason", "detail", "size", "image_id"]
+
+
+class Reason(StrEnum):
+    """A reason code. Its value is what the quarantine table holds; its comment is the rule that was broken."""
+
+    MISSING = "missing"  # the manifest names a file that is not there
+    OUTSIDE_ROOT = "outside_root"  # absolute path, `..`, or a link that leaves images.root
+    NOT_A_FILE = "not_a_file"  # directory, device, socket or FIFO
+    UNREADABLE = "unreadable"  # the operating system refuses to read it
+    NO_LABEL = "no_label"  # in no class folder, or an empty label in the manifest
+    LISTED_TWICE = "listed_twice"  # the manifest names the same path again
+    EMPTY = "empty"  # zero bytes
+    NOT_AN_IMAGE = "not_an_image"  # no decoder recognises the content
+    TOO_MANY_PIXELS = "too_many_pixels"  # width × height beyond images.max_pixels
+    TRUNCATED = "truncated"  # the file ends before the picture does
+    CORRUPT = "corrupt"  # the decoder gave up part-way
+    CONFLICTING_LABEL = "conflicting_label"  # the same picture under two labels
+    SPLIT_LEAK = "split_leak"  # its group also lies in a given split that counts for more

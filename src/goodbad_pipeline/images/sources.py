@@ -1,0 +1,202 @@
+"""Where pictures and their labels come from: class folders, pre-split folders, or a manifest.
+
+Each reader gives the same table of candidates: one row per picture that is *said* to be there, before any is opened.
+"""
+
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+import pandas as pd
+
+from goodbad_pipeline.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+Layout = Literal["auto", "folders", "presplit", "manifest"]
+
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "valid": "validation",
+    "val": "validation",
+    "validation": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+}
+DEFAULT_MANIFESTS = ("labels.csv", "labels.parquet")
+OWN_COLUMNS = ("path", "label", "group", "split")
+RESERVED_COLUMNS = (
+    "image_id",
+    "width",
+    "height",
+    "format",
+    "size",
+    "pixel_id",
+    "fingerprint",
+    "thumbnail",
+    "source_split",
+)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Names of the manifest's columns.
+
+    Attributes:
+        path: File, relative to the root.
+        label: Class name.
+        group: What must stay on one side of a split (a person, a scene, a unit). The default name may be absent; then
+            every picture is its own group. None leaves a column of that name alone.
+        split: A split given by the data's owner; where it is given, a blank counts as train. The default name may be
+            absent. None ignores it.
+    """
+
+    path: str = "path"
+    label: str = "label"
+    group: str | None = "group"
+    split: str | None = "split"
+
+
+def read_candidates(root: Path, layout: Layout, manifest: str | None, columns: Columns) -> pd.DataFrame:
+    """List the pictures of ``root`` with what is known of each before it is opened.
+
+    Args:
+        root: Folder of the pictures.
+        layout: ``folders`` (root/class/…), ``presplit`` (root/train/class/…), ``manifest``, or ``auto``: a manifest if
+            one is named or root holds labels.csv or labels.parquet, else pre-split if the top folders are named like
+            splits, else class folders.
+        manifest: File name, relative to root or absolute; None for labels.csv or labels.parquet in root.
+        columns: The manifest's column names.
+
+    Returns:
+        Columns path (relative to root, `/` between parts), label, group and split (None where not given), then every
+        other column of the manifest.
+
+    Raises:
+        InputError: root is missing or empty, or the layout does not fit what is there.
+    """
+    if not root.is_dir():
+        raise InputError(f"images.root: must be an existing folder, got '{root}'")
+    found = _detect_layout(root, manifest) if layout == "auto" else layout
+    logger.info("Reading %s as %s", root, found)
+    if found == "manifest":
+        table = read_manifest(_find_manifest(root, manifest), columns)
+    else:
+        table = _read_folders(root, presplit=found == "presplit")
+    if table.empty:
+        raise InputError(f"images.root: no pictures found, '{root}' (read as {found}) is empty")
+    return table
+
+
+def _detect_layout(root: Path, manifest: str | None) -> Layout:
+    if manifest is not None or any((root / name).is_file() for name in DEFAULT_MANIFESTS):
+        return "manifest"
+    folders = [entry.name.lower() for entry in _visible(root) if entry.is_dir()]
+    named_as_splits = bool(folders) and all(name in SPLIT_NAMES for name in folders)
+    return "presplit" if named_as_splits and "train" in map(SPLIT_NAMES.get, folders) else "folders"
+
+
+def _find_manifest(root: Path, manifest: str | None) -> Path:
+    names = DEFAULT_MANIFESTS if manifest is None else (manifest,)
+    for name in names:
+        if (root / name).is_file():
+            return root / name
+    raise InputError(f"images.manifest: must be an existing file, got '{manifest or ' or '.join(names)}' in '{root}'")
+
+
+def read_manifest(file: Path, columns: Columns) -> pd.DataFrame:
+    """Read a CSV or Parquet manifest into the table of candidates.
+
+    Raises:
+        InputError: The file cannot be read, a named column is missing, or a name is used twice.
+    """
+    raw = _read_table(file)
+    names = _resolve_columns(raw, columns, file)
+    table = pd.DataFrame({own: _strings(raw[name]) if name else None for own, name in names.items()}, index=raw.index)
+    table["split"] = _normalise_splits(table["split"], columns.split)
+    extra = raw.drop(columns=[name for name in names.values() if name])
+    clashing = [name for name in extra.columns if name in (*OWN_COLUMNS, *RESERVED_COLUMNS)]
+    return table.join(extra.rename(columns={name: f"manifest_{name}" for name in clashing}))
+
+
+def _read_table(file: Path) -> pd.DataFrame:
+    try:
+        if file.suffix.lower() in (".parquet", ".pq"):
+            return pd.read_parquet(file)
+        return pd.read_csv(file, dtype_backend="numpy_nullable")
+    except Exception as error:  # pandas and pyarrow raise their own types on broken files
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"images.manifest: must be readable CSV or Parquet, got '{file}' ({reason})") from error
+
+
+def _resolve_columns(raw: pd.DataFrame, columns: Columns, file: Path) -> dict[str, str | None]:
+    """Map our four names to the manifest's; an optional one that keeps its default name may be absent."""
+    names: dict[str, str | None] = {}
+    for own in OWN_COLUMNS:
+        name = getattr(columns, own)
+        optional = own in ("group", "split") and name == own
+        if name is None or (optional and name not in raw.columns):
+            names[own] = None
+        elif name in raw.columns:
+            names[own] = name
+        else:
+            has = ", ".join(map(str, raw.columns))
+            raise InputError(f"images.columns.{own}: '{file.name}' has no column '{name}'; it has: {has}")
+    return names
+
+
+def _strings(column: pd.Series) -> pd.Series:
+    text = column.astype("string").str.strip()
+    return text.astype(object).where(text.notna() & (text != ""), None)
+
+
+def _normalise_splits(column: pd.Series, name: str | None) -> pd.Series:
+    unknown = sorted({value for value in column.dropna() if value.lower() not in SPLIT_NAMES})
+    if unknown:
+        allowed = ", ".join(SPLIT_NAMES)
+        raise InputError(f"images.columns.split: values of column '{name}' must be of {allowed}; got '{unknown[0]}'")
+    given = column.map(lambda value: SPLIT_NAMES[value.lower()], na_action="ignore")
+    return given.fillna("train") if given.notna().any() else given
+
+
+def _read_folders(root: Path, *, presplit: bool) -> pd.DataFrame:
+    depth = 2 if presplit else 1
+    rows = []
+    for path in _walk(root):
+        folders = PurePosixPath(path).parts[:-1]
+        split = SPLIT_NAMES.get(folders[0].lower()) if presplit and folders else None
+        placed = len(folders) >= depth and (split is not None or not presplit)
+        label = folders[depth - 1] if placed else None
+        rows.append((path, label, None, split))
+    return pd.DataFrame(rows, columns=list(OWN_COLUMNS), dtype=object)
+
+
+def _walk(root: Path) -> Iterator[str]:
+    """Yield the relative path of every file below ``root``, sorted; hidden files are skipped, links not followed."""
+    ignored = 0
+    for folder, folders, files in os.walk(root, onerror=_refuse_unreadable):
+        folders[:] = sorted(name for name in folders if not _is_hidden(name))
+        for name in sorted(files):
+            if _is_hidden(name):
+                ignored += 1
+                continue
+            yield (Path(folder) / name).relative_to(root).as_posix()
+    if ignored:
+        logger.info("Ignored %d hidden files (names that start with a dot, Thumbs.db, desktop.ini)", ignored)
+
+
+def _refuse_unreadable(error: OSError) -> None:
+    raise InputError(f"images.root: every folder must be readable, '{error.filename}' is not ({error.strerror})")
+
+
+def _visible(root: Path) -> Iterator[Path]:
+    return (entry for entry in root.iterdir() if not _is_hidden(entry.name))
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name.lower() in ("thumbs.db", "desktop.ini")

@@ -1,0 +1,124 @@
+import io
+
+import numpy as np
+import pytest
+from conftest import encoded, picture
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from goodbad_pipeline.images.decode import Decoded, Rejected, decode_image
+from goodbad_pipeline.images.reasons import Reason
+
+WHITE = (255, 255, 255)
+
+
+def decode(data: bytes, max_pixels: int = 1_000_000, background: tuple[int, int, int] = WHITE) -> Decoded | Rejected:
+    return decode_image(data, max_pixels=max_pixels, background=background)
+
+
+def pixels(data: bytes, **options: object) -> np.ndarray:
+    decoded = decode(data, **options)
+    assert isinstance(decoded, Decoded), decoded
+    return decoded.pixels
+
+
+def reason(data: bytes, **options: object) -> Reason:
+    rejected = decode(data, **options)
+    assert isinstance(rejected, Rejected), rejected
+    return rejected.reason
+
+
+@pytest.mark.parametrize("format", ["PNG", "BMP", "GIF", "JPEG", "WEBP", "TIFF"])
+def test_allowed_formats_decode_to_rgb(format: str) -> None:
+    image = Image.new("RGB", (7, 5), (200, 30, 60))
+    decoded = decode(encoded(image, format))
+    assert isinstance(decoded, Decoded)
+    assert decoded.format == format
+    assert decoded.pixels.shape == (5, 7, 3)
+    assert decoded.pixels.dtype == np.uint8
+    np.testing.assert_allclose(decoded.pixels[2, 3], [200, 30, 60], atol=8)
+
+
+def test_exif_orientation_is_applied() -> None:
+    image = Image.new("RGB", (20, 10), (0, 0, 0))
+    image.paste((255, 255, 255), (0, 0, 10, 10))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: show it rotated by 90° clockwise
+    upright = pixels(encoded(image, "JPEG", exif=exif, quality=95))
+    assert upright.shape == (20, 10, 3)
+    assert upright[:9].mean() > 240
+    assert upright[11:].mean() < 15
+
+
+def test_sixteen_bit_grey_is_scaled_not_clipped() -> None:
+    levels = np.array([[0, 257 * 100, 65535]], np.uint16)
+    grey = pixels(encoded(Image.fromarray(levels)))
+    np.testing.assert_array_equal(grey[0, :, 0], [0, 100, 255])
+
+
+def test_transparent_pixels_show_the_background() -> None:
+    image = Image.new("RGBA", (4, 4), (10, 20, 30, 0))
+    np.testing.assert_array_equal(pixels(encoded(image), background=(9, 99, 199))[0, 0], [9, 99, 199])
+
+
+def test_palette_transparency_and_grey_alpha_show_the_background() -> None:
+    palette = Image.new("P", (2, 2), 0)
+    palette.putpalette([0, 0, 0, 255, 0, 0])
+    np.testing.assert_array_equal(pixels(encoded(palette, transparency=0))[0, 0], WHITE)
+    np.testing.assert_array_equal(pixels(encoded(Image.new("LA", (2, 2), (0, 0))))[0, 0], WHITE)
+
+
+def test_cmyk_becomes_rgb() -> None:
+    np.testing.assert_allclose(pixels(encoded(Image.new("CMYK", (8, 8), (0, 0, 0, 0)), "JPEG"))[0, 0], WHITE, atol=3)
+
+
+def test_animation_gives_its_first_frame() -> None:
+    first, second = Image.new("RGB", (3, 3), (255, 0, 0)), Image.new("RGB", (3, 3), (0, 0, 255))
+    data = encoded(first, "GIF", save_all=True, append_images=[second])
+    np.testing.assert_array_equal(pixels(data)[0, 0], [255, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"", Reason.EMPTY),
+        (b"no picture at all, only words", Reason.NOT_AN_IMAGE),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", Reason.NOT_AN_IMAGE),
+    ],
+)
+def test_what_is_no_picture(data: bytes, expected: Reason) -> None:
+    assert reason(data) == expected
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "BMP"])
+def test_a_cut_file_is_found_wherever_it_is_cut(format: str) -> None:
+    data = encoded(picture(1, bright=True, side=64), format)
+    for share in (0.3, 0.6, 0.9):
+        assert reason(data[: int(len(data) * share)]) in (Reason.TRUNCATED, Reason.CORRUPT)
+
+
+def test_size_is_checked_before_pixels_are_decoded() -> None:
+    data = encoded(Image.new("1", (3000, 3000)))
+    assert reason(data, max_pixels=8_999_999) == Reason.TOO_MANY_PIXELS
+    assert isinstance(decode(data, max_pixels=9_000_000), Decoded)
+
+
+def test_a_decompression_bomb_costs_nothing() -> None:
+    bomb = encoded(Image.new("1", (20_000, 20_000)))
+    assert reason(bomb) == Reason.TOO_MANY_PIXELS
+
+
+@given(st.binary(max_size=200), st.integers(0, 400), st.sampled_from(["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"]))
+def test_no_bytes_make_it_raise(noise: bytes, position: int, format: str) -> None:
+    data = bytearray(encoded(Image.new("RGB", (9, 9), (1, 2, 3)), format))
+    data[position : position + len(noise)] = noise
+    result = decode(bytes(data))
+    assert isinstance(result, Rejected) or result.pixels.ndim == 3
+
+
+def test_content_decides_not_the_name() -> None:
+    stream = io.BytesIO(encoded(Image.new("RGB", (2, 2)), "GIF"))
+    decoded = decode(stream.getvalue())
+    assert isinstance(decoded, Decoded)
+    assert decoded.format == "GIF"

@@ -1,0 +1,114 @@
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import encoded, picture
+from PIL import Image, ImageEnhance
+
+from goodbad_pipeline.images.duplicates import Grouping, difference_hash, group_duplicates
+from goodbad_pipeline.images.scan import scan_candidates
+
+
+def cartoon(seed: int) -> Image.Image:
+    """A picture of a few large patches, as photographs have; noise has no outline to be recognised by."""
+    patches = np.random.default_rng(seed).integers(0, 256, (6, 6, 3)).astype(np.uint8)
+    return Image.fromarray(patches).resize((96, 96), Image.Resampling.BICUBIC)
+
+
+def group(root: Path, files: list[tuple[str, bytes, str, str | None, str | None]], distance: int = 4) -> Grouping:
+    for name, data, *_ in files:
+        (root / name).write_bytes(data)
+    table = pd.DataFrame([(name, *rest) for name, _, *rest in files], columns=["path", "label", "group", "split"])
+    scan = scan_candidates(table.astype(object), root, max_pixels=10**6, background=(0, 0, 0))
+    assert scan.quarantine.empty
+    return group_duplicates(scan.images, distance)
+
+
+def test_exact_copies_join_groups_whatever_their_container(tmp_path: Path) -> None:
+    image = cartoon(1)
+    files = [
+        ("a.png", encoded(image), "x", "one", None),
+        ("b.bmp", encoded(image, "BMP"), "x", "two", None),
+        ("c.png", encoded(cartoon(2)), "x", "three", None),
+    ]
+    result = group(tmp_path, files)
+    assert result.labels.set_index("path")["group"].to_dict() == {"a.png": "one", "b.bmp": "one", "c.png": "three"}
+    pair = result.duplicates.iloc[0]
+    assert (pair["path"], pair["twin"], pair["kind"], pair["group"]) == ("b.bmp", "a.png", "exact", "two")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda image: Image.open(io.BytesIO(encoded(image, "JPEG", quality=60))),
+        lambda image: ImageEnhance.Brightness(image).enhance(1.06),
+        lambda image: image.resize((70, 70), Image.Resampling.BICUBIC),
+    ],
+)
+def test_near_copies_join_groups(tmp_path: Path, change) -> None:
+    files = [
+        ("a.png", encoded(cartoon(1)), "x", "one", None),
+        ("b.png", encoded(change(cartoon(1))), "x", "two", None),
+        ("c.png", encoded(cartoon(3)), "x", "three", None),
+    ]
+    result = group(tmp_path, files)
+    assert result.labels["group"].tolist() == ["one", "one", "three"]
+    assert result.duplicates["kind"].tolist() == ["near"]
+    assert len(group(tmp_path, files, distance=-1).duplicates) == 0
+
+
+def test_like_outlines_in_other_colours_are_other_pictures(tmp_path: Path) -> None:
+    red = cartoon(1)
+    blue = Image.merge("RGB", red.split()[::-1])
+    assert difference_hash(np.asarray(red.convert("L").convert("RGB"))) is not None
+    result = group(tmp_path, [("a.png", encoded(red), "x", "1", None), ("b.png", encoded(blue), "x", "2", None)], 16)
+    assert result.duplicates.empty
+
+
+def test_groups_join_through_chains(tmp_path: Path) -> None:
+    first, second = cartoon(1), cartoon(2)
+    files = [
+        ("a.png", encoded(first), "x", "A", None),
+        ("b.bmp", encoded(first, "BMP"), "x", "B", None),
+        ("c.png", encoded(second), "x", "B", None),
+        ("d.bmp", encoded(second, "BMP"), "x", "C", None),
+    ]
+    assert set(group(tmp_path, files).labels["group"]) == {"A"}
+
+
+def test_a_picture_under_two_labels_is_set_aside_and_names_both(tmp_path: Path) -> None:
+    data = encoded(cartoon(1))
+    files = [
+        ("a.png", data, "good", "1", None),
+        ("b.png", data, "bad", "2", None),
+        ("c.png", encoded(cartoon(2)), "bad", "3", None),
+    ]
+    result = group(tmp_path, files)
+    assert result.labels["path"].tolist() == ["c.png"]
+    assert result.conflicts["reason"].tolist() == ["conflicting_label"] * 2
+    assert all("a.png, b.png" in detail for detail in result.conflicts["detail"])
+
+
+def test_a_given_split_gives_way_to_the_test_side(tmp_path: Path) -> None:
+    data = encoded(cartoon(1))
+    files = [
+        ("a.png", data, "x", None, "train"),
+        ("b.png", data, "x", None, "test"),
+        ("c.png", encoded(cartoon(2)), "x", None, "train"),
+    ]
+    result = group(tmp_path, files)
+    assert result.labels["path"].tolist() == ["b.png", "c.png"]
+    assert result.conflicts[["path", "reason"]].values.tolist() == [["a.png", "split_leak"]]
+
+
+def test_without_groups_every_picture_is_its_own(tmp_path: Path) -> None:
+    files = [(f"{n}.png", encoded(picture(n, bright=True)), "x", None, None) for n in range(5)]
+    assert group(tmp_path, files).labels["group"].nunique() == 5
+
+
+def test_flat_pictures_are_copies_only_of_their_own_colour(tmp_path: Path) -> None:
+    flat = [Image.new("RGB", (20, 20 + extra), (grey,) * 3) for extra, grey in ((0, 0), (1, 0), (2, 255))]
+    files = [(f"{n}.png", encoded(image), "x", str(n), None) for n, image in enumerate(flat)]
+    assert group(tmp_path, files).labels["group"].tolist() == ["0", "0", "2"]

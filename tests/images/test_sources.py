@@ -1,0 +1,120 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import encoded, picture
+
+from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.images.sources import Columns, read_candidates
+
+
+def put(root: Path, *paths: str) -> None:
+    for number, path in enumerate(paths):
+        file = root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(encoded(picture(number, bright=False)))
+
+
+def read(root: Path, layout: str = "auto", manifest: str | None = None, **columns: str | None) -> pd.DataFrame:
+    return read_candidates(root, layout, manifest, Columns(**columns))
+
+
+def test_class_folders(tmp_path: Path) -> None:
+    put(tmp_path, "cat/1.png", "cat/deep/2.png", "dog/1.png", "stray.png")
+    table = read(tmp_path)
+    assert dict(zip(table["path"], table["label"], strict=True)) == {
+        "cat/1.png": "cat",
+        "cat/deep/2.png": "cat",
+        "dog/1.png": "dog",
+        "stray.png": None,
+    }
+    assert table["split"].isna().all()
+
+
+@pytest.mark.parametrize("validation", ["valid", "val", "validation"])
+def test_presplit_folders(tmp_path: Path, validation: str) -> None:
+    put(tmp_path, "train/cat/1.png", f"{validation}/cat/1.png", "test/dog/1.png", "test/loose.png")
+    table = read(tmp_path).set_index("path")
+    assert table["split"].to_dict() == {
+        "train/cat/1.png": "train",
+        f"{validation}/cat/1.png": "validation",
+        "test/dog/1.png": "test",
+        "test/loose.png": "test",
+    }
+    assert table.loc["test/dog/1.png", "label"] == "dog"
+    assert table.loc["test/loose.png", "label"] is None
+
+
+def test_a_folder_that_is_no_split_has_no_label_in_the_presplit_layout(tmp_path: Path) -> None:
+    put(tmp_path, "train/cat/1.png", "extra/cat/1.png")
+    table = read(tmp_path, "presplit").set_index("path")
+    assert table.loc["extra/cat/1.png", "label"] is None
+
+
+def test_classes_named_like_splits_need_a_train_folder_to_be_taken_for_splits(tmp_path: Path) -> None:
+    put(tmp_path, "test/1.png", "dev/1.png")
+    assert set(read(tmp_path)["label"]) == {"test", "dev"}
+
+
+def test_hidden_files_are_left_out(tmp_path: Path) -> None:
+    put(tmp_path, "cat/1.png", "cat/._1.png", "cat/.hidden/2.png", "cat/Thumbs.db")
+    assert read(tmp_path)["path"].tolist() == ["cat/1.png"]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_manifest_with_columns_of_its_own(tmp_path: Path, suffix: str) -> None:
+    put(tmp_path, "a.png")
+    frame = pd.DataFrame({"path": ["a.png"], "label": ["cat"], "group": ["g"], "weather": ["sun"], "width": [3]})
+    frame.to_csv(tmp_path / "labels.csv", index=False) if suffix == "csv" else frame.to_parquet(
+        tmp_path / "labels.parquet"
+    )
+    row = read(tmp_path).iloc[0]
+    assert (row["path"], row["label"], row["group"], row["weather"]) == ("a.png", "cat", "g", "sun")
+    assert row["manifest_width"] == 3  # our own columns keep their names, the manifest's is renamed
+
+
+def test_kaggle_style_by_configuration_alone(tmp_path: Path) -> None:
+    frame = {"filepaths": ["train/A/1.jpg", "valid/B/2.jpg"], "labels": ["A", "B"], "data set": ["train", "valid"]}
+    pd.DataFrame(frame).to_csv(tmp_path / "birds.csv", index=False)
+    table = read(tmp_path, "manifest", "birds.csv", path="filepaths", label="labels", split="data set")
+    assert table["split"].tolist() == ["train", "validation"]
+    assert table["label"].tolist() == ["A", "B"]
+
+
+def test_labels_are_text_and_blanks_are_none(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("path,label,split\na.png,1,test\nb.png, ,\n")
+    table = read(tmp_path)
+    assert table["label"].tolist() == ["1", None]
+    assert table["split"].tolist() == ["test", "train"]  # where a split is given, a blank counts as train
+
+
+def test_an_ignored_group_column_stays_as_a_column_of_the_manifest(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("path,label,group\na.png,x,g1\n")
+    table = read(tmp_path, group=None)
+    assert table["group"].isna().all()
+    assert table["manifest_group"].tolist() == ["g1"]
+
+
+@pytest.mark.parametrize(
+    ("arrange", "options", "message"),
+    [
+        (lambda root: None, {}, "is empty"),
+        (lambda root: root.joinpath("labels.csv").write_text("file,label\na,b\n"), {}, "has no column 'path'"),
+        (lambda root: root.joinpath("labels.csv").write_text("path,label\na,b\n"), {"group": "who"}, "columns.group"),
+        (lambda root: root.joinpath("labels.parquet").write_bytes(b"junk"), {}, "readable CSV or Parquet"),
+        (lambda root: root.joinpath("labels.csv").write_bytes(b""), {}, "readable CSV or Parquet"),
+        (lambda root: root.joinpath("labels.csv").write_text("path,label,split\na,b,later\n"), {}, "got 'later'"),
+    ],
+)
+def test_bad_sources_end_in_one_line(tmp_path: Path, arrange, options: dict, message: str) -> None:
+    arrange(tmp_path)
+    with pytest.raises(InputError, match=message) as caught:
+        read(tmp_path, **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_root_and_manifest(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"images\.root: must be an existing folder"):
+        read(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"images\.manifest: must be an existing file, got 'x\.csv'"):
+        read(tmp_path, "manifest", "x.csv")
