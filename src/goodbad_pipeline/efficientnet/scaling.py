@@ -1,0 +1,228 @@
+"""From one number φ to the width, depth and resolution of a network (arXiv 1905.11946, section 3.3).
+
+Standard library only, so that a budget can be worked out without starting Keras.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass, replace
+from numbers import Real
+
+from goodbad_pipeline.efficientnet.variants import BASE_RESOLUTION, FAMILIES, VARIANTS, Variant
+from goodbad_pipeline.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+MIN_RESOLUTION = 32
+MIN_CHANNELS = 8
+SMALLEST_STAGE = 16
+STOCHASTIC_DEPTH = 0.2
+_LIMIT = 100.0  # on each coefficient: beyond it lies a typing error, and memory runs out before an error is raised
+_DIGITS = 9  # 25 * 1.12 is 28.000000000000004: rounding first keeps ceil from adding a layer nobody asked for
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """The constants of equation 3, found by a grid search at φ = 1.
+
+    Attributes:
+        alpha: Depth base α, at least 1.
+        beta: Width base β, at least 1.
+        gamma: Resolution base γ, at least 1.
+
+    Raises:
+        InputError: A constant is below 1 or not finite.
+    """
+
+    alpha: float = 1.2
+    beta: float = 1.1
+    gamma: float = 1.15
+
+    def __post_init__(self) -> None:
+        for name in ("alpha", "beta", "gamma"):
+            if _number(name, getattr(self, name)) < 1:
+                raise InputError(
+                    f"{name} must be at least 1; received {getattr(self, name)!r}. The paper uses 1.2, 1.1, 1.15."
+                )
+
+    @property
+    def product(self) -> float:
+        """α·β²·γ², the factor by which one step of φ multiplies the operations; the paper asks for about 2."""
+        return self.alpha * self.beta**2 * self.gamma**2
+
+
+@dataclass(frozen=True)
+class NetworkScale:
+    """How large a network is, and all that its shape depends on.
+
+    Attributes:
+        family: `efficientnet` or `efficientnet_lite`.
+        width: Channel multiplier w, above 0.
+        depth: Layer multiplier d, above 0.
+        resolution: Input side in pixels, at least 32.
+        dropout: Rate before the classifier, 0 to below 1.
+        phi: The φ it was made from, or None.
+        variant: The published network it is, or None.
+        stochastic_depth: Drop rate of the last block; it grows linearly from 0 at the first (0 to below 1).
+    """
+
+    family: str
+    width: float
+    depth: float
+    resolution: int
+    dropout: float
+    phi: float | None = None
+    variant: str | None = None
+    stochastic_depth: float = STOCHASTIC_DEPTH
+
+    @property
+    def label(self) -> str:
+        """A name to show: `B0`, `Lite0`, `φ = 0.5` or `Lite φ = 0.5`."""
+        if self.variant:
+            return self.variant.capitalize()
+        return f"{'Lite ' if self.family == 'efficientnet_lite' else ''}φ = {self.phi:g}"
+
+
+def round_filters(filters: int, width: float, divisor: int = 8) -> int:
+    """Scaled channels, to the nearest multiple of `divisor` and never below 90 % (reference code of the paper).
+
+    Args:
+        filters: Channels of the base network.
+        width: Channel multiplier w, above 0.
+        divisor: The multiple, which is also the least value.
+    """
+    scaled = round(filters * width, _DIGITS)
+    rounded = max(divisor, int(scaled + divisor / 2) // divisor * divisor)
+    return rounded if rounded >= 0.9 * scaled else rounded + divisor
+
+
+def round_repeats(repeats: int, depth: float) -> int:
+    """Scaled number of layers of a stage, rounded up (reference code of the paper)."""
+    return math.ceil(round(repeats * depth, _DIGITS))
+
+
+def round_resolution(factor: float) -> int:
+    """Input side in pixels: 224 times r, to the nearest pixel."""
+    return round(round(BASE_RESOLUTION * factor, _DIGITS))
+
+
+def dropout_of(phi: float, family: str) -> float:
+    """Dropout before the classifier for a φ.
+
+    The standard family rises linearly from 0.2 at φ = 0 to 0.5 at φ = 7 (section 5.2) and stays within the two; the
+    lite family has two levels, as published: 0.2 below Lite2 (φ = 1) and 0.3 from there.
+    """
+    if family == "efficientnet_lite":
+        return 0.2 if phi < VARIANTS["lite2"].phi else 0.3
+    return min(0.5, max(0.2, 0.2 + 0.3 * phi / 7))
+
+
+def resolve_scale(
+    *,
+    phi: float | None = None,
+    variant: str | None = None,
+    family: str = "efficientnet",
+    coefficients: Coefficients | None = None,
+    resolution: int | None = None,
+    dropout: float | None = None,
+    stochastic_depth: float = STOCHASTIC_DEPTH,
+) -> NetworkScale:
+    """The scale of a network, from exactly one of φ and a published name.
+
+    Args:
+        phi: Compound coefficient φ, any real number; 0 is B0 or Lite0 exactly, below 0 is smaller.
+        variant: `b0` to `b7` or `lite0` to `lite4`; it settles the family by itself.
+        family: `efficientnet` or `efficientnet_lite`; with a lite variant the default may stand.
+        coefficients: α, β and γ, of use with `phi` alone; the paper's where None.
+        resolution: Input side in pixels in place of the one that follows, at least 32.
+        dropout: Rate before the classifier in place of the one that follows, 0 to below 1.
+        stochastic_depth: Drop rate of the last block, 0 to below 1.
+
+    Raises:
+        InputError: A value breaks its rule, or the network would be too small or too large to exist.
+    """
+    if (phi is None) == (variant is None):
+        raise InputError(
+            f"Exactly one of phi and variant must be set; received phi={phi!r}, variant={variant!r}. Remove one."
+        )
+    if family not in FAMILIES:
+        raise InputError(f"family must be one of {', '.join(FAMILIES)}; received {family!r}.")
+    if phi is None:
+        scale = _from_variant(_find_variant(str(variant), family))
+    else:
+        scale = _from_phi(_number("phi", phi), family, coefficients or Coefficients(), resolution)
+    return replace(
+        scale,
+        resolution=scale.resolution if resolution is None else _resolution(resolution),
+        dropout=scale.dropout if dropout is None else _rate("dropout", dropout),
+        stochastic_depth=_rate("stochastic_depth", stochastic_depth),
+    )
+
+
+def _find_variant(name: str, family: str) -> Variant:
+    variant = VARIANTS.get(name.lower())
+    if variant is None:
+        raise InputError(f"variant must be one of {', '.join(VARIANTS)}; received {name!r}.")
+    if family == "efficientnet_lite" != variant.family:
+        raise InputError(f"variant {name!r} is of family {variant.family}; received family={family!r}. Remove family.")
+    return variant
+
+
+def _from_variant(variant: Variant) -> NetworkScale:
+    return NetworkScale(
+        family=variant.family,
+        width=variant.width,
+        depth=variant.depth,
+        resolution=variant.resolution,
+        dropout=variant.dropout,
+        variant=variant.name,
+    )
+
+
+def _from_phi(phi: float, family: str, coefficients: Coefficients, resolution: int | None) -> NetworkScale:
+    if abs(coefficients.product - 2) > 0.2:
+        logger.warning(
+            "α·β²·γ² is %.3f with α=%g, β=%g, γ=%g: more than 10%% from 2 (the paper uses 1.2, 1.1, 1.15)",
+            *(coefficients.product, coefficients.alpha, coefficients.beta, coefficients.gamma),
+        )
+    depth = _power("alpha", coefficients.alpha, phi)
+    width = _power("beta", coefficients.beta, phi)
+    if SMALLEST_STAGE * width < MIN_CHANNELS:
+        raise InputError(
+            f"phi must leave every stage {MIN_CHANNELS} channels; at phi={phi:g} the smallest has "
+            f"{SMALLEST_STAGE * width:.1f}. Use a larger phi."
+        )
+    side = round_resolution(_power("gamma", coefficients.gamma, phi))
+    if resolution is None and side < MIN_RESOLUTION:
+        raise InputError(
+            f"phi must leave {MIN_RESOLUTION} pixels; phi={phi:g} gives {side}. Use a larger phi or set resolution."
+        )
+    return NetworkScale(family, width, depth, side, dropout_of(phi, family), phi=phi)
+
+
+def _power(name: str, base: float, phi: float) -> float:
+    if phi * math.log(base) > math.log(_LIMIT):
+        raise InputError(
+            f"phi must keep {name}**phi within {_LIMIT:g}; received phi={phi:g}, {name}={base:g}. Use a smaller phi."
+        )
+    return float(base**phi)
+
+
+def _number(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+        raise InputError(f"{name} must be a finite number; received {value!r}.")
+    return float(value)
+
+
+def _rate(name: str, value: object) -> float:
+    if not 0 <= _number(name, value) < 1:
+        raise InputError(f"{name} must be at least 0 and below 1; received {value!r}.")
+    return _number(name, value)
+
+
+def _resolution(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < MIN_RESOLUTION:
+        raise InputError(f"resolution must be a whole number of pixels, at least {MIN_RESOLUTION}; received {value!r}.")
+    return value

@@ -1,0 +1,131 @@
+"""Reads the weights of a PyTorch file in its old, non-zip format, with numpy and without PyTorch.
+
+A pickle can name any function of the machine to be called while it loads. Here it may name four, none of which acts on
+anything outside the file; a file that names another is refused.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import pickle
+import struct
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from goodbad_pipeline.errors import InputError
+
+_MAGIC = 0x1950A86A20F9469CFC6C
+_PROTOCOL = 1001
+_MALFORMED = (
+    *(pickle.UnpicklingError, EOFError, ValueError, TypeError, LookupError, AttributeError),
+    *(OverflowError, MemoryError, RecursionError, struct.error),
+)
+_FLOAT, _LONG = "<f4", "<i8"
+
+
+@dataclass(frozen=True)
+class _Storage:
+    """A run of numbers further on in the file."""
+
+    key: str
+    dtype: str
+    count: int
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    """A view on a storage; offset and strides count numbers, not bytes."""
+
+    storage: _Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    def read(self, numbers: np.ndarray) -> np.ndarray:
+        """Checks here, not when made: a pickle can change an object after it was made."""
+        reach = self.offset + sum((size - 1) * step for size, step in zip(self.shape, self.strides, strict=True))
+        if min(self.offset, *self.shape, *self.strides, 0) < 0 or max(reach + 1, math.prod(self.shape)) > numbers.size:
+            raise pickle.UnpicklingError("a tensor reaches beyond its storage")
+        strides = [step * numbers.itemsize for step in self.strides]
+        return np.lib.stride_tricks.as_strided(numbers[self.offset :], self.shape, strides).copy()
+
+
+def _rebuild_tensor(
+    storage: _Storage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any
+) -> _Tensor:
+    return _Tensor(storage, offset, shape, strides)
+
+
+_ALLOWED: dict[tuple[str, str], Any] = {
+    ("collections", "OrderedDict"): OrderedDict,
+    ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
+    ("torch", "FloatStorage"): _FLOAT,
+    ("torch", "LongStorage"): _LONG,
+}
+
+
+class _RestrictedUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _ALLOWED:
+            raise pickle.UnpicklingError(f"it names {module}.{name}, which weights have no use for")
+        return _ALLOWED[module, name]
+
+    def persistent_load(self, pid: Any) -> _Storage:
+        kind, dtype, key, _, count, view = pid
+        if kind != "storage" or dtype not in {_FLOAT, _LONG} or view is not None:
+            raise pickle.UnpicklingError("it holds something other than plain storages")
+        return _Storage(key, dtype, count)
+
+
+def read_torch_weights(path: Path) -> dict[str, np.ndarray]:
+    """The named weights of a PyTorch file, in PyTorch's axis order (out, in, height, width).
+
+    Args:
+        path: A file that `torch.save(model.state_dict())` wrote before PyTorch 1.6.
+
+    Raises:
+        InputError: The file is missing, cut short, in another format, or names anything but weights.
+    """
+    try:
+        with path.open("rb") as file:
+            return _read(file)
+    except OSError as error:
+        raise InputError(f"Cannot read the weights file {path}: {error.strerror}.") from error
+    except _MALFORMED as error:
+        reason = str(error) or type(error).__name__
+        raise InputError(f"Refused the weights file {path}: {reason}. Install its package anew.") from error
+
+
+def _read(file: BinaryIO) -> dict[str, np.ndarray]:
+    if _load(file) != _MAGIC or _load(file) != _PROTOCOL:
+        raise pickle.UnpicklingError("it is not in PyTorch's old format")
+    if not _load(file)["little_endian"]:
+        raise pickle.UnpicklingError("it is big-endian")
+    tensors, keys = _load(file), _load(file)
+    if not all(isinstance(name, str) and isinstance(tensor, _Tensor) for name, tensor in tensors.items()):
+        raise pickle.UnpicklingError("it holds something other than named tensors")
+    storages = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
+    numbers = {key: _read_storage(file, storages[key]) for key in keys}
+    return {name: tensor.read(numbers[tensor.storage.key]) for name, tensor in tensors.items()}
+
+
+def _load(file: BinaryIO) -> Any:
+    return _RestrictedUnpickler(file).load()
+
+
+def _read_storage(file: BinaryIO, storage: _Storage) -> np.ndarray:
+    (count,) = struct.unpack("<q", file.read(8))
+    data = file.read(min(storage.count, _left(file)) * np.dtype(storage.dtype).itemsize)
+    numbers = np.frombuffer(data, storage.dtype)
+    if not count == storage.count == numbers.size:
+        raise pickle.UnpicklingError("it is cut short")
+    return numbers
+
+
+def _left(file: BinaryIO) -> int:
+    return os.fstat(file.fileno()).st_size - file.tell()
