@@ -1,0 +1,1 @@
+"""Arrays in; metrics, baselines and figures out. NumPy, pandas, scikit-learn and Matplotlib only."""

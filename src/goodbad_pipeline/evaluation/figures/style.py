@@ -1,0 +1,106 @@
+"""One look for every figure: size, colours, and names that fit."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+WIDTH = 10.0
+DPI = 100
+"""Inches times dots per inch: every figure is 1000 pixels wide."""
+
+INK = "#222222"
+FAINT = "#767676"
+GRID = "#E3E3E3"
+
+_CLASSES = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#882255",
+    "#999933",
+    "#332288",
+    "#7F7F7F",
+)
+"""Okabe and Ito's colours, then Tol's muted ones: apart from each other for the colour-blind too."""
+
+_SPLITS = {"train": "#3B528B", "validation": "#21A585", "test": "#E8A33D"}
+_OTHER_SPLITS = ("#B0B0B0", "#6E6E6E", "#D8D8D8")
+_SERIES = ("#7A1F5C", "#8C8C8C", "#C7A76C", "#4F9D9D", "#B7B7B7", "#6B7FB3")
+
+
+def class_colours(class_names: Sequence[str]) -> dict[str, str]:
+    """Give each class its colour, by its place in the order; after ten they come round again."""
+    return _assign(class_names, _CLASSES)
+
+
+def split_colours(splits: Iterable[str]) -> dict[str, str]:
+    """Give each split its colour: train, validation and test their own, others greys."""
+    names = list(splits)
+    others = _assign([name for name in names if name not in _SPLITS], _OTHER_SPLITS)
+    return {name: _SPLITS.get(name) or others[name] for name in names}
+
+
+def series_colours(names: Sequence[str]) -> dict[str, str]:
+    """Give each model its colour: the first, which is ours, stands out from the baselines after it."""
+    return _assign(names, _SERIES)
+
+
+def text_colour(background: str) -> str:
+    """Choose white or ink, whichever reads better on a background colour."""
+    red, green, blue = to_rgb(background)
+    return "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.55 else INK
+
+
+def elide(text: str, length: int) -> str:
+    """Shorten to at most `length` characters (3 or more), keeping both ends, which tell similar names apart."""
+    if len(text) <= length:
+        return text
+    head = (length - 1) * 2 // 3
+    return f"{text[:head]}…{text[len(text) - (length - 1 - head) :]}"
+
+
+def literal(text: str) -> str:
+    """Escape dollar signs: Matplotlib takes what stands between two of them for a formula."""
+    return text.replace("$", r"\$")
+
+
+def elide_all(names: Sequence[str], length: int) -> list[str]:
+    """Shorten each of several names for a figure, numbering those that became the same."""
+    short = [elide(name, length) for name in names]
+    return [
+        literal(name if short.count(name) == 1 else f"{elide(name, max(3, length - 4))} #{index + 1}")
+        for index, name in enumerate(short)
+    ]
+
+
+def new_figure(height: float) -> Figure:
+    """Make an empty figure of the common width, `height` inches high, that lays itself out."""
+    return Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
+
+
+def plain_axes(axes: Axes, *, title: str = "", x: str = "", y: str = "", grid: str = "both") -> None:
+    """Name the axes and strip them to what carries meaning; `grid` is x, y, both or none."""
+    axes.set_title(title, fontsize=12, color=INK)
+    axes.set_xlabel(x, fontsize=11, color=INK)
+    axes.set_ylabel(y, fontsize=11, color=INK)
+    axes.tick_params(labelsize=10, colors=INK)
+    axes.spines[["top", "right"]].set_visible(False)
+    if grid != "none":
+        axes.grid(axis=grid, color=GRID, linewidth=0.8)  # type: ignore[arg-type]
+    axes.set_axisbelow(True)
+
+
+def legend_below(figure: Figure, colours: Mapping[str, str]) -> None:
+    """Put one legend of colour patches under the whole figure."""
+    handles = [Patch(color=colour, label=name) for name, colour in colours.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), frameon=False, fontsize=11)
+
+
+def _assign(names: Sequence[str], palette: Sequence[str]) -> dict[str, str]:
+    return {name: palette[index % len(palette)] for index, name in enumerate(names)}

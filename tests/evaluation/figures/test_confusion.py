@@ -1,0 +1,36 @@
+import numpy as np
+import pytest
+
+from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.evaluation.figures import confusion_matrix_figure
+
+
+def certain(predicted, classes):
+    return np.eye(classes)[predicted]
+
+
+def test_counts_and_row_percentages_stand_in_the_cells(drawn):
+    texts = drawn(confusion_matrix_figure(np.array([0, 0, 0, 0, 1]), certain([0, 0, 0, 1, 1], 2), ["good", "bad"]))
+    assert {"3\n75%", "1\n25%", "0\n0%", "1\n100%"} <= set(texts)
+    assert {"True class", "Predicted class", "Share of the true class (%)", "good", "bad"} <= set(texts)
+    assert "Confusion matrix: 80.0% of 5 pictures right" in texts
+
+
+def test_rows_are_the_truth_and_columns_the_prediction():
+    figure = confusion_matrix_figure(np.array([0, 0]), certain([1, 1], 2), ["good", "bad"])
+    np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), [[0, 100], [0, 0]])
+
+
+def test_a_class_without_pictures_has_no_percentage(drawn):
+    texts = drawn(confusion_matrix_figure(np.array([0, 0]), certain([1, 1], 2), ["good", "bad"]))
+    assert texts.count("0\n–") == 2
+
+
+def test_it_reads_well_with_few_and_many_classes(case, drawn):
+    texts = drawn(confusion_matrix_figure(*case))
+    assert sum("\n" in text for text in texts) == len(case[2]) ** 2
+
+
+def test_names_must_match_the_classes():
+    with pytest.raises(InputError, match="3 names for 2 classes"):
+        confusion_matrix_figure(np.array([0]), certain([0], 2), ["a", "b", "c"])
