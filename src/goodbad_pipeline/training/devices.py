@@ -1,0 +1,87 @@
+"""The one place that decides on what, and how precisely, the network is trained."""
+
+import logging
+from dataclasses import dataclass
+
+from goodbad_pipeline.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Device:
+    """What training runs on.
+
+    Attributes:
+        gpus: Number of GPUs that are used.
+        precision: Keras dtype policy: float32, mixed_float16 or mixed_bfloat16.
+        jit_compile: Whether XLA compiles the train step.
+    """
+
+    gpus: int
+    precision: str
+    jit_compile: bool
+
+    def __str__(self) -> str:
+        where = f"{self.gpus} GPU(s)" if self.gpus else "CPU"
+        return f"{where}, {self.precision}, XLA {'on' if self.jit_compile else 'off'}"
+
+
+def count_gpus() -> int:
+    """Return the number of GPUs that the Keras backend sees; imports it."""
+    import keras  # noqa: PLC0415 - seconds, and only the training road needs it
+
+    if keras.backend.backend() != "tensorflow":
+        return sum("cpu" not in name for name in keras.distribution.list_devices())
+    import tensorflow as tf  # noqa: PLC0415
+
+    return len(tf.config.list_physical_devices("GPU"))
+
+
+def require_gpu() -> None:
+    """Check that there is a GPU.
+
+    Raises:
+        InputError: There is none.
+    """
+    if not count_gpus():
+        raise InputError(
+            "training.require_gpu: a GPU is required, the backend sees none; install the extra 'gpu' on a machine with "
+            "an NVIDIA driver, or run without --env gpu"
+        )
+
+
+def prepare_device(precision: str, xla: str, seed: int) -> Device:
+    """Choose precision and compilation for this machine, and seed everything random.
+
+    On CPU ``auto`` means float32 without XLA: both mixed precision and XLA make EfficientNet several times slower
+    there. On a GPU it means mixed_float16 and XLA.
+
+    Args:
+        precision: ``auto`` or a Keras dtype policy.
+        xla: ``auto``, ``on`` or ``off``.
+        seed: Seed of Python, NumPy and the backend.
+    """
+    import keras  # noqa: PLC0415
+
+    gpus = count_gpus()
+    chosen = precision if precision != "auto" else ("mixed_float16" if gpus else "float32")
+    device = Device(gpus, chosen, bool(gpus) if xla == "auto" else xla == "on")
+    keras.config.set_dtype_policy(device.precision)
+    keras.utils.set_random_seed(seed)
+    if keras.backend.backend() == "tensorflow":
+        _prepare_tensorflow()
+    logger.debug("Prepared %s", device)
+    return device
+
+
+def _prepare_tensorflow() -> None:
+    import tensorflow as tf  # noqa: PLC0415
+
+    if tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.enable_op_determinism()  # on CPU the kernels repeat themselves bit for bit as they are
+    for gpu in tf.config.list_physical_devices("GPU"):
+        try:
+            tf.config.experimental.set_memory_growth(gpu, True)
+        except RuntimeError:  # the device is in use already; its memory stays as it is
+            logger.debug("Memory growth of %s cannot be changed any more", gpu)

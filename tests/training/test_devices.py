@@ -1,0 +1,41 @@
+import keras
+import pytest
+
+from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.training import devices
+
+
+@pytest.fixture(autouse=True)
+def _keep_policy():
+    policy = keras.config.dtype_policy()
+    yield
+    keras.config.set_dtype_policy(policy)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "precision", "xla", "expected"),
+    [
+        (0, "auto", "auto", ("float32", False)),
+        (1, "auto", "auto", ("mixed_float16", True)),
+        (1, "float32", "off", ("float32", False)),
+        (0, "mixed_bfloat16", "on", ("mixed_bfloat16", True)),
+    ],
+)
+def test_precision_and_compilation_follow_the_machine(monkeypatch, gpus, precision, xla, expected) -> None:
+    monkeypatch.setattr(devices, "count_gpus", lambda: gpus)
+    device = devices.prepare_device(precision, xla, seed=0)
+    assert (device.precision, device.jit_compile) == expected
+    assert keras.config.dtype_policy().name == expected[0]
+
+
+def test_a_missing_gpu_is_one_line_that_says_what_to_do(monkeypatch) -> None:
+    monkeypatch.setattr(devices, "count_gpus", lambda: 0)
+    with pytest.raises(InputError, match=r"training\.require_gpu: a GPU is required"):
+        devices.require_gpu()
+    monkeypatch.setattr(devices, "count_gpus", lambda: 1)
+    devices.require_gpu()
+
+
+def test_a_device_reads_well() -> None:
+    assert str(devices.Device(0, "float32", False)) == "CPU, float32, XLA off"
+    assert str(devices.Device(2, "mixed_float16", True)) == "2 GPU(s), mixed_float16, XLA on"
