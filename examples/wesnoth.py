@@ -1,0 +1,220 @@
+"""Turn the data folder of an installed Battle for Wesnoth into labelled pictures.
+
+    python examples/wesnoth.py <wesnoth data folder> <output folder>
+
+The data folder is the one that holds `core`; Debian's package wesnoth-1.16-data installs it as
+`/usr/share/games/wesnoth/1.16/data`. The output folder gets `images/` and `labels.csv` with the columns path, label,
+group and race. The pictures keep the game's licences (GPL-2+ and CC BY-SA 4.0).
+
+- label: the game's own alignment. Lawful units are good, chaotic ones bad; neutral and liminal ones are left out.
+- group: the unit type. Its pictures are near-copies of each other and belong on one side of a split.
+- A picture belongs to the unit type whose base image its name starts with (the longest such name), else to the one
+  whose configuration names it. Pictures that belong to unit types of different alignments are left out, and so are
+  those that only a macro names (most of the Walking Corpses). Team colours stay as they are in the files: magenta.
+"""
+
+import argparse
+import csv
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+LABELS = {"lawful": "good", "chaotic": "bad"}
+COLUMNS = ("path", "label", "group", "race")
+BASE_BLOCKS = (["unit_type"], ["unit_type", "female"], ["unit_type", "male"], ["unit_type", "variation"])
+
+TAG = re.compile(r"^\s*\[(/?)\+?(\w+)\]")
+KEY = re.compile(r'^\s*(\w+)\s*=\s*(?:_\s*)?"?([^"#]*?)"?\s*(?:#.*)?$')
+PICTURE = re.compile(r'units/((?:[^\s"~:,\[\]{}()]|\[[^\]]*\])+\.png)')
+RANGE = re.compile(r"\[([^\]]*)\]")
+
+
+@dataclass
+class UnitType:
+    """What a [unit_type] block says, as far as it is needed here.
+
+    Attributes:
+        name: Its id.
+        alignment: lawful, chaotic, neutral or liminal; empty if it is taken over from the parent.
+        race: Its race; empty if it is taken over from the parent.
+        parent: Id of the unit type it builds on, or empty.
+        bases: Paths of its base images, those of its female form and its variations included, without `.png`.
+        named: Paths of all pictures that the block names.
+    """
+
+    name: str = ""
+    alignment: str = ""
+    race: str = ""
+    parent: str = ""
+    bases: set[str] = field(default_factory=set)
+    named: set[str] = field(default_factory=set)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the script; leaves with status 1 and one line of text where the folders will not do."""
+    parser = argparse.ArgumentParser(description="Turn Battle for Wesnoth's units into labelled pictures.")
+    parser.add_argument("data", type=Path, help="data folder of the game, the one that holds core")
+    parser.add_argument("output", type=Path, help="folder that gets images/ and labels.csv")
+    given = parser.parse_args(arguments)
+    try:
+        rows = convert(given.data, given.output)
+    except (ValueError, OSError) as error:
+        sys.exit(f"wesnoth.py: {error}")
+    groups = len({row[2] for row in rows})
+    print(f"{len(rows)} pictures of {groups} unit types in {given.output}")
+
+
+def convert(data: Path, output: Path) -> list[tuple[str, str, str, str]]:
+    """Copy the labelled pictures and write the manifest.
+
+    Returns:
+        The rows of the manifest: path relative to the output folder, label, group, race.
+
+    Raises:
+        ValueError: The data folder is not one of Wesnoth, or no unit in it is lawful or chaotic.
+    """
+    pictures_root = _find_folder(data, "core/images/units")
+    units = read_unit_types(_find_folder(data, "core/units"))
+    pictures = sorted(path.relative_to(pictures_root).as_posix() for path in pictures_root.rglob("*.png"))
+    owners = assign_pictures(pictures, units)
+    if not owners:
+        raise ValueError(f"{data}/core holds no picture of a lawful or chaotic unit; give a complete data folder")
+    for picture in owners:
+        target = output / "images" / picture
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(pictures_root / picture, target)
+    rows = [(f"images/{path}", LABELS[unit.alignment], unit.name, unit.race) for path, unit in owners.items()]
+    _write_manifest(output / "labels.csv", rows)
+    return rows
+
+
+def _find_folder(data: Path, name: str) -> Path:
+    folder = data / name
+    if not folder.is_dir():
+        raise ValueError(f"{data} has no folder {name}; give the Wesnoth data folder, the one that holds core")
+    return folder
+
+
+def read_unit_types(folder: Path) -> list[UnitType]:
+    """Read all [unit_type] blocks under a folder, with what they take over from the unit types they build on."""
+    units = [unit for path in sorted(folder.rglob("*.cfg")) for unit in _read_blocks(path)]
+    by_name = {unit.name: unit for unit in units}
+    for unit in units:
+        unit.alignment = _look_up(unit, "alignment", by_name)
+        unit.race = _look_up(unit, "race", by_name)
+    return units
+
+
+def _look_up(unit: UnitType, key: str, by_name: dict[str, UnitType]) -> str:
+    seen: set[str] = set()
+    while not getattr(unit, key) and unit.parent in by_name and unit.name not in seen:
+        seen.add(unit.name)
+        unit = by_name[unit.parent]
+    return str(getattr(unit, key))
+
+
+def _read_blocks(path: Path) -> Iterator[UnitType]:
+    stack: list[str] = []
+    unit = UnitType()
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        tag = TAG.match(line)
+        if tag is None:
+            if stack[:1] == ["unit_type"]:
+                _read_line(unit, stack, line)
+        elif tag[1]:
+            if stack == ["unit_type"] and unit.name:
+                yield unit
+            stack = stack[:-1]
+        elif stack or tag[2] == "unit_type":
+            if not stack:
+                unit = UnitType()
+            stack.append(tag[2])
+
+
+def _read_line(unit: UnitType, stack: list[str], line: str) -> None:
+    unit.named.update(picture for pattern in PICTURE.findall(line) for picture in expand_ranges(pattern))
+    key = KEY.match(line)
+    if key is None:
+        return
+    name, value = key.groups()
+    if stack == ["unit_type"] and name == "id":
+        unit.name = value
+    elif stack == ["unit_type"] and name in ("alignment", "race"):
+        setattr(unit, name, value)
+    elif stack == ["unit_type", "base_unit"] and name == "id":
+        unit.parent = value
+    elif name == "image" and stack in BASE_BLOCKS:
+        unit.bases.update(picture.removesuffix(".png") for picture in PICTURE.findall(value))
+
+
+def expand_ranges(pattern: str) -> list[str]:
+    """Write out Wesnoth's ranges: `a-[1~3,2].png` is a-1.png, a-2.png, a-3.png, a-2.png."""
+    found = RANGE.search(pattern)
+    if found is None:
+        return [pattern]
+    head, tail = pattern[: found.start()], pattern[found.end() :]
+    return [head + item + rest for item in _expand_items(found[1]) for rest in expand_ranges(tail)]
+
+
+def _expand_items(text: str) -> Iterator[str]:
+    for item in text.split(","):
+        span, _, times = item.strip().partition("*")
+        first, _, last = span.partition("~")
+        repeats = int(times) if times.isdigit() else 1
+        if first.isdigit() and last.isdigit():
+            step = 1 if int(first) <= int(last) else -1
+            numbers = range(int(first), int(last) + step, step)
+            yield from [str(number).zfill(len(first)) for number in numbers] * repeats
+        else:
+            yield from [span] * repeats
+
+
+def assign_pictures(pictures: Iterable[str], units: list[UnitType]) -> dict[str, UnitType]:
+    """Give each picture to a lawful or chaotic unit type.
+
+    Args:
+        pictures: Paths relative to `core/images/units`.
+        units: All unit types, the neutral ones too: their pictures go to nobody.
+    """
+    by_base, by_name = _index_units(units)
+    owners: dict[str, UnitType] = {}
+    for picture in pictures:
+        claimants = _claim_by_base(picture, by_base) or by_name.get(picture, [])
+        if len({unit.alignment for unit in claimants}) == 1 and claimants[0].alignment in LABELS:
+            owners[picture] = claimants[0]
+    return owners
+
+
+def _index_units(units: list[UnitType]) -> tuple[dict[str, list[UnitType]], dict[str, list[UnitType]]]:
+    by_base: dict[str, list[UnitType]] = {}
+    by_name: dict[str, list[UnitType]] = {}
+    for unit in units:
+        for base in unit.bases:
+            by_base.setdefault(base, []).append(unit)
+        for picture in unit.named:
+            by_name.setdefault(picture, []).append(unit)
+    return by_base, by_name
+
+
+def _claim_by_base(picture: str, by_base: dict[str, list[UnitType]]) -> list[UnitType]:
+    folder, _, stem = picture.removesuffix(".png").rpartition("/")
+    prefix = f"{folder}/" if folder else ""
+    ends = [len(stem), *(place for place in range(len(stem) - 1, 0, -1) if stem[place] in "-+_")]
+    return next((by_base[prefix + stem[:end]] for end in ends if prefix + stem[:end] in by_base), [])
+
+
+def _write_manifest(path: Path, rows: list[tuple[str, str, str, str]]) -> None:
+    partial = path.with_name(f".{path.name}.part")
+    with partial.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(rows)
+    os.replace(partial, path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""``kedro run`` as Kedro has it, but for one thing: what a user can put right ends in one line, not in a traceback."""
+
+from typing import Any
+
+import click
+from kedro.framework.cli.project import run as kedro_run
+from kedro.framework.cli.utils import CONTEXT_SETTINGS
+
+from goodbad_pipeline.errors import InputError
+
+
+class OneLineErrors(click.Command):
+    """A command that ends with status 1 and one line where the user's input is at fault."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            raise click.ClickException(" ".join(str(error).split())) from error
+
+
+@click.group(context_settings=CONTEXT_SETTINGS, name="goodbad_pipeline")
+def cli() -> None:
+    """Command line tools of goodbad_pipeline."""
+
+
+run = OneLineErrors(
+    "run", context_settings=CONTEXT_SETTINGS, callback=kedro_run.callback, params=kedro_run.params, help=kedro_run.help
+)
+cli.add_command(run)

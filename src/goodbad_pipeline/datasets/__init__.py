@@ -1,0 +1,8 @@
+"""Kedro datasets of our own: what Kedro's collection has not, or imports TensorFlow for too early."""
+
+from goodbad_pipeline.datasets.epoch_log import EpochLogDataset
+from goodbad_pipeline.datasets.keras_model import KerasModelDataset
+from goodbad_pipeline.datasets.metrics import MetricsDataset
+from goodbad_pipeline.datasets.pixels import PixelsDataset
+
+__all__ = ["EpochLogDataset", "KerasModelDataset", "MetricsDataset", "PixelsDataset"]

@@ -1,0 +1,40 @@
+"""Where a training node sends each epoch's metrics: a function, handed to it like any other input."""
+
+from typing import Any
+
+import mlflow
+from kedro.io import AbstractDataset, DatasetError
+
+from goodbad_pipeline.training.listener import EpochListener
+
+
+class EpochLogDataset(AbstractDataset[None, EpochListener]):
+    """Loads a function that logs metrics to the active MLflow run, step by step; without a run it does nothing.
+
+    So training needs no MLflow, and the run's curves grow while it trains.
+
+    Args:
+        metadata: For plugins, such as Kedro-Viz's layer.
+    """
+
+    def __init__(self, *, metadata: dict[str, Any] | None = None) -> None:
+        self.metadata = metadata
+
+    def load(self) -> EpochListener:
+        """Return the function: it takes the epoch's number and its metrics."""
+        return _log_epoch
+
+    def save(self, data: None) -> None:
+        """Refuse: epochs are logged one by one."""
+        raise DatasetError("An epoch log is written by calling the function that it loads, not by saving")
+
+    def _exists(self) -> bool:
+        return True
+
+    def _describe(self) -> dict[str, Any]:
+        return {}
+
+
+def _log_epoch(epoch: int, metrics: dict[str, float]) -> None:
+    if mlflow.active_run() is not None:
+        mlflow.log_metrics(metrics, step=epoch)

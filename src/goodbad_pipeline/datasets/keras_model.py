@@ -1,0 +1,41 @@
+"""A Keras model on disk, without TensorFlow until one is loaded or saved."""
+
+from pathlib import Path
+from typing import Any
+
+from kedro.io import AbstractDataset
+
+from goodbad_pipeline.datasets.atomic import replacing
+
+
+class KerasModelDataset(AbstractDataset[Any, Any]):
+    """Saves and loads a ``.keras`` archive.
+
+    Kedro's own TensorFlow dataset imports TensorFlow as soon as the catalog is looked through, ingestion included;
+    this one imports Keras inside load and save. A save that fails leaves the file that was there.
+
+    Args:
+        filepath: The archive; its name ends in ``.keras``.
+        metadata: For plugins, such as Kedro-Viz's layer.
+    """
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def load(self) -> Any:
+        """Return the model, compiled as it was; only archives that hold no code are read."""
+        import keras  # noqa: PLC0415 - seconds, and most commands never come here
+
+        return keras.models.load_model(self._filepath, safe_mode=True, compile=False)
+
+    def save(self, data: Any) -> None:
+        """Write the model."""
+        with replacing(self._filepath) as draft:
+            data.save(draft)
+
+    def _exists(self) -> bool:
+        return self._filepath.is_file()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}

@@ -1,0 +1,20 @@
+"""Metrics: a JSON file to read and preview, and a metric of the MLflow run each."""
+
+from typing import Any
+
+import mlflow
+from kedro_datasets.json import JSONDataset
+
+
+class MetricsDataset(JSONDataset):
+    """A flat mapping of names to numbers, saved as JSON and logged to the active MLflow run, if there is one."""
+
+    def save(self, data: dict[str, float]) -> None:
+        """Write the file and log each number under its name."""
+        super().save(data)
+        if mlflow.active_run() is not None:
+            mlflow.log_metrics(data)
+
+    def load(self) -> Any:
+        """Return the mapping."""
+        return super().load()

@@ -1,0 +1,177 @@
+"""What happens around every run: parameters are checked first, and MLflow is told what the run was.
+
+MLflow hooks are kedro-mlflow's own, with these rules added: a local store sits at the project's root whatever the
+working directory, every leaf parameter is a row of its own, the run is named after pipeline and network, and it carries
+the commit it ran on and the digest of the labels it saw.
+"""
+
+import hashlib
+import logging
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+from filelock import FileLock
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
+from pydantic import BaseModel
+
+from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.params import Group, ModelParams, TrainingParams, anchor_paths, validate_parameters
+
+logger = logging.getLogger(__name__)
+
+SQLITE = "sqlite:///"
+LABEL_TABLES = ("labels", "splits")
+
+
+class CheckHooks:
+    """Finds what would end the run before it begins."""
+
+    def __init__(self) -> None:
+        self.parameters: dict[str, Group] = {}
+
+    @hook_impl(tryfirst=True)
+    def after_context_created(self, context: KedroContext) -> None:
+        """Check every parameter, and let relative paths start at the project's root."""
+        raw = anchor_paths(context.config_loader["parameters"], Path(context.project_path))
+        self.parameters = validate_parameters(raw)
+        context.config_loader["parameters"] = raw
+
+    @hook_impl(tryfirst=True)
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Check that stored inputs are there, and the GPU if one is required."""
+        for name in sorted(pipeline.inputs()):
+            if not name.startswith("params:") and not catalog.exists(name):
+                raise InputError(
+                    f"{name}: this pipeline starts from stored {name}, there are none; run --pipeline=data"
+                )
+        training = self.parameters.get("training")
+        if isinstance(training, TrainingParams) and training.require_gpu and "params:training" in pipeline.inputs():
+            from goodbad_pipeline.training.devices import require_gpu  # noqa: PLC0415 - starts the backend
+
+            require_gpu()
+
+
+class TrackingHooks(MlflowHook):
+    """kedro-mlflow's hooks, and what is ours."""
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Set MLflow up; a fresh local store is made by one process at a time."""
+        root = Path(context.project_path)
+        settings = _anchor_store(context.config_loader["mlflow"], root)
+        context.config_loader["mlflow"] = settings
+        with _first_use(settings["server"]["mlflow_tracking_uri"]):
+            super().after_context_created(context)
+        self._project_path = root
+        self._labels_logged = False
+        self._model = validate_parameters(context.config_loader["parameters"]).get("model")
+
+    @hook_impl
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Start the run under a telling name and tag it with the commit."""
+        names = run_params.get("pipeline_names") or ["__default__"]
+        self.mlflow_config.tracking.run.name = run_name("+".join(names), self._model)
+        super().before_pipeline_run(run_params, pipeline, catalog)
+        mlflow.set_tags(git_state(self._project_path))
+
+    @hook_impl
+    def before_node_run(self, node: Node, catalog: DataCatalog, inputs: dict[str, Any], is_async: bool) -> None:
+        """Log the node's parameters, typed groups as plain nested values."""
+        plain = {name: value.model_dump() if isinstance(value, BaseModel) else value for name, value in inputs.items()}
+        super().before_node_run(node, catalog, plain, is_async)
+
+    @hook_impl
+    def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:
+        """Record, once a run, which labels it saw."""
+        if dataset_name in LABEL_TABLES and not self._labels_logged and mlflow.active_run() is not None:
+            self._labels_logged = True
+            log_labels(data)
+
+    @hook_impl
+    def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """End the run and say where to look."""
+        run = mlflow.active_run()
+        super().after_pipeline_run(run_params, pipeline, catalog)
+        if run is not None:
+            logger.info("MLflow run '%s' (%s): `kedro mlflow ui` to browse", run.info.run_name, run.info.run_id)
+            logger.info("The pipeline and its tables and figures: `kedro viz run`")
+
+    @hook_impl
+    def on_pipeline_error(
+        self, error: Exception, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
+    ) -> None:
+        """End the run as failed, with the reason as a tag."""
+        if mlflow.active_run() is None:  # the node's thread took its run along, or there never was one
+            return
+        mlflow.set_tag("failure", f"{type(error).__name__}: {error}"[:500])
+        super().on_pipeline_error(error, run_params, pipeline, catalog)
+
+
+def run_name(pipeline: str, model: Group | None) -> str:
+    """Name a run after its pipeline, family and φ (or variant)."""
+    if not isinstance(model, ModelParams):
+        return pipeline
+    scale = model.scale
+    size = f"φ={model.phi:g}" if model.phi is not None else str(model.variant)
+    return f"{pipeline} {scale.family} {size}"
+
+
+def git_state(folder: Path) -> dict[str, str]:
+    """Return the tags ``git_commit`` and ``git_dirty`` (true | false); both ``unknown`` outside a git checkout."""
+    commands = (["git", "rev-parse", "HEAD"], ["git", "status", "--porcelain"])
+    try:
+        commit, changes = (
+            subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
+            for command in commands
+        )
+    except (OSError, subprocess.SubprocessError):
+        return {"git_commit": "unknown", "git_dirty": "unknown"}
+    return {"git_commit": commit, "git_dirty": str(bool(changes)).lower()}
+
+
+def log_labels(table: pd.DataFrame) -> None:
+    """Log the labels as an input of the active run, under the digest of all of their rows."""
+    labels = table.drop(columns="split", errors="ignore")
+    dataset = mlflow.data.from_pandas(labels, name="labels", targets="label", digest=labels_digest(labels)[:16])
+    mlflow.log_input(dataset, context="labels")
+
+
+def labels_digest(labels: pd.DataFrame) -> str:
+    """SHA-256 over the content, label and group of every picture, whatever the order of rows: 64 hex digits."""
+    rows = labels[["image_id", "label", "group"]].astype(str).agg("\t".join, axis=1)
+    return hashlib.sha256("\n".join(sorted(rows)).encode()).hexdigest()
+
+
+def _anchor_store(settings: dict[str, Any], root: Path) -> dict[str, Any]:
+    """Let the user's MLFLOW_TRACKING_URI win, a relative sqlite file start at the root, artifacts lie beside it."""
+    server, tracking = dict(settings["server"]), dict(settings["tracking"])
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or server["mlflow_tracking_uri"]
+    if uri.startswith(SQLITE):
+        database = root / uri.removeprefix(SQLITE)
+        uri = f"{SQLITE}{database}"
+        experiment = {**tracking["experiment"]}
+        experiment["create_experiment_kwargs"] = {"artifact_location": str(database.parent / "mlartifacts")}
+        tracking["experiment"] = experiment
+    server["mlflow_tracking_uri"] = uri
+    return {**settings, "server": server, "tracking": tracking}
+
+
+@contextmanager
+def _first_use(uri: str) -> Iterator[None]:
+    """Hold a lock beside a local database: several processes that create its tables at once break it."""
+    if not uri.startswith(SQLITE):
+        yield
+        return
+    with FileLock(f"{uri.removeprefix(SQLITE)}.lock"):
+        yield

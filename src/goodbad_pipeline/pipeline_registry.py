@@ -1,0 +1,30 @@
+"""The project's pipelines by name. Importing this starts neither TensorFlow nor Keras."""
+
+from kedro.pipeline import Pipeline
+
+from goodbad_pipeline.pipelines import (
+    evaluation,
+    ingestion,
+    modelling,
+    registration,
+    sample_data,
+    splitting,
+    training,
+)
+
+
+def register_pipelines() -> dict[str, Pipeline]:
+    """Return ``data``, ``train``, both as ``__default__``, and ``sample_data``."""
+    data = ingestion.create_pipeline() + splitting.create_pipeline()
+    train = (
+        modelling.create_pipeline()
+        + training.create_pipeline()
+        + evaluation.create_pipeline()
+        + registration.create_pipeline()
+    )
+    return {
+        "__default__": data + train,
+        "data": data,
+        "train": train,
+        "sample_data": sample_data.create_pipeline(),
+    }

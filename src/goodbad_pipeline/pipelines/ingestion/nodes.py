@@ -1,0 +1,71 @@
+"""From a folder of pictures to the labels dataframe, and a reason for every file that is not in it."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from goodbad_pipeline.evaluation.figures import contact_sheet
+from goodbad_pipeline.images.duplicates import group_duplicates
+from goodbad_pipeline.images.pixels import Transform, pixel_source
+from goodbad_pipeline.images.scan import scan_candidates
+from goodbad_pipeline.images.sources import Columns, read_candidates
+from goodbad_pipeline.params import ImageParams
+
+logger = logging.getLogger(__name__)
+
+SHEET_SIDE = 96
+SHEET_IMAGES_PER_CLASS = 16
+
+
+def scan_images(images: ImageParams) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Open every file once: the pictures, and what is no picture."""
+    root = Path(images.root)
+    candidates = read_candidates(root, images.layout, images.manifest, Columns(**images.columns.model_dump()))
+    scan = scan_candidates(candidates, root, max_pixels=images.max_pixels, background=images.background)
+    return scan.images, scan.quarantine
+
+
+def group_images(
+    accepted: pd.DataFrame, unreadable: pd.DataFrame, images: ImageParams
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Join copies into groups and complete the quarantine: labels, quarantine, duplicates."""
+    grouping = group_duplicates(accepted, images.near_duplicate_bits)
+    quarantine = pd.concat([unreadable, grouping.conflicts], ignore_index=True)
+    return grouping.labels, quarantine, grouping.duplicates
+
+
+def report_ingestion(
+    labels: pd.DataFrame, quarantine: pd.DataFrame, duplicates: pd.DataFrame
+) -> tuple[dict[str, object], pd.DataFrame]:
+    """Say what became of every file: a summary, and the quarantine as a table to read."""
+    reasons = quarantine["reason"].value_counts().sort_index()
+    kinds = duplicates["kind"].value_counts()
+    summary: dict[str, object] = {
+        "found": len(labels) + len(quarantine),
+        "accepted": len(labels),
+        "quarantined": len(quarantine),
+        "quarantined_by_reason": {str(reason): int(count) for reason, count in reasons.items()},
+        "exact_duplicates": int(kinds.get("exact", 0)),
+        "near_duplicates": int(kinds.get("near", 0)),
+        "groups": int(labels["group"].nunique()),
+        "images_per_class": {str(name): int(count) for name, count in labels["label"].value_counts().items()},
+    }
+    logger.info("%d files found = %d accepted + %d quarantined", summary["found"], len(labels), len(quarantine))
+    for reason, count in reasons.items():
+        first = quarantine.loc[quarantine["reason"] == reason, "path"].iloc[0]
+        logger.info("  quarantined as %s: %d (first: %s)", reason, count, first)
+    logger.info("  copies kept in one group: %d exact, %d near", *(int(kinds.get(k, 0)) for k in ("exact", "near")))
+    return summary, quarantine
+
+
+def draw_image_sheet(labels: pd.DataFrame, images: ImageParams) -> Figure:
+    """Show a few pictures of each class, the first of as many groups."""
+    firsts = labels.drop_duplicates("group").groupby("label", sort=True).head(SHEET_IMAGES_PER_CLASS)
+    shown = firsts.sort_values(["label", "path"]).drop_duplicates("image_id")
+    transform = Transform(SHEET_SIDE, images.resize, images.background, images.max_pixels)
+    source = pixel_source(shown, Path(images.root), transform)
+    pixels = np.concatenate(list(source.blocks()))
+    return contact_sheet(pixels, shown["label"].tolist(), columns=8, title="Accepted pictures by label")

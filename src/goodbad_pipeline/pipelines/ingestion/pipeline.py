@@ -1,0 +1,29 @@
+"""raw pictures → images → labels, quarantine."""
+
+from kedro.pipeline import Pipeline, node, pipeline
+
+from goodbad_pipeline.pipelines.ingestion.nodes import draw_image_sheet, group_images, report_ingestion, scan_images
+
+
+def create_pipeline() -> Pipeline:
+    """Return the pipeline that turns a folder of pictures into the labels dataframe."""
+    return pipeline(
+        [
+            node(scan_images, name="scan_images", inputs="params:images", outputs=["images", "unreadable"]),
+            node(
+                group_images,
+                name="group_images",
+                inputs=["images", "unreadable", "params:images"],
+                outputs=["labels", "quarantine", "duplicates"],
+            ),
+            node(
+                report_ingestion,
+                name="report_ingestion",
+                inputs=["labels", "quarantine", "duplicates"],
+                outputs=["ingestion_summary", "quarantine_table"],
+            ),
+            node(draw_image_sheet, name="draw_image_sheet", inputs=["labels", "params:images"], outputs="image_sheet"),
+        ],
+        namespace="ingestion",
+        prefix_datasets_with_namespace=False,
+    )

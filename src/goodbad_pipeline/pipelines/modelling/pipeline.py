@@ -1,0 +1,22 @@
+"""φ → network → untrained model."""
+
+from kedro.pipeline import Pipeline, node, pipeline
+
+from goodbad_pipeline.pipelines.modelling.nodes import build_model, describe_network
+
+
+def create_pipeline() -> Pipeline:
+    """Return the pipeline that builds the network."""
+    return pipeline(
+        [
+            node(describe_network, name="describe_network", inputs=["splits", "params:model"], outputs="network"),
+            node(
+                build_model,
+                name="build_model",
+                inputs=["splits", "params:model", "params:training"],
+                outputs="untrained_model",
+            ),
+        ],
+        namespace="modelling",
+        prefix_datasets_with_namespace=False,
+    )

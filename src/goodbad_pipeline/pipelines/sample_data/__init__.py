@@ -1,0 +1,5 @@
+"""The sample_data pipeline."""
+
+from goodbad_pipeline.pipelines.sample_data.pipeline import create_pipeline
+
+__all__ = ["create_pipeline"]

@@ -1,0 +1,17 @@
+"""labels → splits."""
+
+from kedro.pipeline import Pipeline, node, pipeline
+
+from goodbad_pipeline.pipelines.splitting.nodes import assign_splits, report_splits
+
+
+def create_pipeline() -> Pipeline:
+    """Return the pipeline that divides the labels."""
+    return pipeline(
+        [
+            node(assign_splits, name="assign_splits", inputs=["labels", "params:splits"], outputs="splits"),
+            node(report_splits, name="report_splits", inputs="splits", outputs=["split_counts", "split_figure"]),
+        ],
+        namespace="splitting",
+        prefix_datasets_with_namespace=False,
+    )

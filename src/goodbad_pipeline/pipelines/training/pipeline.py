@@ -1,0 +1,25 @@
+"""splits → pixels → trained model."""
+
+from kedro.pipeline import Pipeline, node, pipeline
+
+from goodbad_pipeline.pipelines.training.nodes import cache_pixels, draw_history, train_model
+
+
+def create_pipeline() -> Pipeline:
+    """Return the pipeline that trains the network."""
+    return pipeline(
+        [
+            node(
+                cache_pixels, name="cache_pixels", inputs=["splits", "params:images", "params:model"], outputs="pixels"
+            ),
+            node(
+                train_model,
+                name="train_model",
+                inputs=["untrained_model", "pixels", "splits", "params:model", "params:training", "epoch_log"],
+                outputs=["model", "history"],
+            ),
+            node(draw_history, name="draw_history", inputs="history", outputs="history_figure"),
+        ],
+        namespace="training",
+        prefix_datasets_with_namespace=False,
+    )

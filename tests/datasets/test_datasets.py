@@ -1,0 +1,113 @@
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import mlflow
+import numpy as np
+import pytest
+from conftest import encoded, picture
+from kedro.io import DatasetError
+
+from goodbad_pipeline.datasets import EpochLogDataset, KerasModelDataset, MetricsDataset, PixelsDataset
+from goodbad_pipeline.datasets.atomic import replacing
+from goodbad_pipeline.images.pixels import PixelSource, Transform
+
+
+def source(root: Path, count: int) -> PixelSource:
+    root.mkdir(exist_ok=True)
+    data = [encoded(picture(number, bright=True)) for number in range(count)]
+    for number, content in enumerate(data):
+        (root / f"{number}.png").write_bytes(content)
+    ids = [hashlib.sha256(content).hexdigest() for content in data]
+    return PixelSource(root, ids, [f"{n}.png" for n in range(count)], Transform(8, "pad", (0, 0, 0), 10**6))
+
+
+def test_pixels_come_back_memory_mapped_and_in_order(tmp_path: Path) -> None:
+    dataset = PixelsDataset(filepath=str(tmp_path / "cache"))
+    assert not dataset.exists()
+    pictures = source(tmp_path / "raw", 5)
+    dataset.save(pictures)
+    loaded = dataset.load()
+    assert isinstance(loaded.array, np.memmap)
+    assert loaded.image_ids.tolist() == pictures.image_ids
+    np.testing.assert_array_equal(loaded.array, np.concatenate(list(pictures.blocks())))
+    dataset.save(source(tmp_path / "raw", 3))
+    assert len(dataset.load().array) == 3
+
+
+def test_pixels_that_fail_leave_the_old_cache(tmp_path: Path) -> None:
+    dataset = PixelsDataset(filepath=str(tmp_path / "cache"))
+    pictures = source(tmp_path / "raw", 3)
+    dataset.save(pictures)
+    (tmp_path / "raw" / "2.png").unlink()
+    with pytest.raises(DatasetError, match=r"2\.png: cannot be read any more"):
+        dataset.save(pictures)
+    assert len(dataset.load().array) == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "raw"]
+
+
+def test_a_model_comes_back_the_same(tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    dataset = KerasModelDataset(filepath=str(tmp_path / "models" / "m.keras"))
+    assert not dataset.exists()
+    dataset.save(model)
+    assert dataset.exists()
+    inputs = np.ones((1, 3), "float32")
+    np.testing.assert_array_equal(dataset.load()(inputs), model(inputs))
+    assert [path.name for path in (tmp_path / "models").iterdir()] == ["m.keras"]
+
+
+def test_looking_through_a_catalog_of_models_imports_no_keras() -> None:
+    code = (
+        "import sys; from goodbad_pipeline.datasets import KerasModelDataset as K; K(filepath='x.keras').exists();"
+        "sys.exit('keras' in sys.modules or 'tensorflow' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.fixture
+def store(tmp_path: Path):
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    yield
+    mlflow.set_tracking_uri(None)
+
+
+@pytest.mark.usefixtures("store")
+def test_metrics_are_a_file_and_metrics_of_the_run(tmp_path: Path) -> None:
+    dataset = MetricsDataset(filepath=str(tmp_path / "metrics.json"))
+    dataset.save({"test_accuracy": 0.5})
+    assert mlflow.search_runs(search_all_experiments=True).empty  # no run is started for it
+    with mlflow.start_run() as run:
+        dataset.save({"test_accuracy": 0.75})
+    assert mlflow.get_run(run.info.run_id).data.metrics == {"test_accuracy": 0.75}
+    assert dataset.load() == {"test_accuracy": 0.75}
+
+
+@pytest.mark.usefixtures("store")
+def test_epochs_are_logged_step_by_step() -> None:
+    log = EpochLogDataset().load()
+    log(1, {"loss": 3.0})
+    with mlflow.start_run() as run:
+        log(1, {"loss": 2.0})
+        log(2, {"loss": 1.0})
+    steps = mlflow.MlflowClient().get_metric_history(run.info.run_id, "loss")
+    assert [(metric.step, metric.value) for metric in steps] == [(1, 2.0), (2, 1.0)]
+    with pytest.raises(DatasetError, match="not by saving"):
+        EpochLogDataset().save("x")
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
+    target = tmp_path / "file"
+    target.write_text("old")
+
+    def write_half() -> None:
+        with replacing(target) as draft:
+            draft.write_text("new")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_half()
+    assert target.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

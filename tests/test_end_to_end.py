@@ -1,0 +1,268 @@
+"""The real ``kedro run`` in a temporary copy of the project, on pictures that the tests draw."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+from conftest import encoded, make_project, picture
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+
+from goodbad_pipeline.errors import InputError
+
+METRICS = ["accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "log_loss"]
+
+
+def kedro_run(project: Path, pipeline: str | None = None, **parameters: object) -> None:
+    """What ``kedro run --env test --pipeline=… --params=…`` does, in this process."""
+    nested: dict = {}
+    for name, value in parameters.items():
+        group, leaf = name.split("__")
+        nested.setdefault(group, {})[leaf] = value
+    bootstrap_project(project)
+    with KedroSession.create(project, env="test", runtime_params=nested) as session:
+        session.run(pipeline_names=[pipeline] if pipeline else None)
+
+
+def store(project: Path) -> mlflow.MlflowClient:
+    return mlflow.MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
+
+
+def runs(project: Path) -> list[mlflow.entities.Run]:
+    """Newest first."""
+    experiment = store(project).get_experiment_by_name("goodbad_pipeline")
+    return list(store(project).search_runs([experiment.experiment_id]))
+
+
+@pytest.fixture(autouse=True)
+def _no_tracking_from_outside(monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    yield
+    while mlflow.active_run():
+        mlflow.end_run()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """A project after one whole run; tests that change it take a copy."""
+    project = make_project(tmp_path_factory.mktemp("finished") / "project")
+    root = project / "data" / "01_raw" / "characters"
+    (root / "broken.png").write_bytes(b"nothing to see")
+    with (root / "labels.csv").open("a") as manifest:
+        manifest.write("broken.png,bad,bad 0,sun\n")
+    kedro_run(project)
+    return project
+
+
+@pytest.fixture
+def again(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished project, with a store of its own: artifact locations are absolute."""
+    ignore = shutil.ignore_patterns("mlflow.db*", "mlartifacts")
+    return Path(shutil.copytree(finished, tmp_path / "again", ignore=ignore))
+
+
+def table(project: Path, name: str) -> pd.DataFrame:
+    file = next((project / "data").glob(f"*/{name}.*"))
+    return pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file)
+
+
+def test_everything_found_is_accounted_for(finished: Path) -> None:
+    labels, quarantine = table(finished, "labels"), table(finished, "quarantine")
+    assert len(labels) == 36
+    assert quarantine[["path", "reason"]].values.tolist() == [["broken.png", "not_an_image"]]
+    assert {"image_id", "path", "label", "group", "width", "height", "format", "weather"} <= set(labels.columns)
+    assert labels["image_id"].str.fullmatch("[0-9a-f]{64}").all()
+    summary = json.loads((finished / "data/08_reporting/ingestion_summary.json").read_text())
+    assert summary["found"] == summary["accepted"] + summary["quarantined"] == 37
+
+
+def test_no_group_is_on_two_sides(finished: Path) -> None:
+    splits = table(finished, "splits")
+    assert splits.groupby("group")["split"].nunique().max() == 1
+    assert set(splits["split"]) == {"train", "validation", "test"}
+    assert table(finished, "split_counts")["images"].sum() == 36
+
+
+def test_metrics_stand_beside_their_baselines(finished: Path) -> None:
+    metrics = json.loads((finished / "data/08_reporting/test_metrics.json").read_text())
+    expected = {
+        f"{prefix}test_{name}" for prefix in ("", "baseline_majority_", "baseline_histogram_") for name in METRICS
+    }
+    assert set(metrics) == expected
+    logged = runs(finished)[0].data.metrics
+    assert {name: logged[name] for name in expected} == pytest.approx(metrics)
+
+
+def test_the_run_has_its_name_every_leaf_parameter_and_the_commit(finished: Path) -> None:
+    (run,) = runs(finished)
+    assert run.info.run_name == "__default__ efficientnet_lite φ=-3"
+    assert run.info.status == "FINISHED"
+    assert run.data.params["model.phi"] == "-3.0"
+    assert run.data.params["training.augmentation.flip"] == "True"
+    assert run.data.params["images.columns.path"] == "path"
+    assert not any(value.startswith("{") for value in run.data.params.values())
+    assert {"git_commit", "git_dirty"} <= set(run.data.tags)
+
+
+def test_epochs_are_steps_and_labels_an_input_with_our_digest(finished: Path) -> None:
+    (run,) = runs(finished)
+    losses = store(finished).get_metric_history(run.info.run_id, "val_loss")
+    assert [metric.step for metric in losses] == [1]
+    (labels,) = run.inputs.dataset_inputs
+    assert labels.dataset.name == "labels"
+    assert len(labels.dataset.digest) == 16
+
+
+def test_figures_and_tables_are_artifacts(finished: Path) -> None:
+    (run,) = runs(finished)
+    names = {
+        file.path for folder in ("figures", "data") for file in store(finished).list_artifacts(run.info.run_id, folder)
+    }
+    assert {"figures/confusion_matrix.png", "figures/roc_curve.png", "figures/history.png"} <= names
+    assert {"data/split_counts.csv", "data/quarantine.csv"} <= names
+
+
+def test_the_model_is_registered_and_loads_back(finished: Path) -> None:
+    client = store(finished)
+    version = client.get_model_version_by_alias("goodbad", "champion")
+    assert int(version.version) == 1
+    assert version.tags["alias_reason"].startswith("no champion yet")
+    mlflow.set_tracking_uri(f"sqlite:///{finished / 'mlflow.db'}")
+    info = mlflow.models.get_model_info("models:/goodbad@champion")
+    assert info.metadata["class_names"] == ["bad", "good"]
+    assert info.signature.inputs.inputs[0].shape == (-1, 48, 48, 3)
+    requirements = mlflow.pyfunc.get_model_dependencies("models:/goodbad@champion")
+    assert "tensorflow==" in Path(requirements).read_text()
+    model = mlflow.keras.load_model("models:/goodbad@champion")
+    assert model.input_shape == (None, 48, 48, 3)
+
+
+def test_the_same_again_gives_the_same_and_stays_challenger(finished: Path, tmp_path: Path) -> None:
+    splits, metrics = (
+        finished / path for path in ("data/05_model_input/splits.parquet", "data/08_reporting/test_metrics.json")
+    )
+    before = splits.read_bytes(), json.loads(metrics.read_text())
+    kedro_run(finished)
+    assert splits.read_bytes() == before[0]
+    assert json.loads(metrics.read_text()) == before[1]
+    client = store(finished)
+    assert int(client.get_model_version_by_alias("goodbad", "champion").version) == 1
+    challenger = client.get_model_version_by_alias("goodbad", "challenger")
+    assert int(challenger.version) == 2
+    assert "no better than the champion's" in challenger.tags["alias_reason"]
+
+
+def test_train_alone_changes_only_phi(again: Path) -> None:
+    kedro_run(again, "train", model__phi=-4)
+    (run,) = runs(again)
+    assert run.info.run_name == "train efficientnet_lite φ=-4"
+    assert run.data.params["model.phi"] == "-4.0"
+    assert run.data.params["model.family"] == "efficientnet_lite"
+    assert run.data.params["model.resolution"] == "48"
+    assert "splits.seed" not in run.data.params
+
+
+def test_a_champion_of_other_classes_is_not_compared(finished: Path) -> None:
+    labels = finished / "data/01_raw/characters/labels.csv"
+    original = labels.read_text()
+    try:
+        labels.write_text(original.replace(",good,", ",noble,"))
+        kedro_run(finished)
+        challenger = store(finished).get_model_version_by_alias("goodbad", "challenger")
+        assert "it tells apart bad, good, these data bad, noble" in challenger.tags["alias_reason"]
+    finally:
+        labels.write_text(original)
+
+
+def test_presplit_folders_of_three_classes_go_the_whole_road(project: Path) -> None:
+    root = project / "mine"
+    for split, count in (("train", 8), ("valid", 3), ("test", 3)):
+        for number, label in enumerate("abc"):
+            folder = root / split / label
+            folder.mkdir(parents=True)
+            for index in range(count):
+                seed = hash((split, label, index)) % 2**31
+                (folder / f"{index}.jpg").write_bytes(encoded(picture(seed, bright=bool(number)), "JPEG"))
+    kedro_run(project, images__root="mine")
+    splits = table(project, "splits")
+    assert splits["split"].value_counts().to_dict() == {"train": 24, "validation": 9, "test": 9}
+    assert set(splits["label"]) == {"a", "b", "c"}
+
+
+def test_train_without_stored_splits_says_what_to_run(project: Path) -> None:
+    with pytest.raises(InputError, match="starts from stored splits, there are none; run --pipeline=data"):
+        kedro_run(project, "train")
+
+
+def test_a_failed_run_is_marked_failed_with_its_reason(project: Path) -> None:
+    labels = project / "data/01_raw/characters/labels.csv"
+    labels.write_text(labels.read_text().replace(",good,", ",bad,"))
+    with pytest.raises(InputError, match="at least two classes are needed, found only 'bad'"):
+        kedro_run(project)
+    (run,) = runs(project)
+    assert run.info.status == "FAILED"
+    assert "at least two classes" in run.data.tags["failure"]
+    assert not (project / "data/05_model_input/splits.parquet").exists()
+
+
+def test_a_tracking_uri_of_the_users_own_wins(project: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'elsewhere.db'}")
+    kedro_run(project, "data")
+    assert (tmp_path / "elsewhere.db").exists()
+    assert (tmp_path / "mlartifacts").is_dir()
+    assert not (project / "mlflow.db").exists()
+
+
+def command(project: Path, *arguments: str) -> subprocess.CompletedProcess:
+    environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
+    kedro = Path(sys.executable).with_name("kedro")
+    return subprocess.run(
+        [kedro, *arguments], cwd=project, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_command_line_goes_the_data_road_from_a_folder_below(project: Path) -> None:
+    (project / "conf/local/parameters.yml").write_text("images:\n  max_pixels: 5000\n")
+    done = command(project / "data", "run", "--pipeline=data", "--params=splits.seed=3")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(table(project, "labels")) == 36
+    (run,) = runs(project)
+    assert run.data.params["splits.seed"] == "3"
+    assert run.data.params["splits.fractions.test"] == "0.15"
+    assert run.data.params["images.max_pixels"] == "5000"
+    assert not (project / "data" / "mlflow.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ("model.fi=1", "model.fi: unknown parameter"),
+        ("images.root=nowhere", "images.root: must be an existing folder"),
+        ("training.require_gpu=true", "training.require_gpu: a GPU is required"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_one(project: Path, parameters: str, message: str) -> None:
+    done = command(project, "run", f"--params={parameters}")
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("Error: ")
+    assert message in last
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not list((project / "data").glob("0[2-8]*/*"))
+
+
+def test_listing_pipelines_imports_no_tensorflow(project: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from kedro.framework.startup import bootstrap_project;"
+        "bootstrap_project(Path.cwd()); from kedro.framework.project import pipelines; print(*sorted(pipelines));"
+        "sys.exit(bool({'tensorflow', 'keras'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["__default__", "data", "sample_data", "train"]

@@ -1,0 +1,93 @@
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import PROJECT
+
+from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.params import ModelParams, TrainingParams, anchor_paths, validate_parameters
+
+
+def parameters(**changes: object) -> dict:
+    """conf/base as it is, with values changed by dotted name (double underscore for a dot)."""
+    merged: dict = {}
+    for file in sorted((PROJECT / "conf" / "base").glob("parameters_*.yml")):
+        merged |= yaml.safe_load(file.read_text())
+    for name, value in changes.items():
+        *groups, leaf = name.split("__")
+        place = merged
+        for group in groups:
+            place = place.setdefault(group, {})
+        place[leaf] = value
+    return merged
+
+
+def test_the_defaults_are_valid_and_start_from_imagenet() -> None:
+    typed = validate_parameters(parameters())
+    model = typed["model"]
+    assert isinstance(model, ModelParams)
+    assert model.weights_source == "imagenet"
+    assert (model.scale.family, model.scale.resolution) == ("efficientnet_lite", 128)
+
+
+def test_phi_without_published_weights_starts_from_none_under_auto() -> None:
+    model = validate_parameters(parameters(model__phi=-1))["model"]
+    assert isinstance(model, ModelParams)
+    assert model.weights_source is None
+    assert "weights=imagenet exists for" in str(model.why_no_weights)
+    assert model.scale.resolution == 128
+
+
+def test_a_preset_fills_what_is_null_and_nothing_else() -> None:
+    training = validate_parameters(parameters(training__preset="quick", training__head_epochs=1))["training"]
+    assert isinstance(training, TrainingParams)
+    assert (training.head_epochs, training.epochs) == (1, 2)
+    assert "presets" not in training.model_dump()
+
+
+def test_epochs_said_outright_hold_from_scratch_too() -> None:
+    training = validate_parameters(parameters(training__epochs=3))["training"]
+    assert isinstance(training, TrainingParams)
+    assert (training.epochs, training.scratch_epochs) == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"modle__phi": 1}, "modle: unknown parameter group"),
+        ({"model__fi": 1}, "model.fi: unknown parameter; known are family, phi"),
+        ({"images__columns__name": "x"}, "images.columns.name: unknown parameter; known are path, label"),
+        ({"model__variant": "b0"}, "phi"),
+        ({"model__phi": None}, "phi"),
+        ({"model__phi": "big"}, "model.phi: .*valid number.*got 'big'"),
+        ({"model__phi": -40}, "model: phi must leave every stage 8 channels; at phi=-40"),
+        ({"model__resolution": 8}, "resolution"),
+        ({"model__weights": "imagenet", "model__phi": 0.4}, "weights=imagenet exists for"),
+        ({"model__weights": "/nowhere/w.weights.h5"}, "does not exist"),
+        ({"model__coefficients__gamma": 0.5}, "model.coefficients.gamma: .*greater than or equal to 1.*got 0.5"),
+        ({"splits__fractions__test": 0.5}, "splits.fractions: train \\+ validation \\+ test must be 1, got 1.35"),
+        ({"training__preset": "turbo"}, "preset must be one of quick, standard, thorough, got 'turbo'"),
+        ({"training__batch_size": 0}, "training.batch_size: .*got 0"),
+        ({"training__seed": -1}, "training.seed"),
+        ({"images__layout": "piles"}, "images.layout: .*'folders'"),
+        ({"images__background": [0, 0, 300]}, "images.background.2: .*got 300"),
+        ({"registry__metric": "luck"}, "registry.metric"),
+    ],
+)
+def test_a_wrong_parameter_is_one_line_with_name_rule_and_value(changes: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        validate_parameters(parameters(**changes))
+    assert "\n" not in str(caught.value)
+
+
+def test_all_problems_are_told_at_once() -> None:
+    with pytest.raises(InputError, match=r"(?s)splits\.seed.*training\.batch_size"):
+        validate_parameters(parameters(splits__seed=-1, training__batch_size=0))
+
+
+def test_relative_paths_start_at_the_project() -> None:
+    anchored = anchor_paths(parameters(images__root="mine", model__weights="w.h5"), Path("/p"))
+    assert anchored["images"]["root"] == "/p/mine"
+    assert anchored["model"]["weights"] == "/p/w.h5"
+    assert anchor_paths(parameters(images__root="/abs"), Path("/p"))["images"]["root"] == "/abs"
+    assert anchor_paths(parameters(), Path("/p"))["model"]["weights"] == "auto"
