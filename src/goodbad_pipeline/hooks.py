@@ -69,7 +69,7 @@ class TrackingHooks(MlflowHook):
     def after_context_created(self, context: KedroContext) -> None:
         """Set MLflow up; a fresh local store is made by one process at a time."""
         root = Path(context.project_path)
-        settings = _anchor_store(context.config_loader["mlflow"], root)
+        settings = anchor_store(context.config_loader["mlflow"], root)
         context.config_loader["mlflow"] = settings
         with _first_use(settings["server"]["mlflow_tracking_uri"]):
             super().after_context_created(context)
@@ -153,7 +153,7 @@ def labels_digest(labels: pd.DataFrame) -> str:
     return hashlib.sha256("\n".join(sorted(rows)).encode()).hexdigest()
 
 
-def _anchor_store(settings: dict[str, Any], root: Path) -> dict[str, Any]:
+def anchor_store(settings: dict[str, Any], root: Path) -> dict[str, Any]:
     """Let the user's MLFLOW_TRACKING_URI win, a relative sqlite file start at the root, artifacts lie beside it."""
     server, tracking = dict(settings["server"]), dict(settings["tracking"])
     uri = os.environ.get("MLFLOW_TRACKING_URI") or server["mlflow_tracking_uri"]

@@ -109,7 +109,7 @@ class ModelParams(Group):
         return resolve_scale(
             phi=self.phi,
             variant=self.variant,
-            family=self.family,
+            family=self.family if self.variant is None else "efficientnet",  # a variant brings its own
             coefficients=Coefficients(**self.coefficients.model_dump()),
             resolution=self.resolution,
             dropout=self.dropout,

@@ -64,6 +64,7 @@ def log_model(model: Any, name: str, class_names: list[str], transform: Transfor
         input_example=example,
         pip_requirements=[f"{package}=={version(package)}" for package in REQUIREMENTS],
         metadata={"class_names": class_names, "transform": asdict(transform)},
+        validate_serving_input=False,
     )
     return str(info.registered_model_version)
 
@@ -74,8 +75,8 @@ class _KerasFlavor:
     __name__ = "mlflow.keras"
 
     @staticmethod
-    def save_model(*, path: str, **arguments: Any) -> None:
-        """Make the folder, then save as ``mlflow.keras`` does."""
+    def save_model(*, path: str, validate_serving_input: bool, **arguments: Any) -> None:
+        """Make the folder, then save as ``mlflow.keras`` does; the flag is meant for :meth:`Model.log` alone."""
         Path(path).mkdir(parents=True)
         mlflow.keras.save_model(path=path, **arguments)
 

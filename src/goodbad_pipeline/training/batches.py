@@ -1,7 +1,5 @@
 """Batches from an array of pixels: which pictures, in which order and how changed depends on (seed, step) alone."""
 
-from collections.abc import Iterator
-
 import keras
 import numpy as np
 
@@ -58,13 +56,15 @@ class TrainingBatches(keras.utils.PyDataset):
         return augment(pixels, self.augmentation, rng), self.targets[chosen]
 
 
-def blocks(pixels: np.ndarray, rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    """Yield ``pixels[rows]`` in order, ``size`` pictures at a time."""
-    for start in range(0, len(rows), size):
-        yield pixels[rows[start : start + size]]
-
-
 def predict(model: keras.Model, pixels: np.ndarray, rows: np.ndarray, batch_size: int = 64) -> np.ndarray:
-    """Return the model's outputs for ``pixels[rows]``: float32, shape (len(rows), outputs)."""
-    outputs = [keras.ops.convert_to_numpy(model.predict_on_batch(block)) for block in blocks(pixels, rows, batch_size)]
+    """Return the model's outputs for ``pixels[rows]``: float32, shape (len(rows), outputs).
+
+    The last block is filled up to a whole batch: another shape would cost seconds of graph building.
+    """
+    outputs = []
+    for start in range(0, len(rows), batch_size):
+        chosen = rows[start : start + batch_size]
+        filled = np.pad(chosen, (0, batch_size - len(chosen)), mode="edge")
+        answer = keras.ops.convert_to_numpy(model.predict_on_batch(pixels[filled]))
+        outputs.append(answer[: len(chosen)])
     return np.concatenate(outputs).astype(np.float32)

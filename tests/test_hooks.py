@@ -1,0 +1,85 @@
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
+from test_params import parameters
+
+from goodbad_pipeline.hooks import TrackingHooks, anchor_store, git_state, labels_digest, run_name
+from goodbad_pipeline.params import validate_parameters
+
+SETTINGS = {
+    "server": {"mlflow_tracking_uri": "sqlite:///mlflow.db"},
+    "tracking": {"experiment": {"name": "goodbad_pipeline"}},
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_tracking_from_outside(monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+def test_exactly_one_mlflow_hook_is_registered(project: Path) -> None:
+    bootstrap_project(project)
+    with KedroSession.create(project) as session:
+        plugins = session._hook_manager.get_plugins()
+    trackers = [plugin for plugin in plugins if isinstance(plugin, MlflowHook)]
+    assert [type(plugin) for plugin in trackers] == [TrackingHooks]
+
+
+def test_the_store_sits_at_the_projects_root_with_artifacts_beside_it(tmp_path: Path) -> None:
+    settings = anchor_store(SETTINGS, tmp_path)
+    assert settings["server"]["mlflow_tracking_uri"] == f"sqlite:///{tmp_path}/mlflow.db"
+    experiment = settings["tracking"]["experiment"]
+    assert experiment["name"] == "goodbad_pipeline"
+    assert experiment["create_experiment_kwargs"] == {"artifact_location": f"{tmp_path}/mlartifacts"}
+
+
+def test_a_servers_artifacts_are_the_servers_business(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    settings = anchor_store(SETTINGS, tmp_path)
+    assert settings["server"]["mlflow_tracking_uri"] == "http://127.0.0.1:9"
+    assert "create_experiment_kwargs" not in settings["tracking"]["experiment"]
+
+
+def labels() -> pd.DataFrame:
+    return pd.DataFrame({"image_id": ["a", "b"], "label": ["x", "y"], "group": ["1", "2"], "path": ["p", "q"]})
+
+
+def test_the_digest_tells_labels_apart_but_not_their_order() -> None:
+    digest = labels_digest(labels())
+    assert digest == labels_digest(labels().iloc[::-1])
+    for column in ("image_id", "label", "group"):
+        changed = labels()
+        changed.loc[1, column] = "other"
+        assert labels_digest(changed) != digest
+
+
+def test_the_commit_and_whether_the_checkout_is_dirty(tmp_path: Path) -> None:
+    assert git_state(tmp_path) == {"git_commit": "unknown", "git_dirty": "unknown"}
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    for arguments in (["init", "-q"], [*identity, "commit", "-q", "--allow-empty", "-m", "x"]):
+        subprocess.run(["git", *arguments], cwd=tmp_path, check=True)
+    clean = git_state(tmp_path)
+    assert len(clean["git_commit"]) == 40
+    assert clean["git_dirty"] == "false"
+    (tmp_path / "new").write_text("x")
+    assert git_state(tmp_path)["git_dirty"] == "true"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, "train efficientnet_lite φ=0"),
+        ({"model__phi": None, "model__variant": "b2", "model__weights": "none"}, "train efficientnet b2"),
+    ],
+)
+def test_a_run_is_named_after_pipeline_and_network(changes: dict, expected: str) -> None:
+    assert run_name("train", validate_parameters(parameters(**changes))["model"]) == expected
+
+
+def test_a_run_without_a_network_is_named_after_its_pipeline() -> None:
+    assert run_name("data", None) == "data"
