@@ -42,7 +42,7 @@ bench: $(VENV)/.installed  # side-by-side measurements
 	$(BIN)/python -m benchmarks
 
 ui: $(VENV)/.installed  # browse runs and models in MLflow
-	$(BIN)/kedro mlflow ui
+	PATH="$(CURDIR)/$(BIN):$$PATH" kedro mlflow ui
 
 viz: $(VENV)/.installed  # browse the pipeline in Kedro-Viz
 	$(BIN)/kedro viz run

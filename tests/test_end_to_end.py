@@ -106,6 +106,8 @@ def test_the_run_has_its_name_every_leaf_parameter_and_the_commit(finished: Path
     assert run.data.params["model.phi"] == "-3.0"
     assert run.data.params["training.augmentation.flip"] == "True"
     assert run.data.params["images.columns.path"] == "path"
+    assert run.data.params["network.resolution"] == "48"
+    assert int(run.data.params["network.macs"]) > 0
     assert not any(value.startswith("{") for value in run.data.params.values())
     assert {"git_commit", "git_dirty"} <= set(run.data.tags)
 
@@ -168,6 +170,7 @@ def test_train_alone_changes_only_phi(again: Path) -> None:
     assert "splits.seed" not in run.data.params
 
 
+@pytest.mark.slow
 def test_a_champion_of_other_classes_is_not_compared(finished: Path) -> None:
     labels = finished / "data/01_raw/characters/labels.csv"
     original = labels.read_text()
@@ -180,19 +183,31 @@ def test_a_champion_of_other_classes_is_not_compared(finished: Path) -> None:
         labels.write_text(original)
 
 
-def test_presplit_folders_of_three_classes_go_the_whole_road(project: Path) -> None:
-    root = project / "mine"
+def write_presplit(root: Path) -> None:
     for split, count in (("train", 8), ("valid", 3), ("test", 3)):
         for number, label in enumerate("abc"):
             folder = root / split / label
             folder.mkdir(parents=True)
             for index in range(count):
-                seed = hash((split, label, index)) % 2**31
-                (folder / f"{index}.jpg").write_bytes(encoded(picture(seed, bright=bool(number)), "JPEG"))
-    kedro_run(project, images__root="mine")
+                image = picture(1000 * count + 100 * number + index, bright=bool(number))
+                (folder / f"{split}{index}.jpg").write_bytes(encoded(image, "JPEG"))
+
+
+def test_presplit_folders_keep_their_split(project: Path) -> None:
+    write_presplit(project / "mine")
+    kedro_run(project, "data", images__root="mine")
     splits = table(project, "splits")
     assert splits["split"].value_counts().to_dict() == {"train": 24, "validation": 9, "test": 9}
     assert set(splits["label"]) == {"a", "b", "c"}
+
+
+@pytest.mark.slow
+def test_three_classes_go_the_whole_road(project: Path) -> None:
+    write_presplit(project / "mine")
+    kedro_run(project, images__root="mine")
+    metrics = json.loads((project / "data/08_reporting/test_metrics.json").read_text())
+    assert 0 <= metrics["test_roc_auc"] <= 1
+    assert len(table(project, "per_class_metrics")) == 3
 
 
 def test_train_without_stored_splits_says_what_to_run(project: Path) -> None:

@@ -16,8 +16,18 @@ class OneLineErrors(click.Command):
         """Run the command."""
         try:
             return super().invoke(ctx)
-        except InputError as error:
-            raise click.ClickException(" ".join(str(error).split())) from error
+        except Exception as error:
+            cause = _input_error(error)
+            if cause is None:
+                raise
+            raise click.ClickException(" ".join(str(cause).split())) from error
+
+
+def _input_error(error: BaseException | None) -> InputError | None:
+    """Find the input error behind ``error``: Kedro wraps what is raised while a dataset is saved."""
+    while error is not None and not isinstance(error, InputError):
+        error = error.__cause__
+    return error
 
 
 @click.group(context_settings=CONTEXT_SETTINGS, name="goodbad_pipeline")

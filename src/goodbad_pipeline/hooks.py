@@ -31,6 +31,7 @@ from goodbad_pipeline.params import Group, ModelParams, TrainingParams, anchor_p
 logger = logging.getLogger(__name__)
 
 SQLITE = "sqlite:///"
+NETWORK = "network"
 LABEL_TABLES = ("labels", "splits")
 
 
@@ -90,6 +91,12 @@ class TrackingHooks(MlflowHook):
         """Log the node's parameters, typed groups as plain nested values."""
         plain = {name: value.model_dump() if isinstance(value, BaseModel) else value for name, value in inputs.items()}
         super().before_node_run(node, catalog, plain, is_async)
+
+    @hook_impl
+    def after_node_run(self, outputs: dict[str, Any]) -> None:
+        """Log what the network is: depth, width, resolution, parameters and multiply-adds."""
+        if NETWORK in outputs and mlflow.active_run() is not None:
+            mlflow.log_params({f"{NETWORK}.{name}": value for name, value in outputs[NETWORK].items()})
 
     @hook_impl
     def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:
@@ -161,7 +168,9 @@ def anchor_store(settings: dict[str, Any], root: Path) -> dict[str, Any]:
         database = root / uri.removeprefix(SQLITE)
         uri = f"{SQLITE}{database}"
         experiment = {**tracking["experiment"]}
-        experiment["create_experiment_kwargs"] = {"artifact_location": str(database.parent / "mlartifacts")}
+        creation = experiment.get("create_experiment_kwargs") or {}
+        artifacts = str(database.parent / "mlartifacts")
+        experiment["create_experiment_kwargs"] = {"artifact_location": artifacts, **creation}
         tracking["experiment"] = experiment
     server["mlflow_tracking_uri"] = uri
     return {**settings, "server": server, "tracking": tracking}

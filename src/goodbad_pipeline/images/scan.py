@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pandas as pd
 from tqdm import tqdm
@@ -14,6 +14,7 @@ from tqdm import tqdm
 from goodbad_pipeline.images.decode import Colour, Decoded, Rejected, decode_image
 from goodbad_pipeline.images.duplicates import difference_hash, thumbnail
 from goodbad_pipeline.images.reasons import QUARANTINE_COLUMNS, Reason
+from goodbad_pipeline.images.sources import leaves_root
 
 MEASURED_COLUMNS = ["image_id", "width", "height", "format", "size", "pixel_id", "fingerprint", "thumbnail"]
 
@@ -89,7 +90,7 @@ class _Reader:
         return _measure(decoded, image_id, len(data))
 
     def _bytes(self, path: str) -> bytes | SetAside:
-        if "\0" in path or PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+        if leaves_root(path):
             return SetAside(Reason.OUTSIDE_ROOT, "a path must be relative to images.root and hold no '..'")
         try:
             file = (self.root / path).resolve()

@@ -113,11 +113,12 @@ def read_manifest(file: Path, columns: Columns) -> pd.DataFrame:
     """Read a CSV or Parquet manifest into the table of candidates.
 
     Raises:
-        InputError: The file cannot be read, a named column is missing, or a name is used twice.
+        InputError: The file cannot be read, a named column is missing, or a path leaves the root.
     """
     raw = _read_table(file)
     names = _resolve_columns(raw, columns, file)
     table = pd.DataFrame({own: _strings(raw[name]) if name else None for own, name in names.items()}, index=raw.index)
+    _require_inside_root(table["path"], file)
     table["split"] = _normalise_splits(table["split"], columns.split)
     extra = raw.drop(columns=[name for name in names.values() if name])
     clashing = [name for name in extra.columns if name in (*OWN_COLUMNS, *RESERVED_COLUMNS)]
@@ -153,6 +154,21 @@ def _resolve_columns(raw: pd.DataFrame, columns: Columns, file: Path) -> dict[st
 def _strings(column: pd.Series) -> pd.Series:
     text = column.astype("string").str.strip()
     return text.astype(object).where(text.notna() & (text != ""), None)
+
+
+def _require_inside_root(paths: pd.Series, file: Path) -> None:
+    for row, path in enumerate(paths, start=1):
+        if path is not None and leaves_root(path):
+            raise InputError(
+                f"images.manifest: every path must be relative to images.root and without '..'; row {row} of "
+                f"'{file.name}' has '{path}'"
+            )
+
+
+def leaves_root(path: str) -> bool:
+    """Whether a path is absolute, climbs with `..`, holds a NUL byte or is a URL, whatever is on disk."""
+    parts = PurePosixPath(path)
+    return "\0" in path or "://" in path or parts.is_absolute() or ".." in parts.parts
 
 
 def _normalise_splits(column: pd.Series, name: str | None) -> pd.Series:

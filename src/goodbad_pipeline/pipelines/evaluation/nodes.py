@@ -1,5 +1,6 @@
 """What the trained model is worth on pictures it has never seen, beside what takes no network at all."""
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from goodbad_pipeline.evaluation.predictions import predicted_classes, predictio
 from goodbad_pipeline.images.pixels import Pixels
 from goodbad_pipeline.images.splits import class_names
 from goodbad_pipeline.params import EvaluationParams
+
+logger = logging.getLogger(__name__)
 
 MODEL = "model"
 SHEET_MISTAKES = 24
@@ -60,6 +63,9 @@ def evaluate_predictions(
         for name, values in scores.items()
         for metric, value in values.items()
     }
+    beside = ", ".join(f"{name} {values['accuracy']:.3f}" for name, values in scores.items() if name != MODEL)
+    ours = scores[MODEL]
+    logger.info("Test accuracy %.3f (beside it: %s), ROC AUC %.3f", ours["accuracy"], beside, ours["roc_auc"])
     per_class = per_class_metrics(*truth_and_probabilities(test_predictions), names)
     return metrics, comparison_table(scores), per_class
 

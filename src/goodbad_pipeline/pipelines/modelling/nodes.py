@@ -1,13 +1,15 @@
 """From φ to a network that is ready to be trained."""
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from goodbad_pipeline.efficientnet.complexity import count_complexity
+from goodbad_pipeline.images.pixels import PixelSource, Transform, pixel_source
 from goodbad_pipeline.images.splits import class_names
-from goodbad_pipeline.params import ModelParams, TrainingParams
+from goodbad_pipeline.params import ImageParams, ModelParams, TrainingParams
 from goodbad_pipeline.training.devices import prepare_device
 
 logger = logging.getLogger(__name__)
@@ -42,6 +44,12 @@ def describe_network(splits: pd.DataFrame, model: ModelParams) -> dict[str, Any]
         "macs": cost.macs,
         "weights": model.weights_source or "none",
     }
+
+
+def cache_pixels(splits: pd.DataFrame, images: ImageParams, model: ModelParams) -> PixelSource:
+    """Decode every picture once, at the network's resolution."""
+    transform = Transform(model.scale.resolution, images.resize, images.background, images.max_pixels)
+    return pixel_source(splits, Path(images.root), transform)
 
 
 def build_model(splits: pd.DataFrame, model: ModelParams, training: TrainingParams) -> Any:

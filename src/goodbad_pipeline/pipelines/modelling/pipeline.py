@@ -1,8 +1,8 @@
-"""φ → network → untrained model."""
+"""φ, splits → network, pixels, untrained model."""
 
 from kedro.pipeline import Pipeline, node, pipeline
 
-from goodbad_pipeline.pipelines.modelling.nodes import build_model, describe_network
+from goodbad_pipeline.pipelines.modelling.nodes import build_model, cache_pixels, describe_network
 
 
 def create_pipeline() -> Pipeline:
@@ -15,6 +15,9 @@ def create_pipeline() -> Pipeline:
                 name="build_model",
                 inputs=["splits", "params:model", "params:training"],
                 outputs="untrained_model",
+            ),
+            node(
+                cache_pixels, name="cache_pixels", inputs=["splits", "params:images", "params:model"], outputs="pixels"
             ),
         ],
         namespace="modelling",

@@ -1,24 +1,17 @@
 """From pictures and a network to a trained network."""
 
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from goodbad_pipeline.evaluation.figures import history_figure
-from goodbad_pipeline.images.pixels import Pixels, PixelSource, Transform, pixel_source
+from goodbad_pipeline.images.pixels import Pixels
 from goodbad_pipeline.images.splits import class_names
-from goodbad_pipeline.params import ImageParams, ModelParams, TrainingParams
+from goodbad_pipeline.params import ModelParams, TrainingParams
 from goodbad_pipeline.training.augmentation import Augmentation
 from goodbad_pipeline.training.devices import prepare_device
 from goodbad_pipeline.training.listener import EpochListener
-
-
-def cache_pixels(splits: pd.DataFrame, images: ImageParams, model: ModelParams) -> PixelSource:
-    """Decode every picture once, at the network's resolution."""
-    transform = Transform(model.scale.resolution, images.resize, images.background, images.max_pixels)
-    return pixel_source(splits, Path(images.root), transform)
 
 
 def train_model(

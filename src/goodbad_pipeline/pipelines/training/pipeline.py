@@ -1,17 +1,14 @@
-"""splits → pixels → trained model."""
+"""pixels, untrained model → trained model."""
 
 from kedro.pipeline import Pipeline, node, pipeline
 
-from goodbad_pipeline.pipelines.training.nodes import cache_pixels, draw_history, train_model
+from goodbad_pipeline.pipelines.training.nodes import draw_history, train_model
 
 
 def create_pipeline() -> Pipeline:
     """Return the pipeline that trains the network."""
     return pipeline(
         [
-            node(
-                cache_pixels, name="cache_pixels", inputs=["splits", "params:images", "params:model"], outputs="pixels"
-            ),
             node(
                 train_model,
                 name="train_model",

@@ -1,0 +1,128 @@
+"""MLflow's UI and Kedro-Viz in a real browser, over a project that has just been run."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from conftest import make_project
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+
+playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+CHROMIUM = shutil.which("chromium")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: apt-get install chromium"),
+]
+
+FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-sync"
+BIN = Path(sys.executable).parent
+PATIENCE = 60_000  # milliseconds
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    folder = make_project(tmp_path_factory.mktemp("browser") / "project")
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    bootstrap_project(folder)
+    with KedroSession.create(folder, env="test") as session:
+        session.run()
+    return folder
+
+
+@contextmanager
+def served(project: Path, *command: str) -> Iterator[str]:
+    """Run a server of the project on a free port of 127.0.0.1 and give its address once it answers."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    server = subprocess.Popen(
+        [*command, "--port", str(port)],
+        cwd=project,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        _wait_for(address, server)
+        yield address
+    finally:
+        os.killpg(server.pid, 15)
+        server.wait(20)
+
+
+def _wait_for(address: str, server: subprocess.Popen) -> None:
+    for _ in range(180):
+        try:
+            urllib.request.urlopen(address, timeout=5)
+        except (urllib.error.URLError, OSError):
+            assert server.poll() is None, "the server ended before it answered"
+            time.sleep(0.5)
+        else:
+            return
+    raise TimeoutError(address)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    with playwright.sync_playwright() as engine:
+        chromium = engine.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser) -> Iterator:
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.set_default_timeout(PATIENCE)
+    yield page
+    page.close()
+
+
+def run_id(project: Path) -> str:
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
+    (run,) = client.search_runs([client.get_experiment_by_name("goodbad_pipeline").experiment_id])
+    return run.info.run_id
+
+
+def test_mlflow_shows_run_parameters_metrics_figures_and_the_champion(project: Path, page) -> None:
+    with served(project, str(BIN / "kedro"), "mlflow", "ui") as address:
+        page.goto(f"{address}/#/experiments/1/runs")
+        page.get_by_text("__default__ efficientnet_lite φ=-3").first.wait_for()
+        page.goto(f"{address}/#/experiments/1/runs/{run_id(project)}")
+        for text in ("test_accuracy", "baseline_histogram_test_roc_auc", "model.phi", "training.augmentation.flip"):
+            page.get_by_text(text, exact=True).first.wait_for(state="attached")
+        page.goto(f"{address}/#/experiments/1/runs/{run_id(project)}/artifacts/figures/confusion_matrix.png")
+        page.locator("img[src*='confusion_matrix'], img[src^='blob:']").first.wait_for(state="attached")
+        page.goto(f"{address}/#/models/goodbad")
+        page.get_by_text("champion").first.wait_for()
+
+
+def test_viz_shows_layers_namespaces_and_previews(project: Path, page) -> None:
+    with served(project, str(BIN / "kedro"), "viz", "run", "--no-browser") as address:
+        page.goto(address)
+        node = page.locator(".pipeline-node")
+        node.first.wait_for()
+        shown = set(node.all_text_contents())
+        assert {"ingestion", "splitting", "modelling", "training", "evaluation", "registration"} <= shown
+        page.locator(".pipeline-layer-name").first.wait_for(state="attached")
+        layers = set(page.locator(".pipeline-layer-name").all_text_contents())
+        assert {"primary", "model_input", "models", "reporting"} <= layers
+        page.locator("[data-node-fullname='confusion_matrix']").dispatch_event("click")
+        page.locator("img[src^='data:image/png;base64']").first.wait_for(state="attached")
+        page.locator("[data-node-fullname='splits']").dispatch_event("click")
+        page.get_by_text("image_id").first.wait_for(state="attached")

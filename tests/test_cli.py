@@ -1,0 +1,51 @@
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+from conftest import PROJECT
+from kedro.io import DatasetError
+
+from goodbad_pipeline import cli
+from goodbad_pipeline.errors import InputError
+
+
+def ending_in(error: Exception) -> click.Command:
+    def callback() -> None:
+        raise error
+
+    return cli.OneLineErrors("run", callback=callback)
+
+
+def wrapped() -> DatasetError:
+    try:
+        raise DatasetError("Failed while saving") from InputError("x.png: changed\nsince ingestion")
+    except DatasetError as error:
+        return error
+
+
+@pytest.mark.parametrize("error", [InputError("x.png: changed\nsince ingestion"), wrapped()])
+def test_what_a_user_can_put_right_is_one_line(error: Exception) -> None:
+    result = CliRunner().invoke(ending_in(error))
+    assert result.exit_code == 1
+    assert result.output == "Error: x.png: changed since ingestion\n"
+
+
+def test_what_is_the_codes_fault_keeps_its_traceback() -> None:
+    result = CliRunner().invoke(ending_in(ZeroDivisionError("no")))
+    assert isinstance(result.exception, ZeroDivisionError)
+
+
+def test_run_takes_what_kedros_own_takes() -> None:
+    result = CliRunner().invoke(cli.cli, ["run", "--help"])
+    assert result.exit_code == 0
+    for option in ("--pipeline", "--params", "--env", "--nodes"):
+        assert option in result.output
+
+
+def test_the_readme_and_the_makefile_say_the_same_commands() -> None:
+    readme, makefile = ((PROJECT / name).read_text() for name in ("README.md", "Makefile"))
+    for line in ("--constraint constraints.txt --editable .", "kedro run", "pytest --cov --cov-report=term"):
+        assert line in readme
+        assert line in makefile
+    assert Path(PROJECT / ".ci" / "run").stat().st_mode & 0o100
