@@ -10,9 +10,9 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 import pytest
-from conftest import encoded, make_project, picture
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
+from making import encoded, make_project, picture
 
 from goodbad_pipeline.errors import InputError
 

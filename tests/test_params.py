@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import PROJECT
+from making import PROJECT
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.params import ModelParams, TrainingParams, anchor_paths, validate_parameters

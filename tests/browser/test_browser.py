@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import make_project
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
+from making import make_project
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 CHROMIUM = shutil.which("chromium")

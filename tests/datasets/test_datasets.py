@@ -7,8 +7,8 @@ import keras
 import mlflow
 import numpy as np
 import pytest
-from conftest import encoded, picture
 from kedro.io import DatasetError
+from making import encoded, picture
 
 from goodbad_pipeline.datasets import EpochLogDataset, KerasModelDataset, MetricsDataset, PixelsDataset
 from goodbad_pipeline.datasets.atomic import replacing

@@ -2,9 +2,9 @@ import io
 
 import numpy as np
 import pytest
-from conftest import encoded, picture
 from hypothesis import given
 from hypothesis import strategies as st
+from making import encoded, picture
 from PIL import Image
 
 from goodbad_pipeline.images.decode import Decoded, Rejected, decode_image

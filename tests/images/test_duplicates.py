@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import encoded, picture
+from making import encoded, picture
 from PIL import Image, ImageEnhance
 
 from goodbad_pipeline.images.duplicates import Grouping, difference_hash, group_duplicates

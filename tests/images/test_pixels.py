@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import encoded, picture
+from making import encoded, picture
 from PIL import Image
 
 from goodbad_pipeline.errors import InputError

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import encoded, picture
+from making import encoded, picture
 
 from goodbad_pipeline.images.scan import Scan, scan_candidates
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import encoded, picture
+from making import encoded, picture
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.images.sources import Columns, read_candidates

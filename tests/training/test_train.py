@@ -5,7 +5,7 @@ from itertools import pairwise
 import keras
 import numpy as np
 import pytest
-from conftest import picture
+from making import picture
 
 from goodbad_pipeline.training.augmentation import Augmentation
 from goodbad_pipeline.training.batches import predict
