@@ -184,12 +184,12 @@ def test_a_champion_of_other_classes_is_not_compared(finished: Path) -> None:
 
 
 def write_presplit(root: Path) -> None:
-    for split, count in (("train", 8), ("valid", 3), ("test", 3)):
+    for place, (split, count) in enumerate((("train", 8), ("valid", 3), ("test", 3))):
         for number, label in enumerate("abc"):
             folder = root / split / label
             folder.mkdir(parents=True)
             for index in range(count):
-                image = picture(1000 * count + 100 * number + index, bright=bool(number))
+                image = picture(1000 * place + 100 * number + index, bright=bool(number))
                 (folder / f"{split}{index}.jpg").write_bytes(encoded(image, "JPEG"))
 
 

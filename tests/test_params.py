@@ -34,7 +34,7 @@ def test_phi_without_published_weights_starts_from_none_under_auto() -> None:
     model = validate_parameters(parameters(model__phi=-1))["model"]
     assert isinstance(model, ModelParams)
     assert model.weights_source is None
-    assert "weights=imagenet exists for" in str(model.why_no_weights)
+    assert "weights=imagenet exists" in str(model.why_no_weights)
     assert model.scale.resolution == 128
 
 
@@ -62,7 +62,7 @@ def test_epochs_said_outright_hold_from_scratch_too() -> None:
         ({"model__phi": "big"}, "model.phi: .*valid number.*got 'big'"),
         ({"model__phi": -40}, "model: phi must leave every stage 8 channels; at phi=-40"),
         ({"model__resolution": 8}, "resolution"),
-        ({"model__weights": "imagenet", "model__phi": 0.4}, "weights=imagenet exists for"),
+        ({"model__weights": "imagenet", "model__phi": 0.4}, "weights=imagenet exists"),
         ({"model__weights": "/nowhere/w.weights.h5"}, "does not exist"),
         ({"model__coefficients__gamma": 0.5}, "model.coefficients.gamma: .*greater than or equal to 1.*got 0.5"),
         ({"splits__fractions__test": 0.5}, "splits.fractions: train \\+ validation \\+ test must be 1, got 1.35"),
