@@ -1,6 +1,7 @@
 """MLflow's UI and Kedro-Viz in a real browser, over a project that has just been run."""
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -40,12 +41,19 @@ def project(tmp_path_factory) -> Path:
     return folder
 
 
+def free_port() -> int:
+    """A free port of 127.0.0.1 below 49152: Kedro-Viz refuses those above, which the kernel likes to give."""
+    for port in random.sample(range(20_000, 30_000), 100):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError("no free port between 20000 and 30000")
+
+
 @contextmanager
 def served(project: Path, *command: str) -> Iterator[str]:
     """Run a server of the project on a free port of 127.0.0.1 and give its address once it answers."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
     server = subprocess.Popen(
         [*command, "--port", str(port)],
