@@ -27,7 +27,7 @@ run: $(VENV)/.installed  # make .venv, install, and go the whole road: pictures 
 	$(BIN)/kedro run
 
 test: $(VENV)/.installed-dev  # the default tests, under ten minutes
-	$(BIN)/pytest --cov --cov-report=term
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --cov --cov-report=term
 
 test-slow: $(VENV)/.installed-dev  # the tests that take minutes
 	$(BIN)/pytest -m "slow and not gpu"

@@ -1,9 +1,30 @@
 """Fixtures that tests of every room share."""
 
+import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from making import make_project, write_manifest
+
+# A busy machine is slow, not wrong.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
+
+os.environ.pop("MLFLOW_TRACKING_URI", None)  # tests have stores of their own
+
+
+@pytest.fixture(autouse=True)
+def _leave_no_tracking_behind() -> Iterator[None]:
+    """MLflow keeps the active run and the store in globals and in the environment."""
+    yield
+    if mlflow := sys.modules.get("mlflow"):
+        while mlflow.active_run():
+            mlflow.end_run()
+        mlflow.set_tracking_uri(None)
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 
 @pytest.fixture

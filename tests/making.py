@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import yaml
 from PIL import Image
 
 PROJECT = Path(__file__).parents[1]
@@ -53,3 +54,17 @@ def make_project(folder: Path) -> Path:
         shutil.copy(PROJECT / name, folder / name)
     write_manifest(folder / "data" / "01_raw" / "characters")
     return folder
+
+
+def parameters(**changes: object) -> dict:
+    """conf/base as it is, with values changed by dotted name (double underscore for a dot)."""
+    merged: dict = {}
+    for file in sorted((PROJECT / "conf" / "base").glob("parameters_*.yml")):
+        merged |= yaml.safe_load(file.read_text())
+    for name, value in changes.items():
+        *groups, leaf = name.split("__")
+        place = merged
+        for group in groups:
+            place = place.setdefault(group, {})
+        place[leaf] = value
+    return merged

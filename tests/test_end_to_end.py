@@ -8,44 +8,13 @@ import sys
 from pathlib import Path
 
 import mlflow
-import pandas as pd
 import pytest
-from kedro.framework.session import KedroSession
-from kedro.framework.startup import bootstrap_project
 from making import encoded, make_project, picture
+from running import kedro_run, runs, store, table
 
 from goodbad_pipeline.errors import InputError
 
 METRICS = ["accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "log_loss"]
-
-
-def kedro_run(project: Path, pipeline: str | None = None, **parameters: object) -> None:
-    """What ``kedro run --env test --pipeline=… --params=…`` does, in this process."""
-    nested: dict = {}
-    for name, value in parameters.items():
-        group, leaf = name.split("__")
-        nested.setdefault(group, {})[leaf] = value
-    bootstrap_project(project)
-    with KedroSession.create(project, env="test", runtime_params=nested) as session:
-        session.run(pipeline_names=[pipeline] if pipeline else None)
-
-
-def store(project: Path) -> mlflow.MlflowClient:
-    return mlflow.MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
-
-
-def runs(project: Path) -> list[mlflow.entities.Run]:
-    """Newest first."""
-    experiment = store(project).get_experiment_by_name("goodbad_pipeline")
-    return list(store(project).search_runs([experiment.experiment_id]))
-
-
-@pytest.fixture(autouse=True)
-def _no_tracking_from_outside(monkeypatch):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    yield
-    while mlflow.active_run():
-        mlflow.end_run()
 
 
 @pytest.fixture(scope="module")
@@ -65,11 +34,6 @@ def again(finished: Path, tmp_path: Path) -> Path:
     """A copy of the finished project, with a store of its own: artifact locations are absolute."""
     ignore = shutil.ignore_patterns("mlflow.db*", "mlartifacts")
     return Path(shutil.copytree(finished, tmp_path / "again", ignore=ignore))
-
-
-def table(project: Path, name: str) -> pd.DataFrame:
-    file = next((project / "data").glob(f"*/{name}.*"))
-    return pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file)
 
 
 def test_everything_found_is_accounted_for(finished: Path) -> None:
@@ -103,7 +67,7 @@ def test_the_run_has_its_name_every_leaf_parameter_and_the_commit(finished: Path
     (run,) = runs(finished)
     assert run.info.run_name == "__default__ efficientnet_lite φ=-3"
     assert run.info.status == "FINISHED"
-    assert run.data.params["model.phi"] == "-3.0"
+    assert run.data.params["model.phi"] == run.data.params["network.phi"] == "-3.0"
     assert run.data.params["training.augmentation.flip"] == "True"
     assert run.data.params["images.columns.path"] == "path"
     assert run.data.params["network.resolution"] == "48"
@@ -280,4 +244,5 @@ def test_listing_pipelines_imports_no_tensorflow(project: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["__default__", "data", "sample_data", "train"]
+    names = ["__default__", "data", "sample_data", "scaling_report", "scaling_search", "scaling_study", "train"]
+    assert done.stdout.split() == names

@@ -6,7 +6,7 @@ import pytest
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
-from test_params import parameters
+from making import parameters
 
 from goodbad_pipeline.hooks import TrackingHooks, anchor_store, git_state, labels_digest, run_name
 from goodbad_pipeline.params import validate_parameters
@@ -15,11 +15,6 @@ SETTINGS = {
     "server": {"mlflow_tracking_uri": "sqlite:///mlflow.db"},
     "tracking": {"experiment": {"name": "goodbad_pipeline"}},
 }
-
-
-@pytest.fixture(autouse=True)
-def _no_tracking_from_outside(monkeypatch):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
 
 def test_exactly_one_mlflow_hook_is_registered(project: Path) -> None:

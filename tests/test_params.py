@@ -1,41 +1,47 @@
 from pathlib import Path
 
 import pytest
-import yaml
-from making import PROJECT
+from making import parameters
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.params import ModelParams, TrainingParams, anchor_paths, validate_parameters
-
-
-def parameters(**changes: object) -> dict:
-    """conf/base as it is, with values changed by dotted name (double underscore for a dot)."""
-    merged: dict = {}
-    for file in sorted((PROJECT / "conf" / "base").glob("parameters_*.yml")):
-        merged |= yaml.safe_load(file.read_text())
-    for name, value in changes.items():
-        *groups, leaf = name.split("__")
-        place = merged
-        for group in groups:
-            place = place.setdefault(group, {})
-        place[leaf] = value
-    return merged
 
 
 def test_the_defaults_are_valid_and_start_from_imagenet() -> None:
     typed = validate_parameters(parameters())
     model = typed["model"]
     assert isinstance(model, ModelParams)
-    assert model.weights_source == "imagenet"
+    assert model.weights_for(model.scale) == "imagenet"
     assert (model.scale.family, model.scale.resolution) == ("efficientnet_lite", 128)
 
 
 def test_phi_without_published_weights_starts_from_none_under_auto() -> None:
     model = validate_parameters(parameters(model__phi=-1))["model"]
     assert isinstance(model, ModelParams)
-    assert model.weights_source is None
-    assert "weights=imagenet exists" in str(model.why_no_weights)
+    assert model.weights_for(model.scale) is None
+    assert "weights=imagenet exists only for" in str(model.why_no_weights(model.scale))
     assert model.scale.resolution == 128
+
+
+def test_a_budget_is_checked_as_far_as_it_can_be_without_a_run() -> None:
+    model = validate_parameters(parameters(model__phi=None, model__budget={"max_ms_per_image": 1e-9}))["model"]
+    assert isinstance(model, ModelParams)
+    assert model.label == "efficientnet_lite budget"
+    with pytest.raises(InputError, match="Exactly one of phi and variant"):
+        _ = model.scale
+
+
+@pytest.mark.parametrize(
+    ("value", "name", "version"), [(3, None, "3"), ("3", None, "3"), ("goodbad/12", "goodbad", "12")]
+)
+def test_a_version_to_grow_from_is_a_number_with_or_without_a_name(
+    value: object, name: str | None, version: str
+) -> None:
+    model = validate_parameters(parameters(model__grow_from=value, model__phi=1))["model"]
+    assert isinstance(model, ModelParams)
+    assert model.growth_source is not None
+    assert (model.growth_source.name, model.growth_source.version) == (name, version)
+    assert model.weights_for(model.scale) is None
 
 
 def test_a_preset_fills_what_is_null_and_nothing_else() -> None:
@@ -62,7 +68,15 @@ def test_epochs_said_outright_hold_from_scratch_too() -> None:
         ({"model__phi": "big"}, "model.phi: .*valid number.*got 'big'"),
         ({"model__phi": -40}, "model: phi must leave every stage 8 channels; at phi=-40"),
         ({"model__resolution": 8}, "resolution"),
-        ({"model__weights": "imagenet", "model__phi": 0.4}, "weights=imagenet exists"),
+        ({"model__budget": {"max_macs": 1e9}}, "budget chooses phi itself: phi and variant must be null"),
+        ({"model__budget": {}, "model__phi": None}, "budget must limit something"),
+        ({"model__budget": {"max_macs": -1}, "model__phi": None}, "model.budget.max_macs: .*greater than 0.*got -1"),
+        ({"model__budget": {"max_flops": 1}}, "model.budget.max_flops: unknown parameter; known are max_macs"),
+        ({"model__budget": {"max_macs": 1000}, "model__phi": None}, "max_macs is 1,000, it takes .* times that"),
+        ({"model__grow_from": "somewhere"}, "grow_from must be imagenet, a registered version .* received 'somewhere'"),
+        ({"model__grow_from": "/nowhere/m.keras"}, "grow_from names a file that does not exist"),
+        ({"model__grow_from": "imagenet", "model__weights": "imagenet"}, "weights must be auto or none beside"),
+        ({"model__weights": "imagenet", "model__phi": 0.4}, "weights=imagenet exists only for"),
         ({"model__weights": "/nowhere/w.weights.h5"}, "does not exist"),
         ({"model__coefficients__gamma": 0.5}, "model.coefficients.gamma: .*greater than or equal to 1.*got 0.5"),
         ({"splits__fractions__test": 0.5}, "splits.fractions: train \\+ validation \\+ test must be 1, got 1.35"),
@@ -91,3 +105,7 @@ def test_relative_paths_start_at_the_project() -> None:
     assert anchored["model"]["weights"] == "/p/w.h5"
     assert anchor_paths(parameters(images__root="/abs"), Path("/p"))["images"]["root"] == "/abs"
     assert anchor_paths(parameters(), Path("/p"))["model"]["weights"] == "auto"
+    grown = anchor_paths(parameters(model__grow_from="old/m.keras"), Path("/p"))
+    assert grown["model"]["grow_from"] == "/p/old/m.keras"
+    for word in ("imagenet", "goodbad/3", 3):
+        assert anchor_paths(parameters(model__grow_from=word), Path("/p"))["model"]["grow_from"] == word

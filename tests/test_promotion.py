@@ -93,14 +93,14 @@ def test_a_decision_cannot_be_changed():
         decision.alias = "challenger"
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(scores, scores, st.sampled_from(sorted(HIGHER_IS_BETTER)))
 def test_two_models_never_both_win_and_one_does_unless_equal(one, other, metric):
     wins = [decide_promotion({metric: a}, {metric: b}, metric).promoted for a, b in ((one, other), (other, one))]
     assert sum(wins) == (one != other)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(scores, scores, st.sampled_from(sorted(HIGHER_IS_BETTER)))
 def test_the_reason_is_one_short_line(challenger, champion, metric):
     reason = decide_promotion({metric: challenger}, {metric: champion}, metric).reason

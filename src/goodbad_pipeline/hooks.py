@@ -82,7 +82,8 @@ class TrackingHooks(MlflowHook):
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Start the run under a telling name and tag it with the commit."""
         names = run_params.get("pipeline_names") or ["__default__"]
-        self.mlflow_config.tracking.run.name = run_name("+".join(names), self._model)
+        model = self._model if "params:model" in pipeline.inputs() else None
+        self.mlflow_config.tracking.run.name = run_name("+".join(names), model)
         super().before_pipeline_run(run_params, pipeline, catalog)
         mlflow.set_tags(git_state(self._project_path))
 
@@ -94,9 +95,10 @@ class TrackingHooks(MlflowHook):
 
     @hook_impl
     def after_node_run(self, outputs: dict[str, Any]) -> None:
-        """Log what the network is: depth, width, resolution, parameters and multiply-adds."""
+        """Log the network that a node chose: under a budget no parameter says which it is."""
         if NETWORK in outputs and mlflow.active_run() is not None:
-            mlflow.log_params({f"{NETWORK}.{name}": value for name, value in outputs[NETWORK].items()})
+            leaves = pd.json_normalize({NETWORK: outputs[NETWORK]}).iloc[0]
+            mlflow.log_params({str(name): value for name, value in leaves.items()})
 
     @hook_impl
     def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:
@@ -126,12 +128,10 @@ class TrackingHooks(MlflowHook):
 
 
 def run_name(pipeline: str, model: Group | None) -> str:
-    """Name a run after its pipeline, family and φ (or variant)."""
+    """Name a run after its pipeline, family and φ (or variant, or that a budget decides)."""
     if not isinstance(model, ModelParams):
         return pipeline
-    scale = model.scale
-    size = f"φ={model.phi:g}" if model.phi is not None else str(model.variant)
-    return f"{pipeline} {scale.family} {size}"
+    return f"{pipeline} {model.label}"
 
 
 def git_state(folder: Path) -> dict[str, str]:

@@ -3,16 +3,24 @@
 Each class is one top-level key of the parameters files; defaults live there, not here.
 """
 
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from goodbad_pipeline.efficientnet.budget import Budget, Choice, Probe, Step, choose_phi
+from goodbad_pipeline.efficientnet.grid import Candidate, list_candidates
+from goodbad_pipeline.efficientnet.growth_source import GrowthSource, check_growth_source, parse_growth_source
 from goodbad_pipeline.efficientnet.pretrained import IMAGENET, check_weights
-from goodbad_pipeline.efficientnet.scaling import Coefficients, NetworkScale, resolve_scale
+from goodbad_pipeline.efficientnet.scaling import MIN_RESOLUTION, Coefficients, NetworkScale, resolve_scale
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.images.pixels import ResizeMode
+from goodbad_pipeline.images.pixels import ResizeMode, Transform
 from goodbad_pipeline.images.sources import Layout
+from goodbad_pipeline.training.augmentation import Augmentation
+
+if TYPE_CHECKING:
+    from goodbad_pipeline.training.recipe import Recipe
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -20,6 +28,7 @@ Count = Annotated[int, Field(ge=1)]
 Byte = Annotated[int, Field(ge=0, le=255)]
 WEIGHT_WORDS = ("auto", "none", "imagenet")
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Axis = Annotated[list[Annotated[float, Field(ge=1)]], Field(min_length=1)]
 
 
 class Group(BaseModel):
@@ -56,6 +65,10 @@ class ImageParams(Group):
     resize: ResizeMode
     near_duplicate_bits: Annotated[int, Field(ge=-1, le=16)]
 
+    def transform(self, resolution: int) -> Transform:
+        """What a picture goes through before a network of this resolution."""
+        return Transform(resolution, self.resize, self.background, self.max_pixels)
+
 
 class FractionParams(Group):
     """Share of the pictures in each split; they sum to 1."""
@@ -87,46 +100,118 @@ class CoefficientParams(Group):
     gamma: Annotated[float, Field(ge=1)]
 
 
+class BudgetParams(Group):
+    """What the network may cost; a limit that is left out is none."""
+
+    max_macs: Positive | None = None
+    max_parameters: Positive | None = None
+    max_memory_gb: Positive | None = None
+    max_ms_per_image: Positive | None = None
+    batch_size: Count | None = None
+
+    @property
+    def limits(self) -> Budget:
+        """The limits without the batch size."""
+        return Budget(**self.model_dump(exclude={"batch_size"}))
+
+
 class ModelParams(Group):
-    """The network: family and φ, or a published variant, and what its weights start from."""
+    """The network: family and φ, a published variant or a budget, and what its weights start from."""
 
     family: Literal["efficientnet", "efficientnet_lite"]
     phi: float | None
     variant: str | None
+    budget: BudgetParams | None
     coefficients: CoefficientParams
     resolution: int | None
     weights: str | None
+    grow_from: int | str | None
     dropout: Fraction | None
 
     @model_validator(mode="after")
     def _is_a_network(self) -> Self:
-        check_weights(self.weights_source, self.scale)
+        if self.budget is None:
+            check_weights(self.weights_for(self.scale), self.scale)
+        else:
+            self._check_budget(self.budget)
+        if self.growth_source is not None:
+            self._check_growth(self.growth_source)
         return self
+
+    def _check_budget(self, budget: BudgetParams) -> None:
+        if self.phi is not None or self.variant is not None:
+            raise InputError(
+                "budget chooses phi itself: phi and variant must be null beside it; "
+                f"received phi={self.phi!r}, variant={self.variant!r}."
+            )
+        # The least that any run could need: two classes, half precision, and no time at all.
+        self.spend(Step(2, budget.batch_size or 1, "mixed_float16"), probe=lambda _: 0.0)
+
+    def _check_growth(self, source: GrowthSource) -> None:
+        if self.weights not in (None, "none", "auto"):
+            raise InputError(
+                f"weights must be auto or none beside grow_from, which brings its own; received {self.weights!r}."
+            )
+        check_growth_source(source, self.family if self.budget else self.scale.family)
 
     @property
     def scale(self) -> NetworkScale:
-        """Depth, width and resolution that these parameters stand for."""
+        """Depth, width and resolution that these parameters stand for; under a budget the run alone knows them."""
         return resolve_scale(
             phi=self.phi,
             variant=self.variant,
             family=self.family if self.variant is None else "efficientnet",  # a variant brings its own
-            coefficients=Coefficients(**self.coefficients.model_dump()),
+            coefficients=self._coefficients,
             resolution=self.resolution,
             dropout=self.dropout,
         )
 
     @property
-    def weights_source(self) -> str | None:
-        """What ``build_network`` takes as weights: None, ``imagenet`` or a path; ``auto`` is decided here."""
-        if self.weights == "auto":
-            return IMAGENET if self.why_no_weights is None else None
-        return None if self.weights in (None, "none") else self.weights
+    def product(self) -> float:
+        """α·β²·γ², the factor by which one step of φ multiplies the operations."""
+        return self._coefficients.product
 
     @property
-    def why_no_weights(self) -> str | None:
+    def _coefficients(self) -> Coefficients:
+        return Coefficients(**self.coefficients.model_dump())
+
+    @property
+    def label(self) -> str:
+        """Family and size, to name a run by."""
+        size = self.variant if self.phi is None else f"φ={self.phi:g}"
+        return f"{self.family if self.budget else self.scale.family} {'budget' if self.budget else size}"
+
+    def spend(self, step: Step, probe: Probe) -> Choice | None:
+        """The largest network that the budget allows; None where there is no budget."""
+        if self.budget is None:
+            return None
+        return choose_phi(
+            self.budget.limits,
+            family=self.family,
+            coefficients=self._coefficients,
+            resolution=self.resolution,
+            dropout=self.dropout,
+            step=step,
+            probe=probe,
+        )
+
+    @property
+    def growth_source(self) -> GrowthSource | None:
+        """The network that is made larger, or None."""
+        return None if self.grow_from is None else parse_growth_source(self.grow_from)
+
+    def weights_for(self, scale: NetworkScale) -> str | None:
+        """What ``build_network`` takes as weights: None, ``imagenet`` or a path; ``auto`` is decided here."""
+        if self.grow_from is not None:
+            return None
+        if self.weights == "auto":
+            return IMAGENET if self.why_no_weights(scale) is None else None
+        return None if self.weights in (None, "none") else self.weights
+
+    def why_no_weights(self, scale: NetworkScale) -> str | None:
         """Why ``auto`` starts from scratch: what keeps ImageNet weights from being had; None where nothing does."""
         try:
-            check_weights(IMAGENET, self.scale)
+            check_weights(IMAGENET, scale)
         except InputError as reason:
             return str(reason)
         return None
@@ -179,6 +264,17 @@ class TrainingParams(Group):
             said.setdefault("scratch_epochs", max(1, int(said["epochs"])))
         return {**presets[raw["preset"]], **said}
 
+    def recipe(self, *, jit_compile: bool) -> "Recipe":
+        """What training takes."""
+        from goodbad_pipeline.training.recipe import Recipe  # noqa: PLC0415 - imports Keras
+
+        names = {field.name for field in fields(Recipe)} - {"augmentation", "jit_compile"}
+        return Recipe(
+            **self.model_dump(include=names),
+            augmentation=Augmentation(**self.augmentation.model_dump()),
+            jit_compile=jit_compile,
+        )
+
 
 class EvaluationParams(Group):
     """What the test metrics are measured against."""
@@ -193,6 +289,70 @@ class RegistryParams(Group):
     metric: Literal["accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "log_loss"]
 
 
+class ScaledBaseParams(Group):
+    """The network that is made larger."""
+
+    family: Literal["efficientnet", "efficientnet_lite"]
+    phi: float
+    resolution: Annotated[int, Field(ge=MIN_RESOLUTION)]
+
+    @property
+    def scale(self) -> NetworkScale:
+        """Its depth, width and resolution."""
+        return resolve_scale(phi=self.phi, family=self.family, resolution=self.resolution)
+
+
+class TrialParams(Group):
+    """Networks that are trained for the same few epochs from several seeds."""
+
+    base: ScaledBaseParams
+    seeds: Annotated[list[Seed], Field(min_length=1)]
+    epochs: Count
+    batch_size: Count
+    learning_rate: Positive
+
+    def recipe(self, recipe: "Recipe") -> "Recipe":
+        """``recipe`` with the trials' own epochs, batch size and rate."""
+        return replace(
+            recipe,
+            scratch_epochs=self.epochs,
+            batch_size=self.batch_size,
+            scratch_learning_rate=self.learning_rate,
+        )
+
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> Self:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds must differ, got {self.seeds}")
+        return self
+
+
+class ScalingSearchParams(TrialParams):
+    """The grid of α, β and γ (paper, section 3.3, step 1)."""
+
+    alpha: Axis
+    beta: Axis
+    gamma: Axis
+    tolerance: Annotated[float, Field(ge=0, lt=1)]
+
+    @model_validator(mode="after")
+    def _has_candidates(self) -> Self:
+        _ = self.candidates
+        return self
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """The points of the grid whose product is near enough to 2."""
+        return list_candidates(self.base.scale, self.alpha, self.beta, self.gamma, self.tolerance)
+
+
+class ScalingStudyParams(TrialParams):
+    """One dimension against all three at equal cost (paper, Figure 8)."""
+
+    dimensions: Annotated[list[Literal["depth", "width", "resolution", "compound"]], Field(min_length=1)]
+    multiples: Annotated[list[Annotated[float, Field(gt=1, le=64)]], Field(min_length=1)]
+
+
 GROUPS: dict[str, type[Group]] = {
     "sample": SampleParams,
     "images": ImageParams,
@@ -201,6 +361,8 @@ GROUPS: dict[str, type[Group]] = {
     "training": TrainingParams,
     "evaluation": EvaluationParams,
     "registry": RegistryParams,
+    "scaling_search": ScalingSearchParams,
+    "scaling_study": ScalingStudyParams,
 }
 
 
@@ -244,8 +406,13 @@ def _one_line(group: str, problem: Any) -> str:
 def _fields(group: str, location: tuple[Any, ...]) -> list[str]:
     model: Any = GROUPS[group]
     for part in location:
-        model = model.model_fields[part].annotation
+        annotation = model.model_fields[part].annotation
+        model = next(kind for kind in (*get_args(annotation), annotation) if hasattr(kind, "model_fields"))
     return list(model.model_fields)
+
+
+def _is_path(key: str, value: str) -> bool:
+    return value.endswith(".keras") if key == "grow_from" else value not in WEIGHT_WORDS
 
 
 def anchor_paths(raw: dict[str, Any], project_path: Path) -> dict[str, Any]:
@@ -255,9 +422,9 @@ def anchor_paths(raw: dict[str, Any], project_path: Path) -> dict[str, Any]:
         A copy of ``raw``; whatever is not a text, or names no path (``model.weights: imagenet``), stays as it is.
     """
     anchored = dict(raw)
-    for group, key in (("images", "root"), ("sample", "root"), ("model", "weights")):
+    for group, key in (("images", "root"), ("sample", "root"), ("model", "weights"), ("model", "grow_from")):
         values = raw.get(group)
         value = values.get(key) if isinstance(values, dict) else None
-        if isinstance(value, str) and value not in WEIGHT_WORDS:
+        if isinstance(value, str) and _is_path(key, value):
             anchored[group] = {**anchored[group], key: str(project_path / Path(value).expanduser())}
     return anchored

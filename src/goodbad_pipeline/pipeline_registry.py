@@ -8,13 +8,16 @@ from goodbad_pipeline.pipelines import (
     modelling,
     registration,
     sample_data,
+    scaling_report,
+    scaling_search,
+    scaling_study,
     splitting,
     training,
 )
 
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """Return ``data``, ``train``, both as ``__default__``, and ``sample_data``."""
+    """Return ``data``, ``train``, both as ``__default__``, and what stands beside them."""
     data = ingestion.create_pipeline() + splitting.create_pipeline()
     train = (
         modelling.create_pipeline()
@@ -27,4 +30,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "data": data,
         "train": train,
         "sample_data": sample_data.create_pipeline(),
+        "scaling_report": scaling_report.create_pipeline(),
+        "scaling_search": scaling_search.create_pipeline(),
+        "scaling_study": scaling_study.create_pipeline(),
     }

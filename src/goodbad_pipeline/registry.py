@@ -1,4 +1,4 @@
-"""The one file that logs and registers models with MLflow, and loads the champion back."""
+"""The one file that logs and registers models with MLflow, and loads them back."""
 
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -16,6 +16,7 @@ from goodbad_pipeline.images.pixels import Transform
 from goodbad_pipeline.promotion import Decision
 
 CHAMPION = "champion"
+_ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 REQUIREMENTS = ("keras", "tensorflow", "numpy")
 
 
@@ -90,19 +91,40 @@ def load_champion(name: str) -> RegisteredModel | None:
     try:
         found = mlflow.MlflowClient().get_model_version_by_alias(name, CHAMPION)
     except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        if error.error_code in _ABSENT:
             return None
         raise
-    uri = f"models:/{name}@{CHAMPION}"
+    return _load(name, str(found.version))
+
+
+def load_version(name: str, model_version: str) -> RegisteredModel:
+    """Load one version.
+
+    Raises:
+        InputError: There is none of that number, or its files cannot be loaded.
+    """
+    try:
+        mlflow.MlflowClient().get_model_version(name, model_version)
+    except MlflowException as error:
+        if error.error_code in _ABSENT:
+            raise InputError(
+                f"registry: there is no version {model_version} of '{name}'; `kedro mlflow ui` shows which there are"
+            ) from error
+        raise
+    return _load(name, model_version)
+
+
+def _load(name: str, model_version: str) -> RegisteredModel:
+    uri = f"models:/{name}/{model_version}"
     try:
         facts = get_model_info(uri).metadata
         facts["transform"]["background"] = tuple(facts["transform"]["background"])
         model = mlflow.keras.load_model(uri)
-        return RegisteredModel(str(found.version), model, facts["class_names"], Transform(**facts["transform"]))
+        return RegisteredModel(model_version, model, facts["class_names"], Transform(**facts["transform"]))
     except Exception as error:  # whatever a moved, emptied or foreign archive raises
         raise InputError(
-            f"registry: version {found.version} of '{name}' is champion, but cannot be loaded ({error}); restore its "
-            "files, or remove the alias"
+            f"registry: version {model_version} of '{name}' cannot be loaded ({error}); restore its files, or choose "
+            "another version (the champion's alias can be removed)"
         ) from error
 
 

@@ -34,7 +34,6 @@ PATIENCE = 60_000  # milliseconds
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
     folder = make_project(tmp_path_factory.mktemp("browser") / "project")
-    os.environ.pop("MLFLOW_TRACKING_URI", None)
     bootstrap_project(folder)
     with KedroSession.create(folder, env="test") as session:
         session.run()

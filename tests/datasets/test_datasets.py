@@ -71,8 +71,6 @@ def test_looking_through_a_catalog_of_models_imports_no_keras() -> None:
 def store(tmp_path: Path):
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
     mlflow.set_experiment("datasets")  # a run of another test may have left its own behind
-    yield
-    mlflow.set_tracking_uri(None)
 
 
 @pytest.mark.usefixtures("store")

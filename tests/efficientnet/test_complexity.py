@@ -141,14 +141,14 @@ SHAPES = {
 }
 
 
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=3)
 @given(**SHAPES)
 def test_built_models_of_some_phi_count_the_same(phi, family, resolution, classes):
     _assert_counted_as_built(phi=phi, family=family, resolution=resolution, classes=classes)
 
 
 @pytest.mark.slow
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(**SHAPES | {"phi": st.floats(-7, 4)})
 def test_built_models_of_many_phi_count_the_same(phi, family, resolution, classes):
     _assert_counted_as_built(phi=phi, family=family, resolution=resolution, classes=classes)

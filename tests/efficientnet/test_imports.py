@@ -3,7 +3,17 @@ import sys
 
 import pytest
 
-LIGHT = ["", ".variants", ".scaling", ".architecture", ".complexity", ".pretrained"]
+LIGHT = [
+    "",
+    ".variants",
+    ".scaling",
+    ".architecture",
+    ".complexity",
+    ".pretrained",
+    ".budget",
+    ".growth_source",
+    ".paper",
+]
 
 
 def _imported(statement):

@@ -52,7 +52,7 @@ def test_a_histogram_by_hand():
     np.testing.assert_array_equal(histogram, [[0.5, 0, 0.25, 0, 0.25, 0, 0, 0]])
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 32))
 def test_histograms_match_numpys_own(seed, bins):
     pixels = noise(2, seed, size=5)
@@ -61,7 +61,7 @@ def test_histograms_match_numpys_own(seed, bins):
     np.testing.assert_allclose(colour_histograms(pixels, bins), expected, rtol=1e-6)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1))
 def test_histograms_sum_to_one_and_forget_where_pixels_were(seed):
     pixels = noise(3, seed)

@@ -89,7 +89,7 @@ def test_certain_and_wrong_stays_finite():
     assert classification_metrics(np.array([0, 1]), one_hot([1, 0], 2, certainty=1.0))["log_loss"] < 40
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 6))
 def test_metrics_stay_within_their_bounds(seed, classes):
     metrics = classification_metrics(*predictions(seed, classes))
@@ -97,7 +97,7 @@ def test_metrics_stay_within_their_bounds(seed, classes):
     assert all(0 <= value <= 1 for value in metrics.values())
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 6))
 def test_neither_the_order_of_pictures_nor_of_classes_matters(seed, classes):
     truth, probabilities = predictions(seed, classes)
@@ -107,7 +107,7 @@ def test_neither_the_order_of_pictures_nor_of_classes_matters(seed, classes):
     assert shuffled == pytest.approx(classification_metrics(truth, probabilities))
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 6))
 def test_the_truth_itself_scores_best(seed, classes):
     truth, _ = predictions(seed, classes)
@@ -142,7 +142,7 @@ def test_per_class_wants_a_name_for_each_class():
         per_class_metrics(TRUTH, PROBABILITIES, ["bad"])
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 6))
 def test_per_class_agrees_with_the_averages(seed, classes):
     truth, probabilities = predictions(seed, classes)

@@ -29,7 +29,7 @@ def labels(draw: st.DrawFn) -> pd.DataFrame:
     return table(groups)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(labels(), st.integers(0, 1000))
 def test_no_group_on_two_sides_nothing_lost_and_every_class_everywhere(frame: pd.DataFrame, seed: int) -> None:
     split = split_labels(frame, FRACTIONS, seed)
@@ -40,7 +40,7 @@ def test_no_group_on_two_sides_nothing_lost_and_every_class_everywhere(frame: pd
     assert (counts["images"] > 0).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10_000), st.integers(2, 4))
 def test_class_shares_are_kept_within_a_group(seed: int, classes: int) -> None:
     rng = np.random.default_rng(seed)

@@ -3,6 +3,15 @@
 from goodbad_pipeline.datasets.epoch_log import EpochLogDataset
 from goodbad_pipeline.datasets.keras_model import KerasModelDataset
 from goodbad_pipeline.datasets.metrics import MetricsDataset
+from goodbad_pipeline.datasets.pixel_cache import PixelCacheDataset
 from goodbad_pipeline.datasets.pixels import PixelsDataset
+from goodbad_pipeline.datasets.trials import TrialsDataset
 
-__all__ = ["EpochLogDataset", "KerasModelDataset", "MetricsDataset", "PixelsDataset"]
+__all__ = [
+    "EpochLogDataset",
+    "KerasModelDataset",
+    "MetricsDataset",
+    "PixelCacheDataset",
+    "PixelsDataset",
+    "TrialsDataset",
+]

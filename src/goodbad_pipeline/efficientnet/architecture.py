@@ -205,17 +205,33 @@ def stage_table(scale: NetworkScale) -> tuple[StageRow, ...]:
     return tuple(rows)
 
 
+@dataclass(frozen=True)
+class LayerShape:
+    """All that decides which weights a network has, which the resolution does not.
+
+    Attributes:
+        family: `efficientnet` or `efficientnet_lite`.
+        channels: Of the stem, the seven stages and the head.
+        repeats: Blocks of each of the seven stages.
+    """
+
+    family: str
+    channels: tuple[int, ...]
+    repeats: tuple[int, ...]
+
+
+def layer_shape(scale: NetworkScale) -> LayerShape:
+    """The layers of a scale, rounding done."""
+    channels = tuple(round_filters(stage.channels, scale.width) for stage in STAGES)
+    return LayerShape(scale.family, (stem_filters(scale), *channels, head_filters(scale)), stage_repeats(scale))
+
+
 def matching_variant(scale: NetworkScale) -> str | None:
     """The published network that has exactly these layers, whatever the input size, or None.
 
     Weights fit a network if and only if its layers do. φ = 0 is B0 or Lite0; φ = 1 has the layers of B2 or Lite2 at
     another resolution.
     """
-    shape = _layer_shape(scale)
+    shape = layer_shape(scale)
     names = (variant.name for variant in variants_of(scale.family))
-    return next((name for name in names if _layer_shape(resolve_scale(variant=name)) == shape), None)
-
-
-def _layer_shape(scale: NetworkScale) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    channels = tuple(round_filters(stage.channels, scale.width) for stage in STAGES)
-    return (stem_filters(scale), *channels, head_filters(scale)), stage_repeats(scale)
+    return next((name for name in names if layer_shape(resolve_scale(variant=name)) == shape), None)

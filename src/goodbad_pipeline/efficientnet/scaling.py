@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from numbers import Real
+from typing import Any
 
 from goodbad_pipeline.efficientnet.variants import BASE_RESOLUTION, FAMILIES, VARIANTS, Variant
 from goodbad_pipeline.errors import InputError
@@ -19,7 +21,7 @@ MIN_RESOLUTION = 32
 MIN_CHANNELS = 8
 SMALLEST_STAGE = 16
 STOCHASTIC_DEPTH = 0.2
-_LIMIT = 100.0  # on each coefficient: beyond it lies a typing error, and memory runs out before an error is raised
+MAX_FACTOR = 100.0  # on each coefficient: beyond it lies a typing error, and memory runs out before an error is raised
 _DIGITS = 9  # 25 * 1.12 is 28.000000000000004: rounding first keeps ceil from adding a layer nobody asked for
 
 
@@ -128,6 +130,7 @@ def resolve_scale(
     resolution: int | None = None,
     dropout: float | None = None,
     stochastic_depth: float = STOCHASTIC_DEPTH,
+    quiet: bool = False,
 ) -> NetworkScale:
     """The scale of a network, from exactly one of φ and a published name.
 
@@ -139,6 +142,7 @@ def resolve_scale(
         resolution: Input side in pixels in place of the one that follows, at least 32.
         dropout: Rate before the classifier in place of the one that follows, 0 to below 1.
         stochastic_depth: Drop rate of the last block, 0 to below 1.
+        quiet: Whether to keep back the warning that α·β²·γ² is far from 2, for those who ask about many φ in a row.
 
     Raises:
         InputError: A value breaks its rule, or the network would be too small or too large to exist.
@@ -152,13 +156,36 @@ def resolve_scale(
     if phi is None:
         scale = _from_variant(_find_variant(str(variant), family))
     else:
-        scale = _from_phi(_number("phi", phi), family, coefficients or Coefficients(), resolution)
+        coefficients = coefficients or Coefficients()
+        scale = _from_phi(_number("phi", phi), family, coefficients, resolution)
+        if not quiet:
+            _warn_of_product(coefficients)
     return replace(
         scale,
         resolution=scale.resolution if resolution is None else _resolution(resolution),
         dropout=scale.dropout if dropout is None else _rate("dropout", dropout),
         stochastic_depth=_rate("stochastic_depth", stochastic_depth),
     )
+
+
+def _warn_of_product(coefficients: Coefficients) -> None:
+    if abs(coefficients.product - 2) > 0.2:
+        logger.warning(
+            "α·β²·γ² is %.3f with α=%g, β=%g, γ=%g: more than 10%% from 2 (the paper uses 1.2, 1.1, 1.15)",
+            *(coefficients.product, coefficients.alpha, coefficients.beta, coefficients.gamma),
+        )
+
+
+def read_scale(facts: Mapping[str, Any]) -> NetworkScale:
+    """The scale out of a record that holds its fields, as `dataclasses.asdict` writes them, and perhaps others.
+
+    Raises:
+        InputError: A field is missing.
+    """
+    names = [field.name for field in fields(NetworkScale)]
+    if missing := [name for name in names if name not in facts]:
+        raise InputError(f"network: the stored facts lack {missing[0]}; run the node choose_network again.")
+    return NetworkScale(**{name: facts[name] for name in names})
 
 
 def _find_variant(name: str, family: str) -> Variant:
@@ -182,11 +209,6 @@ def _from_variant(variant: Variant) -> NetworkScale:
 
 
 def _from_phi(phi: float, family: str, coefficients: Coefficients, resolution: int | None) -> NetworkScale:
-    if abs(coefficients.product - 2) > 0.2:
-        logger.warning(
-            "α·β²·γ² is %.3f with α=%g, β=%g, γ=%g: more than 10%% from 2 (the paper uses 1.2, 1.1, 1.15)",
-            *(coefficients.product, coefficients.alpha, coefficients.beta, coefficients.gamma),
-        )
     depth = _power("alpha", coefficients.alpha, phi)
     width = _power("beta", coefficients.beta, phi)
     if SMALLEST_STAGE * width < MIN_CHANNELS:
@@ -203,9 +225,10 @@ def _from_phi(phi: float, family: str, coefficients: Coefficients, resolution: i
 
 
 def _power(name: str, base: float, phi: float) -> float:
-    if phi * math.log(base) > math.log(_LIMIT):
+    if phi * math.log(base) > math.log(MAX_FACTOR):
         raise InputError(
-            f"phi must keep {name}**phi within {_LIMIT:g}; received phi={phi:g}, {name}={base:g}. Use a smaller phi."
+            f"phi must keep {name}**phi within {MAX_FACTOR:g}; received phi={phi:g}, {name}={base:g}. "
+            "Use a smaller phi."
         )
     return float(base**phi)
 

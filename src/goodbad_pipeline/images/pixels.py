@@ -4,7 +4,7 @@ Everything random happens after this point; a picture's pixels are a pure functi
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,6 +109,10 @@ class PixelSource:
         if hashlib.sha256(data).hexdigest() != image_id:
             raise InputError(f"{path}: changed since ingestion (its SHA-256 differs); run --pipeline=data again")
         return transform_image(data, self.transform)
+
+
+PixelCache = Callable[[PixelSource], Pixels]
+"""Gives the pixels of a source, decoding what it has not decoded before."""
 
 
 def pixel_source(table: pd.DataFrame, root: Path, transform: Transform) -> PixelSource:

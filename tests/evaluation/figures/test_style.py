@@ -43,7 +43,7 @@ def test_both_ends_of_a_long_name_stay():
     assert elide("owl", 16) == "owl"
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.text(max_size=60), st.integers(3, 40))
 def test_names_never_outgrow_their_room(text, length):
     assert len(elide(text, length)) == min(len(text), length)

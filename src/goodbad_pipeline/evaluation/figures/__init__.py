@@ -4,16 +4,23 @@ from goodbad_pipeline.evaluation.figures.bars import metrics_figure, split_figur
 from goodbad_pipeline.evaluation.figures.confusion import confusion_matrix_figure
 from goodbad_pipeline.evaluation.figures.curves import history_figure
 from goodbad_pipeline.evaluation.figures.roc import roc_figure
+from goodbad_pipeline.evaluation.figures.scaling import accuracy_figure, coefficients_figure, law_figure
 from goodbad_pipeline.evaluation.figures.sheets import contact_sheet
 from goodbad_pipeline.evaluation.figures.style import class_colours, split_colours
+from goodbad_pipeline.evaluation.figures.trials import ranking_figure, study_figure
 
 __all__ = [
+    "accuracy_figure",
     "class_colours",
+    "coefficients_figure",
     "confusion_matrix_figure",
     "contact_sheet",
     "history_figure",
+    "law_figure",
     "metrics_figure",
+    "ranking_figure",
     "roc_figure",
     "split_colours",
     "split_figure",
+    "study_figure",
 ]

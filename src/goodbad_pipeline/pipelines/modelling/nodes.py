@@ -1,68 +1,135 @@
-"""From φ to a network that is ready to be trained."""
+"""From φ, or a budget, to a network that is ready to be trained."""
 
 import logging
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from goodbad_pipeline.efficientnet.budget import Choice, Step
 from goodbad_pipeline.efficientnet.complexity import count_complexity
-from goodbad_pipeline.images.pixels import PixelSource, Transform, pixel_source
+from goodbad_pipeline.efficientnet.growth_source import GrowthSource, base_scale
+from goodbad_pipeline.efficientnet.pretrained import IMAGENET, IMAGENET_CLASSES
+from goodbad_pipeline.efficientnet.scaling import NetworkScale, read_scale
+from goodbad_pipeline.images.pixels import PixelSource, pixel_source
 from goodbad_pipeline.images.splits import class_names
-from goodbad_pipeline.params import ImageParams, ModelParams, TrainingParams
+from goodbad_pipeline.params import ImageParams, ModelParams, RegistryParams, TrainingParams
+from goodbad_pipeline.registry import load_version
 from goodbad_pipeline.training.devices import prepare_device
 
 logger = logging.getLogger(__name__)
 
+SCRATCH = "none"
 
-def describe_network(splits: pd.DataFrame, model: ModelParams) -> dict[str, Any]:
-    """Say which network the parameters stand for, and what it costs."""
-    scale = model.scale
-    cost = count_complexity(scale, classes=len(class_names(splits)))
+
+def choose_network(splits: pd.DataFrame, model: ModelParams, training: TrainingParams) -> dict[str, Any]:
+    """Settle which network the parameters stand for, once a run, and say what it costs.
+
+    Every later node reads the network from here: a budget of time, asked again, might answer otherwise.
+    """
+    classes = len(class_names(splits))
+    choice = _spend_budget(model, training, classes)
+    scale = choice.scale if choice else model.scale
+    facts = _describe(scale, model, classes)
+    if choice:
+        spending = {one.name: {"cost": one.cost, "limit": one.limit} for one in choice.spending}
+        facts |= {"bound_by": choice.reason, "budget": spending}
+        logger.info(
+            "The budget buys φ = %.4g, bound by %s; %s", scale.phi, choice.reason, "; ".join(map(str, choice.spending))
+        )
     logger.info(
         "%s: depth ×%.3g, width ×%.3g, resolution %d; %s parameters, %s multiply-adds a picture; weights: %s",
         scale.label,
         scale.depth,
         scale.width,
         scale.resolution,
-        f"{cost.parameters:,}",
-        f"{cost.macs:,}",
-        model.weights_source or "none (from scratch)",
+        f"{facts['parameters']:,}",
+        f"{facts['macs']:,}",
+        facts["weights"],
     )
-    if model.weights == "auto" and model.why_no_weights:
-        logger.info("weights=auto starts from scratch: %s", model.why_no_weights)
-    return {
-        "network": scale.label,
-        "family": scale.family,
-        "phi": scale.phi,
-        "variant": scale.variant,
-        "depth": scale.depth,
-        "width": scale.width,
-        "resolution": scale.resolution,
-        "dropout": scale.dropout,
-        "parameters": cost.parameters,
-        "macs": cost.macs,
-        "weights": model.weights_source or "none",
-    }
+    if facts["weights"] == SCRATCH and model.weights == "auto":
+        logger.info("weights=auto starts from scratch: %s", model.why_no_weights(scale))
+    return facts
 
 
-def cache_pixels(splits: pd.DataFrame, images: ImageParams, model: ModelParams) -> PixelSource:
+def _spend_budget(model: ModelParams, training: TrainingParams, classes: int) -> Choice | None:
+    if model.budget is None:
+        return None
+    batch_size = model.budget.batch_size or training.batch_size
+    device = prepare_device(training.precision, training.xla, training.seed)
+
+    def probe(scale: NetworkScale) -> float:
+        from goodbad_pipeline.training.probe import measure_ms_per_image  # noqa: PLC0415 - imports Keras
+
+        ms = measure_ms_per_image(scale, classes=classes, batch_size=batch_size)
+        logger.info("Measured %s at %d pixels: %.3g ms a picture", scale.label, scale.resolution, ms)
+        return ms
+
+    return model.spend(Step(classes, batch_size, device.precision), probe)
+
+
+def _describe(scale: NetworkScale, model: ModelParams, classes: int) -> dict[str, Any]:
+    cost = count_complexity(scale, classes)
+    origin = "grown from " + str(model.grow_from) if model.growth_source else model.weights_for(scale)
+    facts = {"network": scale.label, **asdict(scale), "parameters": cost.parameters, "macs": cost.macs}
+    if scale.phi is not None:
+        facts["alpha_beta2_gamma2"] = round(model.product, 4)
+    return facts | {"weights": origin or SCRATCH, "pretrained": origin is not None}
+
+
+def cache_pixels(splits: pd.DataFrame, network: dict[str, Any], images: ImageParams) -> PixelSource:
     """Decode every picture once, at the network's resolution."""
-    transform = Transform(model.scale.resolution, images.resize, images.background, images.max_pixels)
-    return pixel_source(splits, Path(images.root), transform)
+    return pixel_source(splits, Path(images.root), images.transform(network["resolution"]))
 
 
-def build_model(splits: pd.DataFrame, model: ModelParams, training: TrainingParams) -> Any:
+def build_model(
+    splits: pd.DataFrame,
+    network: dict[str, Any],
+    model: ModelParams,
+    training: TrainingParams,
+    registry: RegistryParams,
+) -> Any:
     """Build the network and give it its first weights."""
     from goodbad_pipeline.efficientnet import build_network  # noqa: PLC0415 - imports Keras
 
     device = prepare_device(training.precision, training.xla, training.seed)
     logger.info("Training on %s", device)
-    scratch = model.weights_source is None
+    scale, names = read_scale(network), class_names(splits)
+    if model.growth_source:
+        return _grow_model(model.growth_source, scale, names, training.seed, registry.name)
     return build_network(
-        model.scale,
-        classes=len(class_names(splits)),
-        weights=model.weights_source,
-        batch_norm_momentum=training.batch_norm_momentum if scratch else 0.99,
+        scale,
+        classes=len(names),
+        weights=model.weights_for(scale),
+        batch_norm_momentum=0.99 if network["pretrained"] else training.batch_norm_momentum,
         seed=training.seed,
     )
+
+
+def _grow_model(source: GrowthSource, scale: NetworkScale, names: list[str], seed: int, registered: str) -> Any:
+    from goodbad_pipeline.efficientnet.growth import grow  # noqa: PLC0415 - imports Keras
+
+    small, small_names = _load_source(source, scale, len(names), registered)
+    same_classes = small_names is None or small_names == names
+    large = grow(small, scale, classes=len(names), keep_classifier=same_classes, seed=seed)
+    logger.info("Grew %s weights to %s", f"{small.count_params():,}", f"{large.count_params():,}")
+    return large
+
+
+def _load_source(
+    source: GrowthSource, scale: NetworkScale, classes: int, registered: str
+) -> tuple[Any, list[str] | None]:
+    """The small network and the names of its classes, None where they are not known."""
+    import keras  # noqa: PLC0415
+
+    from goodbad_pipeline.efficientnet import build_network  # noqa: PLC0415
+
+    if source.imagenet:
+        keeps = classes == IMAGENET_CLASSES
+        base = base_scale(scale.family, scale.resolution)
+        return build_network(base, classes=classes, weights=IMAGENET, include_top=keeps), None
+    if source.version is not None:
+        found = load_version(source.name or registered, source.version)
+        return found.model, found.class_names
+    return keras.models.load_model(source.path, compile=False, safe_mode=True), None

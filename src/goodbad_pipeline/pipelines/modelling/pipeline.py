@@ -2,23 +2,26 @@
 
 from kedro.pipeline import Pipeline, node, pipeline
 
-from goodbad_pipeline.pipelines.modelling.nodes import build_model, cache_pixels, describe_network
+from goodbad_pipeline.pipelines.modelling.nodes import build_model, cache_pixels, choose_network
 
 
 def create_pipeline() -> Pipeline:
     """Return the pipeline that builds the network."""
     return pipeline(
         [
-            node(describe_network, name="describe_network", inputs=["splits", "params:model"], outputs="network"),
+            node(
+                choose_network,
+                name="choose_network",
+                inputs=["splits", "params:model", "params:training"],
+                outputs="network",
+            ),
             node(
                 build_model,
                 name="build_model",
-                inputs=["splits", "params:model", "params:training"],
+                inputs=["splits", "network", "params:model", "params:training", "params:registry"],
                 outputs="untrained_model",
             ),
-            node(
-                cache_pixels, name="cache_pixels", inputs=["splits", "params:images", "params:model"], outputs="pixels"
-            ),
+            node(cache_pixels, name="cache_pixels", inputs=["splits", "network", "params:images"], outputs="pixels"),
         ],
         namespace="modelling",
         prefix_datasets_with_namespace=False,

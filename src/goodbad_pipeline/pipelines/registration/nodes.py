@@ -9,9 +9,9 @@ import pandas as pd
 
 from goodbad_pipeline.evaluation.metrics import classification_metrics
 from goodbad_pipeline.evaluation.predictions import prediction_table, truth_and_probabilities
-from goodbad_pipeline.images.pixels import Pixels, Transform, pixel_source
+from goodbad_pipeline.images.pixels import Pixels, pixel_source
 from goodbad_pipeline.images.splits import class_names
-from goodbad_pipeline.params import ImageParams, ModelParams, RegistryParams
+from goodbad_pipeline.params import ImageParams, RegistryParams
 from goodbad_pipeline.promotion import Decision, decide_promotion
 from goodbad_pipeline.registry import RegisteredModel, load_champion, log_model, set_alias
 
@@ -23,13 +23,13 @@ def register_model(
     pixels: Pixels,
     splits: pd.DataFrame,
     test_metrics: dict[str, float],
+    network: dict[str, Any],
     images: ImageParams,
-    model_params: ModelParams,
     registry: RegistryParams,
 ) -> dict[str, Any]:
     """Register the model, and make it champion if it beats the present one on the same test pictures."""
     names = class_names(splits)
-    transform = Transform(model_params.scale.resolution, images.resize, images.background, images.max_pixels)
+    transform = images.transform(network["resolution"])
     champion = load_champion(registry.name)
     decision = _decide(champion, test_metrics, splits, Path(images.root), registry.metric)
     version = log_model(model, registry.name, names, transform, np.asarray(pixels.array[:1]))

@@ -12,7 +12,7 @@ def create_pipeline() -> Pipeline:
             node(
                 train_model,
                 name="train_model",
-                inputs=["untrained_model", "pixels", "splits", "params:model", "params:training", "epoch_log"],
+                inputs=["untrained_model", "pixels", "splits", "network", "params:training", "epoch_log"],
                 outputs=["model", "history"],
             ),
             node(draw_history, name="draw_history", inputs="history", outputs="history_figure"),

@@ -1,0 +1,90 @@
+"""Where trials are kept: one small file each, and a child of the MLflow run each."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from kedro.io import AbstractDataset, DatasetError
+
+from goodbad_pipeline.datasets.atomic import replacing
+from goodbad_pipeline.training.listener import EpochListener
+from goodbad_pipeline.training.recording import TrialFacts, TrialRecorder, TrialResult
+
+REUSED = "trial.reused"
+FINGERPRINT = "trial.fingerprint"
+
+
+class TrialsDataset(AbstractDataset[None, TrialRecorder]):
+    """Loads a function that runs a trial, or gives back what the same trial gave before.
+
+    Each trial is a child of the active MLflow run, if there is one, with parameters, epochs and results; one that was
+    trained before is a child too, tagged ``trial.reused``, so that a run shows all it compares. A file appears when its
+    trial is complete, so an interrupted run loses the trial it was at and no other.
+
+    Args:
+        filepath: Folder of the files, which are named after the trials' fingerprints; it may be removed at any time.
+        metadata: For plugins, such as Kedro-Viz's layer.
+    """
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        self._folder = Path(filepath)
+        self.metadata = metadata
+
+    def load(self) -> TrialRecorder:
+        """Return the function: it takes a trial's facts and how to train it."""
+        return self._record
+
+    def save(self, data: None) -> None:
+        """Refuse: trials are kept one by one."""
+        raise DatasetError("A trial is kept by calling the function that this dataset loads, not by saving")
+
+    def _record(self, facts: TrialFacts, train: Callable[[EpochListener], TrialResult]) -> TrialResult:
+        stored = self._find(facts)
+        with _child_run(facts, reused=stored is not None) as listener:
+            result = train(listener) if stored is None else stored
+            if stored is None:
+                self._keep(facts, result)
+            if mlflow.active_run() is not None:
+                mlflow.log_metrics(result)
+        return result
+
+    def _file(self, facts: TrialFacts) -> Path:
+        return self._folder / f"{facts.fingerprint}.json"
+
+    def _find(self, facts: TrialFacts) -> TrialResult | None:
+        try:
+            stored = json.loads(self._file(facts).read_text(encoding="utf-8"))
+            return {str(name): float(value) for name, value in stored["result"].items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):  # none there, or somebody wrote into it
+            return None
+
+    def _keep(self, facts: TrialFacts, result: TrialResult) -> None:
+        content = {"network": facts.name, "seed": facts.seed, "result": result, "decides": facts.decides}
+        with replacing(self._file(facts)) as draft:
+            draft.write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+    def _exists(self) -> bool:
+        return True
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._folder)}
+
+
+@contextmanager
+def _child_run(facts: TrialFacts, *, reused: bool) -> Iterator[EpochListener]:
+    """Open a child of the active run and give the function that logs its epochs; the parent is active again after."""
+    parent = mlflow.active_run()
+    if parent is None:
+        yield lambda epoch, metrics: None
+        return
+    with mlflow.start_run(
+        run_name=f"{facts.name}, seed {facts.seed}",
+        experiment_id=parent.info.experiment_id,
+        nested=True,
+        tags={FINGERPRINT: facts.fingerprint, REUSED: str(reused).lower()},
+    ):
+        mlflow.log_params({"network": facts.name, "seed": facts.seed, **facts.shown})
+        yield lambda epoch, metrics: mlflow.log_metrics(metrics, step=epoch)

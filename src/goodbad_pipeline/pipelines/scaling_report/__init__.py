@@ -1,0 +1,5 @@
+"""The scaling report pipeline."""
+
+from goodbad_pipeline.pipelines.scaling_report.pipeline import create_pipeline
+
+__all__ = ["create_pipeline"]

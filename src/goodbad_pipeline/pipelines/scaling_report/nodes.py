@@ -1,0 +1,181 @@
+"""From φ to tables and figures of what it means, beside the paper's own figures."""
+
+import logging
+import math
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from goodbad_pipeline.efficientnet.budget import Step, phi_range
+from goodbad_pipeline.efficientnet.complexity import Cost, count_complexity
+from goodbad_pipeline.efficientnet.paper import NETWORKS, PaperNetwork
+from goodbad_pipeline.efficientnet.scaling import BASE_RESOLUTION, Coefficients, NetworkScale, resolve_scale
+from goodbad_pipeline.efficientnet.variants import variants_of
+from goodbad_pipeline.evaluation.figures import accuracy_figure, coefficients_figure, law_figure
+from goodbad_pipeline.params import ModelParams
+
+logger = logging.getLogger(__name__)
+
+IMAGENET = 1000
+"""Classes that every network here is counted with, as in the paper."""
+FROM, TO, STEPS = -4.0, 8.0, 20
+"""Range of φ that is traced, and steps to one unit of it."""
+FAMILY = "efficientnet"
+"""The paper's own; it is traced whatever the chosen network is, which stands in the table of stages."""
+BATCH_SIZE = 32
+
+
+def tabulate_stages(model: ModelParams) -> pd.DataFrame:
+    """Tabulate the chosen network as the paper's Table 1 does, and what each stage costs."""
+    scale = _chosen(model)
+    counted = count_complexity(scale, IMAGENET)
+    rows: list[dict[str, Any]] = [
+        {
+            "stage": str(stage.row.stage),
+            "operator": stage.row.operator,
+            "resolution": stage.row.resolution,
+            "channels": stage.row.channels,
+            "layers": stage.row.layers,
+            **_columns(stage.cost),
+        }
+        for stage in counted.stages
+    ]
+    rows.append(
+        {
+            "stage": "all",
+            "operator": scale.label,
+            "resolution": scale.resolution,
+            "channels": counted.stages[-1].row.channels,
+            "layers": sum(stage.row.layers for stage in counted.stages),
+            **_columns(counted.total),
+        }
+    )
+    table = pd.DataFrame(rows)
+    table["macs_share"] = (table["macs"] / counted.macs).round(4)
+    logger.info("%s at %d pixels:\n%s", scale.label, scale.resolution, table.to_string(index=False))
+    return table
+
+
+def _chosen(model: ModelParams) -> NetworkScale:
+    batch_size = (model.budget.batch_size if model.budget else None) or BATCH_SIZE
+
+    def probe(scale: NetworkScale) -> float:
+        from goodbad_pipeline.training.probe import measure_ms_per_image  # noqa: PLC0415 - imports Keras
+
+        return measure_ms_per_image(scale, classes=IMAGENET, batch_size=batch_size)
+
+    choice = model.spend(Step(IMAGENET, batch_size), probe)
+    return choice.scale if choice else model.scale
+
+
+def _columns(cost: Cost) -> dict[str, int]:
+    return {"parameters": cost.parameters, "macs": cost.macs, "activations": cost.activations}
+
+
+def compare_with_paper() -> pd.DataFrame:
+    """Put the paper's Table 2 beside what is counted here; what keras.applications lacks is quoted."""
+    table = pd.DataFrame([_compare(network) for network in NETWORKS]).astype(dict.fromkeys(_WHOLE, "Int64"))
+    ours = table[table["source"] == "counted"]
+    ratios = ours[["parameters_ratio", "flops_ratio"]]
+    logger.info(
+        "Counted over paper, %d networks: %.3f to %.3f", len(ours), ratios.min(axis=None), ratios.max(axis=None)
+    )
+    return table
+
+
+_WHOLE = [f"{measure}_{origin}" for measure in ("parameters", "flops") for origin in ("paper", "counted")]
+
+
+def _compare(network: PaperNetwork) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "network": network.name,
+        "family": "EfficientNet" if network.variant else "other",
+        "top1_paper": network.top1,
+        "parameters_paper": round(network.parameters * 1e6),
+        "flops_paper": None if network.flops is None else round(network.flops * 1e9),
+    }
+    cost = _count(network)
+    if cost is None:
+        return row | {"source": "quoted"}
+    return row | {
+        "parameters_counted": cost.parameters,
+        "parameters_ratio": round(cost.parameters / row["parameters_paper"], 4),
+        "flops_counted": cost.macs,
+        "flops_ratio": round(cost.macs / row["flops_paper"], 4),
+        "source": "counted",
+    }
+
+
+def _count(network: PaperNetwork) -> Cost | None:
+    if network.variant:
+        return count_complexity(resolve_scale(variant=network.variant), IMAGENET).total
+    if network.application:
+        from goodbad_pipeline.efficientnet.applications import count_application  # noqa: PLC0415 - imports Keras
+
+        return count_application(network.application)
+    return None
+
+
+def trace_phi(model: ModelParams) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Count networks along φ under the chosen α, β and γ; and B0 to B7, with the φ that each size asks for."""
+    coefficients = Coefficients(**model.coefficients.model_dump())
+    low, high = phi_range(coefficients)
+    steps = range(math.ceil(max(low, FROM) * STEPS), math.floor(min(high, TO) * STEPS) + 1)
+    base = count_complexity(resolve_scale(phi=0, family=FAMILY), IMAGENET).total
+    curve = pd.DataFrame([_point(step / STEPS, FAMILY, coefficients, base) for step in steps])
+    scales = {variant.name: resolve_scale(variant=variant.name) for variant in variants_of(FAMILY)}
+    published = pd.DataFrame(
+        [
+            {
+                "variant": scale.label,
+                "phi": next(variant.phi for variant in variants_of(FAMILY) if variant.name == name),
+                **_sizes(scale, base),
+                "phi_of_depth": _exponent(scale.depth, coefficients.alpha),
+                "phi_of_width": _exponent(scale.width, coefficients.beta),
+                "phi_of_resolution": _exponent(scale.resolution / BASE_RESOLUTION, coefficients.gamma),
+            }
+            for name, scale in scales.items()
+        ]
+    )
+    return curve, published
+
+
+def _point(phi: float, family: str, coefficients: Coefficients, base: Cost) -> dict[str, float]:
+    scale = resolve_scale(phi=phi, family=family, coefficients=coefficients, quiet=True)
+    sizes = _sizes(scale, base)
+    return {
+        "phi": phi,
+        **sizes,
+        "doubling": 2**phi,
+        "over_doubling": sizes["macs_ratio"] / 2**phi,
+        "product": coefficients.product**phi,
+        "over_product": sizes["macs_ratio"] / coefficients.product**phi,
+    }
+
+
+def _sizes(scale: NetworkScale, base: Cost) -> dict[str, float]:
+    cost = count_complexity(scale, IMAGENET).total
+    return {
+        "depth": scale.depth,
+        "width": scale.width,
+        "resolution": scale.resolution,
+        **_columns(cost),
+        "macs_ratio": cost.macs / base.macs,
+        "activations_ratio": cost.activations / base.activations,
+    }
+
+
+def _exponent(factor: float, base: float) -> float | None:
+    """The φ at which base^φ is the factor; None where base is 1 and no φ changes anything."""
+    return None if base == 1 else math.log(factor) / math.log(base)
+
+
+def draw_accuracy(paper_comparison: pd.DataFrame) -> Figure:
+    """Show accuracy against what a network costs."""
+    return accuracy_figure(paper_comparison)
+
+
+def draw_scaling(phi_curve: pd.DataFrame, published_variants: pd.DataFrame) -> tuple[Figure, Figure]:
+    """Show what φ does and where the published networks lie, and how far the law 2^φ holds."""
+    return coefficients_figure(phi_curve, published_variants), law_figure(phi_curve)

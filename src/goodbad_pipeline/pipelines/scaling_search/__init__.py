@@ -1,0 +1,5 @@
+"""The scaling search pipeline."""
+
+from goodbad_pipeline.pipelines.scaling_search.pipeline import create_pipeline
+
+__all__ = ["create_pipeline"]

@@ -1,0 +1,104 @@
+"""From a grid of α, β, γ to the ones that serve these pictures best, as far as the pictures can tell."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from goodbad_pipeline.efficientnet.complexity import count_complexity
+from goodbad_pipeline.evaluation.figures import ranking_figure
+from goodbad_pipeline.evaluation.trials import compare, explain_interval, rank_networks, summarise_trials
+from goodbad_pipeline.images.pixels import PixelCache
+from goodbad_pipeline.images.splits import class_names
+from goodbad_pipeline.params import ImageParams, ScalingSearchParams, TrainingParams
+from goodbad_pipeline.training.devices import prepare_device
+from goodbad_pipeline.training.recording import TrialRecorder
+
+
+def list_candidates(splits: pd.DataFrame, scaling_search: ScalingSearchParams) -> pd.DataFrame:
+    """Tabulate the candidates: coefficients, their product, and what each network costs."""
+    classes = len(class_names(splits))
+    base = count_complexity(scaling_search.base.scale, classes).macs
+    rows = []
+    for candidate in scaling_search.candidates:
+        cost = count_complexity(candidate.scale, classes)
+        scale = {name: getattr(candidate.scale, name) for name in ("depth", "width", "resolution")}
+        rows.append(
+            {
+                "network": candidate.name,
+                **asdict(candidate.coefficients),
+                "product": candidate.coefficients.product,
+                **scale,
+                "parameters": cost.parameters,
+                "macs": cost.macs,
+                "ratio": cost.macs / base,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def train_candidates(
+    candidates: pd.DataFrame,
+    splits: pd.DataFrame,
+    images: ImageParams,
+    training: TrainingParams,
+    scaling_search: ScalingSearchParams,
+    pixel_cache: PixelCache,
+    trial_record: TrialRecorder,
+) -> pd.DataFrame:
+    """Train every candidate from every seed, and measure each on the validation split."""
+    from goodbad_pipeline.training.development import development_data  # noqa: PLC0415 - imports Keras
+    from goodbad_pipeline.training.trials import (  # noqa: PLC0415
+        TrialNetwork,
+        TrialSetup,
+        facts_to_show,
+        run_trials,
+    )
+
+    device = prepare_device(training.precision, training.xla, training.seed)
+    recipe = scaling_search.recipe(training.recipe(jit_compile=device.jit_compile))
+    shown = facts_to_show(candidates)
+    return run_trials(
+        [TrialNetwork(point.name, point.scale, shown[point.name]) for point in scaling_search.candidates],
+        scaling_search.seeds,
+        development_data(splits, Path(images.root), images.transform, pixel_cache),
+        TrialSetup(recipe, training.batch_norm_momentum, device.precision),
+        trial_record,
+    )
+
+
+def rank_candidates(
+    candidates: pd.DataFrame, trials: pd.DataFrame, splits: pd.DataFrame
+) -> tuple[pd.DataFrame, dict[str, Any], str]:
+    """Rank by mean validation accuracy; say what the ranking carries; write the winner as parameters to paste."""
+    pictures = int((splits["split"] == "validation").sum())
+    ranking = candidates.merge(rank_networks(summarise_trials(trials, pictures)), on="network").sort_values("rank")
+    first, *others = ranking["network"]
+    report = {
+        "first": first,
+        "conclusion": compare(ranking, first, others) if others else f"{first} was the only candidate.",
+        "intervals": explain_interval(ranking, pictures),
+        "ranking": [f"{row.rank}. {row.network}: {row.accuracy:.3f}" for row in ranking.itertuples()],
+    }
+    columns = ["rank", *(name for name in ranking.columns if name != "rank")]
+    return ranking[columns], report, _snippet(ranking.iloc[0], report["conclusion"])
+
+
+def _snippet(winner: pd.Series, conclusion: str) -> str:
+    """YAML for conf/local/parameters.yml."""
+    lines = [
+        "# Found by kedro run --pipeline=scaling_search; paste into conf/local/parameters.yml.",
+        f"# {conclusion}",
+        f"# α·β²·γ² is {winner['product']:.3f}; counted, the operations are ×{winner['ratio']:.2f}.",
+        "model:",
+        "  coefficients:",
+        *(f"    {name}: {winner[name]:g}" for name in ("alpha", "beta", "gamma")),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def draw_ranking(ranking: pd.DataFrame, trials: pd.DataFrame) -> Figure:
+    """Show every candidate with its trials and its interval."""
+    return ranking_figure(ranking, trials, "Compound coefficients at φ = 1, by validation accuracy")

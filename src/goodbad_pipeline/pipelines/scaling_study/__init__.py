@@ -1,0 +1,5 @@
+"""The scaling study pipeline."""
+
+from goodbad_pipeline.pipelines.scaling_study.pipeline import create_pipeline
+
+__all__ = ["create_pipeline"]

@@ -1,0 +1,140 @@
+"""One dimension against all three at equal cost, on these pictures (the paper's Figure 8)."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from goodbad_pipeline.efficientnet.complexity import count_complexity
+from goodbad_pipeline.efficientnet.matched import MatchedNetwork, match_macs
+from goodbad_pipeline.efficientnet.scaling import Coefficients, NetworkScale
+from goodbad_pipeline.evaluation.figures import study_figure
+from goodbad_pipeline.evaluation.trials import compare, explain_interval, summarise_trials
+from goodbad_pipeline.images.pixels import PixelCache
+from goodbad_pipeline.images.splits import class_names
+from goodbad_pipeline.params import ImageParams, ScalingStudyParams, TrainingParams
+from goodbad_pipeline.training.devices import prepare_device
+from goodbad_pipeline.training.recording import TrialRecorder
+
+BASE = "base"
+# Table 7: B0 and what grew out of it, operations in billions and top-1 accuracy on ImageNet.
+PAPER = pd.DataFrame(
+    [
+        (BASE, "B0", 0.4, 0.773),
+        ("depth", "depth ×4", 1.8, 0.790),
+        ("width", "width ×2", 1.8, 0.789),
+        ("resolution", "resolution ×2", 1.9, 0.791),
+        ("compound", "depth ×1.4, width ×1.2, resolution ×1.3", 1.8, 0.811),
+    ],
+    columns=["dimension", "paper_network", "paper_billion_flops", "paper_top1"],
+)
+
+
+def match_networks(
+    splits: pd.DataFrame, scaling_study: ScalingStudyParams, coefficients: dict[str, float]
+) -> pd.DataFrame:
+    """Tabulate the base and, for each multiple of its cost and each dimension, the network that comes closest to it."""
+    classes = len(class_names(splits))
+    base = scaling_study.base.scale
+    rows = [_row(BASE, BASE, 1.0, 1.0, base, 1.0, classes)]
+    for match in _matches(scaling_study, coefficients, classes):
+        cells = (match.dimension, match.multiple, match.factor, match.scale, match.ratio)
+        rows.append(_row(_name(match), *cells, classes))
+    return pd.DataFrame(rows)
+
+
+def train_networks(
+    networks: pd.DataFrame,
+    splits: pd.DataFrame,
+    images: ImageParams,
+    training: TrainingParams,
+    scaling_study: ScalingStudyParams,
+    coefficients: dict[str, float],
+    pixel_cache: PixelCache,
+    trial_record: TrialRecorder,
+) -> pd.DataFrame:
+    """Train every network from every seed, and measure each on the validation split."""
+    from goodbad_pipeline.training.development import development_data  # noqa: PLC0415 - imports Keras
+    from goodbad_pipeline.training.trials import (  # noqa: PLC0415
+        TrialNetwork,
+        TrialSetup,
+        facts_to_show,
+        run_trials,
+    )
+
+    device = prepare_device(training.precision, training.xla, training.seed)
+    recipe = scaling_study.recipe(training.recipe(jit_compile=device.jit_compile))
+    matches = _matches(scaling_study, coefficients, len(class_names(splits)))
+    scales = {BASE: scaling_study.base.scale, **{_name(match): match.scale for match in matches}}
+    shown = facts_to_show(networks)
+    return run_trials(
+        [TrialNetwork(name, scale, shown[name]) for name, scale in scales.items()],
+        scaling_study.seeds,
+        development_data(splits, Path(images.root), images.transform, pixel_cache),
+        TrialSetup(recipe, training.batch_norm_momentum, device.precision),
+        trial_record,
+    )
+
+
+def compare_networks(
+    networks: pd.DataFrame, trials: pd.DataFrame, splits: pd.DataFrame
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Put the results beside the paper's, and say which differences these data carry."""
+    pictures = int((splits["split"] == "validation").sum())
+    table = networks.merge(summarise_trials(trials, pictures), on="network")
+    largest = table["multiple"].max()
+    beside = PAPER.assign(multiple=[1.0] + [largest] * (len(PAPER) - 1))
+    conclusions = [_conclude(table, rows) for _, rows in table[table["dimension"] != BASE].groupby("multiple")]
+    report = {
+        "conclusions": [*conclusions, compare(table, BASE, [name for name in table["network"] if name != BASE])],
+        "intervals": explain_interval(table, pictures),
+        "paper": "Table 7: ImageNet, B0 and four networks of 4.5 times its operations; it gives no intervals.",
+    }
+    return table.merge(beside, on=["dimension", "multiple"], how="left"), report
+
+
+def draw_study(study: pd.DataFrame) -> Figure:
+    """Show accuracy against operations, beside the paper's."""
+    ratio = PAPER["paper_billion_flops"] / PAPER["paper_billion_flops"].iloc[0]
+    return study_figure(study, PAPER.assign(ratio=ratio, accuracy=PAPER["paper_top1"]))
+
+
+def _matches(study: ScalingStudyParams, coefficients: dict[str, float], classes: int) -> list[MatchedNetwork]:
+    constants = Coefficients(**coefficients)
+    return [
+        match_macs(study.base.scale, dimension, multiple, constants, classes)
+        for multiple in sorted(set(study.multiples))
+        for dimension in dict.fromkeys(study.dimensions)
+    ]
+
+
+def _name(match: MatchedNetwork) -> str:
+    return f"{match.dimension} at ×{match.multiple:g}"
+
+
+def _row(
+    name: str, dimension: str, multiple: float, factor: float, scale: NetworkScale, ratio: float, classes: int
+) -> dict[str, Any]:
+    cost = count_complexity(scale, classes)
+    return {
+        "network": name,
+        "dimension": dimension,
+        "multiple": multiple,
+        "factor": factor,
+        "depth": scale.depth,
+        "width": scale.width,
+        "resolution": scale.resolution,
+        "layers": sum(stage.row.layers for stage in cost.stages),
+        "parameters": cost.parameters,
+        "macs": cost.macs,
+        "ratio": ratio,
+    }
+
+
+def _conclude(table: pd.DataFrame, rows: pd.DataFrame) -> str:
+    """Hold all three dimensions, or else the first, against the others of equal cost."""
+    names = rows["network"].tolist()
+    one = next(iter(rows.loc[rows["dimension"] == "compound", "network"]), names[0])
+    others = [name for name in names if name != one]
+    return compare(table, one, others or [BASE])

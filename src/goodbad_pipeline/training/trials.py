@@ -1,0 +1,206 @@
+"""Train several networks from several seeds under one short, equal budget, and measure each on validation.
+
+Every network starts from scratch and gets the same epochs on the same pictures. None is stopped early and no epoch is
+chosen by validation: the rate has fallen to 0 at the end, and the last weights are measured, once.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+
+from goodbad_pipeline.efficientnet.architecture import expand_blocks, head_filters, stem_filters
+from goodbad_pipeline.efficientnet.model import build_network
+from goodbad_pipeline.efficientnet.scaling import NetworkScale
+from goodbad_pipeline.training.batches import TrainingBatches, predict
+from goodbad_pipeline.training.development import DevelopmentData
+from goodbad_pipeline.training.listener import EpochListener
+from goodbad_pipeline.training.recipe import Recipe, compile_model
+from goodbad_pipeline.training.recording import TrialFacts, TrialRecorder, TrialResult
+from goodbad_pipeline.training.train import LabelledPixels
+
+logger = logging.getLogger(__name__)
+
+VERSION = 1  # raise it when the code below changes what a trial gives: stored results are then trained again
+TRIAL_COLUMNS = ["network", "seed", "val_accuracy", "val_loss", "accuracy", "loss", "seconds"]
+_UNUSED = ("head_epochs", "epochs", "head_learning_rate", "learning_rate", "patience")
+
+
+@dataclass(frozen=True)
+class TrialNetwork:
+    """A network to try.
+
+    Attributes:
+        name: To show; one a network.
+        scale: The network.
+        shown: What else is shown beside its results.
+    """
+
+    name: str
+    scale: NetworkScale
+    shown: Mapping[str, Any]
+
+
+def build_untrained(scale: NetworkScale, *, classes: int, batch_norm_momentum: float, seed: int) -> keras.Model:
+    """Build a network whose classifier starts at zero.
+
+    Its usual random start is large beside a thousand features: the loss begins far out, and a few epochs would mostly
+    bring it back.
+    """
+    model = build_network(scale, classes=classes, batch_norm_momentum=batch_norm_momentum, seed=seed)
+    classifier = model.get_layer("predictions")
+    classifier.set_weights([np.zeros_like(weight) for weight in classifier.get_weights()])
+    return model
+
+
+@dataclass(frozen=True)
+class TrialSetup:
+    """What all trials share.
+
+    Attributes:
+        recipe: How each is trained: `scratch_epochs` at `scratch_learning_rate`; its seed is replaced by the trial's.
+        batch_norm_momentum: Of the moving batch statistics, above 0 and below 1.
+        precision: Keras dtype policy in force.
+        build: From scale, classes, batch_norm_momentum and seed to an untrained model of pixels 0–255 to probabilities.
+    """
+
+    recipe: Recipe
+    batch_norm_momentum: float
+    precision: str
+    build: Callable[..., keras.Model] = build_untrained
+
+
+def run_trials(
+    networks: Sequence[TrialNetwork],
+    seeds: Sequence[int],
+    data: DevelopmentData,
+    setup: TrialSetup,
+    record: TrialRecorder,
+) -> pd.DataFrame:
+    """Run, or take from the record, one trial for each network and seed.
+
+    Returns:
+        One row a trial, in the order given, columns as `TRIAL_COLUMNS`.
+    """
+    rows: list[dict[str, Any]] = []
+    for network in networks:
+        trainer = _Trainer(network.scale, data, setup)
+        for seed in seeds:
+            result = record(trial_facts(network, seed, data, setup), trainer.bind(seed))
+            rows.append({"network": network.name, "seed": seed, **result})
+            count = f"{len(rows)} of {len(networks) * len(seeds)}"
+            logger.info("Trial %s: %s, seed %d: val_accuracy %.4f", count, network.name, seed, result["val_accuracy"])
+    return pd.DataFrame(rows, columns=TRIAL_COLUMNS)
+
+
+def facts_to_show(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Turn a table with a column `network` into what is shown beside each network's trials."""
+    rows = table.to_dict("records")
+    return {row["network"]: {str(name): row[name] for name in row if name != "network"} for row in rows}
+
+
+def trial_facts(network: TrialNetwork, seed: int, data: DevelopmentData, setup: TrialSetup) -> TrialFacts:
+    """State what a trial's results depend on; networks that round to the same layers share their results."""
+    recipe = {name: value for name, value in asdict(setup.recipe).items() if name not in _UNUSED}
+    decides = {
+        "version": VERSION,
+        "keras": f"{keras.__version__} {keras.backend.backend()}",
+        "network": _layers(network.scale),
+        "classes": data.classes,
+        "data": data.digest(network.scale.resolution),
+        "recipe": {**recipe, "seed": seed},
+        "batch_norm_momentum": setup.batch_norm_momentum,
+        "precision": setup.precision,
+    }
+    return TrialFacts(network.name, seed, network.shown, decides)
+
+
+def _layers(scale: NetworkScale) -> dict[str, Any]:
+    """All that the network's graph depends on, after rounding."""
+    return {
+        "family": scale.family,
+        "resolution": scale.resolution,
+        "dropout": scale.dropout,
+        "ends": [stem_filters(scale), head_filters(scale)],
+        "blocks": [asdict(block) for block in expand_blocks(scale)],
+    }
+
+
+class _Trainer:
+    """Trains one network again and again, each time from a fresh start; its graph, which takes long, is traced once."""
+
+    def __init__(self, scale: NetworkScale, data: DevelopmentData, setup: TrialSetup) -> None:
+        self._scale, self._data, self._setup = scale, data, setup
+        self._model: keras.Model | None = None
+        self._untouched: list[np.ndarray] = []
+
+    def bind(self, seed: int) -> Callable[[EpochListener], TrialResult]:
+        """Return the training from one seed, still to be begun."""
+        return lambda listener: self._train(seed, listener)
+
+    def _train(self, seed: int, listener: EpochListener) -> TrialResult:
+        started = time.perf_counter()
+        train, validation = self._data.at(self._scale.resolution)
+        recipe = replace(self._setup.recipe, seed=seed)
+        batches = TrainingBatches(
+            train.pixels,
+            train.rows,
+            train.targets,
+            batch_size=recipe.batch_size,
+            seed=seed,
+            augmentation=recipe.augmentation,
+        )
+        model = self._fresh_model(recipe, batches.steps_per_epoch * recipe.scratch_epochs)
+        history = model.fit(
+            batches,
+            steps_per_epoch=batches.steps_per_epoch,
+            epochs=recipe.scratch_epochs,
+            verbose=0,
+            callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=_teller(listener))],
+        ).history
+        last = {name: float(history[name][-1]) for name in ("loss", "accuracy")}
+        return {**_measure(model, validation), **last, "seconds": time.perf_counter() - started}
+
+    def _fresh_model(self, recipe: Recipe, steps: int) -> keras.Model:
+        """The network as it starts from the recipe's seed: built anew, or the values of a new one in the traced one."""
+        start = self._setup.build(
+            self._scale,
+            classes=self._data.classes,
+            batch_norm_momentum=self._setup.batch_norm_momentum,
+            seed=recipe.seed,
+        )
+        if self._model is None:
+            compile_model(start, recipe, recipe.scratch_learning_rate, steps)
+            start.optimizer.build(start.trainable_variables)
+            self._untouched = [np.array(variable) for variable in start.optimizer.variables]
+            self._model = start
+            return start
+        for ours, fresh in _pairs(self._model, start):
+            ours.assign(fresh)
+        for ours, value in zip(self._model.optimizer.variables, self._untouched, strict=True):
+            ours.assign(value)
+        return self._model
+
+
+def _pairs(model: keras.Model, fresh: keras.Model) -> Iterator[tuple[Any, Any]]:
+    """Variables of two equal networks, weights and the states of dropout, side by side."""
+    return zip(model.variables, fresh.variables, strict=True)
+
+
+def _teller(listener: EpochListener) -> Callable[[int, dict[str, float]], None]:
+    return lambda epoch, logs: listener(epoch + 1, {name: float(value) for name, value in logs.items()})
+
+
+def _measure(model: keras.Model, validation: LabelledPixels) -> TrialResult:
+    """Accuracy, 0 to 1, and mean cross-entropy, without label smoothing."""
+    probabilities = predict(model, validation.pixels, validation.rows)
+    of_truth = probabilities[np.arange(len(validation.truth)), validation.truth]
+    return {
+        "val_accuracy": float(np.mean(probabilities.argmax(axis=1) == validation.truth)),
+        "val_loss": float(-np.log(np.maximum(of_truth, keras.config.epsilon())).mean()),
+    }

@@ -1,0 +1,148 @@
+import json
+
+import mlflow
+import pandas as pd
+import pytest
+from making import parameters
+from running import kedro_run, runs
+
+from goodbad_pipeline.efficientnet.scaling import read_scale, resolve_scale
+from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.params import validate_parameters
+from goodbad_pipeline.pipelines.modelling import nodes
+from goodbad_pipeline.pipelines.modelling.nodes import build_model, choose_network
+from goodbad_pipeline.registry import load_version
+
+SPLITS = pd.DataFrame({"label": ["bad", "good"] * 3, "split": "train"})
+
+
+def choose(**changes: object) -> dict:
+    typed = validate_parameters(parameters(**{f"model__{name}": value for name, value in changes.items()}))
+    return choose_network(SPLITS, typed["model"], typed["training"])
+
+
+def build(network: dict, **changes: object):
+    typed = validate_parameters(parameters(**{f"model__{name}": value for name, value in changes.items()}))
+    return build_model(SPLITS, network, typed["model"], typed["training"], typed["registry"])
+
+
+def test_the_chosen_network_survives_a_trip_through_json() -> None:
+    network = json.loads(json.dumps(choose(phi=-2.5, resolution=None)))
+    assert read_scale(network) == resolve_scale(phi=-2.5, family="efficientnet_lite")
+    assert (network["weights"], network["pretrained"]) == ("none", False)
+    assert network["alpha_beta2_gamma2"] == 1.9203
+
+
+def test_a_stored_network_of_old_is_refused_in_one_line() -> None:
+    with pytest.raises(InputError, match="lack stochastic_depth; run the node choose_network again"):
+        read_scale(
+            {"family": "efficientnet", "width": 1, "depth": 1, "resolution": 64, "dropout": 0.2, "phi": 0}
+            | {"variant": None}
+        )
+
+
+def test_a_budget_is_spent_once_and_told() -> None:
+    network = choose(phi=None, budget={"max_macs": 3e7, "max_parameters": 5e6})
+    assert network["macs"] <= 3e7
+    assert network["bound_by"] == "max_macs"
+    assert network["budget"]["max_macs"] == {"cost": network["macs"], "limit": 3e7}
+    assert network["phi"] < 0
+
+
+def test_time_is_measured_for_a_few_networks_untrained(monkeypatch) -> None:
+    from goodbad_pipeline.training import probe
+
+    asked = []
+
+    def timed(scale, *, classes, batch_size):
+        asked.append((classes, batch_size))
+        return 1.0 if scale.phi < -3 else 9.0
+
+    monkeypatch.setattr(probe, "measure_ms_per_image", timed)
+    network = choose(phi=None, budget={"max_ms_per_image": 5, "max_macs": 1e9, "batch_size": 3})
+    assert network["bound_by"] == "max_ms_per_image"
+    assert -3.2 < network["phi"] < -3
+    assert set(asked) == {(2, 3)}
+    assert len(asked) < 12
+
+
+def test_the_probe_times_a_network_on_this_device() -> None:
+    from goodbad_pipeline.training.probe import measure_ms_per_image
+
+    assert 0 < measure_ms_per_image(resolve_scale(phi=-7, resolution=32), classes=2, batch_size=2) < 5000
+
+
+def test_growth_from_imagenet_is_one_parameter_and_counts_as_pretrained() -> None:
+    network = choose(phi=1, grow_from="imagenet", resolution=48)
+    assert network["pretrained"]
+    assert network["weights"] == "grown from imagenet"
+    large = build(network, phi=1, grow_from="imagenet", resolution=48)
+    base = build(choose(phi=0, resolution=48), phi=0, resolution=48)
+    assert large.output_shape == (None, 2)
+    stem = [model.get_layer("block4a_expand_conv").get_weights()[0] for model in (base, large)]
+    rows, columns = stem[0].shape[2:]
+    assert (stem[0] == stem[1][:, :, :rows, :columns]).all()
+    assert not stem[1][:, :, rows:, :columns].any()
+
+
+def test_growth_from_a_file_keeps_its_classifier(tmp_path) -> None:
+    small = {"phi": -6, "resolution": 32, "weights": "none"}
+    file = tmp_path / "small.keras"
+    base = build(choose(**small), **small)
+    base.save(file)
+    grown = {"phi": -5, "resolution": 32, "grow_from": str(file)}
+    large = build(choose(**grown), **grown)
+    picture = SPLITS.index.to_numpy().repeat(32 * 32 * 3)[: 32 * 32 * 3].reshape(1, 32, 32, 3).astype("float32")
+    assert abs(large.predict(picture, verbose=0) - base.predict(picture, verbose=0)).max() <= 1e-4
+
+
+def test_growth_to_something_smaller_ends_before_it_is_built(tmp_path) -> None:
+    file = tmp_path / "large.keras"
+    options = {"phi": -4, "resolution": 32, "weights": "none"}
+    build(choose(**options), **options).save(file)
+    grown = {"phi": -6, "resolution": 32, "grow_from": str(file)}
+    with pytest.raises(InputError, match="stage 4 has 32 channels, the target only 24"):
+        build(choose(**grown), **grown)
+
+
+def test_a_version_that_is_not_registered_is_told(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    with pytest.raises(InputError, match="there is no version 9 of 'goodbad'"):
+        load_version("goodbad", "9")
+
+
+@pytest.mark.slow
+def test_a_registered_version_is_grown_within_a_budget(project) -> None:
+    kedro_run(project, "data")
+    kedro_run(project, "train", model__phi=-6)
+    kedro_run(project, "train", model__phi=None, model__budget={"max_macs": 1.2e7}, model__grow_from="goodbad/1")
+    run = runs(project)[0]
+    assert run.info.run_name == "train efficientnet_lite budget"
+    assert run.data.params["model.budget.max_macs"] == "12000000.0"
+    assert run.data.params["network.bound_by"] == "max_macs"
+    assert -6 < float(run.data.params["network.phi"]) < 0
+    assert run.data.params["network.weights"] == "grown from goodbad/1"
+    assert float(run.data.params["network.budget.max_macs.cost"]) <= 1.2e7
+    assert runs(project)[1].data.params["network.phi"] == "-6.0"
+    history = pd.read_csv(project / "data/07_model_output/history.csv")
+    assert history["phase"].iloc[0] == "head"
+    mlflow.set_tracking_uri(f"sqlite:///{project / 'mlflow.db'}")
+    assert load_version("goodbad", "2").class_names == ["bad", "good"]
+
+
+def test_classes_of_other_names_get_a_classifier_of_their_own(monkeypatch) -> None:
+    from goodbad_pipeline.registry import RegisteredModel
+
+    small = build(choose(phi=-6, resolution=32), phi=-6, resolution=32)
+    classifier = small.get_layer("predictions")
+    classifier.set_weights([weight + 1 for weight in classifier.get_weights()])
+    grown = {"phi": -5, "resolution": 32, "grow_from": 3}
+    kernels = []
+    for names in (["bad", "good"], ["cat", "dog"]):
+        found = RegisteredModel("3", small, names, None)
+        monkeypatch.setattr(nodes, "load_version", lambda *_, found=found: found)
+        kernels.append(build(choose(**grown), **grown).get_layer("predictions").get_weights()[0])
+    old = small.get_layer("predictions").get_weights()[0]
+    assert (kernels[0][: len(old)] == old).all()
+    assert not (kernels[1][: len(old)] == old).all()

@@ -1,0 +1,113 @@
+import time
+
+import pandas as pd
+import pytest
+from making import parameters
+from running import kedro_run, runs, store, table
+
+from goodbad_pipeline.efficientnet.paper import NETWORKS
+from goodbad_pipeline.params import ModelParams, validate_parameters
+from goodbad_pipeline.pipelines.scaling_report import nodes
+from goodbad_pipeline.pipelines.scaling_report.nodes import tabulate_stages, trace_phi
+
+# What keras.applications 3.15 counts: parameters, multiply-adds in billions.
+COUNTED = {
+    "ResNet-50": (25_636_712, 3.858),
+    "ResNet-152": (60_419_944, 11.282),
+    "DenseNet-169": (14_307_880, 3.360),
+    "Inception-v3": (23_851_784, 5.713),
+    "Xception": (22_910_480, 8.357),
+    "Inception-ResNet-v2": (55_873_736, 13.156),
+    "NASNet-A": (88_949_818, 23.783),
+}
+
+
+def model(**changes: object) -> ModelParams:
+    changes = {f"model__{name}": value for name, value in changes.items()}
+    typed = validate_parameters(parameters(**changes))["model"]
+    assert isinstance(typed, ModelParams)
+    return typed
+
+
+@pytest.fixture(scope="module")
+def compared() -> pd.DataFrame:
+    return nodes.compare_with_paper()
+
+
+def test_table_1_of_b0_is_the_papers() -> None:
+    table = tabulate_stages(model(family="efficientnet", resolution=None, weights="none"))
+    assert table["channels"].tolist() == [32, 16, 24, 40, 80, 112, 192, 320, 1280, 1280]
+    assert table["layers"].tolist()[:-1] == [1, 1, 2, 2, 3, 3, 4, 1, 1]
+    assert table["resolution"].tolist()[:-1] == [224, 112, 112, 56, 28, 14, 14, 7, 7]
+    stages, total = table.iloc[:-1], table.iloc[-1]
+    for column in ("parameters", "macs", "activations"):
+        assert stages[column].sum() == total[column]
+    assert total["macs"] == 385_814_752
+    assert stages["macs_share"].sum() == pytest.approx(1, abs=1e-3)
+
+
+def test_table_1_follows_the_chosen_phi_and_budget() -> None:
+    assert tabulate_stages(model(phi=1.5)).iloc[-1]["operator"] == "Lite φ = 1.5"
+    bought = tabulate_stages(model(phi=None, budget={"max_macs": 5e7})).iloc[-1]
+    assert bought["macs"] <= 5e7
+
+
+def test_phi_is_traced_with_the_published_networks_beside_it() -> None:
+    curve, published = trace_phi(model())
+    assert (curve["phi"].min(), curve["phi"].max()) == (-4, 8)
+    assert curve["macs"].is_monotonic_increasing
+    assert published["variant"].tolist() == [f"B{number}" for number in range(8)]
+    b3 = published.set_index("variant").loc["B3", ["phi_of_depth", "phi_of_width", "phi_of_resolution"]]
+    assert b3.tolist() == pytest.approx([1.845, 1.913, 2.090], abs=1e-3)
+
+
+def test_coefficients_that_do_nothing_ask_for_no_phi() -> None:
+    curve, published = trace_phi(model(coefficients={"alpha": 2.0, "beta": 1.0, "gamma": 1.0}))
+    assert published[["phi_of_width", "phi_of_resolution"]].isna().all(axis=None)
+    assert curve["width"].eq(1).all()
+    for figure in nodes.draw_scaling(curve, published):
+        figure.canvas.draw()
+
+
+def test_steep_coefficients_shorten_the_trace() -> None:
+    curve, _ = trace_phi(model(coefficients={"alpha": 1.0, "beta": 1.4, "gamma": 1.0}))
+    assert curve["phi"].min() == pytest.approx(-2.05)
+
+
+def test_table_2_counts_what_it_can_and_marks_what_it_quotes(compared: pd.DataFrame) -> None:
+    assert compared["network"].tolist() == [network.name for network in NETWORKS]
+    rows = compared.set_index("network")
+    quoted = rows[rows["source"] == "quoted"]
+    assert len(quoted) == 9
+    assert quoted["flops_counted"].isna().all()
+    ours = rows[rows["family"] == "EfficientNet"]
+    assert ours[["parameters_ratio", "flops_ratio"]].apply(lambda ratio: ratio.between(0.98, 1.05)).all(axis=None)
+    for name, (parameters_counted, billions) in COUNTED.items():
+        assert rows.loc[name, "parameters_counted"] == parameters_counted
+        assert rows.loc[name, "flops_counted"] / 1e9 == pytest.approx(billions, abs=6e-4)
+
+
+def test_accuracy_is_drawn_with_every_network_by_name(compared: pd.DataFrame) -> None:
+    figure = nodes.draw_accuracy(compared)
+    flops, parameters_panel = figure.axes
+    assert len(flops.texts) == len(NETWORKS) - 1  # GPipe's operations are not known
+    assert {text.get_text() for text in parameters_panel.texts} >= {"B0", "B7", "GPipe", "NASNet-A"}
+
+
+def test_the_pipeline_needs_no_pictures_and_logs_its_tables_and_figures(project, compared, monkeypatch) -> None:
+    monkeypatch.setattr(nodes, "_count", lambda network: None if network.application else COUNT(network))
+    started = time.perf_counter()
+    kedro_run(project, "scaling_report")
+    assert time.perf_counter() - started < 60
+    (run,) = runs(project)
+    logged = {
+        file.path
+        for folder in ("figures", "scaling_report")
+        for file in store(project).list_artifacts(run.info.run_id, folder)
+    }
+    assert {f"figures/{name}.png" for name in ("accuracy_by_cost", "scaling_coefficients", "scaling_law")} <= logged
+    assert {f"scaling_report/{name}.csv" for name in ("stage_costs", "paper_comparison", "phi_curve")} <= logged
+    assert len(table(project, "stage_costs")) == 10
+
+
+COUNT = nodes._count

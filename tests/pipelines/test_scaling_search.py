@@ -1,0 +1,139 @@
+import json
+import shutil
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+import yaml
+from making import parameters
+from running import kedro_run, runs, store
+
+from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.params import ScalingSearchParams, validate_parameters
+from goodbad_pipeline.pipelines.scaling_search.nodes import draw_ranking, list_candidates, rank_candidates
+
+SPLITS = pd.DataFrame({"label": ["bad", "good"] * 40, "split": "validation"})
+
+
+def search(**changes: object) -> ScalingSearchParams:
+    changes = {f"scaling_search__{name}": value for name, value in changes.items()}
+    typed = validate_parameters(parameters(**changes))["scaling_search"]
+    assert isinstance(typed, ScalingSearchParams)
+    return typed
+
+
+def trials(candidates: pd.DataFrame, best: str, lead: float) -> pd.DataFrame:
+    rows = [
+        (name, seed, 0.6 + lead * (name == best) + 0.01 * seed, 0.7, 1.0)
+        for name in candidates["network"]
+        for seed in (0, 1)
+    ]
+    return pd.DataFrame(rows, columns=["network", "seed", "val_accuracy", "val_loss", "seconds"])
+
+
+def test_the_default_grid_holds_the_papers_coefficients_and_costs_about_the_same() -> None:
+    candidates = list_candidates(SPLITS, search())
+    assert 8 <= len(candidates) <= 12
+    assert "α 1.2 · β 1.1 · γ 1.15" in set(candidates["network"])
+    assert (candidates["product"] - 2).abs().max() <= 0.1
+    assert candidates["ratio"].max() / candidates["ratio"].min() < 1.25
+    assert candidates["macs"].is_unique
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tolerance": 0.001, "alpha": [1.2]}, "scaling_search: tolerance must admit a candidate: none of 16"),
+        ({"alpha": []}, "scaling_search.alpha: List should have at least 1 item"),
+        ({"beta": [0.9, 1.1]}, r"scaling_search.beta.0: Input should be greater than or equal to 1, got 0.9"),
+        ({"seeds": [1, 1]}, "scaling_search: seeds must differ"),
+        ({"base__resolution": 16}, "scaling_search.base.resolution: .*greater than or equal to 32, got 16"),
+        ({"base__phi": -9}, "scaling_search: phi must leave every stage 8 channels"),
+        ({"epoch": 3}, "scaling_search.epoch: unknown parameter"),
+    ],
+)
+def test_bad_input_is_one_line_before_anything_starts(changes: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message) as error:
+        search(**changes)
+    assert "\n" not in str(error.value)
+
+
+def test_a_clear_winner_is_called_one_and_ready_to_paste() -> None:
+    candidates = list_candidates(SPLITS, search())
+    best = candidates["network"].iloc[3]
+    ranking, report, snippet = rank_candidates(candidates, trials(candidates, best, 0.38), SPLITS)
+    assert report["first"] == ranking["network"].iloc[0] == best
+    assert "the intervals do not overlap" in report["conclusion"]
+    assert "do not tell" not in report["conclusion"]
+    pasted = yaml.safe_load(snippet)
+    assert pasted == {"model": {"coefficients": dict(candidates.loc[3, ["alpha", "beta", "gamma"]])}}
+    validate_parameters(parameters(model__coefficients=pasted["model"]["coefficients"]))
+    assert report["conclusion"] in snippet
+
+
+def test_a_narrow_lead_is_no_claim() -> None:
+    candidates = list_candidates(SPLITS, search())
+    best = candidates["network"].iloc[0]
+    ranking, report, _ = rank_candidates(candidates, trials(candidates, best, 0.03), SPLITS)
+    assert ranking["rank"].tolist() == list(range(1, len(candidates) + 1))
+    assert "these data do not tell them apart" in report["conclusion"]
+    assert "lies above" not in report["conclusion"]
+    assert draw_ranking(ranking, trials(candidates, best, 0.03)).get_size_inches()[0] == 10
+
+
+def test_a_single_candidate_is_not_compared() -> None:
+    candidates = list_candidates(SPLITS, search(alpha=[1.2], beta=[1.1], gamma=[1.15]))
+    _, report, _ = rank_candidates(candidates, trials(candidates, "", 0), SPLITS)
+    assert report["conclusion"] == "α 1.2 · β 1.1 · γ 1.15 was the only candidate."
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory) -> Path:
+    """A project whose search has run twice, the pictures of the test split gone before the first."""
+    from making import make_project
+
+    project = make_project(tmp_path_factory.mktemp("search") / "project")
+    kedro_run(project, "data")
+    splits = pd.read_parquet(project / "data/05_model_input/splits.parquet")
+    for path in splits.loc[splits["split"] == "test", "path"]:
+        (project / "data/01_raw/characters" / path).unlink()
+    kedro_run(project, "scaling_search")
+    shutil.copytree(project / "data/08_reporting", project / "first")
+    kedro_run(project, "scaling_search")
+    return project
+
+
+def test_the_search_ends_with_a_ranking_a_figure_and_a_snippet(searched: Path) -> None:
+    ranking = pd.read_csv(searched / "data/08_reporting/search_ranking.csv")
+    assert ranking["rank"].tolist() == [1, 2]
+    assert {"alpha", "product", "macs", "accuracy", "spread", "low"} <= set(ranking.columns)
+    report = json.loads((searched / "data/08_reporting/search_report.json").read_text())
+    assert "one seed" in report["conclusion"]
+    snippet = yaml.safe_load((searched / "data/08_reporting/search_parameters.yml").read_text())
+    assert snippet["model"]["coefficients"]["alpha"] == ranking["alpha"].iloc[0]
+    assert (searched / "data/08_reporting/search_ranking.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_each_trial_is_a_child_of_the_run_and_the_second_run_trains_nothing(searched: Path) -> None:
+    parents = [run for run in runs(searched) if run.data.tags.get("mlflow.runName") == "scaling_search"]
+    assert len(parents) == 2
+    for parent, reused in zip(parents, ("true", "false"), strict=True):
+        assert parent.info.status == "FINISHED"
+        assert parent.data.params["scaling_search.tolerance"] == "0.1"
+        children = store(searched).search_runs(
+            [parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
+        )
+        assert len(children) == 2
+        assert {child.data.tags["trial.reused"] for child in children} == {reused}
+        assert {"alpha", "beta", "gamma", "macs", "seed"} <= set(children[0].data.params)
+        assert {"val_accuracy", "val_loss"} <= set(children[0].data.metrics)
+        assert {child.info.status for child in children} == {"FINISHED"}
+    files = {file.path for file in store(searched).list_artifacts(parents[0].info.run_id, "scaling_search")}
+    assert {"scaling_search/search_ranking.csv", "scaling_search/search_parameters.yml"} <= files
+    assert mlflow.active_run() is None
+
+
+def test_the_second_run_says_the_same(searched: Path) -> None:
+    for name in ("search_ranking.csv", "search_report.json", "search_parameters.yml"):
+        assert (searched / "first" / name).read_text() == (searched / "data/08_reporting" / name).read_text()

@@ -1,0 +1,34 @@
+"""What tests need to run the real project and to read what it wrote."""
+
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+
+
+def kedro_run(project: Path, pipeline: str | None = None, **parameters: object) -> None:
+    """What ``kedro run --env test --pipeline=… --params=…`` does, in this process."""
+    nested: dict = {}
+    for name, value in parameters.items():
+        group, leaf = name.split("__")
+        nested.setdefault(group, {})[leaf] = value
+    bootstrap_project(project)
+    with KedroSession.create(project, env="test", runtime_params=nested) as session:
+        session.run(pipeline_names=[pipeline] if pipeline else None)
+
+
+def store(project: Path) -> mlflow.MlflowClient:
+    return mlflow.MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
+
+
+def runs(project: Path) -> list[mlflow.entities.Run]:
+    """Newest first."""
+    experiment = store(project).get_experiment_by_name("goodbad_pipeline")
+    return list(store(project).search_runs([experiment.experiment_id]))
+
+
+def table(project: Path, name: str) -> pd.DataFrame:
+    file = next((project / "data").glob(f"*/{name}.*"))
+    return pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file)
