@@ -13,6 +13,10 @@ from making import make_project, write_manifest
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # two processes of two threads each would only wait for one another
+    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+
 os.environ.pop("MLFLOW_TRACKING_URI", None)  # tests have stores of their own
 
 
