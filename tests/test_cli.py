@@ -45,7 +45,8 @@ def test_run_takes_what_kedros_own_takes() -> None:
 
 def test_the_readme_and_the_makefile_say_the_same_commands() -> None:
     readme, makefile = ((PROJECT / name).read_text() for name in ("README.md", "Makefile"))
-    for line in ("--constraint constraints.txt --editable .", "kedro run", "pytest --numprocesses 2 --dist loadfile --cov"):
+    tests = "pytest --numprocesses 2 --dist loadfile --cov"
+    for line in ("--constraint constraints.txt --editable .", "kedro run", tests):
         assert line in readme
         assert line in makefile
     assert Path(PROJECT / ".ci" / "run").stat().st_mode & 0o100

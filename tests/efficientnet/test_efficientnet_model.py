@@ -42,7 +42,7 @@ def _logits(model, picture, **options):
     return keras.ops.convert_to_numpy(model(picture, **options))
 
 
-@pytest.mark.parametrize("number", [0, 1, *(pytest.param(n, marks=pytest.mark.slow) for n in range(2, 8))])
+@pytest.mark.parametrize("number", [*range(4), *(pytest.param(n, marks=pytest.mark.slow) for n in range(4, 8))])
 def test_outputs_equal_those_of_keras_applications(number, formula_picture):
     keras.backend.clear_session()
     ours, theirs = _twins(number)

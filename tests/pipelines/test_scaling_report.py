@@ -31,7 +31,10 @@ def model(**changes: object) -> ModelParams:
 
 @pytest.fixture(scope="module")
 def compared() -> pd.DataFrame:
-    return nodes.compare_with_paper()
+    started = time.process_time()
+    table = nodes.compare_with_paper()
+    table.attrs["seconds"] = time.process_time() - started
+    return table
 
 
 def test_table_1_of_b0_is_the_papers() -> None:
@@ -96,9 +99,9 @@ def test_accuracy_is_drawn_with_every_network_by_name(compared: pd.DataFrame) ->
 
 def test_the_pipeline_needs_no_pictures_and_logs_its_tables_and_figures(project, compared, monkeypatch) -> None:
     monkeypatch.setattr(nodes, "_count", lambda network: None if network.application else COUNT(network))
-    started = time.perf_counter()
+    started = time.process_time()
     kedro_run(project, "scaling_report")
-    assert time.perf_counter() - started < 60
+    assert compared.attrs["seconds"] + time.process_time() - started < 60  # the counting was patched away above
     (run,) = runs(project)
     logged = {
         file.path
