@@ -65,9 +65,9 @@ def test_metrics_stand_beside_their_baselines(finished: Path) -> None:
 
 def test_the_run_has_its_name_every_leaf_parameter_and_the_commit(finished: Path) -> None:
     (run,) = runs(finished)
-    assert run.info.run_name == "__default__ efficientnet_lite φ=-3"
+    assert run.info.run_name == "__default__ efficientnet_lite φ=-7"
     assert run.info.status == "FINISHED"
-    assert run.data.params["model.phi"] == run.data.params["network.phi"] == "-3.0"
+    assert run.data.params["model.phi"] == run.data.params["network.phi"] == "-7.0"
     assert run.data.params["training.augmentation.flip"] == "True"
     assert run.data.params["images.columns.path"] == "path"
     assert run.data.params["network.resolution"] == "48"

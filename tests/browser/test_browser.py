@@ -111,7 +111,7 @@ def run_id(project: Path) -> str:
 def test_mlflow_shows_run_parameters_metrics_figures_and_the_champion(project: Path, page) -> None:
     with served(project, str(BIN / "kedro"), "mlflow", "ui") as address:
         page.goto(f"{address}/#/experiments/1/runs")
-        page.get_by_text("__default__ efficientnet_lite φ=-3").first.wait_for()
+        page.get_by_text("__default__ efficientnet_lite φ=-7").first.wait_for()
         page.goto(f"{address}/#/experiments/1/runs/{run_id(project)}")
         for text in ("test_accuracy", "baseline_histogram_test_roc_auc", "model.phi", "training.augmentation.flip"):
             page.get_by_text(text, exact=True).first.wait_for(state="attached")
