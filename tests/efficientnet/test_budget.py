@@ -58,6 +58,8 @@ def test_a_budget_without_bottom_ends_at_the_largest_phi_tried():
     assert choice.scale.phi == LARGEST / STEPS
     assert choice.bound_by == ()
     assert choice.reason == "the largest φ tried, 10"
+    steep = choose_phi(Budget(max_macs=1e15), coefficients=Coefficients(1, 2, 1))
+    assert steep.reason == "the largest φ tried, 6.64"  # 2^6.65 is beyond the largest factor, 100
 
 
 def test_a_budget_none_can_meet_says_by_how_much():
@@ -116,8 +118,16 @@ def test_time_that_no_network_keeps_is_told_with_what_was_measured():
 
 
 def test_a_noisy_clock_ends_the_search_all_the_same():
-    answers = iter([5.0, 900.0, 0.0, 70.0] * 20)
-    assert choose_phi(Budget(max_ms_per_image=100), probe=lambda _: next(answers)).scale.phi is not None
+    answers, measured = iter([5.0, 900.0, 0.0, 70.0] * 20), {}
+
+    def probe(scale):
+        measured[scale.phi] = next(answers)
+        return measured[scale.phi]
+
+    choice = choose_phi(Budget(max_ms_per_image=100), probe=probe)
+    assert measured[choice.scale.phi] <= 100
+    assert choice.spending[-1].cost == measured[choice.scale.phi]
+    assert measured[round(choice.scale.phi + 0.1, 2)] > 100
 
 
 def test_time_without_a_probe_is_refused():

@@ -108,7 +108,7 @@ class Choice:
 
     Attributes:
         scale: The network, with its φ.
-        bound_by: The limits that the next φ of the grid breaks; empty where φ = 10 ended the search.
+        bound_by: The limits that the next φ of the grid breaks; empty where the largest φ tried ended the search.
         spending: Each cost against its limit.
     """
 
@@ -119,7 +119,7 @@ class Choice:
     @property
     def reason(self) -> str:
         """What kept φ from being larger, in words."""
-        return " and ".join(self.bound_by) or f"the largest φ tried, {LARGEST / STEPS:g}"
+        return " and ".join(self.bound_by) or f"the largest φ tried, {self.scale.phi:g}"
 
 
 def choose_phi(
