@@ -121,7 +121,10 @@ def coefficients_figure(curve: pd.DataFrame, published: pd.DataFrame) -> Figure:
         panels[name].set_yscale("log")
         panels[name].yaxis.set_major_formatter(FuncFormatter(_short))
         panels[name].yaxis.set_minor_formatter(NullFormatter())
-    _draw_wanted(panels["F"], published)
+    if published[[f"phi_of_{key}" for key in _DIMENSIONS]].notna().any(axis=None):
+        _draw_wanted(panels["F"], published)
+    else:
+        panels["F"].set_axis_off()  # every base is 1: no network asks for any φ
     first, last = published["variant"].iloc[0], published["variant"].iloc[-1]
     figure.suptitle(f"Lines: every φ, rounded as built. Dots: {first} to {last} as published", fontsize=13, color=INK)
     return figure
