@@ -75,6 +75,11 @@ def test_epochs_said_outright_hold_from_scratch_too() -> None:
         ({"model__budget": {"max_macs": 1000}, "model__phi": None}, "max_macs is 1,000, it takes .* times that"),
         ({"model__grow_from": "somewhere"}, "grow_from must be imagenet, a registered version .* received 'somewhere'"),
         ({"model__grow_from": "/nowhere/m.keras"}, "grow_from names a file that does not exist"),
+        (
+            {"model__grow_from": "imagenet", "model__phi": -1},
+            "model: grow_from: stage 5 has 80 channels, the target only 72",
+        ),
+        ({"model__grow_from": "imagenet", "model__phi": 7}, "model: grow_from: .* would come by a shortcut"),
         ({"model__grow_from": "imagenet", "model__weights": "imagenet"}, "weights must be auto or none beside"),
         ({"model__weights": "imagenet", "model__phi": 0.4}, "weights=imagenet exists only for"),
         ({"model__weights": "/nowhere/w.weights.h5"}, "does not exist"),

@@ -9,9 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from goodbad_pipeline.efficientnet.architecture import layer_shape
 from goodbad_pipeline.efficientnet.budget import Budget, Choice, Probe, Step, choose_phi
 from goodbad_pipeline.efficientnet.grid import Candidate, list_candidates
-from goodbad_pipeline.efficientnet.growth_source import GrowthSource, check_growth_source, parse_growth_source
+from goodbad_pipeline.efficientnet.growth_source import (
+    GrowthSource,
+    check_growth,
+    check_growth_source,
+    parse_growth_source,
+    source_shape,
+)
 from goodbad_pipeline.efficientnet.pretrained import IMAGENET, check_weights
 from goodbad_pipeline.efficientnet.scaling import MIN_RESOLUTION, Coefficients, NetworkScale, resolve_scale
 from goodbad_pipeline.errors import InputError
@@ -152,7 +159,11 @@ class ModelParams(Group):
             raise InputError(
                 f"weights must be auto or none beside grow_from, which brings its own; received {self.weights!r}."
             )
-        check_growth_source(source, self.family if self.budget else self.scale.family)
+        family = self.family if self.budget else self.scale.family
+        check_growth_source(source, family)
+        shape = source_shape(source, family)
+        if shape is not None and self.budget is None:  # of what a budget buys, choose_network asks the same
+            check_growth(shape, layer_shape(self.scale))
 
     @property
     def scale(self) -> NetworkScale:

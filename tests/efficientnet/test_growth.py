@@ -218,7 +218,7 @@ def test_growth_to_something_smaller_is_refused_before_anything_is_built(target,
 
 
 def test_a_shortcut_that_growth_would_bring_is_refused():
-    from goodbad_pipeline.efficientnet.growth import check_growth
+    from goodbad_pipeline.efficientnet.growth_source import check_growth
 
     # The stem of the lite family stays at 32 channels, and its first stage reaches them near φ = 7.
     small, large = layer_shape(_scale(0, "efficientnet_lite")), layer_shape(_scale(7, "efficientnet_lite"))

@@ -11,14 +11,14 @@ from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.params import validate_parameters
 from goodbad_pipeline.pipelines.modelling import nodes
 from goodbad_pipeline.pipelines.modelling.nodes import build_model, choose_network
-from goodbad_pipeline.registry import load_version
+from goodbad_pipeline.registry import RegisteredModel, load_version
 
 SPLITS = pd.DataFrame({"label": ["bad", "good"] * 3, "split": "train"})
 
 
 def choose(**changes: object) -> dict:
     typed = validate_parameters(parameters(**{f"model__{name}": value for name, value in changes.items()}))
-    return choose_network(SPLITS, typed["model"], typed["training"])
+    return choose_network(SPLITS, typed["model"], typed["training"], typed["registry"])
 
 
 def build(network: dict, **changes: object):
@@ -96,13 +96,26 @@ def test_growth_from_a_file_keeps_its_classifier(tmp_path) -> None:
     assert abs(large.predict(picture, verbose=0) - base.predict(picture, verbose=0)).max() <= 1e-4
 
 
-def test_growth_to_something_smaller_ends_before_it_is_built(tmp_path) -> None:
+def test_growth_to_something_smaller_ends_before_it_is_built(tmp_path, monkeypatch) -> None:
     file = tmp_path / "large.keras"
     options = {"phi": -4, "resolution": 32, "weights": "none"}
-    build(choose(**options), **options).save(file)
-    grown = {"phi": -6, "resolution": 32, "grow_from": str(file)}
-    with pytest.raises(InputError, match="stage 4 has 32 channels, the target only 24"):
-        build(choose(**grown), **grown)
+    large = build(choose(**options), **options)
+    large.save(file)
+    message = "stage 4 has 32 channels, the target only 24"
+    with pytest.raises(InputError, match=message):
+        validate_parameters(parameters(model__phi=-6, model__grow_from=str(file)))
+    with pytest.raises(InputError, match=message):
+        choose(phi=None, budget={"max_macs": 3e6}, resolution=32, grow_from=str(file))
+    monkeypatch.setattr(nodes, "load_version", lambda *_: RegisteredModel("3", large, ["bad", "good"], None))
+    with pytest.raises(InputError, match=message):
+        choose(phi=-6, grow_from=3)
+
+
+def test_a_version_to_grow_from_that_is_not_there_ends_before_time_is_measured(tmp_path, monkeypatch) -> None:
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.setattr(nodes, "_spend_budget", lambda *_: pytest.fail("measured"))
+    with pytest.raises(InputError, match="there is no version 9 of 'goodbad'"):
+        choose(phi=1, grow_from=9)
 
 
 def test_a_version_that_is_not_registered_is_told(tmp_path, monkeypatch) -> None:
@@ -132,8 +145,6 @@ def test_a_registered_version_is_grown_within_a_budget(project) -> None:
 
 
 def test_classes_of_other_names_get_a_classifier_of_their_own(monkeypatch) -> None:
-    from goodbad_pipeline.registry import RegisteredModel
-
     small = build(choose(phi=-6, resolution=32), phi=-6, resolution=32)
     classifier = small.get_layer("predictions")
     classifier.set_weights([weight + 1 for weight in classifier.get_weights()])

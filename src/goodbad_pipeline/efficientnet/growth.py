@@ -13,19 +13,16 @@ step, and all other new weights at the second, when the zeros have moved.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-
 import keras
 import numpy as np
 
-from goodbad_pipeline.efficientnet.architecture import STAGES, LayerShape, layer_shape
+from goodbad_pipeline.efficientnet.architecture import LayerShape, layer_shape
+from goodbad_pipeline.efficientnet.growth_source import check_growth, shape_of_layers
 from goodbad_pipeline.efficientnet.model import build_network
 from goodbad_pipeline.efficientnet.scaling import NetworkScale
 from goodbad_pipeline.efficientnet.weight_files import CLASSIFIER
 from goodbad_pipeline.errors import InputError
 
-_DEPTHWISE = re.compile(r"block([1-7])([a-z]+)_dwconv")
 _MEAN, _VARIANCE = 2, 3  # places of the moving statistics among the weights of a batch normalisation
 _PICTURES = 8
 _COARSE = 8
@@ -89,43 +86,8 @@ def read_shape(model: keras.Model) -> LayerShape:
     Raises:
         InputError: Layers have other names: the model is from elsewhere.
     """
-    layers = {layer.name: layer for layer in model.layers}
-    try:
-        ends = [f"block{stage}a_project_conv" for stage in range(1, len(STAGES) + 1)]
-        channels = tuple(int(layers[name].kernel.shape[-1]) for name in ("stem_conv", *ends, "top_conv"))
-    except (KeyError, AttributeError) as error:
-        raise InputError(
-            f"grow_from: {model.name} is no EfficientNet of this project: it lacks the layer {error}. Use one it saved."
-        ) from error
-    stages = [int(match[1]) for name in layers if (match := _DEPTHWISE.fullmatch(name))]
-    family = "efficientnet" if "block1a_se_reduce" in layers else "efficientnet_lite"
-    return LayerShape(family, channels, tuple(stages.count(stage) for stage in range(1, len(STAGES) + 1)))
-
-
-def check_growth(source: LayerShape, target: LayerShape) -> None:
-    """Find what keeps one network from growing into another.
-
-    Raises:
-        InputError: The families differ, the target is narrower or shallower somewhere, or a block would come by a
-            shortcut, which no weights can undo.
-    """
-    if source.family != target.family:
-        raise InputError(f"grow_from: {source.family} cannot become {target.family}. Set family to {source.family}.")
-    places = ["stem", *(f"stage {number + 2}" for number in range(len(STAGES))), "head"]
-    for place, old, new in zip(places, source.channels, target.channels, strict=True):
-        if new < old:
-            raise InputError(f"grow_from: {place} has {old} channels, the target only {new}. Use a larger phi.")
-    for place, old, new in zip(places[1:-1], source.repeats, target.repeats, strict=True):
-        if new < old:
-            raise InputError(f"grow_from: {place} has {old} layers, the target only {new}. Use a larger phi.")
-    if list(_shortcuts(source)) != list(_shortcuts(target)):
-        raise InputError("grow_from: the first block of a stage would come by a shortcut. Use another phi.")
-
-
-def _shortcuts(shape: LayerShape) -> Iterator[bool]:
-    """Whether the first block of each stage adds its input."""
-    for index, stage in enumerate(STAGES):
-        yield stage.stride == 1 and shape.channels[index] == shape.channels[index + 1]
+    filters = {layer.name: layer.kernel.shape[-1] if hasattr(layer, "kernel") else None for layer in model.layers}
+    return shape_of_layers(filters, model.name)
 
 
 def _grown(layer: keras.Layer, old: list[np.ndarray] | None, source: LayerShape) -> list[np.ndarray]:

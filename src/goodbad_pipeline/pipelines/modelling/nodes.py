@@ -7,9 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from goodbad_pipeline.efficientnet.architecture import LayerShape, layer_shape
 from goodbad_pipeline.efficientnet.budget import Choice, Step
 from goodbad_pipeline.efficientnet.complexity import count_complexity
-from goodbad_pipeline.efficientnet.growth_source import GrowthSource, base_scale
+from goodbad_pipeline.efficientnet.growth_source import GrowthSource, base_scale, check_growth, source_shape
 from goodbad_pipeline.efficientnet.pretrained import IMAGENET, IMAGENET_CLASSES
 from goodbad_pipeline.efficientnet.scaling import NetworkScale, read_scale
 from goodbad_pipeline.images.pixels import PixelSource, pixel_source
@@ -23,14 +24,20 @@ logger = logging.getLogger(__name__)
 SCRATCH = "none"
 
 
-def choose_network(splits: pd.DataFrame, model: ModelParams, training: TrainingParams) -> dict[str, Any]:
+def choose_network(
+    splits: pd.DataFrame, model: ModelParams, training: TrainingParams, registry: RegistryParams
+) -> dict[str, Any]:
     """Settle which network the parameters stand for, once a run, and say what it costs.
 
-    Every later node reads the network from here: a budget of time, asked again, might answer otherwise.
+    Every later node reads the network from here: a budget of time, asked again, might answer otherwise. What cannot be
+    grown ends here, before pictures are decoded.
     """
     classes = len(class_names(splits))
+    small = _shape_to_grow(model, registry.name)
     choice = _spend_budget(model, training, classes)
     scale = choice.scale if choice else model.scale
+    if small is not None:
+        check_growth(small, layer_shape(scale))
     facts = _describe(scale, model, classes)
     if choice:
         spending = {one.name: {"cost": one.cost, "limit": one.limit} for one in choice.spending}
@@ -51,6 +58,17 @@ def choose_network(splits: pd.DataFrame, model: ModelParams, training: TrainingP
     if facts["weights"] == SCRATCH and model.weights == "auto":
         logger.info("weights=auto starts from scratch: %s", model.why_no_weights(scale))
     return facts
+
+
+def _shape_to_grow(model: ModelParams, registered: str) -> LayerShape | None:
+    source = model.growth_source
+    if source is None:
+        return None
+    if source.version is None:
+        return source_shape(source, model.family if model.budget else model.scale.family)
+    from goodbad_pipeline.efficientnet.growth import read_shape  # noqa: PLC0415 - imports Keras
+
+    return read_shape(load_version(source.name or registered, source.version).model)
 
 
 def _spend_budget(model: ModelParams, training: TrainingParams, classes: int) -> Choice | None:

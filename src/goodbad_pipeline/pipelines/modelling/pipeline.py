@@ -12,7 +12,7 @@ def create_pipeline() -> Pipeline:
             node(
                 choose_network,
                 name="choose_network",
-                inputs=["splits", "params:model", "params:training"],
+                inputs=["splits", "params:model", "params:training", "params:registry"],
                 outputs="network",
             ),
             node(
