@@ -83,6 +83,7 @@ def test_epochs_said_outright_hold_from_scratch_too() -> None:
         ({"model__grow_from": "imagenet", "model__weights": "imagenet"}, "weights must be auto or none beside"),
         ({"model__weights": "imagenet", "model__phi": 0.4}, "weights=imagenet exists only for"),
         ({"model__weights": "/nowhere/w.weights.h5"}, "does not exist"),
+        ({"model__weights": "/nowhere/w.h5", "model__budget": {"max_macs": 1e9}, "model__phi": None}, "does not exist"),
         ({"model__coefficients__gamma": 0.5}, "model.coefficients.gamma: .*greater than or equal to 1.*got 0.5"),
         ({"splits__fractions__test": 0.5}, "splits.fractions: train \\+ validation \\+ test must be 1, got 1.35"),
         ({"training__preset": "turbo"}, "preset must be one of quick, standard, thorough, got 'turbo'"),

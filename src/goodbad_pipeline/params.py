@@ -19,7 +19,7 @@ from goodbad_pipeline.efficientnet.growth_source import (
     parse_growth_source,
     source_shape,
 )
-from goodbad_pipeline.efficientnet.pretrained import IMAGENET, check_weights
+from goodbad_pipeline.efficientnet.pretrained import IMAGENET, check_weights, check_weights_file
 from goodbad_pipeline.efficientnet.scaling import MIN_RESOLUTION, Coefficients, NetworkScale, resolve_scale
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.images.pixels import ResizeMode, Transform
@@ -151,6 +151,8 @@ class ModelParams(Group):
                 "budget chooses phi itself: phi and variant must be null beside it; "
                 f"received phi={self.phi!r}, variant={self.variant!r}."
             )
+        if self.weights not in (None, *WEIGHT_WORDS):
+            check_weights_file(Path(self.weights))
         # The least that any run could need: two classes, half precision, and no time at all.
         self.spend(Step(2, budget.batch_size or 1, "mixed_float16"), probe=lambda _: 0.0)
 

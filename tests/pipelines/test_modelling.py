@@ -1,6 +1,9 @@
 import json
+import zipfile
+from pathlib import Path
 
 import mlflow
+import numpy as np
 import pandas as pd
 import pytest
 from making import parameters
@@ -92,8 +95,14 @@ def test_growth_from_a_file_keeps_its_classifier(tmp_path) -> None:
     base.save(file)
     grown = {"phi": -5, "resolution": 32, "grow_from": str(file)}
     large = build(choose(**grown), **grown)
-    picture = SPLITS.index.to_numpy().repeat(32 * 32 * 3)[: 32 * 32 * 3].reshape(1, 32, 32, 3).astype("float32")
-    assert abs(large.predict(picture, verbose=0) - base.predict(picture, verbose=0)).max() <= 1e-4
+    kernels = [model.get_layer("predictions").get_weights()[0] for model in (base, large)]
+    assert kernels[0].any()
+    assert (kernels[1][: len(kernels[0])] == kernels[0]).all()
+    assert not kernels[1][len(kernels[0]) :].any()
+    pictures = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype("float32")
+    before, after = (np.asarray(model(pictures, training=False)) for model in (base, large))
+    assert np.ptp(before, axis=0).min() > 1e-3  # the pictures are told apart
+    assert abs(before - after).max() <= 1e-4
 
 
 def test_growth_to_something_smaller_ends_before_it_is_built(tmp_path, monkeypatch) -> None:
@@ -109,6 +118,38 @@ def test_growth_to_something_smaller_ends_before_it_is_built(tmp_path, monkeypat
     monkeypatch.setattr(nodes, "load_version", lambda *_: RegisteredModel("3", large, ["bad", "good"], None))
     with pytest.raises(InputError, match=message):
         choose(phi=-6, grow_from=3)
+
+
+def _rewritten(archive: Path, target: Path, **members: bytes) -> Path:
+    """A copy of a .keras archive with some of its members replaced."""
+    with zipfile.ZipFile(archive) as old, zipfile.ZipFile(target, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, members.get(name.split(".")[0], old.read(name)))
+    return target
+
+
+def test_a_damaged_file_to_grow_from_is_one_line(tmp_path) -> None:
+    file = tmp_path / "no.keras"
+    file.write_bytes(b"PK no archive")
+    with pytest.raises(InputError, match=r"grow_from: .*no\.keras cannot be read as a \.keras file") as caught:
+        validate_parameters(parameters(model__phi=1, model__grow_from=str(file)))
+    assert "\n" not in str(caught.value)
+    options = {"phi": -6, "resolution": 32, "weights": "none"}
+    build(choose(**options), **options).save(tmp_path / "whole.keras")
+    for number, damage in enumerate(({"config": b"{"}, {"config": b'{"config": {"layers": [3]}}'})):
+        file = _rewritten(tmp_path / "whole.keras", tmp_path / f"{number}.keras", **damage)
+        with pytest.raises(InputError, match=r"cannot be read as a \.keras file"):
+            validate_parameters(parameters(model__phi=1, model__grow_from=str(file)))
+    file = _rewritten(tmp_path / "whole.keras", tmp_path / "weights.keras", model=b"no weights")
+    grown = {"phi": -5, "resolution": 32, "grow_from": str(file)}
+    with pytest.raises(InputError, match=r"grow_from: .*weights\.keras cannot be loaded \(") as caught:
+        build(choose(**grown), **grown)
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_that_a_budget_does_not_buy_end_the_run_before_it_is_built() -> None:
+    with pytest.raises(InputError, match=r"weights=imagenet exists only for .* received Lite φ = -"):
+        choose(phi=None, budget={"max_macs": 3e7}, weights="imagenet")
 
 
 def test_a_version_to_grow_from_that_is_not_there_ends_before_time_is_measured(tmp_path, monkeypatch) -> None:

@@ -47,7 +47,7 @@ def check_weights(weights: str | Path | None, scale: NetworkScale) -> None:
     if weights is None:
         return
     if str(weights) != IMAGENET:
-        _check_path(Path(weights))
+        check_weights_file(Path(weights))
         return
     name = imagenet_network(scale)
     if name is None:
@@ -59,7 +59,12 @@ def check_weights(weights: str | Path | None, scale: NetworkScale) -> None:
         lite_file(name)
 
 
-def _check_path(path: Path) -> None:
+def check_weights_file(path: Path) -> None:
+    """Find what would keep a weights file from being read, whatever the network.
+
+    Raises:
+        InputError: The suffix is of another format, or there is no such file.
+    """
     if path.suffix not in _SUFFIXES:
         raise InputError(
             f"weights must be none, imagenet or a .weights.h5, .h5 or .keras file; received {str(path)!r}."

@@ -11,8 +11,9 @@ from goodbad_pipeline.efficientnet.architecture import LayerShape, layer_shape
 from goodbad_pipeline.efficientnet.budget import Choice, Step
 from goodbad_pipeline.efficientnet.complexity import count_complexity
 from goodbad_pipeline.efficientnet.growth_source import GrowthSource, base_scale, check_growth, source_shape
-from goodbad_pipeline.efficientnet.pretrained import IMAGENET, IMAGENET_CLASSES
+from goodbad_pipeline.efficientnet.pretrained import IMAGENET, IMAGENET_CLASSES, check_weights
 from goodbad_pipeline.efficientnet.scaling import NetworkScale, read_scale
+from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.images.pixels import PixelSource, pixel_source
 from goodbad_pipeline.images.splits import class_names
 from goodbad_pipeline.params import ImageParams, ModelParams, RegistryParams, TrainingParams
@@ -38,6 +39,7 @@ def choose_network(
     scale = choice.scale if choice else model.scale
     if small is not None:
         check_growth(small, layer_shape(scale))
+    check_weights(model.weights_for(scale), scale)  # for what a budget bought; of φ the parameters were asked
     facts = _describe(scale, model, classes)
     if choice:
         spending = {one.name: {"cost": one.cost, "limit": one.limit} for one in choice.spending}
@@ -150,4 +152,8 @@ def _load_source(
     if source.version is not None:
         found = load_version(source.name or registered, source.version)
         return found.model, found.class_names
-    return keras.models.load_model(source.path, compile=False, safe_mode=True), None
+    try:
+        return keras.models.load_model(source.path, compile=False, safe_mode=True), None
+    except Exception as error:  # whatever a damaged or foreign archive raises
+        reason = " ".join(str(error).split())
+        raise InputError(f"grow_from: {source.path} cannot be loaded ({reason}). Save the model anew.") from error
