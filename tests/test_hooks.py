@@ -1,14 +1,17 @@
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
+from kedro.io import DataCatalog
+from kedro.pipeline import node, pipeline
 from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
 from making import parameters
 
-from goodbad_pipeline.hooks import TrackingHooks, anchor_store, git_state, labels_digest, run_name
+from goodbad_pipeline.hooks import CheckHooks, TrackingHooks, anchor_store, git_state, labels_digest, run_name
 from goodbad_pipeline.params import validate_parameters
 
 SETTINGS = {
@@ -78,3 +81,26 @@ def test_a_run_is_named_after_pipeline_and_network(changes: dict, expected: str)
 
 def test_a_run_without_a_network_is_named_after_its_pipeline() -> None:
     assert run_name("data", None) == "data"
+
+
+@pytest.mark.parametrize(
+    "size", [{"phi": 1}, {"phi": None, "budget": {"max_macs": 1e8}}, {"phi": None, "variant": "b2", "weights": "none"}]
+)
+@pytest.mark.parametrize("name", ["params:model", "params:model.coefficients"])
+def test_odd_coefficients_are_warned_of_once_a_run_that_reads_them(caplog, tmp_path: Path, size: dict, name) -> None:
+    raw = parameters(**{f"model__{key}": value for key, value in size.items()}, model__coefficients__gamma=1.1)
+    hooks = CheckHooks()
+    hooks.after_context_created(SimpleNamespace(config_loader={"parameters": raw}, project_path=tmp_path))
+    validate_parameters(raw)  # as TrackingHooks does
+    assert not caplog.records
+    for inputs in (name, "params:images"):
+        hooks.before_pipeline_run(pipeline([node(repr, inputs, "text")]), DataCatalog())
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "α·β²·γ² is 1.757" in caplog.text
+
+
+def test_the_papers_coefficients_are_not_warned_of(caplog, tmp_path: Path) -> None:
+    hooks = CheckHooks()
+    hooks.after_context_created(SimpleNamespace(config_loader={"parameters": parameters()}, project_path=tmp_path))
+    hooks.before_pipeline_run(pipeline([node(repr, "params:model", "text")]), DataCatalog())
+    assert not caplog.records

@@ -25,6 +25,7 @@ from kedro.pipeline.node import Node
 from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
 from pydantic import BaseModel
 
+from goodbad_pipeline.efficientnet.scaling import warn_of_product
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.params import Group, ModelParams, TrainingParams, anchor_paths, validate_parameters
 
@@ -50,12 +51,15 @@ class CheckHooks:
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Check that stored inputs are there, and the GPU if one is required."""
+        """Check that stored inputs are there, and the GPU if one is required; warn of odd coefficients, once a run."""
         for name in sorted(pipeline.inputs()):
             if not name.startswith("params:") and not catalog.exists(name):
                 raise InputError(
                     f"{name}: this pipeline starts from stored {name}, there are none; run --pipeline=data"
                 )
+        model = self.parameters.get("model")
+        if isinstance(model, ModelParams) and {"params:model", "params:model.coefficients"} & pipeline.inputs():
+            warn_of_product(model.coefficients.constants)
         training = self.parameters.get("training")
         if isinstance(training, TrainingParams) and training.require_gpu and "params:training" in pipeline.inputs():
             from goodbad_pipeline.training.devices import require_gpu  # noqa: PLC0415 - starts the backend

@@ -106,6 +106,11 @@ class CoefficientParams(Group):
     beta: Annotated[float, Field(ge=1)]
     gamma: Annotated[float, Field(ge=1)]
 
+    @property
+    def constants(self) -> Coefficients:
+        """The three as one value."""
+        return Coefficients(**self.model_dump())
+
 
 class BudgetParams(Group):
     """What the network may cost; a limit that is left out is none."""
@@ -174,19 +179,16 @@ class ModelParams(Group):
             phi=self.phi,
             variant=self.variant,
             family=self.family if self.variant is None else "efficientnet",  # a variant brings its own
-            coefficients=self._coefficients,
+            coefficients=self.coefficients.constants,
             resolution=self.resolution,
             dropout=self.dropout,
+            quiet=True,  # parameters are read many times a run; CheckHooks warns once
         )
 
     @property
     def product(self) -> float:
         """α·β²·γ², the factor by which one step of φ multiplies the operations."""
-        return self._coefficients.product
-
-    @property
-    def _coefficients(self) -> Coefficients:
-        return Coefficients(**self.coefficients.model_dump())
+        return self.coefficients.constants.product
 
     @property
     def label(self) -> str:
@@ -201,7 +203,7 @@ class ModelParams(Group):
         return choose_phi(
             self.budget.limits,
             family=self.family,
-            coefficients=self._coefficients,
+            coefficients=self.coefficients.constants,
             resolution=self.resolution,
             dropout=self.dropout,
             step=step,

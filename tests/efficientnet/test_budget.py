@@ -145,7 +145,7 @@ def test_the_range_of_phi_is_as_far_as_networks_exist(coefficients):
             resolve_scale(phi=low - 0.01, coefficients=coefficients, quiet=True)
 
 
-def test_the_product_is_warned_of_by_the_run_and_not_by_the_search(caplog):
+def test_the_search_asks_about_many_phi_and_warns_of_none(caplog):
     choose_phi(Budget(max_macs=4e8), coefficients=Coefficients(1.2, 1.1, 1.1))
     assert not caplog.records
 

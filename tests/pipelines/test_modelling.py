@@ -36,6 +36,15 @@ def test_the_chosen_network_survives_a_trip_through_json() -> None:
     assert network["alpha_beta2_gamma2"] == 1.9203
 
 
+def test_the_product_is_told_of_a_network_that_comes_from_phi(caplog) -> None:
+    caplog.set_level("INFO")
+    choose(phi=-2.5)
+    choose(phi=None, budget={"max_macs": 3e7})
+    assert caplog.text.count("α·β²·γ² = 1.920") == 2
+    choose(phi=None, variant="b0", weights="none")
+    assert caplog.text.count("α·β²·γ² = 1.920") == 2
+
+
 def test_a_stored_network_of_old_is_refused_in_one_line() -> None:
     with pytest.raises(InputError, match="lack stochastic_depth; run the node choose_network again"):
         read_scale(

@@ -41,6 +41,15 @@ def test_the_default_grid_holds_the_papers_coefficients_and_costs_about_the_same
     assert candidates["macs"].is_unique
 
 
+def test_candidates_far_from_doubling_are_warned_of(caplog) -> None:
+    list_candidates(SPLITS, search())
+    assert not caplog.records
+    list_candidates(SPLITS, search(alpha=[1.2], beta=[1.1], gamma=[1.1, 1.15], tolerance=0.5))
+    assert [record.getMessage() for record in caplog.records] == [
+        "α·β²·γ² is more than 10% from 2 for 1 of 2 candidates: ['α 1.2 · β 1.1 · γ 1.1']"
+    ]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -34,6 +34,9 @@ def test_the_default_networks_cost_what_they_should() -> None:
     networks = match_networks(SPLITS, study(), COEFFICIENTS)
     assert networks["network"].iloc[0] == "base"
     assert len(networks) == 9
+    compound = networks["dimension"] == "compound"
+    assert networks.loc[compound, "product"].tolist() == pytest.approx([1.9203] * 2, abs=1e-4)
+    assert networks.loc[~compound, "product"].isna().all()
     pd.testing.assert_series_equal(networks["ratio"], networks["multiple"], rtol=0.02, check_names=False)
     assert (networks["macs"] == (networks["ratio"] * networks["macs"].iloc[0]).round()).all()
 

@@ -21,6 +21,7 @@ MIN_RESOLUTION = 32
 MIN_CHANNELS = 8
 SMALLEST_STAGE = 16
 STOCHASTIC_DEPTH = 0.2
+_PRODUCT_SLACK = 0.2
 MAX_FACTOR = 100.0  # on each coefficient: beyond it lies a typing error, and memory runs out before an error is raised
 _DIGITS = 9  # 25 * 1.12 is 28.000000000000004: rounding first keeps ceil from adding a layer nobody asked for
 
@@ -53,6 +54,11 @@ class Coefficients:
     def product(self) -> float:
         """α·β²·γ², the factor by which one step of φ multiplies the operations; the paper asks for about 2."""
         return self.alpha * self.beta**2 * self.gamma**2
+
+    @property
+    def doubles(self) -> bool:
+        """Whether one step of φ about doubles the operations: the product is within 10 % of 2."""
+        return abs(self.product - 2) <= _PRODUCT_SLACK
 
 
 @dataclass(frozen=True)
@@ -159,7 +165,7 @@ def resolve_scale(
         coefficients = coefficients or Coefficients()
         scale = _from_phi(_number("phi", phi), family, coefficients, resolution)
         if not quiet:
-            _warn_of_product(coefficients)
+            warn_of_product(coefficients)
     return replace(
         scale,
         resolution=scale.resolution if resolution is None else _resolution(resolution),
@@ -168,8 +174,9 @@ def resolve_scale(
     )
 
 
-def _warn_of_product(coefficients: Coefficients) -> None:
-    if abs(coefficients.product - 2) > 0.2:
+def warn_of_product(coefficients: Coefficients) -> None:
+    """Log a warning where α·β²·γ² is more than 10 % from 2, the paper's condition."""
+    if not coefficients.doubles:
         logger.warning(
             "α·β²·γ² is %.3f with α=%g, β=%g, γ=%g: more than 10%% from 2 (the paper uses 1.2, 1.1, 1.15)",
             *(coefficients.product, coefficients.alpha, coefficients.beta, coefficients.gamma),

@@ -57,6 +57,8 @@ def choose_network(
         f"{facts['macs']:,}",
         facts["weights"],
     )
+    if scale.phi is not None:
+        logger.info("One step of φ multiplies the operations by α·β²·γ² = %.3f", model.product)
     if facts["weights"] == SCRATCH and model.weights == "auto":
         logger.info("weights=auto starts from scratch: %s", model.why_no_weights(scale))
     return facts

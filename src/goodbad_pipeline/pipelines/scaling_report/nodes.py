@@ -119,7 +119,8 @@ def _count(network: PaperNetwork) -> Cost | None:
 
 def trace_phi(model: ModelParams) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Count networks along φ under the chosen α, β and γ; and B0 to B7, with the φ that each size asks for."""
-    coefficients = Coefficients(**model.coefficients.model_dump())
+    coefficients = model.coefficients.constants
+    logger.info("One step of φ multiplies the operations by α·β²·γ² = %.3f", coefficients.product)
     low, high = phi_range(coefficients)
     steps = range(math.ceil(max(low, FROM) * STEPS), math.floor(min(high, TO) * STEPS) + 1)
     base = count_complexity(resolve_scale(phi=0, family=FAMILY), IMAGENET).total

@@ -1,5 +1,6 @@
 """From a grid of α, β, γ to the ones that serve these pictures best, as far as the pictures can tell."""
 
+import logging
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from goodbad_pipeline.images.splits import class_names
 from goodbad_pipeline.params import ImageParams, ScalingSearchParams, TrainingParams
 from goodbad_pipeline.training.devices import prepare_device
 from goodbad_pipeline.training.recording import TrialRecorder
+
+logger = logging.getLogger(__name__)
 
 
 def list_candidates(splits: pd.DataFrame, scaling_search: ScalingSearchParams) -> pd.DataFrame:
@@ -36,6 +39,9 @@ def list_candidates(splits: pd.DataFrame, scaling_search: ScalingSearchParams) -
                 "ratio": cost.macs / base,
             }
         )
+    far = [candidate.name for candidate in scaling_search.candidates if not candidate.coefficients.doubles]
+    if far:
+        logger.warning("α·β²·γ² is more than 10%% from 2 for %d of %d candidates: %s", len(far), len(rows), far)
     return pd.DataFrame(rows)
 
 

@@ -41,7 +41,10 @@ def match_networks(
     for match in _matches(scaling_study, coefficients, classes):
         cells = (match.dimension, match.multiple, match.factor, match.scale, match.ratio)
         rows.append(_row(_name(match), *cells, classes))
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    # One dimension alone has no such product.
+    product = Coefficients(**coefficients).product
+    return table.assign(product=table["dimension"].map({"compound": product}))
 
 
 def train_networks(
