@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
-from kedro.io import DataCatalog
+from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import node, pipeline
 from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
 from making import parameters
@@ -104,3 +104,15 @@ def test_the_papers_coefficients_are_not_warned_of(caplog, tmp_path: Path) -> No
     hooks.after_context_created(SimpleNamespace(config_loader={"parameters": parameters()}, project_path=tmp_path))
     hooks.before_pipeline_run(pipeline([node(repr, "params:model", "text")]), DataCatalog())
     assert not caplog.records
+
+
+@pytest.mark.parametrize(("name", "needs"), [("pixels", True), ("pixel_cache", True), ("stored_splits", False)])
+def test_a_required_gpu_is_asked_for_where_a_network_is_trained(name, needs, tmp_path: Path, monkeypatch) -> None:
+    asked = []
+    monkeypatch.setattr("goodbad_pipeline.training.devices.require_gpu", lambda: asked.append(True))
+    raw = parameters(training__require_gpu=True)
+    hooks = CheckHooks()
+    hooks.after_context_created(SimpleNamespace(config_loader={"parameters": raw}, project_path=tmp_path))
+    catalog = DataCatalog({name: MemoryDataset("data")})
+    hooks.before_pipeline_run(pipeline([node(max, ["params:training", name], "model")]), catalog)
+    assert bool(asked) == needs

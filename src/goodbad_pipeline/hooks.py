@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 SQLITE = "sqlite:///"
 NETWORK = "network"
+PICTURES = {"pixels", "pixel_cache"}  # of a pipeline that trains
 LABEL_TABLES = ("labels", "splits")
 
 
@@ -61,7 +62,8 @@ class CheckHooks:
         if isinstance(model, ModelParams) and {"params:model", "params:model.coefficients"} & pipeline.inputs():
             warn_of_product(model.coefficients.constants)
         training = self.parameters.get("training")
-        if isinstance(training, TrainingParams) and training.require_gpu and "params:training" in pipeline.inputs():
+        trains = "params:training" in pipeline.inputs() and PICTURES & pipeline.datasets()
+        if isinstance(training, TrainingParams) and training.require_gpu and trains:
             from goodbad_pipeline.training.devices import require_gpu  # noqa: PLC0415 - starts the backend
 
             require_gpu()

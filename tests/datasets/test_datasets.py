@@ -10,7 +10,7 @@ import pytest
 from kedro.io import DatasetError
 from making import encoded, picture
 
-from goodbad_pipeline.datasets import EpochLogDataset, KerasModelDataset, MetricsDataset, PixelsDataset
+from goodbad_pipeline.datasets import EpochLogDataset, KerasModelDataset, MetricsDataset, OptionalDataset, PixelsDataset
 from goodbad_pipeline.datasets.atomic import replacing
 from goodbad_pipeline.images.pixels import PixelSource, Transform
 
@@ -110,3 +110,15 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
         write_half()
     assert target.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_an_optional_dataset_is_none_until_there_is_one(tmp_path: Path) -> None:
+    inner = {"type": "json.JSONDataset", "filepath": str(tmp_path / "facts.json")}
+    dataset = OptionalDataset(dataset=inner)
+    assert dataset.exists()
+    assert dataset.load() is None
+    (tmp_path / "facts.json").write_text('{"a": 1}')
+    assert dataset.load() == {"a": 1}
+    with pytest.raises(DatasetError, match="read alone"):
+        dataset.save({})
+    assert "facts.json" in str(dataset)

@@ -163,7 +163,7 @@ def test_weights_that_a_budget_does_not_buy_end_the_run_before_it_is_built() -> 
 
 def test_a_version_to_grow_from_that_is_not_there_ends_before_time_is_measured(tmp_path, monkeypatch) -> None:
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    monkeypatch.setattr(nodes, "_spend_budget", lambda *_: pytest.fail("measured"))
+    monkeypatch.setattr(nodes, "spend_budget", lambda *_: pytest.fail("measured"))
     with pytest.raises(InputError, match="there is no version 9 of 'goodbad'"):
         choose(phi=1, grow_from=9)
 

@@ -6,7 +6,8 @@ from making import parameters
 from running import kedro_run, runs, store, table
 
 from goodbad_pipeline.efficientnet.paper import NETWORKS
-from goodbad_pipeline.params import ModelParams, validate_parameters
+from goodbad_pipeline.params import ModelParams, TrainingParams, validate_parameters
+from goodbad_pipeline.pipelines.modelling.nodes import choose_network
 from goodbad_pipeline.pipelines.scaling_report import nodes
 from goodbad_pipeline.pipelines.scaling_report.nodes import tabulate_stages, trace_phi
 
@@ -22,11 +23,20 @@ COUNTED = {
 }
 
 
+SPLITS = pd.DataFrame({"label": ["bad", "good"] * 3, "split": "train"})
+
+
 def model(**changes: object) -> ModelParams:
     changes = {f"model__{name}": value for name, value in changes.items()}
     typed = validate_parameters(parameters(**changes))["model"]
     assert isinstance(typed, ModelParams)
     return typed
+
+
+def tabulate(splits: pd.DataFrame | None = None, **changes: object) -> pd.DataFrame:
+    training = validate_parameters(parameters())["training"]
+    assert isinstance(training, TrainingParams)
+    return tabulate_stages(model(**changes), training, splits)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +48,7 @@ def compared() -> pd.DataFrame:
 
 
 def test_table_1_of_b0_is_the_papers() -> None:
-    table = tabulate_stages(model(family="efficientnet", resolution=None, weights="none"))
+    table = tabulate(family="efficientnet", resolution=None, weights="none")
     assert table["channels"].tolist() == [32, 16, 24, 40, 80, 112, 192, 320, 1280, 1280]
     assert table["layers"].tolist()[:-1] == [1, 1, 2, 2, 3, 3, 4, 1, 1]
     assert table["resolution"].tolist()[:-1] == [224, 112, 112, 56, 28, 14, 14, 7, 7]
@@ -49,10 +59,25 @@ def test_table_1_of_b0_is_the_papers() -> None:
     assert stages["macs_share"].sum() == pytest.approx(1, abs=1e-3)
 
 
-def test_table_1_follows_the_chosen_phi_and_budget() -> None:
-    assert tabulate_stages(model(phi=1.5)).iloc[-1]["operator"] == "Lite φ = 1.5"
-    bought = tabulate_stages(model(phi=None, budget={"max_macs": 5e7})).iloc[-1]
-    assert bought["macs"] <= 5e7
+def test_table_1_follows_the_chosen_phi() -> None:
+    assert tabulate(phi=1.5).iloc[-1]["operator"] == "Lite φ = 1.5"
+    assert tabulate(SPLITS, phi=1.5).iloc[-1]["parameters"] == tabulate(phi=1.5).iloc[-1]["parameters"]
+
+
+@pytest.mark.parametrize("budget", [{"max_parameters": 1e6}, {"max_parameters": 3e6}, {"max_memory_gb": 1.0}])
+def test_a_budget_buys_the_network_that_training_takes(budget: dict) -> None:
+    typed = validate_parameters(parameters(model__phi=None, model__budget=budget))
+    trained = choose_network(SPLITS, typed["model"], typed["training"], typed["registry"])
+    bought = tabulate(SPLITS, phi=None, budget=budget).iloc[-1]
+    assert bought["operator"] == trained["network"]
+    assert bought["parameters"] == trained["parameters"]
+
+
+def test_a_budget_without_pictures_says_how_many_classes_it_assumes(caplog) -> None:
+    caplog.set_level("INFO")
+    bought = tabulate(phi=None, budget={"max_parameters": 3e6}).iloc[-1]
+    assert 2.9e6 < bought["parameters"] <= 3e6
+    assert "a classifier of 1000 classes: no stored splits, so as in the paper" in caplog.text
 
 
 def test_phi_is_traced_with_the_published_networks_beside_it() -> None:

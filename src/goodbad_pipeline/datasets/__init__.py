@@ -3,6 +3,7 @@
 from goodbad_pipeline.datasets.epoch_log import EpochLogDataset
 from goodbad_pipeline.datasets.keras_model import KerasModelDataset
 from goodbad_pipeline.datasets.metrics import MetricsDataset
+from goodbad_pipeline.datasets.optional import OptionalDataset
 from goodbad_pipeline.datasets.pixel_cache import PixelCacheDataset
 from goodbad_pipeline.datasets.pixels import PixelsDataset
 from goodbad_pipeline.datasets.trials import TrialsDataset
@@ -11,6 +12,7 @@ __all__ = [
     "EpochLogDataset",
     "KerasModelDataset",
     "MetricsDataset",
+    "OptionalDataset",
     "PixelCacheDataset",
     "PixelsDataset",
     "TrialsDataset",

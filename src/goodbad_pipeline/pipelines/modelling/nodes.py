@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 
 from goodbad_pipeline.efficientnet.architecture import LayerShape, layer_shape
-from goodbad_pipeline.efficientnet.budget import Choice, Step
 from goodbad_pipeline.efficientnet.complexity import count_complexity
 from goodbad_pipeline.efficientnet.growth_source import GrowthSource, base_scale, check_growth, source_shape
 from goodbad_pipeline.efficientnet.pretrained import IMAGENET, IMAGENET_CLASSES, check_weights
@@ -18,6 +17,7 @@ from goodbad_pipeline.images.pixels import PixelSource, pixel_source
 from goodbad_pipeline.images.splits import class_names
 from goodbad_pipeline.params import ImageParams, ModelParams, RegistryParams, TrainingParams
 from goodbad_pipeline.registry import load_version
+from goodbad_pipeline.spending import spend_budget
 from goodbad_pipeline.training.devices import prepare_device
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ def choose_network(
     """
     classes = len(class_names(splits))
     small = _shape_to_grow(model, registry.name)
-    choice = _spend_budget(model, training, classes)
+    choice = spend_budget(model, training, classes)
     scale = choice.scale if choice else model.scale
     if small is not None:
         check_growth(small, layer_shape(scale))
@@ -73,22 +73,6 @@ def _shape_to_grow(model: ModelParams, registered: str) -> LayerShape | None:
     from goodbad_pipeline.efficientnet.growth import read_shape  # noqa: PLC0415 - imports Keras
 
     return read_shape(load_version(source.name or registered, source.version).model)
-
-
-def _spend_budget(model: ModelParams, training: TrainingParams, classes: int) -> Choice | None:
-    if model.budget is None:
-        return None
-    batch_size = model.budget.batch_size or training.batch_size
-    device = prepare_device(training.precision, training.xla, training.seed)
-
-    def probe(scale: NetworkScale) -> float:
-        from goodbad_pipeline.training.probe import measure_ms_per_image  # noqa: PLC0415 - imports Keras
-
-        ms = measure_ms_per_image(scale, classes=classes, batch_size=batch_size)
-        logger.info("Measured %s at %d pixels: %.3g ms a picture", scale.label, scale.resolution, ms)
-        return ms
-
-    return model.spend(Step(classes, batch_size, device.precision), probe)
 
 
 def _describe(scale: NetworkScale, model: ModelParams, classes: int) -> dict[str, Any]:

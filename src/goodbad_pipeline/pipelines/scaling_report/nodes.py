@@ -7,29 +7,30 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from goodbad_pipeline.efficientnet.budget import Step, phi_range
+from goodbad_pipeline.efficientnet.budget import phi_range
 from goodbad_pipeline.efficientnet.complexity import Cost, count_complexity
 from goodbad_pipeline.efficientnet.paper import NETWORKS, PaperNetwork
 from goodbad_pipeline.efficientnet.scaling import BASE_RESOLUTION, Coefficients, NetworkScale, resolve_scale
 from goodbad_pipeline.efficientnet.variants import variants_of
 from goodbad_pipeline.evaluation.figures import accuracy_figure, coefficients_figure, law_figure
-from goodbad_pipeline.params import ModelParams
+from goodbad_pipeline.images.splits import class_names
+from goodbad_pipeline.params import ModelParams, TrainingParams
+from goodbad_pipeline.spending import spend_budget
 
 logger = logging.getLogger(__name__)
 
 IMAGENET = 1000
-"""Classes that every network here is counted with, as in the paper."""
+"""Classes that networks here are counted with, as in the paper; what a budget buys, with the data's own."""
 FROM, TO, STEPS = -4.0, 8.0, 20
 """Range of φ that is traced, and steps to one unit of it."""
 FAMILY = "efficientnet"
 """The paper's own; it is traced whatever the chosen network is, which stands in the table of stages."""
-BATCH_SIZE = 32
 
 
-def tabulate_stages(model: ModelParams) -> pd.DataFrame:
+def tabulate_stages(model: ModelParams, training: TrainingParams, stored_splits: pd.DataFrame | None) -> pd.DataFrame:
     """Tabulate the chosen network as the paper's Table 1 does, and what each stage costs."""
-    scale = _chosen(model)
-    counted = count_complexity(scale, IMAGENET)
+    scale, classes = _choose(model, training, stored_splits)
+    counted = count_complexity(scale, classes)
     rows: list[dict[str, Any]] = [
         {
             "stage": str(stage.row.stage),
@@ -57,16 +58,15 @@ def tabulate_stages(model: ModelParams) -> pd.DataFrame:
     return table
 
 
-def _chosen(model: ModelParams) -> NetworkScale:
-    batch_size = (model.budget.batch_size if model.budget else None) or BATCH_SIZE
-
-    def probe(scale: NetworkScale) -> float:
-        from goodbad_pipeline.training.probe import measure_ms_per_image  # noqa: PLC0415 - imports Keras
-
-        return measure_ms_per_image(scale, classes=IMAGENET, batch_size=batch_size)
-
-    choice = model.spend(Step(IMAGENET, batch_size), probe)
-    return choice.scale if choice else model.scale
+def _choose(model: ModelParams, training: TrainingParams, splits: pd.DataFrame | None) -> tuple[NetworkScale, int]:
+    """The network, and the classes to count it with: under a budget the data's, as in training."""
+    if model.budget is None:
+        return model.scale, IMAGENET
+    classes = IMAGENET if splits is None else len(class_names(splits))
+    where = "no stored splits, so as in the paper" if splits is None else "as in the stored splits"
+    logger.info("The budget is spent on a classifier of %d classes: %s", classes, where)
+    choice = spend_budget(model, training, classes)
+    return (choice.scale if choice else model.scale), classes
 
 
 def _columns(cost: Cost) -> dict[str, int]:

@@ -15,7 +15,12 @@ def create_pipeline() -> Pipeline:
     """Return the pipeline that reports on scaling."""
     return pipeline(
         [
-            node(tabulate_stages, name="tabulate_stages", inputs="params:model", outputs="stage_costs"),
+            node(
+                tabulate_stages,
+                name="tabulate_stages",
+                inputs=["params:model", "params:training", "stored_splits"],
+                outputs="stage_costs",
+            ),
             node(compare_with_paper, name="compare_with_paper", inputs=None, outputs="paper_comparison"),
             node(trace_phi, name="trace_phi", inputs="params:model", outputs=["phi_curve", "published_variants"]),
             node(draw_accuracy, name="draw_accuracy", inputs="paper_comparison", outputs="accuracy_by_cost"),
