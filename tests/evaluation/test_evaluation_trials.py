@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import t as student
 
@@ -10,13 +10,15 @@ from goodbad_pipeline.evaluation.trials import compare, explain_interval, rank_n
 
 def trials(**accuracies: list[float]) -> pd.DataFrame:
     rows = [
-        (name, seed, value, 1 - value, 1.0) for name, values in accuracies.items() for seed, value in enumerate(values)
+        (name, seed, value, 1 - value, 1.0, f"{name} {seed}")
+        for name, values in accuracies.items()
+        for seed, value in enumerate(values)
     ]
-    return pd.DataFrame(rows, columns=["network", "seed", "val_accuracy", "val_loss", "seconds"])
+    return pd.DataFrame(rows, columns=["network", "seed", "val_accuracy", "val_loss", "seconds", "fingerprint"])
 
 
 def test_mean_spread_and_interval_over_seeds():
-    summary = summarise_trials(trials(a=[0.5, 0.6, 0.7], b=[0.8, 0.8, 0.8]), pictures=10**9).set_index("network")
+    summary = summarise_trials(trials(a=[0.5, 0.6, 0.7], b=[0.8, 0.8, 0.8]), groups=10**9).set_index("network")
     assert summary["accuracy"].tolist() == pytest.approx([0.6, 0.8])
     assert summary["spread"].tolist() == pytest.approx([0.1, 0.0])
     # The spread is pooled over both networks: variance 0.01 · 2 / 4, four degrees of freedom.
@@ -24,16 +26,17 @@ def test_mean_spread_and_interval_over_seeds():
     assert (summary["high"] - summary["accuracy"]).tolist() == pytest.approx([half, half], rel=1e-4)
 
 
-def test_few_pictures_widen_the_interval_even_where_seeds_agree():
-    few, many = (summarise_trials(trials(a=[0.8, 0.8]), pictures) for pictures in (50, 5000))
+def test_few_groups_widen_the_interval_even_where_seeds_agree():
+    few, many = (summarise_trials(trials(a=[0.8, 0.8]), groups) for groups in (50, 5000))
     assert few["low"][0] < 0.7
     assert 0.78 < many["low"][0] < 0.8
     assert few["seeds"][0] == 2
 
 
+@settings(max_examples=30)
 @given(st.lists(st.lists(st.floats(0, 1), min_size=1, max_size=4), min_size=1, max_size=5), st.integers(1, 10**4))
-def test_means_lie_in_their_intervals_and_those_in_0_to_1(accuracies, pictures):
-    summary = summarise_trials(trials(**{f"n{i}": values for i, values in enumerate(accuracies)}), pictures)
+def test_means_lie_in_their_intervals_and_those_in_0_to_1(accuracies, groups):
+    summary = summarise_trials(trials(**{f"n{i}": values for i, values in enumerate(accuracies)}), groups)
     if summary["low"].isna().any():
         assert (summary["seeds"] == 1).all()
         return
@@ -61,11 +64,11 @@ def test_intervals_that_overlap_carry_no_claim():
 def test_intervals_apart_say_so_both_ways():
     summary = summarise_trials(trials(a=[0.5, 0.51], b=[0.95, 0.96], c=[0.93, 0.94]), 400)
     assert compare(summary, "b", ["a", "c"]) == (
-        "b (0.955) lies above a (0.505), and the intervals do not overlap; it overlaps in its interval with c (0.935): "
-        "these data do not tell them apart."
+        "b (0.955) lies above a (0.505), and the intervals, from 400 groups of pictures, do not overlap; it overlaps in "
+        "its interval with c (0.935): these data do not tell them apart."
     )
     assert compare(summary, "a", ["b", "c"]) == (
-        "a (0.505) lies below b (0.955) and c (0.935), and the intervals do not overlap."
+        "a (0.505) lies below b (0.955) and c (0.935), and the intervals, from 400 groups of pictures, do not overlap."
     )
 
 
@@ -77,7 +80,18 @@ def test_one_seed_carries_nothing():
 
 
 def test_the_interval_is_explained():
-    summary = summarise_trials(trials(a=[0.5, 0.6], b=[0.7, 0.8]), 83)
+    summary = summarise_trials(trials(a=[0.5, 0.6], b=[0.7, 0.8]), 11)
     text = explain_interval(summary, 83)
     assert "95% over seeds (t, spread pooled over 2 networks, 2 degrees of freedom)" in text
-    assert "83 validation pictures" in text
+    assert "over the 11 groups of the 83 validation pictures" in text
+
+
+def test_networks_of_the_same_layers_count_once():
+    table = trials(a=[0.5, 0.6], b=[0.7, 0.75], c=[0.7, 0.75])
+    table.loc[table["network"] == "c", "fingerprint"] = ["b 0", "b 1"]
+    summary = summarise_trials(table, 50)
+    assert summary["same_as"].fillna("").tolist() == ["", "", "b"]
+    alone = summarise_trials(table[table["network"] != "c"], 50)
+    pd.testing.assert_frame_equal(summary.iloc[:2], alone, check_dtype=False)
+    assert summary["high"][2] == summary["high"][1]
+    assert explain_interval(summary, 80) == explain_interval(alone, 80)

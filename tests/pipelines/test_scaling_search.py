@@ -13,7 +13,7 @@ from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.params import ScalingSearchParams, validate_parameters
 from goodbad_pipeline.pipelines.scaling_search.nodes import draw_ranking, list_candidates, rank_candidates
 
-SPLITS = pd.DataFrame({"label": ["bad", "good"] * 40, "split": "validation"})
+SPLITS = pd.DataFrame({"label": ["bad", "good"] * 40, "split": "validation", "group": range(80)})
 
 
 def search(**changes: object) -> ScalingSearchParams:
@@ -25,11 +25,11 @@ def search(**changes: object) -> ScalingSearchParams:
 
 def trials(candidates: pd.DataFrame, best: str, lead: float) -> pd.DataFrame:
     rows = [
-        (name, seed, 0.6 + lead * (name == best) + 0.01 * seed, 0.7, 1.0)
+        (name, seed, 0.6 + lead * (name == best) + 0.01 * seed, 0.7, 1.0, f"{name} {seed}")
         for name in candidates["network"]
         for seed in (0, 1)
     ]
-    return pd.DataFrame(rows, columns=["network", "seed", "val_accuracy", "val_loss", "seconds"])
+    return pd.DataFrame(rows, columns=["network", "seed", "val_accuracy", "val_loss", "seconds", "fingerprint"])
 
 
 def test_the_default_grid_holds_the_papers_coefficients_and_costs_about_the_same() -> None:
@@ -73,12 +73,30 @@ def test_a_clear_winner_is_called_one_and_ready_to_paste() -> None:
     best = candidates["network"].iloc[3]
     ranking, report, snippet = rank_candidates(candidates, trials(candidates, best, 0.38), SPLITS)
     assert report["first"] == ranking["network"].iloc[0] == best
-    assert "the intervals do not overlap" in report["conclusion"]
+    assert "groups of pictures, do not overlap" in report["conclusion"]
     assert "do not tell" not in report["conclusion"]
     pasted = yaml.safe_load(snippet)
     assert pasted == {"model": {"coefficients": dict(candidates.loc[3, ["alpha", "beta", "gamma"]])}}
     validate_parameters(parameters(model__coefficients=pasted["model"]["coefficients"]))
     assert report["conclusion"] in snippet
+
+
+def test_a_lead_on_many_pictures_of_few_groups_is_no_claim() -> None:
+    candidates = list_candidates(SPLITS, search())
+    best = candidates["network"].iloc[3]
+    few = SPLITS.assign(group=[number // 8 for number in SPLITS["group"]])
+    ranking, report, _ = rank_candidates(candidates, trials(candidates, best, 0.3), few)
+    assert set(ranking["groups"]) == {10}
+    assert "lies above" not in report["conclusion"]
+    assert "over the 10 groups of the 80 validation pictures" in report["intervals"]
+    _, report, _ = rank_candidates(candidates, trials(candidates, best, 0.3), SPLITS)
+    assert "lies above" in report["conclusion"]
+
+
+def test_classes_are_counted_where_trials_see_them() -> None:
+    rare = pd.DataFrame({"label": ["bird"], "split": ["test"], "group": [99]})
+    seen, all_of_it = (list_candidates(table, search()) for table in (SPLITS, pd.concat([SPLITS, rare])))
+    pd.testing.assert_frame_equal(seen, all_of_it)
 
 
 def test_a_narrow_lead_is_no_claim() -> None:

@@ -10,7 +10,7 @@ from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.params import ScalingStudyParams, validate_parameters
 from goodbad_pipeline.pipelines.scaling_study.nodes import PAPER, compare_networks, draw_study, match_networks
 
-SPLITS = pd.DataFrame({"label": ["bad", "good"] * 100, "split": "validation"})
+SPLITS = pd.DataFrame({"label": ["bad", "good"] * 100, "split": "validation", "group": range(200)})
 COEFFICIENTS = {"alpha": 1.2, "beta": 1.1, "gamma": 1.15}
 
 
@@ -23,11 +23,11 @@ def study(**changes: object) -> ScalingStudyParams:
 
 def trials(networks: pd.DataFrame, **accuracies: float) -> pd.DataFrame:
     rows = [
-        (row.network, seed, accuracies.get(row.dimension, 0.6) + 0.01 * seed, 0.7, 1.0)
+        (row.network, seed, accuracies.get(row.dimension, 0.6) + 0.01 * seed, 0.7, 1.0, f"{row.network} {seed}")
         for row in networks.itertuples()
         for seed in (0, 1, 2)
     ]
-    return pd.DataFrame(rows, columns=["network", "seed", "val_accuracy", "val_loss", "seconds"])
+    return pd.DataFrame(rows, columns=["network", "seed", "val_accuracy", "val_loss", "seconds", "fingerprint"])
 
 
 def test_the_default_networks_cost_what_they_should() -> None:
@@ -80,8 +80,8 @@ def test_a_difference_is_said_where_intervals_lie_apart() -> None:
     assert not any("tell them apart" in conclusion for conclusion in report["conclusions"])
 
 
-def test_the_papers_table_7_stands_beside_the_largest_multiple() -> None:
-    networks = match_networks(SPLITS, study(), COEFFICIENTS)
+def test_the_papers_table_7_stands_beside_networks_of_about_its_cost() -> None:
+    networks = match_networks(SPLITS, study(multiples=[2, 4, 8]), COEFFICIENTS)
     table, _ = compare_networks(networks, trials(networks), SPLITS)
     assert len(table) == len(networks)
     quoted = table.dropna(subset="paper_top1").set_index("network")["paper_top1"].to_dict()
@@ -95,6 +95,20 @@ def test_the_papers_table_7_stands_beside_the_largest_multiple() -> None:
     assert PAPER["paper_billion_flops"].tolist() == [0.4, 1.8, 1.8, 1.9, 1.8]
 
 
+def test_one_dimension_alone_is_held_against_the_base_once() -> None:
+    networks = match_networks(SPLITS, study(dimensions=["compound"], multiples=[2, 8]), COEFFICIENTS)
+    table, report = compare_networks(networks, trials(networks), SPLITS)
+    (conclusion,) = report["conclusions"]
+    assert conclusion.startswith("base (0.610) overlaps in its interval with compound at ×2 (0.610) and compound at ×8")
+    assert table["paper_top1"].dropna().tolist() == [0.773]  # ×2 and ×8 are far from the paper's ×4.5
+
+
+def test_classes_are_counted_where_trials_see_them() -> None:
+    rare = pd.DataFrame({"label": ["bird"], "split": ["test"], "group": [999]})
+    seen, whole = (match_networks(table, study(), COEFFICIENTS) for table in (SPLITS, pd.concat([SPLITS, rare])))
+    pd.testing.assert_frame_equal(seen, whole)
+
+
 def test_the_study_runs_and_its_trials_are_children(project: Path) -> None:
     kedro_run(project, "data")
     splits = pd.read_parquet(project / "data/05_model_input/splits.parquet")
@@ -103,7 +117,7 @@ def test_the_study_runs_and_its_trials_are_children(project: Path) -> None:
     kedro_run(project, "scaling_study")
     table = pd.read_csv(project / "data/08_reporting/study_table.csv")
     assert table["network"].tolist() == ["base", "compound at ×2"]
-    assert table["paper_top1"].tolist() == [0.773, 0.811]
+    assert table["paper_top1"].fillna(0).tolist() == [0.773, 0]
     report = json.loads((project / "data/08_reporting/study_report.json").read_text())
     assert "one seed a network carries no comparison" in report["conclusions"][0]
     assert (project / "data/08_reporting/scaling_study.png").read_bytes().startswith(b"\x89PNG")

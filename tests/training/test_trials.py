@@ -85,6 +85,7 @@ def test_one_row_a_trial_measured_on_validation(data: DevelopmentData, tmp_path:
     assert trials[["network", "seed"]].values.tolist() == [["w0.6", 0], ["w0.6", 1], ["w1.2", 0], ["w1.2", 1]]
     assert set(np.round(trials["val_accuracy"] * 12, 6) % 1) == {0}
     assert (trials["seconds"] > 0).all()
+    assert trials["fingerprint"].is_unique
 
 
 def test_an_interrupted_run_goes_on_where_it_was(data: DevelopmentData, tmp_path: Path) -> None:
@@ -113,6 +114,7 @@ def test_networks_that_round_to_the_same_layers_are_trained_once(data: Developme
     trials = run_trials(twins, [0], data, SETUP, counter)
     assert counter.trained == 1
     assert len(set(trials["val_loss"])) == 1
+    assert len(set(trials["fingerprint"])) == 1
 
 
 def test_a_damaged_file_is_trained_again(data: DevelopmentData, tmp_path: Path) -> None:

@@ -48,6 +48,11 @@ def count_splits(splits: pd.DataFrame) -> pd.DataFrame:
     return counts.assign(share=(counts["images"] / total.clip(lower=1)).round(4))
 
 
+def development_part(splits: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of train and validation, which networks are compared on; test is left out."""
+    return splits[splits["split"].isin(["train", "validation"])]
+
+
 def class_names(table: pd.DataFrame) -> list[str]:
     """Return the class names in the order of the model's outputs: sorted."""
     return sorted(table["label"].unique())

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from goodbad_pipeline.images.pixels import PixelCache, Transform, pixel_source
-from goodbad_pipeline.images.splits import class_names
+from goodbad_pipeline.images.splits import class_names, development_part
 from goodbad_pipeline.training.train import LabelledPixels
 
 
@@ -57,4 +57,4 @@ def development_data(
     splits: pd.DataFrame, root: Path, transform: Callable[[int], Transform], cache: PixelCache
 ) -> DevelopmentData:
     """Take train and validation of `splits`; what belongs to test is neither decoded nor counted."""
-    return DevelopmentData(splits[splits["split"].isin(["train", "validation"])], root, transform, cache)
+    return DevelopmentData(development_part(splits), root, transform, cache)

@@ -27,7 +27,7 @@ from goodbad_pipeline.training.train import LabelledPixels
 logger = logging.getLogger(__name__)
 
 VERSION = 1  # raise it when the code below changes what a trial gives: stored results are then trained again
-TRIAL_COLUMNS = ["network", "seed", "val_accuracy", "val_loss", "accuracy", "loss", "seconds"]
+TRIAL_COLUMNS = ["network", "seed", "val_accuracy", "val_loss", "accuracy", "loss", "seconds", "fingerprint"]
 _UNUSED = ("head_epochs", "epochs", "head_learning_rate", "learning_rate", "patience")
 
 
@@ -85,14 +85,15 @@ def run_trials(
     """Run, or take from the record, one trial for each network and seed.
 
     Returns:
-        One row a trial, in the order given, columns as `TRIAL_COLUMNS`.
+        One row a trial, in the order given, columns as `TRIAL_COLUMNS`; fingerprints are equal for equal trials.
     """
     rows: list[dict[str, Any]] = []
     for network in networks:
         trainer = _Trainer(network.scale, data, setup)
         for seed in seeds:
-            result = record(trial_facts(network, seed, data, setup), trainer.bind(seed))
-            rows.append({"network": network.name, "seed": seed, **result})
+            facts = trial_facts(network, seed, data, setup)
+            result = record(facts, trainer.bind(seed))
+            rows.append({"network": network.name, "seed": seed, **result, "fingerprint": facts.fingerprint})
             count = f"{len(rows)} of {len(networks) * len(seeds)}"
             logger.info("Trial %s: %s, seed %d: val_accuracy %.4f", count, network.name, seed, result["val_accuracy"])
     return pd.DataFrame(rows, columns=TRIAL_COLUMNS)

@@ -12,7 +12,7 @@ from goodbad_pipeline.efficientnet.complexity import count_complexity
 from goodbad_pipeline.evaluation.figures import ranking_figure
 from goodbad_pipeline.evaluation.trials import compare, explain_interval, rank_networks, summarise_trials
 from goodbad_pipeline.images.pixels import PixelCache
-from goodbad_pipeline.images.splits import class_names
+from goodbad_pipeline.images.splits import class_names, development_part
 from goodbad_pipeline.params import ImageParams, ScalingSearchParams, TrainingParams
 from goodbad_pipeline.training.devices import prepare_device
 from goodbad_pipeline.training.recording import TrialRecorder
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 def list_candidates(splits: pd.DataFrame, scaling_search: ScalingSearchParams) -> pd.DataFrame:
     """Tabulate the candidates: coefficients, their product, and what each network costs."""
-    classes = len(class_names(splits))
+    classes = len(class_names(development_part(splits)))  # of what the trials see
     base = count_complexity(scaling_search.base.scale, classes).macs
     rows = []
     for candidate in scaling_search.candidates:
@@ -79,13 +79,14 @@ def rank_candidates(
     candidates: pd.DataFrame, trials: pd.DataFrame, splits: pd.DataFrame
 ) -> tuple[pd.DataFrame, dict[str, Any], str]:
     """Rank by mean validation accuracy; say what the ranking carries; write the winner as parameters to paste."""
-    pictures = int((splits["split"] == "validation").sum())
-    ranking = candidates.merge(rank_networks(summarise_trials(trials, pictures)), on="network").sort_values("rank")
+    validation = splits[splits["split"] == "validation"]
+    summary = summarise_trials(trials, validation["group"].nunique())
+    ranking = candidates.merge(rank_networks(summary), on="network").sort_values("rank")
     first, *others = ranking["network"]
     report = {
         "first": first,
         "conclusion": compare(ranking, first, others) if others else f"{first} was the only candidate.",
-        "intervals": explain_interval(ranking, pictures),
+        "intervals": explain_interval(ranking, len(validation)),
         "ranking": [f"{row.rank}. {row.network}: {row.accuracy:.3f}" for row in ranking.itertuples()],
     }
     columns = ["rank", *(name for name in ranking.columns if name != "rank")]
