@@ -1,8 +1,11 @@
+import math
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goodbad_pipeline.efficientnet.complexity import count_complexity
+from goodbad_pipeline.efficientnet.grid import scale_up
 from goodbad_pipeline.efficientnet.matched import DIMENSIONS, match_macs
 from goodbad_pipeline.efficientnet.scaling import Coefficients, resolve_scale
 from goodbad_pipeline.errors import InputError
@@ -19,17 +22,25 @@ def test_networks_of_equal_cost_are_within_six_percent(dimension, multiple, base
     assert match.ratio == count_complexity(match.scale, 2).macs / count_complexity(base, 2).macs
 
 
+@settings(max_examples=25)
 @given(st.sampled_from(DIMENSIONS), st.floats(1.1, 8), st.floats(-4, 1), st.integers(32, 96))
 def test_no_neighbouring_factor_comes_closer(dimension, multiple, phi, resolution):
     base = resolve_scale(phi=phi, resolution=resolution, family="efficientnet_lite")
     match = match_macs(base, dimension, multiple, PAPER, 2)
-    grown = {"depth": match.scale.depth > base.depth, "width": match.scale.width > base.width}
-    if dimension in ("width", "resolution"):
-        assert not grown["depth"]
-    if dimension in ("depth", "resolution"):
-        assert not grown["width"]
-    # One pixel, channel or layer is at most a step of two thirds here, and the closer side of it is taken.
-    assert 0.6 < match.ratio / multiple < 1.6
+    start = count_complexity(base, 2).macs
+
+    def distance(factor):
+        if dimension == "compound":
+            scale = scale_up(base, PAPER, max(factor, 0.0))
+        else:
+            one = {"depth": "alpha", "width": "beta", "resolution": "gamma"}[dimension]
+            scale = scale_up(base, Coefficients(**{"alpha": 1, "beta": 1, "gamma": 1, one: max(factor, 1.0)}))
+        return abs(math.log(count_complexity(scale, 2).macs / start / multiple))
+
+    assert distance(match.factor) == pytest.approx(abs(math.log(match.ratio / multiple)))
+    for step in (1e-9, 1e-4, 0.01, 0.1):
+        for neighbour in (match.factor * (1 + step), match.factor * (1 - step)):
+            assert distance(match.factor) <= distance(neighbour) + 1e-12
 
 
 def test_only_its_own_dimension_grows():
