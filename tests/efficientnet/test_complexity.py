@@ -1,5 +1,5 @@
 import math
-import time
+import timeit
 
 import pytest
 from hypothesis import given, settings
@@ -20,8 +20,14 @@ STANDARD = {
     "b6": (43_265_143, 43_040_704, 19_067_593_536, 43e6, 19e9),
     "b7": (66_658_687, 66_347_960, 37_745_884_192, 66e6, 37e9),
 }
-# Trainable parameters as the published lite networks have them.
-LITE = {"lite0": 4_652_008, "lite1": 5_416_680, "lite2": 6_092_072, "lite3": 8_197_096, "lite4": 13_006_568}
+# The same three; trainable ones as the published lite networks have them, the others as Keras counts the built ones.
+LITE = {
+    "lite0": (4_694_024, 4_652_008, 385_187_552),
+    "lite1": (5_470_344, 5_416_680, 600_185_232),
+    "lite2": (6_150_168, 6_092_072, 859_736_272),
+    "lite3": (8_273_768, 8_197_096, 1_383_321_872),
+    "lite4": (13_118_936, 13_006_568, 2_553_034_336),
+}
 # How much the outputs of B1 to B7's convolutions grow over B0's.
 GROWTH = [1.61, 2.05, 3.53, 7.33, 14.7, 24.8, 43.0]
 
@@ -30,10 +36,10 @@ def _count(name, **options):
     return count_complexity(resolve_scale(variant=name), **options)
 
 
-@pytest.mark.parametrize("name", STANDARD)
+@pytest.mark.parametrize("name", [*STANDARD, *LITE])
 def test_published_networks_count_exactly(name):
     counted = _count(name)
-    assert (counted.parameters, counted.trainable_parameters, counted.macs) == STANDARD[name][:3]
+    assert (counted.parameters, counted.trainable_parameters, counted.macs) == (STANDARD | LITE)[name][:3]
 
 
 @pytest.mark.parametrize("name", STANDARD)
@@ -41,11 +47,6 @@ def test_counts_agree_with_the_rounded_figures_of_the_paper(name):
     counted, (*_, parameters, flops) = _count(name), STANDARD[name]
     assert 0.98 <= counted.parameters / parameters <= 1.05
     assert 0.98 <= counted.macs / flops <= 1.05
-
-
-@pytest.mark.parametrize("name", LITE)
-def test_lite_networks_count_exactly(name):
-    assert _count(name).trainable_parameters == LITE[name]
 
 
 def test_activations_grow_as_training_time_does():
@@ -69,9 +70,8 @@ def test_stages_add_up_and_show_table_1():
 
 
 def test_b7_is_counted_in_no_time():
-    started = time.perf_counter()
-    _count("b7")
-    assert time.perf_counter() - started < 0.05
+    # The fastest of five: another program may hold any one of them up.
+    assert min(timeit.repeat(lambda: _count("b7"), number=1, repeat=5)) < 0.05
 
 
 @given(st.floats(-7, 8), st.floats(-7, 8), st.sampled_from(["efficientnet", "efficientnet_lite"]))
@@ -134,7 +134,7 @@ def test_the_built_model_without_classifier_counts_the_same():
 
 
 SHAPES = {
-    "phi": st.floats(-7, 0.5),
+    "phi": st.floats(-7, 2),
     "family": st.sampled_from(["efficientnet", "efficientnet_lite"]),
     "resolution": st.one_of(st.none(), st.integers(32, 301)),
     "classes": st.integers(2, 50),

@@ -234,12 +234,11 @@ def test_a_layer_shape_tells_what_weights_fit():
     )
 
 
-@pytest.mark.parametrize("value", ["imagenet"])
-def test_lite0_from_imagenet_grows_to_phi_1(value, formula_picture):
+def test_lite0_from_imagenet_grows_to_phi_1(formula_picture):
     from goodbad_pipeline.efficientnet import build_network
     from goodbad_pipeline.efficientnet.growth_source import base_scale, parse_growth_source
 
-    assert parse_growth_source(value).imagenet
+    assert parse_growth_source("imagenet").imagenet
     small = build_network(base_scale("efficientnet_lite", 96), weights="imagenet", classifier_activation=None)
     large = _grow(small, _scale(1, "efficientnet_lite", 96), classes=1000)
     picture = formula_picture(96)
