@@ -1,4 +1,6 @@
 import math
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from goodbad_pipeline.efficientnet.complexity import count_complexity
 from goodbad_pipeline.efficientnet.scaling import Coefficients, resolve_scale
 from goodbad_pipeline.errors import InputError
 
+DOCS = Path(__file__).parents[2] / "docs" / "scaling.md"
 FAMILIES = ["efficientnet", "efficientnet_lite"]
 
 
@@ -150,15 +153,34 @@ def test_the_search_asks_about_many_phi_and_warns_of_none(caplog):
     assert not caplog.records
 
 
+TABLE = re.findall(r"^\| ([\d.]+) \| ([+−]\d+) \| ([+−]\d+) \|$", DOCS.read_text(), re.MULTILINE)
+
+
+def _over(phi):
+    """Counted multiply-adds over 2^φ and over the product's own power, in excess of 1."""
+    ratio = count_complexity(resolve_scale(phi=phi)).macs / count_complexity(resolve_scale(phi=0)).macs
+    return ratio / 2**phi - 1, ratio / Coefficients().product ** phi - 1
+
+
+def test_the_docs_have_a_table_of_the_law():
+    assert [float(phi) for phi, *_ in TABLE] == [0.02, 1, 2, 3, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize("row", TABLE)
+def test_the_law_is_as_the_docs_tabulate_it(row):
+    phi, *printed = (float(cell.replace("−", "-")) for cell in row)
+    assert [round(100 * over) for over in _over(phi)] == printed
+
+
 def test_the_law_of_doubling_is_kept_and_broken_where_the_docs_say():
-    """The numbers of docs/scaling.md."""
-    phis = [step / 100 for step in range(1, 701)]
-    base = count_complexity(resolve_scale(phi=0)).macs
-    macs = {phi: count_complexity(resolve_scale(phi=phi)).macs / base for phi in phis}
-    doubling = {phi: macs[phi] / 2**phi - 1 for phi in phis}
-    product = {phi: macs[phi] / Coefficients().product ** phi - 1 for phi in phis}
+    """The sentences of docs/scaling.md."""
+    over = {step / 100: _over(step / 100) for step in range(1, 701)}
+    doubling = {phi: by_two for phi, (by_two, _) in over.items()}
     assert max(doubling.values()) == pytest.approx(0.71, abs=0.005)
     assert max(doubling, key=doubling.get) < 0.05
     assert min(doubling.values()) == pytest.approx(-0.215, abs=0.005)
-    assert all(abs(doubling[phi]) <= 0.22 for phi in phis if phi >= 2.05)
-    assert all(-0.01 <= product[phi] <= 0.18 for phi in phis if phi >= 5.08)
+    assert all(abs(doubling[phi]) <= 0.22 for phi in doubling if phi >= 2.05)
+    middle = [abs(doubling[phi]) <= 0.15 for phi in doubling if 2.05 <= phi <= 5.3]
+    assert sum(middle) / len(middle) == pytest.approx(0.94, abs=0.005)
+    assert all(-0.01 <= by_product <= 0.18 for phi, (_, by_product) in over.items() if phi >= 5.08)
+    assert _over(-3)[0] + 1 == pytest.approx(2.2, abs=0.05)

@@ -64,8 +64,8 @@ def test_intervals_that_overlap_carry_no_claim():
 def test_intervals_apart_say_so_both_ways():
     summary = summarise_trials(trials(a=[0.5, 0.51], b=[0.95, 0.96], c=[0.93, 0.94]), 400)
     assert compare(summary, "b", ["a", "c"]) == (
-        "b (0.955) lies above a (0.505), and the intervals, from 400 groups of pictures, do not overlap; it overlaps in "
-        "its interval with c (0.935): these data do not tell them apart."
+        "b (0.955) lies above a (0.505), and the intervals, from 400 groups of pictures, do not overlap; it overlaps "
+        "in its interval with c (0.935): these data do not tell them apart."
     )
     assert compare(summary, "a", ["b", "c"]) == (
         "a (0.505) lies below b (0.955) and c (0.935), and the intervals, from 400 groups of pictures, do not overlap."
