@@ -20,7 +20,14 @@ from goodbad_pipeline.training.augmentation import Augmentation
 from goodbad_pipeline.training.development import DevelopmentData, development_data
 from goodbad_pipeline.training.recipe import Recipe
 from goodbad_pipeline.training.recording import TrialFacts
-from goodbad_pipeline.training.trials import TRIAL_COLUMNS, TrialNetwork, TrialSetup, run_trials, trial_facts
+from goodbad_pipeline.training.trials import (
+    TRIAL_COLUMNS,
+    TrialNetwork,
+    TrialSetup,
+    read_networks,
+    run_trials,
+    trial_facts,
+)
 
 RECIPE = Recipe(0, 8, 0, 0, 2, 1e-3, 1e-3, 1e-2, 0.1, 0.01, 0.0, 9, Augmentation(flip=True))
 BASE = resolve_scale(phi=-4, resolution=32)
@@ -115,6 +122,17 @@ def test_networks_that_round_to_the_same_layers_are_trained_once(data: Developme
     assert counter.trained == 1
     assert len(set(trials["val_loss"])) == 1
     assert len(set(trials["fingerprint"])) == 1
+
+
+def test_networks_are_read_from_a_table_that_was_stored(data: DevelopmentData, tmp_path: Path) -> None:
+    scale = replace(BASE, depth=BASE.depth * 1.2**1.7, width=BASE.width * 1.1**1.7, resolution=41, phi=None)
+    table = pd.DataFrame([{"network": "n", "depth": scale.depth, "width": scale.width, "resolution": 41, "macs": 5}])
+    table.to_csv(tmp_path / "table.csv", index=False)
+    (read,) = read_networks(pd.read_csv(tmp_path / "table.csv"), BASE)
+    given = TrialNetwork("n", scale, {})
+    facts = [trial_facts(network, 0, data, SETUP) for network in (read, given)]
+    assert facts[0].fingerprint == facts[1].fingerprint
+    assert read.shown["macs"] == 5
 
 
 def test_a_damaged_file_is_trained_again(data: DevelopmentData, tmp_path: Path) -> None:

@@ -99,10 +99,19 @@ def run_trials(
     return pd.DataFrame(rows, columns=TRIAL_COLUMNS)
 
 
-def facts_to_show(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Turn a table with a column `network` into what is shown beside each network's trials."""
-    rows = table.to_dict("records")
-    return {row["network"]: {str(name): row[name] for name in row if name != "network"} for row in rows}
+def read_networks(table: pd.DataFrame, base: NetworkScale) -> list[TrialNetwork]:
+    """The networks of a table with columns network, depth, width, resolution, and others that are shown.
+
+    Args:
+        table: One row a network.
+        base: What the table does not say: family and dropout.
+    """
+    networks = []
+    for row in table.to_dict("records"):
+        shown = {str(name): value for name, value in row.items() if name != "network"}
+        sizes = {"depth": float(row["depth"]), "width": float(row["width"]), "resolution": int(row["resolution"])}
+        networks.append(TrialNetwork(row["network"], replace(base, **sizes, phi=None), shown))
+    return networks
 
 
 def trial_facts(network: TrialNetwork, seed: int, data: DevelopmentData, setup: TrialSetup) -> TrialFacts:

@@ -2,7 +2,6 @@
 
 import logging
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -14,8 +13,8 @@ from goodbad_pipeline.evaluation.trials import compare, explain_interval, rank_n
 from goodbad_pipeline.images.pixels import PixelCache
 from goodbad_pipeline.images.splits import class_names, development_part
 from goodbad_pipeline.params import ImageParams, ScalingSearchParams, TrainingParams
-from goodbad_pipeline.training.devices import prepare_device
 from goodbad_pipeline.training.recording import TrialRecorder
+from goodbad_pipeline.trials import try_networks
 
 logger = logging.getLogger(__name__)
 
@@ -55,24 +54,7 @@ def train_candidates(
     trial_record: TrialRecorder,
 ) -> pd.DataFrame:
     """Train every candidate from every seed, and measure each on the validation split."""
-    from goodbad_pipeline.training.development import development_data  # noqa: PLC0415 - imports Keras
-    from goodbad_pipeline.training.trials import (  # noqa: PLC0415
-        TrialNetwork,
-        TrialSetup,
-        facts_to_show,
-        run_trials,
-    )
-
-    device = prepare_device(training.precision, training.xla, training.seed)
-    recipe = scaling_search.recipe(training.recipe(jit_compile=device.jit_compile))
-    shown = facts_to_show(candidates)
-    return run_trials(
-        [TrialNetwork(point.name, point.scale, shown[point.name]) for point in scaling_search.candidates],
-        scaling_search.seeds,
-        development_data(splits, Path(images.root), images.transform, pixel_cache),
-        TrialSetup(recipe, training.batch_norm_momentum, device.precision),
-        trial_record,
-    )
+    return try_networks(candidates, splits, images, training, scaling_search, pixel_cache, trial_record)
 
 
 def rank_candidates(

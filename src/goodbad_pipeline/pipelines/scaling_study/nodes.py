@@ -1,7 +1,6 @@
 """One dimension against all three at equal cost, on these pictures (the paper's Figure 8)."""
 
 import math
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -15,8 +14,8 @@ from goodbad_pipeline.evaluation.trials import compare, explain_interval, summar
 from goodbad_pipeline.images.pixels import PixelCache
 from goodbad_pipeline.images.splits import class_names, development_part
 from goodbad_pipeline.params import ImageParams, ScalingStudyParams, TrainingParams
-from goodbad_pipeline.training.devices import prepare_device
 from goodbad_pipeline.training.recording import TrialRecorder
+from goodbad_pipeline.trials import try_networks
 
 BASE = "base"
 # Table 7: B0 and what grew out of it, operations in billions and top-1 accuracy on ImageNet.
@@ -57,31 +56,11 @@ def train_networks(
     images: ImageParams,
     training: TrainingParams,
     scaling_study: ScalingStudyParams,
-    coefficients: dict[str, float],
     pixel_cache: PixelCache,
     trial_record: TrialRecorder,
 ) -> pd.DataFrame:
     """Train every network from every seed, and measure each on the validation split."""
-    from goodbad_pipeline.training.development import development_data  # noqa: PLC0415 - imports Keras
-    from goodbad_pipeline.training.trials import (  # noqa: PLC0415
-        TrialNetwork,
-        TrialSetup,
-        facts_to_show,
-        run_trials,
-    )
-
-    device = prepare_device(training.precision, training.xla, training.seed)
-    recipe = scaling_study.recipe(training.recipe(jit_compile=device.jit_compile))
-    matches = _matches(scaling_study, coefficients, len(class_names(splits)))
-    scales = {BASE: scaling_study.base.scale, **{_name(match): match.scale for match in matches}}
-    shown = facts_to_show(networks)
-    return run_trials(
-        [TrialNetwork(name, scale, shown[name]) for name, scale in scales.items()],
-        scaling_study.seeds,
-        development_data(splits, Path(images.root), images.transform, pixel_cache),
-        TrialSetup(recipe, training.batch_norm_momentum, device.precision),
-        trial_record,
-    )
+    return try_networks(networks, splits, images, training, scaling_study, pixel_cache, trial_record)
 
 
 def compare_networks(

@@ -29,7 +29,6 @@ def create_pipeline() -> Pipeline:
                     "params:images",
                     "params:training",
                     "params:scaling_study",
-                    "params:model.coefficients",
                     "pixel_cache",
                     "trial_record",
                 ],
