@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1] / "data" / "01_raw" / "characters"
 
 def run() -> Ratio:
     """Measure on the sample pictures."""
-    candidates = read_candidates(ROOT, "auto", None, Columns())
+    candidates = read_candidates(ROOT, "auto", None, Columns()).candidates
     candidates = candidates[~candidates["path"].str.contains("odd")]
 
     def ours() -> object:

@@ -23,6 +23,7 @@ from goodbad_pipeline.efficientnet.pretrained import IMAGENET, check_weights, ch
 from goodbad_pipeline.efficientnet.scaling import MIN_RESOLUTION, Coefficients, NetworkScale, resolve_scale
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.images.pixels import ResizeMode, Transform
+from goodbad_pipeline.images.reading import Limits
 from goodbad_pipeline.images.sources import Layout
 from goodbad_pipeline.training.augmentation import Augmentation
 
@@ -60,6 +61,22 @@ class ColumnParams(Group):
     split: str | None
 
 
+class ScanParams(Group):
+    """Who reads the pictures, and what one of them may cost."""
+
+    engine: Annotated[str, Field(min_length=1)]
+    engine_options: dict[str, Any]
+    workers: Count | None
+    timeout: Positive
+    memory: Annotated[int, Field(ge=16)]
+    trust_timestamps: bool
+
+    @property
+    def limits(self) -> Limits:
+        """What one file may cost."""
+        return Limits(self.timeout, self.memory << 20)
+
+
 class ImageParams(Group):
     """Where the pictures are, how they are laid out, and how one is decoded."""
 
@@ -69,12 +86,15 @@ class ImageParams(Group):
     columns: ColumnParams
     background: tuple[Byte, Byte, Byte]
     max_pixels: Count
+    tiff: bool
+    max_quarantined_fraction: Annotated[float, Field(ge=0, le=1)]
     resize: ResizeMode
     near_duplicate_bits: Annotated[int, Field(ge=-1, le=16)]
+    scan: ScanParams
 
     def transform(self, resolution: int) -> Transform:
         """What a picture goes through before a network of this resolution."""
-        return Transform(resolution, self.resize, self.background, self.max_pixels)
+        return Transform(resolution, self.resize, self.background, self.max_pixels, self.tiff)
 
 
 class FractionParams(Group):

@@ -13,8 +13,10 @@ from goodbad_pipeline.images.reasons import Reason
 WHITE = (255, 255, 255)
 
 
-def decode(data: bytes, max_pixels: int = 1_000_000, background: tuple[int, int, int] = WHITE) -> Decoded | Rejected:
-    return decode_image(data, max_pixels=max_pixels, background=background)
+def decode(
+    data: bytes, max_pixels: int = 1_000_000, background: tuple[int, int, int] = WHITE, tiff: bool = True
+) -> Decoded | Rejected:
+    return decode_image(data, max_pixels=max_pixels, background=background, tiff=tiff)
 
 
 def pixels(data: bytes, **options: object) -> np.ndarray:

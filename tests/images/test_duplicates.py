@@ -7,7 +7,8 @@ import pytest
 from making import encoded, picture
 from PIL import Image, ImageEnhance
 
-from goodbad_pipeline.images.duplicates import Grouping, difference_hash, group_duplicates
+from goodbad_pipeline.images.duplicates import Grouping, group_duplicates
+from goodbad_pipeline.images.fingerprints import difference_hash
 from goodbad_pipeline.images.scan import scan_candidates
 
 

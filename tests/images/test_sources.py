@@ -16,7 +16,7 @@ def put(root: Path, *paths: str) -> None:
 
 
 def read(root: Path, layout: str = "auto", manifest: str | None = None, **columns: str | None) -> pd.DataFrame:
-    return read_candidates(root, layout, manifest, Columns(**columns))
+    return read_candidates(root, layout, manifest, Columns(**columns)).candidates
 
 
 def test_class_folders(tmp_path: Path) -> None:

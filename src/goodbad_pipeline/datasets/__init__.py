@@ -1,6 +1,7 @@
 """Kedro datasets of our own: what Kedro's collection has not, or imports TensorFlow for too early."""
 
 from goodbad_pipeline.datasets.epoch_log import EpochLogDataset
+from goodbad_pipeline.datasets.folder import FolderDataset
 from goodbad_pipeline.datasets.keras_model import KerasModelDataset
 from goodbad_pipeline.datasets.metrics import MetricsDataset
 from goodbad_pipeline.datasets.optional import OptionalDataset
@@ -10,6 +11,7 @@ from goodbad_pipeline.datasets.trials import TrialsDataset
 
 __all__ = [
     "EpochLogDataset",
+    "FolderDataset",
     "KerasModelDataset",
     "MetricsDataset",
     "OptionalDataset",

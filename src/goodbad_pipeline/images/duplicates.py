@@ -9,15 +9,12 @@ from itertools import pairwise
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from goodbad_pipeline.images.reasons import QUARANTINE_COLUMNS, Reason
 
 BITS = 64
-HASH_SIDE = 8
-THUMBNAIL_SIDE = 16
 # Least correlation of two thumbnails for look-alike outlines to count as one picture. Measured on 3,208 game sprites:
 # in 99 of 100, JPEG at quality 40, 12 % more brightness and 70 % of the size keep 0.995, 0.996 and 0.989; of the pairs
 # of different units with like outlines, 1 in 900 reaches 0.99.
@@ -40,22 +37,6 @@ class Grouping:
     labels: pd.DataFrame
     conflicts: pd.DataFrame
     duplicates: pd.DataFrame
-
-
-def difference_hash(pixels: np.ndarray) -> int:
-    """Return the 64-bit difference hash of uint8 (h, w, 3): one bit per horizontal step of an 8 × 9 grey miniature.
-
-    The value is the unsigned hash read as int64, so that Parquet holds it.
-    """
-    grey = Image.fromarray(pixels).convert("L").resize((HASH_SIDE + 1, HASH_SIDE), Image.Resampling.BOX)
-    levels = np.asarray(grey).astype(np.int16)
-    bits = np.packbits(levels[:, 1:] > levels[:, :-1])
-    return int(bits.view(">i8")[0])
-
-
-def thumbnail(pixels: np.ndarray) -> bytes:
-    """Return the 16 × 16 RGB miniature of uint8 (h, w, 3) as 768 bytes."""
-    return Image.fromarray(pixels).resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX).tobytes()
 
 
 def group_duplicates(images: pd.DataFrame, near_distance: int) -> Grouping:

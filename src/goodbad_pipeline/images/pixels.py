@@ -16,6 +16,7 @@ from PIL import Image, ImageOps
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.images.decode import Colour, Rejected, decode_image
+from goodbad_pipeline.images.paths import locate
 
 ResizeMode = Literal["pad", "crop", "stretch"]
 BLOCK = 256
@@ -31,12 +32,14 @@ class Transform:
             the ends of the longer side, ``stretch`` changes the aspect ratio.
         background: RGB, 0–255, for bars and under transparent pixels.
         max_pixels: Largest picture that is decoded, width × height.
+        tiff: Whether TIFF is decoded.
     """
 
     resolution: int
     resize: ResizeMode
     background: Colour
     max_pixels: int
+    tiff: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ class PixelSource:
 
     def _read(self, path: str, image_id: str) -> np.ndarray:
         try:
-            data = (self.root / path).read_bytes()
+            data = Path(locate(self.root, path)).read_bytes()
         except OSError as error:
             raise InputError(
                 f"{path}: cannot be read any more ({error.strerror}); run --pipeline=data again"
@@ -127,7 +130,7 @@ def transform_image(data: bytes, transform: Transform) -> np.ndarray:
     Raises:
         InputError: The bytes are no usable picture; the message holds the reason code.
     """
-    decoded = decode_image(data, max_pixels=transform.max_pixels, background=transform.background)
+    decoded = decode_image(data, max_pixels=transform.max_pixels, background=transform.background, tiff=transform.tiff)
     if isinstance(decoded, Rejected):
         raise InputError(f"image rejected: {decoded.reason} ({decoded.detail})")
     return resize_image(decoded.pixels, transform)

@@ -1,22 +1,26 @@
 """Open every candidate once: an accepted picture, or a row of the quarantine."""
 
-import hashlib
-import os
-import stat
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, fields
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
-from tqdm import tqdm
+import pyarrow as pa
 
-from goodbad_pipeline.images.decode import Colour, Decoded, Rejected, decode_image
-from goodbad_pipeline.images.duplicates import difference_hash, thumbnail
-from goodbad_pipeline.images.reasons import QUARANTINE_COLUMNS, Reason
-from goodbad_pipeline.images.sources import leaves_root
+from goodbad_pipeline.images.decode import Colour
+from goodbad_pipeline.images.engine import Engine, read_batches
+from goodbad_pipeline.images.journal import Journal
+from goodbad_pipeline.images.paths import State, find_state
+from goodbad_pipeline.images.progress import Progress
+from goodbad_pipeline.images.reading import Limits, Measured, ReadSettings, Task, Unchanged
+from goodbad_pipeline.images.reasons import PASSING, QUARANTINE_COLUMNS, Reason
 
-MEASURED_COLUMNS = ["image_id", "width", "height", "format", "size", "pixel_id", "fingerprint", "thumbnail"]
+MEASURED_COLUMNS = [field.name for field in fields(Measured)]
+BATCH = 64  # files that a worker reads before it is asked again
+_NO_ROW = -1
+_GONE = (-2, -2, -2, -2)
+_STATES = 65_536  # files whose state is held at a time
 
 
 @dataclass(frozen=True)
@@ -25,8 +29,8 @@ class Scan:
 
     Attributes:
         images: One row per accepted picture: path, label, group, source_split, the manifest's other columns, and
-            image_id (SHA-256 of the file), width, height (upright, in pixels), format, size (bytes), pixel_id
-            (SHA-256 of the decoded pixels), fingerprint (64-bit difference hash) and thumbnail (8 × 8 × 3 bytes).
+            image_id (SHA-256 of the file), width, height (upright, in pixels), format, animated, size (bytes), pixel_id
+            (BLAKE3 of the decoded pixels), fingerprint (64-bit difference hash) and thumbnail (RGB bytes).
         quarantine: One row per file set aside: path, label, reason, detail, size, image_id.
     """
 
@@ -35,7 +39,16 @@ class Scan:
 
 
 def scan_candidates(
-    candidates: pd.DataFrame, root: Path, *, max_pixels: int, background: Colour, workers: int | None = None
+    candidates: pd.DataFrame,
+    root: Path,
+    *,
+    max_pixels: int,
+    background: Colour,
+    tiff: bool = False,
+    limits: Limits | None = None,
+    engine: Engine | None = None,
+    journal: Path | None = None,
+    trust_timestamps: bool = True,
 ) -> Scan:
     """Read, hash and decode every candidate; the source folder is only ever read.
 
@@ -44,89 +57,101 @@ def scan_candidates(
         root: Folder that the paths are relative to.
         max_pixels: Largest width × height that is accepted.
         background: RGB under transparent pixels.
-        workers: Threads; Pillow's decoders release the interpreter lock. None for one per core and a few more.
+        tiff: Whether TIFF is accepted.
+        limits: What one file may cost.
+        engine: Who reads them; None for one process per core of this machine.
+        journal: Folder that keeps what was found, so that the next scan reads only what it has to; None keeps nothing.
+        trust_timestamps: Whether a file with the size, times and inode that it had is the one that it was. False
+            hashes every file again and decodes those that changed.
     """
-    repeated = candidates["path"].notna() & candidates["path"].duplicated()
-    reader = _Reader(root.resolve(), max_pixels, background)
-    with ThreadPoolExecutor(workers) as pool:
-        results = pool.map(reader.read, candidates["path"], candidates["label"], repeated)
-        found = list(_with_progress(results, len(candidates)))
-    accepted = [isinstance(result, dict) for result in found]
-    measured = pd.DataFrame([result for result in found if isinstance(result, dict)], columns=MEASURED_COLUMNS)
-    images = candidates[accepted].rename(columns={"split": "source_split"}).reset_index(drop=True)
-    return Scan(images.join(measured), _quarantine_table(candidates, found))
+    settings = ReadSettings(root.resolve(), max_pixels, background, tiff, limits or Limits())
+    with tempfile.TemporaryDirectory() as temporary, Journal(journal or Path(temporary), settings) as record:
+        scan = _Scanner(candidates, settings, record)
+        scan.recall(trust_timestamps)
+        scan.read(engine or Engine())
+        return scan.tables()
 
 
-@dataclass(frozen=True)
-class SetAside:
-    """One file that is not accepted."""
+class _Scanner:
+    """A scan under way: ``rows`` is each candidate's row of the journal, −1 as long as it has none."""
 
-    reason: Reason
-    detail: str
-    size: int | None = None
-    image_id: str | None = None
+    def __init__(self, candidates: pd.DataFrame, settings: ReadSettings, journal: Journal) -> None:
+        self._candidates = candidates.reset_index(drop=True)
+        self._settings, self._journal = settings, journal
+        self._named = self._candidates["path"].notna().to_numpy()
+        self._paths = self._candidates["path"].tolist()
+        self._repeated = self._named & self._candidates["path"].duplicated().to_numpy()
+        self._rows = np.full(len(candidates), _NO_ROW)
+        self._hashes: dict[int, str] = {}
 
+    def recall(self, trust_timestamps: bool) -> None:
+        """Take from the journal what is still true; or, without trust, the hashes to compare with."""
+        known = self._journal.find(pa.array(self._paths, pa.string(), from_pandas=True))
+        places = np.flatnonzero((known != _NO_ROW) & ~self._repeated)
+        if trust_timestamps:
+            places = places[self._is_unchanged(places, known[places])]
+        else:
+            facts = self._journal.read(known[places], ["image_id", "reason"]).to_pandas()
+            usable = (facts["image_id"].notna() & ~facts["reason"].isin(PASSING)).to_numpy()
+            places = places[usable]
+            self._hashes = dict(zip(places.tolist(), facts["image_id"][usable], strict=True))
+        self._rows[places] = known[places]
 
-@dataclass(frozen=True)
-class _Reader:
-    root: Path
-    max_pixels: int
-    background: Colour
+    def _is_unchanged(self, places: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        facts = self._journal.read(rows, list(State._fields))
+        then = np.stack([column.fill_null(_NO_ROW).to_numpy() for column in facts.columns], axis=1)
+        same = np.zeros(len(places), bool)
+        for start in range(0, len(places), _STATES):
+            part = slice(start, start + _STATES)
+            states = (find_state(self._settings.root, self._paths[place]) or _GONE for place in places[part])
+            same[part] = (np.array(list(states), np.int64) == then[part]).all(axis=1)
+        return same
 
-    def read(self, path: str | None, label: str | None, repeated: bool) -> dict[str, object] | SetAside:
-        if path is None:
-            return SetAside(Reason.MISSING, "the manifest's row has no path")
-        if repeated:
-            return SetAside(Reason.LISTED_TWICE, "an earlier row of the manifest has the same path")
-        data = self._bytes(path)
-        if isinstance(data, SetAside):
-            return data
-        image_id = hashlib.sha256(data).hexdigest()
-        decoded = decode_image(data, max_pixels=self.max_pixels, background=self.background)
-        if isinstance(decoded, Rejected):
-            return SetAside(decoded.reason, decoded.detail, len(data), image_id)
-        if label is None:
-            return SetAside(Reason.NO_LABEL, "in no class folder, or its label is empty", len(data), image_id)
-        return _measure(decoded, image_id, len(data))
+    def read(self, engine: Engine) -> None:
+        """Read what is left, and write down what it is."""
+        asked = self._named & ~self._repeated
+        left = [int(place) for place in np.flatnonzero(asked) if self._rows[place] == _NO_ROW or place in self._hashes]
+        batches = [left[start : start + BATCH] for start in range(0, len(left), BATCH)]
+        tasks = ([Task(self._paths[place], self._hashes.get(place)) for place in batch] for batch in batches)
+        with Progress(len(left), known=int(asked.sum()) - len(left)) as progress:
+            for places, outcomes in zip(batches, read_batches(tasks, self._settings, engine), strict=True):
+                for place, outcome in zip(places, outcomes, strict=True):
+                    if not isinstance(outcome.result, Unchanged):
+                        self._rows[place] = self._journal.append(self._paths[place], outcome)
+                progress.advance(len(places))
+        self._journal.flush()
 
-    def _bytes(self, path: str) -> bytes | SetAside:
-        if leaves_root(path):
-            return SetAside(Reason.OUTSIDE_ROOT, "a path must be relative to images.root and hold no '..'")
-        try:
-            file = (self.root / path).resolve()
-            if not file.is_relative_to(self.root):
-                return SetAside(Reason.OUTSIDE_ROOT, "a link that leaves images.root")
-            if not stat.S_ISREG(os.stat(file).st_mode):
-                return SetAside(Reason.NOT_A_FILE, "not a regular file")
-            return file.read_bytes()
-        except FileNotFoundError:
-            return SetAside(Reason.MISSING, "no such file in images.root")
-        except (OSError, RuntimeError, ValueError) as error:
-            return SetAside(Reason.UNREADABLE, f"{type(error).__name__}: {error}")
+    def tables(self) -> Scan:
+        """Put the two tables together, one column after another: there may be millions of rows."""
+        asked = self._rows != _NO_ROW
+        found = self._journal.read(self._rows[asked])
+        reasons = found.column("reason").to_pandas().to_numpy(object)
+        unlabelled = self._candidates["label"].isna().to_numpy()
+        accepted = np.zeros(len(asked), bool)
+        accepted[asked] = pd.isna(reasons)
+        accepted &= ~unlabelled
+        return Scan(self._images(accepted, found.filter(accepted[asked])), self._quarantine(accepted, asked, found))
 
+    def _images(self, accepted: np.ndarray, found: pa.Table) -> pd.DataFrame:
+        images = self._candidates if accepted.all() else self._candidates[accepted].reset_index(drop=True)
+        images = images.rename(columns={"split": "source_split"})
+        for name in MEASURED_COLUMNS[:-1]:
+            images[name] = found.column(name).to_pandas()
+        thumbnails = self._journal.thumbnails(self._rows[accepted])
+        images["thumbnail"] = pd.Series(thumbnails, dtype=pd.ArrowDtype(thumbnails.type))
+        return images
 
-def _measure(decoded: Decoded, image_id: str, size: int) -> dict[str, object]:
-    height, width, _ = decoded.pixels.shape
-    return {
-        "image_id": image_id,
-        "width": width,
-        "height": height,
-        "format": decoded.format,
-        "size": size,
-        "pixel_id": hashlib.sha256(f"{width}x{height}".encode() + decoded.pixels.tobytes()).hexdigest(),
-        "fingerprint": difference_hash(decoded.pixels),
-        "thumbnail": thumbnail(decoded.pixels),
-    }
-
-
-def _quarantine_table(candidates: pd.DataFrame, found: list[dict[str, object] | SetAside]) -> pd.DataFrame:
-    rows = [
-        (path, label, str(result.reason), result.detail, result.size, result.image_id)
-        for path, label, result in zip(candidates["path"], candidates["label"], found, strict=True)
-        if isinstance(result, SetAside)
-    ]
-    return pd.DataFrame(rows, columns=QUARANTINE_COLUMNS).astype({"size": "Int64"})
-
-
-def _with_progress(results: Iterator, total: int) -> Iterator:
-    return iter(tqdm(results, total=total, desc="Scanning", unit="file", mininterval=0.5, disable=None))
+    def _quarantine(self, accepted: np.ndarray, asked: np.ndarray, found: pa.Table) -> pd.DataFrame:
+        """What is in no other table, in the order of the candidates."""
+        rows = iter(found.select(["reason", "detail", "size", "image_id"]).filter(~accepted[asked]).to_pylist())
+        table = []
+        labels = self._candidates["label"].tolist()
+        for place in np.flatnonzero(~accepted):
+            if self._repeated[place]:
+                why = {"reason": Reason.LISTED_TWICE, "detail": "an earlier row of the manifest has the same path"}
+            elif not self._named[place]:
+                why = {"reason": Reason.MISSING, "detail": "the manifest's row has no path"}
+            elif (why := next(rows))["reason"] is None:
+                why = why | {"reason": Reason.NO_LABEL, "detail": "in no class folder, or its label is empty"}
+            table.append({**why, "path": self._paths[place], "label": labels[place], "reason": str(why["reason"])})
+        return pd.DataFrame(table, columns=QUARANTINE_COLUMNS).astype({"size": "Int64"})

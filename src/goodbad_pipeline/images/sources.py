@@ -5,14 +5,16 @@ Each reader gives the same table of candidates: one row per picture that is *sai
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
 import pandas as pd
 
 from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.images.paths import leaves_root, to_text
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +37,7 @@ RESERVED_COLUMNS = (
     "width",
     "height",
     "format",
+    "animated",
     "size",
     "pixel_id",
     "fingerprint",
@@ -62,7 +65,21 @@ class Columns:
     split: str | None = "split"
 
 
-def read_candidates(root: Path, layout: Layout, manifest: str | None, columns: Columns) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Listing:
+    """What is said to be in the root.
+
+    Attributes:
+        candidates: One row per picture: path (relative to root, `/` between parts), label, group and split (None where
+            not given), then every other column of the manifest.
+        ignored: How many files of which name were passed over as hidden; `._*` stands for all that start so.
+    """
+
+    candidates: pd.DataFrame
+    ignored: dict[str, int]
+
+
+def read_candidates(root: Path, layout: Layout, manifest: str | None, columns: Columns) -> Listing:
     """List the pictures of ``root`` with what is known of each before it is opened.
 
     Args:
@@ -74,8 +91,7 @@ def read_candidates(root: Path, layout: Layout, manifest: str | None, columns: C
         columns: The manifest's column names.
 
     Returns:
-        Columns path (relative to root, `/` between parts), label, group and split (None where not given), then every
-        other column of the manifest.
+        The pictures, and what was passed over.
 
     Raises:
         InputError: root is missing or empty, or the layout does not fit what is there.
@@ -84,13 +100,14 @@ def read_candidates(root: Path, layout: Layout, manifest: str | None, columns: C
         raise InputError(f"images.root: must be an existing folder, got '{root}'")
     found = _detect_layout(root, manifest) if layout == "auto" else layout
     logger.info("Reading %s as %s", root, found)
+    ignored: Counter[str] = Counter()
     if found == "manifest":
         table = read_manifest(_find_manifest(root, manifest), columns)
     else:
-        table = _read_folders(root, presplit=found == "presplit")
+        table = _read_folders(root, ignored, presplit=found == "presplit")
     if table.empty:
         raise InputError(f"images.root: no pictures found, '{root}' (read as {found}) is empty")
-    return table
+    return Listing(table, dict(sorted(ignored.items())))
 
 
 def _detect_layout(root: Path, manifest: str | None) -> Layout:
@@ -117,7 +134,8 @@ def read_manifest(file: Path, columns: Columns) -> pd.DataFrame:
     """
     raw = _read_table(file)
     names = _resolve_columns(raw, columns, file)
-    table = pd.DataFrame({own: _strings(raw[name]) if name else None for own, name in names.items()}, index=raw.index)
+    values = {own: _strings(raw[name], exact=own == "path") if name else None for own, name in names.items()}
+    table = pd.DataFrame(values, index=raw.index)
     _require_inside_root(table["path"], file)
     table["split"] = _normalise_splits(table["split"], columns.split)
     extra = raw.drop(columns=[name for name in names.values() if name])
@@ -151,9 +169,10 @@ def _resolve_columns(raw: pd.DataFrame, columns: Columns, file: Path) -> dict[st
     return names
 
 
-def _strings(column: pd.Series) -> pd.Series:
-    text = column.astype("string").str.strip()
-    return text.astype(object).where(text.notna() & (text != ""), None)
+def _strings(column: pd.Series, *, exact: bool) -> pd.Series:
+    text = column.astype("string")
+    stripped = text.str.strip()
+    return (text if exact else stripped).astype(object).where(stripped.notna() & (stripped != ""), None)
 
 
 def _require_inside_root(paths: pd.Series, file: Path) -> None:
@@ -165,12 +184,6 @@ def _require_inside_root(paths: pd.Series, file: Path) -> None:
             )
 
 
-def leaves_root(path: str) -> bool:
-    """Whether a path is absolute, climbs with `..`, holds a NUL byte or is a URL, whatever is on disk."""
-    parts = PurePosixPath(path)
-    return "\0" in path or "://" in path or parts.is_absolute() or ".." in parts.parts
-
-
 def _normalise_splits(column: pd.Series, name: str | None) -> pd.Series:
     unknown = sorted({value for value in column.dropna() if value.lower() not in SPLIT_NAMES})
     if unknown:
@@ -180,11 +193,11 @@ def _normalise_splits(column: pd.Series, name: str | None) -> pd.Series:
     return given.fillna("train") if given.notna().any() else given
 
 
-def _read_folders(root: Path, *, presplit: bool) -> pd.DataFrame:
+def _read_folders(root: Path, ignored: Counter[str], *, presplit: bool) -> pd.DataFrame:
     depth = 2 if presplit else 1
     rows = []
-    for path in _walk(root):
-        folders = PurePosixPath(path).parts[:-1]
+    for path in _walk(root, ignored):
+        folders = path.split("/")[:-1]
         split = SPLIT_NAMES.get(folders[0].lower()) if presplit and folders else None
         placed = len(folders) >= depth and (split is not None or not presplit)
         label = folders[depth - 1] if placed else None
@@ -192,22 +205,37 @@ def _read_folders(root: Path, *, presplit: bool) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(OWN_COLUMNS), dtype=object)
 
 
-def _walk(root: Path) -> Iterator[str]:
-    """Yield the relative path of every file below ``root``, sorted; hidden files are skipped, links not followed."""
-    ignored = 0
-    for folder, folders, files in os.walk(root, onerror=_refuse_unreadable):
-        folders[:] = sorted(name for name in folders if not _is_hidden(name))
-        for name in sorted(files):
-            if _is_hidden(name):
-                ignored += 1
-                continue
-            yield (Path(folder) / name).relative_to(root).as_posix()
-    if ignored:
-        logger.info("Ignored %d hidden files (names that start with a dot, Thumbs.db, desktop.ini)", ignored)
+def _walk(root: Path, ignored: Counter[str]) -> Iterator[str]:
+    """Yield the relative path of whatever lies below ``root`` and is no folder; what is hidden is counted instead.
+
+    A link to a folder is not followed, and a folder that cannot be listed hides what is in it: both are yielded
+    themselves, for the scan to set aside.
+    """
+    folders = [""]
+    while folders:
+        above = folders.pop()
+        try:
+            with os.scandir(os.path.join(root, above)) as listed:
+                entries = sorted(listed, key=lambda entry: entry.name)
+        except OSError as error:
+            if not above:
+                raise InputError(f"images.root: must be readable, '{root}' is not ({error.strerror})") from error
+            yield to_text(above.removesuffix("/"))
+            continue
+        below = []
+        for entry in entries:
+            is_folder = entry.is_dir(follow_symlinks=False)
+            if _is_hidden(entry.name):
+                ignored[_name_ignored(entry.name) + "/" * is_folder] += 1
+            elif is_folder:
+                below.append(f"{above}{entry.name}/")
+            else:
+                yield to_text(above + entry.name)
+        folders += reversed(below)
 
 
-def _refuse_unreadable(error: OSError) -> None:
-    raise InputError(f"images.root: every folder must be readable, '{error.filename}' is not ({error.strerror})")
+def _name_ignored(name: str) -> str:
+    return "._*" if name.startswith("._") else to_text(name)
 
 
 def _visible(root: Path) -> Iterator[Path]:

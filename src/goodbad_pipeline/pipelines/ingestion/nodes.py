@@ -2,13 +2,17 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.figures import contact_sheet
 from goodbad_pipeline.images.duplicates import group_duplicates
+from goodbad_pipeline.images.engine import Engine
+from goodbad_pipeline.images.paths import printable
 from goodbad_pipeline.images.pixels import Transform, pixel_source
 from goodbad_pipeline.images.scan import scan_candidates
 from goodbad_pipeline.images.sources import Columns, read_candidates
@@ -20,12 +24,22 @@ SHEET_SIDE = 96
 SHEET_IMAGES_PER_CLASS = 16
 
 
-def scan_images(images: ImageParams) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Open every file once: the pictures, and what is no picture."""
+def scan_images(images: ImageParams, journal: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, int]]:
+    """Open every file once: the pictures, what is no picture, and what was passed over as hidden, by name."""
     root = Path(images.root)
-    candidates = read_candidates(root, images.layout, images.manifest, Columns(**images.columns.model_dump()))
-    scan = scan_candidates(candidates, root, max_pixels=images.max_pixels, background=images.background)
-    return scan.images, scan.quarantine
+    listing = read_candidates(root, images.layout, images.manifest, Columns(**images.columns.model_dump()))
+    scan = scan_candidates(
+        listing.candidates,
+        root,
+        max_pixels=images.max_pixels,
+        background=images.background,
+        tiff=images.tiff,
+        limits=images.scan.limits,
+        engine=Engine(images.scan.engine, images.scan.engine_options, images.scan.workers),
+        journal=journal,
+        trust_timestamps=images.scan.trust_timestamps,
+    )
+    return scan.images, scan.quarantine, listing.ignored
 
 
 def group_images(
@@ -38,7 +52,7 @@ def group_images(
 
 
 def report_ingestion(
-    labels: pd.DataFrame, quarantine: pd.DataFrame, duplicates: pd.DataFrame
+    labels: pd.DataFrame, quarantine: pd.DataFrame, duplicates: pd.DataFrame, ignored: dict[str, int]
 ) -> tuple[dict[str, object], pd.DataFrame]:
     """Say what became of every file: a summary, and the quarantine as a table to read."""
     reasons = quarantine["reason"].value_counts().sort_index()
@@ -48,6 +62,7 @@ def report_ingestion(
         "accepted": len(labels),
         "quarantined": len(quarantine),
         "quarantined_by_reason": {str(reason): int(count) for reason, count in reasons.items()},
+        "ignored": ignored,
         "exact_duplicates": int(kinds.get("exact", 0)),
         "near_duplicates": int(kinds.get("near", 0)),
         "groups": int(labels["group"].nunique()),
@@ -56,9 +71,27 @@ def report_ingestion(
     logger.info("%d files found = %d accepted + %d quarantined", summary["found"], len(labels), len(quarantine))
     for reason, count in reasons.items():
         first = quarantine.loc[quarantine["reason"] == reason, "path"].iloc[0]
-        logger.info("  quarantined as %s: %d (first: %s)", reason, count, first)
+        logger.info("  quarantined as %s: %d (first: %s)", reason, count, printable(first))
+    if ignored:
+        names = ", ".join(f"{printable(name)} {count}" for name, count in ignored.items())
+        logger.info("  ignored as hidden, by name: %s", names)
     logger.info("  copies kept in one group: %d exact, %d near", *(int(kinds.get(k, 0)) for k in ("exact", "near")))
     return summary, quarantine
+
+
+def check_quarantine(summary: dict[str, Any], images: ImageParams) -> None:
+    """Fail the run where more was set aside than is allowed; the tables that tell of it are stored by now.
+
+    Raises:
+        InputError: With the counts by reason.
+    """
+    found, quarantined = summary["found"], summary["quarantined"]
+    if quarantined > images.max_quarantined_fraction * found:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in summary["quarantined_by_reason"].items())
+        raise InputError(
+            f"images.max_quarantined_fraction: at most {images.max_quarantined_fraction:g} of the files may be set "
+            f"aside, got {quarantined} of {found} ({reasons}); data/08_reporting/quarantine.csv names each"
+        )
 
 
 def draw_image_sheet(labels: pd.DataFrame, images: ImageParams) -> Figure:

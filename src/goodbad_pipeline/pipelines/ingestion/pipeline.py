@@ -2,14 +2,25 @@
 
 from kedro.pipeline import Pipeline, node, pipeline
 
-from goodbad_pipeline.pipelines.ingestion.nodes import draw_image_sheet, group_images, report_ingestion, scan_images
+from goodbad_pipeline.pipelines.ingestion.nodes import (
+    check_quarantine,
+    draw_image_sheet,
+    group_images,
+    report_ingestion,
+    scan_images,
+)
 
 
 def create_pipeline() -> Pipeline:
     """Return the pipeline that turns a folder of pictures into the labels dataframe."""
     return pipeline(
         [
-            node(scan_images, name="scan_images", inputs="params:images", outputs=["images", "unreadable"]),
+            node(
+                scan_images,
+                name="scan_images",
+                inputs=["params:images", "scan_journal"],
+                outputs=["images", "unreadable", "ignored"],
+            ),
             node(
                 group_images,
                 name="group_images",
@@ -19,8 +30,14 @@ def create_pipeline() -> Pipeline:
             node(
                 report_ingestion,
                 name="report_ingestion",
-                inputs=["labels", "quarantine", "duplicates"],
+                inputs=["labels", "quarantine", "duplicates", "ignored"],
                 outputs=["ingestion_summary", "quarantine_table"],
+            ),
+            node(
+                check_quarantine,
+                name="check_quarantine",
+                inputs=["ingestion_summary", "params:images"],
+                outputs=None,
             ),
             node(draw_image_sheet, name="draw_image_sheet", inputs=["labels", "params:images"], outputs="image_sheet"),
         ],

@@ -1,0 +1,42 @@
+"""What tells copies of a picture, exact and near, without keeping its pixels.
+
+Apart from :mod:`~goodbad_pipeline.images.duplicates`, which compares them, because worker processes start quickly
+without pandas.
+"""
+
+import numpy as np
+from blake3 import blake3
+from PIL import Image
+
+HASH_SIDE = 8
+THUMBNAIL_SIDE = 16
+THUMBNAIL_BYTES = THUMBNAIL_SIDE * THUMBNAIL_SIDE * 3
+_MINIATURE_SIDE = 64
+
+
+def pixel_hash(pixels: np.ndarray) -> str:
+    """Return the BLAKE3 digest of uint8 (h, w, 3) and its size: 64 hex digits, the same for equal pictures alone."""
+    height, width, _ = pixels.shape
+    return blake3(f"{width}x{height}".encode()).update(pixels.data.cast("B")).hexdigest()
+
+
+def shrink(pixels: np.ndarray) -> np.ndarray:
+    """Average whole blocks of pixels until the shorter side is about 64: fingerprints of large pictures cost less."""
+    factor = min(pixels.shape[:2]) // _MINIATURE_SIDE
+    return np.asarray(Image.fromarray(pixels).reduce(factor)) if factor > 1 else pixels
+
+
+def difference_hash(pixels: np.ndarray) -> int:
+    """Return the 64-bit difference hash of uint8 (h, w, 3): one bit per horizontal step of an 8 × 9 grey miniature.
+
+    The value is the unsigned hash read as int64, so that Parquet holds it.
+    """
+    grey = Image.fromarray(pixels).convert("L").resize((HASH_SIDE + 1, HASH_SIDE), Image.Resampling.BOX)
+    levels = np.asarray(grey).astype(np.int16)
+    bits = np.packbits(levels[:, 1:] > levels[:, :-1])
+    return int(bits.view(">i8")[0])
+
+
+def thumbnail(pixels: np.ndarray) -> bytes:
+    """Return the 16 × 16 RGB miniature of uint8 (h, w, 3) as 768 bytes."""
+    return Image.fromarray(pixels).resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX).tobytes()

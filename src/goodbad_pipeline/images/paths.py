@@ -1,0 +1,116 @@
+"""Names of files, as tables hold them, and how one is read without leaving the root or getting stuck.
+
+A file name is bytes, a table holds text. Bytes that are no UTF-8 stand in tables as the private-use characters
+U+10FF80–U+10FFFF, one each, and those characters themselves as the bytes they are made of; so every name has exactly
+one text, every text one name, and Parquet, CSV and JSON take them all.
+"""
+
+import os
+import re
+import stat
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from goodbad_pipeline.images.reasons import Reason, SetAside
+
+_LEAVES_ROOT = re.compile(r"\0|://|^(/|\\\\|[A-Za-z]:[\\/])|(^|[\\/])\.\.([\\/]|$)")
+_INT64 = 2**63 - 1
+_TICK = 2_000_000_000  # nanoseconds
+_PRIVATE, _SURROGATE, _HIGH_BYTES = 0x10FF80, 0xDC80, range(0x80, 0x100)
+_TO_NAME = {_PRIVATE + number: _SURROGATE + number for number in range(len(_HIGH_BYTES))}
+_TO_TEXT: dict[int, str] = {surrogate: chr(private) for private, surrogate in _TO_NAME.items()}
+_TO_TEXT |= {
+    private: "".join(chr(_PRIVATE - _HIGH_BYTES.start + byte) for byte in chr(private).encode()) for private in _TO_NAME
+}
+
+
+def to_text(name: str) -> str:
+    """Return the text that stands for a file name as ``os`` gives it."""
+    return name if name.isascii() else name.translate(_TO_TEXT)
+
+
+def locate(root: Path, path: str) -> str:
+    """Return the file that a table's ``path`` stands for."""
+    return os.path.join(root, path if path.isascii() else path.translate(_TO_NAME))
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with what would break a line or cannot be seen spelled out."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+
+
+def leaves_root(path: str) -> bool:
+    """Whether a path is absolute, climbs with `..`, holds a NUL byte or is a URL, whatever is on disk."""
+    return _LEAVES_ROOT.search(path) is not None
+
+
+class State(NamedTuple):
+    """What tells, without reading it, that a file is still the one that was read; each fits an int64.
+
+    Attributes:
+        size: Bytes.
+        modified: Nanoseconds since 1970, as anyone may set them.
+        changed: Nanoseconds since 1970 of the last change to content or entry, which only the system sets.
+        inode: Number of the file in its file system.
+    """
+
+    size: int
+    modified: int
+    changed: int
+    inode: int
+
+    @classmethod
+    def of(cls, facts: os.stat_result) -> "State":
+        """Pick it from what the system says."""
+        return cls(facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino & _INT64)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the next change is bound to show: clocks of file systems tick, some of them every two seconds."""
+        return time.time_ns() - self.changed > _TICK
+
+
+def find_state(root: Path, path: str) -> State | None:
+    """The state of the file now; None where there is none."""
+    try:
+        return State.of(os.stat(locate(root, path)))
+    except (OSError, ValueError):
+        return None
+
+
+def read_inside(root: Path, path: str) -> tuple[bytes, State] | SetAside:
+    """Read a regular file below ``root``; never waits on a FIFO or device, never follows a link out.
+
+    Args:
+        root: Folder, resolved.
+        path: As a table holds it.
+    """
+    if leaves_root(path):
+        return SetAside(Reason.OUTSIDE_ROOT, "a path must be relative to images.root and hold no '..'")
+    name = locate(root, path)
+    try:
+        file = os.path.realpath(name, strict=True)
+        if not Path(file).is_relative_to(root):
+            return SetAside(Reason.OUTSIDE_ROOT, "a link that leaves images.root")
+        if not stat.S_ISREG(mode := os.stat(file).st_mode):
+            return _no_file(name, mode)
+        with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC), "rb") as stream:
+            state = State.of(os.fstat(stream.fileno()))
+            return stream.read(), state
+    except FileNotFoundError:
+        link = os.path.islink(name)
+        return SetAside(Reason.MISSING, "a link to nothing" if link else "no such file in images.root")
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        return SetAside(Reason.UNREADABLE, f"{type(error).__name__}: {why}")
+
+
+def _no_file(name: str, mode: int) -> SetAside:
+    kinds = {stat.S_IFDIR: "folder", stat.S_IFIFO: "FIFO", stat.S_IFSOCK: "socket"}
+    kind = kinds.get(stat.S_IFMT(mode), "device")
+    if os.path.islink(name):
+        return SetAside(Reason.NOT_A_FILE, f"a link to a {kind}, which is not followed")
+    if kind == "folder" and not os.access(name, os.R_OK | os.X_OK):
+        return SetAside(Reason.UNREADABLE, "a folder that cannot be listed")
+    return SetAside(Reason.NOT_A_FILE, f"a {kind}, not a regular file")

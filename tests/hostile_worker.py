@@ -1,0 +1,26 @@
+"""The scan's worker with a decoder that hangs, crashes or gives up on files named so."""
+
+import ctypes
+import os
+import re
+import sys
+from multiprocessing.connection import Connection
+
+from goodbad_pipeline.images import worker
+from goodbad_pipeline.images.reading import Outcome, ReadSettings, Task, read_picture
+
+
+def read_or_fail(task: Task, settings: ReadSettings) -> Outcome:
+    if task.blame is None:
+        if "hang" in task.path:
+            re.match(r"(a|a)*$", "a" * 64 + "b")  # in C, deaf to Python's own signals
+        if "crash" in task.path:
+            ctypes.string_at(0)
+        if "exit" in task.path:
+            os._exit(3)
+    return read_picture(task, settings)
+
+
+if __name__ == "__main__":
+    worker.read_picture = read_or_fail
+    worker.serve(Connection(int(sys.argv[1])))

@@ -1,0 +1,80 @@
+import hashlib
+import time
+from pathlib import Path
+
+import pytest
+from making import encoded, picture
+from PIL import Image
+
+from goodbad_pipeline.images import isolation
+from goodbad_pipeline.images.isolation import dismiss_workers, read_batch
+from goodbad_pipeline.images.reading import Limits, Measured, Outcome, ReadSettings, Task
+from goodbad_pipeline.images.reasons import Reason, SetAside
+
+GOOD = encoded(picture(1, bright=True))
+
+
+@pytest.fixture(autouse=True)
+def _no_worker_stays():
+    yield
+    dismiss_workers()
+
+
+def read(root: Path, *names: str, limits: Limits) -> list[Outcome]:
+    for name in names:
+        if not (root / name).exists():
+            (root / name).write_bytes(GOOD)
+    settings = ReadSettings(root.resolve(), 10**8, (255, 255, 255), limits=limits)
+    return read_batch([Task(name) for name in names], settings)
+
+
+def test_a_hang_a_crash_and_an_exit_cost_those_files_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolation, "WORKER", "hostile_worker")
+    names = ["a.png", "hang.png", "b.png", "crash.png", "exit.png", "c.png"]
+    found = {
+        name: outcome.result
+        for name, outcome in zip(names, read(tmp_path, *names, limits=Limits(2.0, 1 << 30)), strict=True)
+    }
+    assert all(isinstance(found[name], Measured) for name in ("a.png", "b.png", "c.png"))
+    image_id = hashlib.sha256(GOOD).hexdigest()
+    assert found["hang.png"] == SetAside(
+        Reason.TIMEOUT, "not read within images.scan.timeout, 2 s", len(GOOD), image_id
+    )
+    assert found["crash.png"] == SetAside(Reason.CRASHED, "the decoder's process ended (SIGSEGV)", len(GOOD), image_id)
+    assert found["exit.png"] == SetAside(Reason.CRASHED, "the decoder's process ended (status 3)", len(GOOD), image_id)
+
+
+def test_a_picture_that_takes_too_much_memory(tmp_path: Path) -> None:
+    (tmp_path / "large.png").write_bytes(encoded(Image.new("L", (6000, 6000))))
+    large, small = read(tmp_path, "large.png", "small.png", limits=Limits(60.0, 64 << 20))
+    assert large.result.reason == Reason.OUT_OF_MEMORY
+    assert large.result.size == (tmp_path / "large.png").stat().st_size
+    assert isinstance(small.result, Measured)
+
+
+def test_a_file_larger_than_memory_is_set_aside_without_a_hash(tmp_path: Path) -> None:
+    with (tmp_path / "sparse.png").open("wb") as stream:
+        stream.truncate(1 << 40)
+    sparse = read(tmp_path, "sparse.png", limits=Limits(20.0, 64 << 20))[0].result
+    assert (sparse.reason, sparse.image_id) == (Reason.OUT_OF_MEMORY, None)
+
+
+def test_a_worker_serves_the_next_batch_too_and_can_write_nothing(tmp_path: Path) -> None:
+    read(tmp_path, "a.png", limits=Limits())
+    (worker,) = isolation._idle
+    read(tmp_path, "b.png", limits=Limits())
+    assert isolation._idle == [worker]
+    limits = Path(f"/proc/{worker._process.pid}/limits").read_text()
+    assert "Max file size             0 " in limits
+    assert "Max core file size        0 " in limits
+
+
+def test_workers_whose_parent_was_killed_go_by_themselves(tmp_path: Path) -> None:
+    read(tmp_path, "a.png", limits=Limits())
+    (worker,) = isolation._idle
+    worker._connection.close()  # what the system does for a process that was killed
+    deadline = time.monotonic() + 10
+    while worker._process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert worker._process.returncode == 0
+    isolation._idle.clear()
