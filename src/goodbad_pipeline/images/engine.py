@@ -50,7 +50,7 @@ def read_batches(batches: Iterable[list[Task]], settings: ReadSettings, engine: 
 
 def _backend(engine: Engine) -> parallel_config:
     workers = engine.workers or -1
-    if engine.name == LOCAL:
+    if engine.name == LOCAL and not engine.options:
         return parallel_config("threading", n_jobs=workers)
     try:
         if engine.name in _REGISTRATIONS:

@@ -1,0 +1,155 @@
+"""What a second scan reads: only what it has to."""
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from filelock import FileLock
+from making import encoded, picture
+
+from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.images import journal as journal_module
+from goodbad_pipeline.images import scan as scan_module
+from goodbad_pipeline.images.journal import Journal
+from goodbad_pipeline.images.reading import ReadSettings
+from goodbad_pipeline.images.scan import Scan, scan_candidates
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Pictures, and a file that is none, old enough to be trusted."""
+    folder = tmp_path / "root"
+    folder.mkdir()
+    for number in range(6):
+        (folder / f"{number}.png").write_bytes(encoded(picture(number, bright=True)))
+    (folder / "text.png").write_text("words")
+    time.sleep(2.1)
+    return folder
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Paths that workers are asked to read; those that are only hashed end in `#`."""
+    paths: list[str] = []
+    read_batches = scan_module.read_batches
+
+    def listen(batches, settings, engine):
+        batches = list(batches)
+        paths.extend(task.path + "#" * (task.image_id is not None) for batch in batches for task in batch)
+        return read_batches(batches, settings, engine)
+
+    monkeypatch.setattr(scan_module, "read_batches", listen)
+    return paths
+
+
+def scan(root: Path, **options) -> Scan:
+    table = pd.DataFrame({"path": sorted(file.name for file in root.iterdir()), "label": "x"}, dtype=object)
+    table = table.assign(group=None, split=None)
+    options = {"max_pixels": 10_000, "background": (0, 0, 0), "journal": root.parent / "journal"} | options
+    return scan_candidates(table, root, **options)
+
+
+def assert_same(found: Scan, other: Scan) -> None:
+    pd.testing.assert_frame_equal(found.images, other.images)
+    pd.testing.assert_frame_equal(found.quarantine, other.quarantine)
+
+
+def test_a_second_scan_reads_nothing_and_finds_the_same(root: Path, asked: list[str]) -> None:
+    first = scan(root)
+    assert len(asked) == 7
+    asked.clear()
+    assert_same(scan(root), first)
+    assert asked == []
+    assert_same(scan(root, journal=None), first)
+
+
+def test_what_changed_is_read_again_and_what_is_gone_is_gone(root: Path, asked: list[str]) -> None:
+    scan(root)
+    asked.clear()
+    (root / "1.png").write_bytes((root / "2.png").read_bytes())
+    times = (root / "3.png").stat()
+    (root / "3.png").write_bytes(encoded(picture(99, bright=True))[: times.st_size].ljust(times.st_size, b"\0"))
+    os.utime(root / "3.png", ns=(times.st_atime_ns, times.st_mtime_ns))  # size and times say that nothing happened
+    (root / "4.png").unlink()
+    (root / "text.png").rename(root / "words.png")
+    again = scan(root)
+    assert sorted(asked) == ["1.png", "3.png", "words.png"]
+    assert_same(again, scan(root, journal=None))
+    assert "4.png" not in set(again.images["path"])
+
+
+def test_a_file_that_just_changed_is_not_trusted(root: Path, asked: list[str]) -> None:
+    (root / "0.png").write_bytes(encoded(picture(50, bright=True)))
+    scan(root)
+    asked.clear()
+    scan(root)
+    assert asked == ["0.png"]
+
+
+def test_without_trust_every_file_is_hashed_but_only_changed_ones_decoded(root: Path, asked: list[str]) -> None:
+    first = scan(root)
+    asked.clear()
+    (root / "5.png").write_bytes((root / "0.png").read_bytes())
+    again = scan(root, trust_timestamps=False)
+    assert sorted(asked) == [*(f"{number}.png#" for number in range(6)), "text.png#"]
+    assert again.images["pixel_id"].tolist()[:5] == first.images["pixel_id"].tolist()[:5]
+    assert again.images["pixel_id"][5] == again.images["pixel_id"][0]
+    assert_same(again, scan(root, journal=None))
+
+
+def test_other_settings_start_anew_and_leave_nothing_of_the_old(root: Path, asked: list[str]) -> None:
+    scan(root)
+    asked.clear()
+    scan(root, background=(9, 9, 9))
+    assert len(asked) == 7
+    assert len(list((root.parent / "journal").glob("*-*"))) == 1
+
+
+def test_a_broken_shard_costs_its_rows_only(root: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "SHARD_ROWS", 3)
+    first = scan(root)
+    shards = sorted((root.parent / "journal").rglob("*.parquet"))
+    shards[1].write_bytes(b"")
+    (shards[0].parent / "1.draft").write_bytes(b"half a shard")
+    asked.clear()
+    assert_same(scan(root), first)
+    assert len(asked) == 3
+
+
+def test_rows_of_a_scan_that_was_stopped_are_not_read_again(
+    root: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scan_module, "BATCH", 2)
+    monkeypatch.setattr(journal_module, "SHARD_ROWS", 2)
+    with monkeypatch.context() as patch:
+        append, count = Journal.append, []
+
+        def stop(self, *arguments):
+            count.append(1)
+            if len(count) == 5:
+                raise KeyboardInterrupt
+            return append(self, *arguments)
+
+        patch.setattr(Journal, "append", stop)
+        with pytest.raises(KeyboardInterrupt):
+            scan(root)
+    asked.clear()
+    again = scan(root)
+    assert len(asked) == 3
+    assert_same(again, scan(root, journal=None))
+
+
+def test_two_scans_of_one_root_do_not_run_at_once(root: Path) -> None:
+    scan(root)
+    journal = Journal(root.parent / "journal", ReadSettings(root.resolve(), 10_000, (0, 0, 0)))
+    with FileLock(journal._lock.lock_file), pytest.raises(InputError, match=r"images\.root: another run scans it now"):
+        scan(root)
+
+
+def test_removing_the_journal_only_costs_time(root: Path, asked: list[str]) -> None:
+    first = scan(root)
+    shutil.rmtree(root.parent / "journal")
+    assert_same(scan(root), first)
