@@ -124,7 +124,8 @@ def coefficients_figure(curve: pd.DataFrame, published: pd.DataFrame) -> Figure:
     if published[[f"phi_of_{key}" for key in _DIMENSIONS]].notna().any(axis=None):
         _draw_wanted(panels["F"], published)
     else:
-        panels["F"].set_axis_off()  # every base is 1: no network asks for any φ
+        panels["F"].set_axis_off()
+        panels["F"].set_title("Every base is 1: no φ changes anything", fontsize=11, color=FAINT)
     first, last = published["variant"].iloc[0], published["variant"].iloc[-1]
     figure.suptitle(f"Lines: every φ, rounded as built. Dots: {first} to {last} as published", fontsize=13, color=INK)
     return figure
