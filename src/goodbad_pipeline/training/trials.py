@@ -109,8 +109,9 @@ def read_networks(table: pd.DataFrame, base: NetworkScale) -> list[TrialNetwork]
     networks = []
     for row in table.to_dict("records"):
         shown = {str(name): value for name, value in row.items() if name != "network"}
-        sizes = {"depth": float(row["depth"]), "width": float(row["width"]), "resolution": int(row["resolution"])}
-        networks.append(TrialNetwork(row["network"], replace(base, **sizes, phi=None), shown))
+        depth, width, resolution = float(row["depth"]), float(row["width"]), int(row["resolution"])
+        scale = replace(base, depth=depth, width=width, resolution=resolution, phi=None)
+        networks.append(TrialNetwork(row["network"], scale, shown))
     return networks
 
 
