@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from making import encoded, picture
-from PIL import Image
+from PIL import Image, ImageOps
 
 from goodbad_pipeline.images.decode import Decoded, Rejected, decode_image
 from goodbad_pipeline.images.reasons import Reason
@@ -98,6 +98,81 @@ def test_a_cut_file_is_found_wherever_it_is_cut(format: str) -> None:
     data = encoded(picture(1, bright=True, side=64), format)
     for share in (0.3, 0.6, 0.9):
         assert reason(data[: int(len(data) * share)]) in (Reason.TRUNCATED, Reason.CORRUPT)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_every_orientation_in_every_format_that_has_it(orientation: int, format: str) -> None:
+    image = picture(1, bright=True).crop((0, 0, 40, 24))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(image, format, exif=exif, **({"lossless": True} if format == "WEBP" else {}))
+    with Image.open(io.BytesIO(data)) as stored:
+        upright = np.asarray(ImageOps.exif_transpose(stored).convert("RGB"))
+    np.testing.assert_array_equal(pixels(data), upright)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"progressive": True}, {"subsampling": 0}, {"subsampling": 1}, {"keep_rgb": True}, {"quality": 5}]
+)
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_the_strict_decoder_gives_the_pixels_of_pillow(mode: str, options: dict) -> None:
+    data = encoded(picture(2, bright=True, side=51).convert(mode), "JPEG", **options)
+    np.testing.assert_array_equal(pixels(data), np.asarray(Image.open(io.BytesIO(data)).convert("RGB")))
+
+
+def test_damage_within_a_jpeg_that_pillow_passes_is_found() -> None:
+    data = encoded(picture(3, bright=True, side=200), "JPEG", quality=90)
+    middle = len(data) // 2
+    damaged = data[:middle] + bytes(64) + data[middle + 64 :]
+    Image.open(io.BytesIO(damaged)).load()
+    assert reason(damaged) == Reason.CORRUPT
+    assert reason(data[:-2]) == Reason.TRUNCATED
+
+
+def test_damage_within_a_png_that_pillow_passes_is_found() -> None:
+    data = bytearray(encoded(picture(3, bright=True)))
+    data[data.index(b"IEND") - 5] ^= 1  # the checksum of the chunk before
+    Image.open(io.BytesIO(data)).load()
+    assert reason(bytes(data)) == Reason.CORRUPT
+
+
+def test_a_jpeg_of_thousands_of_scans_is_refused() -> None:
+    data = encoded(picture(3, bright=True), "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    assert reason(data[:-2] + data[last:-2] * 600 + data[-2:]) == Reason.CORRUPT
+
+
+@pytest.mark.parametrize("format", ["PNG", "GIF", "WEBP", "TIFF"])
+def test_further_frames_are_noted(format: str) -> None:
+    first, second = Image.new("RGB", (3, 3), (255, 0, 0)), Image.new("RGB", (3, 3), (0, 0, 255))
+    assert decode(encoded(first, format, save_all=True, append_images=[second])).animated
+    assert not decode(encoded(first, format)).animated
+
+
+def test_a_multi_picture_jpeg_gives_its_first() -> None:
+    first, second = picture(1, bright=True), picture(2, bright=False)
+    decoded = decode(encoded(first, "MPO", save_all=True, append_images=[second], quality=95))
+    assert (decoded.format, decoded.animated) == ("MPO", True)
+    assert np.abs(decoded.pixels.astype(int) - np.asarray(first)).mean() < 20
+
+
+def test_tiff_is_a_choice() -> None:
+    data = encoded(picture(1, bright=True), "TIFF")
+    assert reason(data, tiff=False) == Reason.UNSUPPORTED
+    assert isinstance(decode(data, tiff=True), Decoded)
+
+
+def test_a_clear_level_of_sixteen_bits_shows_the_background() -> None:
+    levels = Image.fromarray(np.array([[514, 65535]], np.uint16))
+    grey = pixels(encoded(levels, transparency=514), background=(9, 99, 199))
+    np.testing.assert_array_equal(grey[0], [[9, 99, 199], [255, 255, 255]])
+
+
+def test_details_are_one_printable_line() -> None:
+    data = bytearray(encoded(picture(1, bright=True)))
+    data[37:41] = b"\nI\x1b\0"
+    assert decode(bytes(data)).detail.isprintable()
 
 
 def test_size_is_checked_before_pixels_are_decoded() -> None:

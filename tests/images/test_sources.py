@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -59,6 +60,37 @@ def test_classes_named_like_splits_need_a_train_folder_to_be_taken_for_splits(tm
 def test_hidden_files_are_left_out(tmp_path: Path) -> None:
     put(tmp_path, "cat/1.png", "cat/._1.png", "cat/.hidden/2.png", "cat/Thumbs.db")
     assert read(tmp_path)["path"].tolist() == ["cat/1.png"]
+
+
+def test_hidden_files_are_counted_by_name(tmp_path: Path) -> None:
+    put(
+        tmp_path, "cat/1.png", "cat/._1.png", "cat/._2.png", "dog/Thumbs.db", "dog/.DS_Store", ".git/x", "cat/.DS_Store"
+    )
+    ignored = read_candidates(tmp_path, "folders", None, Columns()).ignored
+    assert ignored == {"._*": 2, "Thumbs.db": 1, ".DS_Store": 2, ".git/": 1}
+
+
+def test_links_to_folders_are_listed_and_not_followed(tmp_path: Path) -> None:
+    put(tmp_path, "cat/1.png")
+    (tmp_path / "cat" / "again").symlink_to("..")
+    assert read(tmp_path)["path"].tolist() == ["cat/1.png", "cat/again"]
+
+
+def test_folders_deeper_than_recursion_goes(tmp_path: Path) -> None:
+    folder = f"{tmp_path}/cat"
+    for _ in range(1200):
+        os.mkdir(folder)
+        folder += "/a"
+    Path(folder).touch()
+    assert len(read(tmp_path)) == 1
+    os.remove(folder)  # pytest's own clean-up does not go so deep
+    os.removedirs(os.path.dirname(folder))
+
+
+def test_names_that_begin_or_end_in_blanks_stay_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text('path,label\n" a.png ", x \n"b\nc.png",y\n')
+    assert read(tmp_path)["path"].tolist() == [" a.png ", "b\nc.png"]
+    assert read(tmp_path)["label"].tolist() == ["x", "y"]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])

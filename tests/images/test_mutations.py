@@ -1,0 +1,127 @@
+"""What takes minutes: ten thousand mutations, and scans that are killed."""
+
+import io
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from making import encoded, picture
+from PIL import Image
+from torture import MAX_PIXELS, bombs, mutate, write_torture
+
+from goodbad_pipeline.images.decode import Decoded, decode_image
+from goodbad_pipeline.images.pixels import Transform, pixel_source
+from goodbad_pipeline.images.scan import Scan, scan_candidates
+from goodbad_pipeline.images.sources import Columns, read_candidates
+
+pytestmark = pytest.mark.slow
+KILLS = 20
+SCAN = """
+import sys
+from pathlib import Path
+from goodbad_pipeline.images import journal, scan
+from goodbad_pipeline.images.sources import Columns, read_candidates
+journal.SHARD_ROWS, scan.BATCH = 32, 8  # so that a small folder has many moments to be killed in
+root, journal_folder = Path(sys.argv[1]), Path(sys.argv[2])
+candidates = read_candidates(root, "folders", None, Columns()).candidates
+found = scan.scan_candidates(
+    candidates, root, max_pixels=10**6, background=(255, 255, 255), tiff=True, journal=journal_folder
+)
+found.images.to_parquet(journal_folder / "images.parquet")
+found.quarantine.to_parquet(journal_folder / "quarantine.parquet")
+"""
+
+
+def scan(root: Path) -> tuple[pd.DataFrame, Scan]:
+    candidates = read_candidates(root, "folders", None, Columns()).candidates
+    return candidates, scan_candidates(candidates, root, max_pixels=MAX_PIXELS, background=(255, 255, 255), tiff=True)
+
+
+def test_ten_thousand_mutations_are_all_accounted_for_and_train(tmp_path: Path) -> None:
+    ways = [("JPEG", {}), ("JPEG", {"progressive": True}), ("PNG", {}), ("PNG", {"compress_level": 0}), ("GIF", {})]
+    ways += [("WEBP", {}), ("WEBP", {"lossless": True}), ("BMP", {})]
+    sources = [encoded(picture(number, bright=True), way, **options) for number, (way, options) in enumerate(ways)]
+    (tmp_path / "a").mkdir()
+    for seed in range(10_000):
+        (tmp_path / "a" / f"{seed:05}").write_bytes(mutate(sources[seed % len(sources)], seed))
+    candidates, found = scan(tmp_path)
+    assert len(candidates) == 10_000 == len(found.images) + len(found.quarantine)
+    assert set(found.quarantine["reason"]) <= {"corrupt", "truncated", "empty", "not_an_image", "too_many_pixels"}
+    source = pixel_source(found.images, tmp_path, Transform(32, "pad", (255, 255, 255), MAX_PIXELS))
+    assert sum(len(block) for block in source.blocks()) == found.images["image_id"].nunique()
+
+
+def test_a_scan_that_is_killed_again_and_again_ends_with_the_same_tables(tmp_path: Path) -> None:
+    root, journal = tmp_path / "root", tmp_path / "journal"
+    write_torture(root)
+    time.sleep(2.1)  # so that what was read counts
+    journal.mkdir()
+    _, whole = scan(root)
+    command = [sys.executable, "-c", SCAN, str(root), str(journal)]
+    started = time.monotonic()
+    subprocess.run([*command[:-1], str(_made(tmp_path / "timing"))], check=True)
+    seconds = time.monotonic() - started
+    rng, killed = np.random.default_rng(0), 0
+    for _ in range(KILLS):
+        process = subprocess.Popen(command)
+        try:
+            process.wait(rng.uniform(0.2, 1.0) * seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            killed += process.wait() == -signal.SIGKILL
+    assert killed >= KILLS // 2
+    subprocess.run(command, check=True)
+    pd.testing.assert_frame_equal(pd.read_parquet(journal / "images.parquet"), whole.images)
+    pd.testing.assert_frame_equal(pd.read_parquet(journal / "quarantine.parquet"), whole.quarantine)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+@pytest.mark.parametrize("format", ["PNG", "GIF", "WEBP", "TIFF"])
+def test_a_bomb_costs_less_than_a_second_and_a_gigabyte(format: str, tmp_path: Path) -> None:
+    file = tmp_path / "bomb"
+    file.write_bytes(bombs()[format])
+    code = """
+import resource, sys, time
+from goodbad_pipeline.images.decode import decode_image
+data, start = open(sys.argv[1], "rb").read(), time.monotonic()
+rejected = decode_image(data, max_pixels=50_000_000, background=(0, 0, 0), tiff=True)
+print(rejected.reason, time.monotonic() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+    run = subprocess.run([sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=True)
+    reason, seconds, peak = run.stdout.split()
+    assert reason == "too_many_pixels"
+    assert float(seconds) < 1
+    assert float(peak) < 1e9
+
+
+def test_how_much_damage_within_a_jpeg_is_found() -> None:
+    """500 files with one byte changed in the pictures' data; Pillow alone finds one or two in a hundred."""
+    rng = np.random.default_rng(1)
+    ours = pillow = 0
+    for number in range(500):
+        options = ({}, {"progressive": True}, {"subsampling": 0})[number % 3]
+        data = bytearray(encoded(_photo(number), "JPEG", quality=(60, 85, 95)[number % 7 % 3], **options))
+        place = int(rng.integers(700, len(data) - 20))
+        data[place] ^= int(rng.integers(1, 256))
+        ours += not isinstance(decode_image(bytes(data), max_pixels=10**6, background=(0, 0, 0)), Decoded)
+        try:
+            Image.open(io.BytesIO(data)).load()
+        except Exception:
+            pillow += 1
+    assert (ours >= 175, ours >= 10 * pillow) == (True, True), f"found {ours} of 500, Pillow {pillow}"
+
+
+def _photo(seed: int) -> Image.Image:
+    rng = np.random.default_rng(seed)
+    coarse = Image.fromarray(rng.integers(0, 255, (12, 12, 3), dtype=np.uint8)).resize((200, 200), Image.BICUBIC)
+    noisy = np.asarray(coarse).astype(int) + rng.normal(0, 8, (200, 200, 1))
+    return Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8))

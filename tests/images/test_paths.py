@@ -1,0 +1,52 @@
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from goodbad_pipeline.images.paths import leaves_root, locate, printable, to_text
+
+
+@given(st.binary(min_size=1, max_size=40).filter(lambda name: b"\0" not in name and b"/" not in name))
+def test_every_file_name_has_a_text_of_its_own(name: bytes) -> None:
+    text = to_text(os.fsdecode(name))
+    assert text.encode().decode() == text  # Parquet, CSV and JSON take it
+    assert os.fsencode(locate(Path("/root"), text)) == b"/root/" + name
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=20))
+def test_names_in_utf8_are_their_own_text_but_for_one_private_range(name: str) -> None:
+    if not any(0x10FF80 <= ord(sign) <= 0x10FFFF for sign in name):
+        assert to_text(name) == name
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/etc/x",
+        "..",
+        "a/../../x",
+        "a/..",
+        "nul\0.png",
+        "http://x/y.png",
+        "file:///x",
+        "C:\\x.png",
+        "c:/x",
+        "\\\\host\\x",
+        "..\\x.png",
+        "a\\..\\..\\x",
+    ],
+)
+def test_paths_that_leave_the_root(path: str) -> None:
+    assert leaves_root(path)
+
+
+@pytest.mark.parametrize("path", ["a.png", "a/b..png", "...", "..a/x", "a:b.png", "a\\b.png", "c:x.png", "~/x"])
+def test_paths_that_stay(path: str) -> None:
+    assert not leaves_root(path)
+
+
+def test_what_breaks_a_line_is_spelled_out() -> None:
+    assert printable("a\nb\u202e.png") == "a\\nb\\u202e.png"
+    assert printable("é 😀.png") == "é 😀.png"

@@ -1,0 +1,59 @@
+import logging
+from pathlib import Path
+
+import pytest
+from making import encoded, parameters, picture
+
+from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.params import ImageParams
+from goodbad_pipeline.pipelines.ingestion.nodes import (
+    check_quarantine,
+    group_images,
+    report_ingestion,
+    scan_images,
+)
+
+
+def images(root: Path, **changes: object) -> ImageParams:
+    raw = parameters(images__root=str(root), **{f"images__{name}": value for name, value in changes.items()})
+    return ImageParams.model_validate(raw["images"])
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "root"
+    for number, name in enumerate(("cat/1.png", "cat/2.png", "dog/1.png", "cat/._1.png", "dog/Thumbs.db")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(encoded(picture(number, bright=True)))
+    (folder / "dog" / "new\nline.jpg").write_bytes(b"")
+    return folder
+
+
+def test_everything_found_is_accounted_for_and_said(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    accepted, unreadable, ignored = scan_images(images(root), root.parent / "journal")
+    labels, quarantine, duplicates, *_ = group_images(accepted, unreadable, images(root))
+    with caplog.at_level(logging.INFO):
+        summary, table = report_ingestion(labels, quarantine, duplicates, ignored)
+    assert (summary["found"], summary["accepted"], summary["quarantined"]) == (4, 3, 1)
+    assert summary["ignored"] == {"._*": 1, "Thumbs.db": 1}
+    assert table["path"].tolist() == ["dog/new\nline.jpg"]
+    assert "(first: dog/new\\nline.jpg)" in caplog.text
+    assert "ignored as hidden, by name: ._* 1, Thumbs.db 1" in caplog.text
+
+
+def test_too_much_in_quarantine_fails_the_run_with_the_counts(root: Path) -> None:
+    summary = {"found": 10, "quarantined": 3, "quarantined_by_reason": {"corrupt": 1, "empty": 2}}
+    check_quarantine(summary, images(root, max_quarantined_fraction=0.3))
+    with pytest.raises(InputError, match=r"at most 0\.2 .* got 3 of 10 \(corrupt 1, empty 2\)"):
+        check_quarantine(summary, images(root, max_quarantined_fraction=0.2))
+
+
+def test_limits_and_tiff_reach_the_scan(root: Path) -> None:
+    (root / "cat" / "3.tif").write_bytes(encoded(picture(9, bright=True), "TIFF"))
+    _, unreadable, _ = scan_images(images(root), root.parent / "journal")
+    assert "unsupported" in set(unreadable["reason"])
+    accepted, _, _ = scan_images(images(root, tiff=True), root.parent / "journal")
+    assert "TIFF" in set(accepted["format"])
+    scan = parameters()["images"]["scan"] | {"timeout": 7, "memory": 99}
+    assert images(root, scan=scan).scan.limits.seconds == 7
+    assert images(root, scan=scan).scan.limits.memory == 99 << 20
