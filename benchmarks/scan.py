@@ -17,7 +17,7 @@ WIDTH, HEIGHT = 640, 480
 
 
 def run() -> Ratio:
-    """Measure on 2,000 photo-like JPEGs; the bare decode is given its share of them: one in so many as there are cores."""
+    """Measure on 2,000 photo-like JPEGs; the bare decode has its share of them: as many as a core would get."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         _write_pictures(root / "a")
