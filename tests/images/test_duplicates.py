@@ -89,7 +89,27 @@ def test_a_picture_under_two_labels_is_set_aside_and_names_both(tmp_path: Path) 
     result = group(tmp_path, files)
     assert result.labels["path"].tolist() == ["c.png"]
     assert result.conflicts["reason"].tolist() == ["conflicting_label"] * 2
-    assert all("a.png, b.png" in detail for detail in result.conflicts["detail"])
+    assert all("a.png as 'good' and b.png as 'bad'" in detail for detail in result.conflicts["detail"])
+
+
+def test_a_copy_without_a_group_changes_no_groups_name(tmp_path: Path) -> None:
+    one, two = cartoon(1), cartoon(2)
+    first = [("a.png", encoded(one), "x", "zebra", None), ("b.png", encoded(two), "x", None, None)]
+    added = [(f"{n}.bmp", encoded(image, "BMP"), "x", None, None) for n, image in (("c", one), ("d", two))]
+    before, after = (group(tmp_path, files).labels.set_index("path")["group"] for files in (first, added + first))
+    assert after["c.bmp"] == "zebra"
+    assert after["b.png"] == after["d.bmp"]
+    assert after[before.index].equals(before)
+
+
+def test_sets_of_copies_are_named_apart_from_groups(tmp_path: Path) -> None:
+    files = [
+        ("a.png", encoded(cartoon(1)), "x", "one", None),
+        ("b.bmp", encoded(cartoon(1), "BMP"), "x", "one", None),
+        ("c.png", encoded(cartoon(2)), "x", "one", None),
+    ]
+    labels = group(tmp_path, files).labels.set_index("path")
+    assert labels.loc["a.png", "copies"] == labels.loc["b.bmp", "copies"] != labels.loc["c.png", "copies"]
 
 
 def test_a_given_split_gives_way_to_the_test_side(tmp_path: Path) -> None:

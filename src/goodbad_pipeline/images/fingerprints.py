@@ -9,7 +9,7 @@ from blake3 import blake3
 from PIL import Image
 
 HASH_SIDE = 8
-THUMBNAIL_SIDE = 16
+THUMBNAIL_SIDE = 8
 THUMBNAIL_BYTES = THUMBNAIL_SIDE * THUMBNAIL_SIDE * 3
 _MINIATURE_SIDE = 64
 
@@ -44,5 +44,5 @@ def difference_hash(pixels: np.ndarray) -> int:
 
 
 def thumbnail(pixels: np.ndarray) -> bytes:
-    """Return the 16 × 16 RGB miniature of uint8 (h, w, 3) as 768 bytes."""
+    """Return the 8 × 8 RGB miniature of uint8 (h, w, 3) as 192 bytes."""
     return Image.fromarray(pixels).resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX).tobytes()

@@ -57,6 +57,7 @@ def report_ingestion(
     """Say what became of every file: a summary, and the quarantine as a table to read."""
     reasons = quarantine["reason"].value_counts().sort_index()
     kinds = duplicates["kind"].value_counts()
+    disputed = duplicates[(duplicates["label"] != duplicates["twin_label"]) & (duplicates["kind"] == "near")]
     summary: dict[str, object] = {
         "found": len(labels) + len(quarantine),
         "accepted": len(labels),
@@ -65,6 +66,7 @@ def report_ingestion(
         "ignored": ignored,
         "exact_duplicates": int(kinds.get("exact", 0)),
         "near_duplicates": int(kinds.get("near", 0)),
+        "near_duplicates_under_two_labels": len(disputed),
         "groups": int(labels["group"].nunique()),
         "images_per_class": {str(name): int(count) for name, count in labels["label"].value_counts().items()},
     }
@@ -76,6 +78,13 @@ def report_ingestion(
         names = ", ".join(f"{printable(name)} {count}" for name, count in ignored.items())
         logger.info("  ignored as hidden, by name: %s", names)
     logger.info("  copies kept in one group: %d exact, %d near", *(int(kinds.get(k, 0)) for k in ("exact", "near")))
+    if len(disputed):
+        first = disputed.iloc[0]
+        logger.warning(
+            "%d near copies bear another label than the picture that they are like (first: %s as '%s', %s as '%s'); "
+            "they are kept: look at data/03_primary/duplicates.csv",
+            *(len(disputed), first["path"], first["label"], first["twin"], first["twin_label"]),
+        )
     return summary, quarantine
 
 

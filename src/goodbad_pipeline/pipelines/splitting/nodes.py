@@ -1,11 +1,17 @@
 """From labels to train, validation and test."""
 
+import logging
+
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from goodbad_pipeline.evaluation.figures import split_figure
+from goodbad_pipeline.images.leaks import OURS, PLAIN, measure_leaks
 from goodbad_pipeline.images.splits import count_splits, split_labels
 from goodbad_pipeline.params import SplitParams
+
+logger = logging.getLogger(__name__)
 
 
 def assign_splits(labels: pd.DataFrame, splits: SplitParams) -> pd.DataFrame:
@@ -17,3 +23,26 @@ def report_splits(splits: pd.DataFrame) -> tuple[pd.DataFrame, Figure]:
     """Count pictures and groups per split and class, as a table and a figure."""
     counts = count_splits(splits)
     return counts, split_figure(counts)
+
+
+def report_leaks(
+    images: pd.DataFrame, splits: pd.DataFrame, parameters: SplitParams
+) -> tuple[pd.DataFrame, dict[str, float]]:
+    """Say what a plain random split would have leaked: a table, and metrics for the run."""
+    looks = images.set_index("path")["thumbnail"].reindex(splits["path"])
+    thumbnails = np.frombuffer(b"".join(looks), np.uint8).reshape(len(looks), -1)
+    report = measure_leaks(splits, thumbnails, parameters.seed)
+    plain, ours = (report.table.set_index("split").loc[name] for name in (PLAIN, OURS))
+    logger.info(
+        "A plain random split would have had %d of %d test images with a copy in train, %d with one of their group; "
+        "in this split it is %d and %d",
+        *plain[["copy_in_train", "test_images", "group_in_train"]],
+        *ours[["copy_in_train", "group_in_train"]],
+    )
+    logger.info(
+        "What the leak is worth: naming a test image like its nearest training image is right in %.1f %% there, in "
+        "%.1f %% here",
+        100 * plain["nearest_accuracy"],
+        100 * ours["nearest_accuracy"],
+    )
+    return report.table, report.metrics

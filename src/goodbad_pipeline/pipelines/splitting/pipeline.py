@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Pipeline, node, pipeline
 
-from goodbad_pipeline.pipelines.splitting.nodes import assign_splits, report_splits
+from goodbad_pipeline.pipelines.splitting.nodes import assign_splits, report_leaks, report_splits
 
 
 def create_pipeline() -> Pipeline:
@@ -11,6 +11,12 @@ def create_pipeline() -> Pipeline:
         [
             node(assign_splits, name="assign_splits", inputs=["labels", "params:splits"], outputs="splits"),
             node(report_splits, name="report_splits", inputs="splits", outputs=["split_counts", "split_figure"]),
+            node(
+                report_leaks,
+                name="report_leaks",
+                inputs=["images", "splits", "params:splits"],
+                outputs=["leak_report", "leak_metrics"],
+            ),
         ],
         namespace="splitting",
         prefix_datasets_with_namespace=False,
