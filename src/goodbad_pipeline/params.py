@@ -25,6 +25,7 @@ from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.images.pixels import ResizeMode, Transform
 from goodbad_pipeline.images.reading import Limits
 from goodbad_pipeline.images.sources import Layout
+from goodbad_pipeline.images.splits import Division, SplitMethod
 from goodbad_pipeline.training.augmentation import Augmentation
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class ImageParams(Group):
     max_quarantined_fraction: Annotated[float, Field(ge=0, le=1)]
     resize: ResizeMode
     near_duplicate_bits: Annotated[int, Field(ge=-1, le=16)]
+    cache_gb: Annotated[float, Field(ge=0)]
     scan: ScanParams
 
     def transform(self, resolution: int) -> Transform:
@@ -115,8 +117,23 @@ class FractionParams(Group):
 class SplitParams(Group):
     """How the pictures are divided."""
 
+    method: SplitMethod
     seed: Seed
     fractions: FractionParams
+    folds: Annotated[int, Field(ge=3)] | None
+    fold: Annotated[int, Field(ge=0)]
+    tolerance: Annotated[float, Field(ge=0, le=1)]
+
+    @model_validator(mode="after")
+    def _fold_is_one_of_them(self) -> Self:
+        if self.fold >= (self.folds or 1):
+            raise ValueError(f"fold counts from 0 and must be less than folds ({self.folds}), got {self.fold}")
+        return self
+
+    @property
+    def division(self) -> Division:
+        """The same for :func:`goodbad_pipeline.images.splits.split_labels`."""
+        return Division(self.fractions.model_dump(), self.seed, self.method, self.folds, self.fold)
 
 
 class CoefficientParams(Group):

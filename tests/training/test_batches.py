@@ -1,6 +1,13 @@
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
 import keras
 import numpy as np
+from making import encoded, picture
 
+from goodbad_pipeline.images.pixel_store import open_pixels
+from goodbad_pipeline.images.pixels import PixelSource, Transform
 from goodbad_pipeline.training.augmentation import Augmentation
 from goodbad_pipeline.training.batches import TrainingBatches, predict
 
@@ -38,3 +45,20 @@ def test_predict_keeps_the_order_over_blocks() -> None:
     stream = batches()
     outputs = predict(model, stream.pixels, stream.rows, batch_size=3)
     np.testing.assert_allclose(outputs[:, 0], stream.rows, rtol=1e-6)
+
+
+def test_streamed_pictures_make_the_batches_that_stored_ones_make(tmp_path: Path) -> None:
+    ids = []
+    for number in range(10):
+        data = encoded(picture(number, bright=bool(number % 2)))
+        (tmp_path / f"{number}.png").write_bytes(data)
+        ids.append(hashlib.sha256(data).hexdigest())
+    plan = PixelSource(tmp_path, ids, [f"{n}.png" for n in range(10)], Transform(12, "pad", (0, 0, 0), 10**6))
+    options = {"batch_size": 4, "seed": 1, "augmentation": Augmentation(True, 10, 0.1, 0.1, 0.1, 0.1)}
+    stored, streamed = (
+        TrainingBatches(given.array, given.rows(ids[1:]), np.eye(9, dtype=np.float32), **options)
+        for given in (open_pixels(tmp_path / "cache", plan), open_pixels(tmp_path / "cache", replace(plan, budget=0)))
+    )
+    assert type(stored.pixels) is not type(streamed.pixels)
+    for step in range(6):
+        np.testing.assert_array_equal(stored[step][0], streamed[step][0])

@@ -1,14 +1,11 @@
 """Pixel caches at several resolutions: each is decoded when it is first asked for, and kept."""
 
-import hashlib
-import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
 
-from goodbad_pipeline.datasets.pixels import PixelsDataset
+from goodbad_pipeline.images.pixel_store import open_pixels
 from goodbad_pipeline.images.pixels import PixelCache, Pixels, PixelSource
 
 
@@ -16,7 +13,7 @@ class PixelCacheDataset(AbstractDataset[None, PixelCache]):
     """Loads a function that gives pixels for a :class:`PixelSource`, decoded no more than once.
 
     Args:
-        filepath: Folder of the caches, one a set of pictures and transform; it may be removed at any time.
+        filepath: Folder of the stores, one a transform; it may be removed at any time.
         metadata: For plugins, such as Kedro-Viz's layer.
     """
 
@@ -33,12 +30,7 @@ class PixelCacheDataset(AbstractDataset[None, PixelCache]):
         raise DatasetError("A pixel cache fills when the function that it loads is called, not by saving")
 
     def _pixels(self, source: PixelSource) -> Pixels:
-        content = [json.dumps(asdict(source.transform), sort_keys=True), *source.image_ids]
-        digest = hashlib.sha256("\n".join(content).encode()).hexdigest()[:16]
-        cache = PixelsDataset(filepath=str(self._folder / f"{source.transform.resolution}px-{digest}"))
-        if not cache.exists():
-            cache.save(source)
-        return cache.load()
+        return open_pixels(self._folder, source)
 
     def _exists(self) -> bool:
         return True

@@ -1,52 +1,57 @@
-"""The pixel cache on disk: one array and the identities of its rows."""
+"""The pictures of a run at one resolution."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pandas as pd
 from kedro.io import AbstractDataset
-from tqdm import tqdm
 
 from goodbad_pipeline.datasets.atomic import replacing
-from goodbad_pipeline.images.pixels import Pixels, PixelSource
+from goodbad_pipeline.images.pixel_store import open_pixels
+from goodbad_pipeline.images.pixels import Pixels, PixelSource, Transform
+
+PLAN, TABLE = "source.json", "images.parquet"
 
 
 class PixelsDataset(AbstractDataset[PixelSource, Pixels]):
-    """Decodes a :class:`PixelSource` to disk block by block and gives it back memory-mapped.
+    """Keeps a :class:`PixelSource`, decodes what of it is new, and gives its pictures to read.
 
-    The folder holds ``pixels.npy`` (uint8, shape (n, side, side, 3)) and ``image_ids.npy``. Neither more than a block
-    nor, on reading, more than the pages in use are in memory.
+    They are memory-mapped from a store that outlives the run (:mod:`goodbad_pipeline.images.pixel_store`), or decoded
+    whenever they are read, where a store would be larger than the source allows. Readers see no difference.
 
     Args:
-        filepath: The folder.
+        filepath: The folder; it may be removed at any time.
         metadata: For plugins, such as Kedro-Viz's layer.
     """
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
         self._folder = Path(filepath)
+        self._plan = self._folder / "source"
         self.metadata = metadata
 
     def load(self) -> Pixels:
-        """Return the cache, its array memory-mapped read-only."""
-        image_ids = np.load(self._folder / "image_ids.npy", allow_pickle=False)
-        return Pixels(image_ids, np.load(self._folder / "pixels.npy", mmap_mode="r", allow_pickle=False))
+        """Return the pictures."""
+        facts = json.loads((self._plan / PLAN).read_text(encoding="utf-8"))
+        table = pd.read_parquet(self._plan / TABLE)
+        transform = Transform(**{**facts["transform"], "background": tuple(facts["transform"]["background"])})
+        source = PixelSource(
+            Path(facts["root"]), table["image_id"].tolist(), table["path"].tolist(), transform, facts["budget"]
+        )
+        return open_pixels(self._folder, source)
 
     def save(self, data: PixelSource) -> None:
-        """Decode every picture of ``data`` and write the cache."""
-        with replacing(self._folder) as draft:
+        """Decode what of ``data`` is not stored yet, and note what belongs to it."""
+        open_pixels(self._folder, data)
+        facts = {"root": str(data.root), "transform": asdict(data.transform), "budget": data.budget}
+        with replacing(self._plan) as draft:
             draft.mkdir()
-            array = np.lib.format.open_memmap(draft / "pixels.npy", mode="w+", dtype=np.uint8, shape=data.shape)
-            start = 0
-            with tqdm(total=len(array), desc="Decoding", unit="image", mininterval=0.5, disable=None) as progress:
-                for block in data.blocks():
-                    array[start : start + len(block)] = block
-                    start += len(block)
-                    progress.update(len(block))
-            array.flush()
-            np.save(draft / "image_ids.npy", np.array(data.image_ids), allow_pickle=False)
+            (draft / PLAN).write_text(json.dumps(facts), encoding="utf-8")
+            pd.DataFrame({"image_id": data.image_ids, "path": data.paths}).to_parquet(draft / TABLE)
 
     def _exists(self) -> bool:
-        return (self._folder / "pixels.npy").is_file()
+        return self._plan.is_dir()
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._folder)}

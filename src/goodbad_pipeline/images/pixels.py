@@ -4,11 +4,12 @@ Everything random happens after this point; a picture's pixels are a pure functi
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -48,7 +49,8 @@ class Pixels:
 
     Attributes:
         image_ids: SHA-256 of each picture's file, in the order of ``array``; a copy of a file shares its row.
-        array: uint8, shape (n, resolution, resolution, 3), RGB 0–255; memory-mapped when loaded from disk.
+        array: uint8, shape (n, resolution, resolution, 3), RGB 0–255; memory-mapped, or a :class:`StreamedPixels`,
+            which is indexed like an array.
     """
 
     image_ids: np.ndarray
@@ -60,7 +62,7 @@ class Pixels:
         Raises:
             InputError: One of them is not in the cache.
         """
-        rows = pd.Index(self.image_ids).get_indexer(pd.Index(image_ids))
+        rows = pd.Index(self.image_ids.astype("S64")).get_indexer(pd.Index(np.asarray(image_ids).astype("S64")))
         if (rows < 0).any():
             missing = list(image_ids)[int(np.argmax(rows < 0))]
             raise InputError(f"pixels: image {missing} of the splits is not in the pixel cache; run the node again")
@@ -76,12 +78,15 @@ class PixelSource:
         image_ids: SHA-256 of each file as it was at ingestion.
         paths: Relative path of each file.
         transform: What is done to each.
+        budget: Bytes that a cache of them may take; None for as many as they need.
+        workers: Threads that decode; Pillow's decoders release the interpreter lock. None for a few more than cores.
     """
 
     root: Path
     image_ids: list[str]
     paths: list[str]
     transform: Transform
+    budget: int | None = None
     workers: int | None = field(default=None)
 
     @property
@@ -89,6 +94,22 @@ class PixelSource:
         """Shape of all pictures together: (n, resolution, resolution, 3)."""
         side = self.transform.resolution
         return (len(self.paths), side, side, 3)
+
+    @property
+    def fits(self) -> bool:
+        """Whether a cache of all pictures stays within the budget."""
+        return self.budget is None or math.prod(self.shape) <= self.budget
+
+    def without(self, image_ids: Collection[bytes]) -> "PixelSource":
+        """What is left when some are known already."""
+        left = [place for place, image_id in enumerate(self.image_ids) if image_id.encode() not in image_ids]
+        ids, paths = ([values[place] for place in left] for values in (self.image_ids, self.paths))
+        return replace(self, image_ids=ids, paths=paths)
+
+    def streamed(self) -> Pixels:
+        """The pictures, each decoded whenever it is asked for."""
+        array = cast(np.ndarray, StreamedPixels(self))  # it is indexed like one, which is all that readers do
+        return Pixels(np.array(self.image_ids, "S64"), array)
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Yield uint8 arrays of shape (≤ 256, resolution, resolution, 3), in order.
@@ -98,9 +119,17 @@ class PixelSource:
         """
         with ThreadPoolExecutor(self.workers) as pool:
             for start in range(0, len(self.paths), BLOCK):
-                stop = start + BLOCK
-                block = pool.map(self._read, self.paths[start:stop], self.image_ids[start:stop])
-                yield np.stack(list(block))
+                yield self.decode(range(start, min(start + BLOCK, len(self.paths))), pool)
+
+    def decode(self, places: Iterable[int], pool: ThreadPoolExecutor) -> np.ndarray:
+        """Decode some pictures at once: uint8 of shape (number, resolution, resolution, 3).
+
+        Raises:
+            InputError: A file changed or went away since ingestion.
+        """
+        wanted = [(self.paths[place], self.image_ids[place]) for place in places]
+        found = list(pool.map(lambda one: self._read(*one), wanted))
+        return np.stack(found) if found else np.empty((0, *self.shape[1:]), np.uint8)
 
     def _read(self, path: str, image_id: str) -> np.ndarray:
         try:
@@ -114,14 +143,42 @@ class PixelSource:
         return transform_image(data, self.transform)
 
 
+@dataclass(frozen=True)
+class StreamedPixels:
+    """Pictures that are decoded when they are indexed; read-only, and read like the array that a cache would be.
+
+    A file that has changed since ingestion ends the run with its name, as it does when a cache is made.
+    """
+
+    source: PixelSource
+    dtype: ClassVar = np.dtype(np.uint8)
+    ndim: ClassVar = 4
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Shape of all pictures together: (n, resolution, resolution, 3)."""
+        return self.source.shape
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        """Decode the pictures of a row number, a slice, or an array of row numbers of any shape."""
+        places = np.arange(len(self))[rows]
+        with ThreadPoolExecutor(self.source.workers) as pool:
+            found = self.source.decode(places.ravel().tolist(), pool)
+        return found.reshape(*places.shape, *self.shape[1:])
+
+
 PixelCache = Callable[[PixelSource], Pixels]
 """Gives the pixels of a source, decoding what it has not decoded before."""
 
 
-def pixel_source(table: pd.DataFrame, root: Path, transform: Transform) -> PixelSource:
-    """Plan the decoding of every distinct picture of ``table`` (columns image_id and path)."""
+def pixel_source(table: pd.DataFrame, root: Path, transform: Transform, cache_gb: float | None = None) -> PixelSource:
+    """Plan the decoding of every distinct picture of ``table`` (columns image_id and path), by default to be kept."""
     distinct = table.drop_duplicates("image_id")
-    return PixelSource(root, distinct["image_id"].tolist(), distinct["path"].tolist(), transform)
+    budget = None if cache_gb is None else int(cache_gb * 1e9)
+    return PixelSource(root, distinct["image_id"].tolist(), distinct["path"].tolist(), transform, budget)
 
 
 def transform_image(data: bytes, transform: Transform) -> np.ndarray:

@@ -1,51 +1,95 @@
-"""Train, validation and test: stratified by label, no group on two sides, the same for the same seed."""
+"""Train, validation and test: no group on two sides, the same for the same seed, every class in every split."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
 
-import numpy as np
 import pandas as pd
 
 from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.images.placing import place_by_name, place_evenly
 
 SPLITS = ("train", "validation", "test")
 
+SplitMethod = Literal["stratified", "stable"]
 
-def split_labels(labels: pd.DataFrame, fractions: Mapping[str, float], seed: int) -> pd.DataFrame:
-    """Assign every picture to train, validation or test.
+
+@dataclass(frozen=True)
+class Division:
+    """How pictures are divided.
+
+    Attributes:
+        fractions: Share of the pictures of each of ``train``, ``validation`` and ``test``; they sum to 1.
+        seed: Another seed, another split.
+        method: ``stratified`` gives every split its share of every class, as far as whole groups allow; ``stable`` lets
+            a group's name and the seed decide alone, so that pictures that come or go move no other.
+        folds: Divide into so many equal parts instead of by ``fractions``; None for no folds, else at least 3.
+        fold: The part that is the test, 0 … folds - 1; the next is validation, the others are train.
+    """
+
+    fractions: Mapping[str, float]
+    seed: int
+    method: SplitMethod = "stratified"
+    folds: int | None = None
+    fold: int = 0
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """What each split is to have of all pictures, and of every class."""
+        if self.folds is None:
+            return {name: self.fractions[name] for name in SPLITS}
+        return {"train": (self.folds - 2) / self.folds, "validation": 1 / self.folds, "test": 1 / self.folds}
+
+
+def split_labels(labels: pd.DataFrame, division: Division) -> pd.DataFrame:
+    """Assign every picture to train, validation or test, whole groups at a time.
 
     A split given by the data's owner (column ``source_split``) is honoured; splits it lacks are taken from its train
-    part. Groups are placed whole, each where its classes are missed most, in an order drawn from ``seed`` in which
-    large groups tend to come early, so that small ones even out the shares.
+    part.
 
     Args:
         labels: Accepted pictures with columns label, group and source_split.
-        fractions: Share of the pictures of each of ``train``, ``validation`` and ``test``; they sum to 1.
-        seed: Seed of the order in which groups are placed.
+        division: How.
 
     Returns:
         ``labels`` with a column ``split``.
 
     Raises:
-        InputError: There are fewer than two classes, or a class has fewer groups than there are splits to fill.
+        InputError: There are fewer than two classes, a class has fewer groups than there are splits to fill, a split is
+            left without a class, or folds are asked of pictures that have a split already.
     """
     _require_two_classes(labels)
     given = labels["source_split"]
-    wanted = _wanted_shares(fractions, set(given.dropna()))
-    pool = labels[given.isna() | (given == "train")] if wanted else labels.iloc[:0]
-    _require_enough_groups(labels, pool, wanted)
+    _require_no_given_folds(given, division)
+    parts = _parts(division, set(given.dropna()))
+    pool = labels[given.isna() | (given == "train")] if parts else labels.iloc[:0]
+    _require_enough_groups(labels, pool, parts)
     split = given.astype(object)
-    split.loc[pool.index] = _assign_groups(pool, wanted, seed)
-    _require_all_filled(labels, split)
+    if len(pool):
+        placed = (
+            place_by_name(pool["group"], parts, division.seed)
+            if division.method == "stable"
+            else place_evenly(pool["group"], pool["label"], parts, division.seed)
+        )
+        split.loc[pool.index] = _name_folds(placed, division)
+    _require_all_filled(labels, split, division)
     return labels.assign(split=split.astype(str))
 
 
 def count_splits(splits: pd.DataFrame) -> pd.DataFrame:
-    """Count pictures and groups: one row a split and class, with label, images, groups and share (of the split)."""
+    """Count pictures and groups, one row a split and class.
+
+    Returns:
+        Columns split, label, images, groups, share (of the split's pictures that are of this class) and class_share (of
+        the class's pictures that are in this split).
+    """
     counts = splits.groupby(["split", "label"]).agg(images=("path", "size"), groups=("group", "nunique"))
     every = pd.MultiIndex.from_product([SPLITS, class_names(splits)], names=["split", "label"])
     counts = counts.reindex(every, fill_value=0).reset_index()
-    total = counts.groupby("split")["images"].transform("sum")
-    return counts.assign(share=(counts["images"] / total.clip(lower=1)).round(4))
+    of_split, of_class = (counts.groupby(name)["images"].transform("sum").clip(lower=1) for name in ("split", "label"))
+    return counts.assign(
+        share=(counts["images"] / of_split).round(4), class_share=(counts["images"] / of_class).round(4)
+    )
 
 
 def development_part(splits: pd.DataFrame) -> pd.DataFrame:
@@ -58,39 +102,31 @@ def class_names(table: pd.DataFrame) -> list[str]:
     return sorted(table["label"].unique())
 
 
-def _wanted_shares(fractions: Mapping[str, float], given: set[str]) -> dict[str, float]:
-    """Share of the pool for each split to fill: all three, or what the owner's split lacks, taken from its train."""
+def _parts(division: Division, given: set[str]) -> dict[str, float]:
+    """Share of the pool for each part to fill: folds; all splits; or what the owner's lacks, taken from its train."""
+    if division.folds is not None:
+        return {f"fold {number}": 1 / division.folds for number in range(division.folds)}
     names = [split for split in SPLITS if split not in given]
     if not names:
         return {}
     names = [split for split in SPLITS if split == "train" or split in names]
-    total = sum(fractions[name] for name in names)
-    return {name: fractions[name] / total for name in names}
+    total = sum(division.fractions[name] for name in names)
+    return {name: division.fractions[name] / total for name in names}
 
 
-def _assign_groups(pool: pd.DataFrame, wanted: Mapping[str, float], seed: int) -> pd.Series:
-    """Place whole groups greedily: each where most of its pictures' classes are still short of their share."""
-    if pool.empty:
-        return pd.Series(dtype=object)
-    table = pd.crosstab(pool["group"], pool["label"]).sort_index()
-    counts = table.to_numpy(float)
-    totals = counts.sum(axis=0)
-    target = np.outer(list(wanted.values()), totals)
-    filled = np.zeros_like(target)
-    jitter = np.random.default_rng(seed).uniform(size=len(counts))
-    order = np.argsort(-counts.sum(axis=1) * jitter, kind="stable")
-    side = np.empty(len(counts), int)
-    for group in order:
-        side[group] = _neediest(counts[group], target, filled)
-        filled[side[group]] += counts[group]
-    names = np.array(list(wanted))[side]
-    return pool["group"].map(dict(zip(table.index, names, strict=True)))
+def _name_folds(placed: pd.Series, division: Division) -> pd.Series:
+    if division.folds is None:
+        return placed
+    names = {f"fold {division.fold}": "test", f"fold {(division.fold + 1) % division.folds}": "validation"}
+    return placed.map(names).fillna("train")
 
 
-def _neediest(group: np.ndarray, target: np.ndarray, filled: np.ndarray) -> int:
-    """Index of the split whose relative shortage, weighted by the group's classes, is greatest."""
-    shortage = (target - filled) / np.maximum(target, 1e-9)
-    return int(np.argmax(shortage @ (group / group.sum())))
+def _require_no_given_folds(given: pd.Series, division: Division) -> None:
+    if division.folds is not None and given.notna().any():
+        raise InputError(
+            f"splits.folds: {division.folds} folds are asked for, but the pictures have a split of their own; set "
+            "splits.folds=null to keep it, or images.columns.split=null (a manifest) to ignore it"
+        )
 
 
 def _require_two_classes(labels: pd.DataFrame) -> None:
@@ -100,19 +136,24 @@ def _require_two_classes(labels: pd.DataFrame) -> None:
         raise InputError(f"labels: at least two classes are needed, found {found} among {len(labels)} accepted images")
 
 
-def _require_enough_groups(labels: pd.DataFrame, pool: pd.DataFrame, wanted: Mapping[str, float]) -> None:
+def _require_enough_groups(labels: pd.DataFrame, pool: pd.DataFrame, parts: Mapping[str, float]) -> None:
     groups = pool.groupby("label")["group"].nunique().reindex(class_names(labels), fill_value=0)
-    scarce = groups[groups < len(wanted)]
+    scarce = groups[groups < len(parts)]
     if len(scarce):
         raise InputError(
-            f"splits: every class needs at least {len(wanted)} groups to fill {', '.join(wanted)}; "
+            f"splits: every class needs at least {len(parts)} groups to fill {', '.join(parts)}; "
             f"class '{scarce.index[0]}' has {scarce.iloc[0]}"
         )
 
 
-def _require_all_filled(labels: pd.DataFrame, split: pd.Series) -> None:
+def _require_all_filled(labels: pd.DataFrame, split: pd.Series, division: Division) -> None:
     counts = pd.crosstab(labels["label"], split).reindex(columns=SPLITS, fill_value=0)
     for label, row in counts.iterrows():
         for name in SPLITS:
             if row[name] == 0:
-                raise InputError(f"splits: every split needs every class; '{name}' has no image of class '{label}'")
+                groups = labels.loc[labels["label"] == label, "group"].nunique()
+                other = " or splits.method=stratified" if division.method == "stable" else ""
+                raise InputError(
+                    f"splits: every split needs every class; '{name}' has no image of class '{label}', which has "
+                    f"{groups} groups: more of them are needed, another splits.seed{other}"
+                )

@@ -85,8 +85,8 @@ def _describe(scale: NetworkScale, model: ModelParams, classes: int) -> dict[str
 
 
 def cache_pixels(splits: pd.DataFrame, network: dict[str, Any], images: ImageParams) -> PixelSource:
-    """Decode every picture once, at the network's resolution."""
-    return pixel_source(splits, Path(images.root), images.transform(network["resolution"]))
+    """Decode every picture once, at the network's resolution, or plan to stream those that would fill the disk."""
+    return pixel_source(splits, Path(images.root), images.transform(network["resolution"]), images.cache_gb)
 
 
 def build_model(

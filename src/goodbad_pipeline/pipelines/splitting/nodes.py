@@ -16,12 +16,23 @@ logger = logging.getLogger(__name__)
 
 def assign_splits(labels: pd.DataFrame, splits: SplitParams) -> pd.DataFrame:
     """Give every picture its side, whole groups at a time."""
-    return split_labels(labels, splits.fractions.model_dump(), splits.seed)
+    return split_labels(labels, splits.division)
 
 
-def report_splits(splits: pd.DataFrame) -> tuple[pd.DataFrame, Figure]:
-    """Count pictures and groups per split and class, as a table and a figure."""
+def report_splits(splits: pd.DataFrame, parameters: SplitParams) -> tuple[pd.DataFrame, Figure]:
+    """Count pictures and groups per split and class, as a table and a figure, and say how far off the wish they are."""
     counts = count_splits(splits)
+    if splits["source_split"].isna().all():
+        wished = counts["split"].map(parameters.division.shares)
+        off = counts.assign(wished=wished, off=(counts["class_share"] - wished).abs())
+        worst = off.nlargest(1, "off").iloc[0]
+        logger.log(
+            logging.WARNING if worst["off"] > parameters.tolerance else logging.INFO,
+            "Of class '%s' %.1f %% are in %s, %.1f %% were asked for; no other class and split is further off "
+            "(splits.tolerance: %.1f points)",
+            *(worst["label"], 100 * worst["class_share"], worst["split"], 100 * worst["wished"]),
+            100 * parameters.tolerance,
+        )
     return counts, split_figure(counts)
 
 

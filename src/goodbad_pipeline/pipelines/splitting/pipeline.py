@@ -10,7 +10,12 @@ def create_pipeline() -> Pipeline:
     return pipeline(
         [
             node(assign_splits, name="assign_splits", inputs=["labels", "params:splits"], outputs="splits"),
-            node(report_splits, name="report_splits", inputs="splits", outputs=["split_counts", "split_figure"]),
+            node(
+                report_splits,
+                name="report_splits",
+                inputs=["splits", "params:splits"],
+                outputs=["split_counts", "split_figure"],
+            ),
             node(
                 report_leaks,
                 name="report_leaks",

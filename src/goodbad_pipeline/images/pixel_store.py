@@ -1,0 +1,158 @@
+"""Decoded pictures on disk, one file a transform: what is there already is never decoded again.
+
+A store is a folder with ``pixels.bin``, row after row of uint8, and ``image_ids.bin``, 64 hexadecimal digits a row.
+Rows are only ever added, pixels first, so that whenever a run is interrupted, all rows that have an identity are whole,
+and the next run goes on behind them.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from dataclasses import asdict
+from io import BufferedWriter
+from pathlib import Path
+
+import numpy as np
+import PIL
+from filelock import FileLock
+from tqdm import tqdm
+
+from goodbad_pipeline.images.pixels import Pixels, PixelSource, Transform
+
+logger = logging.getLogger(__name__)
+
+VERSION = 1  # raise it when the code changes what a picture becomes: stored pixels are then made again
+ID_BYTES = 64
+COMMIT = 8  # blocks between two moments at which what is decoded is safe
+
+
+def open_pixels(folder: Path, source: PixelSource) -> Pixels:
+    """Give the pictures of ``source``: from the store for its transform, filled as far as need be, or streamed.
+
+    Args:
+        folder: Where stores lie, one for each transform; it may be removed at any time.
+        source: The pictures.
+
+    Returns:
+        The store's pictures, which may be more than those of ``source``, memory-mapped; or, where a cache would not fit
+        the budget or the disk, the pictures of ``source``, each decoded whenever it is read.
+
+    Raises:
+        InputError: A file changed or went away since ingestion.
+    """
+    if not source.fits:
+        size = np.prod(source.shape, dtype=np.float64) / 1e9
+        logger.info("Streaming %d images: decoded they take %.3g GB, images.cache_gb is less", source.shape[0], size)
+        return source.streamed()
+    folder.mkdir(parents=True, exist_ok=True)
+    store = PixelStore(folder, source.transform)
+    with FileLock(folder / ".lock"):
+        if not store.make_room(source):
+            logger.warning("Streaming %d images: the disk has no room for them in %s", source.shape[0], folder)
+            return source.streamed()
+        store.fill(source)
+        return store.pixels()
+
+
+class PixelStore:
+    """The pictures that went through one transform.
+
+    Args:
+        folder: Where stores lie, one for each transform.
+        transform: What pictures go through.
+    """
+
+    def __init__(self, folder: Path, transform: Transform) -> None:
+        side = transform.resolution
+        self.folder = folder / f"{side}px-{_digest(transform)}"
+        self._shape = (side, side, 3)
+        self._row = side * side * 3
+        self._pixels, self._ids = self.folder / "pixels.bin", self.folder / "image_ids.bin"
+
+    def exists(self) -> bool:
+        """Whether anything is stored."""
+        return self._pixels.is_file() and self._ids.is_file()
+
+    def __len__(self) -> int:
+        """Pictures that are stored whole."""
+        if not self.exists():
+            return 0
+        return min(self._ids.stat().st_size // ID_BYTES, self._pixels.stat().st_size // self._row)
+
+    def image_ids(self) -> np.ndarray:
+        """Identities of the rows, bytes of 64 hexadecimal digits each."""
+        return np.fromfile(self._ids, f"S{ID_BYTES}", len(self)) if len(self) else np.empty(0, f"S{ID_BYTES}")
+
+    def pixels(self) -> Pixels:
+        """The pictures, memory-mapped read-only."""
+        shape = (len(self), *self._shape)
+        return Pixels(self.image_ids(), np.memmap(self._pixels, np.uint8, "r", shape=shape))
+
+    def missing(self, source: PixelSource) -> PixelSource:
+        """What of ``source`` is not stored."""
+        return source.without(set(self.image_ids().tolist()))
+
+    def fill(self, source: PixelSource) -> None:
+        """Decode every picture of ``source`` that is not stored, and add it."""
+        kept, missing = len(self), self.missing(source)
+        count = len(missing.paths)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        os.utime(self.folder)  # in use
+        if kept and count:
+            logger.info("Decoding %d images; %d of them are in the cache", len(source.paths), len(source.paths) - count)
+        for file, size in ((self._pixels, kept * self._row), (self._ids, kept * ID_BYTES)):
+            file.touch()
+            os.truncate(file, size)  # an interrupted run leaves something behind the last whole row
+        self._append(missing)
+
+    def _append(self, source: PixelSource) -> None:
+        count, done, committed = len(source.paths), 0, 0
+        with (
+            self._pixels.open("ab") as pixels,
+            self._ids.open("ab") as ids,
+            tqdm(total=count, desc="Decoding", unit="image", mininterval=0.5, disable=None) as progress,
+        ):
+            for number, block in enumerate(source.blocks(), start=1):
+                pixels.write(block.data)
+                done += len(block)
+                if number % COMMIT == 0 or done == count:
+                    _sync(pixels)
+                    ids.write("".join(source.image_ids[committed:done]).encode("ascii"))
+                    _sync(ids)
+                    committed = done
+                progress.update(len(block))
+
+    def make_room(self, source: PixelSource) -> bool:
+        """Keep all stores together within the budget.
+
+        What goes first is the stores of other transforms, those longest unused before the others; then this one, where
+        pictures that are gone fill it.
+
+        Returns:
+            Whether the disk has room for what is missing.
+        """
+        others = [path for path in self.folder.parent.glob("*px-*") if path != self.folder]
+        for store in [*sorted(others, key=lambda path: path.stat().st_mtime), self.folder]:
+            wanted = len(self.missing(source).paths) * self._row
+            if source.budget is None or _size(self.folder.parent) + wanted <= source.budget:
+                break
+            shutil.rmtree(store, ignore_errors=True)
+        return len(self.missing(source).paths) * self._row < shutil.disk_usage(self.folder.parent).free
+
+
+def _digest(transform: Transform) -> str:
+    """What stored pixels depend on beside the file; a limit on what is decoded changes no pixel."""
+    decides = {name: value for name, value in asdict(transform).items() if name != "max_pixels"}
+    content = json.dumps({**decides, "version": VERSION, "pillow": PIL.__version__}, sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.glob("*px-*/pixels.bin"))
+
+
+def _sync(file: BufferedWriter) -> None:
+    file.flush()
+    os.fsync(file.fileno())
