@@ -85,6 +85,7 @@ class ImageParams(Group):
     layout: Layout
     manifest: str | None
     columns: ColumnParams
+    corrections: str | None
     background: tuple[Byte, Byte, Byte]
     max_pixels: Count
     tiff: bool
@@ -474,7 +475,13 @@ def anchor_paths(raw: dict[str, Any], project_path: Path) -> dict[str, Any]:
         A copy of ``raw``; whatever is not a text, or names no path (``model.weights: imagenet``), stays as it is.
     """
     anchored = dict(raw)
-    for group, key in (("images", "root"), ("sample", "root"), ("model", "weights"), ("model", "grow_from")):
+    for group, key in (
+        ("images", "root"),
+        ("images", "corrections"),
+        ("sample", "root"),
+        ("model", "weights"),
+        ("model", "grow_from"),
+    ):
         values = raw.get(group)
         value = values.get(key) if isinstance(values, dict) else None
         if isinstance(value, str) and _is_path(key, value):

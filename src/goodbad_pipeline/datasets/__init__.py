@@ -7,6 +7,7 @@ from goodbad_pipeline.datasets.metrics import MetricsDataset
 from goodbad_pipeline.datasets.optional import OptionalDataset
 from goodbad_pipeline.datasets.pixel_cache import PixelCacheDataset
 from goodbad_pipeline.datasets.pixels import PixelsDataset
+from goodbad_pipeline.datasets.schema import TableSchema
 from goodbad_pipeline.datasets.trials import TrialsDataset
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "OptionalDataset",
     "PixelCacheDataset",
     "PixelsDataset",
+    "TableSchema",
     "TrialsDataset",
 ]

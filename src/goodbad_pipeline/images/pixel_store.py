@@ -43,8 +43,6 @@ def open_pixels(folder: Path, source: PixelSource) -> Pixels:
         InputError: A file changed or went away since ingestion.
     """
     if not source.fits:
-        size = np.prod(source.shape, dtype=np.float64) / 1e9
-        logger.info("Streaming %d images: decoded they take %.3g GB, images.cache_gb is less", source.shape[0], size)
         return source.streamed()
     folder.mkdir(parents=True, exist_ok=True)
     store = PixelStore(folder, source.transform)

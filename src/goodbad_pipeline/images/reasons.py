@@ -24,6 +24,7 @@ class Reason(StrEnum):
     TIMEOUT = "timeout"  # reading or decoding took longer than images.scan.timeout
     CRASHED = "crashed"  # the process that decoded it ended
     OUT_OF_MEMORY = "out_of_memory"  # decoding took more than images.scan.memory
+    EXCLUDED = "excluded"  # a row of images.corrections takes it out
     CONFLICTING_LABEL = "conflicting_label"  # the same picture under two labels
     SPLIT_LEAK = "split_leak"  # its group also lies in a given split that counts for more
 

@@ -43,6 +43,8 @@ RESERVED_COLUMNS = (
     "fingerprint",
     "thumbnail",
     "source_split",
+    "source_label",
+    "copies",
 )
 
 

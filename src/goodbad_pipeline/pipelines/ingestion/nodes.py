@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.figures import contact_sheet
+from goodbad_pipeline.images.corrections import apply_corrections, read_corrections
 from goodbad_pipeline.images.duplicates import group_duplicates
 from goodbad_pipeline.images.engine import Engine
 from goodbad_pipeline.images.paths import printable
@@ -44,11 +45,15 @@ def scan_images(images: ImageParams, journal: Path) -> tuple[pd.DataFrame, pd.Da
 
 def group_images(
     accepted: pd.DataFrame, unreadable: pd.DataFrame, images: ImageParams
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Join copies into groups and complete the quarantine: labels, quarantine, duplicates."""
-    grouping = group_duplicates(accepted, images.near_duplicate_bits)
-    quarantine = pd.concat([unreadable, grouping.conflicts], ignore_index=True)
-    return grouping.labels, quarantine, grouping.duplicates
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Correct labels, join copies into groups, complete the quarantine: labels, quarantine, duplicates, corrections."""
+    corrections = read_corrections(None if images.corrections is None else Path(images.corrections))
+    corrected = apply_corrections(accepted, unreadable, corrections)
+    for status, count in corrected.report["status"].value_counts().items():
+        logger.info("Corrections: %d pictures %s", count, status)
+    grouping = group_duplicates(corrected.images, images.near_duplicate_bits)
+    quarantine = pd.concat([unreadable, corrected.excluded, grouping.conflicts], ignore_index=True)
+    return grouping.labels, quarantine, grouping.duplicates, corrected.report
 
 
 def report_ingestion(

@@ -9,6 +9,7 @@ from goodbad_pipeline.pipelines.ingestion.nodes import (
     report_ingestion,
     scan_images,
 )
+from goodbad_pipeline.pipelines.ingestion.sheets import draw_quarantine_sheet
 
 
 def create_pipeline() -> Pipeline:
@@ -25,7 +26,7 @@ def create_pipeline() -> Pipeline:
                 group_images,
                 name="group_images",
                 inputs=["images", "unreadable", "params:images"],
-                outputs=["labels", "quarantine", "duplicates"],
+                outputs=["labels", "quarantine", "duplicates", "corrections"],
             ),
             node(
                 report_ingestion,
@@ -40,6 +41,12 @@ def create_pipeline() -> Pipeline:
                 outputs=None,
             ),
             node(draw_image_sheet, name="draw_image_sheet", inputs=["labels", "params:images"], outputs="image_sheet"),
+            node(
+                draw_quarantine_sheet,
+                name="draw_quarantine_sheet",
+                inputs=["quarantine", "params:images"],
+                outputs="quarantine_sheet",
+            ),
         ],
         namespace="ingestion",
         prefix_datasets_with_namespace=False,

@@ -86,7 +86,14 @@ def _describe(scale: NetworkScale, model: ModelParams, classes: int) -> dict[str
 
 def cache_pixels(splits: pd.DataFrame, network: dict[str, Any], images: ImageParams) -> PixelSource:
     """Decode every picture once, at the network's resolution, or plan to stream those that would fill the disk."""
-    return pixel_source(splits, Path(images.root), images.transform(network["resolution"]), images.cache_gb)
+    source = pixel_source(splits, Path(images.root), images.transform(network["resolution"]), images.cache_gb)
+    if not source.fits:
+        logger.info(
+            "Streaming %d images: decoded they take more than images.cache_gb, %g GB",
+            len(source.paths),
+            images.cache_gb,
+        )
+    return source
 
 
 def build_model(

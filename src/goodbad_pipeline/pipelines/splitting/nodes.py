@@ -1,17 +1,24 @@
 """From labels to train, validation and test."""
 
 import logging
+import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from goodbad_pipeline.evaluation.figures import split_figure
+from goodbad_pipeline.evaluation.figures import contact_sheet, split_colours, split_figure
 from goodbad_pipeline.images.leaks import OURS, PLAIN, measure_leaks
-from goodbad_pipeline.images.splits import count_splits, split_labels
-from goodbad_pipeline.params import SplitParams
+from goodbad_pipeline.images.pixels import pixel_source
+from goodbad_pipeline.images.splits import SPLITS, class_names, count_splits, split_labels
+from goodbad_pipeline.params import ImageParams, SplitParams
 
 logger = logging.getLogger(__name__)
+
+SHEET_SIDE = 96
+SHEET_IMAGES = 24
+SHEET_CLASSES = 20
 
 
 def assign_splits(labels: pd.DataFrame, splits: SplitParams) -> pd.DataFrame:
@@ -57,3 +64,26 @@ def report_leaks(
         100 * ours["nearest_accuracy"],
     )
     return report.table, report.metrics
+
+
+def draw_split_sheets(splits: pd.DataFrame, images: ImageParams) -> dict[str, Figure]:
+    """Show a few pictures of each class and split, of as many groups as there are: a figure each, by file name."""
+    names = class_names(splits)
+    if len(names) > SHEET_CLASSES:
+        logger.info("Sheets show the first %d of %d classes", SHEET_CLASSES, len(names))
+    figures = {}
+    for number, label in enumerate(names[:SHEET_CLASSES]):
+        spelled = re.sub(r"[^\w-]+", "_", label)[:40]
+        for split in SPLITS:
+            part = splits[(splits["split"] == split) & (splits["label"] == label)]
+            figures[f"{split}_{number}_{spelled}.png"] = _draw_sheet(part, f"{split}, {label}", split, images)
+    return figures
+
+
+def _draw_sheet(part: pd.DataFrame, name: str, split: str, images: ImageParams) -> Figure:
+    turn = part.groupby("group").cumcount()
+    shown = part.loc[turn.sort_values(kind="stable").index].drop_duplicates("image_id").head(SHEET_IMAGES)
+    pixels = pixel_source(shown, Path(images.root), images.transform(SHEET_SIDE)).streamed().array[:]
+    title = f"{name}: {len(shown)} of {len(part)} pictures, {part['group'].nunique()} groups"
+    frames = [split_colours(SPLITS)[split]] * len(shown)
+    return contact_sheet(pixels, shown["group"].tolist(), columns=8, title=title, frames=frames)

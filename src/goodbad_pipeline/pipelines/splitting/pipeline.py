@@ -2,7 +2,12 @@
 
 from kedro.pipeline import Pipeline, node, pipeline
 
-from goodbad_pipeline.pipelines.splitting.nodes import assign_splits, report_leaks, report_splits
+from goodbad_pipeline.pipelines.splitting.nodes import (
+    assign_splits,
+    draw_split_sheets,
+    report_leaks,
+    report_splits,
+)
 
 
 def create_pipeline() -> Pipeline:
@@ -15,6 +20,12 @@ def create_pipeline() -> Pipeline:
                 name="report_splits",
                 inputs=["splits", "params:splits"],
                 outputs=["split_counts", "split_figure"],
+            ),
+            node(
+                draw_split_sheets,
+                name="draw_split_sheets",
+                inputs=["splits", "params:images"],
+                outputs="split_sheets",
             ),
             node(
                 report_leaks,

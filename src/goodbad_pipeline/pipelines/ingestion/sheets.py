@@ -1,0 +1,47 @@
+"""What was set aside, to look at."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.evaluation.figures import contact_sheet
+from goodbad_pipeline.images.pixels import Transform, pixel_source
+from goodbad_pipeline.images.reasons import Reason
+from goodbad_pipeline.params import ImageParams
+
+SIDE = 96
+PER_REASON = 8
+GREY = 225
+# Sound pictures that other rules set aside. What a decoder refused once is not given to it again for a figure.
+SOUND = (Reason.CONFLICTING_LABEL, Reason.EXCLUDED, Reason.NO_LABEL, Reason.SPLIT_LEAK)
+
+
+def draw_quarantine_sheet(quarantine: pd.DataFrame, images: ImageParams) -> Figure:
+    """Show a few files for each reason; one that holds no sound picture is a grey field."""
+    shown = quarantine.sort_values(["reason", "path"]).groupby("reason").head(PER_REASON)
+    transform = images.transform(SIDE)
+    pictures = [_picture(shown.iloc[[row]], Path(images.root), transform) for row in range(len(shown))]
+    pixels = np.stack(pictures) if pictures else np.empty((0, SIDE, SIDE, 3), np.uint8)
+    captions = [
+        f"{reason.replace('_', ' ')}\n{file_name(path)}"
+        for reason, path in zip(shown["reason"].astype(str), shown["path"], strict=True)
+    ]
+    title = f"Quarantine: {len(shown)} of {len(quarantine)} files, up to {PER_REASON} for each reason"
+    return contact_sheet(pixels, captions, columns=8, title=title)
+
+
+def file_name(path: object) -> str:
+    """The last part of a path, or nothing where a manifest's row has no path."""
+    return "" if not isinstance(path, str) else Path(path).name
+
+
+def _picture(row: pd.DataFrame, root: Path, transform: Transform) -> np.ndarray:
+    if row["reason"].iloc[0] in SOUND:
+        try:
+            return pixel_source(row, root, transform).streamed().array[0]
+        except InputError:  # it was there when it was scanned, and is not any more; the next scan will say so
+            pass
+    return np.full((transform.resolution, transform.resolution, 3), GREY, np.uint8)

@@ -1,0 +1,76 @@
+import pandas as pd
+import pytest
+from kedro.io import DataCatalog
+from kedro.validation.exceptions import DataValidationError
+
+from goodbad_pipeline.cli import _input_error
+from goodbad_pipeline.datasets import TableSchema
+from goodbad_pipeline.errors import InputError
+
+SCHEMA = {
+    "name": "splits",
+    "key": "path",
+    "columns": {
+        "text": ["path"],
+        "sha256": ["image_id"],
+        "count": ["width"],
+        "split": ["split"],
+        "split or none": ["given"],
+    },
+    "together": {"group": "split"},
+}
+
+
+def table(**changes: object) -> pd.DataFrame:
+    columns = {
+        "path": ["a.png", "b.png"],
+        "image_id": ["0" * 64, "f" * 64],
+        "width": [1, 2],
+        "split": ["train", "test"],
+        "given": [None, "train"],
+        "group": ["x", "y"],
+        "other": [None, None],
+    }
+    return pd.DataFrame(columns | changes)
+
+
+def test_a_table_that_fits_is_returned_as_it_is() -> None:
+    assert TableSchema(**SCHEMA).validate(frame := table()) is frame
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"path": ["a.png", None]}, "column 'path' must hold a text that is not empty; row 1 has"),
+        ({"path": ["a.png", " "]}, "row 1 has ' '"),
+        ({"path": ["a.png", "a.png"]}, r"column 'path' must hold every value once; 'a\.png' is there again"),
+        ({"image_id": ["0" * 64, "F" * 64]}, "column 'image_id' must hold 64 hexadecimal digits; row 1 has 'FFF"),
+        ({"width": [0, 2]}, "column 'width' must hold a whole number from 1; row 0 has"),
+        ({"width": [1.5, 2]}, "row 0 has"),
+        ({"split": ["train", "exam"]}, "column 'split' must hold one of train, validation, test; row 1 has 'exam'"),
+        ({"given": ["exam", None]}, "column 'given' must hold one of train, validation, test, or nothing; row 0"),
+        ({"group": ["x", "x"]}, "group 'x' must have one split; it has 2"),
+    ],
+)
+def test_what_breaks_a_rule_is_named(changes: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        TableSchema(**SCHEMA).validate(table(**changes))
+
+
+def test_a_column_that_is_missing_is_named() -> None:
+    with pytest.raises(InputError, match="splits: has no column 'width'; it has: path, image_id"):
+        TableSchema(**SCHEMA).validate(table().drop(columns="width"))
+
+
+def test_a_rule_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValueError, match="a rule must be one of text, sha256, count"):
+        TableSchema("t", {"txet": ["path"]})
+
+
+def test_kedro_checks_on_saving_and_the_command_line_finds_the_one_line() -> None:
+    validator = {"class": "goodbad_pipeline.datasets.TableSchema", "options": SCHEMA}
+    catalog = DataCatalog.from_config({"splits": {"type": "MemoryDataset", "validator": validator}})
+    catalog.save("splits", table())
+    with pytest.raises(DataValidationError) as caught:
+        catalog.save("splits", table(width=[0, 0]))
+    assert str(_input_error(caught.value)).startswith("splits: column 'width' must hold a whole number from 1")

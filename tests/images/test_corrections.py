@@ -1,0 +1,95 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.images.corrections import Corrected, apply_corrections, read_corrections
+
+HEADER = "path,image_id,label,exclude,why,who"
+IDS = {"a.png": "a" * 64, "b.png": "b" * 64, "copy.png": "b" * 64, "c.png": "c" * 64}
+
+
+def correct(folder: Path, *rows: str, header: str = HEADER) -> Corrected:
+    images = pd.DataFrame({"path": list(IDS), "image_id": list(IDS.values()), "label": ["good", "bad", "bad", "good"]})
+    images["size"] = 7
+    aside = pd.DataFrame([("broken.png", "bad", "corrupt", "", 3, "d" * 64)])
+    aside.columns = ["path", "label", "reason", "detail", "size", "image_id"]
+    file = folder / "corrections.csv"
+    file.write_text("\n".join([header, *rows]))
+    return apply_corrections(images, aside, read_corrections(file))
+
+
+def test_a_label_and_an_exclusion_are_laid_over_the_source(tmp_path: Path) -> None:
+    done = correct(
+        tmp_path,
+        "a.png,,bad,,a scowl,Ann",
+        f',{"b" * 64},good,,"a hero, really",Bob',
+        "c.png,,,true,blurred,Ann",
+        "broken.png,,good,,fine face,Bob",
+        "copy.png,,good,no,the same,Ann",
+    )
+    assert done.images[["path", "label", "source_label"]].values.tolist() == [
+        ["a.png", "bad", "good"],
+        ["b.png", "good", "bad"],
+        ["copy.png", "good", "bad"],
+    ]
+    assert done.excluded[["path", "label", "reason", "detail"]].values.tolist() == [
+        ["c.png", "good", "excluded", "blurred (Ann)"]
+    ]
+    assert done.report[["row", "path", "before", "after", "who", "status"]].values.tolist() == [
+        [1, "a.png", "good", "bad", "Ann", "applied"],
+        [2, "b.png", "bad", "good", "Bob", "applied"],
+        [2, "copy.png", "bad", "good", "Bob", "applied"],
+        [3, "c.png", "good", "(excluded)", "Ann", "applied"],
+        [4, "broken.png", "bad", "good", "Bob", "set aside already"],
+        [5, "copy.png", "bad", "good", "Ann", "applied"],
+    ]
+    assert len(done.images) + len(done.excluded) == len(IDS)
+
+
+def test_a_correction_that_changes_nothing_is_told(tmp_path: Path) -> None:
+    done = correct(tmp_path, "a.png,good,sure,Ann", header="path,label,why,who")
+    assert done.report["status"].tolist() == ["was so already"]
+    assert done.images["label"].tolist() == done.images["source_label"].tolist()
+
+
+def test_no_file_is_no_correction() -> None:
+    images = pd.DataFrame({"path": ["a"], "image_id": ["b"], "label": ["x"], "size": [1]})
+    done = apply_corrections(images, images.assign(reason="", detail="").iloc[:0], read_corrections(None))
+    assert (len(done.images), len(done.excluded), len(done.report)) == (1, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("x.png,,bad,,why,me", r"1 do not, the first is row 1, 'x\.png'"),
+        (f",{'e' * 64},bad,,why,me", f"the first is row 1, '{'e' * 64}'"),
+        ("a.png,,goood,,why,me", "row 1: label must be one of bad, good, got 'goood'"),
+        ("a.png,,bad,,,me", r"row 1 of 'corrections\.csv' must say why"),
+        ("a.png,,bad,,why,", "must say who"),
+        ("a.png,,,,why,me", "must give a label or exclude, got '' and ''"),
+        ("a.png,,bad,yes,why,me", "must give a label or exclude, got 'bad' and 'yes'"),
+        ("a.png,,,perhaps,why,me", "exclude must be true, false or empty, got 'perhaps'"),
+        (f"a.png,{'a' * 64},bad,,why,me", "must name a path or an image_id"),
+        (",,bad,,why,me", "must name a path or an image_id"),
+        (f"b.png,,good,,why,me\n,{'b' * 64},,true,why,me", r"rows 1, 2 contradict each other on 'b\.png'"),
+    ],
+)
+def test_a_row_that_breaks_a_rule_is_named(tmp_path: Path, row: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        correct(tmp_path, row)
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [("path,label,why", "has no column 'who'"), ("path,label,why,who,when", "unknown column 'when'; columns are path")],
+)
+def test_columns_are_a_closed_list(tmp_path: Path, header: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        correct(tmp_path, header=header)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"images\.corrections: must be a readable CSV file, got '.*nowhere\.csv'"):
+        read_corrections(tmp_path / "nowhere.csv")

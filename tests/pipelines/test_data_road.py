@@ -1,0 +1,78 @@
+"""What the data pipeline reports and refuses, in one run of it."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+from kedro.validation.exceptions import DataValidationError
+from making import make_project
+from running import kedro_run, runs, store, table
+
+SHEETS = [f"{split}_{label}.png" for split in ("test", "train", "validation") for label in ("0_bad", "1_good")]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = make_project(tmp_path_factory.mktemp("road") / "project")
+    root = folder / "data/01_raw/characters"
+    (root / "broken.png").write_bytes(b"nothing to see")
+    (root / "pictures/copy.png").write_bytes((root / "pictures/good_1_1.png").read_bytes())
+    with (root / "labels.csv").open("a") as manifest:
+        manifest.write("broken.png,bad,bad 0,sun\npictures/copy.png,bad,bad 1,sun\n")
+    (folder / "corrections.csv").write_text(
+        "path,label,exclude,why,who\n"
+        "pictures/bad_0_0.png,good,,smiles,Ann\n"
+        "pictures/bad_0_1.png,,true,blurred,Bob\n"
+        "pictures/copy.png,good,,a copy of good_1_1,Ann\n"
+    )
+    kedro_run(folder, "data", images__corrections="corrections.csv")
+    return folder
+
+
+def test_corrections_are_applied_and_accounted_for(project: Path) -> None:
+    labels, quarantine = table(project, "labels").set_index("path"), table(project, "quarantine")
+    assert labels.loc["pictures/bad_0_0.png", ["label", "source_label"]].tolist() == ["good", "bad"]
+    assert labels.loc["pictures/copy.png", "label"] == "good"  # settled before copies are compared
+    assert set(quarantine["reason"]) == {"not_an_image", "excluded"}
+    assert len(labels) + len(quarantine) == 38
+    report = table(project, "corrections")
+    assert report[["row", "after", "who", "status"]].values.tolist() == [
+        [1, "good", "Ann", "applied"],
+        [2, "(excluded)", "Bob", "applied"],
+        [3, "good", "Ann", "applied"],
+    ]
+
+
+def test_the_leak_report_is_a_table_and_metrics_of_the_run(project: Path) -> None:
+    report = table(project, "leak_report").set_index("split")
+    assert report.loc["this one", ["copy_in_train", "group_in_train"]].tolist() == [0, 0]
+    assert report.loc["plain random", "group_in_train"] > 0
+    metrics = json.loads((project / "data/08_reporting/leak_metrics.json").read_text())
+    (run,) = runs(project)
+    assert {name: run.data.metrics[name] for name in metrics} == metrics
+    assert "leak_worth" in metrics
+
+
+def test_sheets_are_figures_and_artifacts(project: Path) -> None:
+    folder = project / "data/08_reporting"
+    assert sorted(file.name for file in (folder / "split_sheets").iterdir()) == SHEETS
+    assert (folder / "quarantine_sheet.png").stat().st_size > 5_000
+    (run,) = runs(project)
+    names = {file.path for file in store(project).list_artifacts(run.info.run_id, "figures/split_sheets")}
+    assert names == {f"figures/split_sheets/{name}" for name in SHEETS}
+
+
+def test_a_table_that_somebody_changed_is_refused_by_the_catalog(project: Path) -> None:
+    file = project / "data/05_model_input/splits.parquet"
+    splits = pd.read_parquet(file)
+    splits.loc[splits.index[0], "split"] = "test" if splits["split"].iloc[0] == "train" else "train"
+    splits.to_parquet(file)
+    bootstrap_project(project)
+    with (
+        KedroSession.create(project, env="test") as session,
+        pytest.raises(DataValidationError, match=r"group '.*' must have one split; it has 2"),
+    ):
+        session.load_context().catalog.load("splits")
