@@ -39,3 +39,13 @@ def manifest_root(tmp_path: Path) -> Path:
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     return make_project(tmp_path / "project")
+
+
+@pytest.fixture
+def eager() -> Iterator[None]:
+    """Run TensorFlow functions as plain Python: tiny networks take longer to trace than to run."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)

@@ -4,7 +4,14 @@ import pytest
 from making import parameters
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.params import ModelParams, TrainingParams, anchor_paths, validate_parameters
+from goodbad_pipeline.params import (
+    ImageParams,
+    ModelParams,
+    TrainingParams,
+    anchor_paths,
+    decisive_parameters,
+    validate_parameters,
+)
 
 
 def test_the_defaults_are_valid_and_start_from_imagenet() -> None:
@@ -49,6 +56,45 @@ def test_a_preset_fills_what_is_null_and_nothing_else() -> None:
     assert isinstance(training, TrainingParams)
     assert (training.head_epochs, training.epochs) == (1, 2)
     assert "presets" not in training.model_dump()
+
+
+def test_learning_rates_are_given_for_256_pictures_and_scaled_to_the_batch() -> None:
+    for batch_size, share in ((256, 1), (32, 1 / 8)):
+        training = validate_parameters(parameters(training__batch_size=batch_size))["training"]
+        assert isinstance(training, TrainingParams)
+        recipe = training.recipe(jit_compile=False)
+        assert recipe.learning_rate == pytest.approx(training.learning_rate * share)
+        assert recipe.head_learning_rate == pytest.approx(training.head_learning_rate * share)
+        assert recipe.scratch_learning_rate == pytest.approx(training.scratch_learning_rate * share)
+        assert recipe.decay_rate == training.decay_rate
+
+
+def test_the_memory_of_batch_statistics_follows_the_steps_of_an_epoch() -> None:
+    training = validate_parameters(parameters(training__batch_size=32))["training"]
+    assert isinstance(training, TrainingParams)
+    momenta = [training.statistics_momentum(pictures) for pictures in (32, 320, 3200, 320_000)]
+    assert momenta == pytest.approx([0.7, 0.7, 0.96, 0.99])
+    said = validate_parameters(parameters(training__batch_norm_momentum=0.5))["training"]
+    assert isinstance(said, TrainingParams)
+    assert said.statistics_momentum(320) == 0.5
+
+
+def test_what_decides_a_training_and_what_does_not() -> None:
+    def decisive(**changes: object) -> dict:
+        typed = validate_parameters(parameters(**changes))
+        model, training, images = typed["model"], typed["training"], typed["images"]
+        assert isinstance(model, ModelParams)
+        assert isinstance(training, TrainingParams)
+        assert isinstance(images, ImageParams)
+        return decisive_parameters(model, training, images)
+
+    for changes in ({"training__seed": 1}, {"training__ema": 1}, {"model__dropout": 0.5}, {"images__resize": "crop"}):
+        assert decisive(**changes) != decisive()
+    same = {"training__checkpoint__minutes": 1, "images__root": "elsewhere", "evaluation__seed": 9}
+    assert decisive(**same) == decisive()
+    quick = parameters()["training"]["presets"]["quick"]
+    said = {f"training__{name}": value for name, value in quick.items()}
+    assert decisive(training__preset="quick") == decisive(**said)
 
 
 def test_epochs_said_outright_hold_from_scratch_too() -> None:
@@ -96,6 +142,12 @@ def test_epochs_said_outright_hold_from_scratch_too() -> None:
         ({"training__seed": -1}, "training.seed"),
         ({"images__layout": "piles"}, "images.layout: .*'folders'"),
         ({"images__background": [0, 0, 300]}, "images.background.2: .*got 300"),
+        ({"training__monitor": "luck"}, "training.monitor: .*'val_roc_auc'.*got 'luck'"),
+        ({"training__optimizer": "adam"}, "training.optimizer: .*'rmsprop'.*got 'adam'"),
+        ({"training__schedule": "steps"}, "training.schedule: .*'exponential'.*got 'steps'"),
+        ({"training__layer_decay": 0}, "training.layer_decay: .*got 0"),
+        ({"training__checkpoint__keep": 0}, "training.checkpoint.keep: .*got 0"),
+        ({"training__augmentation__cutmix": 2}, "training.augmentation.cutmix: .*got 2"),
         ({"registry__metric": "luck"}, "registry.metric"),
     ],
 )

@@ -7,6 +7,8 @@ from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import CONTEXT_SETTINGS
 
 from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.interruption import exit_status
+from goodbad_pipeline.training.stopping import Stopped
 
 
 class OneLineErrors(click.Command):
@@ -16,6 +18,9 @@ class OneLineErrors(click.Command):
         """Run the command."""
         try:
             return super().invoke(ctx)
+        except Stopped as stop:
+            click.echo(f"Run {stop}; kedro run --pipeline=train goes on from there", err=True)
+            ctx.exit(exit_status(stop.reason))
         except Exception as error:
             cause = _input_error(error)
             if cause is None:

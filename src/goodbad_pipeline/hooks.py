@@ -25,9 +25,12 @@ from kedro.pipeline.node import Node
 from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
 from pydantic import BaseModel
 
+from goodbad_pipeline.continuing import find_interrupted_run, forget_finished
 from goodbad_pipeline.efficientnet.scaling import warn_of_product
 from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.interruption import KILLED
 from goodbad_pipeline.params import Group, ModelParams, TrainingParams, anchor_paths, validate_parameters
+from goodbad_pipeline.training.stopping import Stopped
 
 logger = logging.getLogger(__name__)
 
@@ -82,14 +85,18 @@ class TrackingHooks(MlflowHook):
             super().after_context_created(context)
         self._project_path = root
         self._labels_logged = False
-        self._model = validate_parameters(context.config_loader["parameters"]).get("model")
+        self._parameters = validate_parameters(context.config_loader["parameters"])
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Start the run under a telling name and tag it with the commit."""
+        """Start the run under a telling name, or go on with the one that was cut off; tag it with the commit."""
         names = run_params.get("pipeline_names") or ["__default__"]
-        model = self._model if "params:model" in pipeline.inputs() else None
-        self.mlflow_config.tracking.run.name = run_name("+".join(names), model)
+        model = self._parameters.get("model") if "params:model" in pipeline.inputs() else None
+        settings = self.mlflow_config.tracking.run
+        settings.name = run_name("+".join(names), model)
+        if settings.id is None and (run := find_interrupted_run(pipeline, catalog, self._parameters)):
+            settings.id, settings.name = run.info.run_id, run.info.run_name
+            logger.info("Going on with the MLflow run '%s' (%s)", run.info.run_name, run.info.run_id)
         super().before_pipeline_run(run_params, pipeline, catalog)
         mlflow.set_tags(git_state(self._project_path))
 
@@ -118,6 +125,7 @@ class TrackingHooks(MlflowHook):
         """End the run and say where to look."""
         run = mlflow.active_run()
         super().after_pipeline_run(run_params, pipeline, catalog)
+        forget_finished(catalog, pipeline, None if run is None else run.info.run_id)
         if run is not None:
             logger.info("MLflow run '%s' (%s): `kedro mlflow ui` to browse", run.info.run_name, run.info.run_id)
             logger.info("The pipeline and its tables and figures: `kedro viz run`")
@@ -126,8 +134,12 @@ class TrackingHooks(MlflowHook):
     def on_pipeline_error(
         self, error: Exception, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
     ) -> None:
-        """End the run as failed, with the reason as a tag."""
+        """End the run as failed, with the reason as a tag; as killed if somebody asked for it."""
         if mlflow.active_run() is None:  # the node's thread took its run along, or there never was one
+            return
+        if isinstance(error, Stopped):
+            mlflow.set_tag("stopped", str(error)[:500])
+            mlflow.end_run(KILLED)
             return
         mlflow.set_tag("failure", f"{type(error).__name__}: {error}"[:500])
         super().on_pipeline_error(error, run_params, pipeline, catalog)

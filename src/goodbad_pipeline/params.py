@@ -5,7 +5,7 @@ Each class is one top-level key of the parameters files; defaults live there, no
 
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -27,14 +27,13 @@ from goodbad_pipeline.images.reading import Limits
 from goodbad_pipeline.images.sources import Layout
 from goodbad_pipeline.images.splits import Division, SplitMethod
 from goodbad_pipeline.training.augmentation import Augmentation
-
-if TYPE_CHECKING:
-    from goodbad_pipeline.training.recipe import Recipe
+from goodbad_pipeline.training.recipe import Recipe
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Byte = Annotated[int, Field(ge=0, le=255)]
+RATE_PICTURES = 256  # pictures a step that learning rates are given for
 WEIGHT_WORDS = ("auto", "none", "imagenet")
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Axis = Annotated[list[Annotated[float, Field(ge=1)]], Field(min_length=1)]
@@ -279,6 +278,19 @@ class AugmentationParams(Group):
     zoom: Fraction
     brightness: Fraction
     contrast: Fraction
+    rand_augment: Annotated[int, Field(ge=0, le=10)]
+    rand_magnitude: Annotated[float, Field(ge=0, le=1)]
+    erasing: Annotated[float, Field(ge=0, le=1)]
+    mixup: Annotated[float, Field(ge=0)]
+    cutmix: Annotated[float, Field(ge=0, le=1)]
+
+
+class CheckpointParams(Group):
+    """How a run is saved while it trains, and whether it goes on from there."""
+
+    resume: bool
+    minutes: Positive
+    keep: Count
 
 
 class TrainingParams(Group):
@@ -287,6 +299,7 @@ class TrainingParams(Group):
     preset: str
     seed: Seed
     batch_size: Count
+    auto_batch: bool
     head_epochs: Annotated[int, Field(ge=0)]
     epochs: Annotated[int, Field(ge=0)]
     scratch_epochs: Count
@@ -294,11 +307,22 @@ class TrainingParams(Group):
     learning_rate: Positive
     scratch_learning_rate: Positive
     warmup: Fraction
+    optimizer: Literal["adamw", "sgd", "rmsprop"]
+    schedule: Literal["cosine", "exponential"]
+    decay_rate: Annotated[float, Field(gt=0, le=1)]
+    decay_epochs: Positive
     weight_decay: Annotated[float, Field(ge=0)]
+    layer_decay: Annotated[float, Field(gt=0, le=1)]
+    ema: Annotated[float, Field(ge=0)]
     label_smoothing: Fraction
-    batch_norm_momentum: Annotated[float, Field(gt=0, lt=1)]
+    class_weights: bool
+    freeze_statistics: bool | None = None
+    batch_norm_momentum: Annotated[float, Field(gt=0, lt=1)] | None = None
     patience: Count
+    monitor: Literal["val_loss", "val_log_loss", "val_accuracy", "val_balanced_accuracy", "val_f1_macro", "val_roc_auc"]
+    loss_limit: Positive
     augmentation: AugmentationParams
+    checkpoint: CheckpointParams
     require_gpu: bool
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"]
     xla: Literal["auto", "on", "off"]
@@ -317,16 +341,44 @@ class TrainingParams(Group):
             said.setdefault("scratch_epochs", max(1, int(said["epochs"])))
         return {**presets[raw["preset"]], **said}
 
-    def recipe(self, *, jit_compile: bool) -> "Recipe":
-        """What training takes."""
-        from goodbad_pipeline.training.recipe import Recipe  # noqa: PLC0415 - imports Keras
+    def statistics_momentum(self, pictures: int) -> float:
+        """Momentum of moving batch statistics: as said, or such that they remember a quarter of an epoch.
 
+        Statistics that lag behind the weights make validation of the first epochs meaningless; 0.99 remembers a hundred
+        steps, which may be all there are.
+
+        Args:
+            pictures: How many there are to train on.
+        """
+        if self.batch_norm_momentum is not None:
+            return self.batch_norm_momentum
+        steps = max(1, -(-pictures // self.batch_size))
+        return min(0.99, max(0.7, 1 - 4 / steps))
+
+    def recipe(self, *, jit_compile: bool) -> Recipe:
+        """What training takes: learning rates scaled from 256 pictures to the batch (arXiv 1706.02677)."""
         names = {field.name for field in fields(Recipe)} - {"augmentation", "jit_compile"}
+        values = self.model_dump(include=names)
+        share = self.batch_size / RATE_PICTURES
+        rates = {name: values[name] * share for name in names if name.endswith("learning_rate")}
         return Recipe(
-            **self.model_dump(include=names),
+            **values | rates,
             augmentation=Augmentation(**self.augmentation.model_dump()),
             jit_compile=jit_compile,
         )
+
+
+def decisive_parameters(model: ModelParams, training: TrainingParams, images: ImageParams) -> dict[str, Any]:
+    """What of the parameters decides the weights a training ends with, as plain nested values.
+
+    Left out are names of presets, whose values count, and what says how a run is saved or where it may run; pictures
+    count by their content, not by their folder.
+    """
+    return {
+        "model": model.model_dump(mode="json"),
+        "training": training.model_dump(mode="json", exclude={"preset", "checkpoint", "require_gpu", "auto_batch"}),
+        "images": images.model_dump(mode="json", include={"background", "max_pixels", "resize", "tiff"}),
+    }
 
 
 class EvaluationParams(Group):
@@ -364,13 +416,14 @@ class TrialParams(Group):
     batch_size: Count
     learning_rate: Positive
 
-    def recipe(self, recipe: "Recipe") -> "Recipe":
+    def recipe(self, recipe: Recipe) -> Recipe:
         """``recipe`` with the trials' own epochs, batch size and rate."""
         return replace(
             recipe,
             scratch_epochs=self.epochs,
             batch_size=self.batch_size,
             scratch_learning_rate=self.learning_rate,
+            ema=0.0,  # the last weights are measured
         )
 
     @model_validator(mode="after")

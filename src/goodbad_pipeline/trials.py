@@ -7,7 +7,7 @@ import pandas as pd
 from goodbad_pipeline.images.pixels import PixelCache
 from goodbad_pipeline.params import ImageParams, TrainingParams, TrialParams
 from goodbad_pipeline.training.devices import prepare_device
-from goodbad_pipeline.training.recording import TrialRecorder
+from goodbad_pipeline.training.recording import TRIAL_MOMENTUM, TrialRecorder
 
 
 def try_networks(
@@ -42,6 +42,6 @@ def try_networks(
         read_networks(table, trials.base.scale),
         trials.seeds,
         development_data(splits, Path(images.root), images.transform, pixel_cache),
-        TrialSetup(recipe, training.batch_norm_momentum, device.precision),
+        TrialSetup(recipe, training.batch_norm_momentum or TRIAL_MOMENTUM, device.precision),
         trial_record,
     )

@@ -9,7 +9,7 @@ from making import encoded, picture
 from goodbad_pipeline.images.pixel_store import open_pixels
 from goodbad_pipeline.images.pixels import PixelSource, Transform
 from goodbad_pipeline.training.augmentation import Augmentation
-from goodbad_pipeline.training.batches import TrainingBatches, predict
+from goodbad_pipeline.training.batches import TrainingBatches, balanced_weights, predict
 
 
 def batches(count: int = 10, size: int = 4, seed: int = 0, augmentation: Augmentation | None = None) -> TrainingBatches:
@@ -19,24 +19,28 @@ def batches(count: int = 10, size: int = 4, seed: int = 0, augmentation: Augment
     return TrainingBatches(pixels, rows, targets, batch_size=size, seed=seed, augmentation=augmentation)
 
 
-def test_every_picture_comes_once_an_epoch_with_its_target() -> None:
+def test_every_batch_is_full_and_every_picture_comes_once_a_shuffle_with_its_target() -> None:
     stream = batches()
     assert stream.steps_per_epoch == 3
-    for epoch in range(2):
-        epoch_batches = [stream[epoch * 3 + step] for step in range(3)]
-        assert [len(pixels) for pixels, _ in epoch_batches] == [4, 4, 2]
-        seen = np.concatenate([pixels[:, 0, 0, 0] for pixels, _ in epoch_batches])
-        targets = np.concatenate([target.argmax(axis=1) for _, target in epoch_batches])
-        assert sorted(seen) == list(range(0, 20, 2))
-        np.testing.assert_array_equal(seen, targets * 2)
+    taken = [stream[step] for step in range(5)]
+    assert [len(pixels) for pixels, _ in taken] == [4] * 5
+    seen = np.concatenate([pixels[:, 0, 0, 0] for pixels, _ in taken])
+    targets = np.concatenate([target.argmax(axis=1) for _, target in taken])
+    np.testing.assert_array_equal(seen, targets * 2)
+    for shuffle in (seen[:10], seen[10:]):
+        assert sorted(shuffle) == list(range(0, 20, 2))
+    assert not np.array_equal(seen[:10], seen[10:])
 
 
-def test_a_step_is_the_same_whenever_it_is_asked_for_and_epochs_differ() -> None:
+def test_fewer_pictures_than_a_batch_come_several_times() -> None:
+    pixels, _ = batches(count=3, size=8)[0]
+    assert sorted(np.unique(pixels[:, 0, 0, 0], return_counts=True)[1]) == [2, 3, 3]
+
+
+def test_a_step_is_the_same_whenever_it_is_asked_for() -> None:
     everything = Augmentation(True, 10, 0.1, 0.1, 0.1, 0.1)
     one, other = batches(augmentation=everything), batches(augmentation=everything)
     np.testing.assert_array_equal(one[5][0], [other[7], other[0], other[5]][2][0])
-    order = [np.concatenate([batches()[epoch * 3 + step][0][:, 0, 0, 0] for step in range(3)]) for epoch in range(2)]
-    assert not np.array_equal(*order)
     assert not np.array_equal(batches(seed=1)[0][1], batches(seed=2)[0][1])
 
 
@@ -62,3 +66,15 @@ def test_streamed_pictures_make_the_batches_that_stored_ones_make(tmp_path: Path
     assert type(stored.pixels) is not type(streamed.pixels)
     for step in range(6):
         np.testing.assert_array_equal(stored[step][0], streamed[step][0])
+
+
+def test_class_weights_are_a_third_item_and_count_each_class_alike() -> None:
+    targets = np.eye(2, dtype=np.float32)[[0, 0, 0, 1]]
+    weights = balanced_weights(targets)
+    np.testing.assert_allclose(targets.T @ targets @ weights, [2, 2])
+    pixels = np.zeros((4, 2, 2, 3), np.uint8)
+    stream = TrainingBatches(
+        pixels, np.arange(4), targets, batch_size=4, seed=0, augmentation=None, class_weights=weights
+    )
+    _, drawn, drawn_weights = stream[0]
+    np.testing.assert_allclose(drawn_weights, np.where(drawn[:, 1] == 1, 2, 2 / 3), rtol=1e-6)

@@ -1,5 +1,6 @@
 """Kedro datasets of our own: what Kedro's collection has not, or imports TensorFlow for too early."""
 
+from goodbad_pipeline.datasets.checkpoints import CheckpointsDataset
 from goodbad_pipeline.datasets.epoch_log import EpochLogDataset
 from goodbad_pipeline.datasets.folder import FolderDataset
 from goodbad_pipeline.datasets.keras_model import KerasModelDataset
@@ -11,6 +12,7 @@ from goodbad_pipeline.datasets.schema import TableSchema
 from goodbad_pipeline.datasets.trials import TrialsDataset
 
 __all__ = [
+    "CheckpointsDataset",
     "EpochLogDataset",
     "FolderDataset",
     "KerasModelDataset",

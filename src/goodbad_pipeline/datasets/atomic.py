@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from goodbad_pipeline.errors import InputError
+
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
@@ -13,6 +15,9 @@ def replacing(target: Path) -> Iterator[Path]:
 
     Whatever stood there before stays whole until then, and stays for good if writing fails. A folder that is replaced
     is moved aside first, for a rename never overwrites one.
+
+    Raises:
+        InputError: The disk is full, or the folder cannot be written to.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{os.getpid()}.{target.name}")
@@ -26,6 +31,10 @@ def replacing(target: Path) -> Iterator[Path]:
             _remove(old)
         else:
             draft.replace(target)
+    except OSError as error:
+        raise InputError(
+            f"{target}: cannot be written ({error.strerror or error}); what was there before is untouched"
+        ) from error
     finally:
         _remove(draft)
 

@@ -16,6 +16,11 @@ class Augmentation:
         zoom: Largest relative change of size, either way.
         brightness: Largest relative change of brightness, either way.
         contrast: Largest relative change of contrast about the picture's mean, either way.
+        rand_augment: Operations a batch drawn by RandAugment (arXiv 1909.13719).
+        rand_magnitude: How strong they are, 0–1.
+        erasing: Share of the pictures that lose a rectangle (arXiv 1708.04896).
+        mixup: α of the Beta distribution that blends pairs of pictures and their labels (arXiv 1710.09412).
+        cutmix: α of the one that pastes a rectangle of another picture (arXiv 1905.04899).
     """
 
     flip: bool = True
@@ -24,6 +29,16 @@ class Augmentation:
     zoom: float = 0.0
     brightness: float = 0.0
     contrast: float = 0.0
+    rand_augment: int = 0
+    rand_magnitude: float = 0.3
+    erasing: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+
+    @property
+    def by_layers(self) -> bool:
+        """Whether any of Keras's augmentation layers is asked for."""
+        return bool(self.rand_augment or self.erasing or self.mixup or self.cutmix)
 
     @property
     def moves(self) -> bool:

@@ -38,6 +38,22 @@ def count_gpus() -> int:
     return len(tf.config.list_physical_devices("GPU"))
 
 
+def memory_bytes() -> int | None:
+    """Return the memory of the device that is trained on, the smallest of several GPUs; None where nobody knows."""
+    import keras  # noqa: PLC0415
+
+    if not count_gpus():
+        import psutil  # noqa: PLC0415
+
+        return int(psutil.virtual_memory().total)
+    if keras.backend.backend() != "tensorflow":
+        return None
+    from tensorflow.python.client import device_lib  # noqa: PLC0415 - the one place that knows it
+
+    limits = [device.memory_limit for device in device_lib.list_local_devices() if device.device_type == "GPU"]
+    return min(limits, default=None)
+
+
 def require_gpu() -> None:
     """Check that there is a GPU.
 

@@ -1,10 +1,10 @@
-"""What a run tells while it trains: one history over all phases, one line an epoch."""
+"""How far a run is, as plain values, and what it tells: one history over all phases, one line an epoch."""
 
 import logging
 import sys
-import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
-import keras
 import pandas as pd
 from tqdm import tqdm
 
@@ -13,54 +13,107 @@ from goodbad_pipeline.training.listener import EpochListener
 logger = logging.getLogger(__name__)
 
 HISTORY_COLUMNS = ["epoch", "phase", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds"]
+HISTORY_COLUMNS += ["val_log_loss", "val_balanced_accuracy", "val_f1_macro", "val_roc_auc"]
+Row = dict[str, Any]
 
 
-class History(keras.callbacks.Callback):
-    """Collects one row an epoch, numbered on over the phases, and passes it to a listener.
+@dataclass
+class Progress:
+    """Where a run is; JSON holds it without loss, for Python writes every float so that it reads back the same.
+
+    Attributes:
+        phase: Number of the phase under way, from 0.
+        step: Steps done in it.
+        epoch: Epochs done in it, validation included.
+        sums: Sums of the step's measures over the epoch under way.
+        seconds: Time spent on the epoch under way.
+        rows: One an epoch, over all phases.
+        best: Best value of the monitored measure in this phase; None before the first epoch.
+        waited: Epochs since then.
+        saves: Checkpoints written.
+    """
+
+    phase: int = 0
+    step: int = 0
+    epoch: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    rows: list[Row] = field(default_factory=list)
+    best: float | None = None
+    waited: int = 0
+    saves: int = 0
+
+    def to_state(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+    def enter(self, phase: int) -> None:
+        """Begin another phase."""
+        self.phase, self.step, self.epoch, self.best, self.waited = phase, 0, 0, None, 0
+        self._clear_epoch()
+
+    def add_step(self, measures: dict[str, float], seconds: float) -> None:
+        """Count a step and what it measured."""
+        self.step += 1
+        self.seconds += seconds
+        for name, value in measures.items():
+            self.sums[name] = self.sums.get(name, 0.0) + float(value)
+
+    def close_epoch(self, phase: str, steps: int, metrics: dict[str, float]) -> Row:
+        """Count an epoch; returns its row: means over its steps, and `metrics`."""
+        means = {name: total / steps for name, total in self.sums.items()}
+        row = {"epoch": len(self.rows) + 1, "phase": phase, **means, **metrics, "seconds": self.seconds}
+        self.rows.append(row)
+        self.epoch += 1
+        self._clear_epoch()
+        return row
+
+    def judge(self, value: float, *, larger_is_better: bool) -> bool:
+        """Say whether an epoch is the best so far, and remember it if so; a tie is not better."""
+        better = self.best is None or (value > self.best if larger_is_better else value < self.best)
+        self.best, self.waited = (value, 0) if better else (self.best, self.waited + 1)
+        return better
+
+    def table(self) -> pd.DataFrame:
+        """Return the epochs so far, columns as :data:`HISTORY_COLUMNS`."""
+        return pd.DataFrame(self.rows, columns=HISTORY_COLUMNS)
+
+    def _clear_epoch(self) -> None:
+        self.sums, self.seconds = {}, 0.0
+
+
+class Report:
+    """Tells people and a listener of each epoch.
 
     Args:
         listener: Called after each epoch with its number (1, 2, …) and its metrics; None for nobody.
     """
 
     def __init__(self, listener: EpochListener | None = None) -> None:
-        super().__init__()
-        self.rows: list[dict[str, float | str]] = []
         self._listener = listener
-        self._phase, self._epochs, self._started = "", 0, 0.0
         self._bar: tqdm | None = None
 
-    def begin_phase(self, phase: str, epochs: int) -> None:
-        """Name the phase that the next epochs belong to, and say how many it has at most."""
-        self._phase, self._epochs = phase, epochs
-
-    def table(self) -> pd.DataFrame:
-        """Return the epochs so far, columns as :data:`HISTORY_COLUMNS`."""
-        return pd.DataFrame(self.rows, columns=HISTORY_COLUMNS)
-
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Start the clock and, in a terminal, the bar."""
-        self._started = time.perf_counter()
+    def open_epoch(self, title: str, steps: int, done: int) -> None:
+        """Show a bar in a terminal."""
         if sys.stderr.isatty():
-            self._bar = tqdm(total=self.params["steps"], desc=f"{self._phase} {epoch + 1}/{self._epochs}", leave=False)
+            self._bar = tqdm(total=steps, initial=done, desc=title, leave=False)
 
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Move the bar."""
+    def move(self) -> None:
+        """Move the bar by one step."""
         if self._bar is not None:
             self._bar.update()
 
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Keep the row, tell the listener, write one line."""
+    def close_epoch(self, title: str, row: Row) -> None:
+        """Take the bar away, tell the listener, write one line."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
-        metrics = {name: float(value) for name, value in (logs or {}).items()}
-        metrics["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        metrics["seconds"] = time.perf_counter() - self._started
-        self.rows.append({"epoch": len(self.rows) + 1, "phase": self._phase, **metrics})
-        if self._listener is not None:
-            self._listener(len(self.rows), metrics)
-        logger.info("%s", self._line(epoch, metrics))
+        self.tell(row)
+        parts = [f"{name} {row[name]:.4f}" for name in HISTORY_COLUMNS[2:6] if name in row]
+        logger.info("%s: %s (%.1f s)", title, ", ".join(parts), row["seconds"])
 
-    def _line(self, epoch: int, metrics: dict[str, float]) -> str:
-        parts = [f"{name} {metrics[name]:.4f}" for name in HISTORY_COLUMNS[2:6] if name in metrics]
-        return f"{self._phase} epoch {epoch + 1}/{self._epochs}: {', '.join(parts)} ({metrics['seconds']:.1f} s)"
+    def tell(self, row: Row) -> None:
+        """Tell the listener alone: of an epoch that an earlier process went through."""
+        if self._listener is not None:
+            metrics = {name: float(value) for name, value in row.items() if name not in ("epoch", "phase")}
+            self._listener(row["epoch"], metrics)

@@ -1,8 +1,6 @@
-"""The recipe as plain values, and the small pieces that Keras needs to follow it."""
+"""The recipe as plain values."""
 
 from dataclasses import dataclass, field
-
-import keras
 
 from goodbad_pipeline.training.augmentation import Augmentation
 
@@ -21,9 +19,20 @@ class Recipe:
         learning_rate: Peak rate of the second.
         scratch_learning_rate: Peak rate where no weights are given.
         warmup: Fraction of a phase's steps over which the rate rises from 0.
-        weight_decay: AdamW's, on kernels only (not on biases and batch normalisation).
+        weight_decay: On kernels only (not on biases and batch normalisation).
         label_smoothing: Share of each target that is spread over all classes, 0–1.
-        patience: Epochs without a better validation loss after which a phase ends.
+        optimizer: adamw, sgd or rmsprop.
+        schedule: What the rate does after its rise: cosine (falls to 0) or exponential.
+        decay_rate: What the exponential schedule multiplies the rate by,
+        decay_epochs: every so many epochs.
+        ema: Half-life, in epochs, of the moving average of weights that is validated and kept; 0 for the weights
+            themselves. The classifier alone, which is fitted in seconds, goes without.
+        layer_decay: Factor of the rate from each block to the one before it; 1 for one rate.
+        class_weights: Whether each class weighs alike in the loss, however many pictures it has.
+        freeze_statistics: Whether moving batch statistics stay as they are; None: where the network is pretrained.
+        patience: Epochs without a better validation after which a phase ends.
+        monitor: Measure of validation that says what is better.
+        loss_limit: Nats above guessing beyond which the loss of a step counts as exploded.
         augmentation: Random changes of the pictures.
         jit_compile: Whether XLA compiles the step.
     """
@@ -40,22 +49,15 @@ class Recipe:
     weight_decay: float
     label_smoothing: float
     patience: int
+    monitor: str = "val_loss"
+    loss_limit: float = 8.0
+    optimizer: str = "adamw"
+    schedule: str = "cosine"
+    decay_rate: float = 0.97
+    decay_epochs: float = 2.4
+    ema: float = 0.0
+    layer_decay: float = 1.0
+    class_weights: bool = False
+    freeze_statistics: bool | None = None
     augmentation: Augmentation = field(default_factory=Augmentation)
     jit_compile: bool = False
-
-
-def cosine_schedule(peak: float, steps: int, warmup: float) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Rise linearly to ``peak`` over the fraction ``warmup`` of ``steps``, then fall to 0 along half a cosine."""
-    rising = max(1, round(steps * warmup))
-    # float(): the schedule's own arithmetic mixes dtypes when steps are whole numbers
-    return keras.optimizers.schedules.CosineDecay(
-        0.0, decay_steps=float(max(1, steps - rising)), warmup_target=peak, warmup_steps=float(rising)
-    )
-
-
-def compile_model(model: keras.Model, recipe: Recipe, peak: float, steps: int) -> None:
-    """Compile for one phase: AdamW, cosine schedule with warm-up, smoothed cross-entropy."""
-    optimizer = keras.optimizers.AdamW(cosine_schedule(peak, steps, recipe.warmup), weight_decay=recipe.weight_decay)
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    loss = keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing)
-    model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"], jit_compile=recipe.jit_compile)

@@ -32,6 +32,8 @@ class TrialFacts:
         return hashlib.sha256(json.dumps(self.decides, sort_keys=True).encode()).hexdigest()
 
 
+TRIAL_MOMENTUM = 0.9  # of batch statistics, where training.batch_norm_momentum says nothing: remembers ten steps
+
 TrialResult = dict[str, float]
 """Measures of a finished trial: val_accuracy, val_loss, accuracy, loss, seconds."""
 

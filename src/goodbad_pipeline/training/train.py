@@ -1,16 +1,24 @@
 """Train a network: the head on frozen features first, then all layers; or all layers from scratch."""
 
 import logging
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 
 import keras
 import numpy as np
 import pandas as pd
 
-from goodbad_pipeline.training.batches import TrainingBatches, predict
+from goodbad_pipeline.training.batches import TrainingBatches, balanced_weights, predict
 from goodbad_pipeline.training.listener import EpochListener
-from goodbad_pipeline.training.progress import History
-from goodbad_pipeline.training.recipe import Recipe, compile_model
+from goodbad_pipeline.training.loop import Loop, Phase, Rules
+from goodbad_pipeline.training.optimizers import compile_model
+from goodbad_pipeline.training.progress import Progress, Report
+from goodbad_pipeline.training.recipe import Recipe
+from goodbad_pipeline.training.saving import Checkpointing, Saver
+from goodbad_pipeline.training.validation import LARGER_IS_BETTER, measure
 
 logger = logging.getLogger(__name__)
 
@@ -45,12 +53,13 @@ def fit_model(
     *,
     pretrained: bool,
     listener: EpochListener | None = None,
+    checkpoints: Checkpointing | None = None,
 ) -> pd.DataFrame:
-    """Train ``model`` in place; it ends with the weights of the best validation loss of the last phase.
+    """Train ``model`` in place; it ends with the weights of the best epoch of the last phase.
 
     Pretrained: the classifier is fitted on features of the frozen network, which are computed once; then all layers
-    learn, with batch statistics frozen (few pictures would spoil them). From scratch: all layers learn at once, batch
-    statistics too.
+    learn, with batch statistics frozen unless the recipe says otherwise (few pictures would spoil them). From scratch:
+    all layers learn at once, batch statistics too.
 
     Args:
         model: Pixels (b, side, side, 3), 0–255, to class probabilities; with layers ``avg_pool`` and ``predictions``.
@@ -59,45 +68,74 @@ def fit_model(
         recipe: How.
         pretrained: Whether the weights come from earlier training.
         listener: Told of each epoch.
+        checkpoints: Where the run is saved, and goes on from if it was interrupted; None for nowhere.
 
     Returns:
-        One row an epoch, over all phases: epoch, phase, loss, accuracy, val_loss, val_accuracy, learning_rate, seconds.
+        One row an epoch, over all phases: epoch, phase, loss, accuracy, val_loss, val_accuracy, learning_rate, seconds,
+        and the other measures of validation.
+
+    Raises:
+        Stopped: Somebody asked for it.
+        InputError: The loss or the weights are spoilt, or a checkpoint cannot be written.
     """
-    history = History(listener)
+    saver, report, progress = Saver(checkpoints, model), Report(listener), Progress()
+    found = saver.resume()
+    if found is not None:
+        progress = Progress(**found.state["progress"])
+        logger.info("Going on after %d epochs and %d steps, from %s", len(progress.rows), progress.step, found.path)
+        for row in progress.rows:
+            report.tell(row)
+    loop = Loop(_rules(recipe, train.classes), saver, report)
+    for number, prepare in enumerate(_phases(model, train, validation, recipe, pretrained=pretrained)):
+        if number < progress.phase:
+            continue
+        if number > progress.phase:
+            progress.enter(number)
+            found = None
+        with prepare() as phase:
+            loop.run(phase, progress, None if found is None else found.arrays)
+    return progress.table()
+
+
+def _rules(recipe: Recipe, classes: int) -> Rules:
+    limit = math.log(classes) + recipe.loss_limit
+    return Rules(recipe.monitor, LARGER_IS_BETTER[recipe.monitor], recipe.patience, limit)
+
+
+def _phases(
+    model: keras.Model, train: LabelledPixels, validation: LabelledPixels, recipe: Recipe, *, pretrained: bool
+) -> Sequence[Callable[[], AbstractContextManager[Phase]]]:
+    """The phases in their order, each still to be prepared: one that is over needs no features."""
+    data = (model, train, validation, recipe)
+    frozen = pretrained if recipe.freeze_statistics is None else recipe.freeze_statistics
     if not pretrained:
-        peak = recipe.scratch_learning_rate
-        _fit_all(model, train, validation, recipe, history, phase="scratch", epochs=recipe.scratch_epochs, peak=peak)
-        return history.table()
-    if recipe.head_epochs:
-        _fit_head(model, train, validation, recipe, history)
-    if recipe.epochs:
-        _freeze_batch_statistics(model)
-        peak = recipe.learning_rate
-        _fit_all(model, train, validation, recipe, history, phase="all layers", epochs=recipe.epochs, peak=peak)
-    return history.table()
+        every = ("scratch", recipe.scratch_epochs, recipe.scratch_learning_rate)
+    else:
+        every = ("all layers", recipe.epochs, recipe.learning_rate)
+    head = [partial(_head_alone, *data)] if pretrained and recipe.head_epochs else []
+    return [*head, *([partial(_all_layers, *data, *every, frozen)] if every[1] else [])]
 
 
-def _fit_head(
-    model: keras.Model, train: LabelledPixels, validation: LabelledPixels, recipe: Recipe, history: History
-) -> None:
-    """Fit the classifier on frozen features and put its weights into ``model``."""
-    backbone = keras.Model(model.inputs, model.get_layer("avg_pool").output)
+@contextmanager
+def _head_alone(
+    model: keras.Model, train: LabelledPixels, validation: LabelledPixels, recipe: Recipe
+) -> Iterator[Phase]:
+    """Fit the classifier on frozen features; afterwards its weights are in ``model``."""
+    backbone = keras.Model(model.input, model.get_layer("avg_pool").output)
     logger.info("Computing frozen features of %d pictures once", len(train.rows) + len(validation.rows))
     features = predict(backbone, train.pixels, train.rows)
     validation_features = predict(backbone, validation.pixels, validation.rows)
     head = _head(model, features.shape[1:])
-    steps = -(-len(features) // recipe.batch_size) * recipe.head_epochs
-    compile_model(head, recipe, recipe.head_learning_rate, steps)
-    history.begin_phase("head", recipe.head_epochs)
-    head.fit(
-        features,
-        train.targets,
-        batch_size=recipe.batch_size,
-        validation_data=(validation_features, validation.targets),
-        epochs=recipe.head_epochs,
-        verbose=0,
-        callbacks=[history, _stop_early(recipe)],
-    )
+    batches = _batches(features, np.arange(len(features)), train.targets, recipe, augmented=False)
+    alone = replace(recipe, ema=0.0)
+    steps, epochs = batches.steps_per_epoch, recipe.head_epochs
+    compile_model(head, alone, recipe.head_learning_rate, steps=steps, epochs=epochs)
+
+    def validate() -> dict[str, float]:
+        rows = np.arange(len(validation_features))
+        return measure(predict(head, validation_features, rows), validation.truth, recipe.label_smoothing)
+
+    yield Phase("head", head, batches.__getitem__, steps, epochs, validate)
     model.get_layer("predictions").set_weights(head.get_layer("predictions").get_weights())
 
 
@@ -117,43 +155,39 @@ def _head(model: keras.Model, shape: tuple[int, ...]) -> keras.Model:
     return head
 
 
-def _fit_all(
+@contextmanager
+def _all_layers(
     model: keras.Model,
     train: LabelledPixels,
     validation: LabelledPixels,
     recipe: Recipe,
-    history: History,
-    *,
-    phase: str,
+    name: str,
     epochs: int,
     peak: float,
-) -> None:
-    batches = TrainingBatches(
-        train.pixels,
-        train.rows,
-        train.targets,
+    frozen: bool,
+) -> Iterator[Phase]:
+    """Fit all layers; with frozen statistics, batch normalisation stays as it is."""
+    for layer in model.layers:
+        if frozen and isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False
+    batches = _batches(train.pixels, train.rows, train.targets, recipe, augmented=True)
+    compile_model(model, recipe, peak, steps=batches.steps_per_epoch, epochs=epochs)
+
+    def validate() -> dict[str, float]:
+        return measure(predict(model, validation.pixels, validation.rows), validation.truth, recipe.label_smoothing)
+
+    yield Phase(name, model, batches.__getitem__, batches.steps_per_epoch, epochs, validate)
+
+
+def _batches(
+    pixels: np.ndarray, rows: np.ndarray, targets: np.ndarray, recipe: Recipe, *, augmented: bool
+) -> TrainingBatches:
+    return TrainingBatches(
+        pixels,
+        rows,
+        targets,
         batch_size=recipe.batch_size,
         seed=recipe.seed,
-        augmentation=recipe.augmentation,
+        augmentation=recipe.augmentation if augmented else None,
+        class_weights=balanced_weights(targets) if recipe.class_weights else None,
     )
-    compile_model(model, recipe, peak, batches.steps_per_epoch * epochs)
-    history.begin_phase(phase, epochs)
-    model.fit(
-        batches,
-        steps_per_epoch=batches.steps_per_epoch,
-        validation_data=(validation.pixels[validation.rows], validation.targets),
-        validation_batch_size=64,
-        epochs=epochs,
-        verbose=0,
-        callbacks=[history, _stop_early(recipe)],
-    )
-
-
-def _freeze_batch_statistics(model: keras.Model) -> None:
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.trainable = False
-
-
-def _stop_early(recipe: Recipe) -> keras.callbacks.Callback:
-    return keras.callbacks.EarlyStopping("val_loss", patience=recipe.patience, restore_best_weights=True, mode="min")

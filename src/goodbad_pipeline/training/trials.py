@@ -20,15 +20,26 @@ from goodbad_pipeline.efficientnet.scaling import NetworkScale
 from goodbad_pipeline.training.batches import TrainingBatches, predict
 from goodbad_pipeline.training.development import DevelopmentData
 from goodbad_pipeline.training.listener import EpochListener
-from goodbad_pipeline.training.recipe import Recipe, compile_model
+from goodbad_pipeline.training.optimizers import compile_model
+from goodbad_pipeline.training.recipe import Recipe
 from goodbad_pipeline.training.recording import TrialFacts, TrialRecorder, TrialResult
 from goodbad_pipeline.training.train import LabelledPixels
 
 logger = logging.getLogger(__name__)
 
-VERSION = 1  # raise it when the code below changes what a trial gives: stored results are then trained again
+VERSION = 2  # raise it when the code below changes what a trial gives: stored results are then trained again
 TRIAL_COLUMNS = ["network", "seed", "val_accuracy", "val_loss", "accuracy", "loss", "seconds", "fingerprint"]
-_UNUSED = ("head_epochs", "epochs", "head_learning_rate", "learning_rate", "patience")
+_UNUSED = (
+    "head_epochs",
+    "epochs",
+    "head_learning_rate",
+    "learning_rate",
+    "patience",
+    "monitor",
+    "loss_limit",
+    "class_weights",
+    "freeze_statistics",
+)
 
 
 @dataclass(frozen=True)
@@ -166,7 +177,7 @@ class _Trainer:
             seed=seed,
             augmentation=recipe.augmentation,
         )
-        model = self._fresh_model(recipe, batches.steps_per_epoch * recipe.scratch_epochs)
+        model = self._fresh_model(recipe, batches.steps_per_epoch)
         history = model.fit(
             batches,
             steps_per_epoch=batches.steps_per_epoch,
@@ -186,7 +197,7 @@ class _Trainer:
             seed=recipe.seed,
         )
         if self._model is None:
-            compile_model(start, recipe, recipe.scratch_learning_rate, steps)
+            compile_model(start, recipe, recipe.scratch_learning_rate, steps=steps, epochs=recipe.scratch_epochs)
             start.optimizer.build(start.trainable_variables)
             self._untouched = [np.array(variable) for variable in start.optimizer.variables]
             self._model = start

@@ -108,14 +108,14 @@ def build_model(
 
     device = prepare_device(training.precision, training.xla, training.seed)
     logger.info("Training on %s", device)
-    scale, names = read_scale(network), class_names(splits)
+    scale, names, pictures = read_scale(network), class_names(splits), int((splits["split"] == "train").sum())
     if model.growth_source:
         return _grow_model(model.growth_source, scale, names, training.seed, registry.name)
     return build_network(
         scale,
         classes=len(names),
         weights=model.weights_for(scale),
-        batch_norm_momentum=0.99 if network["pretrained"] else training.batch_norm_momentum,
+        batch_norm_momentum=0.99 if network["pretrained"] else training.statistics_momentum(pictures),
         seed=training.seed,
     )
 

@@ -1,16 +1,25 @@
 """From pictures and a network to a trained network."""
 
+import logging
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from goodbad_pipeline.efficientnet.scaling import read_scale
+from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.figures import history_figure
 from goodbad_pipeline.images.pixels import Pixels
 from goodbad_pipeline.images.splits import class_names
-from goodbad_pipeline.params import TrainingParams
-from goodbad_pipeline.training.devices import prepare_device
+from goodbad_pipeline.params import ImageParams, ModelParams, TrainingParams, decisive_parameters
+from goodbad_pipeline.training.checkpoints import CheckpointStore
+from goodbad_pipeline.training.devices import Device, memory_bytes, prepare_device
+from goodbad_pipeline.training.fingerprint import Facts, training_facts
 from goodbad_pipeline.training.listener import EpochListener
+from goodbad_pipeline.training.memory import batch_that_fits, out_of_memory
+
+logger = logging.getLogger(__name__)
 
 
 def train_model(
@@ -18,31 +27,87 @@ def train_model(
     pixels: Pixels,
     splits: pd.DataFrame,
     network: dict[str, Any],
+    model: ModelParams,
     training: TrainingParams,
+    images: ImageParams,
     epoch_log: EpochListener,
+    checkpoints: CheckpointStore,
 ) -> tuple[Any, pd.DataFrame]:
-    """Train on train, choose by validation: the trained model and its history."""
-    from goodbad_pipeline.training.train import LabelledPixels, fit_model  # noqa: PLC0415 - imports Keras
+    """Train on train, choose by validation: the trained model and its history.
+
+    A training that was cut off goes on where it was, if nothing that decides its result has changed. A batch that does
+    not fit into memory ends it, or is made smaller if the parameters say so.
+    """
+    from goodbad_pipeline.training.saving import Checkpointing  # noqa: PLC0415 - imports Keras
+    from goodbad_pipeline.training.train import LabelledPixels, fit_model  # noqa: PLC0415
 
     device = prepare_device(training.precision, training.xla, training.seed)
     names = class_names(splits)
+    start = [np.array(variable) for variable in untrained_model.variables] if training.auto_batch else []
 
     def labelled(split: str) -> LabelledPixels:
         table = splits[splits["split"] == split]
         truth = table["label"].map(names.index).to_numpy("int64")
         return LabelledPixels(pixels.array, pixels.rows(table["image_id"]), truth, len(names))
 
-    history = fit_model(
-        untrained_model,
-        labelled("train"),
-        labelled("validation"),
-        training.recipe(jit_compile=device.jit_compile),
-        pretrained=network["pretrained"],
-        listener=epoch_log,
+    def fit(params: TrainingParams) -> pd.DataFrame:
+        facts = _facts(splits, network, model, params, images, device)
+        return fit_model(
+            untrained_model,
+            labelled("train"),
+            labelled("validation"),
+            params.recipe(jit_compile=device.jit_compile),
+            pretrained=network["pretrained"],
+            listener=epoch_log,
+            checkpoints=Checkpointing(checkpoints, facts, **params.checkpoint.model_dump()),
+        )
+
+    while True:
+        try:
+            return untrained_model, fit(training)
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            training = _smaller_batch(training, network, len(names), device.precision, error)
+            for variable, value in zip(untrained_model.variables, start, strict=True):
+                variable.assign(value)
+
+
+def _facts(
+    splits: pd.DataFrame,
+    network: dict[str, Any],
+    model: ModelParams,
+    training: TrainingParams,
+    images: ImageParams,
+    device: Device,
+) -> Facts:
+    """All that decides the result, but for the network's first values."""
+    measured = ("budget", "bound_by")  # a time, measured again, is another; the network may be the same all the same
+    chosen = {name: value for name, value in network.items() if name not in measured}
+    parameters = decisive_parameters(model, training, images)
+    return {**training_facts(parameters, splits), "network": chosen, "device": str(device)}
+
+
+def _smaller_batch(
+    training: TrainingParams, network: dict[str, Any], classes: int, precision: str, error: Exception
+) -> TrainingParams:
+    """The same parameters with a batch that should fit; without ``auto_batch``, or where none does, an error."""
+    fits = batch_that_fits(
+        read_scale(network),
+        classes=classes,
+        precision=precision,
+        tried=training.batch_size,
+        memory_bytes=memory_bytes(),
     )
-    return untrained_model, history
+    said = f"training.batch_size: {training.batch_size} pictures a step do not fit into memory"
+    if fits is None:
+        raise InputError(f"{said}; choose a smaller network or a lower model.resolution") from error
+    if not training.auto_batch:
+        raise InputError(f"{said}; {fits} should: set it, or training.auto_batch=true") from error
+    logger.warning("%s; trying %d", said, fits)
+    return training.model_copy(update={"batch_size": fits})
 
 
-def draw_history(history: pd.DataFrame) -> Figure:
-    """Show loss and accuracy over all epochs."""
-    return history_figure(history)
+def draw_history(history: pd.DataFrame, training: TrainingParams) -> Figure:
+    """Show loss and accuracy over all epochs, and which epoch's weights were kept."""
+    return history_figure(history, training.monitor)

@@ -1,0 +1,111 @@
+"""When a run is saved, under what, and what it goes on from."""
+
+import hashlib
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from goodbad_pipeline.training.checkpoints import Checkpoint, CheckpointStore
+from goodbad_pipeline.training.fingerprint import Facts, differences, fingerprint
+from goodbad_pipeline.training.guards import check_arrays
+from goodbad_pipeline.training.progress import Progress
+from goodbad_pipeline.training.snapshot import capture
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Checkpointing:
+    """How a run is saved.
+
+    Attributes:
+        store: Where.
+        facts: All that decides the result and is known before the network is built.
+        minutes: Between checkpoints within an epoch; the end of an epoch brings one anyway.
+        keep: How many of the newest are kept.
+        resume: Whether to go on from a checkpoint of the same facts.
+    """
+
+    store: CheckpointStore
+    facts: Facts
+    minutes: float = 5.0
+    keep: int = 2
+    resume: bool = True
+
+
+class Saver:
+    """Saves one training, or does nothing where there is no plan.
+
+    Args:
+        plan: How; None for not at all.
+        model: The network as it starts: its values are one more fact.
+    """
+
+    def __init__(self, plan: Checkpointing | None, model: keras.Model) -> None:
+        self._plan, self._last, self._saved = plan, time.monotonic(), None
+        if plan is not None:
+            self._facts = {**plan.facts, "start": _digest(model)}
+            self._folder = plan.store.folder(fingerprint(self._facts), plan.keep)
+
+    _saved: Path | None
+
+    @property
+    def kept(self) -> str:
+        """What is left if the run ends now, to tell."""
+        return f"the last good weights are in {self._saved}" if self._saved else "no weights were kept yet"
+
+    def resume(self) -> Checkpoint | None:
+        """Find the checkpoint to go on from; None means to start anew, and a line says why if one might wonder."""
+        if self._plan is None:
+            return None
+        found = self._folder.newest() if self._plan.resume else None
+        if found is not None:
+            self._saved = found.path
+            return found
+        self._say_why(self._plan)
+        self._folder.clear()
+        self._plan.store.forget()
+        return None
+
+    def due(self) -> bool:
+        """Whether the last save is too long ago."""
+        return self._plan is not None and time.monotonic() - self._last >= 60 * self._plan.minutes
+
+    def save(self, progress: Progress, model: keras.Model, best: Sequence[np.ndarray] | None, where: str) -> None:
+        """Write a checkpoint.
+
+        Raises:
+            InputError: Some weight is no number, or it cannot be written.
+        """
+        if self._plan is None:
+            return
+        arrays = capture(model, best)
+        check_arrays(arrays, where=where, kept=self.kept)
+        progress.saves += 1
+        state = {"progress": progress.to_state(), "facts": self._facts, "owner": self._plan.store.owner()}
+        self._saved = self._folder.save(progress.saves, state, arrays)
+        self._last = time.monotonic()
+
+    def _say_why(self, plan: Checkpointing) -> None:
+        last = plan.store.last_state()
+        if last is None:
+            return
+        if not plan.resume:
+            logger.info("Starting anew: training.checkpoint.resume is false")
+            return
+        changed = differences(last["facts"], self._facts)
+        reason = "; ".join(changed) if changed else "no checkpoint of it is whole"
+        logger.info("Starting anew, not where the last training was interrupted: %s", reason)
+
+
+def _digest(model: keras.Model) -> str:
+    """SHA-256 over the values a network starts with, and the states of dropout: 64 hex digits."""
+    digest = hashlib.sha256()
+    for variable in model.variables:
+        digest.update(np.ascontiguousarray(variable).tobytes())
+    return digest.hexdigest()

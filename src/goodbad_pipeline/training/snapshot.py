@@ -1,0 +1,43 @@
+"""All that a training step reads and changes, as arrays: weights, states of dropout, optimizer slots, best weights."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+_MODEL, _OPTIMIZER, _BEST = "model", "optimizer", "best"
+
+
+def capture(model: keras.Model, best: Sequence[np.ndarray] | None) -> dict[str, np.ndarray]:
+    """Copy the state of a compiled model, by name.
+
+    ``variables`` hold weights, moving batch statistics and the states of every seeded layer; the optimizer's hold the
+    number of steps, slots, moving averages of weights and, under mixed precision, the loss scale.
+    """
+    _build_optimizer(model)
+    arrays = _numbered(_MODEL, model.variables) | _numbered(_OPTIMIZER, model.optimizer.variables)
+    return arrays if best is None else arrays | _numbered(_BEST, best)
+
+
+def restore(model: keras.Model, arrays: Mapping[str, np.ndarray]) -> list[np.ndarray] | None:
+    """Put what :func:`capture` copied back; returns the best weights, None where there were none yet."""
+    _build_optimizer(model)
+    for kind, variables in ((_MODEL, model.variables), (_OPTIMIZER, model.optimizer.variables)):
+        for variable, array in zip(variables, _of(kind, arrays), strict=True):
+            variable.assign(array)
+    return _of(_BEST, arrays) or None
+
+
+def _build_optimizer(model: keras.Model) -> None:
+    """Make the slots, which Keras leaves to the first step."""
+    if not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
+
+
+def _numbered(kind: str, values: Sequence[Any]) -> dict[str, np.ndarray]:
+    return {f"{kind}/{number:05d}": np.array(value) for number, value in enumerate(values)}
+
+
+def _of(kind: str, arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    return [arrays[name] for name in sorted(arrays) if name.startswith(f"{kind}/")]

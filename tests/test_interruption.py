@@ -1,0 +1,128 @@
+"""Signals, and the MLflow run that is killed and continued: the real pipeline with a network of one convolution."""
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+import keras
+import pytest
+from making import make_project
+from running import kedro_run, runs, store
+from tiny_training import tiny_network
+
+import goodbad_pipeline.efficientnet
+from goodbad_pipeline import interruption
+from goodbad_pipeline.interruption import StopHooks
+from goodbad_pipeline.training.stopping import STOP, Stopped
+
+
+@pytest.fixture
+def hooks():
+    """Hooks that listen, for as long as a test lasts."""
+    listening = StopHooks()
+    before = signal.getsignal(signal.SIGTERM)
+    listening.before_pipeline_run()
+    yield listening
+    listening.after_pipeline_run()
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert not STOP
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_a_wish_and_no_node_begins(hooks: StopHooks, number: signal.Signals) -> None:
+    os.kill(os.getpid(), number)
+    assert STOP
+    assert STOP.reason == number.name
+    with pytest.raises(Stopped, match=f"stopped by {number.name} between two nodes"):
+        hooks.before_node_run()
+
+
+@pytest.fixture
+def exits(monkeypatch) -> list[int]:
+    statuses: list[int] = []
+    monkeypatch.setattr(interruption.os, "_exit", statuses.append)
+    return statuses
+
+
+def test_a_second_signal_ends_it_at_once(hooks: StopHooks, exits: list[int]) -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+    assert not exits
+    os.kill(os.getpid(), signal.SIGINT)
+    assert exits[0] == 130
+
+
+def test_what_does_not_end_in_time_is_cut_off(hooks: StopHooks, exits: list[int], monkeypatch) -> None:
+    monkeypatch.setattr(interruption, "GRACE", 0.05)
+    os.kill(os.getpid(), signal.SIGTERM)
+    hooks._timer.join()
+    assert exits == [143]
+
+
+@pytest.fixture
+def tiny_project(tmp_path: Path, monkeypatch) -> Path:
+    """A project whose network is one convolution; the data pipeline has run."""
+    import tensorflow as tf
+
+    monkeypatch.setattr(goodbad_pipeline.efficientnet, "build_network", lambda *_, **__: tiny_network(48))
+    project = make_project(tmp_path / "project")
+    (project / "conf/test/parameters_train.yml").write_text(
+        "model: {resolution: 48, phi: -3, weights: none}\ntraining: {batch_size: 8, scratch_epochs: 3}\n"
+    )
+    kedro_run(project, "data")
+    tf.config.run_functions_eagerly(True)
+    yield project
+    tf.config.run_functions_eagerly(False)
+
+
+def test_a_run_that_sigterm_ends_is_killed_and_goes_on_as_the_same_run(tiny_project: Path, monkeypatch) -> None:
+    """Three steps an epoch: after five one epoch is complete, the second under way."""
+    real, done = keras.Model.train_on_batch, []
+
+    def terminated(self, *data, **options):
+        done.append(self)
+        if len(done) == 5:
+            threading.Timer(0, os.kill, (os.getpid(), signal.SIGTERM)).start()
+            STOP._event.wait(10)
+        return real(self, *data, **options)
+
+    monkeypatch.setattr(keras.Model, "train_on_batch", terminated)
+    with pytest.raises(Stopped, match=r"SIGTERM after step 2 of scratch epoch 2/3"):
+        kedro_run(tiny_project, "train")
+    killed = runs(tiny_project)[0]
+    assert killed.info.status == "KILLED"
+    assert len(list(tiny_project.glob("data/06_models/checkpoints/*/0*"))) == 2
+
+    kedro_run(tiny_project, "train")
+    finished = runs(tiny_project)
+    assert [run.info.run_id for run in finished].count(killed.info.run_id) == 1
+    assert len(finished) == 2  # the data pipeline's is the other
+    continued = next(run for run in finished if run.info.run_id == killed.info.run_id)
+    assert continued.info.status == "FINISHED"
+    for name in ("loss", "val_loss", "learning_rate", "seconds"):
+        history = store(tiny_project).get_metric_history(killed.info.run_id, name)
+        assert [metric.step for metric in history] == [1, 2, 3]
+    assert len(done) == 9
+    assert not list(tiny_project.glob("data/06_models/checkpoints/*"))
+    assert len(continued.inputs.dataset_inputs) == 1
+
+
+def test_another_parameter_begins_another_run_that_has_all_epochs(tiny_project: Path, monkeypatch, caplog) -> None:
+    """What is on record differs though training goes on: the new run is told of the epochs before the cut."""
+    real, done = keras.Model.train_on_batch, []
+
+    def failing(self, *data, **options):
+        done.append(self)
+        if len(done) == 6:
+            raise RuntimeError("a bug")
+        return real(self, *data, **options)
+
+    monkeypatch.setattr(keras.Model, "train_on_batch", failing)
+    with pytest.raises(RuntimeError, match="a bug"):
+        kedro_run(tiny_project, "train")
+    kedro_run(tiny_project, "train", evaluation__seed=1)
+    newest = runs(tiny_project)[0]
+    assert newest.info.status == "FINISHED"
+    assert len(runs(tiny_project)) == 3
+    assert [metric.step for metric in store(tiny_project).get_metric_history(newest.info.run_id, "loss")] == [1, 2, 3]
+    assert len(done) == 6 + 6

@@ -1,0 +1,84 @@
+"""The smallest training that has all there is to lose: dropout, batch statistics, slots, two phases; and its hash."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+from making import picture
+
+from goodbad_pipeline.training.augmentation import Augmentation
+from goodbad_pipeline.training.checkpoints import CheckpointStore
+from goodbad_pipeline.training.recipe import Recipe
+from goodbad_pipeline.training.saving import Checkpointing
+from goodbad_pipeline.training.train import LabelledPixels, fit_model
+
+SIDE = 32
+FACTS = {"parameters": {"training": {"seed": 0}}}
+
+
+def tiny_pixels(count: int = 48) -> np.ndarray:
+    return np.stack([np.asarray(picture(n, bright=bool(n % 2), side=SIDE)) for n in range(count)])
+
+
+def part(pixels: np.ndarray, start: int, stop: int) -> LabelledPixels:
+    rows = np.arange(start, stop)
+    return LabelledPixels(pixels, rows, rows % 2, 2)
+
+
+def tiny_recipe(**changes: object) -> Recipe:
+    values = {
+        "seed": 0,
+        "batch_size": 16,
+        "head_epochs": 2,
+        "epochs": 2,
+        "scratch_epochs": 6,
+        "head_learning_rate": 1e-2,
+        "learning_rate": 1e-4,
+        "scratch_learning_rate": 5e-3,
+        "warmup": 0.1,
+        "weight_decay": 0.01,
+        "label_smoothing": 0.0,
+        "patience": 10,
+        "augmentation": Augmentation(flip=True),
+    }
+    return Recipe(**{**values, **changes})
+
+
+def tiny_network(side: int = SIDE) -> keras.Model:
+    """One convolution, with the names that training goes by."""
+    keras.utils.set_random_seed(0)
+    pixels = keras.Input((side, side, 3))
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1)(pixels)
+    x = keras.layers.Conv2D(8, 5, strides=4, name="stem_conv")(x)
+    x = keras.layers.BatchNormalization(momentum=0.5, name="stem_bn")(x)
+    x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(keras.layers.ReLU()(x))
+    x = keras.layers.Dropout(0.3, name="top_dropout", seed=0)(x)
+    return keras.Model(pixels, keras.layers.Dense(2, activation="softmax", name="predictions")(x))
+
+
+def checkpointing(folder: Path, **changes: object) -> Checkpointing:
+    return Checkpointing(**{"store": CheckpointStore(folder), "facts": FACTS, "minutes": 60, "keep": 2, **changes})
+
+
+def tiny_fit(
+    folder: Path, *, pretrained: bool = True, checkpoints: dict | None = None, listener=None, **recipe: object
+) -> str:
+    """Train with checkpoints in ``folder``; returns a hash of all that the run ends with."""
+    pixels, model = tiny_pixels(), tiny_network()
+    changes = {"scratch_epochs": 4, **recipe}
+    history = fit_model(
+        model,
+        part(pixels, 0, 40),
+        part(pixels, 40, 48),
+        tiny_recipe(**changes),
+        pretrained=pretrained,
+        listener=listener,
+        checkpoints=checkpointing(folder, **(checkpoints or {})),
+    )
+    digest = hashlib.sha256()
+    for variable in [*model.variables, *model.optimizer.variables]:
+        digest.update(np.asarray(variable).tobytes())
+    digest.update(json.dumps(history.drop(columns="seconds").to_dict("list")).encode())
+    return digest.hexdigest()

@@ -1,0 +1,188 @@
+"""Checkpoints without any training: what a kill, a full disk or a stray hand leaves of them."""
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.training import checkpoints as module
+from goodbad_pipeline.training.checkpoints import CheckpointFolder, CheckpointStore
+from goodbad_pipeline.training.fingerprint import code_facts, differences, fingerprint
+
+
+def save(folder: CheckpointFolder, number: int) -> Path:
+    arrays = {"model/00000": np.full((50, 20), number, np.float32), "optimizer/00000": np.array(number)}
+    return folder.save(number, {"number": number, "third": 1 / 3}, arrays)
+
+
+def names(path: Path) -> list[str]:
+    return sorted(entry.name for entry in path.iterdir())
+
+
+def test_what_is_read_is_what_was_saved(tmp_path: Path) -> None:
+    folder = CheckpointFolder(tmp_path, keep=2)
+    assert folder.newest() is None
+    path = save(folder, 7)
+    found = folder.newest()
+    assert found.path == path
+    assert found.state == {"number": 7, "third": 1 / 3}
+    np.testing.assert_array_equal(found.arrays["model/00000"], np.full((50, 20), 7, np.float32))
+    assert found.arrays["model/00000"].dtype == np.float32
+    assert found.arrays["optimizer/00000"].shape == ()
+
+
+def test_the_last_few_are_kept(tmp_path: Path) -> None:
+    folder = CheckpointFolder(tmp_path, keep=2)
+    for number in range(8, 12):
+        save(folder, number)
+    assert names(tmp_path) == ["000000010", "000000011"]
+
+
+DAMAGES = ["truncated", "emptied", "missing", "flipped"]
+
+
+def damage(file: Path, how: str, place: float = 0.5) -> None:
+    content = file.read_bytes()
+    middle = int(len(content) * place)
+    if how == "missing":
+        file.unlink()
+    elif how == "flipped":
+        file.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
+    else:
+        file.write_bytes(content[:middle] if how == "truncated" else b"")
+
+
+@pytest.mark.parametrize("file", ["arrays.npz", "state.json"])
+@pytest.mark.parametrize("how", DAMAGES)
+@pytest.mark.parametrize("place", [0.1, 0.5, 0.9])
+def test_a_damaged_one_gives_way_to_the_one_before_and_says_so(tmp_path: Path, file, how, place, caplog) -> None:
+    folder = CheckpointFolder(tmp_path, keep=2)
+    save(folder, 1)
+    damage(save(folder, 2) / file, how, place)
+    assert folder.newest().state["number"] == 1
+    assert "000000002 is damaged" in caplog.text
+    save(folder, 2)
+    assert folder.newest().state["number"] == 2
+
+
+def test_a_changed_array_is_found_even_if_the_archive_is_sound(tmp_path: Path) -> None:
+    folder = CheckpointFolder(tmp_path, keep=1)
+    path = save(folder, 1)
+    np.savez(path / "arrays.npz", **{"model/00000": np.zeros(3), "optimizer/00000": np.array(1)})
+    assert folder.newest() is None
+
+
+@pytest.mark.parametrize("name", ["fsync", "mkdir", "rename"])
+def test_a_full_disk_names_the_checkpoint_and_keeps_those_before(tmp_path: Path, monkeypatch, name: str) -> None:
+    folder = CheckpointFolder(tmp_path, keep=2)
+    save(folder, 1)
+
+    def refuse(*arguments: object, **options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module.os if name == "fsync" else Path, name, refuse)
+    with pytest.raises(InputError, match=r"000000002: the checkpoint cannot be written \(No space left"):
+        save(folder, 2)
+    assert names(tmp_path) == ["000000001"]
+    assert folder.newest().state["number"] == 1
+
+
+CHILD = """
+import os, resource, signal, sys
+from pathlib import Path
+import numpy as np
+from goodbad_pipeline.training import checkpoints
+from test_checkpoints import CheckpointFolder, save
+
+folder, how, number = CheckpointFolder(Path(sys.argv[1]), 2), sys.argv[2], int(sys.argv[3])
+if how == "size":
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (number, number))
+    save(folder, 2)
+else:
+    calls = 0
+    def trace(frame, event, argument):
+        global calls
+        calls += 1
+        if calls == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return trace
+    sys.settrace(trace)
+    save(folder, 2)
+    sys.settrace(None)
+    print(calls)
+"""
+
+
+def child(folder: Path, how: str, number: int) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    command = [sys.executable, "-c", CHILD, str(folder), how, str(number)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def killed_inside(tmp_path: Path, points: int, seed: int) -> list[int]:
+    """Kill a process while it saves checkpoint 2, at lines drawn at random; what is the newest whole one each time."""
+    total = int(child(tmp_path / "counted", "kill", -1).stdout)
+    newest = []
+    for point in np.random.default_rng(seed).integers(1, total, points).tolist():
+        folder = CheckpointFolder(tmp_path / str(point), keep=2)
+        save(folder, 1)
+        assert child(folder.path, "kill", point).returncode == -signal.SIGKILL
+        newest.append(folder.newest().state["number"])
+        save(folder, 3)
+        assert names(folder.path)[-1] == "000000003"
+        assert not [name for name in names(folder.path) if name.startswith(".")]
+    return newest
+
+
+def test_a_kill_inside_a_save_leaves_the_one_before_or_the_new_one(tmp_path: Path) -> None:
+    assert set(killed_inside(tmp_path, 3, seed=0)) <= {1, 2}
+
+
+@pytest.mark.slow
+def test_a_kill_at_twenty_places_inside_a_save(tmp_path: Path) -> None:
+    assert set(killed_inside(tmp_path, 20, seed=1)) == {1, 2}
+
+
+@pytest.mark.parametrize("limit", [0, 1000, 4000])
+def test_a_file_that_may_not_grow_is_named(tmp_path: Path, limit: int) -> None:
+    folder = CheckpointFolder(tmp_path, keep=2)
+    save(folder, 1)
+    done = child(tmp_path, "size", limit)
+    assert "InputError" in done.stderr
+    assert "000000002: the checkpoint cannot be written" in done.stderr
+    assert names(tmp_path) == ["000000001"]
+    assert folder.newest().state["number"] == 1
+
+
+def test_the_store_knows_the_training_that_was_interrupted_last(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path)
+    assert store.last_state() is None
+    for place, number in zip("abcdef", itertools.count(1), strict=False):
+        folder = store.folder(place * 64, keep=1)
+        save(folder, number)
+        os.utime(folder.path, (number, number))
+    assert store.last_state()["number"] == 6
+    store.forget("f" * 64)
+    assert store.last_state()["number"] == 5
+    store.forget()
+    assert names(tmp_path) == [place * 16 for place in "cde"]
+
+
+def test_a_fingerprint_changes_with_every_fact() -> None:
+    facts = {"parameters": {"training": {"seed": 0, "rate": 0.1}}, "splits": "a" * 64, **code_facts()}
+    other = {**facts, "parameters": {"training": {"seed": 0, "rate": 0.2}}, "splits": "b" * 64}
+    assert fingerprint(facts) == fingerprint(dict(reversed(facts.items())))
+    assert fingerprint(facts) != fingerprint(other)
+    assert differences(facts, other) == [
+        "parameters.training.rate was 0.1, is 0.2",
+        "splits was aaaaaaaa…, is bbbbbbbb…",
+    ]
+    assert len(facts["code"]) == 64
+    assert set(facts["versions"]) == {"keras", "numpy", "tensorflow"}

@@ -1,0 +1,44 @@
+import pytest
+
+from goodbad_pipeline.efficientnet.complexity import count_complexity
+from goodbad_pipeline.efficientnet.scaling import resolve_scale
+from goodbad_pipeline.training.memory import batch_that_fits, out_of_memory
+
+B0 = resolve_scale(variant="b0")
+
+
+class ResourceExhaustedError(Exception):
+    """As TensorFlow names it."""
+
+
+def fits(tried: int, memory: int | None, precision: str = "float32") -> int | None:
+    return batch_that_fits(B0, classes=2, precision=precision, tried=tried, memory_bytes=memory)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ResourceExhaustedError("failed to allocate"), True),
+        (RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate"), True),
+        (MemoryError(), True),
+        (RuntimeError("a bug"), False),
+    ],
+)
+def test_memory_that_is_used_up_is_told_from_other_errors(error: Exception, expected: bool) -> None:
+    assert out_of_memory(error) is expected
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_the_batch_is_the_largest_that_the_estimate_allows(precision: str) -> None:
+    cost, memory = count_complexity(B0, 2), 8 * 10**9
+    batch = fits(10_000, memory, precision)
+    assert (
+        cost.training_memory_bytes(batch, precision) <= 0.85 * memory < cost.training_memory_bytes(batch + 1, precision)
+    )
+
+
+def test_it_is_half_of_what_was_tried_at_most_and_never_nothing() -> None:
+    assert fits(8, 10**12) == 4
+    assert fits(8, None) == 4
+    assert fits(8, 1000) == 1
+    assert fits(1, 10**12) is None

@@ -1,0 +1,213 @@
+"""A run that is cut off anywhere and goes on ends as the one that never was: same bits everywhere."""
+
+import itertools
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from tiny_training import FACTS, tiny_fit
+
+from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.training import saving
+from goodbad_pipeline.training.checkpoints import CheckpointStore
+from goodbad_pipeline.training.stopping import STOP, Stopped
+
+pytestmark = pytest.mark.usefixtures("eager")
+
+
+class Killed(BaseException):
+    """What no code catches."""
+
+
+@pytest.fixture(autouse=True)
+def _nobody_asks_to_stop():
+    yield
+    STOP.clear()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> dict[bool, str]:
+    """What uninterrupted runs end with, pretrained (two phases) or not."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    return {
+        pretrained: tiny_fit(tmp_path_factory.mktemp("whole"), pretrained=pretrained) for pretrained in (True, False)
+    }
+
+
+def at_call(patch: pytest.MonkeyPatch, owner: object, name: str, number: int, act: Callable[[], None]) -> None:
+    """Let something happen after a function's call number 1, 2, ….
+
+    What it raises goes up as a kill would: no code catches it.
+    """
+    count, real = itertools.count(1), getattr(owner, name)
+
+    def counted(*arguments, **options):
+        result = real(*arguments, **options)
+        if next(count) == number:
+            act()
+        return result
+
+    patch.setattr(owner, name, counted)
+
+
+def die() -> None:
+    raise Killed
+
+
+def cut_off(folder: Path, owner: object, name: str, number: int, **options: object) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        at_call(patch, owner, name, number, die)
+        with pytest.raises(Killed):
+            tiny_fit(folder, **options)
+
+
+@pytest.mark.parametrize(("pretrained", "step"), [(True, 5), (True, 10), (False, 2)])
+def test_cut_off_between_checkpoints(whole, tmp_path: Path, pretrained: bool, step: int) -> None:
+    cut_off(tmp_path, keras.Model, "train_on_batch", step, pretrained=pretrained)
+    assert tiny_fit(tmp_path, pretrained=pretrained) == whole[pretrained]
+
+
+def test_cut_off_again_and_again_with_a_checkpoint_after_every_step(whole, tmp_path: Path) -> None:
+    every_step = {"checkpoints": {"minutes": 1e-9}}
+    for _ in range(4):
+        cut_off(tmp_path, keras.Model, "train_on_batch", 3, **every_step)
+    assert tiny_fit(tmp_path, **every_step) == whole[True]
+
+
+def test_averaged_weights_go_on_as_well(tmp_path: Path) -> None:
+    """Their moving average is of the optimizer's state, and the best epoch's is kept apart from the weights."""
+    averaged = {"ema": 0.5, "optimizer": "rmsprop", "layer_decay": 0.8, "class_weights": True, "monitor": "val_roc_auc"}
+    cut_off(tmp_path / "cut", keras.Model, "train_on_batch", 11, **averaged)
+    assert tiny_fit(tmp_path / "cut", **averaged) == tiny_fit(tmp_path / "whole", **averaged)
+
+
+@pytest.mark.parametrize("call", [2, 9])
+def test_cut_off_inside_a_checkpoint(whole, tmp_path: Path, call: int) -> None:
+    """Each save flushes three times before it takes its name, and once after."""
+    cut_off(tmp_path, os, "fsync", call)
+    assert tiny_fit(tmp_path) == whole[True]
+
+
+@pytest.mark.parametrize(("file", "damage"), [("arrays.npz", "truncate"), ("state.json", "empty")])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(
+    whole, tmp_path: Path, file: str, damage: str, caplog
+) -> None:
+    cut_off(tmp_path, keras.Model, "train_on_batch", 11)
+    newest = sorted(tmp_path.glob("*/0*"))[-1] / file
+    content = newest.read_bytes()
+    newest.write_bytes(content[: len(content) // 2] if damage == "truncate" else b"")
+    assert tiny_fit(tmp_path) == whole[True]
+    assert "is damaged" in caplog.text
+    assert newest.parent.name in caplog.text
+
+
+def test_a_stop_writes_a_checkpoint_and_says_where(whole, tmp_path: Path, monkeypatch) -> None:
+    at_call(monkeypatch, keras.Model, "train_on_batch", 5, lambda: STOP.ask("SIGTERM"))
+    with pytest.raises(Stopped, match=r"SIGTERM after step 2 of head epoch 2/2; .*are in .*/000000002"):
+        tiny_fit(tmp_path)
+    STOP.clear()
+    assert tiny_fit(tmp_path) == whole[True]
+
+
+def test_epochs_before_the_cut_are_told_again_and_only_whole_ones(tmp_path: Path) -> None:
+    cut_off(tmp_path, keras.Model, "train_on_batch", 5)
+    heard: list[int] = []
+    tiny_fit(tmp_path, listener=lambda epoch, metrics: heard.append(epoch))
+    assert heard == [1, 2, 3, 4]
+
+
+def test_other_facts_start_anew_and_say_why(whole, tmp_path: Path, caplog) -> None:
+    caplog.set_level("INFO")
+    cut_off(tmp_path, keras.Model, "train_on_batch", 7)
+    other = {**FACTS, "parameters": {"training": {"seed": 1}}}
+    tiny_fit(tmp_path, checkpoints={"facts": other}, epochs=1)
+    assert (
+        "Starting anew, not where the last training was interrupted: parameters.training.seed was 0, is 1"
+        in caplog.text
+    )
+    assert tiny_fit(tmp_path) == whole[True]
+    assert "Going on after 2 epochs and 6 steps" in caplog.text
+
+
+def test_another_start_starts_anew(tmp_path: Path, caplog) -> None:
+    caplog.set_level("INFO")
+    cut_off(tmp_path, keras.Model, "train_on_batch", 7)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(saving, "_digest", lambda model: "0" * 64)
+        tiny_fit(tmp_path, epochs=1)
+    assert "start was" in caplog.text
+
+
+def test_starting_anew_on_request(tmp_path: Path, caplog) -> None:
+    caplog.set_level("INFO")
+    cut_off(tmp_path, keras.Model, "train_on_batch", 7)
+    tiny_fit(tmp_path, checkpoints={"resume": False}, epochs=1)
+    assert "Going on" not in caplog.text
+    assert "training.checkpoint.resume is false" in caplog.text
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_names_the_step(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"loss became nan at step \d of scratch epoch [23]/4; .*last good weights are in"
+    ):
+        spoilt_fit(tmp_path, 5, float("nan"))
+    newest = CheckpointStore(tmp_path).last_state()
+    assert newest["progress"]["epoch"] == 1
+
+
+def test_an_exploding_loss_ends_the_run(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"loss exploded to 99 \(above 8.693\) at step 2 of scratch epoch 1/4"):
+        spoilt_fit(tmp_path, 2, 99.0)
+
+
+def spoilt_fit(folder: Path, step: int, loss: float) -> None:
+    count, real = itertools.count(1), keras.Model.train_on_batch
+    with pytest.MonkeyPatch.context() as patch:
+
+        def spoil(self, *data, **options):
+            measures = real(self, *data, **options)
+            return {**measures, "loss": loss} if next(count) == step else measures
+
+        patch.setattr(keras.Model, "train_on_batch", spoil)
+        tiny_fit(folder, pretrained=False)
+
+
+def test_spoilt_weights_are_never_saved(tmp_path: Path) -> None:
+    def spoil() -> None:
+        kernel = model_of_the_run[0].get_layer("stem_conv").kernel
+        kernel.assign(np.full(kernel.shape, np.inf))
+
+    model_of_the_run: list[keras.Model] = []
+    real = keras.Model.train_on_batch
+    count = itertools.count(1)
+    with pytest.MonkeyPatch.context() as patch:
+
+        def watched(self, *data, **options):
+            measures = real(self, *data, **options)
+            model_of_the_run[:] = [self]
+            if next(count) == 5:
+                spoil()
+            return measures
+
+        patch.setattr(keras.Model, "train_on_batch", watched)
+        with pytest.raises(InputError, match="weights stopped being numbers at step 2 of scratch epoch 2/4"):
+            tiny_fit(tmp_path, pretrained=False, checkpoints={"minutes": 1e-9})
+
+
+def test_a_full_disk_names_the_file_and_leaves_what_was_there(whole, tmp_path: Path) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.MonkeyPatch.context() as patch:
+        at_call(patch, keras.Model, "train_on_batch", 7, lambda: patch.setattr(np, "savez", refuse))
+        with pytest.raises(
+            InputError, match=r"000000003: the checkpoint cannot be written \(No space left on device\)"
+        ):
+            tiny_fit(tmp_path)
+    assert not list(tmp_path.glob("*/.draft*"))
+    assert tiny_fit(tmp_path) == whole[True]

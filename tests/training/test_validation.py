@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+
+from goodbad_pipeline.evaluation.metrics import classification_metrics
+from goodbad_pipeline.training.validation import LARGER_IS_BETTER, measure
+
+
+def predictions(classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return rng.dirichlet(np.ones(classes), 40).astype(np.float32), rng.integers(0, classes, 40)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_measures_agree_with_those_of_evaluation(classes: int) -> None:
+    probabilities, truth = predictions(classes)
+    measured = measure(probabilities, truth, 0.0)
+    assert set(measured) == set(LARGER_IS_BETTER)
+    probabilities = probabilities.astype(np.float64) / probabilities.sum(axis=1, keepdims=True)
+    for name, value in classification_metrics(truth, probabilities).items():
+        assert measured[f"val_{name}"] == pytest.approx(value, rel=1e-5)
+    assert measured["val_loss"] == measured["val_log_loss"]
+
+
+def test_the_loss_is_smoothed_as_in_training() -> None:
+    probabilities, truth = predictions(3)
+    targets = np.eye(3)[truth] * 0.9 + 0.1 / 3
+    expected = -(targets * np.log(np.clip(probabilities.astype(float), 1e-7, None))).sum(axis=1).mean()
+    assert measure(probabilities, truth, 0.1)["val_loss"] == pytest.approx(expected)
+
+
+def test_one_class_alone_has_no_curve() -> None:
+    probabilities, _ = predictions(2)
+    assert measure(probabilities, np.zeros(40, int), 0.0)["val_roc_auc"] == 0.5
+
+
+def test_no_numbers_no_measures() -> None:
+    probabilities, truth = predictions(2)
+    probabilities[3] = np.nan
+    assert all(np.isnan(value) for value in measure(probabilities, truth, 0.0).values())
