@@ -8,6 +8,7 @@ from making import PROJECT
 
 from goodbad_pipeline import cli
 from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.training.stopping import Stopped
 
 
 def ending_in(error: Exception) -> click.Command:
@@ -29,6 +30,12 @@ def test_what_a_user_can_put_right_is_one_line(error: Exception) -> None:
     result = CliRunner().invoke(ending_in(error))
     assert result.exit_code == 1
     assert result.output == "Error: x.png: changed since ingestion\n"
+
+
+def test_a_run_that_was_stopped_says_how_to_go_on_and_has_the_signals_status() -> None:
+    result = CliRunner().invoke(ending_in(Stopped("SIGTERM", "after step 3 of head epoch 1/2")))
+    assert result.exit_code == 143
+    assert "stopped by SIGTERM after step 3 of head epoch 1/2; kedro run --pipeline=train goes on" in result.output
 
 
 def test_what_is_the_codes_fault_keeps_its_traceback() -> None:

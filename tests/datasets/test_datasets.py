@@ -1,6 +1,9 @@
 import hashlib
+import resource
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import keras
@@ -45,6 +48,42 @@ def test_pixels_that_fail_leave_what_was_there(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"4\.png: cannot be read any more"):
         dataset.save(more)
     assert len(dataset.load().array) == 3
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """A disk that is full after so many bytes, for this process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("size", [0, 3000])
+def test_a_full_disk_names_the_model_and_leaves_the_one_before(tmp_path: Path, size: int) -> None:
+    model = keras.Sequential([keras.Input((30,)), keras.layers.Dense(40)])
+    dataset = KerasModelDataset(filepath=str(tmp_path / "m.keras"))
+    dataset.save(model)
+    before = (tmp_path / "m.keras").read_bytes()
+    with files_of_at_most(size), pytest.raises(DatasetError, match=r"m\.keras: cannot be written"):
+        dataset.save(model)
+    assert (tmp_path / "m.keras").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["m.keras"]
+
+
+def test_an_epoch_that_the_run_holds_is_not_logged_again(tmp_path: Path) -> None:
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    mlflow.set_experiment("epochs")
+    with mlflow.start_run() as run:
+        EpochLogDataset().load()(1, {"loss": 0.5})
+    with mlflow.start_run(run_id=run.info.run_id):
+        log = EpochLogDataset().load()
+        for epoch, loss in ((1, 0.5), (2, 1 / 3), (3, 0.5)):
+            log(epoch, {"loss": loss})
+    history = mlflow.MlflowClient().get_metric_history(run.info.run_id, "loss")
+    assert [(metric.step, metric.value) for metric in history] == [(1, 0.5), (2, 1 / 3), (3, 0.5)]
 
 
 def test_a_model_comes_back_the_same(tmp_path: Path) -> None:
