@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 
 import mlflow
+import pandas as pd
 import pytest
 from making import encoded, make_project, picture
 from running import kedro_run, runs, store, table
 
 from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.registry import load_champion
 
 METRICS = ["accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "log_loss"]
 
@@ -100,13 +102,18 @@ def test_the_model_is_registered_and_loads_back(finished: Path) -> None:
     assert int(version.version) == 1
     assert version.tags["alias_reason"].startswith("no champion yet")
     mlflow.set_tracking_uri(f"sqlite:///{finished / 'mlflow.db'}")
-    info = mlflow.models.get_model_info("models:/goodbad@champion")
-    assert info.metadata["class_names"] == ["bad", "good"]
-    assert info.signature.inputs.inputs[0].shape == (-1, 48, 48, 3)
+    assert len(version.tags["archive_sha256"]) == 64
+    found = load_champion("goodbad")
+    assert found.class_names == ["bad", "good"]
+    assert found.model.input_shape == (None, 48, 48, 3)
     requirements = mlflow.pyfunc.get_model_dependencies("models:/goodbad@champion")
     assert "tensorflow==" in Path(requirements).read_text()
-    model = mlflow.keras.load_model("models:/goodbad@champion")
-    assert model.input_shape == (None, 48, 48, 3)
+    asked = table(finished, "test_predictions")
+    root = finished / "data/01_raw/characters"
+    files = pd.DataFrame({"image": [str(root / path) for path in asked["path"]]})
+    answers = mlflow.pyfunc.load_model("models:/goodbad@champion").predict(files)
+    assert answers["label"].tolist() == asked["predicted"].tolist()
+    assert answers["probability"].tolist() == pytest.approx(asked["probability"].tolist(), abs=1e-5)
 
 
 def test_the_same_again_gives_the_same_and_stays_challenger(finished: Path, tmp_path: Path) -> None:

@@ -1,23 +1,47 @@
 """The one file that logs and registers models with MLflow, and loads them back."""
 
-from dataclasses import asdict, dataclass
+import base64
+import io
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import mlflow
 import numpy as np
+import pandas as pd
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.models import Model, ModelSignature, get_model_info
-from mlflow.types import Schema, TensorSpec
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types.schema import AnyType, Map
+from PIL import Image
 
 from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.evaluation.decision import Calibration
 from goodbad_pipeline.images.pixels import Transform
 from goodbad_pipeline.promotion import Decision
+from goodbad_pipeline.serving.archive import file_digest
+from goodbad_pipeline.serving.bundle import REQUIREMENTS, write_bundle
+from goodbad_pipeline.serving.classifier import ARCHIVE, FACTS, Classifier, Facts, load_classifier
 
 CHAMPION = "champion"
+DIGEST_TAG = "archive_sha256"
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
-REQUIREMENTS = ("keras", "tensorflow", "numpy")
+_FOLDER = "classifier"
+_SIGNATURE = ModelSignature(
+    inputs=Schema([ColSpec(AnyType(), "image")]),
+    outputs=Schema(
+        [
+            ColSpec(DataType.string, "label", required=False),
+            ColSpec(DataType.double, "probability", required=False),
+            ColSpec(Map(DataType.double), "probabilities", required=False),
+            ColSpec(DataType.boolean, "abstained"),
+            ColSpec(DataType.string, "reason", required=False),
+        ]
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -25,61 +49,70 @@ class RegisteredModel:
     """A version of the registry with what it takes to use it.
 
     Attributes:
+        name: The registered model.
         version: Its number.
-        model: The Keras model.
-        class_names: Classes in the order of its outputs.
-        transform: What a picture goes through before it.
+        classifier: The Keras model, what a picture goes through before it, and how its answers are read.
     """
 
+    name: str
     version: str
-    model: Any
-    class_names: list[str]
-    transform: Transform
+    classifier: Classifier
+
+    @property
+    def model(self) -> Any:
+        """The Keras model."""
+        return self.classifier.model
+
+    @property
+    def class_names(self) -> list[str]:
+        """Classes in the order of its outputs."""
+        return list(self.classifier.calibration.class_names)
+
+    @property
+    def transform(self) -> Transform:
+        """What a picture goes through before it."""
+        return self.classifier.transform
 
 
-def log_model(model: Any, name: str, class_names: list[str], transform: Transform, example: np.ndarray) -> str:
-    """Log a Keras model to the active run and register it.
+def log_model(model: Any, name: str, calibration: Calibration, transform: Transform, example: np.ndarray) -> str:
+    """Log a Keras model to the active run and register it, as a pyfunc that takes files.
 
     Args:
         model: Pixels (n, side, side, 3), 0–255, to probabilities (n, classes).
         name: Registered model.
-        class_names: Classes in the order of the outputs.
+        calibration: Classes in the order of the outputs, and how these are read.
         transform: What a picture goes through before the model.
-        example: One picture, uint8 of shape (1, side, side, 3).
+        example: One picture, uint8 of shape (side, side, 3).
 
     Returns:
         The new version's number.
     """
-    side = transform.resolution
-    signature = ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, side, side, 3))]),
-        outputs=Schema([TensorSpec(np.dtype("float32"), (-1, len(class_names)))]),
-    )
-    info = Model.log(
-        artifact_path=None,
-        name="model",
-        flavor=_KerasFlavor,
-        model=model,
-        registered_model_name=name,
-        signature=signature,
-        input_example=example,
-        pip_requirements=[f"{package}=={version(package)}" for package in REQUIREMENTS],
-        metadata={"class_names": class_names, "transform": asdict(transform)},
-        validate_serving_input=False,
-    )
-    return str(info.registered_model_version)
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary, _FOLDER)
+        folder.mkdir()
+        model.save(folder / ARCHIVE)
+        digest = file_digest(folder / ARCHIVE)
+        Facts(transform, calibration, digest).write(folder / FACTS)
+        bundle = write_bundle(Path(temporary, "code"))
+        info = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(bundle.script),
+            artifacts={"model": str(folder)},
+            code_paths=[str(bundle.package)],
+            pip_requirements=[f"{package}=={version(package)}" for package in REQUIREMENTS],
+            signature=_SIGNATURE,
+            input_example=pd.DataFrame({"image": [_base64_png(example)]}),
+            registered_model_name=name,
+        )
+    number = str(info.registered_model_version)
+    mlflow.MlflowClient().set_model_version_tag(name, number, DIGEST_TAG, digest)
+    return number
 
 
-class _KerasFlavor:
-    """MLflow's Keras flavour; its save (3.17) writes the input example before it makes the folder for it."""
-
-    __name__ = "mlflow.keras"
-
-    @staticmethod
-    def save_model(*, path: str, validate_serving_input: bool, **arguments: Any) -> None:
-        """Make the folder, then save as ``mlflow.keras`` does; the flag is meant for :meth:`Model.log` alone."""
-        Path(path).mkdir(parents=True)
-        mlflow.keras.save_model(path=path, **arguments)
+def _base64_png(pixels: np.ndarray) -> str:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return base64.b64encode(stream.getvalue()).decode()
 
 
 def load_champion(name: str) -> RegisteredModel | None:
@@ -94,7 +127,7 @@ def load_champion(name: str) -> RegisteredModel | None:
         if error.error_code in _ABSENT:
             return None
         raise
-    return _load(name, str(found.version))
+    return _load(found)
 
 
 def load_version(name: str, model_version: str) -> RegisteredModel:
@@ -104,26 +137,25 @@ def load_version(name: str, model_version: str) -> RegisteredModel:
         InputError: There is none of that number, or its files cannot be loaded.
     """
     try:
-        mlflow.MlflowClient().get_model_version(name, model_version)
+        found = mlflow.MlflowClient().get_model_version(name, model_version)
     except MlflowException as error:
         if error.error_code in _ABSENT:
             raise InputError(
                 f"registry: there is no version {model_version} of '{name}'; `kedro mlflow ui` shows which there are"
             ) from error
         raise
-    return _load(name, model_version)
+    return _load(found)
 
 
-def _load(name: str, model_version: str) -> RegisteredModel:
-    uri = f"models:/{name}/{model_version}"
+def _load(found: ModelVersion) -> RegisteredModel:
+    """Load a version's archive with this project's code; the code that lies beside it does not run."""
+    name, number = str(found.name), str(found.version)
     try:
-        facts = get_model_info(uri).metadata
-        facts["transform"]["background"] = tuple(facts["transform"]["background"])
-        model = mlflow.keras.load_model(uri)
-        return RegisteredModel(model_version, model, facts["class_names"], Transform(**facts["transform"]))
+        folder = mlflow.artifacts.download_artifacts(f"models:/{name}/{number}/artifacts/{_FOLDER}")
+        return RegisteredModel(name, number, load_classifier(Path(folder), found.tags.get(DIGEST_TAG)))
     except Exception as error:  # whatever a moved, emptied or foreign archive raises
         raise InputError(
-            f"registry: version {model_version} of '{name}' cannot be loaded ({error}); restore its files, or choose "
+            f"registry: version {number} of '{name}' cannot be loaded ({error}); restore its files, or choose "
             "another version (the champion's alias can be removed)"
         ) from error
 

@@ -11,10 +11,12 @@ from running import kedro_run, runs
 
 from goodbad_pipeline.efficientnet.scaling import read_scale, resolve_scale
 from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.evaluation.decision import Calibration
 from goodbad_pipeline.params import validate_parameters
 from goodbad_pipeline.pipelines.modelling import nodes
 from goodbad_pipeline.pipelines.modelling.nodes import build_model, choose_network
 from goodbad_pipeline.registry import RegisteredModel, load_version
+from goodbad_pipeline.serving.classifier import Classifier
 
 SPLITS = pd.DataFrame({"label": ["bad", "good"] * 3, "split": "train"})
 
@@ -124,7 +126,7 @@ def test_growth_to_something_smaller_ends_before_it_is_built(tmp_path, monkeypat
         validate_parameters(parameters(model__phi=-6, model__grow_from=str(file)))
     with pytest.raises(InputError, match=r"grow_from: stage \d has \d+ channels, the target only \d+"):
         choose(phi=None, budget={"max_macs": 3e6}, resolution=32, grow_from=str(file))
-    monkeypatch.setattr(nodes, "load_version", lambda *_: RegisteredModel("3", large, ["bad", "good"], None))
+    monkeypatch.setattr(nodes, "load_version", lambda *_: RegisteredModel("goodbad", "3", Classifier(large, None, Calibration(["bad", "good"]))))
     with pytest.raises(InputError, match=message):
         choose(phi=-6, grow_from=3)
 
@@ -201,7 +203,7 @@ def test_classes_of_other_names_get_a_classifier_of_their_own(monkeypatch) -> No
     grown = {"phi": -5, "resolution": 32, "grow_from": 3}
     kernels = []
     for names in (["bad", "good"], ["cat", "dog"]):
-        found = RegisteredModel("3", small, names, None)
+        found = RegisteredModel("goodbad", "3", Classifier(small, None, Calibration(names)))
         monkeypatch.setattr(nodes, "load_version", lambda *_, found=found: found)
         kernels.append(build(choose(**grown), **grown).get_layer("predictions").get_weights()[0])
     old = small.get_layer("predictions").get_weights()[0]

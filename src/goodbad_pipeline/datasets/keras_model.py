@@ -6,6 +6,7 @@ from typing import Any
 from kedro.io import AbstractDataset
 
 from goodbad_pipeline.datasets.atomic import replacing
+from goodbad_pipeline.serving.archive import load_archive
 
 
 class KerasModelDataset(AbstractDataset[Any, Any]):
@@ -24,10 +25,8 @@ class KerasModelDataset(AbstractDataset[Any, Any]):
         self.metadata = metadata
 
     def load(self) -> Any:
-        """Return the model, compiled as it was; only archives that hold no code are read."""
-        import keras  # noqa: PLC0415 - seconds, and most commands never come here
-
-        return keras.models.load_model(self._filepath, safe_mode=True, compile=False)
+        """Return the model, not compiled; only archives that hold no code are read."""
+        return load_archive(self._filepath)
 
     def save(self, data: Any) -> None:
         """Write the model."""

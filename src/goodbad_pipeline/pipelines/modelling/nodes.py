@@ -17,6 +17,7 @@ from goodbad_pipeline.images.pixels import PixelSource, pixel_source
 from goodbad_pipeline.images.splits import class_names
 from goodbad_pipeline.params import ImageParams, ModelParams, RegistryParams, TrainingParams
 from goodbad_pipeline.registry import load_version
+from goodbad_pipeline.serving.archive import load_archive
 from goodbad_pipeline.spending import spend_budget
 from goodbad_pipeline.training.devices import prepare_device
 
@@ -134,8 +135,6 @@ def _load_source(
     source: GrowthSource, scale: NetworkScale, classes: int, registered: str
 ) -> tuple[Any, list[str] | None]:
     """The small network and the names of its classes, None where they are not known."""
-    import keras  # noqa: PLC0415
-
     from goodbad_pipeline.efficientnet import build_network  # noqa: PLC0415
 
     if source.imagenet:
@@ -145,8 +144,4 @@ def _load_source(
     if source.version is not None:
         found = load_version(source.name or registered, source.version)
         return found.model, found.class_names
-    try:
-        return keras.models.load_model(source.path, compile=False, safe_mode=True), None
-    except Exception as error:  # whatever a damaged or foreign archive raises
-        reason = " ".join(str(error).split())
-        raise InputError(f"grow_from: {source.path} cannot be loaded ({reason}). Save the model anew.") from error
+    return load_archive(Path(str(source.path))), None

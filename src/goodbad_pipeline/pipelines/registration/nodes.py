@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from goodbad_pipeline.evaluation.decision import Calibration
 from goodbad_pipeline.evaluation.metrics import classification_metrics
 from goodbad_pipeline.evaluation.predictions import prediction_table, truth_and_probabilities
 from goodbad_pipeline.images.pixels import Pixels, pixel_source
@@ -32,7 +33,7 @@ def register_model(
     transform = images.transform(network["resolution"])
     champion = load_champion(registry.name)
     decision = _decide(champion, test_metrics, splits, Path(images.root), registry.metric)
-    version = log_model(model, registry.name, names, transform, np.asarray(pixels.array[:1]))
+    version = log_model(model, registry.name, Calibration(names), transform, np.asarray(pixels.array[0]))
     set_alias(registry.name, version, decision, test_metrics)
     logger.info("Registered %s version %s as %s: %s", registry.name, version, decision.alias, decision.reason)
     return {"name": registry.name, "version": version, "alias": decision.alias, "reason": decision.reason}

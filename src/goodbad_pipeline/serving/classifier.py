@@ -1,0 +1,125 @@
+"""A model with all it takes to answer about a file: decoder, class names, and how its probabilities are read."""
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from goodbad_pipeline.evaluation.decision import Calibration
+from goodbad_pipeline.images.decode import Rejected, decode_image
+from goodbad_pipeline.images.pixels import Transform, resize_image
+from goodbad_pipeline.images.reasons import SetAside
+from goodbad_pipeline.serving.archive import load_archive
+
+COLUMNS = ["label", "probability", "probabilities", "abstained", "reason", "detail"]
+BATCHES = (1, 4, 16, 64)
+"""Pictures that the model is asked about at once; every other number would cost the building of another graph."""
+ARCHIVE, FACTS = "model.keras", "facts.json"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is recorded beside the archive.
+
+    Attributes:
+        transform: What a picture goes through before the model.
+        calibration: Class names, and how probabilities are read.
+        digest: SHA-256 of the archive.
+    """
+
+    transform: Transform
+    calibration: Calibration
+    digest: str
+
+    def write(self, file: Path) -> None:
+        """Write them as JSON."""
+        values = {
+            "transform": asdict(self.transform),
+            "calibration": self.calibration.to_dict(),
+            "digest": self.digest,
+        }
+        file.write_text(json.dumps(values, indent=2))
+
+    @classmethod
+    def read(cls, file: Path) -> "Facts":
+        """Read what :meth:`write` wrote."""
+        values = json.loads(file.read_text())
+        red, green, blue = values["transform"].pop("background")  # JSON has lists for tuples
+        transform = Transform(**values["transform"], background=(red, green, blue))
+        return cls(transform, Calibration.from_dict(values["calibration"]), values["digest"])
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """Files in, answers out.
+
+    Attributes:
+        model: Pixels (n, side, side, 3), 0–255, to probabilities (n, classes).
+        transform: What a picture goes through before it.
+        calibration: Class names, and how its probabilities are read.
+    """
+
+    model: Any
+    transform: Transform
+    calibration: Calibration
+
+    def classify(self, files: Sequence[bytes | SetAside]) -> pd.DataFrame:
+        """Answer about each file.
+
+        Returns:
+            A row a file, in order: label, probability (of that label), probabilities (a dictionary by class),
+            abstained, reason and detail. A file that is no usable picture has a reason and no label; a picture has
+            neither reason nor detail. What is not there is None, which JSON has a word for, never NaN.
+        """
+        parts = [self._classify(files[start : start + BATCHES[-1]]) for start in range(0, len(files), BATCHES[-1])]
+        return pd.DataFrame([row for part in parts for row in part], columns=COLUMNS, dtype=object)
+
+    def _classify(self, files: Sequence[bytes | SetAside]) -> list[tuple[Any, ...]]:
+        with ThreadPoolExecutor() as pool:
+            pixels = list(pool.map(self._pixels, files))
+        good = [one for one in pixels if isinstance(one, np.ndarray)]
+        answers = iter(self._answers(np.stack(good)) if good else [])
+        return [next(answers) if isinstance(one, np.ndarray) else _refusal(one) for one in pixels]
+
+    def _pixels(self, file: bytes | SetAside) -> np.ndarray | Rejected | SetAside:
+        if isinstance(file, SetAside):
+            return file
+        wanted = self.transform
+        decoded = decode_image(file, max_pixels=wanted.max_pixels, background=wanted.background, tiff=wanted.tiff)
+        return decoded if isinstance(decoded, Rejected) else resize_image(decoded.pixels, wanted)
+
+    def _answers(self, pixels: np.ndarray) -> list[tuple[Any, ...]]:
+        """Answer about uint8 pixels (n, side, side, 3), n from 1 to the largest of BATCHES."""
+        names = list(self.calibration.class_names)
+        filling = next(size for size in BATCHES if size >= len(pixels)) - len(pixels)
+        filled = np.pad(pixels, ((0, filling), (0, 0), (0, 0), (0, 0)), mode="edge")
+        values = self.calibration.calibrate(np.asarray(self.model.predict_on_batch(filled))[: len(pixels)])
+        rows = zip(values.tolist(), self.calibration.choose(values), self.calibration.abstain(values), strict=True)
+        return [
+            (names[chosen], row[chosen], dict(zip(names, row, strict=True)), bool(abstained), None, None)
+            for row, chosen, abstained in rows
+        ]
+
+
+def _refusal(rejected: Rejected | SetAside) -> tuple[Any, ...]:
+    return None, None, None, False, str(rejected.reason), rejected.detail
+
+
+def load_classifier(folder: Path, digest: str | None = None) -> Classifier:
+    """Load what lies in a folder as ``model.keras`` and ``facts.json``.
+
+    Args:
+        folder: The folder.
+        digest: SHA-256 the archive must have according to somebody else than the folder itself.
+
+    Raises:
+        InputError: The archive is not the recorded one, or holds more than a plain network.
+    """
+    facts = Facts.read(folder / FACTS)
+    model = load_archive(folder / ARCHIVE, digest or facts.digest)
+    return Classifier(model, facts.transform, facts.calibration)

@@ -1,0 +1,59 @@
+"""What a caller may put into the column ``image``: a file's bytes, their base64, or a path."""
+
+import base64
+import binascii
+import os
+import re
+from pathlib import Path
+
+from goodbad_pipeline.images.paths import read_inside, to_text
+from goodbad_pipeline.images.reasons import Reason, SetAside
+
+_DATA_URL = re.compile(r"data:[\w.+-]+/[\w.+-]+;base64,", re.ASCII)
+_BASE64 = re.compile(r"[A-Za-z0-9+/\s]*={0,2}\s*", re.ASCII)
+
+
+def read_image(cell: object, *, allow_paths: bool) -> bytes | SetAside:
+    """Turn one cell into a file's bytes; never raises.
+
+    A text that is wholly base64 is taken as base64 unless a file of that name exists.
+
+    Args:
+        cell: bytes, base64 (a ``data:`` URL too) or, as text or ``Path``, a path.
+        allow_paths: Whether paths are read. A server must not: whoever calls it would read the server's files.
+    """
+    if isinstance(cell, bytes | bytearray | memoryview):
+        return bytes(cell)
+    if isinstance(cell, Path):
+        cell = str(cell)
+    if not isinstance(cell, str):
+        return SetAside(Reason.MISSING, f"image must be bytes, base64 or a path, got {type(cell).__name__}")
+    if allow_paths and _is_path(cell):
+        return _read(cell)
+    return _from_base64(cell, allow_paths)
+
+
+def _is_path(text: str) -> bool:
+    if _DATA_URL.match(text):
+        return False
+    if not _BASE64.fullmatch(text):
+        return True
+    try:
+        return bool(text.strip()) and len(text) < 4096 and Path(text).exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _read(path: str) -> bytes | SetAside:
+    """Read any file: the caller is who may read it."""
+    found = read_inside(Path("/"), to_text(os.path.abspath(path)).lstrip("/"))
+    return found if isinstance(found, SetAside) else found[0]
+
+
+def _from_base64(text: str, allow_paths: bool) -> bytes | SetAside:
+    bare = "".join(_DATA_URL.sub("", text, count=1).split())
+    try:
+        return base64.b64decode(bare, validate=True)
+    except (binascii.Error, ValueError) as error:
+        names = "neither base64 nor a file" if allow_paths else "not base64"
+        return SetAside(Reason.NOT_AN_IMAGE, f"{names} ({error})")

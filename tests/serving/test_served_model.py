@@ -1,0 +1,127 @@
+"""The registered model is called the ways a stranger calls it."""
+
+import ast
+import json
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from serving_kit import SIDE, small_model
+
+from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.registry import load_champion, load_version
+from goodbad_pipeline.serving import bundle
+
+URI = "models:/goodbad@champion"
+COLUMNS = ["label", "probability", "probabilities", "abstained", "reason"]
+
+
+def test_it_answers_about_good_and_bad_files_alike(tracking: str, files: dict[str, bytes]) -> None:
+    answers = mlflow.pyfunc.load_model(URI).predict(pd.DataFrame({"image": list(files.values())}))
+    assert list(answers.columns) == COLUMNS
+    good = answers[answers["reason"].isna()]
+    assert len(good) == 160
+    for row in good.itertuples(index=False):
+        assert row.probability == row.probabilities[row.label]
+    assert set(good["label"]) == {"bad", "good"}
+    assert set(good["abstained"]) == {True, False}
+    bad = answers[answers["reason"].notna()]
+    assert set(bad["reason"]) == {"empty", "not_an_image", "too_many_pixels", "truncated"}
+    assert bad[["label", "probability", "probabilities"]].isna().all(axis=None)
+
+
+def test_it_reads_the_probabilities_as_validation_taught(tracking: str, files: dict[str, bytes]) -> None:
+    found = load_champion("goodbad")
+    answers = found.classifier.classify(list(files.values())[:20])
+    for row in answers.itertuples(index=False):
+        assert row.label == ("good" if row.probabilities["good"] >= 0.45 else "bad")
+        assert row.abstained == (row.probability < 0.7)
+        assert sum(row.probabilities.values()) == pytest.approx(1)
+
+
+def test_bytes_base64_and_paths_give_the_same(tracking: str, folder: Path) -> None:
+    import base64
+
+    names = sorted(path.name for path in folder.iterdir())[::9]
+    data = [(folder / name).read_bytes() for name in names]
+    cells = {
+        "bytes": data,
+        "base64": [base64.b64encode(one).decode() for one in data],
+        "path": [str(folder / name) for name in names],
+    }
+    model = mlflow.pyfunc.load_model(URI)
+    answers = [model.predict(pd.DataFrame({"image": one})) for one in cells.values()]
+    for other in answers[1:]:
+        pd.testing.assert_frame_equal(answers[0], other)
+
+
+def test_the_bundle_imports_itself_and_its_requirements_alone(tmp_path: Path) -> None:
+    written = bundle.write_bundle(tmp_path)
+    brought = {name.lower() for name in bundle.REQUIREMENTS} | {"pil", written.package.name}
+    for file in [*written.package.rglob("*.py"), written.script]:
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            for name in names:
+                top, *rest = name.split(".")
+                assert top in sys.stdlib_module_names or top.lower() in brought, f"{file.name} imports {name}"
+                if top == written.package.name:
+                    assert written.package.joinpath(*rest).with_suffix(".py").is_file(), f"{name} is not carried"
+
+
+def test_a_bundle_is_named_after_its_content(tmp_path: Path, monkeypatch) -> None:
+    first = bundle.write_bundle(tmp_path / "one").package.name
+    assert bundle.write_bundle(tmp_path / "two").package.name == first
+    monkeypatch.setattr(bundle, "MODULES", bundle.MODULES[1:])
+    assert bundle.write_bundle(tmp_path / "three").package.name != first
+
+
+def test_nothing_of_it_is_pickled(tracking: str) -> None:
+    folder = Path(mlflow.artifacts.download_artifacts(URI))
+    names = {file.name for file in folder.rglob("*") if file.is_file()}
+    assert "model.keras" in names
+    assert not {name for name in names if name.endswith((".pkl", ".pickle", ".joblib"))}
+    requirements = (folder / "requirements.txt").read_text().split()
+    assert {line.split("==")[0] for line in requirements} == set(bundle.REQUIREMENTS)
+
+
+def test_a_changed_archive_is_refused_by_both_roads(tracking: str, tmp_path: Path, monkeypatch) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(mlflow.artifacts.download_artifacts(URI), folder)
+    archive = folder / "artifacts/classifier/model.keras"
+    archive.write_bytes(archive.read_bytes() + b"\0")
+    with pytest.raises(Exception, match="was changed"):  # an InputError of its own package
+        mlflow.pyfunc.load_model(str(folder))
+    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", lambda *_: str(archive.parent))
+    facts = archive.with_name("facts.json")
+    from goodbad_pipeline.serving.archive import file_digest
+
+    values = json.loads(facts.read_text())
+    facts.write_text(json.dumps(values | {"digest": file_digest(archive)}))  # the forger thinks of the facts, too
+    with pytest.raises(InputError, match=r"version 1 of 'goodbad' cannot be loaded .*was changed"):
+        load_version("goodbad", "1")
+
+
+def test_it_is_never_ten_times_slower_than_the_model_itself(tracking: str, files: dict[str, bytes]) -> None:
+    """Of one decoded picture a call, and of a batch; the pictures are small, so that overhead is what is measured."""
+    served = mlflow.pyfunc.load_model(URI)
+    frame = pd.DataFrame({"image": [data for name, data in files.items() if name.startswith("picture")][:64]})
+    pixels = np.zeros((64, SIDE, SIDE, 3), np.uint8)
+    model = small_model()
+
+    def seconds(call) -> float:
+        call()
+        times = []
+        for _ in range(5):
+            start = time.perf_counter()
+            call()
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    assert seconds(lambda: served.predict(frame)) < 10 * seconds(lambda: model.predict(pixels, verbose=0))
+    assert seconds(lambda: served.predict(frame[:1])) < 10 * seconds(lambda: model.predict(pixels[:1], verbose=0))
