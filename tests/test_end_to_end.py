@@ -10,13 +10,24 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 import pytest
-from making import encoded, make_project, picture
+from making import PROJECT, encoded, make_project, picture
 from running import kedro_run, runs, store, table
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.registry import load_champion
 
 METRICS = ["accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "log_loss"]
+
+
+CANARY = "canary-4f1d2c7e"
+
+
+def commit(project: Path) -> None:
+    """Make the project a clean git checkout: only of such a one can a run be repeated."""
+    shutil.copy(PROJECT / ".gitignore", project)
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    for arguments in (["init", "-q"], ["add", "-A"], [*identity, "commit", "-q", "-m", "x"]):
+        subprocess.run(["git", *arguments], cwd=project, check=True)
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +38,8 @@ def finished(tmp_path_factory) -> Path:
     (root / "broken.png").write_bytes(b"nothing to see")
     with (root / "labels.csv").open("a") as manifest:
         manifest.write("broken.png,bad,bad 0,sun\n")
+    (project / "conf/local/credentials.yml").write_text(f"server:\n  token: {CANARY}\n")
+    commit(project)
     kedro_run(project)
     return project
 
@@ -114,6 +127,53 @@ def test_the_model_is_registered_and_loads_back(finished: Path) -> None:
     answers = mlflow.pyfunc.load_model("models:/goodbad@champion").predict(files)
     assert answers["label"].tolist() == asked["predicted"].tolist()
     assert answers["probability"].tolist() == pytest.approx(asked["probability"].tolist(), abs=1e-5)
+
+
+def test_predict_gives_the_answers_of_the_evaluation_and_names_its_model(finished: Path) -> None:
+    kedro_run(finished, "predict", predict__source="data/01_raw/characters")
+    run = runs(finished)[0]
+    assert run.info.run_name == "predict"
+    assert (run.data.tags["model_name"], run.data.tags["model_version"]) == ("goodbad", "1")
+    assert run.data.metrics["predict_files"] == 37
+    assert run.data.metrics["predict_files_per_second"] > 0
+    answers = table(finished, "predictions").set_index("path")
+    asked = table(finished, "test_predictions").set_index("path")
+    assert answers.loc[asked.index, "label"].tolist() == asked["predicted"].tolist()
+    columns = ["probability", "probability_bad", "probability_good"]
+    assert abs(answers.loc[asked.index, columns] - asked[columns]).max(axis=None) <= 1e-5
+    refused = pd.read_csv(finished / "data/07_model_output/prediction_quarantine.csv")
+    assert (
+        refused[["path", "reason"]].values.tolist() == table(finished, "quarantine")[["path", "reason"]].values.tolist()
+    )
+    names = {file.path for file in store(finished).list_artifacts(run.info.run_id, "predictions")}
+    assert names == {
+        f"predictions/{name}" for name in ("predictions.csv", "prediction_quarantine.csv", "prediction_sheet.png")
+    }
+
+
+def test_replay_gives_the_same_metrics_and_leaves_everything_alone(finished: Path) -> None:
+    whole = next(run for run in runs(finished) if run.info.run_name.startswith("__default__"))
+    stored = {file: file.stat().st_mtime_ns for file in (finished / "data").rglob("*.*") if file.is_file()}
+    kedro_run(finished, "replay", replay__run_id=whole.info.run_id, model__phi=0)  # its own φ is not asked
+    report = json.loads((finished / "data/08_reporting/replay_report.json").read_text())
+    assert report["agrees"]
+    assert report["same_origins"]
+    assert {"git_commit", "labels", "version.keras", "version.python"} <= {check["what"] for check in report["checks"]}
+    assert report["metrics"]["test_log_loss"]["difference"] == 0
+    assert {file: file.stat().st_mtime_ns for file in stored} == stored
+    run = runs(finished)[0]
+    assert run.data.params["model.phi"] == whole.data.params["model.phi"]
+    assert run.data.metrics["replay_agrees"] == 1
+    assert not store(finished).search_model_versions(f"run_id = '{run.info.run_id}'")
+
+
+def test_a_secret_of_this_machine_is_nowhere_in_what_a_run_leaves(finished: Path, capfd) -> None:
+    places = [
+        file for file in finished.rglob("*") if file.is_file() and not file.is_relative_to(finished / "conf/local")
+    ]
+    assert any(file.name == "mlflow.db" for file in places)
+    assert not [file for file in places if CANARY.encode() in file.read_bytes()]
+    assert CANARY not in "".join(capfd.readouterr())
 
 
 def test_the_same_again_gives_the_same_and_stays_challenger(finished: Path, tmp_path: Path) -> None:
@@ -251,5 +311,14 @@ def test_listing_pipelines_imports_no_tensorflow(project: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    names = ["__default__", "data", "sample_data", "scaling_report", "scaling_search", "scaling_study", "train"]
+    names = [
+        "__default__",
+        "data",
+        "predict",
+        "sample_data",
+        "scaling_report",
+        "scaling_search",
+        "scaling_study",
+        "train",
+    ]
     assert done.stdout.split() == names

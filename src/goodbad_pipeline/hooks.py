@@ -5,10 +5,8 @@ working directory, every leaf parameter is a row of its own, the run is named af
 the commit it ran on and the digest of the labels it saw.
 """
 
-import hashlib
 import logging
 import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +28,8 @@ from goodbad_pipeline.efficientnet.scaling import warn_of_product
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.interruption import KILLED
 from goodbad_pipeline.params import Group, ModelParams, TrainingParams, anchor_paths, validate_parameters
+from goodbad_pipeline.provenance import git_state, labels_digest, package_versions
+from goodbad_pipeline.runs import PARAMETERS_FILE, read_run
 from goodbad_pipeline.training.stopping import Stopped
 
 logger = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 SQLITE = "sqlite:///"
 NETWORK = "network"
 PICTURES = {"pixels", "pixel_cache"}  # of a pipeline that trains
+REPLAY = "replay"
 LABEL_TABLES = ("labels", "splits")
 
 
@@ -85,20 +86,29 @@ class TrackingHooks(MlflowHook):
             super().after_context_created(context)
         self._project_path = root
         self._labels_logged = False
-        self._parameters = validate_parameters(context.config_loader["parameters"])
+        raw = context.config_loader["parameters"]
+        self._replays = (raw.get("replay") or {}).get("run_id")
+        if self._replays is not None:
+            raw = {**raw, **read_run(self._replays).parameters}
+            context.config_loader["parameters"] = raw
+        self._parameters = validate_parameters(raw)
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Start the run under a telling name, or go on with the one that was cut off; tag it with the commit."""
         names = run_params.get("pipeline_names") or ["__default__"]
-        model = self._parameters.get("model") if "params:model" in pipeline.inputs() else None
+        if self._replays is not None and names != [REPLAY]:
+            raise InputError(f"replay.run_id: goes with --pipeline={REPLAY} and no other, got {', '.join(names)}")
+        used = {name: group for name, group in self._parameters.items() if f"params:{name}" in pipeline.inputs()}
         settings = self.mlflow_config.tracking.run
-        settings.name = run_name("+".join(names), model)
+        settings.name = run_name("+".join(names), used.get("model"))
         if settings.id is None and (run := find_interrupted_run(pipeline, catalog, self._parameters)):
             settings.id, settings.name = run.info.run_id, run.info.run_name
             logger.info("Going on with the MLflow run '%s' (%s)", run.info.run_name, run.info.run_id)
         super().before_pipeline_run(run_params, pipeline, catalog)
-        mlflow.set_tags(git_state(self._project_path))
+        mlflow.set_tags(git_state(self._project_path) | package_versions())
+        # Typed values, to run again from; what is a secret was made stars by its type.
+        mlflow.log_dict({name: group.model_dump(mode="json") for name, group in used.items()}, PARAMETERS_FILE)
 
     @hook_impl
     def before_node_run(self, node: Node, catalog: DataCatalog, inputs: dict[str, Any], is_async: bool) -> None:
@@ -152,30 +162,11 @@ def run_name(pipeline: str, model: Group | None) -> str:
     return f"{pipeline} {model.label}"
 
 
-def git_state(folder: Path) -> dict[str, str]:
-    """Return the tags ``git_commit`` and ``git_dirty`` (true | false); both ``unknown`` outside a git checkout."""
-    commands = (["git", "rev-parse", "HEAD"], ["git", "status", "--porcelain"])
-    try:
-        commit, changes = (
-            subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
-            for command in commands
-        )
-    except (OSError, subprocess.SubprocessError):
-        return {"git_commit": "unknown", "git_dirty": "unknown"}
-    return {"git_commit": commit, "git_dirty": str(bool(changes)).lower()}
-
-
 def log_labels(table: pd.DataFrame) -> None:
     """Log the labels as an input of the active run, under the digest of all of their rows."""
     labels = table.drop(columns="split", errors="ignore")
     dataset = mlflow.data.from_pandas(labels, name="labels", targets="label", digest=labels_digest(labels)[:16])
     mlflow.log_input(dataset, context="labels")
-
-
-def labels_digest(labels: pd.DataFrame) -> str:
-    """SHA-256 over the content, label and group of every picture, whatever the order of rows: 64 hex digits."""
-    rows = labels[["image_id", "label", "group"]].astype(str).agg("\t".join, axis=1)
-    return hashlib.sha256("\n".join(sorted(rows)).encode()).hexdigest()
 
 
 def anchor_store(settings: dict[str, Any], root: Path) -> dict[str, Any]:

@@ -394,6 +394,23 @@ class RegistryParams(Group):
     metric: Literal["accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "log_loss"]
 
 
+class PredictParams(Group):
+    """Which files a registered model is asked about."""
+
+    source: str | None
+    version: str | int
+    sheet: Annotated[int, Field(ge=1, le=200)]
+    seed: Seed
+
+
+class ReplayParams(Group):
+    """Which run is run again, and how near its metrics must come."""
+
+    run_id: str | None
+    tolerance: Annotated[float, Field(ge=0)]
+    strict: bool
+
+
 class ScaledBaseParams(Group):
     """The network that is made larger."""
 
@@ -467,6 +484,8 @@ GROUPS: dict[str, type[Group]] = {
     "training": TrainingParams,
     "evaluation": EvaluationParams,
     "registry": RegistryParams,
+    "predict": PredictParams,
+    "replay": ReplayParams,
     "scaling_search": ScalingSearchParams,
     "scaling_study": ScalingStudyParams,
 }
@@ -521,6 +540,16 @@ def _is_path(key: str, value: str) -> bool:
     return value.endswith(".keras") if key == "grow_from" else value not in WEIGHT_WORDS
 
 
+PATHS = (
+    ("images", "root"),
+    ("images", "corrections"),
+    ("sample", "root"),
+    ("predict", "source"),
+    ("model", "weights"),
+    ("model", "grow_from"),
+)
+
+
 def anchor_paths(raw: dict[str, Any], project_path: Path) -> dict[str, Any]:
     """Make the folders and files that parameters name absolute: relative ones start at the project's root.
 
@@ -528,13 +557,7 @@ def anchor_paths(raw: dict[str, Any], project_path: Path) -> dict[str, Any]:
         A copy of ``raw``; whatever is not a text, or names no path (``model.weights: imagenet``), stays as it is.
     """
     anchored = dict(raw)
-    for group, key in (
-        ("images", "root"),
-        ("images", "corrections"),
-        ("sample", "root"),
-        ("model", "weights"),
-        ("model", "grow_from"),
-    ):
+    for group, key in PATHS:
         values = raw.get(group)
         value = values.get(key) if isinstance(values, dict) else None
         if isinstance(value, str) and _is_path(key, value):

@@ -1,12 +1,14 @@
 """The project's pipelines by name. Importing this starts neither TensorFlow nor Keras."""
 
-from kedro.pipeline import Pipeline
+from kedro.pipeline import Pipeline, pipeline
 
 from goodbad_pipeline.pipelines import (
     evaluation,
     ingestion,
     modelling,
+    prediction,
     registration,
+    replay,
     sample_data,
     scaling_report,
     scaling_search,
@@ -29,8 +31,24 @@ def register_pipelines() -> dict[str, Pipeline]:
         "__default__": data + train,
         "data": data,
         "train": train,
+        "predict": prediction.create_pipeline(),
+        "replay": _replay(ingestion.create_pipeline(), splitting.create_pipeline() + train),
         "sample_data": sample_data.create_pipeline(),
         "scaling_report": scaling_report.create_pipeline(),
         "scaling_search": scaling_search.create_pipeline(),
         "scaling_study": scaling_study.create_pipeline(),
     }
+
+
+def _replay(before: Pipeline, after: Pipeline) -> Pipeline:
+    """The road to ``labels`` and, once these are verified, on to ``test_metrics``; stored data stay as they are."""
+    parameters = {name for name in (before + after).inputs() if name.startswith("params:")}
+    first = pipeline(before.to_outputs("labels"), namespace="replay", parameters=parameters & before.inputs())
+    again = after.to_outputs("test_metrics")
+    second = pipeline(
+        again,
+        namespace="replay",
+        parameters=parameters & again.inputs(),
+        inputs={"labels": "replay.verified_labels", "epoch_log": "epoch_log"},
+    )
+    return first + replay.create_pipeline() + second

@@ -121,13 +121,39 @@ def load_champion(name: str) -> RegisteredModel | None:
     Raises:
         InputError: It is registered, but its files cannot be loaded.
     """
+    return _load_alias(name, CHAMPION)
+
+
+def _load_alias(name: str, alias: str) -> RegisteredModel | None:
     try:
-        found = mlflow.MlflowClient().get_model_version_by_alias(name, CHAMPION)
+        found = mlflow.MlflowClient().get_model_version_by_alias(name, alias)
     except MlflowException as error:
         if error.error_code in _ABSENT:
             return None
         raise
     return _load(found)
+
+
+def find_model(name: str, wanted: str | int) -> RegisteredModel:
+    """Load a version by its number or alias.
+
+    Raises:
+        InputError: There is none, or its files cannot be loaded.
+    """
+    if str(wanted).isdecimal():
+        return load_version(name, str(wanted))
+    found = _load_alias(name, str(wanted))
+    if found is None:
+        raise InputError(
+            f"registry: '{name}' has no version with the alias '{wanted}'; `kedro run` registers a champion"
+        )
+    return found
+
+
+def record_use(model: RegisteredModel) -> None:
+    """Name the model on the active run, if there is one."""
+    if mlflow.active_run() is not None:
+        mlflow.set_tags({"model_name": model.name, "model_version": model.version})
 
 
 def load_version(name: str, model_version: str) -> RegisteredModel:

@@ -8,7 +8,9 @@ from goodbad_pipeline.datasets.metrics import MetricsDataset
 from goodbad_pipeline.datasets.optional import OptionalDataset
 from goodbad_pipeline.datasets.pixel_cache import PixelCacheDataset
 from goodbad_pipeline.datasets.pixels import PixelsDataset
+from goodbad_pipeline.datasets.safe_csv import SafeCSVDataset
 from goodbad_pipeline.datasets.schema import TableSchema
+from goodbad_pipeline.datasets.table_stream import TableStreamDataset
 from goodbad_pipeline.datasets.trials import TrialsDataset
 
 __all__ = [
@@ -20,6 +22,8 @@ __all__ = [
     "OptionalDataset",
     "PixelCacheDataset",
     "PixelsDataset",
+    "SafeCSVDataset",
     "TableSchema",
+    "TableStreamDataset",
     "TrialsDataset",
 ]

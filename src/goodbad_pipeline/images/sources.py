@@ -198,7 +198,7 @@ def _normalise_splits(column: pd.Series, name: str | None) -> pd.Series:
 def _read_folders(root: Path, ignored: Counter[str], *, presplit: bool) -> pd.DataFrame:
     depth = 2 if presplit else 1
     rows = []
-    for path in _walk(root, ignored):
+    for path in walk_files(root, ignored):
         folders = path.split("/")[:-1]
         split = SPLIT_NAMES.get(folders[0].lower()) if presplit and folders else None
         placed = len(folders) >= depth and (split is not None or not presplit)
@@ -207,7 +207,7 @@ def _read_folders(root: Path, ignored: Counter[str], *, presplit: bool) -> pd.Da
     return pd.DataFrame(rows, columns=list(OWN_COLUMNS), dtype=object)
 
 
-def _walk(root: Path, ignored: Counter[str]) -> Iterator[str]:
+def walk_files(root: Path, ignored: Counter[str]) -> Iterator[str]:
     """Yield the relative path of whatever lies below ``root`` and is no folder; what is hidden is counted instead.
 
     A link to a folder is not followed, and a folder that cannot be listed hides what is in it: both are yielded

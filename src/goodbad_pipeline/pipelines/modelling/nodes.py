@@ -144,4 +144,8 @@ def _load_source(
     if source.version is not None:
         found = load_version(source.name or registered, source.version)
         return found.model, found.class_names
-    return load_archive(Path(str(source.path))), None
+    try:
+        return load_archive(Path(str(source.path))), None
+    except InputError as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"grow_from: {source.path} cannot be loaded ({reason}). Save the model anew.") from error

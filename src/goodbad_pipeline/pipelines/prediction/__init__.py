@@ -1,0 +1,5 @@
+"""The prediction pipeline."""
+
+from goodbad_pipeline.pipelines.prediction.pipeline import create_pipeline
+
+__all__ = ["create_pipeline"]

@@ -1,0 +1,102 @@
+"""What a registered model says about a folder or manifest of files."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.evaluation.figures import class_colours, contact_sheet
+from goodbad_pipeline.images.paths import read_inside
+from goodbad_pipeline.images.pixels import transform_image
+from goodbad_pipeline.images.reasons import SetAside
+from goodbad_pipeline.images.streams import PathStream, open_source
+from goodbad_pipeline.params import ImageParams, PredictParams, RegistryParams
+from goodbad_pipeline.registry import find_model, record_use
+from goodbad_pipeline.serving.tables import PREFIX, AnswerStream
+
+logger = logging.getLogger(__name__)
+
+SHEET_SIDE = 128
+QUARANTINE = ["path", "reason", "detail", "image_id"]
+
+
+def predict_files(predict: PredictParams, images: ImageParams, registry: RegistryParams) -> AnswerStream:
+    """Open the source and load the model; the files are read while the answers are written."""
+    paths = _source(predict, images)
+    model = find_model(registry.name, predict.version)
+    record_use(model)
+    logger.info("Asking %s version %s about %s", model.name, model.version, predict.source)
+    return AnswerStream(paths, model.classifier)
+
+
+def _source(predict: PredictParams, images: ImageParams) -> PathStream:
+    if predict.source is None:
+        raise InputError("predict.source: name a folder or manifest, --params=predict.source=<folder or manifest>")
+    return open_source(Path(predict.source), images.columns.path)
+
+
+@dataclass(frozen=True)
+class _Refused:
+    predictions: Iterable[pd.DataFrame]
+
+    def __iter__(self) -> Iterator[pd.DataFrame]:
+        for part in self.predictions:
+            yield part.loc[part["reason"].notna(), QUARANTINE]
+
+
+def set_aside(predictions: Iterable[pd.DataFrame]) -> tuple[Iterable[pd.DataFrame], Iterable[pd.DataFrame]]:
+    """Give all answers as they are, and the files that got none."""
+    return predictions, _Refused(predictions)
+
+
+def summarise_predictions(predictions: Iterable[pd.DataFrame]) -> dict[str, float]:
+    """Count, and say how fast it went: reading, decoding and the network together."""
+    counts = pd.Series(0.0, ["files", "quarantined", "abstained", "seconds"])
+    for part in predictions:
+        refused = part["reason"].notna()
+        counts += [len(part), refused.sum(), part["abstained"].sum(), part["milliseconds"].sum() / 1000]
+    speed = counts["files"] / counts["seconds"] if counts["seconds"] else 0.0
+    logger.info(
+        "%d files = %d predicted + %d quarantined; %d answers abstained; %.0f files a second",
+        counts["files"],
+        counts["files"] - counts["quarantined"],
+        counts["quarantined"],
+        counts["abstained"],
+        speed,
+    )
+    return {f"predict_{name}": float(value) for name, value in counts.items()} | {"predict_files_per_second": speed}
+
+
+def draw_predictions(predictions: Iterable[pd.DataFrame], predict: PredictParams, images: ImageParams) -> Figure:
+    """Show some answers, drawn from all of them with equal chances."""
+    total, chosen = _draw_rows(predictions, predict.sheet, predict.seed)
+    root, transform = _source(predict, images).root.resolve(), images.transform(SHEET_SIDE)
+    pictures, captions, frames = [], [], []
+    colours = class_colours([name.removeprefix(PREFIX) for name in chosen.columns if name.startswith(PREFIX)])
+    for row in chosen.to_dict("records"):
+        found = read_inside(root, row["path"])
+        if not isinstance(found, SetAside):
+            # The model's own limit let it pass; here it is only shown.
+            pictures.append(transform_image(found[0], replace(transform, max_pixels=2**62, tiff=True)))
+            says = "abstained" if row["abstained"] else row["label"]
+            captions.append(f"{row['path']}\n{says}, {row['probability']:.0%}")
+            frames.append(colours[row["label"]])
+    pixels = np.array(pictures, np.uint8).reshape(-1, SHEET_SIDE, SHEET_SIDE, 3)
+    title = f"{len(pixels)} of {total:,} predictions"
+    return contact_sheet(pixels, captions, columns=6, title=title, frames=frames)
+
+
+def _draw_rows(predictions: Iterable[pd.DataFrame], count: int, seed: int) -> tuple[int, pd.DataFrame]:
+    """Keep the rows with the smallest of random keys: the same as drawing ``count`` of them at once."""
+    rng = np.random.default_rng(seed)
+    total, kept = 0, pd.DataFrame()
+    for part in predictions:
+        good = part[part["reason"].isna()]
+        total += len(good)
+        kept = pd.concat([kept, good.assign(key=rng.random(len(good)))]).nsmallest(count, "key")
+    return total, kept.drop(columns="key").sort_values("path")

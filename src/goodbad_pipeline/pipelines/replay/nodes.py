@@ -1,0 +1,91 @@
+"""Whether a recorded run can be run again, and whether it then gives the same."""
+
+import logging
+import math
+from typing import Any
+
+import pandas as pd
+
+from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.params import ReplayParams
+from goodbad_pipeline.provenance import labels_digest
+from goodbad_pipeline.runs import RunRecord, active_tags, read_run
+
+logger = logging.getLogger(__name__)
+
+METRICS = "test_"
+
+
+def verify_run(labels: pd.DataFrame, replay: ReplayParams) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
+    """Hold code, versions and data against what the run recorded, before anything is trained.
+
+    Returns:
+        The labels, verified, and a row for each check: what, recorded, now, matches.
+
+    Raises:
+        InputError: The data are others; or, where ``replay.strict``, anything else is.
+    """
+    if replay.run_id is None:
+        raise InputError("replay.run_id: name a run of MLflow, --params=replay.run_id=<its id>")
+    record = read_run(replay.run_id)
+    if "splits" not in record.parameters:
+        raise InputError(f"replay.run_id: '{record.name}' did not go the whole road; choose a run of plain `kedro run`")
+    checks = compare_origins(record, active_tags(), labels_digest(labels)[: len(record.labels or "")])
+    wrong = [check for check in checks if not check["matches"]]
+    for check in wrong:
+        logger.warning("%(what)s: recorded %(recorded)s, now %(now)s", check)
+    if any(check["what"] == "labels" for check in wrong) or (replay.strict and wrong):
+        told = "; ".join(f"{check['what']} was {check['recorded']}, is {check['now']}" for check in wrong)
+        raise InputError(
+            f"replay: run '{record.run_id}' cannot be repeated here: {told}. Restore them (git checkout, "
+            "constraints.txt, the pictures), or accept other code and versions with replay.strict=false"
+        )
+    return labels, checks
+
+
+def compare_origins(record: RunRecord, now: dict[str, str], digest: str) -> list[dict[str, Any]]:
+    """List every check; a commit that is not known, or was not clean, proves nothing and matches nothing."""
+    pairs = {name: (value, now.get(name)) for name, value in sorted(record.versions.items())}
+    checks = [{"what": name, "recorded": old, "now": new, "matches": old == new} for name, (old, new) in pairs.items()]
+    commits = [_commit(record.tags), _commit(now)]
+    same = commits[0] == commits[1] and record.tags.get("git_dirty") == now.get("git_dirty") == "false"
+    checks.append({"what": "git_commit", "recorded": commits[0], "now": commits[1], "matches": same})
+    checks.append({"what": "labels", "recorded": record.labels, "now": digest, "matches": record.labels == digest})
+    return checks
+
+
+def _commit(tags: dict[str, str]) -> str:
+    dirty = " with changes" if tags.get("git_dirty") == "true" else ""
+    return tags.get("git_commit", "unknown") + dirty
+
+
+def compare_metrics(
+    test_metrics: dict[str, float], checks: list[dict[str, Any]], replay: ReplayParams
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """Lay the metrics beside the recorded ones: the report, and the metrics of this run."""
+    record = read_run(str(replay.run_id))
+    names = sorted(name for name in record.metrics if name.startswith(METRICS))
+    metrics = {name: _difference(record.metrics[name], test_metrics.get(name), replay.tolerance) for name in names}
+    apart = [name for name, row in metrics.items() if not row["agrees"]]
+    agrees = bool(names) and not apart
+    report = {
+        "run_id": record.run_id,
+        "name": record.name,
+        "agrees": agrees,
+        "tolerance": replay.tolerance,
+        "same_origins": all(check["matches"] for check in checks),
+        "checks": checks,
+        "metrics": metrics,
+    }
+    if agrees:
+        logger.info("Replay of '%s': %d metrics agree within %g", record.name, len(names), replay.tolerance)
+    else:
+        logger.warning("Replay of '%s': beyond %g: %s", record.name, replay.tolerance, ", ".join(apart) or "no metrics")
+    return report, {**test_metrics, "replay_agrees": float(agrees)}
+
+
+def _difference(recorded: float, replayed: float | None, tolerance: float) -> dict[str, Any]:
+    apart = None if replayed is None else abs(recorded - replayed)
+    both_undefined = replayed is not None and math.isnan(recorded) and math.isnan(replayed)
+    agrees = both_undefined or (apart is not None and apart <= tolerance)
+    return {"recorded": recorded, "replayed": replayed, "difference": apart, "agrees": agrees}

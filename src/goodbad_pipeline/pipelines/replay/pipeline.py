@@ -1,0 +1,27 @@
+"""labels, verified before training; metrics, compared after it."""
+
+from kedro.pipeline import Pipeline, node, pipeline
+
+from goodbad_pipeline.pipelines.replay.nodes import compare_metrics, verify_run
+
+
+def create_pipeline() -> Pipeline:
+    """Return the two ends of a replay; the registry of pipelines puts the road from pictures to metrics between."""
+    return pipeline(
+        [
+            node(
+                verify_run,
+                name="verify_run",
+                inputs=["replay.labels", "params:replay"],
+                outputs=["replay.verified_labels", "replay.checks"],
+                namespace="replay",
+            ),
+            node(
+                compare_metrics,
+                name="compare_metrics",
+                inputs=["replay.test_metrics", "replay.checks", "params:replay"],
+                outputs=["replay_report", "replay_metrics"],
+                namespace="replay",
+            ),
+        ]
+    )

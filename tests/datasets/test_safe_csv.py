@@ -1,0 +1,41 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from making import PROJECT
+
+from goodbad_pipeline.datasets import SafeCSVDataset
+from goodbad_pipeline.datasets.safe_csv import neutralise, restore
+
+TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=8)
+
+
+@given(st.lists(st.one_of(st.none(), TEXT, st.text("'=+-@\t", max_size=4)), min_size=1, max_size=5))
+def test_no_cell_begins_like_a_formula_and_nothing_is_lost(cells: list) -> None:
+    table = pd.DataFrame({"text": pd.Series(cells, dtype=object), "number": -1.5})
+    safe = neutralise(table)
+    assert not any(str(cell).startswith(tuple("=+-@\t\r")) for cell in safe["text"] if cell is not None)
+    assert safe["number"].eq(-1.5).all()
+    assert restore(safe)["text"].tolist() == cells
+
+
+@pytest.mark.parametrize("text", ["=HYPERLINK(1)", "+1", "-1+cmd|' /C calc'!A0", "@SUM(1)", "\t=1"])
+def test_a_formula_in_a_file_name_is_written_as_text(tmp_path: Path, text: str) -> None:
+    dataset = SafeCSVDataset(filepath=str(tmp_path / "table.csv"), save_args={"index": False})
+    dataset.save(pd.DataFrame({"=path": [text], "n": [3]}))
+    lines = (tmp_path / "table.csv").read_text().splitlines()
+    assert lines[0] == "'=path,n"
+    assert lines[1].lstrip('"').startswith("'")
+    assert dataset.load()["=path"].tolist() == [text]
+
+
+def test_every_table_that_tells_of_files_or_classes_is_written_so() -> None:
+    import yaml
+
+    catalog: dict = {}
+    for file in (PROJECT / "conf/base").glob("catalog_*.yml"):
+        catalog |= yaml.safe_load(file.read_text())
+    for name in ("quarantine_table", "duplicates", "split_counts", "per_class_metrics"):
+        assert catalog[name]["dataset"]["type"] == "goodbad_pipeline.datasets.SafeCSVDataset"

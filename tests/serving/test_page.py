@@ -1,0 +1,92 @@
+"""The page's server, over HTTP; tests/browser looks at the page itself."""
+
+import json
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+
+import mlflow
+import pytest
+import uvicorn
+
+from goodbad_pipeline import app
+from goodbad_pipeline.registry import load_champion
+
+LIMIT = 100_000
+
+
+@pytest.fixture(scope="module")
+def address(registered: str) -> Iterator[str]:
+    mlflow.set_tracking_uri(registered)
+    config = uvicorn.Config(app.create_app(load_champion("goodbad"), LIMIT), host=app.HOST, port=0, log_level="error")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.05)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join(20)
+
+
+def ask(address: str, data: bytes | None = None, **headers: str) -> tuple[int, dict, bytes]:
+    request = urllib.request.Request(address, data, headers)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, dict(answer.headers), answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, dict(error.headers), error.read()
+
+
+def test_it_gives_the_answers_of_the_project_on_200_files(address: str, tracking: str, files: dict[str, bytes]) -> None:
+    ours = load_champion("goodbad").classifier.classify(list(files.values()))
+    for data, own in zip(files.values(), ours.to_dict("records"), strict=True):
+        status, _, body = ask(f"{address}/predict", data, **{"Content-Type": "application/octet-stream"})
+        answer = json.loads(body)
+        assert (answer["label"], answer["abstained"], answer["reason"]) == (
+            own["label"],
+            own["abstained"],
+            own["reason"],
+        )
+        assert status == (200 if own["reason"] is None else 422)
+        if own["label"]:
+            assert answer["probabilities"] == pytest.approx(own["probabilities"], abs=1e-5)
+
+
+def test_a_file_that_is_too_large_gets_its_reason(address: str) -> None:
+    status, _, body = ask(f"{address}/predict", b"x" * (LIMIT + 1))
+    assert status == 413
+    assert json.loads(body)["detail"] == "more than the 100,000 bytes that this page takes"
+
+
+def test_it_answers_to_its_own_name_alone(address: str) -> None:
+    assert ask(f"{address}/model", Host="evil.example")[0] == 400
+    assert json.loads(ask(f"{address}/model")[2]) == {"name": "goodbad", "version": "1", "class_names": ["bad", "good"]}
+
+
+def test_the_page_allows_nothing_from_elsewhere(address: str) -> None:
+    status, headers, body = ask(f"{address}/")
+    assert status == 200
+    assert headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'")
+    assert b"http://" not in body
+    assert b"https://" not in body
+    assert ask(f"{address}/../app.py")[0] == 404
+
+
+def test_without_a_champion_it_ends_in_one_line(project, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(project)
+    with pytest.raises(SystemExit):
+        app.main([])
+    assert capsys.readouterr().err == (
+        "Error: registry: 'goodbad' has no version with the alias 'champion'; `kedro run` registers a champion\n"
+    )
+
+
+def test_outside_a_project_it_ends_in_one_line(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        app.main([])
+    assert "run this inside the project's folder" in capsys.readouterr().err

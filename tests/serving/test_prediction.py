@@ -1,0 +1,169 @@
+"""The predict pipeline's nodes, and that its answers are everybody's."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from making import parameters
+from serving_kit import SIDE, small_model
+
+from goodbad_pipeline.datasets import TableStreamDataset
+from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.evaluation.decision import Calibration
+from goodbad_pipeline.images.pixels import Transform, transform_image
+from goodbad_pipeline.images.scan import scan_candidates
+from goodbad_pipeline.images.sources import Columns, read_candidates
+from goodbad_pipeline.params import validate_parameters
+from goodbad_pipeline.pipelines.prediction import nodes
+
+URI = "models:/goodbad@champion"
+
+
+def groups(**changes: object) -> list:
+    typed = validate_parameters(parameters(**changes))
+    return [typed[name] for name in ("predict", "images", "registry")]
+
+
+@pytest.fixture
+def predicted(tracking: str, folder: Path, tmp_path: Path) -> pd.DataFrame:
+    dataset = TableStreamDataset(filepath=str(tmp_path / "predictions.parquet"))
+    dataset.save(nodes.predict_files(*groups(predict__source=str(folder))))
+    return pd.concat(dataset.load())
+
+
+def test_evaluation_pyfunc_and_predict_agree_on_200_files(
+    predicted: pd.DataFrame, folder: Path, files: dict[str, bytes]
+) -> None:
+    from goodbad_pipeline.training.batches import predict
+
+    ours = predicted.set_index("path")
+    assert len(ours) == len(files) == 200
+    theirs = mlflow.pyfunc.load_model(URI).predict(pd.DataFrame({"image": [str(folder / name) for name in ours.index]}))
+    transform = Transform(SIDE, "pad", (255, 255, 255), 120 * 120, tiff=True)
+    scanned = scan_candidates(
+        read_candidates(folder, "folders", None, Columns()),
+        folder,
+        max_pixels=120 * 120,
+        background=(255, 255, 255),
+        tiff=True,
+    )
+    reasons = scanned.quarantine.set_index("path")["reason"]  # no_label: the file itself is well
+    scanned_reasons = [None if reason == "no_label" else reason for reason in reasons.loc[ours.index]]
+    assert scanned_reasons == _plain(ours["reason"])
+    assert theirs["reason"].tolist() == _plain(ours["reason"])
+    assert theirs["label"].tolist() == _plain(ours["label"])
+    good = ours[ours["reason"].isna()]
+    pixels = np.stack([transform_image(files[name], transform) for name in good.index])
+    calibration = Calibration(["bad", "good"], temperature=1.5, threshold=0.45, abstain_below=0.7)
+    evaluated = calibration.calibrate(predict(small_model(), pixels, np.arange(len(pixels))))
+    assert abs(evaluated - good[["probability_bad", "probability_good"]].to_numpy()).max() <= 1e-5
+    assert calibration.choose(evaluated).tolist() == (good["label"] == "good").astype(int).tolist()
+    assert calibration.abstain(evaluated).tolist() == good["abstained"].tolist()
+    served = pd.DataFrame(theirs["probabilities"].dropna().tolist())
+    assert abs(served.to_numpy() - evaluated).max() <= 1e-5
+
+
+def _plain(column: pd.Series) -> list:
+    return column.astype(object).where(column.notna(), None).tolist()
+
+
+def test_the_quarantine_and_the_summary_count_what_there_is(predicted: pd.DataFrame) -> None:
+    everything, refused = nodes.set_aside([predicted[:50], predicted[50:]])
+    assert sum(map(len, everything)) == 200
+    assert set(pd.concat(refused)["reason"]) == {"empty", "not_an_image", "truncated", "too_many_pixels"}
+    summary = nodes.summarise_predictions([predicted[:50], predicted[50:]])
+    assert (summary["predict_files"], summary["predict_quarantined"]) == (200, 40)
+    assert summary["predict_files_per_second"] == pytest.approx(200 / summary["predict_seconds"])
+    assert 0 < summary["predict_abstained"] < 160
+
+
+def test_the_sheet_shows_a_fair_draw(predicted: pd.DataFrame, folder: Path) -> None:
+    predict, images, _ = groups(predict__source=str(folder), predict__sheet=5)
+    figure = nodes.draw_predictions([predicted[:50], predicted[50:]], predict, images)
+    texts = [text.get_text() for text in figure.texts]
+    assert texts[0] == "5 of 160 predictions"
+    assert len(texts) == 6
+    whole, parts = nodes._draw_rows([predicted], 7, 0), nodes._draw_rows([predicted[:3], predicted[3:]], 7, 0)
+    assert whole[0] == parts[0] == 160
+    assert whole[1]["path"].tolist() == parts[1]["path"].tolist()
+
+
+def test_a_manifest_is_read_where_there_is_one(tracking: str, folder: Path) -> None:
+    rows = ["picture_000.png", "empty_0.gif", "../etc/passwd", "none.png", ""]
+    pd.DataFrame({"file": rows, "x": 1}).to_csv(folder / "some.csv", index=False)
+    pd.DataFrame({"file": [*rows[:4], None]}).to_parquet(folder / "some.parquet")
+    for manifest in ("some.csv", "some.parquet"):
+        source = str(folder / manifest)
+        (found,) = nodes.predict_files(*groups(predict__source=source, images__columns__path="file"))
+        assert _plain(found["reason"]) == [None, "empty", "outside_root", "missing", "missing"]
+
+
+def test_an_empty_folder_gives_an_empty_table(tracking: str, tmp_path: Path) -> None:
+    (found,) = nodes.predict_files(*groups(predict__source=str(tmp_path)))
+    assert len(found) == 0
+    assert nodes.summarise_predictions([found])["predict_files_per_second"] == 0
+    predict, images, _ = groups(predict__source=str(tmp_path))
+    assert nodes.draw_predictions([found], predict, images).texts[0].get_text() == "0 of 0 predictions"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, "predict.source: name a folder or manifest"),
+        ({"predict__source": "/nowhere"}, "must be an existing folder or manifest, got '/nowhere'"),
+        ({"predict__source": "/tmp", "predict__version": 99}, "there is no version 99 of 'goodbad'"),
+        ({"predict__source": "/tmp", "predict__version": "best"}, "no version with the alias 'best'"),
+    ],
+)
+def test_what_is_not_there_is_one_line(tracking: str, changes: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        nodes.predict_files(*groups(**changes))
+
+
+def test_a_manifest_without_the_column_is_told(tracking: str, tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("file\na.png\n")
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1")
+    with pytest.raises(InputError, match=r"'list.csv' has no column 'path'; it has: file"):
+        list(nodes.predict_files(*groups(predict__source=str(tmp_path / "list.csv"))))
+    with pytest.raises(InputError, match="readable CSV or Parquet manifest"):
+        list(nodes.predict_files(*groups(predict__source=str(tmp_path / "broken.parquet"))))
+
+
+def a_million() -> Iterator[pd.DataFrame]:
+    part = pd.DataFrame({"path": [f"folder/picture_{index}.png" for index in range(10_000)], "probability": 0.5})
+    for _ in range(100):
+        yield part.copy()
+
+
+def test_a_million_rows_need_no_more_memory_than_a_part(tmp_path: Path) -> None:
+    import tracemalloc
+
+    import pyarrow as pa
+
+    dataset = TableStreamDataset(filepath=str(tmp_path / "many.parquet"))
+    tracemalloc.start()
+    dataset.save(a_million())
+    rows = sum(len(part) for part in dataset.load())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert rows == 1_000_000
+    assert peak < 50e6  # all of it would be 80 MB and more
+    assert pa.total_allocated_bytes() < 50e6
+
+
+def test_a_save_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
+    dataset = TableStreamDataset(filepath=str(tmp_path / "table.csv"))
+    dataset.save([pd.DataFrame({"a": ["=1+1"]})])
+
+    def failing() -> Iterator[pd.DataFrame]:
+        yield pd.DataFrame({"a": ["new"]})
+        raise InputError("the disk is gone")
+
+    with pytest.raises(Exception, match="the disk is gone"):
+        dataset.save(failing())
+    assert (tmp_path / "table.csv").read_text() == "a\n'=1+1\n"
+    (part,) = dataset.load()
+    assert part["a"].tolist() == ["=1+1"]
