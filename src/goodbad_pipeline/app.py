@@ -63,7 +63,7 @@ def create_app(model: RegisteredModel, max_bytes: int = MAX_BYTES) -> FastAPI:
         async with turn:  # one picture at a time: the network has all cores as it is
             answers = await asyncio.to_thread(model.classifier.classify, [data])
         (answer,) = answers.to_dict("records")
-        return JSONResponse(answer, 200 if answer["reason"] is None else 422)
+        return JSONResponse(answer)
 
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     return app

@@ -135,3 +135,31 @@ def test_viz_shows_layers_namespaces_and_previews(project: Path, page) -> None:
         page.locator("img[src^='data:image/png;base64']").first.wait_for(state="attached")
         page.locator("[data-node-fullname='splits']").dispatch_event("click")
         page.get_by_text("image_id").first.wait_for(state="attached")
+
+
+@pytest.mark.parametrize("width", [1280, 800])
+def test_the_page_answers_about_a_picture_and_says_what_is_wrong_with_a_file(
+    project: Path, page, tmp_path: Path, width: int
+) -> None:
+    errors: list[str] = []
+    asked: list[str] = []
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.set_viewport_size({"width": width, "height": 800})
+    bad = tmp_path / "<img src=x onerror=alert(1)>.png"
+    bad.write_bytes(b"nothing to see")
+    with served(project, sys.executable, "-m", "goodbad_pipeline.app") as address:
+        page.goto(address)
+        page.get_by_text("goodbad version 1").wait_for()
+        page.set_input_files("#file", project / "data/01_raw/characters/pictures/good_0_0.png")
+        page.get_by_text("% sure").wait_for()
+        assert page.locator("#label").text_content() in ("bad", "good")
+        assert page.locator(".bar").count() == 2
+        page.locator("#picture").wait_for(state="visible")
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        assert errors == []
+        page.set_input_files("#file", bad)
+        page.get_by_text("not_an_image").wait_for()
+        assert page.locator(".bar").count() == 0
+    assert all(url.startswith((address, f"blob:{address}")) for url in asked)
