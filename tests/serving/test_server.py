@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -22,8 +23,8 @@ from serving_kit import REFUSING, environment
 
 from goodbad_pipeline.registry import load_champion
 
-PORT = 5001
-ADDRESS = f"http://127.0.0.1:{PORT}"
+PORT = "5001"
+"""The README's; the tests take a free one in its place."""
 BIN = Path(sys.executable).parent
 
 
@@ -32,12 +33,16 @@ def server(registered: str, tmp_path_factory) -> Iterator[str]:
     """The README's own command, but for the store."""
     (command,) = re.findall(r"^mlflow models serve .*$", (PROJECT / "README.md").read_text(), re.MULTILINE)
     assert f"--port {PORT}" in command
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
     plain = tmp_path_factory.mktemp("plain")
     (plain / "sitecustomize.py").write_text(REFUSING)
     path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+    address = f"http://127.0.0.1:{port}"
     log = (plain / "log").open("wb")
     process = subprocess.Popen(
-        command.split(),
+        command.replace(PORT, port).split(),
         env=environment(registered) | {"PYTHONPATH": str(plain), "PATH": path},
         cwd=plain,
         stdout=log,
@@ -45,18 +50,18 @@ def server(registered: str, tmp_path_factory) -> Iterator[str]:
         start_new_session=True,
     )
     try:
-        _wait_for(process, plain / "log")
-        yield ADDRESS
+        _wait_for(address, process, plain / "log")
+        yield address
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
         process.wait(20)
 
 
-def _wait_for(process: subprocess.Popen, log: Path) -> None:
+def _wait_for(address: str, process: subprocess.Popen, log: Path) -> None:
     for _ in range(360):
         try:
-            urllib.request.urlopen(f"{ADDRESS}/ping", timeout=5)
+            urllib.request.urlopen(f"{address}/ping", timeout=5)
         except (urllib.error.URLError, OSError):
             assert process.poll() is None, log.read_text()
             time.sleep(0.5)
@@ -130,10 +135,17 @@ def test_one_bad_row_spoils_no_other(server: str, files: dict[str, bytes]) -> No
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl on this machine")
 def test_the_readmes_curl_line_works_as_written(server: str, files: dict[str, bytes], tmp_path: Path) -> None:
     (line,) = re.findall(r"^.*curl .*(?:\\\n.*)*$", (PROJECT / "README.md").read_text(), re.MULTILINE)
+    assert f"http://127.0.0.1:{PORT}/" in line
     picture = re.findall(r"base64 \S+ ([\w/.]+)", line)[0]
     (tmp_path / picture).parent.mkdir(parents=True)
     (tmp_path / picture).write_bytes(files["picture_001.jpeg"])
-    done = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["bash", "-c", line.replace(f"http://127.0.0.1:{PORT}", server)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     (answer,) = json.loads(done.stdout)["predictions"]
     assert set(answer) == {"label", "probability", "probabilities", "abstained", "reason"}
     assert answer["reason"] is None
