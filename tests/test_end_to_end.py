@@ -315,6 +315,7 @@ def test_listing_pipelines_imports_no_tensorflow(project: Path) -> None:
         "__default__",
         "data",
         "predict",
+        "replay",
         "sample_data",
         "scaling_report",
         "scaling_search",
