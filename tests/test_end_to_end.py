@@ -162,7 +162,9 @@ def test_replay_gives_the_same_metrics_and_leaves_everything_alone(finished: Pat
     assert report["metrics"]["test_log_loss"]["difference"] == 0
     assert {file: file.stat().st_mtime_ns for file in stored} == stored
     run = runs(finished)[0]
-    assert run.data.params["model.phi"] == whole.data.params["model.phi"]
+    for name in ("model.phi", "network.phi"):
+        assert run.data.params[name] == whole.data.params[name]
+    assert run.inputs.dataset_inputs[0].dataset.digest == whole.inputs.dataset_inputs[0].dataset.digest
     assert run.data.metrics["replay_agrees"] == 1
     assert not store(finished).search_model_versions(f"run_id = '{run.info.run_id}'")
 

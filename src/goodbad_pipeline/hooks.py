@@ -119,14 +119,16 @@ class TrackingHooks(MlflowHook):
     @hook_impl
     def after_node_run(self, outputs: dict[str, Any]) -> None:
         """Log the network that a node chose: under a budget no parameter says which it is."""
-        if NETWORK in outputs and mlflow.active_run() is not None:
-            leaves = pd.json_normalize({NETWORK: outputs[NETWORK]}).iloc[0]
+        network = outputs.get(NETWORK) or outputs.get(f"{REPLAY}.{NETWORK}")
+        if network and mlflow.active_run() is not None:
+            leaves = pd.json_normalize({NETWORK: network}).iloc[0]
             mlflow.log_params({str(name): value for name, value in leaves.items()})
 
     @hook_impl
     def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:
         """Record, once a run, which labels it saw."""
-        if dataset_name in LABEL_TABLES and not self._labels_logged and mlflow.active_run() is not None:
+        is_labels = dataset_name.removeprefix(f"{REPLAY}.") in LABEL_TABLES
+        if is_labels and not self._labels_logged and mlflow.active_run() is not None:
             self._labels_logged = True
             log_labels(data)
 
