@@ -126,7 +126,8 @@ def test_growth_to_something_smaller_ends_before_it_is_built(tmp_path, monkeypat
         validate_parameters(parameters(model__phi=-6, model__grow_from=str(file)))
     with pytest.raises(InputError, match=r"grow_from: stage \d has \d+ channels, the target only \d+"):
         choose(phi=None, budget={"max_macs": 3e6}, resolution=32, grow_from=str(file))
-    monkeypatch.setattr(nodes, "load_version", lambda *_: RegisteredModel("goodbad", "3", Classifier(large, None, Calibration(["bad", "good"]))))
+    registered = RegisteredModel("goodbad", "3", Classifier(large, None, Calibration(["bad", "good"])))
+    monkeypatch.setattr(nodes, "load_version", lambda *_: registered)
     with pytest.raises(InputError, match=message):
         choose(phi=-6, grow_from=3)
 
