@@ -16,7 +16,7 @@ from running import kedro_run, runs, store, table
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.registry import load_champion
 
-METRICS = ["accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "log_loss"]
+METRICS = ["accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "average_precision", "log_loss", "brier", "ece"]
 
 
 CANARY = "canary-4f1d2c7e"
@@ -71,11 +71,27 @@ def test_no_group_is_on_two_sides(finished: Path) -> None:
 def test_metrics_stand_beside_their_baselines(finished: Path) -> None:
     metrics = json.loads((finished / "data/08_reporting/test_metrics.json").read_text())
     expected = {
-        f"{prefix}test_{name}" for prefix in ("", "baseline_majority_", "baseline_histogram_") for name in METRICS
+        f"{prefix}test_{name}"
+        for prefix in ("", "baseline_majority_", "baseline_histogram_", "baseline_shortcut_")
+        for name in METRICS
     }
-    assert set(metrics) == expected
+    assert expected <= set(metrics)
+    assert metrics["test_accuracy_low"] <= metrics["test_accuracy"] <= metrics["test_accuracy_high"]
+    assert metrics["test_images"] == (table(finished, "splits")["split"] == "test").sum()
+    assert {"uncalibrated_test_ece", "test_accuracy_surest_80", "test_abstained"} <= set(metrics)
     logged = runs(finished)[0].data.metrics
     assert {name: logged[name] for name in expected} == pytest.approx(metrics)
+
+
+def test_calibration_slices_and_findings_are_kept(finished: Path) -> None:
+    (run,) = runs(finished)
+    kept = {Path(file.path).name for file in store(finished).list_artifacts(run.info.run_id, "evaluation")}
+    assert {"calibration.json", "slices.csv", "fairness.csv", "findings.json", "metric_intervals.csv"} <= kept
+    calibration = json.loads((finished / "data/06_models/calibration.json").read_text())
+    assert calibration["class_names"] == ["bad", "good"]
+    assert calibration["temperature"] > 0
+    assert set(calibration) == {"temperature", "threshold", "abstain_below", "class_names"}
+    assert {"weather", "size"} <= set(table(finished, "slices")["column"])
 
 
 def test_the_run_has_its_name_every_leaf_parameter_and_the_commit(finished: Path) -> None:
@@ -105,7 +121,8 @@ def test_figures_and_tables_are_artifacts(finished: Path) -> None:
     names = {
         file.path for folder in ("figures", "data") for file in store(finished).list_artifacts(run.info.run_id, folder)
     }
-    assert {"figures/confusion_matrix.png", "figures/roc_curve.png", "figures/history.png"} <= names
+    drawn = ("confusion_matrix", "roc_curve", "precision_recall_curve", "reliability", "slices", "mistakes", "history")
+    assert {f"figures/{name}.png" for name in drawn} <= names
     assert {"data/split_counts.csv", "data/quarantine.csv"} <= names
 
 

@@ -382,9 +382,13 @@ def decisive_parameters(model: ModelParams, training: TrainingParams, images: Im
 
 
 class EvaluationParams(Group):
-    """What the test metrics are measured against."""
+    """How the model is read and measured."""
 
     seed: Seed
+    replicates: Annotated[int, Field(ge=200, le=100_000)]
+    choose_threshold: bool
+    abstain_at_error: Fraction | None
+    sensitive: list[str]
 
 
 class RegistryParams(Group):

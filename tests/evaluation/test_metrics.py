@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.evaluation.metrics import classification_metrics, comparison_table, per_class_metrics, roc_auc
+from goodbad_pipeline.evaluation.metrics import (
+    METRICS,
+    classification_metrics,
+    comparison_table,
+    per_class_metrics,
+    roc_auc,
+    surest_accuracy,
+)
+from goodbad_pipeline.evaluation.resampling import resample_groups
 
 # Five pictures: 0 is right twice and wrong once, 1 right once and wrong once.
 TRUTH = np.array([0, 0, 0, 1, 1])
@@ -29,16 +37,61 @@ def predictions(seed, classes, count=40):
 
 def test_two_classes_by_hand():
     metrics = classification_metrics(TRUTH, PROBABILITIES)
+    # Right at 0.9, 0.6 and 0.8, wrong at 0.6 and 0.7; of these only the two of 0.6 share a bin.
+    ece = (0.1 + abs(1.2 - 1) + 0.2 + 0.7) / 5
     assert metrics == pytest.approx(
         {
             "accuracy": 3 / 5,
             "balanced_accuracy": (2 / 3 + 1 / 2) / 2,
             "f1_macro": (2 / 3 + 1 / 2) / 2,  # class 0: precision and recall 2/3; class 1: 1/2 and 1/2
             "roc_auc": 4 / 6,  # of 6 pairs, 0.8 beats all three and 0.3 beats one
+            "average_precision": (1 + 2 / 4) / 2,  # 0.8 comes first, 0.3 fourth
             "log_loss": -(log(0.9) + log(0.6) + log(0.4) + log(0.8) + log(0.3)) / 5,
+            "brier": (0.1**2 + 0.4**2 + 0.6**2 + 0.2**2 + 0.7**2) / 5,
+            "ece": ece,
         }
     )
     assert all(type(value) is float for value in metrics.values())
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 6))
+def test_every_metric_is_scikit_learns(seed, classes):
+    from sklearn import metrics as sk
+
+    truth, probabilities = predictions(seed, classes)
+    ours = classification_metrics(truth, probabilities)
+    chosen, one_hot_truth = probabilities.argmax(axis=1), np.eye(classes)[truth]
+    columns = [1] if classes == 2 else range(classes)
+    expected = {
+        "accuracy": sk.accuracy_score(truth, chosen),
+        "balanced_accuracy": sk.balanced_accuracy_score(truth, chosen),
+        "f1_macro": sk.f1_score(truth, chosen, average="macro"),
+        "roc_auc": np.mean([sk.roc_auc_score(one_hot_truth[:, c], probabilities[:, c]) for c in columns]),
+        "average_precision": np.mean(
+            [sk.average_precision_score(one_hot_truth[:, c], probabilities[:, c]) for c in columns]
+        ),
+        "log_loss": sk.log_loss(truth, probabilities),
+        "brier": sk.brier_score_loss(one_hot_truth[:, 1], probabilities[:, 1])
+        if classes == 2
+        else ((probabilities - one_hot_truth) ** 2).sum(axis=1).mean(),
+    }
+    assert {name: ours[name] for name in expected} == pytest.approx(expected)
+
+
+def test_answers_other_than_the_likeliest_change_what_counts_answers():
+    likeliest = classification_metrics(TRUTH, PROBABILITIES)
+    all_ones = classification_metrics(TRUTH, PROBABILITIES, chosen=np.ones(5, dtype=int))
+    assert all_ones["accuracy"] == 2 / 5
+    assert all_ones["balanced_accuracy"] == 1 / 2
+    assert {name for name in all_ones if all_ones[name] == likeliest[name]} >= {"roc_auc", "log_loss", "brier", "ece"}
+
+
+def test_the_surest_answers_come_first():
+    right, confidence = np.array([True, False, True, False]), np.array([0.9, 0.6, 0.8, 0.7])
+    assert surest_accuracy(right, confidence, 0.5) == 1
+    assert surest_accuracy(right, confidence, 0.75) == pytest.approx(2 / 3)
+    assert surest_accuracy(right, confidence, 0.01) == 1
 
 
 def test_three_classes_by_hand():
@@ -94,7 +147,8 @@ def test_certain_and_wrong_stays_finite():
 def test_metrics_stay_within_their_bounds(seed, classes):
     metrics = classification_metrics(*predictions(seed, classes))
     assert metrics.pop("log_loss") >= 0
-    assert all(0 <= value <= 1 for value in metrics.values())
+    assert 0 <= metrics.pop("brier") <= 2
+    assert all(-1e-12 <= value <= 1 + 1e-12 for value in metrics.values())
 
 
 @settings(max_examples=20)
@@ -102,7 +156,8 @@ def test_metrics_stay_within_their_bounds(seed, classes):
 def test_neither_the_order_of_pictures_nor_of_classes_matters(seed, classes):
     truth, probabilities = predictions(seed, classes)
     rng = np.random.default_rng(seed)
-    pictures, order = rng.permutation(len(truth)), rng.permutation(classes)
+    # Of two classes average precision is that of the second, whichever it is.
+    pictures, order = rng.permutation(len(truth)), rng.permutation(classes) if classes > 2 else np.arange(2)
     shuffled = classification_metrics(np.argsort(order)[truth[pictures]], probabilities[pictures][:, order])
     assert shuffled == pytest.approx(classification_metrics(truth, probabilities))
 
@@ -112,13 +167,19 @@ def test_neither_the_order_of_pictures_nor_of_classes_matters(seed, classes):
 def test_the_truth_itself_scores_best(seed, classes):
     truth, _ = predictions(seed, classes)
     metrics = classification_metrics(truth, one_hot(truth, classes, certainty=1.0))
-    assert metrics == pytest.approx(
-        {"accuracy": 1, "balanced_accuracy": 1, "f1_macro": 1, "roc_auc": 1, "log_loss": 0}, abs=1e-12
-    )
+    assert metrics == pytest.approx(dict.fromkeys(METRICS, 1) | {"log_loss": 0, "brier": 0, "ece": 0}, abs=1e-12)
+
+
+def each_its_own(count):
+    return resample_groups(np.arange(count), 200, 0)
 
 
 def test_per_class_by_hand():
-    table = per_class_metrics(TRUTH, PROBABILITIES, ["bad", "good"])
+    table = per_class_metrics(TRUTH, PROBABILITIES, ["bad", "good"], each_its_own(5))
+    for name in ("precision", "recall", "f1"):
+        assert (table[f"{name}_low"] <= table[name]).all()
+        assert (table[name] <= table[f"{name}_high"]).all()
+    table = table[["class", "precision", "recall", "f1", "support"]]
     expected = pd.DataFrame(
         {
             "class": ["bad", "good"],
@@ -132,21 +193,22 @@ def test_per_class_by_hand():
 
 
 def test_per_class_keeps_the_row_of_a_class_without_pictures():
-    table = per_class_metrics(np.array([0, 2]), one_hot([0, 2], 3), ["cat", "cow", "dog"])
+    table = per_class_metrics(np.array([0, 2]), one_hot([0, 2], 3), ["cat", "cow", "dog"], each_its_own(2))
     assert table["class"].tolist() == ["cat", "cow", "dog"]
     assert table.loc[1, ["precision", "recall", "f1", "support"]].tolist() == [0, 0, 0, 0]
 
 
 def test_per_class_wants_a_name_for_each_class():
     with pytest.raises(InputError, match="1 names for 2 classes"):
-        per_class_metrics(TRUTH, PROBABILITIES, ["bad"])
+        per_class_metrics(TRUTH, PROBABILITIES, ["bad"], each_its_own(5))
 
 
 @settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 6))
 def test_per_class_agrees_with_the_averages(seed, classes):
     truth, probabilities = predictions(seed, classes)
-    table = per_class_metrics(truth, probabilities, [str(index) for index in range(classes)])
+    names = [str(index) for index in range(classes)]
+    table = per_class_metrics(truth, probabilities, names, each_its_own(len(truth)))
     metrics = classification_metrics(truth, probabilities)
     assert table["support"].sum() == len(truth)
     assert table["recall"].mean() == pytest.approx(metrics["balanced_accuracy"])

@@ -1,61 +1,101 @@
-"""What a classifier is worth on a test split: a handful of numbers, per class and against the baselines."""
+"""What a classifier is worth on a test split: a handful of numbers with intervals, per class, against baselines."""
 
 import logging
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import (
-    accuracy_score,
-    f1_score,
-    log_loss,
-    precision_recall_fscore_support,
-    recall_score,
-    roc_auc_score,
-)
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.arrays import FloatArray, IntArray, check_class_names, check_predictions
+from goodbad_pipeline.evaluation.ranking import ranking_metrics
+from goodbad_pipeline.evaluation.resampling import Interval, Resamples, bootstrap_interval
+from goodbad_pipeline.evaluation.sums import sum_groups, summed_class_metrics, summed_metrics
 
 logger = logging.getLogger(__name__)
 
+METRICS = ("accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "average_precision", "log_loss", "brier", "ece")
+LOWER_IS_BETTER = ("log_loss", "brier", "ece")
+SHARES = ("accuracy", "balanced_accuracy", "roc_auc", "average_precision")
+"""Metrics whose best value a small sample can reach by chance."""
+BY_CLASS = ("balanced_accuracy", "f1_macro", "roc_auc", "average_precision")
+"""Metrics that are no surer than the class of the fewest groups lets them be."""
+
 
 def classification_metrics(
-    truth: IntArray, probabilities: FloatArray, class_names: Sequence[str] | None = None
+    truth: IntArray,
+    probabilities: FloatArray,
+    class_names: Sequence[str] | None = None,
+    chosen: IntArray | None = None,
 ) -> dict[str, float]:
-    """Score probabilities against the truth; the predicted class is the likeliest, the first of equals.
+    """Score probabilities and the answers chosen from them against the truth.
 
-    A class that truth lacks has no recall and no ROC curve: balanced accuracy, ROC AUC and (unless it was predicted,
-    which counts as F1 = 0) macro F1 are means over the other classes, and a logged warning names it. Log loss clips at
-    the smallest double step, so that a certain and wrong answer costs 36, not infinity.
+    A class that truth lacks has no recall and no ROC curve: balanced accuracy, ROC AUC, average precision and (unless
+    it was predicted, which counts as F1 = 0) macro F1 are means over the other classes, and a logged warning names it.
+    Log loss clips at the smallest double step, so that a certain and wrong answer costs 36, not infinity.
 
     Args:
         truth: (n,) class indices in [0, k).
         probabilities: (n, k), rows summing to 1.
         class_names: k names for messages; the indices where left out.
+        chosen: (n,) class index of each answer; the likeliest, the first of equals, where left out.
 
     Returns:
-        accuracy, balanced_accuracy, f1_macro and roc_auc in [0, 1], higher is better; log_loss ≥ 0 in nats, lower is
-        better. `roc_auc` takes class 1 as the score of two classes, and is the mean of one-vs-rest for more.
+        `METRICS` in order. accuracy, balanced_accuracy, f1_macro, roc_auc and average_precision lie in [0, 1], higher
+        is better; log_loss ≥ 0 in nats, brier (of two classes in [0, 1], the score of one of them; else in [0, 2]) and
+        ece in [0, 1] are better when lower. `roc_auc` and `average_precision` take class 1 as the score of two classes,
+        and are the mean of one-vs-rest for more.
 
     Raises:
         InputError: for arrays that `check_predictions` refuses, and where truth holds one class only.
     """
+    alone = Resamples(np.zeros(len(truth), dtype=np.int64), np.ones((1, 1)))
+    columns = resampled_metrics(truth, probabilities, alone, class_names, chosen)
+    return {name: float(values[0]) for name, values in columns.items()}
+
+
+def resampled_metrics(
+    truth: IntArray,
+    probabilities: FloatArray,
+    resamples: Resamples,
+    class_names: Sequence[str] | None = None,
+    chosen: IntArray | None = None,
+) -> dict[str, NDArray[np.float64]]:
+    """Compute `classification_metrics` of every resample: arrays (b + 1,), the sample itself first."""
     values = check_predictions(truth, probabilities)
-    labels = np.arange(values.shape[1])
-    names = [str(label) for label in labels] if class_names is None else class_names
-    check_class_names(names, len(labels))
+    names = _names(class_names, values.shape[1])
     _warn_of_absent(truth, names)
-    predicted = values.argmax(axis=1)
-    return {
-        "accuracy": float(accuracy_score(truth, predicted)),
-        "balanced_accuracy": float(
-            recall_score(truth, predicted, labels=labels, average="macro", zero_division=np.nan)
-        ),
-        "f1_macro": float(f1_score(truth, predicted, labels=labels, average="macro", zero_division=np.nan)),
-        "roc_auc": roc_auc(truth, values, names),
-        "log_loss": float(log_loss(truth, values, labels=labels)),
-    }
+    answers = values.argmax(axis=1) if chosen is None else chosen
+    metrics = summed_metrics(sum_groups(truth, values, answers, resamples.codes).mix(resamples.weights))
+    ranked = [
+        ranking_metrics(truth == column, values[:, column], resamples)
+        for column in scored_classes(truth, len(names), names)
+    ]
+    metrics["roc_auc"], metrics["average_precision"] = (
+        np.nanmean(np.array(ranked), axis=0) if len(ranked) > 1 else ranked[0]
+    )
+    return {name: metrics[name] for name in METRICS}
+
+
+def interval_table(metrics: Mapping[str, NDArray[np.float64]], truth: IntArray, resamples: Resamples) -> pd.DataFrame:
+    """Put the 95 % interval beside each metric.
+
+    Args:
+        metrics: What `resampled_metrics` gave.
+        truth: (n,) class indices.
+        resamples: What the metrics were resampled by.
+
+    Returns:
+        One row per metric: metric, value, low, high.
+    """
+    scarcest = min(len(np.unique(resamples.codes[truth == label])) for label in np.unique(truth))
+    rows = []
+    for name, values in metrics.items():
+        groups = scarcest if name in BY_CLASS else resamples.groups
+        rows.append((name, *_bounds(bootstrap_interval(values, groups, share=name in SHARES))))
+    return pd.DataFrame(rows, columns=["metric", "value", "low", "high"])
 
 
 def roc_auc(truth: IntArray, probabilities: FloatArray, class_names: Sequence[str] | None = None) -> float:
@@ -92,29 +132,52 @@ def scored_classes(truth: IntArray, classes: int, class_names: Sequence[str] | N
     return [1] if classes == 2 else present
 
 
-def per_class_metrics(truth: IntArray, probabilities: FloatArray, class_names: Sequence[str]) -> pd.DataFrame:
+def per_class_metrics(
+    truth: IntArray,
+    probabilities: FloatArray,
+    class_names: Sequence[str],
+    resamples: Resamples,
+    chosen: IntArray | None = None,
+) -> pd.DataFrame:
     """Score each class by itself.
 
     Args:
         truth: (n,) class indices in [0, k).
         probabilities: (n, k), rows summing to 1.
         class_names: k names, in the order of the columns.
+        resamples: Of the n pictures.
+        chosen: (n,) class index of each answer; the likeliest where left out.
 
     Returns:
-        One row per class, in order: class, precision, recall, f1 in [0, 1], and support, its pictures in truth. A score
-        with nothing to divide by (never predicted, or support 0) is 0.
+        One row per class, in order: class, support (its pictures in truth), then precision, recall and f1 in [0, 1],
+        each with the bounds of its interval (precision_low, …). A score with nothing to divide by (never predicted, or
+        support 0) is 0.
 
     Raises:
         InputError: for arrays that `check_predictions` refuses, or another number of names.
     """
     values = check_predictions(truth, probabilities)
     check_class_names(class_names, values.shape[1])
-    precision, recall, f1, support = precision_recall_fscore_support(
-        truth, values.argmax(axis=1), labels=np.arange(values.shape[1]), zero_division=0.0
-    )
-    return pd.DataFrame(
-        {"class": list(class_names), "precision": precision, "recall": recall, "f1": f1, "support": support}
-    )
+    answers = values.argmax(axis=1) if chosen is None else chosen
+    sums = sum_groups(truth, values, answers, resamples.codes)
+    table = {"class": list(class_names), "support": sums.support.sum(axis=0).astype(np.int64)}
+    for name, columns in summed_class_metrics(sums.mix(resamples.weights)).items():
+        bounds = [_bounds(bootstrap_interval(column, resamples.groups, share=True)) for column in columns.T]
+        table |= dict(zip((name, f"{name}_low", f"{name}_high"), zip(*bounds, strict=True), strict=True))
+    return pd.DataFrame(table)
+
+
+def read_intervals(table: pd.DataFrame) -> dict[tuple[str, str], Interval]:
+    """Read intervals by model and metric from the tables of several models, stacked with a column ``model``."""
+    keys = zip(table["model"].astype(str), table["metric"].astype(str), strict=True)
+    bounds = table[["value", "low", "high"]].to_numpy(np.float64)
+    return {key: Interval(*map(float, row)) for key, row in zip(keys, bounds, strict=True)}
+
+
+def surest_accuracy(right: NDArray[np.bool_], confidence: FloatArray, share: float) -> float:
+    """Accuracy over the surest ``share`` of the answers, at least one; of equally sure ones the first come first."""
+    count = max(1, round(share * len(right)))
+    return float(right[np.argsort(-confidence, kind="stable")[:count]].mean())
 
 
 def comparison_table(metrics_by_name: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
@@ -144,3 +207,13 @@ def _warn_of_absent(truth: IntArray, class_names: Sequence[str]) -> None:
     if absent:
         names = ", ".join(class_names[index] for index in absent)
         logger.warning("No test pictures of class %s: the averages leave it out.", names)
+
+
+def _bounds(interval: Interval) -> tuple[float, float, float]:
+    return interval.value, interval.low, interval.high
+
+
+def _names(class_names: Sequence[str] | None, classes: int) -> Sequence[str]:
+    names = [str(label) for label in range(classes)] if class_names is None else class_names
+    check_class_names(names, classes)
+    return names

@@ -1,33 +1,39 @@
 """The table of predictions: what was asked, what was answered, how surely."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
 from goodbad_pipeline.evaluation.arrays import FloatArray, IntArray
+from goodbad_pipeline.evaluation.decision import Calibration
 
 PREFIX = "probability_"
 
 
-def prediction_table(images: pd.DataFrame, probabilities: FloatArray, class_names: Sequence[str]) -> pd.DataFrame:
+def prediction_table(images: pd.DataFrame, probabilities: FloatArray, calibration: Calibration) -> pd.DataFrame:
     """Lay predictions beside the truth.
 
     Args:
         images: Rows with image_id, path, label and group.
-        probabilities: Shape (n, k), rows summing to 1, in the order of ``images`` and ``class_names``.
-        class_names: The k classes.
+        probabilities: Shape (n, k), rows summing to 1, in the order of ``images`` and of the calibration's classes; as
+            the model gives them.
+        calibration: How they are read.
 
     Returns:
-        image_id, path, label, group, predicted, correct, probability (of the predicted class), then one column
-        ``probability_<class>`` a class.
+        image_id, path, label, group, predicted, correct, probability (of the predicted class), abstained, then one
+        column ``probability_<class>`` a class; all probabilities are calibrated.
     """
-    chosen = probabilities.argmax(axis=1)
+    class_names = list(calibration.class_names)
+    values = calibration.calibrate(probabilities)
+    chosen = calibration.choose(values)
     table = images[["image_id", "path", "label", "group"]].reset_index(drop=True)
-    table = table.assign(predicted=np.array(class_names)[chosen], probability=probabilities.max(axis=1))
+    table = table.assign(
+        predicted=np.array(class_names)[chosen],
+        probability=np.take_along_axis(values, chosen[:, None], axis=1)[:, 0],
+        abstained=calibration.abstain(values),
+    )
     table.insert(5, "correct", table["predicted"] == table["label"])
     columns = [f"{PREFIX}{name}" for name in class_names]
-    return table.join(pd.DataFrame(probabilities, columns=columns))
+    return table.join(pd.DataFrame(values, columns=columns))
 
 
 def predicted_classes(predictions: pd.DataFrame) -> list[str]:
@@ -40,3 +46,8 @@ def truth_and_probabilities(predictions: pd.DataFrame) -> tuple[IntArray, FloatA
     names = predicted_classes(predictions)
     truth = predictions["label"].map(names.index).to_numpy("int64")
     return truth, predictions[[f"{PREFIX}{name}" for name in names]].to_numpy("float64")
+
+
+def chosen_classes(predictions: pd.DataFrame) -> IntArray:
+    """Return the class number of each answer of a prediction table, int64 of shape (n,)."""
+    return predictions["predicted"].map(predicted_classes(predictions).index).to_numpy("int64")

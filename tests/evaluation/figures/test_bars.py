@@ -26,7 +26,7 @@ def counts(labels):
 def test_every_metric_of_every_model_has_its_bar_and_number(models, drawn):
     figure = metrics_figure(comparison(models))
     texts = drawn(figure)
-    assert {"accuracy", "balanced accuracy", "macro F1", "ROC AUC", "log loss", *models} <= set(texts)
+    assert {"accuracy", "balanced\naccuracy", "macro F1", "ROC AUC", "log loss", *models} <= set(texts)
     assert {"Score", "Loss", "Higher is better", "Lower is better"} <= set(texts)
     assert texts.count("0.90") == len(models)
     assert [len(axes.patches) for axes in figure.axes] == [4 * len(models), len(models)]

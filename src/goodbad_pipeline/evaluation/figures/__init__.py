@@ -3,9 +3,12 @@
 from goodbad_pipeline.evaluation.figures.bars import metrics_figure, split_figure
 from goodbad_pipeline.evaluation.figures.confusion import confusion_matrix_figure
 from goodbad_pipeline.evaluation.figures.curves import history_figure
+from goodbad_pipeline.evaluation.figures.precision_recall import precision_recall_figure
+from goodbad_pipeline.evaluation.figures.reliability import reliability_figure
 from goodbad_pipeline.evaluation.figures.roc import roc_figure
 from goodbad_pipeline.evaluation.figures.scaling import accuracy_figure, coefficients_figure, law_figure
 from goodbad_pipeline.evaluation.figures.sheets import contact_sheet
+from goodbad_pipeline.evaluation.figures.slices import slices_figure
 from goodbad_pipeline.evaluation.figures.style import class_colours, split_colours
 from goodbad_pipeline.evaluation.figures.trials import ranking_figure, study_figure
 
@@ -18,8 +21,11 @@ __all__ = [
     "history_figure",
     "law_figure",
     "metrics_figure",
+    "precision_recall_figure",
     "ranking_figure",
+    "reliability_figure",
     "roc_figure",
+    "slices_figure",
     "split_colours",
     "split_figure",
     "study_figure",

@@ -16,13 +16,20 @@ from goodbad_pipeline.evaluation.figures.style import (
     split_colours,
     text_colour,
 )
+from goodbad_pipeline.evaluation.metrics import LOWER_IS_BETTER
 
-_LOWER_IS_BETTER = ("log_loss",)
-_SPELLED = {"f1_macro": "macro F1", "roc_auc": "ROC AUC"}
+_SPELLED = {
+    "balanced_accuracy": "balanced\naccuracy",
+    "f1_macro": "macro F1",
+    "roc_auc": "ROC AUC",
+    "average_precision": "average\nprecision",
+    "brier": "Brier",
+    "ece": "ECE",
+}
 
 
 def metrics_figure(comparison: pd.DataFrame) -> Figure:
-    """Draw one group of bars per metric, one bar per model; log loss, where lower is better, has a panel of its own.
+    """Draw one group of bars per metric, one bar per model; losses, where lower is better, have a panel of their own.
 
     Args:
         comparison: what `comparison_table` makes: column `metric`, then one per model, ours first.
@@ -35,7 +42,7 @@ def metrics_figure(comparison: pd.DataFrame) -> Figure:
         raise InputError(
             f"comparison: columns {', '.join(map(str, comparison.columns))}; give metric and one per model"
         )
-    lower = comparison["metric"].isin(_LOWER_IS_BETTER)
+    lower = comparison["metric"].isin(LOWER_IS_BETTER)
     parts = [(part, label) for part, label in ((comparison[~lower], "Score"), (comparison[lower], "Loss")) if len(part)]
     names = elide_all(models, 30)
     figure = new_figure(4.8)

@@ -12,13 +12,16 @@ from goodbad_pipeline.evaluation.arrays import FloatArray, IntArray, check_class
 from goodbad_pipeline.evaluation.figures.style import INK, elide_all, new_figure, plain_axes
 
 
-def confusion_matrix_figure(truth: IntArray, probabilities: FloatArray, class_names: Sequence[str]) -> Figure:
+def confusion_matrix_figure(
+    truth: IntArray, probabilities: FloatArray, class_names: Sequence[str], chosen: IntArray | None = None
+) -> Figure:
     """Draw counts and row percentages, shaded by row, so that the diagonal shows each class's recall.
 
     Args:
         truth: (n,) class indices in [0, k).
-        probabilities: (n, k); the likeliest class is the prediction, the first of equals.
+        probabilities: (n, k).
         class_names: k names; long ones are shortened in the middle. From 2 to 10 read well.
+        chosen: (n,) class index of each answer; the likeliest, the first of equals, where left out.
 
     Raises:
         InputError: for arrays that `check_predictions` refuses, or another number of names.
@@ -26,7 +29,8 @@ def confusion_matrix_figure(truth: IntArray, probabilities: FloatArray, class_na
     values = check_predictions(truth, probabilities)
     classes = values.shape[1]
     check_class_names(class_names, classes)
-    counts = confusion_matrix(truth, values.argmax(axis=1), labels=np.arange(classes))
+    answers = values.argmax(axis=1) if chosen is None else chosen
+    counts = confusion_matrix(truth, answers, labels=np.arange(classes))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure = new_figure(min(14.0, 4.6 + 0.4 * classes))
     axes = figure.subplots()

@@ -58,6 +58,6 @@ def _measure(champion: RegisteredModel, splits: pd.DataFrame, root: Path) -> dic
     test = splits[splits["split"] == "test"]
     source = pixel_source(test, root, champion.transform)
     decoded = Pixels(np.array(source.image_ids), np.concatenate(list(source.blocks())))
-    probabilities = predict(champion.model, decoded.array, decoded.rows(test["image_id"])).astype("float64")
-    predictions = prediction_table(test, probabilities, champion.class_names)
+    probabilities = predict(champion.model, decoded.array, decoded.rows(test["image_id"]))
+    predictions = prediction_table(test, probabilities, Calibration(champion.class_names))
     return classification_metrics(*truth_and_probabilities(predictions), champion.class_names)

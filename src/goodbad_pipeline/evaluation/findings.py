@@ -1,0 +1,75 @@
+"""What a reader must know before believing the numbers of a run."""
+
+import pandas as pd
+
+from goodbad_pipeline.evaluation.metrics import read_intervals
+from goodbad_pipeline.evaluation.resampling import Interval
+from goodbad_pipeline.evaluation.shortcut import shortcut_warning
+
+MODEL = "model"
+FEW_PICTURES = 10
+POOR_ECE = 0.1
+SLICE_GAP = 0.1
+
+
+def list_findings(
+    leaks: list[str], intervals: pd.DataFrame, per_class: pd.DataFrame, slices: pd.DataFrame
+) -> list[dict[str, str]]:
+    """List what is wrong, or too little to carry a claim.
+
+    Args:
+        leaks: What lies on two sides of the split.
+        intervals: Metrics with intervals, column model.
+        per_class: One row per class.
+        slices: What `slice_table` gave.
+
+    Returns:
+        Findings, the gravest first, each with ``code`` (leakage, shortcut, baseline, calibration, slices, few_pictures)
+        and ``text``.
+    """
+    bounds = read_intervals(intervals)
+    found = [("leakage", f"Test results cannot be trusted: {leak}.") for leak in leaks]
+    if ("shortcut", "balanced_accuracy") in bounds:
+        warning = shortcut_warning(bounds["shortcut", "balanced_accuracy"], len(per_class))
+        found += [("shortcut", warning)] if warning else []
+    found += _beside_colours(bounds) + _calibration(bounds) + _weak_slices(bounds, slices) + _few_pictures(per_class)
+    return [{"code": code, "text": text} for code, text in found]
+
+
+def _beside_colours(bounds: dict[tuple[str, str], Interval]) -> list[tuple[str, str]]:
+    ours, colours = (bounds.get((model, "balanced_accuracy")) for model in (MODEL, "histogram"))
+    if ours is None or colours is None or ours.low > colours.value:
+        return []
+    text = (
+        f"Colours alone reach a balanced accuracy of {colours.value:.3f}, which lies within reach of the model's "
+        f"{ours.value:.3f} (from {ours.low:.3f}): these pictures do not show that the network is worth more."
+    )
+    return [("baseline", text)]
+
+
+def _calibration(bounds: dict[tuple[str, str], Interval]) -> list[tuple[str, str]]:
+    error = bounds[MODEL, "ece"].value
+    if error <= POOR_ECE:
+        return []
+    return [("calibration", f"Probabilities are {error:.3f} off on average: read them as an order, not as chances.")]
+
+
+def _weak_slices(bounds: dict[tuple[str, str], Interval], slices: pd.DataFrame) -> list[tuple[str, str]]:
+    accuracy = bounds[MODEL, "accuracy"].value
+    weak = slices[slices["high"] < accuracy - SLICE_GAP].sort_values("accuracy").head(5)
+    return [
+        (
+            "slices",
+            f"Accuracy is {row.accuracy:.3f} where {row.column} is {row.value} ({row.images} pictures; 95 % interval "
+            f"{row.low:.3f} to {row.high:.3f}), against {accuracy:.3f} over all.",
+        )
+        for row in weak.itertuples(index=False)
+    ]
+
+
+def _few_pictures(per_class: pd.DataFrame) -> list[tuple[str, str]]:
+    scarce = per_class[per_class["support"] < FEW_PICTURES]
+    if scarce.empty:
+        return []
+    names = ", ".join(f"{row['class']} ({row['support']})" for _, row in scarce.iterrows())
+    return [("few_pictures", f"Too few test pictures to say much of: {names}.")]

@@ -1,0 +1,21 @@
+"""Does a picture, or a near copy, lie on two sides of the split?"""
+
+import pandas as pd
+
+_SAME = {"group": "groups", "image_id": "files", "pixel_id": "pictures"}
+
+
+def find_leaks(splits: pd.DataFrame) -> list[str]:
+    """Name what lies in more than one split: groups, equal files, equal pixels; empty where nothing does.
+
+    Args:
+        splits: Rows with split and group, and image_id and pixel_id where they are known.
+    """
+    leaks = []
+    for column, name in _SAME.items():
+        if column in splits.columns:
+            sides = splits.groupby(column)["split"].nunique()
+            torn = sides[sides > 1]
+            if len(torn):
+                leaks.append(f"{len(torn)} {name} lie in more than one split (first: {torn.index[0]})")
+    return leaks

@@ -1,0 +1,131 @@
+import logging
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from goodbad_pipeline.evaluation.calibration import find_abstention, find_threshold, fit_calibration, fit_temperature
+from goodbad_pipeline.evaluation.decision import Calibration, scale_temperature
+from goodbad_pipeline.evaluation.metrics import classification_metrics
+from goodbad_pipeline.evaluation.resampling import resample_groups
+
+
+def overconfident(seed, temperature, classes=2, count=3000, prior=None):
+    """Truth drawn from known probabilities, and a model that is `temperature` times too sure of them."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 1.5, (count, classes)) + (0 if prior is None else np.array(prior))
+    honest = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    truth = (rng.random((count, 1)) > honest.cumsum(axis=1)).sum(axis=1)
+    return np.minimum(truth, classes - 1), scale_temperature(honest, 1 / temperature), honest
+
+
+@pytest.mark.parametrize("temperature", [0.4, 1.0, 2.5])
+@pytest.mark.parametrize("classes", [2, 5])
+def test_the_temperature_that_was_put_in_is_found(temperature, classes):
+    truth, said, _ = overconfident(0, temperature, classes)
+    assert fit_temperature(truth, said) == pytest.approx(temperature, rel=0.1)
+
+
+def test_scaling_lowers_the_calibration_error_and_touches_no_answer():
+    truth, said, _ = overconfident(1, 3.0)
+    calibrated = scale_temperature(said, fit_temperature(truth, said))
+    before, after = (classification_metrics(truth, values) for values in (said, calibrated))
+    assert after["ece"] < 0.03
+    assert before["ece"] > 0.1
+    assert after["log_loss"] < before["log_loss"]
+    assert after["brier"] < before["brier"]
+    assert (after["accuracy"], after["roc_auc"]) == pytest.approx((before["accuracy"], before["roc_auc"]))
+
+
+def test_a_validation_without_errors_does_not_make_answers_certain():
+    truth = np.repeat([0, 1], 20)
+    said = np.where(truth[:, None] == [0, 1], 0.8, 0.2)
+    calibrated = scale_temperature(said, fit_temperature(truth, said))
+    assert calibrated.max() == pytest.approx(41 / 42, abs=1e-3)  # (1 + 40) / (2 + 40)
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 2**32 - 1), st.floats(0.05, 20), st.integers(2, 6))
+def test_scaling_back_undoes_scaling_and_keeps_the_order(seed, temperature, classes):
+    said = np.random.default_rng(seed).dirichlet(np.ones(classes), 10)
+    scaled = scale_temperature(said, temperature)
+    np.testing.assert_allclose(scaled.sum(axis=1), 1)
+    np.testing.assert_array_equal(scaled.argmax(axis=1), said.argmax(axis=1))
+    if temperature > 0.5:
+        np.testing.assert_allclose(scale_temperature(scaled, 1 / temperature), said, atol=1e-9)
+
+
+def test_a_zero_stays_finite():
+    assert np.isfinite(scale_temperature(np.array([[0.0, 1.0]]), 0.1)).all()
+
+
+def test_a_threshold_moves_where_that_gains_beyond_chance():
+    truth, _, honest = overconfident(2, 1.0, prior=(3.0, 0.0))  # few of class 1: 1/2 misses most of them
+    resamples = resample_groups(np.arange(len(truth)), 500, 0)
+    threshold = find_threshold(truth, honest, resamples)
+    assert threshold < 0.25
+    moved = classification_metrics(truth, honest, chosen=(honest[:, 1] >= threshold).astype(int))
+    assert moved["balanced_accuracy"] > classification_metrics(truth, honest)["balanced_accuracy"] + 0.1
+
+
+def test_a_threshold_stays_where_a_gain_is_luck():
+    rng = np.random.default_rng(3)
+    moved = 0
+    for seed in range(40):
+        truth = np.repeat([0, 1], 12)
+        scores = np.clip(0.5 + (truth - 0.5) * 0.3 + rng.normal(0, 0.2, 24), 0.01, 0.99)
+        resamples = resample_groups(np.arange(24) // 2, 300, seed)
+        moved += find_threshold(truth, np.stack([1 - scores, scores], axis=1), resamples) != 0.5
+    assert moved <= 8
+
+
+def test_answers_are_given_from_the_confidence_that_meets_the_target():
+    confidence = np.array([0.9, 0.8, 0.8, 0.7, 0.6])
+    right = np.array([1, 1, 0, 1, 0])
+    assert find_abstention(right, confidence, 0.25) == 0.7  # one of four is wrong
+    assert find_abstention(right, confidence, 0.1) == 0.9  # equally sure answers go together
+    assert find_abstention(right, confidence, 0.4) is None
+
+
+def test_a_target_out_of_reach_takes_the_surest_that_err_least_and_says_so(caplog):
+    with caplog.at_level(logging.WARNING):
+        cut = find_abstention(np.array([0, 1, 1]), np.array([0.9, 0.8, 0.7]), 0.1)
+    assert cut == 0.7
+    assert "abstain_at_error: no confidence brings the error on validation to 0.1; the least is 0.333" in caplog.text
+
+
+def test_everything_is_fitted_on_what_came_before_it():
+    truth, said, _ = overconfident(4, 2.0)
+    resamples = resample_groups(np.arange(len(truth)), 300, 0)
+    reading = fit_calibration(truth, said, ["bad", "good"], resamples, abstain_at_error=0.1)
+    calibrated = reading.calibrate(said)
+    chosen, given = reading.choose(calibrated), ~reading.abstain(calibrated)
+    assert 0.05 < np.mean(chosen[given] != truth[given]) <= 0.1
+    assert Calibration.from_dict(reading.to_dict()) == reading
+    assert list(reading.to_dict()) == ["class_names", "temperature", "threshold", "abstain_below"]
+
+
+def test_more_than_two_classes_have_no_threshold():
+    truth, said, _ = overconfident(5, 1.0, classes=3, count=300)
+    resamples = resample_groups(np.arange(300), 300, 0)
+    assert fit_calibration(truth, said, list("abc"), resamples).threshold is None
+
+
+def test_reading_without_a_threshold_takes_the_likeliest_and_with_one_the_second_class_from_it_on():
+    said = np.array([[0.7, 0.3], [0.5, 0.5], [0.2, 0.8]])
+    assert Calibration(["a", "b"]).choose(said).tolist() == [0, 0, 1]
+    reading = Calibration(["a", "b"], threshold=0.3, abstain_below=0.5)
+    assert reading.choose(said).tolist() == [1, 1, 1]
+    assert reading.abstain(said).tolist() == [True, False, False]  # the answer itself has 0.3
+
+
+def test_the_reader_needs_nothing_of_this_project():
+    import subprocess
+    import sys
+    from pathlib import Path
+
+    from goodbad_pipeline.evaluation import decision
+
+    code = f"import runpy, sys; runpy.run_path({decision.__file__!r}); sys.exit('goodbad_pipeline' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(sys.prefix)).returncode == 0

@@ -1,0 +1,125 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from goodbad_pipeline.evaluation.metrics import interval_table, resampled_metrics
+from goodbad_pipeline.evaluation.ranking import ranking_metrics
+from goodbad_pipeline.evaluation.resampling import bootstrap_interval, expanded_tail, resample_groups
+from goodbad_pipeline.evaluation.sums import sum_groups, summed_metrics
+
+
+def grouped(rng, groups, signal=1.0, spread=1.0):
+    """Pictures of groups that are harder or easier as a whole; truth, probabilities and group of each."""
+    sizes = rng.integers(3, 15, groups)
+    codes = np.repeat(np.arange(groups), sizes)
+    truth = (np.arange(groups) % 2)[codes]
+    logits = (2 * truth - 1) * signal + rng.normal(0, spread, groups)[codes] + rng.normal(0, 1, len(codes))
+    scores = 1 / (1 + np.exp(-logits))
+    return truth, np.stack([1 - scores, scores], axis=1), codes
+
+
+def count_covered(names, groups, rounds, metrics):
+    """How often the interval of each metric holds its true value, in a thousand test splits of so many groups."""
+    rng = np.random.default_rng(groups)
+    labels, probabilities, codes = grouped(rng, 20_000)
+    true = metrics(labels, probabilities, resample_groups(codes, 0, 0))
+    covered = dict.fromkeys(names, 0)
+    for seed in range(rounds):
+        labels, probabilities, codes = grouped(rng, groups)
+        resamples = resample_groups(codes, 500, seed)
+        rows = interval_table(metrics(labels, probabilities, resamples), labels, resamples).set_index("metric")
+        for name in names:
+            covered[name] += rows.loc[name, "low"] <= true[name][0] <= rows.loc[name, "high"]
+    return {name: count / rounds for name, count in covered.items()}
+
+
+def additive(labels, probabilities, resamples):
+    sums = sum_groups(labels, probabilities, probabilities.argmax(axis=1), resamples.codes)
+    return summed_metrics(sums.mix(resamples.weights))
+
+
+@pytest.mark.parametrize("groups", [40, pytest.param(100, marks=pytest.mark.slow)])
+def test_the_interval_covers_the_truth_19_times_in_20(groups):
+    shares = count_covered(["accuracy", "balanced_accuracy", "brier", "log_loss"], groups, 600, additive)
+    assert all(0.92 <= share <= 0.98 for share in shares.values()), shares
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("groups", [24, 60, 150])
+def test_the_interval_of_ranks_covers_the_truth_19_times_in_20(groups):
+    shares = count_covered(["accuracy", "roc_auc", "average_precision"], groups, 1000, resampled_metrics)
+    assert all(0.92 <= share <= 0.98 for share in shares.values()), shares
+
+
+def test_pictures_of_one_group_are_no_independent_witnesses():
+    labels, probabilities, codes = grouped(np.random.default_rng(0), 30)
+
+    def width(groups):
+        resamples = resample_groups(groups, 1000, 0)
+        table = interval_table(resampled_metrics(labels, probabilities, resamples), labels, resamples).set_index(
+            "metric"
+        )
+        return table.loc["accuracy", "high"] - table.loc["accuracy", "low"]
+
+    assert width(codes) > 1.4 * width(np.arange(len(codes)))
+
+
+def test_a_perfect_score_on_few_groups_is_no_certainty():
+    truth = np.repeat([0, 1], 20)
+    probabilities = np.where(truth[:, None] == [0, 1], 0.9, 0.1)
+    resamples = resample_groups(np.arange(40) // 4, 500, 0)
+    table = interval_table(resampled_metrics(truth, probabilities, resamples), truth, resamples).set_index("metric")
+    for name, groups in (("accuracy", 10), ("balanced_accuracy", 5), ("roc_auc", 5)):
+        assert table.loc[name, "value"] == table.loc[name, "high"] == 1
+        assert table.loc[name, "low"] == pytest.approx(0.025 ** (1 / groups))  # all of them: Clopper and Pearson
+
+
+def test_one_group_has_no_interval():
+    resamples = resample_groups(np.zeros(6), 100, 0)
+    interval = bootstrap_interval(np.full(101, 0.5), resamples.groups)
+    assert interval.value == 0.5
+    assert np.isnan([interval.low, interval.high]).all()
+
+
+def test_fewer_groups_cut_off_less():
+    assert expanded_tail(5) < expanded_tail(20) < expanded_tail(1000) == pytest.approx(0.025, rel=0.02)
+
+
+def test_the_first_row_is_the_sample_and_each_draw_has_as_many_groups():
+    resamples = resample_groups(np.array(["b", "a", "b", "c"]), 50, 3)
+    assert resamples.codes.tolist() == [0, 1, 0, 2]
+    assert resamples.weights.shape == (51, 3)
+    assert (resamples.weights[0] == 1).all()
+    assert (resamples.weights.sum(axis=1) == 3).all()
+    np.testing.assert_array_equal(resamples.weights, resample_groups(np.array([2, 1, 2, 0]), 50, 3).weights)
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(2, 8))
+def test_a_resample_scores_as_the_pictures_it_stands_for(seed, groups, levels):
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(0, groups, 40)
+    positive = np.r_[True, False, rng.random(38) < 0.4]
+    scores = rng.integers(0, levels, 40) / levels  # ties
+    resamples = resample_groups(codes, 5, seed)
+    areas, precisions = ranking_metrics(positive, scores, resamples)
+    for weights, area, precision in zip(resamples.weights, areas, precisions, strict=True):
+        drawn = np.repeat(np.arange(40), weights[resamples.codes].astype(int))
+        if positive[drawn].any() and not positive[drawn].all():
+            assert area == pytest.approx(roc_auc_score(positive[drawn], scores[drawn]))
+            assert precision == pytest.approx(average_precision_score(positive[drawn], scores[drawn]))
+        else:
+            assert np.isnan(area)
+
+
+def test_blocks_do_not_change_the_ranking(monkeypatch):
+    from goodbad_pipeline.evaluation import ranking
+
+    labels, probabilities, codes = grouped(np.random.default_rng(1), 9)
+    resamples = resample_groups(codes, 20, 0)
+    whole = ranking_metrics(labels == 1, probabilities[:, 1], resamples)
+    monkeypatch.setattr(ranking, "BLOCK", 100)
+    np.testing.assert_array_equal(ranking_metrics(labels == 1, probabilities[:, 1], resamples), whole)

@@ -1,0 +1,107 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from goodbad_pipeline.evaluation.findings import list_findings
+from goodbad_pipeline.evaluation.leakage import find_leaks
+from goodbad_pipeline.evaluation.metrics import interval_table, resampled_metrics
+from goodbad_pipeline.evaluation.resampling import Interval, resample_groups
+from goodbad_pipeline.evaluation.shortcut import file_features, shortcut_baseline, shortcut_warning
+from goodbad_pipeline.evaluation.slices import SLICE_COLUMNS
+
+
+def files(seed, count=200, *, telling=None):
+    """Files whose `telling` property goes with the label, and no other."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, 2, count)
+    table = pd.DataFrame(
+        {
+            "size": rng.integers(2000, 9000, count) + (6000 * truth if telling == "size" else 0),
+            "width": rng.integers(90, 120, count) + (40 * truth if telling == "width" else 0),
+            "height": rng.integers(90, 120, count),
+            "format": np.where(truth if telling == "format" else rng.random(count) < 0.5, "JPEG", "PNG"),
+        }
+    )
+    exif = truth.astype(bool) if telling == "exif" else rng.random(count) < 0.5
+    return file_features(table, exif), truth
+
+
+def balanced_accuracy(telling):
+    (train, truth), (test, expected) = files(1, telling=telling), files(2, telling=telling)
+    answers = shortcut_baseline(train, truth, test, 2, seed=0)
+    np.testing.assert_allclose(answers.sum(axis=1), 1)
+    resamples = resample_groups(np.arange(len(expected)) // 2, 500, 0)
+    rows = interval_table(resampled_metrics(expected, answers, resamples), expected, resamples).set_index("metric")
+    return Interval(*rows.loc["balanced_accuracy", ["value", "low", "high"]])
+
+
+@pytest.mark.parametrize("telling", ["size", "width", "format", "exif"])
+def test_a_file_that_tells_its_label_is_warned_of(telling):
+    interval = balanced_accuracy(telling)
+    assert interval.low > 0.7
+    warning = shortcut_warning(interval, 2)
+    assert warning is not None
+    assert f"balanced accuracy of {interval.value:.3f}" in warning
+    assert "without looking" in warning
+
+
+def test_files_that_tell_nothing_are_not():
+    interval = balanced_accuracy(None)
+    assert interval.value == pytest.approx(0.5, abs=0.1)
+    assert shortcut_warning(interval, 2) is None
+
+
+def test_a_format_that_training_never_saw_and_a_lone_class():
+    train, truth = files(1)
+    test, _ = files(2)
+    odd = test.drop(columns="format_PNG").assign(format_BMP=1.0)
+    assert shortcut_baseline(train, truth, odd, 3, seed=0).shape == (200, 3)
+    np.testing.assert_array_equal(shortcut_baseline(train, truth * 0, test, 2, seed=0)[:, 0], 1)
+    assert shortcut_baseline(train, truth, test[:0], 2, seed=0).shape == (0, 2)
+
+
+def splits(**changes):
+    table = pd.DataFrame({"split": ["train", "train", "test"], "group": list("aab"), "image_id": list("xyz")})
+    return table.assign(pixel_id=list("pqr")).assign(**changes)
+
+
+def test_leaks_are_found_by_group_file_and_pixels():
+    assert find_leaks(splits()) == []
+    assert find_leaks(splits(group=list("abb"))) == ["1 groups lie in more than one split (first: b)"]
+    assert find_leaks(splits(image_id=list("xyy"))) == ["1 files lie in more than one split (first: y)"]
+    assert find_leaks(splits(pixel_id=list("ppp"))) == ["1 pictures lie in more than one split (first: p)"]
+
+
+def found(leaks=(), *, shortcut=0.5, colours=0.5, ece=0.02, support=40, slice_high=1.0):
+    rows = [
+        ("model", "accuracy", 0.9, 0.85, 0.95),
+        ("model", "balanced_accuracy", 0.9, 0.85, 0.95),
+        ("model", "ece", ece, 0.01, 0.2),
+        ("histogram", "balanced_accuracy", colours, 0.4, 0.9),
+        ("shortcut", "balanced_accuracy", shortcut, shortcut - 0.05, 1.0),
+    ]
+    intervals = pd.DataFrame(rows, columns=["model", "metric", "value", "low", "high"])
+    slices = pd.DataFrame([("hair", "red", 30, 6, 0.6, 0.5, slice_high)], columns=SLICE_COLUMNS)
+    per_class = pd.DataFrame({"class": ["bad", "good"], "support": [support, 40]})
+    return list_findings(list(leaks), intervals, per_class, slices)
+
+
+def test_nothing_is_found_where_nothing_is_wrong():
+    assert found() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "text"),
+    [
+        ({"leaks": ["1 groups lie in more than one split (first: b)"]}, "leakage", "cannot be trusted: 1 groups"),
+        ({"shortcut": 0.8}, "shortcut", "without looking"),
+        ({"colours": 0.87}, "baseline", "Colours alone reach a balanced accuracy of 0.870"),
+        ({"ece": 0.15}, "calibration", "0.150 off"),
+        ({"slice_high": 0.7}, "slices", "Accuracy is 0.600 where hair is red (30 pictures"),
+        ({"support": 4}, "few_pictures", "bad (4)"),
+    ],
+)
+def test_each_finding_has_its_code_and_sentence(changes, code, text):
+    (finding,) = found(**changes)
+    assert finding["code"] == code
+    assert text in finding["text"]

@@ -1,0 +1,130 @@
+import numpy as np
+import pandas as pd
+import pytest
+from fairlearn.metrics import demographic_parity_difference, equalized_odds_difference
+
+from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.evaluation.fairness import check_sensitive, fairness_table
+from goodbad_pipeline.evaluation.resampling import resample_groups
+from goodbad_pipeline.evaluation.slices import MOST_VALUES, slice_table, slice_values
+
+
+def labels(count=120):
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "image_id": [f"{index:064x}" for index in range(count)],
+            "path": [f"{index}.png" for index in range(count)],
+            "label": np.where(np.arange(count) % 2, "good", "bad"),
+            "group": [f"g{index // 4}" for index in range(count)],
+            "split": "test",
+            "thumbnail": [b"x"] * count,
+            "weather": rng.choice(["sun", "rain", None], count),
+            "size": rng.integers(1000, 9000, count),
+            "stars": rng.integers(1, 4, count),
+            "place": [f"place {min(index, 30)}" for index in range(count)],
+            "serial": [f"s{index}" for index in range(count)],
+            "constant": "always",
+        }
+    )
+
+
+def test_every_column_that_describes_pictures_is_sliced_and_no_other():
+    values = slice_values(labels())
+    assert list(values.columns) == ["weather", "size", "stars", "place"]
+    assert set(values["weather"]) == {"sun", "rain", "(missing)"}
+    assert set(values["stars"]) == {"1", "2", "3"}
+    assert values["size"].value_counts().to_list() == pytest.approx([30] * 4, abs=2)
+    assert values["place"].nunique() == MOST_VALUES
+    assert values["place"].str.startswith("(other: 20").sum() == 20
+
+
+def test_nullable_numbers_and_booleans_slice_too():
+    table = pd.DataFrame({"age": pd.array([1, None] * 20, dtype="Int64"), "real": [True, False] * 20})
+    table["height"] = pd.array([*range(39), None], dtype="Int64")
+    values = slice_values(table)
+    assert set(values["age"]) == {"1", "(missing)"}
+    assert set(values["real"]) == {"True", "False"}
+    assert values["height"].nunique() == 5
+
+
+def test_each_slice_has_its_size_accuracy_and_interval():
+    table = labels()
+    values = slice_values(table)[["weather"]]
+    right = np.random.default_rng(1).random(len(table)) < 0.7
+    rows = slice_table(values, right, resample_groups(table["group"], 500, 0)).set_index("value")
+    for value, row in rows.iterrows():
+        part = (values["weather"] == value).to_numpy()
+        assert row["images"] == part.sum()
+        assert row["groups"] == table["group"][part].nunique()
+        assert row["accuracy"] == pytest.approx(right[part].mean())
+        assert row["low"] < row["accuracy"] < row["high"]
+    assert rows["images"].is_monotonic_decreasing
+
+
+def test_a_slice_of_one_group_has_no_interval():
+    values = pd.DataFrame({"kind": ["a"] * 4 + ["b"] * 8})
+    groups = np.array([0] * 4 + [1] * 4 + [2] * 4)
+    rows = slice_table(values, np.arange(12) % 2 == 0, resample_groups(groups, 200, 0)).set_index("value")
+    assert np.isnan(rows.loc["a", ["low", "high"]].astype(float)).all()
+    assert rows.loc["b", "groups"] == 2
+
+
+def unfair(count=400):
+    rng = np.random.default_rng(2)
+    skin = rng.choice(["dark", "light"], count)
+    truth = rng.choice(["bad", "good"], count)
+    flipped = (rng.random(count) < np.where(skin == "dark", 0.35, 0.05)) & (truth == "good")
+    predicted = np.where(flipped, "bad", truth)
+    return pd.DataFrame({"skin": skin}), pd.Series(truth), pd.Series(predicted), np.arange(count) // 4
+
+
+def test_gaps_are_fairlearns_with_an_interval_around_them():
+    skin, truth, predicted, groups = unfair()
+    table = fairness_table(skin, truth, predicted, resample_groups(groups, 500, 0), ["bad", "good"]).set_index(
+        "measure"
+    )
+    good, called = truth == "good", predicted == "good"
+    parity = demographic_parity_difference(good, called, sensitive_features=skin["skin"])
+    odds = equalized_odds_difference(good, called, sensitive_features=skin["skin"])
+    assert table.loc["called good", "gap"] == pytest.approx(parity)
+    assert table.loc[["good called good", "others called good"], "gap"].max() == pytest.approx(odds)
+    row = table.loc["good called good"]
+    assert 0.05 < row["low"] < row["gap"] < row["high"] < 0.5
+    assert (row["lowest"], row["highest"]) == ("dark", "light")
+    assert (row["images"], row["groups"]) == (400, 100)
+
+
+def test_resampled_gaps_agree_with_fairlearns_own():
+    skin, truth, predicted, groups = unfair()
+    resamples = resample_groups(groups, 1, 7)
+    table = fairness_table(skin, truth, predicted, resamples, ["bad", "good"])
+    drawn = np.repeat(np.arange(400), resamples.weights[1][resamples.codes].astype(int))
+    expected = demographic_parity_difference(
+        truth[drawn] == "good", predicted[drawn] == "good", sensitive_features=skin["skin"][drawn]
+    )
+    from goodbad_pipeline.evaluation.slices import sum_by_slice
+
+    codes, _ = pd.factorize(skin["skin"])
+    above, below = (
+        resamples.weights @ sum_by_slice(codes, 2, resamples, part)
+        for part in ((predicted == "good").to_numpy(), np.ones(400))
+    )
+    assert np.ptp(above[1] / below[1]) == pytest.approx(expected)
+    assert len(table) == 4
+
+
+def test_values_of_few_pictures_and_of_many_classes():
+    values = pd.DataFrame({"kind": ["a"] * 20 + ["b"] * 20 + ["rare"] * 3})
+    truth = pd.Series(np.resize(["x", "y", "z"], 43))
+    table = fairness_table(values, truth, truth, resample_groups(np.arange(43), 200, 0), ["x", "y", "z"])
+    assert "rare" not in set(table["lowest"]) | set(table["highest"])
+    assert len(table) == 1 + 3 * 3
+    assert fairness_table(values[:25], truth[:25], truth[:25], resample_groups(np.arange(25), 9, 0), list("xyz")).empty
+
+
+def test_a_sensitive_column_that_is_not_there_is_refused_by_name():
+    with pytest.raises(
+        InputError, match=r"evaluation\.sensitive: the manifest has no column 'skin'; it has: image_id, path"
+    ):
+        check_sensitive(["skin"], labels())

@@ -1,0 +1,20 @@
+from making import encoded, picture
+from PIL import Image
+
+from goodbad_pipeline.images.exif import find_exif
+
+
+def test_exif_is_seen_in_headers_and_a_file_that_went_away_has_none(tmp_path):
+    exif = Image.Exif()
+    exif[0x010F] = "maker"
+    image = picture(0, bright=True)
+    files = {
+        "with.jpg": encoded(image, "JPEG", exif=exif),
+        "without.jpg": encoded(image, "JPEG"),
+        "with.png": encoded(image, "PNG", exif=exif),
+        "without.png": encoded(image, "PNG"),
+        "broken.png": b"nothing",
+    }
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    assert find_exif(tmp_path, [*files, "gone.png"]).tolist() == [True, False, True, False, False, False]
