@@ -80,7 +80,7 @@ def test_metrics_stand_beside_their_baselines(finished: Path) -> None:
     assert metrics["test_images"] == (table(finished, "splits")["split"] == "test").sum()
     assert {"uncalibrated_test_ece", "test_accuracy_surest_80", "test_abstained"} <= set(metrics)
     logged = runs(finished)[0].data.metrics
-    assert {name: logged[name] for name in expected} == pytest.approx(metrics)
+    assert {name: logged[name] for name in metrics} == pytest.approx(metrics)
 
 
 def test_calibration_slices_and_findings_are_kept(finished: Path) -> None:
@@ -208,6 +208,10 @@ def test_the_same_again_gives_the_same_and_stays_challenger(finished: Path, tmp_
     challenger = client.get_model_version_by_alias("goodbad", "challenger")
     assert int(challenger.version) == 2
     assert "no better than the champion's" in challenger.tags["alias_reason"]
+    assert "every answer is the same" in challenger.tags["alias_reason"]
+    gate = {name: challenger.tags[f"gate.{name}"] for name in ("parity", "leakage", "score", "chance", "images")}
+    assert gate == {"parity": "passed", "leakage": "passed", "score": "failed", "chance": "failed", "images": "passed"}
+    assert challenger.tags["gate.chance.reason"].startswith("the gain is not beyond chance")
 
 
 def test_train_alone_changes_only_phi(again: Path) -> None:
@@ -261,7 +265,10 @@ def test_three_classes_go_the_whole_road(project: Path) -> None:
 
 
 def test_train_without_stored_splits_says_what_to_run(project: Path) -> None:
-    with pytest.raises(InputError, match="starts from stored splits, there are none; run --pipeline=data"):
+    with pytest.raises(
+        InputError,
+        match="splits: this pipeline starts from what an earlier one stored, and there is none; run --pipeline=data",
+    ):
         kedro_run(project, "train")
 
 

@@ -57,11 +57,13 @@ class CheckHooks:
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Check that stored inputs are there, and the GPU if one is required; warn of odd coefficients, once a run."""
-        for name in sorted(pipeline.inputs()):
-            if not name.startswith("params:") and not catalog.exists(name):
-                raise InputError(
-                    f"{name}: this pipeline starts from stored {name}, there are none; run --pipeline=data"
-                )
+        stored = (name for name in sorted(pipeline.inputs()) if not name.startswith("params:"))
+        missing = [name for name in stored if not catalog.exists(name)]
+        if missing:
+            raise InputError(
+                f"{', '.join(missing)}: this pipeline starts from what an earlier one stored, and there is none; "
+                "run --pipeline=data"
+            )
         model = self.parameters.get("model")
         if isinstance(model, ModelParams) and {"params:model", "params:model.coefficients"} & pipeline.inputs():
             warn_of_product(model.coefficients.constants)

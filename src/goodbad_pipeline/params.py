@@ -26,6 +26,7 @@ from goodbad_pipeline.images.pixels import ResizeMode, Transform
 from goodbad_pipeline.images.reading import Limits
 from goodbad_pipeline.images.sources import Layout
 from goodbad_pipeline.images.splits import Division, SplitMethod
+from goodbad_pipeline.promotion import Policy, Rules
 from goodbad_pipeline.training.augmentation import Augmentation
 from goodbad_pipeline.training.recipe import Recipe
 
@@ -415,6 +416,21 @@ class ReplayParams(Group):
     strict: bool
 
 
+class PromotionParams(Group):
+    """What a new model must meet to take the champion's place."""
+
+    policy: Policy
+    significance: Annotated[float, Field(gt=0, lt=1)]
+    max_ece_rise: Fraction
+    max_slice_drop: Fraction
+    parity_tolerance: Positive
+
+    @property
+    def rules(self) -> Rules:
+        """The same, as the decision takes it."""
+        return Rules(**self.model_dump())
+
+
 class ScaledBaseParams(Group):
     """The network that is made larger."""
 
@@ -490,6 +506,7 @@ GROUPS: dict[str, type[Group]] = {
     "registry": RegistryParams,
     "predict": PredictParams,
     "replay": ReplayParams,
+    "promotion": PromotionParams,
     "scaling_search": ScalingSearchParams,
     "scaling_study": ScalingStudyParams,
 }

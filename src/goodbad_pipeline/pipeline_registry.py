@@ -9,6 +9,7 @@ from goodbad_pipeline.pipelines import (
     prediction,
     registration,
     replay,
+    reporting,
     sample_data,
     scaling_report,
     scaling_search,
@@ -26,6 +27,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         + training.create_pipeline()
         + evaluation.create_pipeline()
         + registration.create_pipeline()
+        + reporting.create_pipeline()
     )
     return {
         "__default__": data + train,

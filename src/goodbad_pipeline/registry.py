@@ -186,11 +186,21 @@ def _load(found: ModelVersion) -> RegisteredModel:
         ) from error
 
 
-def set_alias(name: str, model_version: str, decision: Decision, metrics: dict[str, float]) -> None:
-    """Give a version the alias it earned, with the reason and its test metrics as tags."""
+def read_tags(name: str, model_version: str) -> dict[str, str]:
+    """Return the tags of a version."""
+    return dict(mlflow.MlflowClient().get_model_version(name, model_version).tags)
+
+
+def set_alias(name: str, model_version: str, decision: Decision, metrics: dict[str, float], images: int) -> None:
+    """Give a version the alias it earned; reasons, test metrics and the number of pictures become tags.
+
+    Each check is the tag ``gate.<name>`` (passed, failed or skipped), with a sentence in ``gate.<name>.reason``.
+    """
     client = mlflow.MlflowClient()
-    client.set_registered_model_alias(name, decision.alias, model_version)
-    tags = {"alias_reason": decision.reason, "alias_at_registration": decision.alias}
+    tags = {"alias_reason": decision.reason, "alias_at_registration": decision.alias, "gate.policy": decision.policy}
+    for check in decision.checks:
+        tags |= {f"gate.{check.name}": check.status, f"gate.{check.name}.reason": check.reason}
     tags |= {key: f"{value:.6g}" for key, value in metrics.items() if key.startswith("test_")}
-    for key, value in tags.items():
+    for key, value in {**tags, "images": str(images)}.items():
         client.set_model_version_tag(name, model_version, key, value)
+    client.set_registered_model_alias(name, decision.alias, model_version)

@@ -2,10 +2,12 @@
 
 from goodbad_pipeline.datasets.checkpoints import CheckpointsDataset
 from goodbad_pipeline.datasets.epoch_log import EpochLogDataset
+from goodbad_pipeline.datasets.figure import FigureDataset
 from goodbad_pipeline.datasets.folder import FolderDataset
 from goodbad_pipeline.datasets.keras_model import KerasModelDataset
 from goodbad_pipeline.datasets.metrics import MetricsDataset
 from goodbad_pipeline.datasets.optional import OptionalDataset
+from goodbad_pipeline.datasets.page import PageDataset
 from goodbad_pipeline.datasets.pixel_cache import PixelCacheDataset
 from goodbad_pipeline.datasets.pixels import PixelsDataset
 from goodbad_pipeline.datasets.safe_csv import SafeCSVDataset
@@ -16,10 +18,12 @@ from goodbad_pipeline.datasets.trials import TrialsDataset
 __all__ = [
     "CheckpointsDataset",
     "EpochLogDataset",
+    "FigureDataset",
     "FolderDataset",
     "KerasModelDataset",
     "MetricsDataset",
     "OptionalDataset",
+    "PageDataset",
     "PixelCacheDataset",
     "PixelsDataset",
     "SafeCSVDataset",

@@ -40,9 +40,10 @@ def _beside_colours(bounds: dict[tuple[str, str], Interval]) -> list[tuple[str, 
     ours, colours = (bounds.get((model, "balanced_accuracy")) for model in (MODEL, "histogram"))
     if ours is None or colours is None or ours.low > colours.value:
         return []
+    reach = f"from {ours.low:.3f}" if ours.low <= ours.value else "of too few groups for an interval"
     text = (
         f"Colours alone reach a balanced accuracy of {colours.value:.3f}, which lies within reach of the model's "
-        f"{ours.value:.3f} (from {ours.low:.3f}): these pictures do not show that the network is worth more."
+        f"{ours.value:.3f} ({reach}): these pictures do not show that the network is worth more."
     )
     return [("baseline", text)]
 

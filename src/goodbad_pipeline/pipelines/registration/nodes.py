@@ -1,63 +1,129 @@
 """From a trained model to a version of the registry, champion or challenger."""
 
 import logging
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.decision import Calibration
-from goodbad_pipeline.evaluation.metrics import classification_metrics
-from goodbad_pipeline.evaluation.predictions import prediction_table, truth_and_probabilities
+from goodbad_pipeline.evaluation.leakage import find_leaks
+from goodbad_pipeline.evaluation.predictions import prediction_table
 from goodbad_pipeline.images.pixels import Pixels, pixel_source
 from goodbad_pipeline.images.splits import class_names
-from goodbad_pipeline.params import ImageParams, RegistryParams
-from goodbad_pipeline.promotion import Decision, decide_promotion
-from goodbad_pipeline.registry import RegisteredModel, load_champion, log_model, set_alias
+from goodbad_pipeline.params import EvaluationParams, ImageParams, PromotionParams, RegistryParams
+from goodbad_pipeline.pipelines.registration.evidence import measure_champion, measure_parity
+from goodbad_pipeline.promotion import Champion, Evidence, decide_promotion
+from goodbad_pipeline.registry import RegisteredModel, load_champion, load_version, log_model, read_tags, set_alias
 
 logger = logging.getLogger(__name__)
+
+PARITY_PICTURES = 64
+
+
+def compare_with_champion(
+    test_predictions: pd.DataFrame,
+    pixels: Pixels,
+    splits: pd.DataFrame,
+    network: dict[str, Any],
+    images: ImageParams,
+    registry: RegistryParams,
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Ask the present champion about the same test pictures, decoded and read the way it wants them.
+
+    Returns:
+        What is known of it (``version``, null where there is none, ``images`` and why it cannot be compared), and its
+        predictions, empty where there are none.
+    """
+    champion = load_champion(registry.name)
+    if champion is None:
+        return {"version": None}, test_predictions.iloc[:0]
+    made_from = read_tags(registry.name, champion.version).get("images")
+    known = {"version": champion.version, "images": None if made_from is None else int(made_from)}
+    names = class_names(splits)
+    if champion.class_names != names:
+        reason = f"it tells apart {', '.join(champion.class_names)}, these data {', '.join(names)}"
+        return {**known, "incomparable": reason}, test_predictions.iloc[:0]
+    same = champion.transform == images.transform(network["resolution"])
+    test = splits[splits["split"] == "test"]
+    return known, _ask(champion, test, pixels if same else _decode(champion, test, Path(images.root)))
+
+
+def _ask(champion: RegisteredModel, test: pd.DataFrame, pixels: Pixels) -> pd.DataFrame:
+    from goodbad_pipeline.training.batches import predict  # noqa: PLC0415 - imports Keras
+
+    answers = predict(champion.model, pixels.array, pixels.rows(test["image_id"]))
+    return prediction_table(test, answers, champion.classifier.calibration)
+
+
+def _decode(champion: RegisteredModel, test: pd.DataFrame, root: Path) -> Pixels:
+    source = pixel_source(test, root, champion.transform)
+    return Pixels(np.array(source.image_ids), np.concatenate(list(source.blocks())))
 
 
 def register_model(
     model: Any,
     pixels: Pixels,
-    splits: pd.DataFrame,
-    test_metrics: dict[str, float],
     network: dict[str, Any],
+    calibration: dict[str, Any],
     images: ImageParams,
     registry: RegistryParams,
-) -> dict[str, Any]:
-    """Register the model, and make it champion if it beats the present one on the same test pictures."""
-    names = class_names(splits)
+) -> dict[str, str]:
+    """Register the model as a new version, which has no alias yet."""
     transform = images.transform(network["resolution"])
-    champion = load_champion(registry.name)
-    decision = _decide(champion, test_metrics, splits, Path(images.root), registry.metric)
-    version = log_model(model, registry.name, Calibration(names), transform, np.asarray(pixels.array[0]))
-    set_alias(registry.name, version, decision, test_metrics)
-    logger.info("Registered %s version %s as %s: %s", registry.name, version, decision.alias, decision.reason)
-    return {"name": registry.name, "version": version, "alias": decision.alias, "reason": decision.reason}
+    example = np.asarray(pixels.array[0])
+    version = log_model(model, registry.name, Calibration.from_dict(calibration), transform, example)
+    return {"name": registry.name, "version": version}
 
 
-def _decide(
-    champion: RegisteredModel | None, test_metrics: dict[str, float], splits: pd.DataFrame, root: Path, metric: str
-) -> Decision:
-    challenger = {name.removeprefix("test_"): value for name, value in test_metrics.items() if name.startswith("test_")}
+def decide_alias(
+    model_version: dict[str, str],
+    champion: dict[str, Any],
+    champion_predictions: pd.DataFrame,
+    test_predictions: pd.DataFrame,
+    splits: pd.DataFrame,
+    test_metrics: dict[str, float],
+    images: ImageParams,
+    registry: RegistryParams,
+    evaluation: EvaluationParams,
+    promotion: PromotionParams,
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Make the new version champion or challenger, and say why; beside it both models' accuracy by slice."""
+    name, version = model_version["name"], model_version["version"]
+    beside, slices = measure_champion(
+        champion, champion_predictions, test_predictions, splits, registry.metric, evaluation
+    )
+    evidence = Evidence(
+        metric=registry.metric,
+        score=test_metrics[f"test_{registry.metric}"],
+        ece=test_metrics["test_ece"],
+        images=len(splits),
+        parity=_reload(name, version, test_predictions, Path(images.root)),
+        leaks=tuple(find_leaks(splits)),
+        champion=beside,
+    )
+    decision = decide_promotion(evidence, promotion.rules)
+    set_alias(name, version, decision, test_metrics, images=len(splits))
+    logger.info("Registered %s version %s as %s: %s", name, version, decision.alias, decision.reason)
+    registered = {"name": name, "version": version, "alias": decision.alias, "reason": decision.reason}
+    compared = {"champion": _describe(beside), "policy": decision.policy}
+    return {**registered, **compared, "checks": [asdict(check) for check in decision.checks]}, slices
+
+
+def _reload(name: str, version: str, predictions: pd.DataFrame, root: Path) -> float:
+    """How far the registered copy answers from what was evaluated; infinite where it cannot be loaded."""
+    try:
+        classifier = load_version(name, version).classifier
+    except InputError as error:
+        logger.warning("%s", error)
+        return float("inf")
+    return measure_parity(classifier, predictions.head(PARITY_PICTURES), root)
+
+
+def _describe(champion: Champion | None) -> dict[str, Any] | None:
     if champion is None:
-        return decide_promotion(challenger, None, metric)
-    if champion.class_names != class_names(splits):
-        reason = f"it tells apart {', '.join(champion.class_names)}, these data {', '.join(class_names(splits))}"
-        return decide_promotion(challenger, {}, metric, incomparable=reason)
-    return decide_promotion(challenger, _measure(champion, splits, root), metric)
-
-
-def _measure(champion: RegisteredModel, splits: pd.DataFrame, root: Path) -> dict[str, float]:
-    """Metrics of the champion on this run's test pictures, decoded the way the champion wants them."""
-    from goodbad_pipeline.training.batches import predict  # noqa: PLC0415 - imports Keras
-
-    test = splits[splits["split"] == "test"]
-    source = pixel_source(test, root, champion.transform)
-    decoded = Pixels(np.array(source.image_ids), np.concatenate(list(source.blocks())))
-    probabilities = predict(champion.model, decoded.array, decoded.rows(test["image_id"]))
-    predictions = prediction_table(test, probabilities, Calibration(champion.class_names))
-    return classification_metrics(*truth_and_probabilities(predictions), champion.class_names)
+        return None
+    return {"version": champion.version, "score": champion.score, "ece": champion.ece, "p_value": champion.p_value}

@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Pipeline, node, pipeline
 
-from goodbad_pipeline.pipelines.registration.nodes import register_model
+from goodbad_pipeline.pipelines.registration.nodes import compare_with_champion, decide_alias, register_model
 
 
 def create_pipeline() -> Pipeline:
@@ -10,19 +10,34 @@ def create_pipeline() -> Pipeline:
     return pipeline(
         [
             node(
+                compare_with_champion,
+                name="compare_with_champion",
+                inputs=["test_predictions", "pixels", "splits", "network", "params:images", "params:registry"],
+                outputs=["champion", "champion_predictions"],
+            ),
+            node(
                 register_model,
                 name="register_model",
+                inputs=["model", "pixels", "network", "calibration", "params:images", "params:registry"],
+                outputs="model_version",
+            ),
+            node(
+                decide_alias,
+                name="decide_alias",
                 inputs=[
-                    "model",
-                    "pixels",
+                    "model_version",
+                    "champion",
+                    "champion_predictions",
+                    "test_predictions",
                     "splits",
                     "test_metrics",
-                    "network",
                     "params:images",
                     "params:registry",
+                    "params:evaluation",
+                    "params:promotion",
                 ],
-                outputs="registered_model",
-            )
+                outputs=["registered_model", "slice_comparison"],
+            ),
         ],
         namespace="registration",
         prefix_datasets_with_namespace=False,

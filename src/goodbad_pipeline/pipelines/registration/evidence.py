@@ -1,0 +1,88 @@
+"""What the decision rests on: the champion on the same pictures, and the registered copy on the same files."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from goodbad_pipeline.evaluation.metrics import classification_metrics
+from goodbad_pipeline.evaluation.paired import PAIRED_COLUMNS, Answers, compare_slices, measure_gain
+from goodbad_pipeline.evaluation.predictions import chosen_classes, predicted_classes, truth_and_probabilities
+from goodbad_pipeline.evaluation.resampling import Resamples, resample_groups
+from goodbad_pipeline.evaluation.slices import slice_values
+from goodbad_pipeline.params import EvaluationParams
+from goodbad_pipeline.promotion import Champion, SliceDrop
+from goodbad_pipeline.serving.classifier import Classifier
+
+NO_SLICES = pd.DataFrame(columns=PAIRED_COLUMNS)
+
+
+def measure_champion(
+    champion: dict[str, Any],
+    champion_predictions: pd.DataFrame,
+    test_predictions: pd.DataFrame,
+    splits: pd.DataFrame,
+    metric: str,
+    evaluation: EvaluationParams,
+) -> tuple[Champion | None, pd.DataFrame]:
+    """Compare the champion's answers with the new model's, row by row the same pictures.
+
+    Returns:
+        The champion, None where there is none, and both models' accuracy by slice, empty where they cannot be compared.
+    """
+    if champion["version"] is None:
+        return None, NO_SLICES
+    if champion.get("incomparable"):
+        known = {key: champion[key] for key in ("version", "images", "incomparable")}
+        return Champion(**known), NO_SLICES
+    resamples = resample_groups(test_predictions["group"], evaluation.replicates, evaluation.seed)
+    truth, probabilities = truth_and_probabilities(champion_predictions)
+    ours, theirs = (_answers(table) for table in (test_predictions, champion_predictions))
+    gain = measure_gain(truth, ours, theirs, resamples, metric, evaluation.seed)
+    slices = _slices(test_predictions, champion_predictions, splits, resamples)
+    names = predicted_classes(champion_predictions)
+    beside = Champion(
+        version=champion["version"],
+        score=gain.champion,
+        p_value=gain.p_value,
+        ece=classification_metrics(truth, probabilities, names)["ece"],
+        images=champion["images"],
+        same_answers=bool((ours.chosen == theirs.chosen).all()),
+        drops=_drops(slices),
+    )
+    return beside, slices
+
+
+def measure_parity(classifier: Classifier, predictions: pd.DataFrame, root: Path) -> float:
+    """Ask a registered copy about the files themselves, and compare with what was evaluated.
+
+    Args:
+        classifier: The copy, as loaded from the registry.
+        predictions: Rows of the test predictions.
+        root: Folder that their paths are relative to.
+
+    Returns:
+        Largest difference of a probability; infinite where a file is refused.
+    """
+    answers = classifier.classify([(root / path).read_bytes() for path in predictions["path"]])
+    if answers["label"].isna().any():
+        return float("inf")
+    names = predicted_classes(predictions)
+    theirs = np.array([[row[name] for name in names] for row in answers["probabilities"]])
+    return float(np.abs(theirs - truth_and_probabilities(predictions)[1]).max())
+
+
+def _answers(predictions: pd.DataFrame) -> Answers:
+    return Answers(truth_and_probabilities(predictions)[1], chosen_classes(predictions))
+
+
+def _slices(ours: pd.DataFrame, theirs: pd.DataFrame, splits: pd.DataFrame, resamples: Resamples) -> pd.DataFrame:
+    values = slice_values(splits[splits["split"] == "test"].reset_index(drop=True))
+    return compare_slices(values, ours["correct"].to_numpy(), theirs["correct"].to_numpy(), resamples)
+
+
+def _drops(slices: pd.DataFrame) -> tuple[SliceDrop, ...]:
+    lower = slices[slices["high"] < 0]
+    rows = zip(lower["column"], lower["value"], lower["images"], lower["difference"], strict=True)
+    return tuple(SliceDrop(str(column), str(value), int(size), -float(gap)) for column, value, size, gap in rows)

@@ -1,0 +1,61 @@
+"""metrics, decision, figures → report and model card."""
+
+from kedro.pipeline import Pipeline, node, pipeline
+
+from goodbad_pipeline.pipelines.reporting.nodes import gather_report_facts, write_model_card, write_report_page
+
+FIGURES = {
+    "confusion_matrix": "confusion_matrix",
+    "roc_curve": "roc_curve",
+    "precision_recall_curve": "precision_recall_curve",
+    "reliability": "reliability",
+    "slices": "slice_figure",
+    "mistakes": "mistakes",
+    "history": "history_figure",
+    "image_sheet": "image_sheet",
+    "split_figure": "split_figure",
+}
+"""The report's places for figures, and the datasets that fill them."""
+
+
+def create_pipeline() -> Pipeline:
+    """Return the pipeline that writes the report and the model card."""
+    return pipeline(
+        [
+            node(
+                gather_report_facts,
+                name="gather_report_facts",
+                inputs=[
+                    "metric_intervals",
+                    "per_class_metrics",
+                    "slices",
+                    "fairness",
+                    "slice_comparison",
+                    "split_counts",
+                    "registered_model",
+                    "findings",
+                    "calibration",
+                    "test_metrics",
+                    "ingestion_summary",
+                    "network",
+                    "splits",
+                    "params:images",
+                ],
+                outputs="report_facts",
+            ),
+            node(
+                write_report_page,
+                name="write_report_page",
+                inputs={"report_facts": "report_facts", **FIGURES},
+                outputs="report",
+            ),
+            node(
+                write_model_card,
+                name="write_model_card",
+                inputs="report_facts",
+                outputs=["model_card", "model_card_page"],
+            ),
+        ],
+        namespace="reporting",
+        prefix_datasets_with_namespace=False,
+    )

@@ -1,0 +1,66 @@
+"""Facts of a run that never was, for tests of the pages; its names try to break out of them."""
+
+import numpy as np
+import pandas as pd
+
+from goodbad_pipeline.evaluation.fairness import FAIRNESS_COLUMNS
+from goodbad_pipeline.evaluation.metrics import METRICS
+from goodbad_pipeline.evaluation.paired import PAIRED_COLUMNS
+from goodbad_pipeline.evaluation.slices import SLICE_COLUMNS
+from goodbad_pipeline.reporting.facts import Tables, gather_facts
+
+HOSTILE = "<script>window.broken = true</script>"
+NAMES = ["bad", f"good | {HOSTILE}"]
+
+
+def tables():
+    rows = [
+        (model, metric, value, value - 0.1, value + 0.05)
+        for model, value in (("model", 0.91), ("majority", 0.5), ("histogram", 0.64), ("shortcut", 0.52))
+        for metric in METRICS
+    ]
+    per_class = pd.DataFrame({"class": NAMES, "support": [40, 43]})
+    for name in ("precision", "recall", "f1"):
+        per_class = per_class.assign(**{name: 0.9, f"{name}_low": 0.8, f"{name}_high": np.nan})
+    slices = [("hair", "red", 30, 6, 0.8, 0.6, 0.9), (HOSTILE, "[x](javascript:alert(1))", 9, 1, 0.7, np.nan, np.nan)]
+    return Tables(
+        pd.DataFrame(rows, columns=["model", "metric", "value", "low", "high"]),
+        per_class,
+        pd.DataFrame(slices, columns=SLICE_COLUMNS),
+        pd.DataFrame([("skin", "called good", 0.1, 0.0, 0.3, "a", "b", 80, 20)], columns=FAIRNESS_COLUMNS),
+        pd.DataFrame([("hair", "red", 30, 6, 0.8, 0.9, -0.1, -0.2, 0.0)], columns=PAIRED_COLUMNS),
+        pd.DataFrame({"split": ["train", "test"], "label": NAMES, "images": [300, 83], "groups": [40, 12]}),
+    )
+
+
+def facts(**changes):
+    checks = [
+        {"name": "parity", "status": "passed", "reason": "the registered copy answers 1e-08 off, 1e-05 is allowed"},
+        {"name": "chance", "status": "failed", "reason": "the gain is not beyond chance (p = 0.2)"},
+        {"name": "images", "status": "skipped", "reason": "it is not on record how many"},
+    ]
+    certainty = ("test_ece", "uncalibrated_test_ece", "test_log_loss", "uncalibrated_test_log_loss")
+    given = {
+        "registered": {
+            "name": "goodbad",
+            "version": "7",
+            "alias": "challenger",
+            "reason": "the gain is not beyond chance (p = 0.2)",
+            "policy": "strict",
+            "champion": {"version": "5"},
+            "checks": checks,
+        },
+        "findings": [{"code": "baseline", "text": f"Colours alone reach 0.64 {HOSTILE}"}],
+        "calibration": {"class_names": NAMES, "temperature": 0.8, "threshold": 0.4, "abstain_below": 0.6},
+        "test_metrics": dict.fromkeys(certainty, 0.1) | {"test_images": 83.0, "test_groups": 12.0},
+        "ingestion": {"found": 388, "accepted": 383, "quarantined": 5, "groups": 52},
+        "network": {
+            "network": "efficientnet_lite φ = 0",
+            "resolution": 128,
+            "parameters": 3_000_000,
+            "macs": 120_000_000,
+            "weights": "imagenet",
+        },
+        "data": {"root": f"/pictures/{HOSTILE}", "digest": "ab" * 32},
+    }
+    return gather_facts(tables(), **{**given, **changes})

@@ -1,0 +1,118 @@
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+from report_kit import HOSTILE, NAMES, facts
+
+from goodbad_pipeline.reporting.pages import escape_markdown, number, render_card, write_card, write_report
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+class Page(HTMLParser):
+    """What a browser would make of a page: its tags and its text; complains of tags that are not closed."""
+
+    VOID = ("meta", "link", "img", "br", "hr")
+
+    def __init__(self, html):
+        super().__init__()
+        self.open, self.tags, self.words, self.addresses = [], [], [], []
+        self.feed(html)
+        assert not self.open
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.addresses += [value for name, value in attributes if name in ("src", "href", "action", "data")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture
+def pages():
+    card = write_card(facts())
+    return {"report": Page(write_report(facts(), {"confusion_matrix": PNG})), "card": Page(render_card(card))}
+
+
+def test_facts_are_plain_json_without_nan():
+    text = json.dumps(facts(), allow_nan=False)
+    assert json.loads(text)["per_class"][0]["recall_high"] is None
+
+
+def test_names_from_the_data_stay_text_on_both_pages(pages):
+    for page in pages.values():
+        assert "script" not in page.tags
+        assert HOSTILE in page.text
+        assert not any("javascript" in address for address in page.addresses)
+
+
+def test_pages_ask_nothing_of_any_server(pages):
+    for page in pages.values():
+        assert all(address.startswith("data:") for address in page.addresses)
+    assert f"data:image/png;base64,{'iVBORw0KGgo='}" in pages["report"].addresses
+
+
+def test_the_essentials_come_first(pages):
+    text = pages["report"].text
+    first = text[: text.index("Champion or challenger")]
+    for words in ("goodbad version 7", "challenger", "the gain is not beyond chance", "0.910", "0.810 to 0.960"):
+        assert words in first
+    assert "On 83 test pictures in 12 groups" in first
+    assert "colours alone 0.640" in first
+    assert "Colours alone reach 0.64" in first
+
+
+def test_every_number_of_the_facts_is_in_the_report(pages):
+    text = pages["report"].text
+    for words in ("parity passed", "chance failed", "images skipped", "hair red 30", "not known", "Temperature 0.800"):
+        assert words in text
+    assert "388 files found = 383 accepted + 5 quarantined" in text
+    assert "ab" * 32 in text
+
+
+def test_a_run_without_findings_columns_or_champion_has_a_report_too():
+    bare = facts(findings=[])
+    bare |= {"slices": [], "fairness": [], "slice_comparison": []}
+    bare["registered"] |= {"champion": None}
+    bare["calibration"] |= {"threshold": None, "abstain_below": None}
+    text = Page(write_report(bare, {})).text
+    assert "Nothing was found that speaks against these numbers" in text
+    assert "no columns to slice by" in text
+    assert "beside champion" not in text
+    assert "No answer below" not in text
+    assert "Limits" in Page(render_card(write_card(bare))).text
+
+
+def test_the_card_says_that_it_must_not_judge_people(pages):
+    text = pages["card"].text
+    assert "This model must not be used to judge people" in text
+    assert "labels of a data set" in text
+    for heading in ("What it is for", "Data", "Results on the test split", "Slices", "Limits"):
+        assert heading in text
+    assert "ab" * 32 in text
+
+
+def test_the_cards_tables_are_whole(pages):
+    card = write_card(facts())
+    for block in re.findall(r"(?:^\|.*\n)+", card, flags=re.M):
+        widths = {len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}
+        assert len(widths) == 1, block
+    assert pages["card"].tags.count("table") == 5
+
+
+def test_markdown_is_escaped_in_one_line():
+    assert escape_markdown("a|b\n# c_d") == r"a\|b \# c\_d"
+    assert escape_markdown(3) == 3
+    assert number(None) == "–"
+    assert len(NAMES) == 2
