@@ -72,18 +72,19 @@ def test_leaks_are_found_by_group_file_and_pixels():
     assert find_leaks(splits(pixel_id=list("ppp"))) == ["1 pictures lie in more than one split (first: p)"]
 
 
-def found(leaks=(), *, shortcut=0.5, colours=0.5, ece=0.02, support=40, slice_high=1.0):
+def found(leaks=(), *, shortcut=0.5, colours=0.5, ece=0.02, support=40, slice_high=1.0, blind=0.6):
     rows = [
         ("model", "accuracy", 0.9, 0.85, 0.95),
         ("model", "balanced_accuracy", 0.9, 0.85, 0.95),
         ("model", "ece", ece, 0.01, 0.2),
+        ("majority", "accuracy", 0.5, 0.4, 0.6),
         ("histogram", "balanced_accuracy", colours, 0.4, 0.9),
         ("shortcut", "balanced_accuracy", shortcut, shortcut - 0.05, 1.0),
     ]
     intervals = pd.DataFrame(rows, columns=["model", "metric", "value", "low", "high"])
     slices = pd.DataFrame([("hair", "red", 30, 6, 0.6, 0.5, slice_high)], columns=SLICE_COLUMNS)
     per_class = pd.DataFrame({"class": ["bad", "good"], "support": [support, 40]})
-    return list_findings(list(leaks), intervals, per_class, slices)
+    return list_findings(list(leaks), intervals, per_class, slices, blind)
 
 
 def test_nothing_is_found_where_nothing_is_wrong():
@@ -95,6 +96,7 @@ def test_nothing_is_found_where_nothing_is_wrong():
     [
         ({"leaks": ["1 groups lie in more than one split (first: b)"]}, "leakage", "cannot be trusted: 1 groups"),
         ({"shortcut": 0.8}, "shortcut", "without looking"),
+        ({"blind": 0.88}, "background", "masked accuracy is still 0.880, against 0.900"),
         ({"colours": 0.87}, "baseline", "Colours alone reach a balanced accuracy of 0.870"),
         ({"ece": 0.15}, "calibration", "0.150 off"),
         ({"slice_high": 0.7}, "slices", "Accuracy is 0.600 where hair is red (30 pictures"),

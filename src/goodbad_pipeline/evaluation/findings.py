@@ -10,10 +10,12 @@ MODEL = "model"
 FEW_PICTURES = 10
 POOR_ECE = 0.1
 SLICE_GAP = 0.1
+BLIND_SHARE = 0.9
+"""Share of what the model is worth above chance that is left without the centre, from which on that is worth a word."""
 
 
 def list_findings(
-    leaks: list[str], intervals: pd.DataFrame, per_class: pd.DataFrame, slices: pd.DataFrame
+    leaks: list[str], intervals: pd.DataFrame, per_class: pd.DataFrame, slices: pd.DataFrame, blind: float
 ) -> list[dict[str, str]]:
     """List what is wrong, or too little to carry a claim.
 
@@ -22,18 +24,36 @@ def list_findings(
         intervals: Metrics with intervals, column model.
         per_class: One row per class.
         slices: What `slice_table` gave.
+        blind: Accuracy on pictures whose centre is masked.
 
     Returns:
-        Findings, the gravest first, each with ``code`` (leakage, shortcut, baseline, calibration, slices, few_pictures)
-        and ``text``.
+        Findings, the gravest first, each with ``code`` (leakage, shortcut, background, baseline, calibration, slices,
+        few_pictures) and ``text``.
     """
     bounds = read_intervals(intervals)
     found = [("leakage", f"Test results cannot be trusted: {leak}.") for leak in leaks]
     if ("shortcut", "balanced_accuracy") in bounds:
         warning = shortcut_warning(bounds["shortcut", "balanced_accuracy"], len(per_class))
         found += [("shortcut", warning)] if warning else []
-    found += _beside_colours(bounds) + _calibration(bounds) + _weak_slices(bounds, slices) + _few_pictures(per_class)
+    found += (
+        _background(bounds, blind)
+        + _beside_colours(bounds)
+        + _calibration(bounds)
+        + _weak_slices(bounds, slices)
+        + _few_pictures(per_class)
+    )
     return [{"code": code, "text": text} for code, text in found]
+
+
+def _background(bounds: dict[tuple[str, str], Interval], blind: float) -> list[tuple[str, str]]:
+    ours, chance = bounds[MODEL, "accuracy"], bounds["majority", "accuracy"].value
+    if ours.value <= chance or blind - chance < BLIND_SHARE * (ours.value - chance):
+        return []
+    text = (
+        f"With the centre of every picture masked accuracy is still {blind:.3f}, against {ours.value:.3f} with it: the "
+        "model may go by the background rather than by what stands before it."
+    )
+    return [("background", text)]
 
 
 def _beside_colours(bounds: dict[tuple[str, str], Interval]) -> list[tuple[str, str]]:

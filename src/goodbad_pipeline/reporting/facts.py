@@ -43,6 +43,7 @@ def gather_facts(
     findings: Rows,
     calibration: Mapping[str, Any],
     test_metrics: Mapping[str, float],
+    seeing: Mapping[str, float],
     ingestion: Mapping[str, Any],
     network: Mapping[str, Any],
     data: Mapping[str, Any],
@@ -55,6 +56,7 @@ def gather_facts(
         findings: What to know before believing the numbers.
         calibration: Temperature, threshold, abstention, class names.
         test_metrics: Flat metrics of the run.
+        seeing: Share of Grad-CAM on the border, accuracy with the centre masked.
         ingestion: Counts of files.
         network: Family, size, resolution, parameters.
         data: Where the pictures came from: root and digest.
@@ -67,6 +69,7 @@ def gather_facts(
         "classes": list(calibration["class_names"]),
         "certainty": {name: test_metrics.get(name) for name in _CERTAINTY},
         "test": {"images": int(test_metrics["test_images"]), "groups": int(test_metrics["test_groups"])},
+        "seeing": dict(seeing),
         "metrics": _metric_rows(tables.metric_intervals),
         "per_class": _rows(tables.per_class),
         "slices": _rows(weakest),

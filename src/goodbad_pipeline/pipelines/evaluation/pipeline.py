@@ -7,6 +7,7 @@ from goodbad_pipeline.pipelines.evaluation.nodes import (
     draw_evaluation,
     draw_mistakes,
     evaluate_predictions,
+    explain_predictions,
     find_problems,
     measure_slices,
     predict_baselines,
@@ -58,7 +59,7 @@ def create_pipeline() -> Pipeline:
             node(
                 find_problems,
                 name="find_problems",
-                inputs=["splits", "metric_intervals", "per_class_metrics", "slices"],
+                inputs=["splits", "metric_intervals", "per_class_metrics", "slices", "explanation_metrics"],
                 outputs="findings",
             ),
             node(
@@ -67,7 +68,18 @@ def create_pipeline() -> Pipeline:
                 inputs=["test_predictions", "baseline_predictions", "metric_comparison", "calibration"],
                 outputs=["confusion_matrix", "roc_curve", "precision_recall_curve", "metric_figure", "reliability"],
             ),
-            node(draw_mistakes, name="draw_mistakes", inputs=["test_predictions", "pixels"], outputs="mistakes"),
+            node(
+                draw_mistakes,
+                name="draw_mistakes",
+                inputs=["test_predictions", "pixels"],
+                outputs=["mistakes", "top_losses"],
+            ),
+            node(
+                explain_predictions,
+                name="explain_predictions",
+                inputs=["model", "test_predictions", "pixels", "params:images", "params:evaluation"],
+                outputs=["explanations", "explanation_metrics"],
+            ),
         ],
         namespace="evaluation",
         prefix_datasets_with_namespace=False,

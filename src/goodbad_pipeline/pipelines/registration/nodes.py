@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.decision import Calibration
+from goodbad_pipeline.evaluation.figures import class_colours, contact_sheet
 from goodbad_pipeline.evaluation.leakage import find_leaks
-from goodbad_pipeline.evaluation.predictions import prediction_table
+from goodbad_pipeline.evaluation.predictions import predicted_classes, prediction_table
 from goodbad_pipeline.images.pixels import Pixels, pixel_source
 from goodbad_pipeline.images.splits import class_names
 from goodbad_pipeline.params import EvaluationParams, ImageParams, PromotionParams, RegistryParams
@@ -22,6 +24,7 @@ from goodbad_pipeline.registry import RegisteredModel, load_champion, load_versi
 logger = logging.getLogger(__name__)
 
 PARITY_PICTURES = 64
+SHEET_PICTURES = 12
 
 
 def compare_with_champion(
@@ -111,6 +114,24 @@ def decide_alias(
     registered = {"name": name, "version": version, "alias": decision.alias, "reason": decision.reason}
     compared = {"champion": _describe(beside), "policy": decision.policy}
     return {**registered, **compared, "checks": [asdict(check) for check in decision.checks]}, slices
+
+
+def draw_disagreements(test_predictions: pd.DataFrame, champion_predictions: pd.DataFrame, pixels: Pixels) -> Figure:
+    """Show pictures that one of the two models knows and the other does not, each model's surest mistakes first."""
+    title = "Champion and new model: no pictures to compare"
+    if champion_predictions.empty:
+        return contact_sheet(np.empty((0, 1, 1, 3), np.uint8), [], columns=6, title=title)
+    new, old = test_predictions.reset_index(drop=True), champion_predictions.reset_index(drop=True)
+    lost = new[old["correct"] & ~new["correct"]].nlargest(SHEET_PICTURES, "probability")
+    won = old[~old["correct"] & new["correct"]].nlargest(SHEET_PICTURES, "probability")
+    shown = pd.concat([lost, won])
+    verdicts = ["only the champion is right"] * len(lost) + ["only the new model is right"] * len(won)
+    captions = [f"{label}\n{verdict}" for label, verdict in zip(shown["label"], verdicts, strict=True)]
+    counts = int((old["correct"] & ~new["correct"]).sum()), int((~old["correct"] & new["correct"]).sum())
+    title = f"Where they differ: {counts[0]} that only the champion knows, {counts[1]} that only the new model knows"
+    colours = class_colours(predicted_classes(test_predictions))
+    pictures = np.asarray(pixels.array[pixels.rows(shown["image_id"])])
+    return contact_sheet(pictures, captions, columns=6, title=title, frames=[colours[one] for one in shown["label"]])
 
 
 def _reload(name: str, version: str, predictions: pd.DataFrame, root: Path) -> float:

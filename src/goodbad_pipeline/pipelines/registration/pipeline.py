@@ -2,7 +2,12 @@
 
 from kedro.pipeline import Pipeline, node, pipeline
 
-from goodbad_pipeline.pipelines.registration.nodes import compare_with_champion, decide_alias, register_model
+from goodbad_pipeline.pipelines.registration.nodes import (
+    compare_with_champion,
+    decide_alias,
+    draw_disagreements,
+    register_model,
+)
 
 
 def create_pipeline() -> Pipeline:
@@ -37,6 +42,12 @@ def create_pipeline() -> Pipeline:
                     "params:promotion",
                 ],
                 outputs=["registered_model", "slice_comparison"],
+            ),
+            node(
+                draw_disagreements,
+                name="draw_disagreements",
+                inputs=["test_predictions", "champion_predictions", "pixels"],
+                outputs="disagreements",
             ),
         ],
         namespace="registration",

@@ -1,0 +1,55 @@
+"""What a model looks at: heat maps over pictures, how much of them lies on the border, pictures without a centre."""
+
+import numpy as np
+from matplotlib import colormaps
+from numpy.typing import NDArray
+from PIL import Image
+
+from goodbad_pipeline.evaluation.arrays import FloatArray, PixelArray
+
+BORDER = 1 / 8
+"""Width of the border, as a share of the side; a heat map that is the same everywhere has 44 % of its mass there."""
+CENTRE = 1 / 2
+"""Side of the square that is masked, as a share of the picture's: a quarter of its area."""
+
+
+def enlarge(maps: FloatArray, side: int) -> NDArray[np.float32]:
+    """Enlarge heat maps (n, h, w) to (n, side, side), bilinearly."""
+    size = (side, side)
+    enlarged = [Image.fromarray(one.astype(np.float32)).resize(size, Image.Resampling.BILINEAR) for one in maps]
+    return np.array(enlarged, dtype=np.float32).reshape(-1, side, side)
+
+
+def overlay(pixels: PixelArray, heat: FloatArray) -> PixelArray:
+    """Lay heat over greyed pictures.
+
+    Args:
+        pixels: (n, side, side, 3) 8-bit RGB.
+        heat: (n, side, side) in [0, 1].
+    """
+    grey = pixels.mean(axis=3, keepdims=True).repeat(3, axis=3)
+    colours = colormaps["inferno"](heat)[..., :3] * 255
+    strength = 0.25 + 0.45 * heat[..., None]
+    return np.clip(grey * (1 - strength) + colours * strength, 0, 255).astype(np.uint8)
+
+
+def border_share(heat: FloatArray) -> NDArray[np.float64]:
+    """Share of each heat map's mass on the border, (n,); NaN of a map without any.
+
+    Args:
+        heat: (n, side, side), at least 0.
+    """
+    width = max(1, round(heat.shape[1] * BORDER))
+    total = heat.sum(axis=(1, 2), dtype=np.float64)
+    inner = heat[:, width:-width, width:-width].sum(axis=(1, 2), dtype=np.float64)
+    with np.errstate(invalid="ignore"):
+        return np.where(total > 0, 1 - inner / np.where(total > 0, total, 1), np.nan)
+
+
+def mask_centre(pixels: PixelArray, colour: tuple[int, int, int]) -> PixelArray:
+    """Return a copy of pictures (n, side, side, 3) whose centre is one colour."""
+    side = pixels.shape[1]
+    start = round(side * (1 - CENTRE) / 2)
+    masked = pixels.copy()
+    masked[:, start : side - start, start : side - start] = colour
+    return masked
