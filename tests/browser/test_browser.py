@@ -1,8 +1,8 @@
 """MLflow's UI and Kedro-Viz in a real browser, over a project that has just been run."""
 
+import json
 import os
 import random
-import shutil
 import signal
 import socket
 import subprocess
@@ -19,16 +19,12 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from making import make_project
 
-playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-CHROMIUM = shutil.which("chromium")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: apt-get install chromium"),
-]
-
-FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-sync"
+pytestmark = pytest.mark.browser
 BIN = Path(sys.executable).parent
-PATIENCE = 60_000  # milliseconds
+SERVE_FILES = """
+import sys; from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+ThreadingHTTPServer(("127.0.0.1", int(sys.argv[-1])), SimpleHTTPRequestHandler).serve_forever()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -82,22 +78,6 @@ def _wait_for(address: str, server: subprocess.Popen) -> None:
         else:
             return
     raise TimeoutError(address)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    with playwright.sync_playwright() as engine:
-        chromium = engine.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def page(browser) -> Iterator:
-    page = browser.new_page(viewport={"width": 1280, "height": 800})
-    page.set_default_timeout(PATIENCE)
-    yield page
-    page.close()
 
 
 def run_id(project: Path) -> str:
@@ -163,3 +143,23 @@ def test_the_page_answers_about_a_picture_and_says_what_is_wrong_with_a_file(
         page.get_by_text("not_an_image").wait_for()
         assert page.locator(".bar").count() == 0
     assert all(url.startswith((address, f"blob:{address}")) for url in asked)
+
+
+@pytest.mark.slow
+def test_viz_builds_a_static_site_that_shows_previews_without_a_server(project: Path, page) -> None:
+    build = [str(BIN / "kedro"), "viz", "build", "--include-previews"]
+    subprocess.run(build, cwd=project, check=True, capture_output=True, timeout=300)
+    site = project / "build"
+    previews = {}
+    for file in (site / "api" / "nodes").iterdir():
+        node = json.loads(file.read_text())
+        previews[Path(str(node.get("filepath"))).name] = node.get("preview_type")
+    assert previews["report.html"] == previews["model_card.html"] == "HTMLPreview"
+    assert previews["confusion_matrix.png"] == previews["explanations.png"] == "ImagePreview"
+    assert previews["splits.parquet"] == previews["slices.csv"] == "TablePreview"
+    assert previews["test_metrics.json"] == "JSONPreview"
+    with served(site, sys.executable, "-c", SERVE_FILES) as address:
+        page.goto(address)
+        page.locator(".pipeline-node").first.wait_for()
+        page.locator("[data-node-fullname='report']").dispatch_event("click")
+        page.frame_locator("iframe").get_by_text("What to know before believing this").first.wait_for(state="attached")

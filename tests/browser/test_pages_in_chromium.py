@@ -1,0 +1,53 @@
+"""The report and the model card as a browser shows them: whole, quiet, and asking nothing of any server."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from report_kit import HOSTILE, facts
+
+from goodbad_pipeline.evaluation.figures import confusion_matrix_figure
+from goodbad_pipeline.reporting.pages import render_card, write_card, write_report
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("pages")
+    stream = io.BytesIO()
+    confusion_matrix_figure(np.array([0, 1]), np.array([[0.9, 0.1], [0.2, 0.8]]), ["bad", "good"]).savefig(stream)
+    figures = {"confusion_matrix": stream.getvalue(), "mistakes": stream.getvalue()}
+    (folder / "report.html").write_text(write_report(facts(), figures))
+    (folder / "card.html").write_text(render_card(write_card(facts())))
+    return folder
+
+
+@pytest.mark.parametrize("name", ["report", "card"])
+@pytest.mark.parametrize("width", [1280, 800])
+def test_a_page_is_whole_and_quiet(pages: Path, page, name: str, width: int) -> None:
+    told, asked = [], []
+    page.on("console", lambda message: told.append(message.text))
+    page.on("pageerror", lambda error: told.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(f"file://{pages / name}.html")
+    assert told == []
+    assert [url for url in asked if not url.startswith("data:")] == [f"file://{pages / name}.html"]
+    assert page.evaluate("window.broken") is None
+    assert page.get_by_text(HOSTILE).first.is_visible()
+    broken = "[...document.images].filter(image => !image.complete || !image.naturalWidth).length"
+    assert page.evaluate(broken) == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("width", [1280, 800])
+def test_the_essentials_are_on_the_first_screen(pages: Path, page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(f"file://{pages / 'report'}.html")
+    for text in ("goodbad version 7", "challenger", "Balanced accuracy", "What to know before believing this"):
+        box = page.get_by_text(text).first.bounding_box()
+        assert box["y"] + box["height"] < 800, text
+    baselines = page.get_by_text("colours alone", exact=True).first.bounding_box()
+    assert baselines["y"] < 800
