@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from goodbad_pipeline.images.decode import FORMATS
+from goodbad_pipeline.images.strict import SIGNATURES
 
 
 def find_exif(root: Path, paths: Sequence[str]) -> np.ndarray:
@@ -22,7 +22,7 @@ def _holds_exif(file: Path) -> bool:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(file, formats=FORMATS) as image:
+            with Image.open(file, formats=tuple(SIGNATURES)) as image:
                 return "exif" in image.info or len(image.getexif()) > 0
     except Exception:  # Pillow raises a dozen types, and this is one feature of one baseline
         return False
