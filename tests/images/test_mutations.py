@@ -43,6 +43,8 @@ def scan(root: Path) -> tuple[pd.DataFrame, Scan]:
 
 
 def test_ten_thousand_mutations_are_all_accounted_for_and_train(tmp_path: Path) -> None:
+    import keras
+
     ways = [("JPEG", {}), ("JPEG", {"progressive": True}), ("PNG", {}), ("PNG", {"compress_level": 0}), ("GIF", {})]
     ways += [("WEBP", {}), ("WEBP", {"lossless": True}), ("BMP", {})]
     sources = [encoded(picture(number, bright=True), way, **options) for number, (way, options) in enumerate(ways)]
@@ -53,7 +55,13 @@ def test_ten_thousand_mutations_are_all_accounted_for_and_train(tmp_path: Path) 
     assert len(candidates) == 10_000 == len(found.images) + len(found.quarantine)
     assert set(found.quarantine["reason"]) <= {"corrupt", "truncated", "empty", "not_an_image", "too_many_pixels"}
     source = pixel_source(found.images, tmp_path, Transform(32, "pad", (255, 255, 255), MAX_PIXELS))
-    assert sum(len(block) for block in source.blocks()) == found.images["image_id"].nunique()
+    pixels = np.concatenate(list(source.blocks()))
+    assert len(pixels) == found.images["image_id"].nunique()
+    layers = [keras.layers.Rescaling(1 / 255), keras.layers.Conv2D(4, 3), keras.layers.GlobalAveragePooling2D()]
+    model = keras.Sequential([*layers, keras.layers.Dense(1)])
+    model.compile(loss="mse")
+    history = model.fit(pixels, np.zeros(len(pixels)), batch_size=64, epochs=1, verbose=0)
+    assert np.isfinite(history.history["loss"]).all()
 
 
 def test_a_scan_that_is_killed_again_and_again_ends_with_the_same_tables(tmp_path: Path) -> None:

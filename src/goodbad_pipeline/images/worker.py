@@ -22,6 +22,7 @@ def serve(connection: Connection) -> None:
     """Answer lists of tasks, one outcome at a time, until the other end is closed."""
     settings: ReadSettings = connection.recv()
     _limit(settings.limits.memory)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then closes its end
     connection.send(os.getpid())
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # libtiff and others tell it every warning
     while True:
@@ -48,9 +49,10 @@ def _read(task: Task, settings: ReadSettings) -> Outcome:
 
 def _limit(memory: int) -> None:
     """Allow ``memory`` bytes more than are in use, no core dump, and no write to any file."""
-    with open("/proc/self/statm") as stream:
-        in_use = int(stream.read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (in_use + memory, in_use + memory))
+    if sys.platform == "linux":  # macOS has no such limit
+        with open("/proc/self/statm") as stream:
+            in_use = int(stream.read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (in_use + memory, in_use + memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
