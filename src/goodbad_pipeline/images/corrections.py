@@ -104,7 +104,7 @@ def apply_corrections(images: pd.DataFrame, unreadable: pd.DataFrame, correction
     corrected = images.assign(label=labels.astype(str), source_label=images["label"])
     out = labels == EXCLUDED
     return Corrected(
-        corrected[~out].reset_index(drop=True),
+        corrected[~out].reset_index(drop=True) if out.any() else corrected,
         _exclude(images, said, found[chosen == EXCLUDED]),
         report.sort_values(["row", "path"], ignore_index=True)[REPORT_COLUMNS],
     )

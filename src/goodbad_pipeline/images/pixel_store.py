@@ -142,7 +142,7 @@ class PixelStore:
 
 def _digest(transform: Transform) -> str:
     """What stored pixels depend on beside the file; a limit on what is decoded changes no pixel."""
-    decides = {name: value for name, value in asdict(transform).items() if name != "max_pixels"}
+    decides = {name: value for name, value in asdict(transform).items() if name not in ("max_pixels", "tiff")}
     content = json.dumps({**decides, "version": VERSION, "pillow": PIL.__version__}, sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 

@@ -4,7 +4,6 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -14,7 +13,7 @@ from goodbad_pipeline.images.corrections import apply_corrections, read_correcti
 from goodbad_pipeline.images.duplicates import group_duplicates
 from goodbad_pipeline.images.engine import Engine
 from goodbad_pipeline.images.paths import printable
-from goodbad_pipeline.images.pixels import Transform, pixel_source
+from goodbad_pipeline.images.pixels import pixel_source
 from goodbad_pipeline.images.scan import scan_candidates
 from goodbad_pipeline.images.sources import Columns, read_candidates
 from goodbad_pipeline.params import ImageParams
@@ -112,7 +111,5 @@ def draw_image_sheet(labels: pd.DataFrame, images: ImageParams) -> Figure:
     """Show a few pictures of each class, the first of as many groups."""
     firsts = labels.drop_duplicates("group").groupby("label", sort=True).head(SHEET_IMAGES_PER_CLASS)
     shown = firsts.sort_values(["label", "path"]).drop_duplicates("image_id")
-    transform = Transform(SHEET_SIDE, images.resize, images.background, images.max_pixels)
-    source = pixel_source(shown, Path(images.root), transform)
-    pixels = np.concatenate(list(source.blocks()))
+    pixels = pixel_source(shown, Path(images.root), images.transform(SHEET_SIDE)).streamed().array[:]
     return contact_sheet(pixels, shown["label"].tolist(), columns=8, title="Accepted pictures by label")

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.figures import contact_sheet
+from goodbad_pipeline.images.paths import printable
 from goodbad_pipeline.images.pixels import Transform, pixel_source
 from goodbad_pipeline.images.reasons import Reason
 from goodbad_pipeline.params import ImageParams
@@ -35,7 +36,7 @@ def draw_quarantine_sheet(quarantine: pd.DataFrame, images: ImageParams) -> Figu
 
 def file_name(path: object) -> str:
     """The last part of a path, or nothing where a manifest's row has no path."""
-    return "" if not isinstance(path, str) else Path(path).name
+    return "" if not isinstance(path, str) else Path(printable(path)).name
 
 
 def _picture(row: pd.DataFrame, root: Path, transform: Transform) -> np.ndarray:
