@@ -41,7 +41,7 @@ def try_networks(
     return run_trials(
         read_networks(table, trials.base.scale),
         trials.seeds,
-        development_data(splits, Path(images.root), images.transform, pixel_cache),
+        development_data(splits, Path(images.root), images.transform, pixel_cache, images.cache_gb),
         TrialSetup(recipe, training.batch_norm_momentum or TRIAL_MOMENTUM, device.precision),
         trial_record,
     )

@@ -22,12 +22,14 @@ class DevelopmentData:
         root: Folder that paths are relative to.
         transform: From a resolution to what a picture goes through.
         cache: Decodes pictures once for each resolution.
+        cache_gb: Most that stored pictures may take, beyond which they are streamed; None for as much as they need.
     """
 
     table: pd.DataFrame
     root: Path
     transform: Callable[[int], Transform]
     cache: PixelCache
+    cache_gb: float | None = None
 
     @property
     def classes(self) -> int:
@@ -36,7 +38,7 @@ class DevelopmentData:
 
     def at(self, resolution: int) -> tuple[LabelledPixels, LabelledPixels]:
         """Return train and validation at a resolution."""
-        pixels = self.cache(pixel_source(self.table, self.root, self.transform(resolution)))
+        pixels = self.cache(pixel_source(self.table, self.root, self.transform(resolution), self.cache_gb))
         names = class_names(self.table)
 
         def part(split: str) -> LabelledPixels:
@@ -54,7 +56,11 @@ class DevelopmentData:
 
 
 def development_data(
-    splits: pd.DataFrame, root: Path, transform: Callable[[int], Transform], cache: PixelCache
+    splits: pd.DataFrame,
+    root: Path,
+    transform: Callable[[int], Transform],
+    cache: PixelCache,
+    cache_gb: float | None = None,
 ) -> DevelopmentData:
     """Take train and validation of `splits`; what belongs to test is neither decoded nor counted."""
-    return DevelopmentData(development_part(splits), root, transform, cache)
+    return DevelopmentData(development_part(splits), root, transform, cache, cache_gb)
