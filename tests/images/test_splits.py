@@ -36,7 +36,7 @@ def labels(draw: st.DrawFn) -> pd.DataFrame:
     return table(groups)
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(labels(), st.integers(0, 1000))
 def test_no_group_on_two_sides_nothing_lost_and_every_class_everywhere(frame: pd.DataFrame, seed: int) -> None:
     split = split_labels(frame, seed)
@@ -47,7 +47,7 @@ def test_no_group_on_two_sides_nothing_lost_and_every_class_everywhere(frame: pd
     assert (counts["images"] > 0).all()
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(labels(), st.integers(0, 1000), st.sampled_from([None, 3, 5]))
 def test_class_shares_are_kept_within_the_largest_groups(frame: pd.DataFrame, seed: int, folds: int | None) -> None:
     division = Division(FRACTIONS, seed, folds=folds)
@@ -59,7 +59,7 @@ def test_class_shares_are_kept_within_the_largest_groups(frame: pd.DataFrame, se
             assert -((folds or 3) - 1) * largest - 1e-6 <= off <= largest + 1e-6
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(labels(), labels(), st.integers(0, 1000), st.data())
 def test_a_stable_place_is_not_moved_by_what_comes_or_goes(
     frame: pd.DataFrame, other: pd.DataFrame, seed: int, data: st.DataObject
