@@ -68,7 +68,8 @@ class CheckHooks:
         if isinstance(model, ModelParams) and {"params:model", "params:model.coefficients"} & pipeline.inputs():
             warn_of_product(model.coefficients.constants)
         training = self.parameters.get("training")
-        trains = "params:training" in pipeline.inputs() and PICTURES & pipeline.datasets()
+        made = {name.removeprefix(f"{REPLAY}.") for name in pipeline.datasets()}
+        trains = "params:training" in pipeline.inputs() and PICTURES & made
         if isinstance(training, TrainingParams) and training.require_gpu and trains:
             from goodbad_pipeline.training.devices import require_gpu  # noqa: PLC0415 - starts the backend
 
@@ -101,7 +102,8 @@ class TrackingHooks(MlflowHook):
         names = run_params.get("pipeline_names") or ["__default__"]
         if self._replays is not None and names != [REPLAY]:
             raise InputError(f"replay.run_id: goes with --pipeline={REPLAY} and no other, got {', '.join(names)}")
-        used = {name: group for name, group in self._parameters.items() if f"params:{name}" in pipeline.inputs()}
+        asked = {name.removeprefix("params:").partition(".")[0] for name in pipeline.inputs()}
+        used = {name: group for name, group in self._parameters.items() if name in asked}
         settings = self.mlflow_config.tracking.run
         settings.name = run_name("+".join(names), used.get("model"))
         if settings.id is None and (run := find_interrupted_run(pipeline, catalog, self._parameters)):

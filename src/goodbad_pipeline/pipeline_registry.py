@@ -34,7 +34,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "data": data,
         "train": train,
         "predict": prediction.create_pipeline(),
-        "replay": _replay(ingestion.create_pipeline(), splitting.create_pipeline() + train),
+        "replay": _replay(data, (splitting.create_pipeline() + train).to_outputs("test_metrics")),
         "sample_data": sample_data.create_pipeline(),
         "scaling_report": scaling_report.create_pipeline(),
         "scaling_search": scaling_search.create_pipeline(),
@@ -44,13 +44,13 @@ def register_pipelines() -> dict[str, Pipeline]:
 
 def _replay(before: Pipeline, after: Pipeline) -> Pipeline:
     """The road to ``labels`` and, once these are verified, on to ``test_metrics``; stored data stay as they are."""
-    parameters = {name for name in (before + after).inputs() if name.startswith("params:")}
-    first = pipeline(before.to_outputs("labels"), namespace="replay", parameters=parameters & before.inputs())
-    again = after.to_outputs("test_metrics")
-    second = pipeline(
-        again,
-        namespace="replay",
-        parameters=parameters & again.inputs(),
-        inputs={"labels": "replay.verified_labels", "epoch_log": "epoch_log"},
-    )
-    return first + replay.create_pipeline() + second
+    verified = {"labels": "replay.verified_labels"}
+    return _apart(before.to_outputs("labels"), {}) + replay.create_pipeline() + _apart(after, verified)
+
+
+def _apart(road: Pipeline, renamed: dict[str, str]) -> Pipeline:
+    """A road whose datasets have names of their own, but for parameters and what nothing on it makes."""
+    free = road.inputs()
+    parameters = {name for name in free if name.startswith("params:")}
+    kept = {name: name for name in free - parameters}
+    return pipeline(road, namespace="replay", parameters=parameters, inputs=kept | renamed)
