@@ -29,7 +29,7 @@ from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.interruption import KILLED
 from goodbad_pipeline.params import Group, ModelParams, TrainingParams, anchor_paths, validate_parameters
 from goodbad_pipeline.provenance import git_state, labels_digest, package_versions
-from goodbad_pipeline.runs import PARAMETERS_FILE, read_run
+from goodbad_pipeline.runs import PARAMETERS_FILE, parameters_to_repeat
 from goodbad_pipeline.training.stopping import Stopped
 
 logger = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ class TrackingHooks(MlflowHook):
         raw = context.config_loader["parameters"]
         self._replays = (raw.get("replay") or {}).get("run_id")
         if self._replays is not None:
-            raw = {**raw, **read_run(self._replays).parameters}
+            raw = {**raw, **parameters_to_repeat(self._replays)}
             context.config_loader["parameters"] = raw
         self._parameters = validate_parameters(raw)
 

@@ -44,8 +44,8 @@ def register_pipelines() -> dict[str, Pipeline]:
 
 def _replay(before: Pipeline, after: Pipeline) -> Pipeline:
     """The road to ``labels`` and, once these are verified, on to ``test_metrics``; stored data stay as they are."""
-    verified = {"labels": "replay.verified_labels"}
-    return _apart(before.to_outputs("labels"), {}) + replay.create_pipeline() + _apart(after, verified)
+    renamed = {"labels": "replay.verified_labels", "checkpoints": "replay.checkpoints"}
+    return _apart(before.to_outputs("labels"), {}) + replay.create_pipeline() + _apart(after, renamed)
 
 
 def _apart(road: Pipeline, renamed: dict[str, str]) -> Pipeline:

@@ -55,6 +55,20 @@ def read_run(run_id: str) -> RunRecord:
     return _record(run, _parameters(run))
 
 
+def parameters_to_repeat(run_id: str) -> dict[str, Any]:
+    """Return a run's parameters, but for one: a replay trains from the start, whatever checkpoints there are.
+
+    Raises:
+        InputError: As :func:`read_run`.
+    """
+    parameters = read_run(run_id).parameters
+    training = parameters.get("training")
+    if training is None:
+        return parameters
+    anew = {**training, "checkpoint": {**training["checkpoint"], "resume": False}}
+    return {**parameters, "training": anew}
+
+
 def active_tags() -> dict[str, str]:
     """Return the tags of the run that is under way.
 

@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 from making import parameters
 
+from goodbad_pipeline import runs
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.params import validate_parameters
 from goodbad_pipeline.pipelines.replay import nodes
 from goodbad_pipeline.provenance import labels_digest, package_versions
-from goodbad_pipeline.runs import PARAMETERS_FILE, RunRecord, active_tags, read_run
+from goodbad_pipeline.runs import PARAMETERS_FILE, RunRecord, active_tags, parameters_to_repeat, read_run
 
 LABELS = pd.DataFrame({"image_id": ["a", "b"], "label": ["x", "y"], "group": ["1", "2"], "path": ["p", "q"]})
 CLEAN = {"git_commit": "c0ffee", "git_dirty": "false", "version.keras": "3.15.1"}
@@ -90,12 +91,19 @@ def test_a_run_must_be_named_and_whole(recorded) -> None:
         nodes.verify_run(LABELS, group())
 
 
-@pytest.mark.parametrize(("accuracy", "agrees"), [(0.9, True), (0.9 + 5e-7, True), (0.8, False), (None, False)])
-def test_metrics_agree_within_the_tolerance_or_are_named(recorded, caplog, accuracy: float, agrees: bool) -> None:
-    recorded(record(), CLEAN)
-    replayed = {"test_roc_auc": float("nan")} | ({} if accuracy is None else {"test_accuracy": accuracy})
+@pytest.mark.parametrize(
+    ("accuracy", "recorded_accuracy", "agrees"),
+    [(0.9, 0.9, True), (0.9 + 5e-7, 0.9, True), (0.8, 0.9, False), (0.9, None, False)],
+)
+def test_metrics_agree_within_the_tolerance_or_are_named(
+    recorded, caplog, accuracy: float, recorded_accuracy: float | None, agrees: bool
+) -> None:
+    known = {} if recorded_accuracy is None else {"test_accuracy": recorded_accuracy}
+    recorded(
+        record(metrics={"test_roc_auc": float("nan"), "val_loss": 0.3, "test_by_another_node": 1.0} | known), CLEAN
+    )
     with caplog.at_level(logging.INFO, "goodbad_pipeline"):
-        report, metrics = nodes.compare_metrics(replayed, [], group())
+        report, metrics = nodes.compare_metrics({"test_roc_auc": float("nan"), "test_accuracy": accuracy}, [], group())
     assert report["agrees"] is agrees
     assert metrics["replay_agrees"] == float(agrees)
     assert set(report["metrics"]) == {"test_accuracy", "test_roc_auc"}
@@ -119,8 +127,18 @@ def test_a_record_is_read_back_from_the_store(tmp_path) -> None:
     assert found.parameters == {"model": {"phi": 0.5, "variant": None}}
     assert found.versions == package_versions()
     assert (found.labels, found.metrics) == (None, {"test_accuracy": 0.5})
+    assert parameters_to_repeat(run.info.run_id) == found.parameters
     with pytest.raises(InputError, match="there is no run 'none'"):
         read_run("none")
+
+
+def test_a_replay_never_goes_on_from_a_checkpoint(monkeypatch) -> None:
+    training = validate_parameters(parameters())["training"].model_dump(mode="json")
+    assert training["checkpoint"]["resume"]
+    monkeypatch.setattr(runs, "read_run", lambda _: record(parameters={"training": training}))
+    repeated = parameters_to_repeat("r")["training"]
+    assert repeated["checkpoint"]["resume"] is False
+    assert repeated | {"checkpoint": training["checkpoint"]} == training
 
 
 def test_typed_groups_are_the_same_again_from_their_json() -> None:

@@ -64,8 +64,8 @@ def compare_metrics(
 ) -> tuple[dict[str, Any], dict[str, float]]:
     """Lay the metrics beside the recorded ones: the report, and the metrics of this run."""
     record = read_run(str(replay.run_id))
-    names = sorted(name for name in record.metrics if name.startswith(METRICS))
-    metrics = {name: _difference(record.metrics[name], test_metrics.get(name), replay.tolerance) for name in names}
+    names = sorted(name for name in test_metrics if name.startswith(METRICS))
+    metrics = {name: _difference(record.metrics.get(name), test_metrics[name], replay.tolerance) for name in names}
     apart = [name for name, row in metrics.items() if not row["agrees"]]
     agrees = bool(names) and not apart
     report = {
@@ -84,8 +84,8 @@ def compare_metrics(
     return report, {**test_metrics, "replay_agrees": float(agrees)}
 
 
-def _difference(recorded: float, replayed: float | None, tolerance: float) -> dict[str, Any]:
-    apart = None if replayed is None else abs(recorded - replayed)
-    both_undefined = replayed is not None and math.isnan(recorded) and math.isnan(replayed)
+def _difference(recorded: float | None, replayed: float, tolerance: float) -> dict[str, Any]:
+    apart = None if recorded is None else abs(recorded - replayed)
+    both_undefined = recorded is not None and math.isnan(recorded) and math.isnan(replayed)
     agrees = both_undefined or (apart is not None and apart <= tolerance)
     return {"recorded": recorded, "replayed": replayed, "difference": apart, "agrees": agrees}
