@@ -1,7 +1,9 @@
 import hashlib
+import json
 import resource
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +14,17 @@ import numpy as np
 import pytest
 from kedro.io import DatasetError
 from making import encoded, picture
+from matplotlib.figure import Figure
 
-from goodbad_pipeline.datasets import EpochLogDataset, KerasModelDataset, MetricsDataset, OptionalDataset, PixelsDataset
+from goodbad_pipeline.datasets import (
+    EpochLogDataset,
+    FigureDataset,
+    KerasModelDataset,
+    MetricsDataset,
+    OptionalDataset,
+    PageDataset,
+    PixelsDataset,
+)
 from goodbad_pipeline.datasets.atomic import replacing
 from goodbad_pipeline.images.pixels import PixelSource, Transform
 
@@ -160,3 +171,31 @@ def test_an_optional_dataset_is_none_until_there_is_one(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="read alone"):
         dataset.save({})
     assert "facts.json" in str(dataset)
+
+
+def test_a_model_is_previewed_layer_by_layer_without_tensorflow(tmp_path: Path) -> None:
+    convolution = {"name": "stem_conv", "filters": 32, "kernel_size": [3, 3], "activation": None, "seed": 1}
+    layers = [
+        {"class_name": "InputLayer", "config": {"name": "image"}},
+        {"class_name": "Conv2D", "config": convolution},
+    ]
+    with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
+        archive.writestr("config.json", json.dumps({"config": {"layers": layers}}))
+    shown = KerasModelDataset(filepath=str(tmp_path / "model.keras")).preview()
+    assert shown["columns"] == ["layer", "kind", "settings"]
+    assert shown["data"] == [["image", "InputLayer", ""], ["stem_conv", "Conv2D", "filters 32, kernel_size [3, 3]"]]
+
+
+def test_a_page_is_saved_loaded_and_previewed(tmp_path: Path) -> None:
+    dataset = PageDataset(filepath=str(tmp_path / "deep" / "page.html"))
+    assert not dataset.exists()
+    dataset.save("<p>ü</p>")
+    assert dataset.exists()
+    assert dataset.load() == dataset.preview() == "<p>ü</p>"
+
+
+def test_a_figure_gives_back_what_it_saved(tmp_path: Path) -> None:
+    dataset = FigureDataset(filepath=str(tmp_path / "figure.png"), save_args={"dpi": 20})
+    dataset.save(Figure(figsize=(1, 1)))
+    assert dataset.load().startswith(b"\x89PNG")
+    assert dataset.preview()

@@ -1,12 +1,18 @@
 """A Keras model on disk, without TensorFlow until one is loaded or saved."""
 
+import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
 from kedro.io import AbstractDataset
+from kedro_datasets._typing import TablePreview
 
 from goodbad_pipeline.datasets.atomic import replacing
 from goodbad_pipeline.serving.archive import load_archive
+
+SHOWN = ("filters", "units", "kernel_size", "strides", "activation", "rate")
+"""Settings of a layer that its preview tells."""
 
 
 class KerasModelDataset(AbstractDataset[Any, Any]):
@@ -33,8 +39,22 @@ class KerasModelDataset(AbstractDataset[Any, Any]):
         with replacing(self._filepath) as draft:
             data.save(draft)
 
+    def preview(self, nrows: int = 400) -> TablePreview:
+        """Return the layers as a table, read from the archive's own description: no TensorFlow, nothing is run."""
+        with zipfile.ZipFile(self._filepath) as archive:
+            layers = json.loads(archive.read("config.json"))["config"]["layers"][:nrows]
+        rows = [[layer["config"].get("name"), layer["class_name"], _settings(layer["config"])] for layer in layers]
+        columns = ["layer", "kind", "settings"]
+        return TablePreview({"index": list(range(len(rows))), "columns": columns, "data": rows})
+
     def _exists(self) -> bool:
         return self._filepath.is_file()
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}
+
+
+def _settings(config: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{name} {config[name]}" for name in SHOWN if isinstance(config.get(name), int | float | str | list)
+    )

@@ -1,0 +1,206 @@
+"""Evaluation, registration and reporting, node by node, on a network of one convolution."""
+
+import json
+import math
+from types import SimpleNamespace
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from making import parameters, write_manifest
+
+from goodbad_pipeline.images.pixels import Pixels
+from goodbad_pipeline.params import validate_parameters
+from goodbad_pipeline.pipelines.evaluation import nodes as evaluation
+from goodbad_pipeline.pipelines.ingestion.nodes import group_images, scan_images
+from goodbad_pipeline.pipelines.modelling.nodes import cache_pixels
+from goodbad_pipeline.pipelines.registration import nodes as registration
+from goodbad_pipeline.pipelines.reporting import nodes as reporting
+from goodbad_pipeline.pipelines.reporting.pipeline import FIGURES
+from goodbad_pipeline.pipelines.splitting.nodes import assign_splits, report_splits
+
+SIDE = 24
+NETWORK = {"resolution": SIDE, "network": "one convolution", "parameters": 99, "macs": 999, "weights": "none"}
+
+
+def small_model(sign: float = 8.0):
+    """Tells light pictures (good) from dark ones by their mean; a negative sign mistakes each for the other."""
+    import keras
+
+    constant = keras.initializers.Constant
+    image = keras.Input((SIDE, SIDE, 3))
+    x = keras.layers.Rescaling(1 / 255)(image)
+    x = keras.layers.Conv2D(1, 3, kernel_initializer=constant(1 / 27), name="top_activation")(x)
+    x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
+    model = keras.Model(image, keras.layers.Dense(2, activation="softmax", name="predictions")(x))
+    model.get_layer("predictions").set_weights([np.array([[-sign, sign]]), np.array([sign / 2, -sign / 2])])
+    return model
+
+
+@pytest.fixture(scope="module")
+def road(tmp_path_factory) -> SimpleNamespace:
+    """What the nodes of evaluation give, by the names of the catalog."""
+    root = write_manifest(tmp_path_factory.mktemp("road"), groups=40)
+    changes = {"images__root": str(root), "evaluation__replicates": 300, "evaluation__sensitive": ["weather"]}
+    typed = validate_parameters(parameters(**changes, evaluation__abstain_at_error=0.01))
+    images, params = typed["images"], typed["evaluation"]
+    accepted, unreadable = scan_images(images)
+    labels, *_ = group_images(accepted, unreadable, images)
+    splits = assign_splits(labels, typed["splits"])
+    source = cache_pixels(splits, NETWORK, images)
+    pixels = Pixels(np.array(source.image_ids), np.concatenate(list(source.blocks())))
+    model = small_model()
+    validation = evaluation.predict_validation(model, pixels, splits)
+    calibration = evaluation.calibrate_model(validation, params)
+    test = evaluation.predict_test(model, pixels, splits, calibration)
+    baselines = evaluation.predict_baselines(pixels, splits, images, params)
+    metrics, comparison, intervals, per_class = evaluation.evaluate_predictions(test, baselines, calibration, params)
+    slices, fairness, slice_figure = evaluation.measure_slices(test, splits, params)
+    explanations, seeing = evaluation.explain_predictions(model, test, pixels, images, params)
+    return SimpleNamespace(**{name: value for name, value in locals().items() if name != "tmp_path_factory"})
+
+
+def test_the_answers_are_the_calibrated_ones(road) -> None:
+    assert len(road.test) == (road.splits["split"] == "test").sum()
+    assert set(road.validation["image_id"]).isdisjoint(road.test["image_id"])
+    assert road.calibration["temperature"] != 1
+    likeliest = road.test[["probability_bad", "probability_good"]].max(axis=1)
+    assert road.test["probability"].tolist() == pytest.approx(likeliest.tolist())
+    raw = evaluation.predict_test(
+        road.model, road.pixels, road.splits, {**road.calibration, "temperature": 1.0, "threshold": None}
+    )
+    assert not np.allclose(raw["probability"], road.test["probability"])
+
+
+def test_every_metric_is_a_number_and_stands_beside_three_baselines(road) -> None:
+    assert all(math.isfinite(value) for value in road.metrics.values())
+    assert road.metrics["test_accuracy"] > 0.8
+    assert road.metrics["test_accuracy_surest_80"] >= road.metrics["test_accuracy"]
+    assert list(road.comparison.columns) == ["metric", "model", "majority", "histogram", "shortcut"]
+    assert road.metrics["baseline_majority_test_balanced_accuracy"] == 0.5
+    assert {"test_log_loss_low", "uncalibrated_test_brier", "test_abstained"} <= set(road.metrics)
+
+
+def test_manifest_columns_are_sliced_and_the_sensitive_one_is_measured_for_gaps(road) -> None:
+    assert "weather" in set(road.slices["column"])
+    assert set(road.fairness["column"]) == {"weather"}
+    assert set(road.fairness["measure"]) == {"accuracy", "called good", "good called good", "others called good"}
+
+
+def test_without_a_centre_the_answer_is_another(road) -> None:
+    assert 0 < road.seeing["test_gradcam_border_share"] < 1
+    assert 0 <= road.seeing["test_accuracy_centre_masked"] <= 1
+    findings = evaluation.find_problems(road.splits, road.intervals, road.per_class, road.slices, road.seeing)
+    assert "leakage" not in [finding["code"] for finding in findings]
+    torn = road.splits.assign(group="one")
+    findings = evaluation.find_problems(torn, road.intervals, road.per_class, road.slices, road.seeing)
+    assert findings[0]["code"] == "leakage"
+
+
+def register(road, model, calibration, metrics, test, splits=None):
+    """Register a model as the pipeline does; what was decided, and the champion's predictions."""
+    images, registry = road.typed["images"], road.typed["registry"]
+    splits = road.splits if splits is None else splits
+    champion, theirs = registration.compare_with_champion(test, road.pixels, splits, NETWORK, images, registry)
+    version = registration.register_model(model, road.pixels, NETWORK, calibration, images, registry)
+    decided, slices = registration.decide_alias(
+        version, champion, theirs, test, splits, metrics, images, registry, road.params, road.typed["promotion"]
+    )
+    return decided, theirs, slices
+
+
+@pytest.fixture
+def store(tmp_path) -> mlflow.MlflowClient:
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    mlflow.create_experiment("gate", artifact_location=str(tmp_path / "mlartifacts"))
+    mlflow.set_experiment("gate")
+    return mlflow.MlflowClient()
+
+
+def statuses(decided) -> dict[str, str]:
+    return {check["name"]: check["status"] for check in decided["checks"]}
+
+
+def test_the_road_from_first_champion_over_a_better_one_to_the_report(road, store) -> None:
+    bad = small_model(-8.0)
+    worse = evaluation.predict_test(bad, road.pixels, road.splits, road.calibration)
+    figures = road.calibration, road.params
+    low = evaluation.evaluate_predictions(worse, road.baselines, *figures)[0]
+    with mlflow.start_run():
+        first, none, _ = register(road, bad, road.calibration, low, worse)
+        better, theirs, slices = register(road, road.model, road.calibration, road.metrics, road.test)
+        again, *_ = register(road, road.model, road.calibration, road.metrics, road.test)
+    assert (first["alias"], better["alias"], again["alias"]) == ("champion", "champion", "challenger")
+    assert none.empty
+    assert set(statuses(better).values()) == {"passed"}
+    assert theirs["correct"].mean() == pytest.approx(1 - road.metrics["test_accuracy"])
+    assert (slices["difference"] > 0).any()
+    assert "every answer is the same" in again["reason"]
+    tags = store.get_model_version("goodbad", again["version"]).tags
+    assert tags["gate.chance"] == "failed"
+    assert tags["gate.parity"] == "passed"
+    assert tags["alias_reason"] == again["reason"]
+    assert tags["images"] == str(len(road.splits))
+    sheet = registration.draw_disagreements(road.test, theirs, road.pixels)
+    title = sheet.texts[0].get_text()
+    assert title.startswith("Where they differ: 0 that only the champion knows, ")
+    assert title.endswith(f"{int((road.test['correct'] & ~theirs['correct']).sum())} that only the new model knows")
+    facts = reporting.gather_report_facts(
+        road.intervals, road.per_class, road.slices, road.fairness, slices, report_splits(road.splits)[0], better, [],
+        road.calibration, road.metrics, road.seeing, {"found": 1, "accepted": 1, "quarantined": 0, "groups": 80},
+        NETWORK, road.splits, road.images,
+    )  # fmt: skip
+    page = reporting.write_report_page(json.loads(json.dumps(facts)), **dict.fromkeys(FIGURES, b"png"))
+    assert page.count("data:image/png") == len(FIGURES)
+    assert "goodbad version 2" in page
+    card, html = reporting.write_model_card(facts)
+    assert "must not be used to judge people" in card
+    assert "<table>" in html
+
+
+def test_other_classes_a_leak_and_fewer_pictures_each_keep_the_champion(road, store) -> None:
+    with mlflow.start_run():
+        register(road, road.model, road.calibration, road.metrics, road.test)
+        torn, *_ = register(road, road.model, road.calibration, road.metrics, road.test, road.splits.assign(group="g"))
+        fewer = road.splits.drop(road.splits.index[road.splits["split"] == "train"][:5])
+        small, *_ = register(road, road.model, road.calibration, road.metrics, road.test, fewer)
+        names = {"good": "noble"}
+        renamed = road.test.rename(columns={"probability_good": "probability_noble"})
+        renamed = renamed.assign(label=renamed["label"].replace(names), predicted=renamed["predicted"].replace(names))
+        other, *_ = register(
+            road,
+            road.model,
+            {**road.calibration, "class_names": ["bad", "noble"]},
+            road.metrics,
+            renamed,
+            road.splits.assign(label=road.splits["label"].replace(names)),
+        )
+    assert statuses(torn)["leakage"] == "failed"
+    assert "the split leaks: 1 groups" in torn["reason"]
+    assert statuses(small)["images"] == "failed"
+    assert "it tells apart bad, good, these data bad, noble" in other["reason"]
+    assert [one["alias"] for one in (torn, small, other)] == ["challenger"] * 3
+
+
+def test_a_copy_that_answers_differently_is_no_champion(road, store) -> None:
+    with mlflow.start_run():
+        off = road.test.assign(probability_bad=1 - road.test["probability_bad"])
+        off["probability_good"] = 1 - off["probability_bad"]
+        decided, *_ = register(road, road.model, road.calibration, road.metrics, off)
+    assert statuses(decided)["parity"] == "failed"
+    assert decided["alias"] == "challenger"
+
+
+def test_without_a_champion_there_is_a_sheet_that_says_so(road) -> None:
+    figure = registration.draw_disagreements(road.test, road.test.iloc[:0], road.pixels)
+    assert "no pictures to compare" in figure.texts[0].get_text()
+
+
+def test_sheets_show_mistakes_losses_and_what_speaks_for_answers(road) -> None:
+    mistakes, losses = evaluation.draw_mistakes(road.test, road.pixels)
+    wrong = int((~road.test["correct"]).sum())
+    assert f"{wrong} of {wrong} shown" in mistakes.texts[0].get_text()
+    assert "Greatest losses" in losses.texts[0].get_text()
+    assert "Grad-CAM" in road.explanations.texts[0].get_text()
+    assert isinstance(road.slices, pd.DataFrame)
