@@ -30,5 +30,5 @@ def runs(project: Path) -> list[mlflow.entities.Run]:
 
 
 def table(project: Path, name: str) -> pd.DataFrame:
-    file = next((project / "data").glob(f"*/{name}.*"))
+    file = next(file for file in (project / "data").glob(f"*/{name}.*") if file.suffix in (".parquet", ".csv"))
     return pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file)

@@ -44,7 +44,7 @@ def test_evaluation_pyfunc_and_predict_agree_on_200_files(
     theirs = mlflow.pyfunc.load_model(URI).predict(pd.DataFrame({"image": [str(folder / name) for name in ours.index]}))
     transform = Transform(SIDE, "pad", (255, 255, 255), 120 * 120, tiff=True)
     scanned = scan_candidates(
-        read_candidates(folder, "folders", None, Columns()),
+        read_candidates(folder, "folders", None, Columns()).candidates,
         folder,
         max_pixels=120 * 120,
         background=(255, 255, 255),
