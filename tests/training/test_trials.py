@@ -15,6 +15,7 @@ from making import encoded, picture
 
 from goodbad_pipeline.datasets import PixelCacheDataset, TrialsDataset
 from goodbad_pipeline.efficientnet.scaling import resolve_scale
+from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.images.pixels import Transform
 from goodbad_pipeline.training.augmentation import Augmentation
 from goodbad_pipeline.training.development import DevelopmentData, development_data
@@ -187,7 +188,7 @@ def test_pixels_are_decoded_once_for_each_resolution(splits: pd.DataFrame, tmp_p
         file.unlink()
     train, _ = in_folder(splits, tmp_path).at(16)
     assert train.pixels.shape == (36, 16, 16, 3)
-    with pytest.raises(DatasetError, match="cannot be read any more"):
+    with pytest.raises(InputError, match="cannot be read any more"):
         in_folder(splits, tmp_path).at(20)
 
 
