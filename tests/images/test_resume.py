@@ -12,9 +12,11 @@ from making import encoded, picture
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.images import journal as journal_module
+from goodbad_pipeline.images import paths as paths_module
 from goodbad_pipeline.images import scan as scan_module
 from goodbad_pipeline.images.journal import Journal
-from goodbad_pipeline.images.reading import ReadSettings
+from goodbad_pipeline.images.paths import find_state
+from goodbad_pipeline.images.reading import ReadSettings, Task, read_picture
 from goodbad_pipeline.images.scan import Scan, scan_candidates
 
 
@@ -81,12 +83,20 @@ def test_what_changed_is_read_again_and_what_is_gone_is_gone(root: Path, asked: 
     assert "4.png" not in set(again.images["path"])
 
 
-def test_a_file_that_just_changed_is_not_trusted(root: Path, asked: list[str]) -> None:
-    (root / "0.png").write_bytes(encoded(picture(50, bright=True)))
-    scan(root)
+def test_a_file_that_just_changed_is_not_trusted(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = ReadSettings(root.resolve(), 10_000, (0, 0, 0))
+    assert read_picture(Task("0.png"), settings).state == find_state(root, "0.png")
+    monkeypatch.setattr(paths_module, "_TICK", 10**18)
+    assert read_picture(Task("0.png"), settings).state is None
+
+
+def test_what_was_not_trusted_is_read_again(root: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(journal_module, "_state", lambda state: {})
+        first = scan(root)
     asked.clear()
-    scan(root)
-    assert asked == ["0.png"]
+    assert_same(scan(root), first)
+    assert len(asked) == 7
 
 
 def test_without_trust_every_file_is_hashed_but_only_changed_ones_decoded(root: Path, asked: list[str]) -> None:

@@ -49,7 +49,6 @@ _SHARD = pa.schema(
         ("thumbnail", pa.binary(THUMBNAIL_BYTES)),
     ]
 )
-_NARROW = [name for name in _SHARD.names if name != "thumbnail"]
 
 
 class Journal:
@@ -103,9 +102,9 @@ class Journal:
         found = pc.index_in(paths, value_set=backwards).fill_null(self.rows)
         return self.rows - 1 - found.to_numpy()
 
-    def read(self, rows: np.ndarray, columns: list[str] | None = None) -> pa.Table:
-        """Return ``rows`` in their order; all columns but the thumbnail where none are named."""
-        table = self._read(columns or _NARROW)
+    def read(self, rows: np.ndarray, columns: list[str]) -> pa.Table:
+        """Return ``rows`` in their order."""
+        table = self._read(columns)
         if len(rows) == len(table) and (rows == np.arange(len(rows))).all():
             return table
         return table.take(pa.array(rows))

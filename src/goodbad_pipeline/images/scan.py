@@ -124,13 +124,16 @@ class _Scanner:
     def tables(self) -> Scan:
         """Put the two tables together, one column after another: there may be millions of rows."""
         asked = self._rows != _NO_ROW
-        found = self._journal.read(self._rows[asked])
+        found = self._journal.read(self._rows[asked], [*MEASURED_COLUMNS[:-1], "reason", "detail"])
         reasons = found.column("reason").to_pandas().to_numpy(object)
         unlabelled = self._candidates["label"].isna().to_numpy()
         accepted = np.zeros(len(asked), bool)
         accepted[asked] = pd.isna(reasons)
         accepted &= ~unlabelled
-        return Scan(self._images(accepted, found.filter(accepted[asked])), self._quarantine(accepted, asked, found))
+        quarantine = self._quarantine(accepted, asked, found)
+        if not accepted[asked].all():
+            found = found.filter(accepted[asked])
+        return Scan(self._images(accepted, found), quarantine)
 
     def _images(self, accepted: np.ndarray, found: pa.Table) -> pd.DataFrame:
         images = self._candidates if accepted.all() else self._candidates[accepted].reset_index(drop=True)

@@ -5,6 +5,7 @@ Each reader gives the same table of candidates: one row per picture that is *sai
 
 import logging
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -197,14 +198,16 @@ def _normalise_splits(column: pd.Series, name: str | None) -> pd.Series:
 
 def _read_folders(root: Path, ignored: Counter[str], *, presplit: bool) -> pd.DataFrame:
     depth = 2 if presplit else 1
-    rows = []
+    paths, labels, splits = [], [], []  # a million tuples would be the largest thing of a scan
     for path in walk_files(root, ignored):
         folders = path.split("/")[:-1]
         split = SPLIT_NAMES.get(folders[0].lower()) if presplit and folders else None
         placed = len(folders) >= depth and (split is not None or not presplit)
-        label = folders[depth - 1] if placed else None
-        rows.append((path, label, None, split))
-    return pd.DataFrame(rows, columns=list(OWN_COLUMNS), dtype=object)
+        paths.append(path)
+        labels.append(sys.intern(folders[depth - 1]) if placed else None)
+        splits.append(split)
+    values = {"path": paths, "label": labels, "group": None, "split": splits}
+    return pd.DataFrame(values, index=range(len(paths)), dtype=object)
 
 
 def walk_files(root: Path, ignored: Counter[str]) -> Iterator[str]:
