@@ -1,7 +1,9 @@
 """Evaluation, registration and reporting, node by node, on a network of one convolution."""
 
+import hashlib
 import json
 import math
+from pathlib import Path
 from types import SimpleNamespace
 
 import mlflow
@@ -11,14 +13,13 @@ import pytest
 from making import parameters, write_manifest
 
 from goodbad_pipeline.images.pixels import Pixels
+from goodbad_pipeline.images.splits import count_splits
 from goodbad_pipeline.params import validate_parameters
 from goodbad_pipeline.pipelines.evaluation import nodes as evaluation
-from goodbad_pipeline.pipelines.ingestion.nodes import group_images, scan_images
 from goodbad_pipeline.pipelines.modelling.nodes import cache_pixels
 from goodbad_pipeline.pipelines.registration import nodes as registration
 from goodbad_pipeline.pipelines.reporting import nodes as reporting
 from goodbad_pipeline.pipelines.reporting.pipeline import FIGURES
-from goodbad_pipeline.pipelines.splitting.nodes import assign_splits, report_splits
 
 SIDE = 24
 NETWORK = {"resolution": SIDE, "network": "one convolution", "parameters": 99, "macs": 999, "weights": "none"}
@@ -38,6 +39,21 @@ def small_model(sign: float = 8.0):
     return model
 
 
+def read_splits(root: Path) -> pd.DataFrame:
+    """The labels dataframe of `write_manifest`'s pictures, every fifth group for the test and for validation each."""
+    table = pd.read_csv(root / "labels.csv")
+    data = [(root / path).read_bytes() for path in table["path"]]
+    number = table["group"].str.rsplit(" ", n=1).str[-1].astype(int) % 5
+    return table.assign(
+        image_id=[hashlib.sha256(content).hexdigest() for content in data],
+        size=[len(content) for content in data],
+        width=SIDE,
+        height=SIDE,
+        format="PNG",
+        split=number.map({0: "test", 1: "validation"}).fillna("train"),
+    )
+
+
 @pytest.fixture(scope="module")
 def road(tmp_path_factory) -> SimpleNamespace:
     """What the nodes of evaluation give, by the names of the catalog."""
@@ -45,9 +61,7 @@ def road(tmp_path_factory) -> SimpleNamespace:
     changes = {"images__root": str(root), "evaluation__replicates": 300, "evaluation__sensitive": ["weather"]}
     typed = validate_parameters(parameters(**changes, evaluation__abstain_at_error=0.01))
     images, params = typed["images"], typed["evaluation"]
-    accepted, unreadable = scan_images(images)
-    labels, *_ = group_images(accepted, unreadable, images)
-    splits = assign_splits(labels, typed["splits"])
+    splits = read_splits(root)
     source = cache_pixels(splits, NETWORK, images)
     pixels = Pixels(np.array(source.image_ids), np.concatenate(list(source.blocks())))
     model = small_model()
@@ -147,7 +161,7 @@ def test_the_road_from_first_champion_over_a_better_one_to_the_report(road, stor
     assert title.startswith("Where they differ: 0 that only the champion knows, ")
     assert title.endswith(f"{int((road.test['correct'] & ~theirs['correct']).sum())} that only the new model knows")
     facts = reporting.gather_report_facts(
-        road.intervals, road.per_class, road.slices, road.fairness, slices, report_splits(road.splits)[0], better, [],
+        road.intervals, road.per_class, road.slices, road.fairness, slices, count_splits(road.splits), better, [],
         road.calibration, road.metrics, road.seeing, {"found": 1, "accepted": 1, "quarantined": 0, "groups": 80},
         NETWORK, road.splits, road.images,
     )  # fmt: skip
