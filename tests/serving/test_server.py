@@ -59,7 +59,7 @@ def server(registered: str, tmp_path_factory) -> Iterator[str]:
 
 
 def _wait_for(address: str, process: subprocess.Popen, log: Path) -> None:
-    for _ in range(360):
+    for _ in range(1000):  # a busy machine takes minutes to import TensorFlow
         try:
             urllib.request.urlopen(f"{address}/ping", timeout=5)
         except (urllib.error.URLError, OSError):
