@@ -53,7 +53,7 @@ def tiny_network(side: int = SIDE) -> keras.Model:
     x = keras.layers.Rescaling(1 / 127.5, offset=-1)(pixels)
     x = keras.layers.Conv2D(8, 5, strides=4, name="stem_conv")(x)
     x = keras.layers.BatchNormalization(momentum=0.5, name="stem_bn")(x)
-    x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(keras.layers.ReLU()(x))
+    x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(keras.layers.ReLU(name="top_activation")(x))
     x = keras.layers.Dropout(0.3, name="top_dropout", seed=0)(x)
     return keras.Model(pixels, keras.layers.Dense(2, activation="softmax", name="predictions")(x))
 
