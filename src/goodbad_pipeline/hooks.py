@@ -105,7 +105,7 @@ class TrackingHooks(MlflowHook):
         asked = {name.removeprefix("params:").partition(".")[0] for name in pipeline.inputs()}
         used = {name: group for name, group in self._parameters.items() if name in asked}
         settings = self.mlflow_config.tracking.run
-        settings.name = run_name("+".join(names), used.get("model"))
+        settings.name = run_name("+".join(names), used.get("model") if "params:model" in pipeline.inputs() else None)
         if settings.id is None and (run := find_interrupted_run(pipeline, catalog, self._parameters)):
             settings.id, settings.name = run.info.run_id, run.info.run_name
             logger.info("Going on with the MLflow run '%s' (%s)", run.info.run_name, run.info.run_id)

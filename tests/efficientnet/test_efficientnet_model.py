@@ -129,7 +129,8 @@ def test_a_saved_model_needs_no_code_of_ours(family, tmp_path):
     again = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
     assert again.name == model.name
     np.testing.assert_array_equal(_logits(again, pictures), _logits(model, pictures))
-    assert not keras.saving.get_custom_objects()
+    registered = keras.saving.get_custom_objects().values()  # by other rooms, whose tests ran in this process
+    assert not [thing for thing in registered if "efficientnet" in thing.__module__]
     assert "goodbad" not in model.to_json()
 
 
