@@ -173,6 +173,7 @@ def test_the_road_from_first_champion_over_a_better_one_to_the_report(road, stor
     assert "<table>" in html
 
 
+@pytest.mark.slow
 def test_other_classes_a_leak_and_fewer_pictures_each_keep_the_champion(road, store) -> None:
     with mlflow.start_run():
         register(road, road.model, road.calibration, road.metrics, road.test)
@@ -197,6 +198,7 @@ def test_other_classes_a_leak_and_fewer_pictures_each_keep_the_champion(road, st
     assert [one["alias"] for one in (torn, small, other)] == ["challenger"] * 3
 
 
+@pytest.mark.slow
 def test_a_copy_that_answers_differently_is_no_champion(road, store) -> None:
     with mlflow.start_run():
         off = road.test.assign(probability_bad=1 - road.test["probability_bad"])

@@ -131,6 +131,7 @@ def searched(tmp_path_factory) -> Path:
     return project
 
 
+@pytest.mark.slow
 def test_the_search_ends_with_a_ranking_a_figure_and_a_snippet(searched: Path) -> None:
     ranking = pd.read_csv(searched / "data/08_reporting/search_ranking.csv")
     assert ranking["rank"].tolist() == [1, 2]
@@ -142,6 +143,7 @@ def test_the_search_ends_with_a_ranking_a_figure_and_a_snippet(searched: Path) -
     assert (searched / "data/08_reporting/search_ranking.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_each_trial_is_a_child_of_the_run_and_the_second_run_trains_nothing(searched: Path) -> None:
     parents = [run for run in runs(searched) if run.data.tags.get("mlflow.runName") == "scaling_search"]
     assert len(parents) == 2
@@ -161,6 +163,7 @@ def test_each_trial_is_a_child_of_the_run_and_the_second_run_trains_nothing(sear
     assert mlflow.active_run() is None
 
 
+@pytest.mark.slow
 def test_the_second_run_says_the_same(searched: Path) -> None:
     for name in ("search_ranking.csv", "search_report.json", "search_parameters.yml"):
         assert (searched / "first" / name).read_text() == (searched / "data/08_reporting" / name).read_text()

@@ -29,6 +29,7 @@ def cut_off(folder: Path, how: str, number: int) -> None:
     assert done.returncode == (143 if how == "term" else -signal.SIGKILL), done.stderr
 
 
+@pytest.mark.slow
 def test_sigkill_in_a_step_and_then_inside_a_save(tmp_path: Path, eager: None) -> None:
     cut_off(tmp_path / "cut", "step", 5)
     cut_off(tmp_path / "cut", "save", 300)
