@@ -168,6 +168,7 @@ def test_predict_gives_the_answers_of_the_evaluation_and_names_its_model(finishe
     }
 
 
+@pytest.mark.slow
 def test_replay_gives_the_same_metrics_and_leaves_everything_alone(finished: Path) -> None:
     whole = next(run for run in runs(finished) if run.info.run_name.startswith("__default__"))
     stored = {file: file.stat().st_mtime_ns for file in (finished / "data").rglob("*.*") if file.is_file()}
@@ -214,6 +215,7 @@ def test_the_same_again_gives_the_same_and_stays_challenger(finished: Path, tmp_
     assert challenger.tags["gate.chance.reason"].startswith("the gain is not beyond chance")
 
 
+@pytest.mark.slow
 def test_train_alone_changes_only_phi(again: Path) -> None:
     kedro_run(again, "train", model__phi=-4)
     (run,) = runs(again)

@@ -107,6 +107,7 @@ def test_a_run_that_sigterm_ends_is_killed_and_goes_on_as_the_same_run(tiny_proj
     assert len(continued.inputs.dataset_inputs) == 1
 
 
+@pytest.mark.slow
 def test_another_parameter_begins_another_run_that_has_all_epochs(tiny_project: Path, monkeypatch, caplog) -> None:
     """What is on record differs though training goes on: the new run is told of the epochs before the cut."""
     real, done = keras.Model.train_on_batch, []

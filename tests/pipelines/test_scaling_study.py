@@ -109,6 +109,7 @@ def test_classes_are_counted_where_trials_see_them() -> None:
     pd.testing.assert_frame_equal(seen, whole)
 
 
+@pytest.mark.slow
 def test_the_study_runs_and_its_trials_are_children(project: Path) -> None:
     kedro_run(project, "data")
     splits = pd.read_parquet(project / "data/05_model_input/splits.parquet")
