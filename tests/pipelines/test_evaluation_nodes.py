@@ -15,6 +15,7 @@ from making import parameters, write_manifest
 from goodbad_pipeline.images.pixels import Pixels
 from goodbad_pipeline.images.splits import count_splits
 from goodbad_pipeline.params import validate_parameters
+from goodbad_pipeline.pipelines.evaluation import drawing
 from goodbad_pipeline.pipelines.evaluation import nodes as evaluation
 from goodbad_pipeline.pipelines.modelling.nodes import cache_pixels
 from goodbad_pipeline.pipelines.registration import nodes as registration
@@ -71,7 +72,7 @@ def road(tmp_path_factory) -> SimpleNamespace:
     baselines = evaluation.predict_baselines(pixels, splits, images, params)
     metrics, comparison, intervals, per_class = evaluation.evaluate_predictions(test, baselines, calibration, params)
     slices, fairness, slice_figure = evaluation.measure_slices(test, splits, params)
-    explanations, seeing = evaluation.explain_predictions(model, test, pixels, images, params)
+    explanations, seeing = drawing.explain_predictions(model, test, pixels, images, params)
     return SimpleNamespace(**{name: value for name, value in locals().items() if name != "tmp_path_factory"})
 
 
@@ -214,7 +215,7 @@ def test_without_a_champion_there_is_a_sheet_that_says_so(road) -> None:
 
 
 def test_sheets_show_mistakes_losses_and_what_speaks_for_answers(road) -> None:
-    mistakes, losses = evaluation.draw_mistakes(road.test, road.pixels)
+    mistakes, losses = drawing.draw_mistakes(road.test, road.pixels)
     wrong = int((~road.test["correct"]).sum())
     assert f"{wrong} of {wrong} shown" in mistakes.texts[0].get_text()
     assert "Greatest losses" in losses.texts[0].get_text()

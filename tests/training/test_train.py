@@ -71,6 +71,15 @@ def test_the_head_does_in_the_model_what_it_did_on_features(pixels: np.ndarray) 
     assert loss == pytest.approx(history["val_loss"].min(), rel=1e-3)
 
 
+def test_the_head_starts_from_the_classifier_the_network_has(pixels: np.ndarray) -> None:
+    model = tiny_network()
+    before = model.get_layer("predictions").kernel.numpy()
+    recipe = tiny_recipe(epochs=0, head_learning_rate=1e-12)
+    fit_model(model, part(pixels, 0, 40), part(pixels, 40, 48), recipe, pretrained=True)
+    np.testing.assert_allclose(model.get_layer("predictions").kernel.numpy(), before, atol=1e-9)
+    assert before.any()
+
+
 def test_the_same_seed_gives_the_same_weights(pixels: np.ndarray) -> None:
     results = []
     for _ in range(2):

@@ -20,7 +20,7 @@ from goodbad_pipeline.efficientnet.architecture import LayerShape, layer_shape
 from goodbad_pipeline.efficientnet.growth_source import check_growth, shape_of_layers
 from goodbad_pipeline.efficientnet.model import build_network
 from goodbad_pipeline.efficientnet.scaling import NetworkScale
-from goodbad_pipeline.efficientnet.weight_files import CLASSIFIER
+from goodbad_pipeline.efficientnet.weight_files import CLASSIFIER, zero_classifier
 from goodbad_pipeline.errors import InputError
 
 _MEAN, _VARIANCE = 2, 3  # places of the moving statistics among the weights of a batch normalisation
@@ -49,8 +49,8 @@ def grow(
         small: A model of `build_network`, with or without classifier; left as it is.
         target: What to grow to; each layer at least as wide, each stage at least as deep.
         classes: Outputs of the new classifier, at least 2.
-        keep_classifier: Whether to take over the classifier of `small`. It starts afresh where there is none, or it has
-            another number of classes.
+        keep_classifier: Whether to take over the classifier of `small`. It starts at zero where there is none, or it
+            has another number of classes.
         classifier_activation: Keras name, or None for logits.
         batch_norm_momentum: Of the moving batch statistics, above 0 and below 1.
         seed: Makes new weights repeatable.
@@ -71,6 +71,7 @@ def grow(
     kept = old.get(CLASSIFIER, [np.empty(0)])[-1]
     if not keep_classifier or kept.shape != (classes,):
         old.pop(CLASSIFIER, None)
+        zero_classifier(large)
     for layer in large.layers:
         if layer.weights:
             layer.set_weights(_grown(layer, old.get(layer.name), source))

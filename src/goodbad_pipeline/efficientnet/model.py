@@ -79,7 +79,7 @@ def build_network(
         scale: What `resolve_scale` gave.
         classes: Outputs of the classifier, at least 2.
         weights: None for a random start, `imagenet`, or a file (.weights.h5, .h5 or .keras) of the same network.
-            The classifier keeps its random start where `imagenet` meets other than 1000 classes, or the file has none.
+            The classifier starts at zero where `imagenet` meets other than 1000 classes, or the file has none.
         include_top: Whether to end in the classifier; without it the model ends in `avg_pool`, (batch, features).
         classifier_activation: Keras name, or None for logits.
         batch_norm_momentum: Of the moving batch statistics, above 0 and below 1. Short training from scratch wants

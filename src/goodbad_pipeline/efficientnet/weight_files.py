@@ -129,6 +129,19 @@ def assign_weights(model: keras.Model, found: LayerWeights, source: str, *, with
             weight.assign(value)
         if layer.name == "normalization":
             layer.finalize_state()
+    if CLASSIFIER not in expected:
+        zero_classifier(model)
+
+
+def zero_classifier(model: keras.Model) -> None:
+    """Set the weights of a classifier, if there is one, to zero: what learnt features want under a new one.
+
+    They are large beside the usual random start: logits would begin far out, and the first epochs would only bring them
+    back.
+    """
+    for layer in model.layers:
+        if layer.name == CLASSIFIER:
+            layer.set_weights([np.zeros_like(weight) for weight in layer.get_weights()])
 
 
 def _check_layer(layer: keras.Layer, found: LayerWeights, source: str) -> None:

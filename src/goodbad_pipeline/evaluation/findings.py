@@ -3,10 +3,10 @@
 import pandas as pd
 
 from goodbad_pipeline.evaluation.metrics import read_intervals
+from goodbad_pipeline.evaluation.predictions import MODEL
 from goodbad_pipeline.evaluation.resampling import Interval
 from goodbad_pipeline.evaluation.shortcut import shortcut_warning
 
-MODEL = "model"
 FEW_PICTURES = 10
 POOR_ECE = 0.1
 SLICE_GAP = 0.1

@@ -7,6 +7,7 @@ from goodbad_pipeline.evaluation.arrays import FloatArray, IntArray
 from goodbad_pipeline.evaluation.decision import Calibration
 
 PREFIX = "probability_"
+MODEL = "model"  # the name of ours in tables that hold baselines too
 
 
 def prediction_table(images: pd.DataFrame, probabilities: FloatArray, calibration: Calibration) -> pd.DataFrame:
@@ -51,3 +52,9 @@ def truth_and_probabilities(predictions: pd.DataFrame) -> tuple[IntArray, FloatA
 def chosen_classes(predictions: pd.DataFrame) -> IntArray:
     """Return the class number of each answer of a prediction table, int64 of shape (n,)."""
     return predictions["predicted"].map(predicted_classes(predictions).index).to_numpy("int64")
+
+
+def by_model(predictions: pd.DataFrame, baseline_predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return prediction tables by the name of the model, ours first; ``baseline_predictions`` has a column baseline."""
+    baselines = {str(name): part for name, part in baseline_predictions.groupby("baseline", sort=False)}
+    return {MODEL: predictions, **baselines}

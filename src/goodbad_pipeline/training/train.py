@@ -140,18 +140,13 @@ def _head_alone(
 
 
 def _head(model: keras.Model, shape: tuple[int, ...]) -> keras.Model:
-    """What follows ``avg_pool``, as a model of its own from features (b, c), its classifier starting at zero.
-
-    Features are large beside the usual random start: logits would begin far out, and the first epochs would only bring
-    them back.
-    """
+    """What follows ``avg_pool``, as a model of its own from features (b, c), with the same weights."""
     features = outputs = keras.Input(shape)
     names = [layer.name for layer in model.layers]
     for layer in model.layers[names.index("avg_pool") + 1 :]:
         outputs = type(layer).from_config(layer.get_config())(outputs)
     head = keras.Model(features, outputs)
-    classifier = head.get_layer("predictions")
-    classifier.set_weights([np.zeros_like(weight) for weight in classifier.get_weights()])
+    head.get_layer("predictions").set_weights(model.get_layer("predictions").get_weights())
     return head
 
 

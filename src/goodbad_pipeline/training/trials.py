@@ -17,6 +17,7 @@ import pandas as pd
 from goodbad_pipeline.efficientnet.architecture import expand_blocks, head_filters, stem_filters
 from goodbad_pipeline.efficientnet.model import build_network
 from goodbad_pipeline.efficientnet.scaling import NetworkScale
+from goodbad_pipeline.efficientnet.weight_files import zero_classifier
 from goodbad_pipeline.training.batches import TrainingBatches, predict
 from goodbad_pipeline.training.development import DevelopmentData
 from goodbad_pipeline.training.listener import EpochListener
@@ -64,8 +65,7 @@ def build_untrained(scale: NetworkScale, *, classes: int, batch_norm_momentum: f
     bring it back.
     """
     model = build_network(scale, classes=classes, batch_norm_momentum=batch_norm_momentum, seed=seed)
-    classifier = model.get_layer("predictions")
-    classifier.set_weights([np.zeros_like(weight) for weight in classifier.get_weights()])
+    zero_classifier(model)
     return model
 
 

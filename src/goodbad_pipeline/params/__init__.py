@@ -1,0 +1,38 @@
+"""The parameter groups of conf/, typed: a wrong name or value ends the run before anything starts.
+
+Each class is one top-level key of the parameters files; defaults live there, not here.
+"""
+
+from goodbad_pipeline.params.base import Group
+from goodbad_pipeline.params.checking import anchor_paths, decisive_parameters, validate_parameters
+from goodbad_pipeline.params.data import ImageParams, SampleParams, SplitParams
+from goodbad_pipeline.params.network import ModelParams
+from goodbad_pipeline.params.results import (
+    EvaluationParams,
+    PredictParams,
+    PromotionParams,
+    RegistryParams,
+    ReplayParams,
+)
+from goodbad_pipeline.params.scaling import ScalingSearchParams, ScalingStudyParams, TrialParams
+from goodbad_pipeline.params.training import TrainingParams
+
+__all__ = [
+    "EvaluationParams",
+    "Group",
+    "ImageParams",
+    "ModelParams",
+    "PredictParams",
+    "PromotionParams",
+    "RegistryParams",
+    "ReplayParams",
+    "SampleParams",
+    "ScalingSearchParams",
+    "ScalingStudyParams",
+    "SplitParams",
+    "TrainingParams",
+    "TrialParams",
+    "anchor_paths",
+    "decisive_parameters",
+    "validate_parameters",
+]

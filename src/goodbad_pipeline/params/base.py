@@ -1,0 +1,17 @@
+"""What every parameter group is made of."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Byte = Annotated[int, Field(ge=0, le=255)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class Group(BaseModel):
+    """A parameter group: every key must be known."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())

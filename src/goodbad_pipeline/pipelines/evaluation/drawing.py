@@ -1,0 +1,120 @@
+"""Figures of the evaluation: curves, mistakes, and what the model looks at."""
+
+import logging
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from goodbad_pipeline.evaluation.decision import scale_temperature
+from goodbad_pipeline.evaluation.explanations import border_share, enlarge, mask_centre, overlay
+from goodbad_pipeline.evaluation.figures import (
+    class_colours,
+    confusion_matrix_figure,
+    contact_sheet,
+    metrics_figure,
+    precision_recall_figure,
+    reliability_figure,
+    roc_figure,
+)
+from goodbad_pipeline.evaluation.predictions import (
+    by_model,
+    chosen_classes,
+    predicted_classes,
+    truth_and_probabilities,
+)
+from goodbad_pipeline.evaluation.sums import log_losses
+from goodbad_pipeline.images.pixels import Pixels
+from goodbad_pipeline.params import EvaluationParams, ImageParams
+
+logger = logging.getLogger(__name__)
+
+SHEET_PICTURES = 24
+EXPLAINED_PICTURES = 2000
+
+
+def draw_evaluation(
+    test_predictions: pd.DataFrame,
+    baseline_predictions: pd.DataFrame,
+    comparison: pd.DataFrame,
+    calibration: dict[str, Any],
+) -> tuple[Figure, Figure, Figure, Figure, Figure]:
+    """Draw the confusion matrix, ROC and precision-recall curves, the metrics beside the baselines, and reliability."""
+    names = predicted_classes(test_predictions)
+    models = by_model(test_predictions, baseline_predictions)
+    truth, probabilities = truth_and_probabilities(test_predictions)
+    curves = {name: truth_and_probabilities(answers)[1] for name, answers in models.items()}
+    temperature = calibration["temperature"]
+    return (
+        confusion_matrix_figure(truth, probabilities, names, chosen_classes(test_predictions)),
+        roc_figure(truth, curves, names),
+        precision_recall_figure(truth, curves, names),
+        metrics_figure(comparison),
+        reliability_figure(truth, scale_temperature(probabilities, 1 / temperature), probabilities, temperature),
+    )
+
+
+def draw_mistakes(test_predictions: pd.DataFrame, pixels: Pixels) -> tuple[Figure, Figure]:
+    """Show the wrong answers that the model was surest of, and the pictures whose class it thought least likely."""
+    wrong = test_predictions[~test_predictions["correct"]]
+    surest = wrong.nlargest(SHEET_PICTURES, "probability")
+    truth, probabilities = truth_and_probabilities(test_predictions)
+    loss = pd.Series(log_losses(truth, probabilities), index=test_predictions.index).nlargest(SHEET_PICTURES)
+    lost = test_predictions.loc[loss.index]
+    captions = [f"{row.label}, called {row.predicted}\n{row.probability:.0%} sure" for row in surest.itertuples()]
+    losses = [
+        f"{label}, called {predicted}\nloss {value:.2f}"
+        for label, predicted, value in zip(lost["label"], lost["predicted"], loss, strict=True)
+    ]
+    title = f"Surest mistakes of the test split: {len(surest)} of {len(wrong)} shown"
+    return (
+        _sheet(surest, pixels, captions, predicted_classes(test_predictions), title),
+        _sheet(lost, pixels, losses, predicted_classes(test_predictions), "Greatest losses of the test split"),
+    )
+
+
+def explain_predictions(
+    model: Any, test_predictions: pd.DataFrame, pixels: Pixels, images: ImageParams, evaluation: EvaluationParams
+) -> tuple[Figure, dict[str, float]]:
+    """Show what speaks for right and for wrong answers, and measure how much of it is in the picture's middle."""
+    from goodbad_pipeline.training.batches import predict  # noqa: PLC0415 - imports Keras
+    from goodbad_pipeline.training.gradcam import explain  # noqa: PLC0415 - imports Keras
+
+    seen = test_predictions
+    if len(seen) > EXPLAINED_PICTURES:
+        seen = seen.sample(EXPLAINED_PICTURES, random_state=evaluation.seed)
+    names, chosen = predicted_classes(seen), chosen_classes(seen)
+    array = np.asarray(pixels.array[pixels.rows(seen["image_id"])])
+    rows = np.arange(len(seen))
+    heat = enlarge(explain(model, array, rows, chosen), array.shape[1])
+    blind = predict(model, mask_centre(array, images.background), rows).argmax(axis=1)
+    truth = seen["label"].map(names.index).to_numpy()
+    measured = {
+        "test_gradcam_border_share": float(np.nanmean(border_share(heat))),
+        "test_accuracy_centre_masked": float((blind == truth).mean()),
+    }
+    logger.info(
+        "Grad-CAM: %.0f %% of the mass on the border, 44 %% if it looked everywhere; accuracy without the centre %.3f",
+        100 * measured["test_gradcam_border_share"],
+        measured["test_accuracy_centre_masked"],
+    )
+    return _explanation_sheet(seen.reset_index(drop=True), array, heat, names), measured
+
+
+def _explanation_sheet(seen: pd.DataFrame, array: Any, heat: Any, names: list[str]) -> Figure:
+    half = SHEET_PICTURES // 2
+    right, wrong = (seen[seen["correct"] == correct].nlargest(half, "probability") for correct in (True, False))
+    shown = pd.concat([right, wrong])
+    places = shown.index.to_numpy()
+    pairs = np.concatenate([array[places], overlay(array[places], heat[places])], axis=2)
+    captions = [f"{row.label}, called {row.predicted}, {row.probability:.0%} sure" for row in shown.itertuples()]
+    frames = [class_colours(names)[label] for label in shown["label"]]
+    title = f"What speaks for the answer (Grad-CAM): {len(right)} right ones, then {len(wrong)} wrong ones"
+    return contact_sheet(pairs, captions, columns=4, title=title, frames=frames)
+
+
+def _sheet(shown: pd.DataFrame, pixels: Pixels, captions: list[str], names: list[str], title: str) -> Figure:
+    pictures = np.asarray(pixels.array[pixels.rows(shown["image_id"])])
+    frames = [class_colours(names)[label] for label in shown["label"]]
+    return contact_sheet(pictures, captions, columns=6, title=title, frames=frames)
