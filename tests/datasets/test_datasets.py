@@ -108,6 +108,21 @@ def test_a_model_comes_back_the_same(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "models").iterdir()] == ["m.keras"]
 
 
+def test_a_model_is_loaded_once_until_it_is_released_or_saved_anew(tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    dataset = KerasModelDataset(filepath=str(tmp_path / "m.keras"))
+    dataset.save(model)
+    first = dataset.load()
+    assert first is not model
+    assert dataset.load() is first
+    dataset.release()
+    second = dataset.load()
+    assert second is not first
+    model.set_weights([np.zeros_like(weight) for weight in model.get_weights()])
+    dataset.save(model)
+    assert not np.any(dataset.load().get_weights()[0])
+
+
 def test_looking_through_a_catalog_of_models_imports_no_keras() -> None:
     code = (
         "import sys; from goodbad_pipeline.datasets import KerasModelDataset as K; K(filepath='x.keras').exists();"

@@ -19,7 +19,8 @@ class KerasModelDataset(AbstractDataset[Any, Any]):
     """Saves and loads a ``.keras`` archive.
 
     Kedro's own TensorFlow dataset imports TensorFlow as soon as the catalog is looked through, ingestion included;
-    this one imports Keras inside load and save. A save that fails leaves the file that was there.
+    this one imports Keras inside load and save. A save that fails leaves the file that was there. A loaded model stays
+    until Kedro releases it: the nodes of a run share one, and with it what TensorFlow compiled for it.
 
     Args:
         filepath: The archive; its name ends in ``.keras``.
@@ -28,14 +29,18 @@ class KerasModelDataset(AbstractDataset[Any, Any]):
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
         self._filepath = Path(filepath)
+        self._loaded: Any = None
         self.metadata = metadata
 
     def load(self) -> Any:
         """Return the model, not compiled; only archives that hold no code are read."""
-        return load_archive(self._filepath)
+        if self._loaded is None:
+            self._loaded = load_archive(self._filepath)
+        return self._loaded
 
     def save(self, data: Any) -> None:
-        """Write the model."""
+        """Write the model. What is loaded next is what the file holds, not ``data``."""
+        self._loaded = None
         with replacing(self._filepath) as draft:
             data.save(draft)
 
@@ -46,6 +51,9 @@ class KerasModelDataset(AbstractDataset[Any, Any]):
         rows = [[layer["config"].get("name"), layer["class_name"], _settings(layer["config"])] for layer in layers]
         columns = ["layer", "kind", "settings"]
         return TablePreview({"index": list(range(len(rows))), "columns": columns, "data": rows})
+
+    def _release(self) -> None:
+        self._loaded = None
 
     def _exists(self) -> bool:
         return self._filepath.is_file()

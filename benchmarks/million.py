@@ -1,0 +1,73 @@
+"""``python -m benchmarks.million [rows]``: ingest a manifest of a million rows, twice, by the real ``kedro run``.
+
+Prints the seconds of the first run and of one with nothing changed, and the peak memory of the parent process. The
+files are hard links to a few thousand pictures.
+"""
+
+import csv
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+PROJECT = Path(__file__).resolve().parent.parent
+DISTINCT, SIDE, A_GROUP, A_FOLDER = 4000, 64, 100, 10_000
+
+
+def main(rows: int) -> None:
+    """Make the pictures, run twice, print."""
+    with tempfile.TemporaryDirectory() as place:
+        project = Path(place)
+        _write_project(project)
+        _write_manifest(project / "pictures", rows)
+        for name in ("first run", "rerun, nothing changed"):
+            seconds, gigabytes = _ingest(project)
+            print(f"{name}: {rows:,} rows in {seconds:.1f} s, {rows / seconds:,.0f} a second, peak {gigabytes:.2f} GB")
+
+
+def _write_project(project: Path) -> None:
+    shutil.copytree(PROJECT / "conf", project / "conf", ignore=shutil.ignore_patterns("local"))
+    (project / "conf" / "local").mkdir()
+    (project / "src").mkdir()
+    for name in ("pyproject.toml", ".telemetry"):
+        shutil.copy(PROJECT / name, project / name)
+
+
+def _write_manifest(root: Path, rows: int) -> None:
+    """Pictures of coarse noise; those of one group are links to one file, as are those of other groups."""
+    originals = root / "originals"
+    originals.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for number in range(min(DISTINCT, rows)):
+        coarse = Image.fromarray(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8))
+        coarse.resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(originals / f"{number}.png")
+    with (root / "labels.csv").open("w", newline="") as file:
+        manifest = csv.writer(file)
+        manifest.writerow(["path", "label", "group"])
+        for row in range(rows):
+            number = row % DISTINCT
+            path = Path(f"{row // A_FOLDER:04d}", f"{row:07d}.png")
+            if row % A_FOLDER == 0:
+                (root / path).parent.mkdir()
+            os.link(originals / f"{number}.png", root / path)
+            manifest.writerow([path, "good" if number % 2 else "bad", number // A_GROUP])
+
+
+def _ingest(project: Path) -> tuple[float, float]:
+    """Wall-clock seconds and the parent's peak memory in GB (its workers are smaller)."""
+    command = [Path(sys.executable).with_name("kedro"), "run", "--pipeline=data"]
+    started = time.perf_counter()
+    run = subprocess.Popen([*command, f"--params=images.root={project / 'pictures'}"], cwd=project)
+    _, status, usage = os.wait4(run.pid, 0)
+    if status:
+        sys.exit(f"kedro run ended with status {os.waitstatus_to_exitcode(status)}")
+    return time.perf_counter() - started, usage.ru_maxrss * 1024 / 1e9
+
+
+main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000)
