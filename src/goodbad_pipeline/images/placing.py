@@ -7,17 +7,20 @@ import numpy as np
 import pandas as pd
 
 ORDERS = 20  # orders that are tried before a split without some class is given up
+LARGE, LARGE_SHARE = 3, 0.1
+"""A group is too large for a side if it is more than so many times the mean group, and more than this share of it."""
 
 
 def place_evenly(groups: pd.Series, labels: pd.Series, shares: Mapping[str, float], seed: int) -> pd.Series:
     """Place each group where its classes are missed most, so that every side has its share of every class.
 
-    Groups come in an order drawn from ``seed``, large ones early, and go where most is missing: those that would fill a
-    good part of a held-out side go to the largest, and many small ones fill the others evenly. A side of few groups
-    measures these groups, not the model. Where every group is of one class, no side has more of a class than its share
-    by more than that class's largest group, or less by more than as many such groups as there are other sides. Groups
-    of several classes pull in several directions, and nothing so simple holds. If a side lacks a class, other orders
-    are tried, and each side's lack is measured by what it is to have.
+    Groups come in an order drawn from ``seed`` in which large ones tend to be early: small ones then even out the
+    shares. Where every group is of one class, no side has more of a class than its share by more than that class's
+    largest group, or less by more than as many such groups as there are other sides. Groups of several classes pull in
+    several directions, and nothing so simple holds; if a side then lacks a class, other orders are tried.
+
+    A group that is too large for its side goes to the largest one, as long as that has room: a test of a few large
+    groups measures these groups, not the model.
 
     Args:
         groups: Name of each picture's group.
@@ -32,26 +35,28 @@ def place_evenly(groups: pd.Series, labels: pd.Series, shares: Mapping[str, floa
     counts = table.to_numpy(float)
     target = np.outer(list(shares.values()), counts.sum(axis=0))
     rng = np.random.default_rng(seed)
-    for attempt in range(ORDERS):
-        order = np.argsort(-counts.sum(axis=1) * rng.uniform(0.5, 1, len(counts)), kind="stable")
-        # By its own target a small side is as hungry as a large one, and goes empty least.
-        measure = target if attempt else np.broadcast_to(counts.sum(axis=0), target.shape)
-        side, filled = _place_in_order(counts, target, order, measure)
+    for _ in range(ORDERS):
+        order = np.argsort(-counts.sum(axis=1) * rng.uniform(size=len(counts)), kind="stable")
+        side, filled = _place_in_order(counts, target, order)
         if filled.all():
             break
     names = np.array(list(shares))[side]
     return groups.map(dict(zip(table.index, names, strict=True)))
 
 
-def _place_in_order(
-    counts: np.ndarray, target: np.ndarray, order: np.ndarray, measure: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _place_in_order(counts: np.ndarray, target: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     filled = np.zeros_like(target)
     side = np.empty(len(counts), int)
+    sizes, room = counts.sum(axis=1), target.sum(axis=1)
+    largest = int(np.argmax(room))
     for group in order:
-        # The side that lacks most of the group's classes, by their measure.
-        shortage = (target - filled) / np.maximum(measure, 1e-9)
-        side[group] = np.argmax(shortage @ (counts[group] / counts[group].sum()))
+        # The side whose relative shortage, weighted by the group's classes, is greatest.
+        shortage = (target - filled) / np.maximum(target, 1e-9) @ (counts[group] / sizes[group])
+        choice = int(np.argmax(shortage))
+        if room[choice] < room[largest] and shortage[largest] > 0:
+            too_large = sizes[group] > max(LARGE * sizes.mean(), LARGE_SHARE * room[choice])
+            choice = largest if too_large else choice
+        side[group] = choice
         filled[side[group]] += counts[group]
     return side, filled
 
