@@ -112,23 +112,6 @@ def test_groups_of_several_classes_find_an_order_that_fills_every_split() -> Non
         assert (count_splits(split_labels(table(rows), seed))["images"] > 0).all()
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_very_large_groups_are_trained_on_and_not_tested_on(seed: int) -> None:
-    sizes = [*range(4, 24), 120, 130, 140]
-    frame = table([(f"{label}{size}", label, size) for label in "ab" for size in sizes])
-    counts = split_labels(frame, seed).groupby(["split", "group"]).size()
-    assert counts["test"].max() < 24
-    assert counts["validation"].max() < 24
-    assert counts["train"].max() == 140
-    shares = count_splits(split_labels(frame, seed)).set_index(["split", "label"])["class_share"]
-    assert abs(shares["test"] - 0.15).max() < 0.05
-
-
-def test_where_all_groups_are_large_the_shares_decide() -> None:
-    frame = table([(f"{label}{n}", label, 100) for label in "ab" for n in range(20)])
-    assert set(count_splits(split_labels(frame, 0))["groups"]) == {14, 3}
-
-
 def test_the_seed_decides() -> None:
     frame = table([(f"{label}{n}", label, 3) for label in "ab" for n in range(20)])
     first = split_labels(frame, 1)

@@ -7,8 +7,6 @@ import numpy as np
 import pandas as pd
 
 ORDERS = 20  # orders that are tried before a split without some class is given up
-LARGE, LARGE_SHARE = 3, 0.1
-"""A group is too large for a side if it is more than so many times the mean group, and more than this share of it."""
 
 
 def place_evenly(groups: pd.Series, labels: pd.Series, shares: Mapping[str, float], seed: int) -> pd.Series:
@@ -18,9 +16,6 @@ def place_evenly(groups: pd.Series, labels: pd.Series, shares: Mapping[str, floa
     shares. Where every group is of one class, no side has more of a class than its share by more than that class's
     largest group, or less by more than as many such groups as there are other sides. Groups of several classes pull in
     several directions, and nothing so simple holds; if a side then lacks a class, other orders are tried.
-
-    A group that is too large for its side goes to the largest one, as long as that has room: a test of a few large
-    groups measures these groups, not the model.
 
     Args:
         groups: Name of each picture's group.
@@ -47,16 +42,10 @@ def place_evenly(groups: pd.Series, labels: pd.Series, shares: Mapping[str, floa
 def _place_in_order(counts: np.ndarray, target: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     filled = np.zeros_like(target)
     side = np.empty(len(counts), int)
-    sizes, room = counts.sum(axis=1), target.sum(axis=1)
-    largest = int(np.argmax(room))
     for group in order:
         # The side whose relative shortage, weighted by the group's classes, is greatest.
-        shortage = (target - filled) / np.maximum(target, 1e-9) @ (counts[group] / sizes[group])
-        choice = int(np.argmax(shortage))
-        if room[choice] < room[largest] and shortage[largest] > 0:
-            too_large = sizes[group] > max(LARGE * sizes.mean(), LARGE_SHARE * room[choice])
-            choice = largest if too_large else choice
-        side[group] = choice
+        shortage = (target - filled) / np.maximum(target, 1e-9)
+        side[group] = np.argmax(shortage @ (counts[group] / counts[group].sum()))
         filled[side[group]] += counts[group]
     return side, filled
 
