@@ -1,17 +1,15 @@
 import hashlib
 import json
-import resource
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import keras
 import mlflow
 import numpy as np
 import pytest
+from full_disk import files_of_at_most
 from kedro.io import DatasetError
 from making import encoded, picture
 from matplotlib.figure import Figure
@@ -59,17 +57,6 @@ def test_pixels_that_fail_leave_what_was_there(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"4\.png: cannot be read any more"):
         dataset.save(more)
     assert len(dataset.load().array) == 3
-
-
-@contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """A disk that is full after so many bytes, for this process."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("size", [0, 3000])

@@ -2,7 +2,7 @@
 
 from goodbad_pipeline.datasets.checkpoints import CheckpointsDataset
 from goodbad_pipeline.datasets.epoch_log import EpochLogDataset
-from goodbad_pipeline.datasets.figure import FigureDataset
+from goodbad_pipeline.datasets.files import CSVDataset, FigureDataset, JSONDataset, ParquetDataset, TextDataset
 from goodbad_pipeline.datasets.folder import FolderDataset
 from goodbad_pipeline.datasets.keras_model import KerasModelDataset
 from goodbad_pipeline.datasets.metrics import MetricsDataset
@@ -16,18 +16,22 @@ from goodbad_pipeline.datasets.table_stream import TableStreamDataset
 from goodbad_pipeline.datasets.trials import TrialsDataset
 
 __all__ = [
+    "CSVDataset",
     "CheckpointsDataset",
     "EpochLogDataset",
     "FigureDataset",
     "FolderDataset",
+    "JSONDataset",
     "KerasModelDataset",
     "MetricsDataset",
     "OptionalDataset",
     "PageDataset",
+    "ParquetDataset",
     "PixelCacheDataset",
     "PixelsDataset",
     "SafeCSVDataset",
     "TableSchema",
     "TableStreamDataset",
+    "TextDataset",
     "TrialsDataset",
 ]

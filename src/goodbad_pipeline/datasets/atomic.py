@@ -4,9 +4,10 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
-from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.errors import writing
 
 
 @contextmanager
@@ -19,24 +20,54 @@ def replacing(target: Path) -> Iterator[Path]:
     Raises:
         InputError: The disk is full, or the folder cannot be written to.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{os.getpid()}.{target.name}")
-    _remove(draft)
     try:
-        yield draft
-        if draft.is_dir() and target.exists():
-            old = target.with_name(f".{os.getpid()}.old.{target.name}")
-            target.rename(old)
-            draft.rename(target)
-            _remove(old)
-        else:
-            draft.replace(target)
-    except OSError as error:
-        raise InputError(
-            f"{target}: cannot be written ({error.strerror or error}); what was there before is untouched"
-        ) from error
+        with writing(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _remove(draft)
+            yield draft
+            _flush(draft)
+            _take_place(draft, target)
     finally:
         _remove(draft)
+
+
+def _take_place(draft: Path, target: Path) -> None:
+    if not (draft.is_dir() and target.exists()):
+        draft.replace(target)
+        return
+    old = target.with_name(f".{os.getpid()}.old.{target.name}")
+    target.rename(old)
+    draft.rename(target)
+    _remove(old)
+
+
+class AtomicSave:
+    """Put before one of Kedro's file datasets among a class's bases: its file or folder appears when it is whole.
+
+    Kedro's own write straight into the file, so that a save that is killed, or finds the disk full, leaves a fragment
+    where there was something good.
+    """
+
+    def save(self, data: Any) -> None:
+        """Write under a temporary name and rename."""
+        dataset: Any = self
+        own = dataset._filepath
+        write = super().save.__wrapped__  # type: ignore[misc] # without Kedro's wrapper, which would hide what failed
+        with replacing(Path(dataset._get_save_path())) as draft:
+            dataset._filepath = PurePosixPath(draft)
+            try:
+                write(self, data)
+            finally:
+                dataset._filepath = own
+
+
+def _flush(path: Path) -> None:
+    """Make what was written reach the disk: some file systems tell only now that it is full."""
+    for file in [path] if path.is_file() else path.rglob("*"):
+        if file.is_file():
+            with file.open("rb") as stream:
+                os.fsync(stream.fileno())
 
 
 def _remove(path: Path) -> None:

@@ -3,7 +3,8 @@
 from typing import Any
 
 import mlflow
-from kedro_datasets.json import JSONDataset
+
+from goodbad_pipeline.datasets.files import JSONDataset
 
 
 class MetricsDataset(JSONDataset):

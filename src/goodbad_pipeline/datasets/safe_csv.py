@@ -3,7 +3,8 @@
 from typing import Any
 
 import pandas as pd
-from kedro_datasets.pandas import CSVDataset
+
+from goodbad_pipeline.datasets.files import CSVDataset
 
 FORMULA = r"^('*[=+\-@\t\r])"
 """How a cell begins that a spreadsheet would run (OWASP, CSV injection), or that looks like one we neutralised."""

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.errors import InputError, writing
 from goodbad_pipeline.images.fingerprints import THUMBNAIL_BYTES
 from goodbad_pipeline.images.paths import State
 from goodbad_pipeline.images.reading import Measured, Outcome, ReadSettings
@@ -90,8 +90,10 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.flush()
-        self._lock.release()
+        try:
+            self.flush()
+        finally:
+            self._lock.release()
 
     def find(self, paths: pa.Array) -> np.ndarray:
         """Return the last row of each of ``paths``: int64, −1 where there is none."""
@@ -137,8 +139,9 @@ class Journal:
         if self._pending:
             shard = self._folder / f"{time.time_ns()}.parquet"
             draft = shard.with_suffix(".draft")
-            pq.write_table(pa.Table.from_pylist(self._pending, schema=_SHARD), draft, compression="zstd")
-            os.replace(draft, shard)
+            with writing(shard):
+                pq.write_table(pa.Table.from_pylist(self._pending, schema=_SHARD), draft, compression="zstd")
+                os.replace(draft, shard)
             self._shards.append(shard)
             self._pending = []
         self._written = time.monotonic()

@@ -19,6 +19,7 @@ import PIL
 from filelock import FileLock
 from tqdm import tqdm
 
+from goodbad_pipeline.errors import writing
 from goodbad_pipeline.images.pixels import Pixels, PixelSource, Transform
 
 logger = logging.getLogger(__name__)
@@ -100,10 +101,11 @@ class PixelStore:
         os.utime(self.folder)  # in use
         if kept and count:
             logger.info("Decoding %d images; %d of them are in the cache", len(source.paths), len(source.paths) - count)
-        for file, size in ((self._pixels, kept * self._row), (self._ids, kept * ID_BYTES)):
-            file.touch()
-            os.truncate(file, size)  # an interrupted run leaves something behind the last whole row
-        self._append(missing)
+        with writing(self._pixels):
+            for file, size in ((self._pixels, kept * self._row), (self._ids, kept * ID_BYTES)):
+                file.touch()
+                os.truncate(file, size)  # an interrupted run leaves something behind the last whole row
+            self._append(missing)
 
     def _append(self, source: PixelSource) -> None:
         count, done, committed = len(source.paths), 0, 0
