@@ -24,6 +24,8 @@ os.environ.pop("MLFLOW_TRACKING_URI", None)  # tests have stores of their own
 def _leave_no_tracking_behind() -> Iterator[None]:
     """MLflow keeps the active run and the store in globals and in the environment."""
     yield
+    if tracking := sys.modules.get("goodbad_pipeline.tracking"):
+        tracking.leave_run()
     if mlflow := sys.modules.get("mlflow"):
         while mlflow.active_run():
             mlflow.end_run()
@@ -49,3 +51,20 @@ def eager() -> Iterator[None]:
     tf.config.run_functions_eagerly(True)
     yield
     tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture
+def tiny_project(tmp_path: Path, monkeypatch, eager: None) -> Path:
+    """A project whose network is one convolution, trained for nine steps in three epochs; the data pipeline has run."""
+    from running import kedro_run
+    from tiny_training import tiny_network
+
+    import goodbad_pipeline.efficientnet
+
+    monkeypatch.setattr(goodbad_pipeline.efficientnet, "build_network", lambda *_, **__: tiny_network(48))
+    project = make_project(tmp_path / "project")
+    (project / "conf/test/parameters_train.yml").write_text(
+        "model: {resolution: 48, phi: -3, weights: none}\ntraining: {batch_size: 8, scratch_epochs: 3}\n"
+    )
+    kedro_run(project, "data")
+    return project

@@ -11,8 +11,9 @@ from kedro.pipeline import node, pipeline
 from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
 from making import parameters
 
-from goodbad_pipeline.hooks import CheckHooks, TrackingHooks, anchor_store, git_state, labels_digest, run_name
+from goodbad_pipeline.hooks import CheckHooks, TrackingHooks, git_state, labels_digest, run_name
 from goodbad_pipeline.params import validate_parameters
+from goodbad_pipeline.tracking import anchor_store
 
 SETTINGS = {
     "server": {"mlflow_tracking_uri": "sqlite:///mlflow.db"},

@@ -7,11 +7,8 @@ from pathlib import Path
 
 import keras
 import pytest
-from making import make_project
 from running import kedro_run, runs, store
-from tiny_training import tiny_network
 
-import goodbad_pipeline.efficientnet
 from goodbad_pipeline import interruption
 from goodbad_pipeline.interruption import StopHooks
 from goodbad_pipeline.training.stopping import STOP, Stopped
@@ -57,22 +54,6 @@ def test_what_does_not_end_in_time_is_cut_off(hooks: StopHooks, exits: list[int]
     os.kill(os.getpid(), signal.SIGTERM)
     hooks._timer.join()
     assert exits == [143]
-
-
-@pytest.fixture
-def tiny_project(tmp_path: Path, monkeypatch) -> Path:
-    """A project whose network is one convolution; the data pipeline has run."""
-    import tensorflow as tf
-
-    monkeypatch.setattr(goodbad_pipeline.efficientnet, "build_network", lambda *_, **__: tiny_network(48))
-    project = make_project(tmp_path / "project")
-    (project / "conf/test/parameters_train.yml").write_text(
-        "model: {resolution: 48, phi: -3, weights: none}\ntraining: {batch_size: 8, scratch_epochs: 3}\n"
-    )
-    kedro_run(project, "data")
-    tf.config.run_functions_eagerly(True)
-    yield project
-    tf.config.run_functions_eagerly(False)
 
 
 def test_a_run_that_sigterm_ends_is_killed_and_goes_on_as_the_same_run(tiny_project: Path, monkeypatch) -> None:

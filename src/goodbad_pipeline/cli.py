@@ -1,10 +1,12 @@
 """``kedro run`` as Kedro has it, but for one thing: what a user can put right ends in one line, not in a traceback."""
 
+from pathlib import Path
 from typing import Any
 
 import click
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import CONTEXT_SETTINGS
+from kedro.utils import find_kedro_project
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.interruption import exit_status
@@ -44,3 +46,12 @@ run = OneLineErrors(
     "run", context_settings=CONTEXT_SETTINGS, callback=kedro_run.callback, params=kedro_run.params, help=kedro_run.help
 )
 cli.add_command(run)
+
+
+@cli.command("send-spool")
+def send_spool() -> None:
+    """Tell MLflow what runs logged while it did not answer."""
+    from goodbad_pipeline import tracking  # noqa: PLC0415 - imports MLflow
+
+    told, waiting = tracking.replay((find_kedro_project(Path.cwd()) or Path.cwd()) / tracking.FOLDER)
+    click.echo(f"{told} things told; {waiting} wait for a server that does not answer")

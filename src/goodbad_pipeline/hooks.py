@@ -5,28 +5,27 @@ working directory, every leaf parameter is a row of its own, the run is named af
 the commit it ran on and the digest of the labels it saw.
 """
 
+import json
 import logging
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import mlflow
 import pandas as pd
-from filelock import FileLock
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
+from kedro_mlflow.config.kedro_mlflow_config import KedroMlflowConfig
 from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
 from pydantic import BaseModel
 
+from goodbad_pipeline import tracking
 from goodbad_pipeline.continuing import find_interrupted_run, forget_finished
 from goodbad_pipeline.efficientnet.scaling import warn_of_product
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.interruption import KILLED
 from goodbad_pipeline.params import Group, ModelParams, TrainingParams, anchor_paths, validate_parameters
 from goodbad_pipeline.provenance import git_state, labels_digest, package_versions
 from goodbad_pipeline.runs import PARAMETERS_FILE, parameters_to_repeat
@@ -34,10 +33,10 @@ from goodbad_pipeline.training.stopping import Stopped
 
 logger = logging.getLogger(__name__)
 
-SQLITE = "sqlite:///"
 NETWORK = "network"
 PICTURES = {"pixels", "pixel_cache"}  # of a pipeline that trains
 REPLAY = "replay"
+TELL = "`kedro send-spool`, tells it"
 LABEL_TABLES = ("labels", "splits")
 
 
@@ -77,19 +76,26 @@ class CheckHooks:
 
 
 class TrackingHooks(MlflowHook):
-    """kedro-mlflow's hooks, and what is ours."""
+    """kedro-mlflow's hooks, and what is ours; all that is logged goes through :mod:`goodbad_pipeline.tracking`."""
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Set MLflow up; a fresh local store is made by one process at a time."""
         root = Path(context.project_path)
-        settings = anchor_store(context.config_loader["mlflow"], root)
-        context.config_loader["mlflow"] = settings
-        with _first_use(settings["server"]["mlflow_tracking_uri"]):
-            super().after_context_created(context)
-        self._project_path = root
-        self._labels_logged = False
         raw = context.config_loader["parameters"]
+        settings = tracking.anchor_store(context.config_loader["mlflow"], root)
+        context.config_loader["mlflow"] = settings
+        uri = settings["server"]["mlflow_tracking_uri"]
+        self._offline = (raw.get("tracking") or {}).get("offline") is True
+        if self._offline:
+            self._set_up_offline(context, settings)
+        else:
+            with tracking.first_use(uri), tracking.answering(uri):
+                super().after_context_created(context)
+        self._project_path, self._uri = root, uri
+        self._labels_logged = False
+        self._node_parameters: dict[str, Any] = {}
+        self._artifacts: dict[str, Any] = {}
         self._replays = (raw.get("replay") or {}).get("run_id")
         if self._replays is not None:
             raw = {**raw, **parameters_to_repeat(self._replays)}
@@ -104,61 +110,120 @@ class TrackingHooks(MlflowHook):
             raise InputError(f"replay.run_id: goes with --pipeline={REPLAY} and no other, got {', '.join(names)}")
         asked = {name.removeprefix("params:").partition(".")[0] for name in pipeline.inputs()}
         used = {name: group for name, group in self._parameters.items() if name in asked}
-        settings = self.mlflow_config.tracking.run
-        settings.name = run_name("+".join(names), used.get("model") if "params:model" in pipeline.inputs() else None)
-        if settings.id is None and (run := find_interrupted_run(pipeline, catalog, self._parameters)):
-            settings.id, settings.name = run.info.run_id, run.info.run_name
-            logger.info("Going on with the MLflow run '%s' (%s)", run.info.run_name, run.info.run_id)
-        super().before_pipeline_run(run_params, pipeline, catalog)
-        mlflow.set_tags(git_state(self._project_path) | package_versions())
+        name = run_name("+".join(names), used.get("model") if "params:model" in pipeline.inputs() else None)
+        spool = tracking.Spool(self._project_path / tracking.FOLDER, self._uri, offline=self._offline)
+        if self._offline:
+            self._begin_offline(spool, name, run_params)
+        else:
+            with tracking.answering(self._uri):
+                self._begin(spool, name, run_params, pipeline, catalog)
+        if tracking.current_run() is None:  # mlflow.yml switches tracking off for this pipeline
+            return
+        self._artifacts = _take_over_artifacts(pipeline, catalog)
+        tracking.set_tags(git_state(self._project_path) | package_versions() | tracking.process_tags())
         # Typed values, to run again from; what is a secret was made stars by its type.
-        mlflow.log_dict({name: group.model_dump(mode="json") for name, group in used.items()}, PARAMETERS_FILE)
+        _log_values({name: group.model_dump(mode="json") for name, group in used.items()}, PARAMETERS_FILE)
+
+    def _set_up_offline(self, context: KedroContext, settings: dict[str, Any]) -> None:
+        """What kedro-mlflow does, but for asking the server."""
+        self._already_active_mlflow = False
+        self.mlflow_config = KedroMlflowConfig.model_validate(settings)
+        context.__setattr__("mlflow", self.mlflow_config)
+        mlflow.set_tracking_uri(settings["server"]["mlflow_tracking_uri"])
+
+    def _begin_offline(self, spool: tracking.Spool, name: str, run_params: dict[str, Any]) -> None:
+        tracked = self.mlflow_config.tracking
+        self._is_mlflow_enabled, self.run_id = True, None
+        self.flatten, self.sep = tracked.params.dict_params.flatten, tracked.params.dict_params.sep
+        creation = tracked.experiment.create_experiment_kwargs.model_dump()
+        tags = {key: str(value) for key, value in run_params.items() if value}
+        tracking.begin(spool, tracking.start_offline(spool, tracked.experiment.name, creation, name, tags))
+        logger.info("Tracking is offline: what the run logs waits in %s", self._project_path / tracking.FOLDER)
+
+    def _begin(
+        self,
+        spool: tracking.Spool,
+        name: str,
+        run_params: dict[str, Any],
+        pipeline: Pipeline,
+        catalog: DataCatalog,
+    ) -> None:
+        told, waiting = tracking.replay(self._project_path / tracking.FOLDER, self._uri)
+        if told or waiting:
+            logger.info("Of earlier runs, %d things that had waited were told MLflow; %d wait", told, waiting)
+        settings = self.mlflow_config.tracking
+        settings.run.name = name
+        if settings.run.id is None and (run := find_interrupted_run(pipeline, catalog, self._parameters)):
+            settings.run.id, settings.run.name = run.info.run_id, run.info.run_name
+            logger.info("Going on with the MLflow run '%s' (%s)", run.info.run_name, run.info.run_id)
+        tracking.close_leftovers(settings.experiment._experiment.experiment_id)
+        super().before_pipeline_run(run_params, pipeline, catalog)
+        if self.run_id is not None:
+            tracking.begin(spool, self.run_id)
+        self.run_id = None  # or the plugin would ask the server for the run before every node
 
     @hook_impl
     def before_node_run(self, node: Node, catalog: DataCatalog, inputs: dict[str, Any], is_async: bool) -> None:
         """Log the node's parameters, typed groups as plain nested values."""
         plain = {name: value.model_dump() if isinstance(value, BaseModel) else value for name, value in inputs.items()}
+        self._node_parameters = {}
         super().before_node_run(node, catalog, plain, is_async)
+        if self._node_parameters:
+            tracking.log_params(self._node_parameters)
+
+    def _log_param(self, name: str, value: Any) -> None:
+        """Gather what the plugin would log one by one."""
+        self._node_parameters[name] = value
 
     @hook_impl
     def after_node_run(self, outputs: dict[str, Any]) -> None:
         """Log the network that a node chose: under a budget no parameter says which it is."""
         network = outputs.get(NETWORK) or outputs.get(f"{REPLAY}.{NETWORK}")
-        if network and mlflow.active_run() is not None:
+        if network:
             leaves = pd.json_normalize({NETWORK: network}).iloc[0]
-            mlflow.log_params({str(name): value for name, value in leaves.items()})
+            tracking.log_params({str(name): value for name, value in leaves.items()})
 
     @hook_impl
     def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:
         """Record, once a run, which labels it saw."""
         is_labels = dataset_name.removeprefix(f"{REPLAY}.") in LABEL_TABLES
-        if is_labels and not self._labels_logged and mlflow.active_run() is not None:
+        if is_labels and not self._labels_logged and tracking.current_run() is not None:
             self._labels_logged = True
             log_labels(data)
 
     @hook_impl
+    def after_dataset_saved(self, dataset_name: str) -> None:
+        """Log the file of an artifact."""
+        if dataset := self._artifacts.get(dataset_name):
+            tracking.log_file(Path(dataset._filepath), dataset.artifact_path)
+
+    @hook_impl
     def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
         """End the run and say where to look."""
-        run = mlflow.active_run()
-        super().after_pipeline_run(run_params, pipeline, catalog)
-        forget_finished(catalog, pipeline, None if run is None else run.info.run_id)
+        run = tracking.current_run()
+        waiting = 0
+        if self._already_active_mlflow:
+            tracking.leave_run()
+        else:
+            waiting = tracking.end_run("FINISHED")
+        forget_finished(catalog, pipeline, run)
+        if waiting:
+            logger.warning("%d things wait for MLflow at %s; the next run, or %s", waiting, self._uri, TELL)
+        elif run is not None:
+            logger.info("MLflow run '%s' (%s): `kedro mlflow ui` to browse", self.mlflow_config.tracking.run.name, run)
         if run is not None:
-            logger.info("MLflow run '%s' (%s): `kedro mlflow ui` to browse", run.info.run_name, run.info.run_id)
             logger.info("The pipeline and its tables and figures: `kedro viz run`")
 
     @hook_impl
-    def on_pipeline_error(
-        self, error: Exception, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
-    ) -> None:
+    def on_pipeline_error(self, error: Exception) -> None:
         """End the run as failed, with the reason as a tag; as killed if somebody asked for it."""
-        if mlflow.active_run() is None:  # the node's thread took its run along, or there never was one
+        if tracking.current_run() is None:
             return
         if isinstance(error, Stopped):
-            mlflow.set_tag("stopped", str(error)[:500])
-            mlflow.end_run(KILLED)
-            return
-        mlflow.set_tag("failure", f"{type(error).__name__}: {error}"[:500])
-        super().on_pipeline_error(error, run_params, pipeline, catalog)
+            tracking.set_tags({"stopped": str(error)[:500]})
+        else:
+            tracking.set_tags({"failure": f"{type(error).__name__}: {error}"[:500]})
+        tracking.end_run(tracking.KILLED if isinstance(error, Stopped) else "FAILED")
 
 
 def run_name(pipeline: str, model: Group | None) -> str:
@@ -169,33 +234,23 @@ def run_name(pipeline: str, model: Group | None) -> str:
 
 
 def log_labels(table: pd.DataFrame) -> None:
-    """Log the labels as an input of the active run, under the digest of all of their rows."""
+    """Log the labels as an input of the run, under the digest of all of their rows."""
     labels = table.drop(columns="split", errors="ignore")
     dataset = mlflow.data.from_pandas(labels, name="labels", targets="label", digest=labels_digest(labels)[:16])
-    mlflow.log_input(dataset, context="labels")
+    tracking.log_input(dataset.to_dict(), context="labels")
 
 
-def anchor_store(settings: dict[str, Any], root: Path) -> dict[str, Any]:
-    """Let the user's MLFLOW_TRACKING_URI win, a relative sqlite file start at the root, artifacts lie beside it."""
-    server, tracking = dict(settings["server"]), dict(settings["tracking"])
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or server["mlflow_tracking_uri"]
-    if uri.startswith(SQLITE):
-        database = root / uri.removeprefix(SQLITE)
-        uri = f"{SQLITE}{database}"
-        experiment = {**tracking["experiment"]}
-        creation = experiment.get("create_experiment_kwargs") or {}
-        artifacts = str(database.parent / "mlartifacts")
-        experiment["create_experiment_kwargs"] = {"artifact_location": artifacts, **creation}
-        tracking["experiment"] = experiment
-    server["mlflow_tracking_uri"] = uri
-    return {**settings, "server": server, "tracking": tracking}
+def _log_values(values: dict[str, Any], name: str) -> None:
+    with TemporaryDirectory() as folder:
+        file = Path(folder, name)
+        file.write_text(json.dumps(values, indent=2), encoding="utf-8")
+        tracking.log_file(file)
 
 
-@contextmanager
-def _first_use(uri: str) -> Iterator[None]:
-    """Hold a lock beside a local database: several processes that create its tables at once break it."""
-    if not uri.startswith(SQLITE):
-        yield
-        return
-    with FileLock(f"{uri.removeprefix(SQLITE)}.lock"):
-        yield
+def _take_over_artifacts(pipeline: Pipeline, catalog: DataCatalog) -> dict[str, Any]:
+    """The pipeline's artifacts, which no longer log themselves: that would fail where MLflow does not answer."""
+    made: dict[str, Any] = {name: catalog.get(name) for name in pipeline.all_outputs() if name in catalog}
+    artifacts = {name: dataset for name, dataset in made.items() if hasattr(dataset, "_logging_activated")}
+    for dataset in artifacts.values():
+        dataset._logging_activated = False
+    return artifacts

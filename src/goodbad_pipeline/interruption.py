@@ -7,14 +7,14 @@ import threading
 from types import FrameType
 from typing import Any
 
-import mlflow
 from kedro.framework.hooks import hook_impl
 
+from goodbad_pipeline import tracking
+from goodbad_pipeline.tracking import KILLED
 from goodbad_pipeline.training.stopping import STOP, Stopped
 
 logger = logging.getLogger(__name__)
 
-KILLED = "KILLED"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 GRACE = 10.0  # seconds that work under way has to end in good order; checkpoints on disk are whole in any case
 
@@ -29,14 +29,11 @@ class StopHooks:
     def __init__(self) -> None:
         self._former: dict[int, Any] = {}
         self._timer: threading.Timer | None = None
-        self._run_id: str | None = None
 
     @hook_impl(trylast=True)
     def before_pipeline_run(self) -> None:
-        """Begin to listen; the MLflow run has been started by now."""
+        """Begin to listen; the run is under way by now."""
         STOP.clear()
-        run = mlflow.active_run()
-        self._run_id = None if run is None else run.info.run_id
         if threading.current_thread() is threading.main_thread():  # no other may
             self._former = {number: signal.signal(number, self._ask) for number in SIGNALS}
 
@@ -69,8 +66,7 @@ class StopHooks:
         """End at once: what is running hears nothing, such as a graph being compiled."""
         logger.warning("%s: what is running does not end by itself and is cut off", STOP.reason)
         try:
-            if self._run_id is not None:
-                mlflow.MlflowClient().set_terminated(self._run_id, KILLED)
+            tracking.end_run(KILLED)
         finally:
             os._exit(exit_status(STOP.reason))
 

@@ -22,17 +22,13 @@ from goodbad_pipeline.pipelines import (
 def register_pipelines() -> dict[str, Pipeline]:
     """Return ``data``, ``train``, both as ``__default__``, and what stands beside them."""
     data = ingestion.create_pipeline() + splitting.create_pipeline()
-    train = (
-        modelling.create_pipeline()
-        + training.create_pipeline()
-        + evaluation.create_pipeline()
-        + registration.create_pipeline()
-        + reporting.create_pipeline()
-    )
+    register = registration.create_pipeline() + reporting.create_pipeline()
+    train = modelling.create_pipeline() + training.create_pipeline() + evaluation.create_pipeline() + register
     return {
         "__default__": data + train,
         "data": data,
         "train": train,
+        "register": register,
         "predict": prediction.create_pipeline(),
         "replay": _replay(data, (splitting.create_pipeline() + train).to_outputs("test_metrics")),
         "sample_data": sample_data.create_pipeline(),

@@ -2,6 +2,8 @@
 
 import base64
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +20,7 @@ from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import AnyType, Map
 from PIL import Image
 
+from goodbad_pipeline import tracking
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.decision import Calibration
 from goodbad_pipeline.images.pixels import Transform
@@ -42,6 +45,20 @@ _SIGNATURE = ModelSignature(
         ]
     ),
 )
+
+
+class AwayError(Exception):
+    """MLflow does not answer: nothing can be registered or looked up now."""
+
+
+@contextmanager
+def _asking() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if not tracking.is_away(error):
+            raise
+        raise AwayError(f"MLflow does not answer ({str(error)[:200]})") from error
 
 
 @dataclass(frozen=True)
@@ -75,7 +92,7 @@ class RegisteredModel:
 
 
 def log_model(model: Any, name: str, calibration: Calibration, transform: Transform, example: np.ndarray) -> str:
-    """Log a Keras model to the active run and register it, as a pyfunc that takes files.
+    """Log a Keras model to the run under way and register it, as a pyfunc that takes files.
 
     Args:
         model: Pixels (n, side, side, 3), 0–255, to probabilities (n, classes).
@@ -86,6 +103,9 @@ def log_model(model: Any, name: str, calibration: Calibration, transform: Transf
 
     Returns:
         The new version's number.
+
+    Raises:
+        AwayError: MLflow does not answer, or does not know the run yet.
     """
     with TemporaryDirectory() as temporary:
         folder = Path(temporary, _FOLDER)
@@ -94,18 +114,20 @@ def log_model(model: Any, name: str, calibration: Calibration, transform: Transf
         digest = file_digest(folder / ARCHIVE)
         Facts(transform, calibration, digest).write(folder / FACTS)
         bundle = write_bundle(Path(temporary, "code"))
-        info = mlflow.pyfunc.log_model(
-            name="model",
-            python_model=str(bundle.script),
-            artifacts={"model": str(folder)},
-            code_paths=[str(bundle.package)],
-            pip_requirements=[f"{package}=={version(package)}" for package in REQUIREMENTS],
-            signature=_SIGNATURE,
-            input_example=pd.DataFrame({"image": [_base64_png(example)]}),
-            registered_model_name=name,
-        )
+        with _asking(), tracking.served_run():
+            info = mlflow.pyfunc.log_model(
+                name="model",
+                python_model=str(bundle.script),
+                artifacts={"model": str(folder)},
+                code_paths=[str(bundle.package)],
+                pip_requirements=[f"{package}=={version(package)}" for package in REQUIREMENTS],
+                signature=_SIGNATURE,
+                input_example=pd.DataFrame({"image": [_base64_png(example)]}),
+                registered_model_name=name,
+            )
     number = str(info.registered_model_version)
-    mlflow.MlflowClient().set_model_version_tag(name, number, DIGEST_TAG, digest)
+    with _asking():
+        mlflow.MlflowClient().set_model_version_tag(name, number, DIGEST_TAG, digest)
     return number
 
 
@@ -120,13 +142,15 @@ def load_champion(name: str) -> RegisteredModel | None:
 
     Raises:
         InputError: It is registered, but its files cannot be loaded.
+        AwayError: MLflow does not answer.
     """
     return _load_alias(name, CHAMPION)
 
 
 def _load_alias(name: str, alias: str) -> RegisteredModel | None:
     try:
-        found = mlflow.MlflowClient().get_model_version_by_alias(name, alias)
+        with _asking():
+            found = mlflow.MlflowClient().get_model_version_by_alias(name, alias)
     except MlflowException as error:
         if error.error_code in _ABSENT:
             return None
@@ -151,9 +175,8 @@ def find_model(name: str, wanted: str | int) -> RegisteredModel:
 
 
 def record_use(model: RegisteredModel) -> None:
-    """Name the model on the active run, if there is one."""
-    if mlflow.active_run() is not None:
-        mlflow.set_tags({"model_name": model.name, "model_version": model.version})
+    """Name the model on the run under way, if there is one."""
+    tracking.set_tags({"model_name": model.name, "model_version": model.version})
 
 
 def load_version(name: str, model_version: str) -> RegisteredModel:
@@ -201,6 +224,7 @@ def set_alias(name: str, model_version: str, decision: Decision, metrics: dict[s
     for check in decision.checks:
         tags |= {f"gate.{check.name}": check.status, f"gate.{check.name}.reason": check.reason}
     tags |= {key: f"{value:.6g}" for key, value in metrics.items() if key.startswith("test_")}
-    for key, value in {**tags, "images": str(images)}.items():
-        client.set_model_version_tag(name, model_version, key, value)
-    client.set_registered_model_alias(name, decision.alias, model_version)
+    with _asking():
+        for key, value in {**tags, "images": str(images)}.items():
+            client.set_model_version_tag(name, model_version, key, value)
+        client.set_registered_model_alias(name, decision.alias, model_version)

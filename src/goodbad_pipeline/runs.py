@@ -12,6 +12,7 @@ from mlflow.exceptions import MlflowException
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.provenance import VERSION_PREFIX
+from goodbad_pipeline.tracking import current_run
 
 PARAMETERS_FILE = "parameters.json"
 
@@ -75,10 +76,10 @@ def active_tags() -> dict[str, str]:
     Raises:
         InputError: None is.
     """
-    active = mlflow.active_run()
-    if active is None:
+    run = current_run()
+    if run is None:
         raise InputError("replay: MLflow tracking is switched off, there is nothing to compare a run with")
-    return dict(mlflow.MlflowClient().get_run(active.info.run_id).data.tags)
+    return dict(mlflow.MlflowClient().get_run(run).data.tags)
 
 
 def _parameters(run: Run) -> dict[str, Any]:

@@ -17,8 +17,13 @@ os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
 os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+# A server that does not answer is given up after seconds, not minutes: what is logged waits for it (tracking/spool.py).
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+from goodbad_pipeline.claims import ClaimHooks
 from goodbad_pipeline.hooks import CheckHooks, TrackingHooks
 from goodbad_pipeline.interruption import StopHooks
 
@@ -26,7 +31,7 @@ logging.getLogger("kedro_mlflow").setLevel(logging.WARNING)  # it sets itself to
 
 # TrackingHooks is kedro-mlflow's own hook with our rules added; two of them would log everything twice.
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow", "kedro-mlflow")  # its name depends on the packaging tool
-HOOKS = (TrackingHooks(), CheckHooks(), StopHooks())
+HOOKS = (TrackingHooks(), ClaimHooks(), CheckHooks(), StopHooks())
 
 # `--params model.phi=1` must change φ and nothing beside it.
 CONFIG_LOADER_ARGS = {

@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-import mlflow
 from kedro.io import AbstractDataset, DatasetError
 
+from goodbad_pipeline.tracking import current_run
 from goodbad_pipeline.training.checkpoints import CheckpointStore
 
 
 class CheckpointsDataset(AbstractDataset[None, CheckpointStore]):
-    """Loads the store of checkpoints; each notes the MLflow run that was active, so that it can be continued.
+    """Loads the store of checkpoints; each notes the MLflow run that was under way, so that it can be continued.
 
     Args:
         filepath: Folder of the checkpoints; it may be removed at any time, at the cost of starting anew.
@@ -23,7 +23,7 @@ class CheckpointsDataset(AbstractDataset[None, CheckpointStore]):
 
     def load(self) -> CheckpointStore:
         """Return the store."""
-        return CheckpointStore(self._folder, owner=_active_run)
+        return CheckpointStore(self._folder, owner=current_run)
 
     def save(self, data: None) -> None:
         """Refuse: checkpoints are written while training goes on."""
@@ -34,8 +34,3 @@ class CheckpointsDataset(AbstractDataset[None, CheckpointStore]):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._folder)}
-
-
-def _active_run() -> str | None:
-    run = mlflow.active_run()
-    return None if run is None else str(run.info.run_id)

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-import mlflow
-
+from goodbad_pipeline import tracking
 from goodbad_pipeline.datasets.files import JSONDataset
 
 
@@ -13,8 +12,7 @@ class MetricsDataset(JSONDataset):
     def save(self, data: dict[str, float]) -> None:
         """Write the file and log each number under its name."""
         super().save(data)
-        if mlflow.active_run() is not None:
-            mlflow.log_metrics(data)
+        tracking.log_metrics(data)
 
     def load(self) -> Any:
         """Return the mapping."""

@@ -1,15 +1,15 @@
 """Where trials are kept: one small file each, and a child of the MLflow run each."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import mlflow
 from kedro.io import AbstractDataset, DatasetError
 
+from goodbad_pipeline import tracking
 from goodbad_pipeline.datasets.atomic import replacing
+from goodbad_pipeline.tracking import process_tags
 from goodbad_pipeline.training.listener import EpochListener
 from goodbad_pipeline.training.recording import TrialFacts, TrialRecorder, TrialResult
 
@@ -20,9 +20,9 @@ FINGERPRINT = "trial.fingerprint"
 class TrialsDataset(AbstractDataset[None, TrialRecorder]):
     """Loads a function that runs a trial, or gives back what the same trial gave before.
 
-    Each trial is a child of the active MLflow run, if there is one, with parameters, epochs and results; one that was
-    trained before is a child too, tagged ``trial.reused``, so that a run shows all it compares. A file appears when its
-    trial is complete, so an interrupted run loses the trial it was at and no other.
+    Each trial is a child of the MLflow run under way, if there is one, with parameters, epochs and results; one that
+    was trained before is a child too, tagged ``trial.reused``, so that a run shows all it compares. A file appears when
+    its trial is complete, so an interrupted run loses the trial it was at and no other.
 
     Args:
         filepath: Folder of the files, which are named after the trials' fingerprints; it may be removed at any time.
@@ -43,12 +43,13 @@ class TrialsDataset(AbstractDataset[None, TrialRecorder]):
 
     def _record(self, facts: TrialFacts, train: Callable[[EpochListener], TrialResult]) -> TrialResult:
         stored = self._find(facts)
-        with _child_run(facts, reused=stored is not None) as listener:
-            result = train(listener) if stored is None else stored
+        tags = {FINGERPRINT: facts.fingerprint, REUSED: str(stored is not None).lower(), **process_tags()}
+        with tracking.child_run(f"{facts.name}, seed {facts.seed}", tags):
+            tracking.log_params({"network": facts.name, "seed": facts.seed, **facts.shown})
+            result = train(_log_epoch) if stored is None else stored
             if stored is None:
                 self._keep(facts, result)
-            if mlflow.active_run() is not None:
-                mlflow.log_metrics(result)
+            tracking.log_metrics(result)
         return result
 
     def _file(self, facts: TrialFacts) -> Path:
@@ -73,18 +74,5 @@ class TrialsDataset(AbstractDataset[None, TrialRecorder]):
         return {"filepath": str(self._folder)}
 
 
-@contextmanager
-def _child_run(facts: TrialFacts, *, reused: bool) -> Iterator[EpochListener]:
-    """Open a child of the active run and give the function that logs its epochs; the parent is active again after."""
-    parent = mlflow.active_run()
-    if parent is None:
-        yield lambda epoch, metrics: None
-        return
-    with mlflow.start_run(
-        run_name=f"{facts.name}, seed {facts.seed}",
-        experiment_id=parent.info.experiment_id,
-        nested=True,
-        tags={FINGERPRINT: facts.fingerprint, REUSED: str(reused).lower()},
-    ):
-        mlflow.log_params({"network": facts.name, "seed": facts.seed, **facts.shown})
-        yield lambda epoch, metrics: mlflow.log_metrics(metrics, step=epoch)
+def _log_epoch(epoch: int, metrics: dict[str, float]) -> None:
+    tracking.log_metrics(metrics, step=epoch)

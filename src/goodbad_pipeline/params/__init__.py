@@ -13,6 +13,7 @@ from goodbad_pipeline.params.results import (
     PromotionParams,
     RegistryParams,
     ReplayParams,
+    TrackingParams,
 )
 from goodbad_pipeline.params.scaling import ScalingSearchParams, ScalingStudyParams, TrialParams
 from goodbad_pipeline.params.training import TrainingParams
@@ -30,6 +31,7 @@ __all__ = [
     "ScalingSearchParams",
     "ScalingStudyParams",
     "SplitParams",
+    "TrackingParams",
     "TrainingParams",
     "TrialParams",
     "anchor_paths",

@@ -15,6 +15,7 @@ from goodbad_pipeline.params.results import (
     PromotionParams,
     RegistryParams,
     ReplayParams,
+    TrackingParams,
 )
 from goodbad_pipeline.params.scaling import ScalingSearchParams, ScalingStudyParams
 from goodbad_pipeline.params.training import TrainingParams
@@ -32,6 +33,7 @@ GROUPS: dict[str, type[Group]] = {
     "promotion": PromotionParams,
     "scaling_search": ScalingSearchParams,
     "scaling_study": ScalingStudyParams,
+    "tracking": TrackingParams,
 }
 PATHS = (
     ("images", "root"),

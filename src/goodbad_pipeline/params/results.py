@@ -55,3 +55,9 @@ class ReplayParams(Group):
     run_id: str | None
     tolerance: Annotated[float, Field(ge=0)]
     strict: bool
+
+
+class TrackingParams(Group):
+    """Whether MLflow is told at once."""
+
+    offline: bool

@@ -17,12 +17,21 @@ from goodbad_pipeline.evaluation.predictions import predicted_classes, predictio
 from goodbad_pipeline.images.pixels import Pixels, pixel_source
 from goodbad_pipeline.images.splits import class_names
 from goodbad_pipeline.params import EvaluationParams, ImageParams, PromotionParams, RegistryParams
-from goodbad_pipeline.pipelines.registration.evidence import measure_champion, measure_parity
+from goodbad_pipeline.pipelines.registration.evidence import NO_SLICES, measure_champion, measure_parity
 from goodbad_pipeline.promotion import Champion, Evidence, decide_promotion
-from goodbad_pipeline.registry import RegisteredModel, load_champion, load_version, log_model, read_tags, set_alias
+from goodbad_pipeline.registry import (
+    AwayError,
+    RegisteredModel,
+    load_champion,
+    load_version,
+    log_model,
+    read_tags,
+    set_alias,
+)
 
 logger = logging.getLogger(__name__)
 
+REGISTER = "register"
 PARITY_PICTURES = 64
 SHEET_PICTURES = 12
 
@@ -38,10 +47,14 @@ def compare_with_champion(
     """Ask the present champion about the same test pictures, decoded and read the way it wants them.
 
     Returns:
-        What is known of it (``version``, null where there is none, ``images`` and why it cannot be compared), and its
-        predictions, empty where there are none.
+        What is known of it (``version``, null where there is none, ``images`` and why it cannot be compared, ``away``
+        where MLflow does not answer), and its predictions, empty where there are none.
     """
-    champion = load_champion(registry.name)
+    try:
+        champion = load_champion(registry.name)
+    except AwayError as error:
+        logger.warning("%s: the present champion is not compared with", error)
+        return {"version": None, "away": True}, test_predictions.iloc[:0]
     if champion is None:
         return {"version": None}, test_predictions.iloc[:0]
     made_from = read_tags(registry.name, champion.version).get("images")
@@ -74,16 +87,20 @@ def register_model(
     calibration: dict[str, Any],
     images: ImageParams,
     registry: RegistryParams,
-) -> dict[str, str]:
-    """Register the model as a new version, which has no alias yet."""
+) -> dict[str, str | None]:
+    """Register the model as a new version, which has no alias yet; the version is null where MLflow does not answer."""
     transform = images.transform(network["resolution"])
     example = np.asarray(pixels.array[0])
-    version = log_model(model, registry.name, Calibration.from_dict(calibration), transform, example)
+    try:
+        version = log_model(model, registry.name, Calibration.from_dict(calibration), transform, example)
+    except AwayError as error:
+        logger.warning("%s: the model is not registered", error)
+        return {"name": registry.name, "version": None}
     return {"name": registry.name, "version": version}
 
 
 def decide_alias(
-    model_version: dict[str, str],
+    model_version: dict[str, str | None],
     champion: dict[str, Any],
     champion_predictions: pd.DataFrame,
     test_predictions: pd.DataFrame,
@@ -94,8 +111,13 @@ def decide_alias(
     evaluation: EvaluationParams,
     promotion: PromotionParams,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Make the new version champion or challenger, and say why; beside it both models' accuracy by slice."""
-    name, version = model_version["name"], model_version["version"]
+    """Make the new version champion or challenger, and say why; beside it both models' accuracy by slice.
+
+    Where MLflow did not answer, it becomes neither.
+    """
+    name, version = str(model_version["name"]), model_version["version"]
+    if version is None or champion.get("away"):
+        return _undecided(name, version, promotion.policy), NO_SLICES
     beside, slices = measure_champion(
         champion, champion_predictions, test_predictions, splits, registry.metric, evaluation
     )
@@ -109,11 +131,21 @@ def decide_alias(
         champion=beside,
     )
     decision = decide_promotion(evidence, promotion.rules)
-    set_alias(name, version, decision, test_metrics, images=len(splits))
+    try:
+        set_alias(name, version, decision, test_metrics, images=len(splits))
+    except AwayError:
+        return _undecided(name, version, promotion.policy), slices
     logger.info("Registered %s version %s as %s: %s", name, version, decision.alias, decision.reason)
     registered = {"name": name, "version": version, "alias": decision.alias, "reason": decision.reason}
     compared = {"champion": _describe(beside), "policy": decision.policy}
     return {**registered, **compared, "checks": [asdict(check) for check in decision.checks]}, slices
+
+
+def _undecided(name: str, version: str | None, policy: str) -> dict[str, Any]:
+    reason = f"MLflow did not answer; `kedro run --pipeline={REGISTER}` registers the model when it does"
+    logger.warning("No alias for %s version %s: %s", name, version, reason)
+    registered = {"name": name, "version": version, "alias": "undecided", "reason": reason}
+    return {**registered, "champion": None, "policy": policy, "checks": []}
 
 
 def draw_disagreements(test_predictions: pd.DataFrame, champion_predictions: pd.DataFrame, pixels: Pixels) -> Figure:

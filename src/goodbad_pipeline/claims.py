@@ -1,0 +1,142 @@
+"""Several runs of one project at once: each claims the datasets it reads and writes, and none gets another's."""
+
+import json
+import sys
+from collections.abc import Generator, Iterable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.pipeline import Pipeline
+
+from goodbad_pipeline.datasets.atomic import replacing
+from goodbad_pipeline.errors import InputError, writing
+from goodbad_pipeline.processes import ProcessMark, this_process
+
+FOLDER = Path("data", ".runs")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a run holds while it goes on.
+
+    Attributes:
+        process: Whose it is.
+        since: When it began, local time.
+        command: What it was called with.
+        reads: Datasets it reads and does not make.
+        writes: Datasets it makes.
+    """
+
+    process: ProcessMark
+    since: str
+    command: str
+    reads: frozenset[str]
+    writes: frozenset[str]
+
+    def clashes(self, other: "Claim") -> list[str]:
+        """Datasets that one of the two writes and the other reads or writes."""
+        both = self.writes & (other.reads | other.writes) | self.reads & other.writes
+        return sorted(both)
+
+
+class ClaimHooks:
+    """Ends a run before it begins where another one would mix with it.
+
+    Claims are small files, ``data/.runs/<host>-<pid>.json``; one whose process is no more counts for nothing and is
+    removed.
+    """
+
+    def __init__(self) -> None:
+        self._folder = FOLDER
+        self._held: Path | None = None
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Find the folder."""
+        self._folder = Path(context.project_path) / FOLDER
+
+    @hook_impl(wrapper=True)
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> Generator[None, Any, Any]:
+        """Claim what the pipeline reads and writes, before anybody looks at it; give it up if the run cannot begin."""
+        claim = Claim(
+            process=this_process(),
+            since=datetime.now().isoformat(" ", "seconds"),
+            command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+            reads=_stored(pipeline.inputs(), catalog),
+            writes=_stored(pipeline.all_outputs(), catalog),
+        )
+        self._held = stake(claim, self._folder)
+        try:
+            return (yield)
+        except BaseException:
+            self._give_up()
+            raise
+
+    @hook_impl(trylast=True)
+    def after_pipeline_run(self) -> None:
+        """Give the claim up."""
+        self._give_up()
+
+    @hook_impl(trylast=True)
+    def on_pipeline_error(self) -> None:
+        """Give the claim up."""
+        self._give_up()
+
+    def _give_up(self) -> None:
+        if self._held is not None:
+            self._held.unlink(missing_ok=True)
+            self._held = None
+
+
+def stake(claim: Claim, folder: Path) -> Path:
+    """Write a claim down.
+
+    Returns:
+        Its file; who removes it gives the claim up.
+
+    Raises:
+        InputError: A run that is going on holds some of it; or the folder cannot be written to.
+    """
+    file = folder / f"{claim.process.host}-{claim.process.pid}.json"
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".lock"):
+            for other in folder.glob("*.json"):
+                held = _read(other)
+                if held is None or other == file or held.process.has_ended():
+                    other.unlink(missing_ok=True)
+                elif clashes := claim.clashes(held):
+                    raise InputError(_message(clashes, held, other))
+            with replacing(file) as draft:
+                draft.write_text(json.dumps(asdict(claim), default=sorted), encoding="utf-8")
+    return file
+
+
+def _message(clashes: list[str], held: Claim, file: Path) -> str:
+    named = ", ".join(clashes[:3]) + (f" and {len(clashes) - 3} more" if len(clashes) > 3 else "")
+    elsewhere = f"; if that is no more, remove {file}" if held.process.host != this_process().host else ""
+    return (
+        f"{named}: in use by another run of this project, process {held.process.pid} on {held.process.host} since "
+        f"{held.since} ({held.command}); wait until it has ended, or work in a copy of the project{elsewhere}"
+    )
+
+
+def _read(file: Path) -> Claim | None:
+    try:
+        values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        sets = {name: frozenset(values[name]) for name in ("reads", "writes")}
+        return Claim(**{**values, **sets, "process": ProcessMark(**values["process"])})
+    except (OSError, ValueError, KeyError, TypeError):  # somebody wrote into it
+        return None
+
+
+def _stored(names: Iterable[str], catalog: DataCatalog) -> frozenset[str]:
+    """Those that outlive a run."""
+    stored = (name for name in names if not name.startswith("params:") and name in catalog)
+    return frozenset(name for name in stored if not isinstance(catalog.get(name), MemoryDataset))

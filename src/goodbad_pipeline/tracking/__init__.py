@@ -1,0 +1,49 @@
+"""What a run tells MLflow: at once, or, while MLflow does not answer, later.
+
+Everything the project logs goes through the functions of this room. They find the run that is under way by themselves,
+in whichever thread a node runs, and do nothing where there is none.
+"""
+
+from goodbad_pipeline.tracking.leftovers import close_leftovers, process_tags
+from goodbad_pipeline.tracking.run import (
+    begin,
+    child_run,
+    current_run,
+    end_run,
+    leave_run,
+    log_file,
+    log_input,
+    log_metrics,
+    log_params,
+    served_run,
+    set_tags,
+    start_offline,
+)
+from goodbad_pipeline.tracking.server import KILLED, is_away
+from goodbad_pipeline.tracking.spool import FOLDER, Spool, replay
+from goodbad_pipeline.tracking.store import anchor_store, answering, first_use
+
+__all__ = [
+    "FOLDER",
+    "KILLED",
+    "Spool",
+    "anchor_store",
+    "answering",
+    "begin",
+    "child_run",
+    "close_leftovers",
+    "current_run",
+    "end_run",
+    "first_use",
+    "is_away",
+    "leave_run",
+    "log_file",
+    "log_input",
+    "log_metrics",
+    "log_params",
+    "process_tags",
+    "replay",
+    "served_run",
+    "set_tags",
+    "start_offline",
+]

@@ -1,0 +1,44 @@
+"""Runs that MLflow believes to go on, though their process is no more: killed, out of memory, out of power."""
+
+import contextlib
+import logging
+from dataclasses import asdict
+from typing import Any
+
+from mlflow import MlflowClient
+
+from goodbad_pipeline.processes import ProcessMark, this_process
+from goodbad_pipeline.tracking.server import KILLED
+
+logger = logging.getLogger(__name__)
+
+PREFIX = "process."
+
+
+def process_tags() -> dict[str, str]:
+    """Return the tags that say which process a run belongs to."""
+    return {f"{PREFIX}{name}": str(value) for name, value in asdict(this_process()).items()}
+
+
+def close_leftovers(experiment_id: str) -> int:
+    """End, as killed, the runs of this machine whose process has ended without a word; returns how many."""
+    client = MlflowClient()
+    of_this_machine = f"attributes.status = 'RUNNING' and tags.`{PREFIX}host` = '{this_process().host}'"
+    dead = [run for run in client.search_runs([experiment_id], of_this_machine) if _has_ended(run.data.tags)]
+    for run in dead:
+        client.set_tag(run.info.run_id, "stopped", f"process {run.data.tags[f'{PREFIX}pid']} ended without a word")
+        client.set_terminated(run.info.run_id, KILLED)
+        logger.info("MLflow run '%s' (%s): its process is no more; closed", run.info.run_name, run.info.run_id)
+    return len(dead)
+
+
+def _has_ended(tags: dict[str, Any]) -> bool:
+    with contextlib.suppress(KeyError, ValueError):  # tags of somebody else's
+        mark = ProcessMark(
+            host=tags[f"{PREFIX}host"],
+            boot=tags[f"{PREFIX}boot"],
+            pid=int(tags[f"{PREFIX}pid"]),
+            started=float(tags[f"{PREFIX}started"]),
+        )
+        return mark.has_ended()
+    return False

@@ -1,0 +1,125 @@
+"""Entries, the plain values that say what MLflow is to be told, and the one place that tells it.
+
+An entry names its run and carries its own times, so that it means the same whenever it is told; and each may be told
+twice: what MLflow holds already is not doubled. (An answer that was lost looks like a request that was.)
+"""
+
+import time
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import requests
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException, RestException
+from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID
+
+Entry = dict[str, Any]
+
+KILLED = "KILLED"
+LOCAL = "local-"
+LOCAL_TAG = "spool.local_id"
+_AWAY = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
+_AT_ONCE = 100  # parameters that MLflow takes in one request; of metrics it takes more, and tags are few
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether an error says that MLflow did not answer, rather than that it answered no."""
+    if isinstance(error, RestException):
+        return error.error_code in _AWAY[1:]
+    if isinstance(error, MlflowException):
+        return error.error_code in _AWAY
+    return isinstance(error, requests.RequestException | ConnectionError | TimeoutError)
+
+
+def now() -> int:
+    """The time as MLflow has it: milliseconds since 1970."""
+    return int(time.time() * 1000)
+
+
+def local_id() -> str:
+    """A name for a run that MLflow does not know yet."""
+    return f"{LOCAL}{uuid.uuid4().hex}"
+
+
+class Server:
+    """An MLflow store that is told entries.
+
+    Args:
+        client: Of the store.
+    """
+
+    def __init__(self, client: MlflowClient) -> None:
+        self.client = client
+        self.ids: dict[str, str] = {}
+        self._known: dict[str, set[tuple[str, int, float]]] = {}
+
+    def run_id(self, run: str) -> str:
+        """MLflow's name of a run."""
+        return self.ids.get(run, run)
+
+    def tell(self, entry: Entry, file: Path | None = None) -> str:
+        """Tell one entry.
+
+        Args:
+            entry: What to tell.
+            file: Where the file or folder lies that it is about.
+
+        Returns:
+            MLflow's name of the run.
+        """
+        if entry["do"] == "start":
+            self.ids[entry["run"]] = self._start(entry)
+        run = self.run_id(entry["run"])
+        if entry["do"] == "log":
+            self._log(run, entry)
+        elif entry["do"] == "file":
+            self.client.log_artifact(run, str(file), entry["folder"])
+        elif entry["do"] == "input":
+            tags = [InputTag(MLFLOW_DATASET_CONTEXT, entry["context"])]
+            self.client.log_inputs(run, [DatasetInput(Dataset(**entry["dataset"]), tags)])
+        elif entry["do"] == "end":
+            self.client.set_terminated(run, entry["status"], entry["at"])
+        return run
+
+    def _log(self, run: str, entry: Entry) -> None:
+        metrics = [Metric(*metric) for metric in entry.get("metrics", [])]
+        if entry.get("once"):
+            known = self._held(run, {metric.key for metric in metrics})
+            metrics = [metric for metric in metrics if (metric.key, metric.step, metric.value) not in known]
+        params = [Param(name, value) for name, value in entry.get("params", {}).items()]
+        tags = [RunTag(name, value) for name, value in entry.get("tags", {}).items()]
+        if metrics:
+            self.client.log_batch(run, metrics=metrics)
+        for start in range(0, len(params), _AT_ONCE):
+            self.client.log_batch(run, params=params[start : start + _AT_ONCE])
+        if tags:
+            self.client.log_batch(run, tags=tags)
+
+    def _held(self, run: str, names: set[str]) -> set[tuple[str, int, float]]:
+        """What a run held of these metrics when it was first asked: name, step and value."""
+        if run not in self._known:
+            held = names & self.client.get_run(run).data.metrics.keys()
+            history = (metric for name in held for metric in self.client.get_metric_history(run, name))
+            self._known[run] = {(metric.key, metric.step, metric.value) for metric in history}
+        return self._known[run]
+
+    def _start(self, entry: Entry) -> str:
+        tags: dict[str, str] = {**entry["tags"], LOCAL_TAG: entry["run"]}
+        if entry["parent"] is None:
+            experiment = self._experiment(entry["experiment"], entry["creation"])
+        else:
+            parent = self.run_id(entry["parent"])
+            experiment = self.client.get_run(parent).info.experiment_id
+            tags[MLFLOW_PARENT_RUN_ID] = parent
+        found = self.client.search_runs([experiment], f"tags.`{LOCAL_TAG}` = '{entry['run']}'", max_results=1)
+        if found:
+            return str(found[0].info.run_id)
+        run = self.client.create_run(experiment, start_time=entry["at"], tags=tags, run_name=entry["name"])
+        return str(run.info.run_id)
+
+    def _experiment(self, name: str, creation: Mapping[str, Any]) -> str:
+        experiment = self.client.get_experiment_by_name(name)
+        return str(experiment.experiment_id if experiment else self.client.create_experiment(name, **creation))

@@ -1,0 +1,219 @@
+"""Where entries wait for MLflow: a folder on disk, told later, in order."""
+
+import contextlib
+import json
+import logging
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from mlflow import MlflowClient
+
+from goodbad_pipeline.errors import writing
+from goodbad_pipeline.tracking.server import Entry, Server, is_away
+
+logger = logging.getLogger(__name__)
+
+FOLDER = Path("data", ".spool")  # of a project
+PAUSE = 30.0  # seconds after which a server that did not answer is asked again
+_ENTRIES, _TOLD, _IDS, _REFUSED = "entries.jsonl", "told", "ids.json", "refused.jsonl"
+
+
+class Journal:
+    """The entries of one process, in the order they came.
+
+    ``told`` holds a byte for each entry that MLflow has; entries are told again after a kill between the two, which
+    does no harm (:mod:`goodbad_pipeline.tracking.server`).
+
+    Args:
+        path: Its folder; need not exist.
+        uri: Of the store it is for; None: as it stands there.
+    """
+
+    def __init__(self, path: Path, uri: str | None = None) -> None:
+        self.path = path
+        self.uri = uri if uri is not None else (path / "uri").read_text(encoding="utf-8")
+        self._lock = FileLock(path / ".lock", timeout=0, thread_local=False)  # nodes run in threads
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[bool]:
+        """Keep others off; gives False where its process still goes on."""
+        try:
+            with self._lock:
+                yield True
+        except Timeout:
+            yield False
+
+    def append(self, entry: Entry, file: Path | None = None) -> None:
+        """Keep an entry, with a copy of the file it is about."""
+        with writing(self.path / _ENTRIES):
+            if not self._lock.is_locked:
+                self.path.mkdir(parents=True, exist_ok=True)
+                self._lock.acquire()
+                (self.path / "uri").write_text(self.uri, encoding="utf-8")
+            if file is not None:
+                copy = self.path / "files" / str(time.time_ns()) / file.name
+                copy.parent.mkdir(parents=True)
+                (shutil.copytree if file.is_dir() else shutil.copy2)(file, copy)
+                entry = {**entry, "file": str(copy.relative_to(self.path))}
+            with (self.path / _ENTRIES).open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(entry) + "\n")
+                stream.flush()
+                os.fsync(stream.fileno())
+
+    def waiting(self) -> list[Entry]:
+        """Entries that MLflow was not told."""
+        entries = []
+        with contextlib.suppress(FileNotFoundError):
+            for line in (self.path / _ENTRIES).read_text(encoding="utf-8").splitlines():
+                with contextlib.suppress(ValueError):  # a line that a kill cut short
+                    entries.append(json.loads(line))
+        return entries[self._told() :]
+
+    def tell(self, server: Server) -> int:
+        """Tell all that waits; returns how much.
+
+        Raises:
+            Exception: The server does not answer; what it was told is not told again.
+        """
+        told = 0
+        with contextlib.suppress(FileNotFoundError):
+            server.ids |= json.loads((self.path / _IDS).read_text(encoding="utf-8"))
+        while waiting := self.waiting():  # more may come meanwhile
+            for entry in waiting:
+                self._tell(entry, server)
+                with (self.path / _TOLD).open("ab") as stream:
+                    stream.write(b".")
+            told += len(waiting)
+        return told
+
+    def _tell(self, entry: Entry, server: Server) -> None:
+        try:
+            server.tell(entry, self.path / entry["file"] if "file" in entry else None)
+        except Exception as error:
+            if is_away(error):
+                raise
+            logger.warning("MLflow does not take what waited in %s: %s", self.path, error)
+            with (self.path / _REFUSED).open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps({**entry, "refused": str(error)}) + "\n")
+        if entry["do"] == "start" and entry["run"] in server.ids:
+            (self.path / _IDS).write_text(json.dumps(server.ids), encoding="utf-8")
+
+    def close(self) -> int:
+        """Let go, and remove what has been told, but for what MLflow refused; returns how much was not told."""
+        waiting = len(self.waiting())
+        if not waiting and not (self.path / _REFUSED).exists():
+            shutil.rmtree(self.path, ignore_errors=True)
+        self._lock.release()
+        return waiting
+
+    def _told(self) -> int:
+        told = self.path / _TOLD
+        return told.stat().st_size if told.exists() else 0
+
+
+class Spool:
+    """Tells MLflow; keeps what it cannot tell, and asks again every now and then.
+
+    Args:
+        folder: Where journals lie.
+        uri: Of the store.
+        offline: Keep everything, whether the store answers or not.
+    """
+
+    def __init__(self, folder: Path, uri: str, *, offline: bool = False) -> None:
+        self.uri, self.offline = uri, offline
+        self._journal = Journal(folder / f"{time.time_ns()}-{os.getpid()}", uri)
+        self._ask_again: float | None = None  # None while the store answers
+        self._telling = threading.Lock()
+
+    @cached_property
+    def server(self) -> Server:
+        """The store, asked or not."""
+        return Server(MlflowClient(self.uri))
+
+    def tell(self, entry: Entry, file: Path | None = None) -> str:
+        """Tell an entry, or keep it; returns what to call its run from now on."""
+        try:
+            if self._answers():
+                return self.server.tell(entry, file)
+        except Exception as error:
+            if not is_away(error) or not (file is None or file.exists()):
+                raise
+            self._lose(error)
+        self._journal.append(entry, file)
+        return str(entry["run"])
+
+    def close(self) -> int:
+        """Tell what waits, if the store answers now; returns how much MLflow was not told."""
+        if self._ask_again is not None or self._journal.waiting():
+            self._ask_again = 0.0
+        try:
+            self._answers()
+        except Exception as error:
+            if not is_away(error):
+                raise
+        return self._journal.close()
+
+    def _answers(self) -> bool:
+        """Whether to tell the store anything now: what waits goes first, and after a failure there is a pause."""
+        if self.offline:
+            return False
+        if self._ask_again is None:
+            return True
+        if time.monotonic() < self._ask_again or not self._telling.acquire(blocking=False):
+            return False
+        try:
+            told = self._journal.tell(self.server)
+        finally:
+            self._telling.release()
+        self._ask_again = None
+        logger.info("MLflow at %s is back: told %d things that had waited", self.uri, told)
+        return True
+
+    def _lose(self, error: Exception) -> None:
+        if self._ask_again is None:
+            reason = str(error).partition("\n")[0][:200]
+            logger.warning(
+                "MLflow at %s does not answer; the run goes on, and what it logs waits in %s (%s)",
+                self.uri,
+                self._journal.path,
+                reason,
+            )
+        self._ask_again = time.monotonic() + PAUSE
+
+
+def replay(folder: Path, uri: str | None = None) -> tuple[int, int]:
+    """Tell what ended processes left waiting.
+
+    Args:
+        folder: Where journals lie.
+        uri: Only those for this store; None: all.
+
+    Returns:
+        How many entries were told, and how many still wait because their server does not answer.
+    """
+    told, waiting = 0, 0
+    for path in sorted(folder.glob("[0-9]*")):
+        if not (path / "uri").is_file():
+            continue
+        journal = Journal(path)
+        with journal.held() as free:
+            if not free or uri not in (None, journal.uri):
+                continue
+            before = len(journal.waiting())
+            try:
+                told += journal.tell(Server(MlflowClient(journal.uri)))
+            except Exception as error:
+                if not is_away(error):
+                    raise
+                left = len(journal.waiting())
+                told, waiting = told + before - left, waiting + left
+                continue
+            journal.close()
+    return told, waiting

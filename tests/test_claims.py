@@ -1,0 +1,131 @@
+"""Two runs at once in one project: neither reads what the other is writing."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import psutil
+import pytest
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline, node, pipeline
+
+from goodbad_pipeline.claims import FOLDER, Claim, ClaimHooks, stake
+from goodbad_pipeline.datasets import JSONDataset
+from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.processes import ProcessMark, this_process
+
+MARK = this_process()
+
+
+def claim(reads: str = "", writes: str = "", process: ProcessMark = MARK) -> Claim:
+    return Claim(process, "2026-11-21 10:00:00", "kedro run", frozenset(reads.split()), frozenset(writes.split()))
+
+
+@pytest.fixture
+def other() -> Iterator[ProcessMark]:
+    """A process that lives as long as the test, and longer than that."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        yield dataclasses.replace(MARK, pid=process.pid, started=psutil.Process(process.pid).create_time())
+        process.communicate(b"\n")
+
+
+def test_this_process_goes_on_and_one_that_was_waited_for_does_not() -> None:
+    assert not this_process().has_ended()
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        pass
+    assert dataclasses.replace(MARK, pid=process.pid).has_ended()
+
+
+@pytest.mark.parametrize(
+    ("changes", "ended"),
+    [
+        ({"boot": "another"}, True),
+        ({"started": MARK.started - 3600}, True),
+        ({"host": "elsewhere"}, False),
+        ({"host": "elsewhere", "boot": "another", "pid": 1}, False),
+    ],
+)
+def test_a_number_alone_does_not_make_a_process(changes: dict, ended: bool) -> None:
+    assert dataclasses.replace(MARK, **changes).has_ended() == ended
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "clashes"),
+    [
+        (("splits", "model"), ("splits", "predictions"), []),
+        (("splits", "model"), ("", "splits"), ["splits"]),
+        (("", "splits"), ("splits", "model"), ["splits"]),
+        (("", "splits labels"), ("", "labels splits"), ["labels", "splits"]),
+        (("a", "b"), ("b", "a"), ["a", "b"]),
+    ],
+)
+def test_runs_clash_where_one_writes_what_the_other_uses(first, second, clashes) -> None:
+    assert claim(*first).clashes(claim(*second)) == clashes
+    assert claim(*second).clashes(claim(*first)) == clashes
+
+
+def test_the_message_names_the_process_since_when_and_by_which_command(tmp_path: Path, other: ProcessMark) -> None:
+    stake(claim("", "labels splits", other), tmp_path)
+    with pytest.raises(InputError) as refused:
+        stake(claim("splits", "model"), tmp_path)
+    assert str(refused.value).startswith(
+        f"splits: in use by another run of this project, process {other.pid} on {MARK.host} since 2026-11-21 10:00:00 "
+        "(kedro run); wait until it has ended"
+    )
+    stake(claim("pictures", "predictions"), tmp_path)
+
+
+def test_what_a_dead_process_held_is_free(tmp_path: Path, other: ProcessMark) -> None:
+    file = stake(claim("", "splits", dataclasses.replace(other, boot="before the last start")), tmp_path)
+    stake(claim("", "splits"), tmp_path)
+    assert [path.name for path in tmp_path.glob("*.json")] == [f"{MARK.host}-{MARK.pid}.json"]
+    assert not file.exists()
+
+
+def test_of_another_machine_it_says_what_to_remove(tmp_path: Path) -> None:
+    file = stake(claim("", "splits", dataclasses.replace(MARK, host="elsewhere")), tmp_path)
+    with pytest.raises(InputError, match=f"if that is no more, remove {file}"):
+        stake(claim("", "splits"), tmp_path)
+
+
+def test_a_damaged_claim_is_none(tmp_path: Path) -> None:
+    (tmp_path / "host-1.json").write_text(json.dumps({"process": {}}))
+    stake(claim("", "splits"), tmp_path)
+    assert len(list(tmp_path.glob("*.json"))) == 1
+
+
+def hooks_of(root: Path) -> ClaimHooks:
+    hooks = ClaimHooks()
+    hooks.after_context_created(SimpleNamespace(project_path=root))
+    return hooks
+
+
+def two_nodes() -> Pipeline:
+    return pipeline([node(max, ["splits", "params:model"], "memory"), node(list, "memory", "model")])
+
+
+@pytest.mark.parametrize("end", ["after_pipeline_run", "on_pipeline_error"])
+def test_a_run_claims_what_is_stored_and_gives_it_up_however_it_ends(tmp_path: Path, end: str) -> None:
+    catalog = DataCatalog({name: JSONDataset(filepath=str(tmp_path / name)) for name in ("splits", "model", "labels")})
+    hooks = hooks_of(tmp_path)
+    beginning = hooks.before_pipeline_run(two_nodes(), catalog)
+    next(beginning)
+    (file,) = (tmp_path / FOLDER).glob("*.json")
+    held = json.loads(file.read_text())
+    assert (held["reads"], held["writes"]) == (["splits"], ["model"])
+    getattr(hooks, end)()
+    assert not file.exists()
+    getattr(hooks, end)()
+
+
+def test_a_run_that_cannot_begin_holds_nothing(tmp_path: Path) -> None:
+    beginning = hooks_of(tmp_path).before_pipeline_run(two_nodes(), DataCatalog())
+    next(beginning)
+    assert list((tmp_path / FOLDER).glob("*.json"))
+    with pytest.raises(InputError, match="no GPU"):
+        beginning.throw(InputError("no GPU"))
+    assert not list((tmp_path / FOLDER).glob("*.json"))

@@ -1,0 +1,37 @@
+"""Runs that a dead process left open."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import mlflow
+
+from goodbad_pipeline.tracking import close_leftovers, process_tags
+
+
+def test_runs_of_dead_processes_of_this_machine_are_closed_and_no_others(tmp_path: Path) -> None:
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    client = mlflow.MlflowClient()
+    experiment = client.create_experiment("e", artifact_location=str(tmp_path))
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        pass
+    mine = process_tags()
+    dead = {**mine, "process.pid": str(process.pid)}
+    tags = {
+        "goes on": mine,
+        "dead": dead,
+        "before the last start": {**mine, "process.boot": "another"},
+        "elsewhere": {**dead, "process.host": "another"},
+        "somebody else's": {},
+        "half": {"process.host": mine["process.host"]},
+        "ended": dead,
+    }
+    runs = {name: client.create_run(experiment, tags=of_run).info.run_id for name, of_run in tags.items()}
+    client.set_terminated(runs["ended"], "FINISHED")
+
+    assert close_leftovers(experiment) == 2
+    status = {name: client.get_run(run).info.status for name, run in runs.items()}
+    assert {name for name, now in status.items() if now == "KILLED"} == {"dead", "before the last start"}
+    assert status["ended"] == "FINISHED"
+    assert client.get_run(runs["dead"]).data.tags["stopped"] == f"process {process.pid} ended without a word"
+    assert close_leftovers(experiment) == 0

@@ -1,0 +1,277 @@
+"""What waits for MLflow: told later, in order, nothing lost and nothing doubled."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import mlflow
+import pytest
+import requests
+from mlflow.exceptions import MlflowException, RestException
+
+from goodbad_pipeline import tracking
+from goodbad_pipeline.tracking import spool as spooling
+from goodbad_pipeline.tracking.server import Server
+from goodbad_pipeline.tracking.spool import Journal, Spool
+
+DATASET = {"name": "labels", "digest": "1", "source_type": "code", "source": "{}", "schema": "", "profile": ""}
+
+
+class Line:
+    """A client whose line can be cut: before a request arrives, or before its answer does."""
+
+    def __init__(self, client: mlflow.MlflowClient) -> None:
+        self._client, self.cut, self.answers = client, False, True
+
+    def __getattr__(self, name: str) -> Callable:
+        def ask(*arguments, **options):
+            if self.cut:
+                raise MlflowException("API request to http://x failed with exception Max retries exceeded")
+            answer = getattr(self._client, name)(*arguments, **options)
+            if not self.answers:
+                raise MlflowException("API request to http://x failed with timeout exception")
+            return answer
+
+        return ask
+
+
+class Tracked:
+    """A store with one run, told through a line that can be cut."""
+
+    def __init__(self, uri: str, folder: Path) -> None:
+        self.uri, self.folder = uri, folder / "spool"
+        self.client = mlflow.MlflowClient(self.uri)
+        self.experiment = self.client.create_experiment(str(folder), artifact_location=str(folder / "artifacts"))
+        self.run = self.client.create_run(self.experiment).info.run_id
+        self.spool, self.line = self.new_spool()
+
+    def new_spool(self, **options: bool) -> tuple[Spool, Line]:
+        spool, line = Spool(self.folder, self.uri, **options), Line(self.client)
+        spool.server = Server(line)
+        return spool, line
+
+    def steps(self, name: str = "loss") -> list[int]:
+        return [metric.step for metric in self.client.get_metric_history(self.run, name)]
+
+    def left(self) -> list[Path]:
+        return [path for path in self.folder.glob("*") if path.name != ".lock"]
+
+
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory) -> str:
+    """One database for all tests: to make one takes seconds."""
+    return f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
+
+
+@pytest.fixture
+def tracked(tmp_path: Path, uri: str, monkeypatch) -> Tracked:
+    monkeypatch.setattr(spooling, "PAUSE", 0.0)
+    made = Tracked(uri, tmp_path)
+    tracking.begin(made.spool, made.run)
+    return made
+
+
+def tell_all(folder: Path, epochs: range) -> None:
+    """One of each kind of thing that a run logs, and an epoch's metrics each time."""
+    for epoch in epochs:
+        tracking.log_metrics({"loss": 1 / epoch}, step=epoch, once=True)
+    tracking.log_metrics({"test": 0.5})
+    tracking.log_params({f"p{number}": number for number in range(250)})
+    tracking.set_tags({"tag": "value"})
+    (folder / "table.csv").write_text("a,b\n")
+    (folder / "figures").mkdir(exist_ok=True)
+    (folder / "figures" / "a.png").write_bytes(b"png")
+    tracking.log_file(folder / "table.csv", "data")
+    tracking.log_file(folder / "figures")
+    tracking.log_input(DATASET, "labels")
+
+
+def assert_all_there(tracked: Tracked, epochs: int) -> None:
+    run = tracked.client.get_run(tracked.run)
+    assert tracked.steps() == list(range(1, epochs + 1))
+    assert tracked.steps("test") == [0]
+    assert len(run.data.params) == 250
+    assert run.data.tags["tag"] == "value"
+    assert [found.path for found in tracked.client.list_artifacts(tracked.run, "data")] == ["data/table.csv"]
+    assert [found.path for found in tracked.client.list_artifacts(tracked.run, "figures")] == ["figures/a.png"]
+    assert [found.dataset.digest for found in run.inputs.dataset_inputs] == ["1"]
+
+
+def test_what_waited_is_told_before_anything_new(tracked: Tracked, tmp_path: Path, caplog) -> None:
+    tracking.log_metrics({"loss": 1.0}, step=1, once=True)
+    tracked.line.cut = True
+    tell_all(tmp_path, range(2, 5))
+    assert tracked.steps() == [1]
+    assert len(tracked.left()) == 1
+    (tmp_path / "table.csv").unlink()  # a copy waits
+    tracked.line.cut = False
+    tracking.log_metrics({"loss": 1 / 5}, step=5, once=True)
+    assert_all_there(tracked, 5)
+    assert tracking.end_run("FINISHED") == 0
+    assert tracked.client.get_run(tracked.run).info.status == "FINISHED"
+    assert tracked.left() == []
+    assert [record.levelname for record in caplog.records].count("WARNING") == 1
+
+
+def test_a_store_that_is_away_is_not_asked_all_the_time(tracked: Tracked, monkeypatch) -> None:
+    monkeypatch.setattr(spooling, "PAUSE", 600.0)
+    tracked.line.cut = True
+    tracking.log_metrics({"loss": 1.0}, step=1)
+    tracked.line.cut = False
+    tracking.log_metrics({"loss": 1.0}, step=2)
+    assert tracked.steps() == []
+    assert tracking.end_run("FINISHED") == 0  # the end does ask
+    assert tracked.steps() == [1, 2]
+
+
+def test_what_still_waits_at_the_end_is_told_by_a_later_run(tracked: Tracked, tmp_path: Path) -> None:
+    tracked.line.cut = True
+    tell_all(tmp_path, range(1, 4))
+    waiting = tracking.end_run("FINISHED")
+    assert waiting == 3 + 7
+    assert tracked.client.get_run(tracked.run).info.status == "RUNNING"
+    assert tracking.replay(tracked.folder, "http://another") == (0, 0)
+    assert tracking.replay(tracked.folder, tracked.uri) == (waiting, 0)
+    assert_all_there(tracked, 3)
+    info = tracked.client.get_run(tracked.run).info
+    assert info.status == "FINISHED"
+    assert info.end_time <= tracked.client.get_metric_history(tracked.run, "loss")[-1].timestamp + 60_000
+    assert tracking.replay(tracked.folder) == (0, 0)
+    assert tracked.left() == []
+
+
+@pytest.mark.parametrize("lost", [1, 3, 10])
+def test_what_is_told_twice_is_not_doubled(tracked: Tracked, tmp_path: Path, lost: int) -> None:
+    """Killed after MLflow was told, and before that was noted."""
+    tracked.line.cut = True
+    tell_all(tmp_path, range(1, 4))
+    tracking.end_run("FINISHED")
+    (path,) = tracked.left()
+    Journal(path).tell(Server(tracked.client))
+    (path / "told").write_bytes(b"." * (10 - lost))
+    assert tracking.replay(tracked.folder) == (lost, 0)
+    assert_all_there(tracked, 3)
+
+
+def test_an_answer_that_was_lost_doubles_nothing(tracked: Tracked, tmp_path: Path) -> None:
+    tracked.line.answers = False
+    tell_all(tmp_path, range(1, 4))
+    tracked.line.answers = True
+    tracking.end_run("FINISHED")
+    assert_all_there(tracked, 3)
+
+
+def test_a_line_that_a_kill_cut_short_is_left_out(tracked: Tracked) -> None:
+    tracked.line.cut = True
+    for step in (1, 2):
+        tracking.log_metrics({"loss": 1.0}, step=step)
+    tracking.end_run("FINISHED")
+    (path,) = tracked.left()
+    entries = path / "entries.jsonl"
+    entries.write_text(entries.read_text()[:-20])
+    assert tracking.replay(tracked.folder) == (2, 0)
+    assert tracked.steps() == [1, 2]
+
+
+def test_what_another_process_is_writing_is_left_to_it(tracked: Tracked) -> None:
+    tracked.line.cut = True
+    tracking.log_metrics({"loss": 1.0}, step=1)
+    assert tracking.replay(tracked.folder) == (0, 0)
+    tracking.end_run("FINISHED")
+    assert tracking.replay(tracked.folder) == (2, 0)
+
+
+def test_a_store_that_is_still_away_keeps_all_waiting(tracked: Tracked, monkeypatch) -> None:
+    tracked.line.cut = True
+    tracking.log_metrics({"loss": 1.0}, step=1)
+    tracking.end_run("FINISHED")
+    monkeypatch.setattr(spooling, "MlflowClient", lambda uri: tracked.line)
+    assert tracking.replay(tracked.folder) == (0, 2)
+    tracked.line.cut = False
+    assert tracking.replay(tracked.folder) == (2, 0)
+
+
+def test_what_mlflow_refuses_stays_to_be_looked_at(tracked: Tracked, caplog) -> None:
+    tracked.line.cut = True
+    for value in (1, 2):
+        tracking.log_params({"p": value})
+    tracking.log_metrics({"loss": 1.0}, step=1)
+    tracking.end_run("FINISHED")
+    assert tracking.replay(tracked.folder) == (4, 0)
+    assert tracked.steps() == [1]
+    assert "does not take" in caplog.text
+    refused = json.loads(next(tracked.folder.glob("*/refused.jsonl")).read_text())
+    assert refused["params"] == {"p": "2"}
+
+
+def test_a_refusal_at_once_is_an_error(tracked: Tracked) -> None:
+    tracking.log_params({"p": 1})
+    with pytest.raises(MlflowException, match="p"):
+        tracking.log_params({"p": 2})
+
+
+def test_an_offline_run_begins_when_it_is_told_and_its_children_with_it(tracked: Tracked, tmp_path: Path) -> None:
+    spool, _ = tracked.new_spool(offline=True)
+    creation = {"artifact_location": str(tmp_path / "elsewhere"), "tags": {"kind": "x"}}
+    tracking.begin(spool, tracking.start_offline(spool, f"new {tmp_path}", creation, "a run", {"a": "1"}))
+    with tracking.child_run("a child", {"b": "2"}):
+        tracking.log_metrics({"loss": 0.5}, step=1)
+    tracking.log_metrics({"loss": 0.25}, step=1)
+    assert tracking.current_run().startswith("local-")
+    with pytest.raises(ConnectionError), tracking.served_run():
+        pass
+    waiting = tracking.end_run("FINISHED")
+    (path,) = tracked.left()
+    Journal(path).tell(Server(tracked.client))
+    (path / "told").unlink()
+    assert tracking.replay(tracked.folder) == (waiting, 0)
+
+    experiment = tracked.client.get_experiment_by_name(f"new {tmp_path}")
+    assert experiment.tags["kind"] == "x"
+    runs = {run.info.run_name: run for run in tracked.client.search_runs([experiment.experiment_id])}
+    assert len(runs) == 2
+    assert runs["a child"].data.tags["mlflow.parentRunId"] == runs["a run"].info.run_id
+    assert {name: run.data.metrics["loss"] for name, run in runs.items()} == {"a run": 0.25, "a child": 0.5}
+    assert {run.info.status for run in runs.values()} == {"FINISHED"}
+
+
+def test_children_of_a_run_that_loses_its_store(tracked: Tracked) -> None:
+    tracked.line.cut = True
+
+    def fail() -> None:
+        with tracking.child_run("a child", {}):
+            tracking.log_metrics({"loss": 0.5}, step=1)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    tracked.line.cut = False
+    tracking.end_run("FAILED")
+    (child,) = tracked.client.search_runs([tracked.experiment], "tags.mlflow.runName = 'a child'")
+    assert (child.info.status, child.data.metrics) == ("FAILED", {"loss": 0.5})
+    assert tracked.steps() == []
+
+
+@pytest.mark.parametrize(
+    ("error", "away"),
+    [
+        (MlflowException("API request failed"), True),
+        (RestException({"error_code": "TEMPORARILY_UNAVAILABLE"}), True),
+        (RestException({"error_code": "RESOURCE_DOES_NOT_EXIST"}), False),
+        (requests.ConnectionError(), True),
+        (ConnectionRefusedError(), True),
+        (FileNotFoundError(), False),
+        (ValueError(), False),
+    ],
+)
+def test_away_is_who_does_not_answer(error: Exception, away: bool) -> None:
+    assert tracking.is_away(error) == away
+
+
+def test_without_a_run_nothing_is_logged(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(Server, "tell", lambda *_: pytest.fail("told"))
+    tell_all(tmp_path, range(1, 3))
+    with tracking.child_run("c", {}):
+        tracking.log_metrics({"loss": 1.0})
+    assert tracking.current_run() is None
+    assert tracking.end_run("FINISHED") == 0
