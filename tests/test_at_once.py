@@ -1,6 +1,7 @@
 """Several runs at once: in one project, and in many with one database."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -29,8 +30,10 @@ def test_of_two_runs_in_one_project_the_second_says_who_is_there(project: Path, 
     while not list((project / FOLDER).glob("*.json")):
         assert first.poll() is None
         time.sleep(0.02)
+    first.send_signal(signal.SIGSTOP)  # or it might have ended before the second is up
     second = kedro(project, "--pipeline=data", "--params=splits.seed=2")
     said = second.communicate()[0]
+    first.send_signal(signal.SIGCONT)
     assert first.wait() == 0, first.communicate()[0]
     assert second.returncode == 1
     assert f"in use by another run of this project, process {first.pid} on" in said

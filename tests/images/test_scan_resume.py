@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from filelock import FileLock
+from full_disk import files_of_at_most
 from making import encoded, picture
 
 from goodbad_pipeline.errors import InputError
@@ -163,3 +164,16 @@ def test_removing_the_journal_only_costs_time(root: Path, asked: list[str]) -> N
     first = scan(root)
     shutil.rmtree(root.parent / "journal")
     assert_same(scan(root), first)
+
+
+def test_a_full_disk_names_the_shard_and_lets_go(tmp_path: Path) -> None:
+    settings = ReadSettings(tmp_path, 10_000, (0, 0, 0))
+
+    def append() -> None:
+        with Journal(tmp_path / "journal", settings) as journal:
+            journal.append("0.png", read_picture(Task("0.png"), settings))
+
+    with files_of_at_most(0), pytest.raises(InputError, match=r"\d+\.parquet: cannot be written"):
+        append()
+    append()
+    assert len(list(tmp_path.glob("journal/*/*.parquet"))) == 1

@@ -7,9 +7,11 @@ from pathlib import Path
 import mlflow
 import pytest
 import requests
+from full_disk import files_of_at_most
 from mlflow.exceptions import MlflowException, RestException
 
 from goodbad_pipeline import tracking
+from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.tracking import spool as spooling
 from goodbad_pipeline.tracking.server import Server
 from goodbad_pipeline.tracking.spool import Journal, Spool
@@ -275,3 +277,11 @@ def test_without_a_run_nothing_is_logged(tmp_path: Path, monkeypatch) -> None:
         tracking.log_metrics({"loss": 1.0})
     assert tracking.current_run() is None
     assert tracking.end_run("FINISHED") == 0
+
+
+def test_a_full_disk_names_the_journal(tracked: Tracked) -> None:
+    tracked.line.cut = True
+    tracking.log_metrics({"loss": 1.0}, step=1)
+    with files_of_at_most(10), pytest.raises(InputError, match=r"entries\.jsonl: cannot be written"):
+        tracking.log_metrics({"loss": 1.0}, step=2)
+    assert tracking.end_run("FINISHED") == 2
