@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import mlflow
@@ -20,6 +21,8 @@ METRICS = ["accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "average_prec
 
 
 CANARY = "canary-4f1d2c7e"
+"""How every secret begins that the tests plant."""
+SECRET_OPTION = {"engine": "threading", "engine_options": {"token": {"secret": f"{CANARY}-parameter"}}}
 
 
 def commit(project: Path) -> None:
@@ -38,9 +41,8 @@ def finished(tmp_path_factory) -> Path:
     (root / "broken.png").write_bytes(b"nothing to see")
     with (root / "labels.csv").open("a") as manifest:
         manifest.write("broken.png,bad,bad 0,sun\n")
-    (project / "conf/local/credentials.yml").write_text(f"server:\n  token: {CANARY}\n")
     commit(project)
-    kedro_run(project)
+    kedro_run(project, images__scan=SECRET_OPTION)
     return project
 
 
@@ -187,13 +189,33 @@ def test_replay_gives_the_same_metrics_and_leaves_everything_alone(finished: Pat
     assert not store(finished).search_model_versions(f"run_id = '{run.info.run_id}'")
 
 
-def test_a_secret_of_this_machine_is_nowhere_in_what_a_run_leaves(finished: Path, capfd) -> None:
-    places = [
-        file for file in finished.rglob("*") if file.is_file() and not file.is_relative_to(finished / "conf/local")
-    ]
+def files_with_a_canary(project: Path) -> list[Path]:
+    places = [file for file in project.rglob("*") if file.is_file() and not file.is_relative_to(project / "conf/local")]
     assert any(file.name == "mlflow.db" for file in places)
-    assert not [file for file in places if CANARY.encode() in file.read_bytes()]
-    assert CANARY not in "".join(capfd.readouterr())
+    return [file for file in places if CANARY.encode() in file.read_bytes()]
+
+
+def test_a_parameter_marked_as_secret_is_nowhere_in_what_a_whole_run_leaves(finished: Path) -> None:
+    assert files_with_a_canary(finished) == []
+    run = next(run for run in runs(finished) if run.info.run_name.startswith("__default__"))
+    assert run.data.params["images.scan.engine_options.token"] == "**********"
+    assert "threading" in run.data.tags["runtime_params"]
+
+
+def test_secrets_of_this_machine_are_in_no_log_artifact_or_database(project: Path) -> None:
+    local = project / "conf/local"
+    (local / "credentials.yml").write_text(f"server:\n  token: {CANARY}-credential\n")
+    (local / "parameters.yml").write_text(json.dumps({"images": {"scan": SECRET_OPTION}}))
+    option = f"images.scan.engine_options.other.secret={CANARY}-argument"
+    environment = os.environ | {"GOODBAD_TOKEN": f"{CANARY}-environment"}
+    done = command(project, "run", "--pipeline=data", f"--params={option}", environment=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    refused = command(project, "run", "--pipeline=data", f"--params=images.scan.timeout.secret={CANARY}-misplaced")
+    assert "images.scan.timeout: " in refused.stderr
+    assert CANARY not in done.stdout + done.stderr + refused.stdout + refused.stderr
+    assert files_with_a_canary(project) == []
+    (run,) = runs(project)
+    assert {run.data.params[f"images.scan.engine_options.{name}"] for name in ("token", "other")} == {"**********"}
 
 
 def test_the_same_again_gives_the_same_and_stays_challenger(finished: Path, tmp_path: Path) -> None:
@@ -293,8 +315,8 @@ def test_a_tracking_uri_of_the_users_own_wins(project: Path, tmp_path: Path, mon
     assert not (project / "mlflow.db").exists()
 
 
-def command(project: Path, *arguments: str) -> subprocess.CompletedProcess:
-    environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
+def command(project: Path, *arguments: str, environment: Mapping[str, str] = os.environ) -> subprocess.CompletedProcess:
+    environment = {key: value for key, value in environment.items() if key != "MLFLOW_TRACKING_URI"}
     kedro = Path(sys.executable).with_name("kedro")
     return subprocess.run(
         [kedro, *arguments], cwd=project, env=environment, capture_output=True, text=True, check=False

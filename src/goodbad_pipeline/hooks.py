@@ -29,6 +29,7 @@ from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.params import Group, ModelParams, TrainingParams, anchor_paths, validate_parameters
 from goodbad_pipeline.provenance import git_state, labels_digest, package_versions
 from goodbad_pipeline.runs import PARAMETERS_FILE, parameters_to_repeat
+from goodbad_pipeline.secrecy import hide_secrets
 from goodbad_pipeline.training.stopping import Stopped
 
 logger = logging.getLogger(__name__)
@@ -48,8 +49,8 @@ class CheckHooks:
 
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
-        """Check every parameter, and let relative paths start at the project's root."""
-        raw = anchor_paths(context.config_loader["parameters"], Path(context.project_path))
+        """Hide what is secret, check every parameter, and let relative paths start at the project's root."""
+        raw = anchor_paths(hide_secrets(context.config_loader["parameters"]), Path(context.project_path))
         self.parameters = validate_parameters(raw)
         context.config_loader["parameters"] = raw
 
@@ -112,11 +113,12 @@ class TrackingHooks(MlflowHook):
         used = {name: group for name, group in self._parameters.items() if name in asked}
         name = run_name("+".join(names), used.get("model") if "params:model" in pipeline.inputs() else None)
         spool = tracking.Spool(self._project_path / tracking.FOLDER, self._uri, offline=self._offline)
+        shown = hide_secrets(run_params)  # they become tags
         if self._offline:
-            self._begin_offline(spool, name, run_params)
+            self._begin_offline(spool, name, shown)
         else:
             with tracking.answering(self._uri):
-                self._begin(spool, name, run_params, pipeline, catalog)
+                self._begin(spool, name, shown, pipeline, catalog)
         if tracking.current_run() is None:  # mlflow.yml switches tracking off for this pipeline
             return
         self._artifacts = _take_over_artifacts(pipeline, catalog)

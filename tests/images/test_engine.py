@@ -1,6 +1,8 @@
 import sys
+import traceback
 import types
 from pathlib import Path
+from typing import ClassVar
 
 import joblib
 import pandas as pd
@@ -10,6 +12,7 @@ from making import encoded, picture
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.images.engine import Engine
 from goodbad_pipeline.images.scan import Scan, scan_candidates
+from goodbad_pipeline.secrecy import hide_secrets
 
 
 @pytest.fixture
@@ -62,3 +65,32 @@ def test_a_backend_that_must_register_itself_does(root: Path, monkeypatch: pytes
 def test_an_engine_that_is_not_there_ends_in_one_line(root: Path, engine: Engine, message: str) -> None:
     with pytest.raises(InputError, match=r"images\.scan\.engine: .*" + message):
         scan(root, engine)
+
+
+class Confiding(joblib._parallel_backends.ThreadingBackend):
+    """A backend that wants a token, and tells it when it fails."""
+
+    given: ClassVar[list[str]] = []
+
+    def __init__(self, token: str, broken: bool = False, **options: object) -> None:
+        super().__init__(**options)
+        self.given.append(token)
+        if broken:
+            raise OSError(f"nobody answers at tls://{token}@host")
+
+
+@pytest.fixture
+def confiding(monkeypatch: pytest.MonkeyPatch) -> None:
+    spark = types.ModuleType("joblibspark")
+    spark.register_spark = lambda: joblib.register_parallel_backend("spark", Confiding)
+    monkeypatch.setitem(sys.modules, "joblibspark", spark)
+
+
+def test_a_secret_option_reaches_the_backend_and_no_message(root: Path, confiding: None) -> None:
+    options = hide_secrets({"token": {"secret": "open sesame"}})
+    assert len(scan(root, Engine("spark", options)).images) == 150
+    assert "open sesame" in Confiding.given
+    with pytest.raises(InputError, match=r"tls://\*+@host") as caught:
+        scan(root, Engine("spark", options | {"broken": True}))
+    told = "".join(traceback.format_exception(caught.value))
+    assert "open sesame" not in told
