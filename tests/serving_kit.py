@@ -17,9 +17,9 @@ def small_model():
         [
             keras.Input((SIDE, SIDE, 3)),
             keras.layers.Rescaling(1 / 255),
-            keras.layers.Conv2D(1, 3, kernel_initializer=constant(1 / 27)),
+            keras.layers.Conv2D(1, 3, kernel_initializer=constant(1 / 27), name="top_activation"),
             keras.layers.GlobalAveragePooling2D(),
-            keras.layers.Dense(2, activation="softmax"),
+            keras.layers.Dense(2, activation="softmax", name="predictions"),
         ]
     )
     model.layers[-1].set_weights([np.array([[-8.0, 8.0]]), np.array([4.0, -4.0])])

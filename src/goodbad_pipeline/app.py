@@ -18,6 +18,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.registry import RegisteredModel, find_model
+from goodbad_pipeline.serving.explanation import FileExplainer
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,10 @@ HEADERS = {
 
 
 def create_app(model: RegisteredModel, max_bytes: int = MAX_BYTES) -> FastAPI:
-    """The page, and ``POST /predict``, which takes a file's bytes and answers as the pyfunc does.
+    """The page, and what it asks, each with a file's bytes.
+
+    ``POST /predict`` answers as the pyfunc does. ``POST /explain?label=good`` gives a PNG of what speaks for a class
+    (Grad-CAM), or 404 where that cannot be told.
 
     Args:
         model: Who answers.
@@ -42,7 +46,8 @@ def create_app(model: RegisteredModel, max_bytes: int = MAX_BYTES) -> FastAPI:
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
-    turn = asyncio.Lock()
+    turn = asyncio.Lock()  # one picture at a time: the network has all cores as it is
+    explainer = _explainer(model)
 
     @app.middleware("http")
     async def harden(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -60,13 +65,30 @@ def create_app(model: RegisteredModel, max_bytes: int = MAX_BYTES) -> FastAPI:
         if data is None:
             detail = f"more than the {max_bytes:,} bytes that this page takes"
             return JSONResponse(_refusal("unreadable", detail), 413)
-        async with turn:  # one picture at a time: the network has all cores as it is
+        async with turn:
             answers = await asyncio.to_thread(model.classifier.classify, [data])
         (answer,) = answers.to_dict("records")
         return JSONResponse(answer)
 
+    @app.post("/explain")
+    async def explain(request: Request, label: str) -> Response:
+        data = await _read(request, max_bytes)
+        if data is None or explainer is None:
+            return Response(status_code=413 if data is None else 404)
+        async with turn:
+            png = await asyncio.to_thread(explainer.explain, data, label)
+        return Response(png, 404 if png is None else 200, media_type="image/png")
+
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     return app
+
+
+def _explainer(model: RegisteredModel) -> FileExplainer | None:
+    try:
+        return FileExplainer(model.classifier)
+    except ValueError:
+        logger.warning("%s version %s has no layers to explain it by", model.name, model.version)
+        return None
 
 
 def _refusal(reason: str, detail: str) -> dict[str, Any]:

@@ -137,11 +137,17 @@ def test_the_page_answers_about_a_picture_and_says_what_is_wrong_with_a_file(
         assert page.locator("#label").text_content() in ("bad", "good")
         assert page.locator(".bar").count() == 2
         page.locator("#picture").wait_for(state="visible")
+        page.locator("#heat").wait_for(state="visible")
+        said = page.locator("#label").text_content()
+        assert page.locator("#class").text_content() == said
+        page.locator(".bar[aria-pressed=false]").click()
+        page.locator("#class", has_text="good" if said == "bad" else "bad").wait_for()
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
         assert errors == []
         page.set_input_files("#file", bad)
         page.get_by_text("not_an_image").wait_for()
         assert page.locator(".bar").count() == 0
+        assert not page.locator("#heat").is_visible()
     assert all(url.startswith((address, f"blob:{address}")) for url in asked)
 
 

@@ -1,5 +1,6 @@
 """The page's server, over HTTP; tests/browser looks at the page itself."""
 
+import io
 import json
 import threading
 import time
@@ -8,11 +9,18 @@ import urllib.request
 from collections.abc import Iterator
 
 import mlflow
+import numpy as np
 import pytest
 import uvicorn
+from making import encoded
+from PIL import Image
+from serving_kit import SIDE
 
 from goodbad_pipeline import app
-from goodbad_pipeline.registry import load_champion
+from goodbad_pipeline.evaluation.decision import Calibration
+from goodbad_pipeline.images.pixels import Transform
+from goodbad_pipeline.registry import RegisteredModel, load_champion
+from goodbad_pipeline.serving.classifier import Classifier
 
 LIMIT = 100_000
 
@@ -54,6 +62,34 @@ def test_it_gives_the_answers_of_the_project_on_200_files(address: str, tracking
         assert status == 200
         if own["label"]:
             assert answer["probabilities"] == pytest.approx(own["probabilities"], abs=1e-5)
+
+
+def test_it_shows_what_speaks_for_a_class(address: str, files: dict[str, bytes]) -> None:
+    light = Image.new("L", (SIDE, SIDE), 20)
+    light.paste(250, (0, 0, SIDE // 2, SIDE))  # the network of these tests takes light for good
+    status, headers, body = ask(f"{address}/explain?label=good", encoded(light.convert("RGB")))
+    assert (status, headers["content-type"]) == (200, "image/png")
+    shown = np.asarray(Image.open(io.BytesIO(body)))
+    assert shown.shape[0] == shown.shape[1] >= 320
+    left, right = (shown[40:-40, half].astype(float).mean(axis=(0, 1)) for half in (slice(40, 120), slice(-120, -40)))
+    assert (left > right + 60).all()
+    _, _, against = ask(f"{address}/explain?label=bad", encoded(light.convert("RGB")))
+    assert np.asarray(Image.open(io.BytesIO(against))).mean() < shown.mean()
+
+
+@pytest.mark.parametrize(("label", "data"), [("ugly", None), ("good", b"nothing to see"), ("", None)])
+def test_what_cannot_be_explained_is_not_found(address: str, files: dict[str, bytes], label: str, data) -> None:
+    assert ask(f"{address}/explain?label={label}", data or files["picture_001.jpeg"])[0] == 404
+    assert ask(f"{address}/explain?label=good", b"x" * (LIMIT + 1))[0] == 413
+
+
+def test_a_network_of_others_is_asked_but_not_explained(caplog) -> None:
+    import keras
+
+    model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
+    classifier = Classifier(model, Transform(4, "pad", (0, 0, 0), 100, tiff=False), Calibration(["a", "b"]))
+    assert app.create_app(RegisteredModel("others", "3", classifier))
+    assert "others version 3 has no layers to explain it by" in caplog.text
 
 
 def test_a_file_that_is_too_large_gets_its_reason(address: str) -> None:

@@ -81,12 +81,13 @@ class Classifier:
 
     def _classify(self, files: Sequence[bytes | SetAside]) -> list[tuple[Any, ...]]:
         with ThreadPoolExecutor() as pool:
-            pixels = list(pool.map(self._pixels, files))
+            pixels = list(pool.map(self.see, files))
         good = [one for one in pixels if isinstance(one, np.ndarray)]
         answers = iter(self._answers(np.stack(good)) if good else [])
         return [next(answers) if isinstance(one, np.ndarray) else _refusal(one) for one in pixels]
 
-    def _pixels(self, file: bytes | SetAside) -> np.ndarray | Rejected | SetAside:
+    def see(self, file: bytes | SetAside) -> np.ndarray | Rejected | SetAside:
+        """Decode and resize a file as the model sees it: uint8 (side, side, 3), or why it is no usable picture."""
         if isinstance(file, SetAside):
             return file
         wanted = self.transform
