@@ -2,6 +2,7 @@
 
 import base64
 import io
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,8 +30,12 @@ from goodbad_pipeline.serving.archive import file_digest
 from goodbad_pipeline.serving.bundle import REQUIREMENTS, write_bundle
 from goodbad_pipeline.serving.classifier import ARCHIVE, FACTS, Classifier, Facts, load_classifier
 
+logger = logging.getLogger(__name__)
+
 CHAMPION = "champion"
 DIGEST_TAG = "archive_sha256"
+BEFORE_TAG = "champion_before"
+"""The version that was champion when this one was compared; empty where there was none."""
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 _FOLDER = "classifier"
 _SIGNATURE = ModelSignature(
@@ -94,6 +99,8 @@ class RegisteredModel:
 def log_model(model: Any, name: str, calibration: Calibration, transform: Transform, example: np.ndarray) -> str:
     """Log a Keras model to the run under way and register it, as a pyfunc that takes files.
 
+    A run that was cut off after it registered this very model, and goes on now, has its version already.
+
     Args:
         model: Pixels (n, side, side, 3), 0–255, to probabilities (n, classes).
         name: Registered model.
@@ -102,11 +109,15 @@ def log_model(model: Any, name: str, calibration: Calibration, transform: Transf
         example: One picture, uint8 of shape (side, side, 3).
 
     Returns:
-        The new version's number.
+        The version's number.
 
     Raises:
         AwayError: MLflow does not answer, or does not know the run yet.
     """
+    number = _find_registered(model, name, calibration, transform)
+    if number is not None:
+        logger.info("%s version %s was registered before this run was cut off", name, number)
+        return number
     with TemporaryDirectory() as temporary:
         folder = Path(temporary, _FOLDER)
         folder.mkdir()
@@ -123,12 +134,29 @@ def log_model(model: Any, name: str, calibration: Calibration, transform: Transf
                 pip_requirements=[f"{package}=={version(package)}" for package in REQUIREMENTS],
                 signature=_SIGNATURE,
                 input_example=pd.DataFrame({"image": [_base64_png(example)]}),
-                registered_model_name=name,
             )
-    number = str(info.registered_model_version)
+            return str(mlflow.register_model(info.model_uri, name, tags={DIGEST_TAG: digest}).version)
+
+
+def _find_registered(model: Any, name: str, calibration: Calibration, transform: Transform) -> str | None:
+    """Find the version that the run under way has registered, if it computes the same."""
+    run = tracking.current_run()
     with _asking():
-        mlflow.MlflowClient().set_model_version_tag(name, number, DIGEST_TAG, digest)
-    return number
+        versions = [] if run is None else mlflow.MlflowClient().search_model_versions(f"run_id = '{run}'")
+    for found in versions:
+        try:
+            known = _load(found).classifier
+        except InputError:  # its files are not whole
+            continue
+        read_alike = known.transform == transform and known.calibration.to_dict() == calibration.to_dict()
+        if found.name == name and read_alike and _same_weights(known.model, model):
+            return str(found.version)
+    return None
+
+
+def _same_weights(one: Any, other: Any) -> bool:
+    weights = one.get_weights(), other.get_weights()
+    return len(weights[0]) == len(weights[1]) and all(map(np.array_equal, *weights))
 
 
 def _base64_png(pixels: np.ndarray) -> str:
@@ -140,22 +168,27 @@ def _base64_png(pixels: np.ndarray) -> str:
 def load_champion(name: str) -> RegisteredModel | None:
     """Load the version with the alias ``champion``; None where there is none.
 
+    To a run that was cut off after its own version had become champion, the champion is the one before.
+
     Raises:
         InputError: It is registered, but its files cannot be loaded.
         AwayError: MLflow does not answer.
     """
-    return _load_alias(name, CHAMPION)
+    found, run = _find_alias(name, CHAMPION), tracking.current_run()
+    if found is not None and run is not None and found.run_id == run:
+        before = found.tags.get(BEFORE_TAG)
+        return load_version(name, before) if before else None
+    return None if found is None else _load(found)
 
 
-def _load_alias(name: str, alias: str) -> RegisteredModel | None:
+def _find_alias(name: str, alias: str) -> ModelVersion | None:
     try:
         with _asking():
-            found = mlflow.MlflowClient().get_model_version_by_alias(name, alias)
+            return mlflow.MlflowClient().get_model_version_by_alias(name, alias)
     except MlflowException as error:
         if error.error_code in _ABSENT:
             return None
         raise
-    return _load(found)
 
 
 def find_model(name: str, wanted: str | int) -> RegisteredModel:
@@ -166,12 +199,12 @@ def find_model(name: str, wanted: str | int) -> RegisteredModel:
     """
     if str(wanted).isdecimal():
         return load_version(name, str(wanted))
-    found = _load_alias(name, str(wanted))
+    found = _find_alias(name, str(wanted))
     if found is None:
         raise InputError(
             f"registry: '{name}' has no version with the alias '{wanted}'; `kedro run` registers a champion"
         )
-    return found
+    return _load(found)
 
 
 def record_use(model: RegisteredModel) -> None:
@@ -225,6 +258,9 @@ def set_alias(name: str, model_version: str, decision: Decision, metrics: dict[s
         tags |= {f"gate.{check.name}": check.status, f"gate.{check.name}.reason": check.reason}
     tags |= {key: f"{value:.6g}" for key, value in metrics.items() if key.startswith("test_")}
     with _asking():
+        champion = _find_alias(name, CHAMPION)
+        if champion is None or str(champion.version) != model_version:  # or else this was decided before
+            tags[BEFORE_TAG] = "" if champion is None else str(champion.version)
         for key, value in {**tags, "images": str(images)}.items():
             client.set_model_version_tag(name, model_version, key, value)
         client.set_registered_model_alias(name, decision.alias, model_version)

@@ -25,6 +25,11 @@ from goodbad_pipeline.pipelines.reporting.pipeline import FIGURES
 SIDE = 24
 NETWORK = {"resolution": SIDE, "network": "one convolution", "parameters": 99, "macs": 999, "weights": "none"}
 
+HISTORY = pd.DataFrame(
+    {"epoch": [1], "phase": "all", "loss": 0.5, "accuracy": 0.8, "learning_rate": 0.1}
+    | {"val_loss": 0.6, "val_accuracy": 0.7}
+)
+
 
 def small_model(sign: float = 8.0):
     """Tells light pictures (good) from dark ones by their mean; a negative sign mistakes each for the other."""
@@ -114,14 +119,15 @@ def test_without_a_centre_the_answer_is_another(road) -> None:
 
 
 def register(road, model, calibration, metrics, test, splits=None):
-    """Register a model as the pipeline does; what was decided, and the champion's predictions."""
+    """Register a model as the pipeline does, in a run of its own; what was decided, and the champion's predictions."""
     images, registry = road.typed["images"], road.typed["registry"]
     splits = road.splits if splits is None else splits
-    champion, theirs = registration.compare_with_champion(test, road.pixels, splits, NETWORK, images, registry)
-    version = registration.register_model(model, road.pixels, NETWORK, calibration, images, registry)
-    decided, slices = registration.decide_alias(
-        version, champion, theirs, test, splits, metrics, images, registry, road.params, road.typed["promotion"]
-    )
+    with mlflow.start_run():
+        champion, theirs = registration.compare_with_champion(test, road.pixels, splits, NETWORK, images, registry)
+        version = registration.register_model(model, road.pixels, NETWORK, calibration, images, registry)
+        decided, slices = registration.decide_alias(
+            version, champion, theirs, test, splits, metrics, images, registry, road.params, road.typed["promotion"]
+        )
     return decided, theirs, slices
 
 
@@ -142,10 +148,9 @@ def test_the_road_from_first_champion_over_a_better_one_to_the_report(road, stor
     worse = evaluation.predict_test(bad, road.pixels, road.splits, road.calibration)
     figures = road.calibration, road.params
     low = evaluation.evaluate_predictions(worse, road.baselines, *figures)[0]
-    with mlflow.start_run():
-        first, none, _ = register(road, bad, road.calibration, low, worse)
-        better, theirs, slices = register(road, road.model, road.calibration, road.metrics, road.test)
-        again, *_ = register(road, road.model, road.calibration, road.metrics, road.test)
+    first, none, _ = register(road, bad, road.calibration, low, worse)
+    better, theirs, slices = register(road, road.model, road.calibration, road.metrics, road.test)
+    again, *_ = register(road, road.model, road.calibration, road.metrics, road.test)
     assert (first["alias"], better["alias"], again["alias"]) == ("champion", "champion", "challenger")
     assert none.empty
     assert set(statuses(better).values()) == {"passed"}
@@ -166,8 +171,10 @@ def test_the_road_from_first_champion_over_a_better_one_to_the_report(road, stor
         road.calibration, road.metrics, road.seeing, {"found": 1, "accepted": 1, "quarantined": 0, "groups": 80},
         NETWORK, road.splits, road.images,
     )  # fmt: skip
-    page = reporting.write_report_page(json.loads(json.dumps(facts)), **dict.fromkeys(FIGURES, b"png"))
-    assert page.count("data:image/png") == len(FIGURES)
+    charts = reporting.draw_charts(HISTORY, road.test, road.baselines, road.slices, road.typed["training"])
+    page = reporting.write_report_page(json.loads(json.dumps(facts)), *charts, **dict.fromkeys(FIGURES, b"png"))
+    assert page.count('<img src="data:image/png') == len(FIGURES)
+    assert '<script type="application/json" id="charts">' in page
     assert "goodbad version 2" in page
     card, html = reporting.write_model_card(facts)
     assert "must not be used to judge people" in card
@@ -176,22 +183,21 @@ def test_the_road_from_first_champion_over_a_better_one_to_the_report(road, stor
 
 @pytest.mark.slow
 def test_other_classes_a_leak_and_fewer_pictures_each_keep_the_champion(road, store) -> None:
-    with mlflow.start_run():
-        register(road, road.model, road.calibration, road.metrics, road.test)
-        torn, *_ = register(road, road.model, road.calibration, road.metrics, road.test, road.splits.assign(group="g"))
-        fewer = road.splits.drop(road.splits.index[road.splits["split"] == "train"][:5])
-        small, *_ = register(road, road.model, road.calibration, road.metrics, road.test, fewer)
-        names = {"good": "noble"}
-        renamed = road.test.rename(columns={"probability_good": "probability_noble"})
-        renamed = renamed.assign(label=renamed["label"].replace(names), predicted=renamed["predicted"].replace(names))
-        other, *_ = register(
-            road,
-            road.model,
-            {**road.calibration, "class_names": ["bad", "noble"]},
-            road.metrics,
-            renamed,
-            road.splits.assign(label=road.splits["label"].replace(names)),
-        )
+    register(road, road.model, road.calibration, road.metrics, road.test)
+    torn, *_ = register(road, road.model, road.calibration, road.metrics, road.test, road.splits.assign(group="g"))
+    fewer = road.splits.drop(road.splits.index[road.splits["split"] == "train"][:5])
+    small, *_ = register(road, road.model, road.calibration, road.metrics, road.test, fewer)
+    names = {"good": "noble"}
+    renamed = road.test.rename(columns={"probability_good": "probability_noble"})
+    renamed = renamed.assign(label=renamed["label"].replace(names), predicted=renamed["predicted"].replace(names))
+    other, *_ = register(
+        road,
+        road.model,
+        {**road.calibration, "class_names": ["bad", "noble"]},
+        road.metrics,
+        renamed,
+        road.splits.assign(label=road.splits["label"].replace(names)),
+    )
     assert statuses(torn)["leakage"] == "failed"
     assert "the split leaks: 1 groups" in torn["reason"]
     assert statuses(small)["images"] == "failed"
@@ -201,10 +207,9 @@ def test_other_classes_a_leak_and_fewer_pictures_each_keep_the_champion(road, st
 
 @pytest.mark.slow
 def test_a_copy_that_answers_differently_is_no_champion(road, store) -> None:
-    with mlflow.start_run():
-        off = road.test.assign(probability_bad=1 - road.test["probability_bad"])
-        off["probability_good"] = 1 - off["probability_bad"]
-        decided, *_ = register(road, road.model, road.calibration, road.metrics, off)
+    off = road.test.assign(probability_bad=1 - road.test["probability_bad"])
+    off["probability_good"] = 1 - off["probability_bad"]
+    decided, *_ = register(road, road.model, road.calibration, road.metrics, off)
     assert statuses(decided)["parity"] == "failed"
     assert decided["alias"] == "challenger"
 
