@@ -1,1 +1,13 @@
-"""Side-by-side measurements: one file a ratio, each a function ``arms`` of two things to time."""
+"""Side-by-side measurements: one file for each thing of ours beside what one would use instead."""
+
+FILES = (
+    "train_step",
+    "epoch",
+    "feeding",
+    "first_pass",
+    "augmentation",
+    "head_phase",
+    "startup",
+    "memory",
+    "scan",
+)

@@ -1,18 +1,37 @@
-"""``python -m benchmarks [name …]``: run the measurements and print a table."""
+"""``python -m benchmarks [name …] [--pairs 7]``: measure all, or those whose names begin so, and keep what came out."""
 
-import importlib
+import argparse
 import sys
+from importlib import import_module
+from pathlib import Path
 
-NAMES = ("scan",)
+from benchmarks import FILES
+from benchmarks.harness import Benchmark, measure
+from benchmarks.results import read, record, row, write
+from benchmarks.workers import start
+
+ROOT = Path(__file__).parents[1]
 
 
 def main() -> None:
-    """Run those that are named, or all."""
-    for name in sys.argv[1:] or NAMES:
-        if name not in NAMES:
-            sys.exit(f"benchmarks: '{name}' is unknown; there are {', '.join(NAMES)}")
-        ratio = importlib.import_module(f"benchmarks.{name}").run()
-        print(f"{ratio.name}: {ratio.median:.2f} ({ratio.low:.2f}–{ratio.high:.2f}, {ratio.pairs} pairs)")
+    """Measure one benchmark after another; each is written down as soon as it is there."""
+    parser = argparse.ArgumentParser("benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", help="beginnings of names; none for all")
+    parser.add_argument("--pairs", type=int, default=7)
+    options = parser.parse_args()
+    for benchmark in _chosen(options.names):
+        entry = record(benchmark, measure(benchmark, start, options.pairs))
+        print(row(entry))
+        entries = {**read(ROOT / "benchmarks/results.json"), benchmark.name: entry}
+        write(entries, ROOT / "benchmarks/results.json", ROOT / "docs/results.md")
+
+
+def _chosen(names: list[str]) -> list[Benchmark]:
+    every = [benchmark for file in FILES for benchmark in import_module(f"benchmarks.{file}").BENCHMARKS]
+    unknown = [name for name in names if not any(one.name.startswith(name) for one in every)]
+    if unknown:
+        sys.exit(f"benchmarks: '{unknown[0]}' is unknown; there are {', '.join(one.name for one in every)}")
+    return [one for one in every if not names or one.name.startswith(tuple(names))]
 
 
 main()

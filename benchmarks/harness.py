@@ -1,47 +1,175 @@
-"""Time two arms against each other: alternating pairs, so that a noisy machine is noisy to both."""
+"""Time two arms against each other: each in a process of its own, in alternating pairs.
 
+A noisy machine is then noisy to both, and the median of paired ratios forgives what hits one alone.
+"""
+
+import math
 import statistics
-import time
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
 
-Arm = Callable[[], object]
+Run = Callable[[], object]
+Arm = Callable[[Path], Run]
+"""Prepares in a scratch folder, which both arms share, and returns what is timed."""
+
+STEADY = 0.05  # how far two arms that do the same may be apart
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Something of ours beside something else.
+
+    Attributes:
+        file: Module it is in.
+        name: To call it by.
+        compares: What is held against what.
+        ours: Our arm.
+        reference: The other.
+        target: What the ratio should reach; None where it is for information.
+        higher: Whether the ratio says how many times as fast as the reference ours is, to be at least ``target``.
+            Otherwise it says how many times as much ours takes, to be at most ``target``.
+        quantity: What is compared: seconds of a run, or bytes, the most a process ever held.
+        fresh: Whether every sample needs a new process.
+    """
+
+    file: str
+    name: str
+    compares: str
+    ours: Arm
+    reference: Arm
+    target: float | None
+    higher: bool = True
+    quantity: Literal["seconds", "bytes"] = "seconds"
+    fresh: bool = False
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One run of an arm.
+
+    Attributes:
+        seconds: By the clock.
+        cpu: Seconds of processors, of the process and of those it started.
+        bytes: The most memory that the process held until then.
+    """
+
+    seconds: float
+    cpu: float
+    bytes: float
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times as fast as the reference ours is.
+    """What a benchmark gave.
 
     Attributes:
-        name: What was measured.
-        median: Median over the pairs of (reference seconds / our seconds).
-        low: Smallest of them.
-        high: Largest of them.
+        median: Of the ratios of pairs.
+        low: Lower end of a 95 % interval of that median.
+        high: Upper end.
+        cpu: Median ratio of processor seconds.
+        same: Median ratio of the reference to itself; close to 1 on a machine that can be trusted.
+        ours: Median of our samples, seconds or bytes.
+        reference: Median of the other's.
         pairs: Their number.
     """
 
-    name: str
     median: float
     low: float
     high: float
+    cpu: float
+    same: float
+    ours: float
+    reference: float
     pairs: int
 
+    @property
+    def steady(self) -> bool:
+        """Whether two arms that did the same came out the same."""
+        return abs(self.same - 1) <= STEADY
 
-def measure(name: str, ours: Arm, reference: Arm, pairs: int = 7) -> Ratio:
-    """Time ``ours`` and ``reference`` in turn (A B, B A, …) after one round of each that does not count."""
-    ours()
-    reference()
-    ratios = []
+
+class Worker(Protocol):
+    """Runs an arm, again and again."""
+
+    def sample(self) -> Sample:
+        """Run it once."""
+        ...
+
+    def __enter__(self) -> "Worker": ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+Start = Callable[[Benchmark, Literal["ours", "reference"], Path], Worker]
+
+
+def measure(benchmark: Benchmark, start: Start, pairs: int = 7) -> Ratio:
+    """Pair the reference with itself, then ours with the reference.
+
+    Args:
+        benchmark: What.
+        start: Starts the process of an arm and has it warmed up: its first run does not count.
+        pairs: How many.
+    """
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        reference, again, ours = (
+            stack.enter_context(start(benchmark, side, folder)) for side in ("reference", "reference", "ours")
+        )
+        same = list(_paired(again, reference, pairs))
+        samples = list(_paired(ours, reference, pairs))
+    return summarise(benchmark, samples, same)
+
+
+def _paired(one: Worker, other: Worker, pairs: int) -> Iterator[tuple[Sample, Sample]]:
+    """A B, B A, A B, …: neither is always the one that comes first."""
     for number in range(pairs):
         if number % 2:
-            slow, fast = _seconds(reference), _seconds(ours)
+            second = other.sample()
+            yield one.sample(), second
         else:
-            fast, slow = _seconds(ours), _seconds(reference)
-        ratios.append(slow / fast)
-    return Ratio(name, statistics.median(ratios), min(ratios), max(ratios), pairs)
+            yield one.sample(), other.sample()
 
 
-def _seconds(arm: Arm) -> float:
-    started = time.perf_counter()
-    arm()
-    return time.perf_counter() - started
+Pairs = Sequence[tuple[Sample, Sample]]
+
+
+def summarise(benchmark: Benchmark, samples: Pairs, same: Pairs) -> Ratio:
+    """Make a ratio of pairs of samples, ours first."""
+    ratios = _ratios(samples, benchmark.quantity, benchmark.higher)
+    low, high = median_interval(ratios)
+    return Ratio(
+        statistics.median(ratios),
+        low,
+        high,
+        cpu=statistics.median(_ratios(samples, "cpu", benchmark.higher)),
+        same=statistics.median(_ratios(same, benchmark.quantity, benchmark.higher)),
+        ours=statistics.median(getattr(ours, benchmark.quantity) for ours, _ in samples),
+        reference=statistics.median(getattr(other, benchmark.quantity) for _, other in samples),
+        pairs=len(samples),
+    )
+
+
+def _ratios(samples: Pairs, quantity: str, higher: bool) -> list[float]:
+    values = [(getattr(ours, quantity), getattr(other, quantity)) for ours, other in samples]
+    return [other / ours if higher else ours / other for ours, other in values]
+
+
+def median_interval(values: Sequence[float]) -> tuple[float, float]:
+    """The narrowest pair of order statistics that holds the median with 95 % confidence, whatever the distribution.
+
+    With fewer than six values even the extremes promise less; they are returned all the same.
+    """
+    count, ordered = len(values), sorted(values)
+    outside, skipped = 2 * 0.5**count, 0
+    while skipped + 1 < count / 2:
+        outside += 2 * math.comb(count, skipped + 1) * 0.5**count
+        if outside > 1 - CONFIDENCE:
+            break
+        skipped += 1
+    return ordered[skipped], ordered[-1 - skipped]

@@ -13,6 +13,7 @@ from typing import Self
 import keras
 import numpy as np
 
+from goodbad_pipeline.training.fast import fast_training
 from goodbad_pipeline.training.guards import check_loss
 from goodbad_pipeline.training.optimizers import averaged_weights
 from goodbad_pipeline.training.progress import Progress, Report
@@ -89,7 +90,7 @@ class Loop:
             InputError: The loss or the weights are spoilt, or a checkpoint cannot be written.
         """
         self._best = None if arrays is None else restore(phase.model, arrays)
-        with _Feed(phase.batches, progress.step, phase.steps * phase.epochs) as feed:
+        with fast_training(phase.model), _Feed(phase.batches, progress.step, phase.steps * phase.epochs) as feed:
             while progress.epoch < phase.epochs and progress.waited < self._rules.patience:
                 self._run_epoch(phase, progress, feed)
         if self._best is not None:

@@ -20,6 +20,7 @@ from goodbad_pipeline.efficientnet.scaling import NetworkScale
 from goodbad_pipeline.efficientnet.weight_files import zero_classifier
 from goodbad_pipeline.training.batches import TrainingBatches, predict
 from goodbad_pipeline.training.development import DevelopmentData
+from goodbad_pipeline.training.fast import fast_training
 from goodbad_pipeline.training.listener import EpochListener
 from goodbad_pipeline.training.optimizers import compile_model
 from goodbad_pipeline.training.recipe import Recipe
@@ -28,7 +29,7 @@ from goodbad_pipeline.training.train import LabelledPixels
 
 logger = logging.getLogger(__name__)
 
-VERSION = 2  # raise it when the code below changes what a trial gives: stored results are then trained again
+VERSION = 3  # raise it when the code below changes what a trial gives: stored results are then trained again
 TRIAL_COLUMNS = ["network", "seed", "val_accuracy", "val_loss", "accuracy", "loss", "seconds", "fingerprint"]
 _UNUSED = (
     "head_epochs",
@@ -178,13 +179,14 @@ class _Trainer:
             augmentation=recipe.augmentation,
         )
         model = self._fresh_model(recipe, batches.steps_per_epoch)
-        history = model.fit(
-            batches,
-            steps_per_epoch=batches.steps_per_epoch,
-            epochs=recipe.scratch_epochs,
-            verbose=0,
-            callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=_teller(listener))],
-        ).history
+        with fast_training(model):
+            history = model.fit(
+                batches,
+                steps_per_epoch=batches.steps_per_epoch,
+                epochs=recipe.scratch_epochs,
+                verbose=0,
+                callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=_teller(listener))],
+            ).history
         last = {name: float(history[name][-1]) for name in ("loss", "accuracy")}
         return {**_measure(model, validation), **last, "seconds": time.perf_counter() - started}
 

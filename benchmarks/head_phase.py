@@ -1,0 +1,56 @@
+"""Three epochs of the classifier on features that are computed once, against the same through the whole network."""
+
+from pathlib import Path
+
+from benchmarks.harness import Benchmark, Run
+
+COUNT, VALIDATION, SIDE, BATCH, EPOCHS = 256, 64, 128, 32, 3
+
+
+def _ours(_: Path) -> Run:
+    from dataclasses import replace  # noqa: PLC0415
+
+    import numpy as np  # noqa: PLC0415
+
+    from benchmarks.training_arms import RECIPE, network, pictures  # noqa: PLC0415 - starts TensorFlow
+    from goodbad_pipeline.training.train import LabelledPixels, fit_model  # noqa: PLC0415
+
+    pixels, truth = pictures(COUNT + VALIDATION, SIDE)
+    rows = np.arange(len(pixels))
+    train = LabelledPixels(pixels, rows[:COUNT], truth[:COUNT], 2)
+    validation = LabelledPixels(pixels, rows[COUNT:], truth[COUNT:], 2)
+    recipe = replace(RECIPE, batch_size=BATCH, head_epochs=EPOCHS, epochs=0, patience=EPOCHS)
+    model = network("efficientnet_lite", SIDE)
+    return lambda: fit_model(model, train, validation, recipe, pretrained=True)
+
+
+def _whole_network(_: Path) -> Run:
+    import numpy as np  # noqa: PLC0415
+
+    from benchmarks.training_arms import RECIPE, SCHEDULE, network, one_hot, pictures  # noqa: PLC0415
+    from goodbad_pipeline.training.optimizers import compile_model  # noqa: PLC0415
+
+    pixels, truth = pictures(COUNT + VALIDATION, SIDE)
+    x, y = pixels.astype(np.float32), one_hot(truth)
+
+    def run() -> None:
+        model = network("efficientnet_lite", SIDE)
+        for layer in model.layers:
+            layer.trainable = layer.name == "predictions"
+        compile_model(model, RECIPE, RECIPE.head_learning_rate, **SCHEDULE)
+        validation = (x[COUNT:], y[COUNT:])
+        model.fit(x[:COUNT], y[:COUNT], batch_size=BATCH, epochs=EPOCHS, verbose=0, validation_data=validation)
+
+    return run
+
+
+BENCHMARKS = [
+    Benchmark(
+        file=__name__,
+        name="head_phase",
+        compares="head phase of 3 epochs on features computed once / through the whole network (Lite0, 128 px)",
+        ours=_ours,
+        reference=_whole_network,
+        target=2.5,
+    )
+]

@@ -1,0 +1,37 @@
+"""JPEGs that are as hard to decode as photographs."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+WIDTH, HEIGHT = 640, 480
+
+
+def write_photos(folder: Path, count: int, distinct: int | None = None) -> list[Path]:
+    """Write ``count`` JPEGs of 640 × 480 pixels, unless they are there already.
+
+    Args:
+        folder: Where.
+        count: How many.
+        distinct: How many of them differ; the others are links to these. None for all.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [folder / f"{number}.jpg" for number in range(count)]
+    rng = np.random.default_rng(0)
+    for number, file in enumerate(files):
+        if file.exists():
+            continue
+        if distinct is None or number < distinct:
+            _photo(rng).save(file, quality=88)
+        else:
+            os.link(files[number % distinct], file)
+    return files
+
+
+def _photo(rng: np.random.Generator) -> Image.Image:
+    coarse = Image.fromarray(rng.integers(0, 255, (HEIGHT // 16, WIDTH // 16, 3), dtype=np.uint8))
+    smooth = np.asarray(coarse.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)).astype(np.int16)
+    noisy = np.clip(smooth + rng.normal(0, 6, (HEIGHT, WIDTH, 1)), 0, 255)
+    return Image.fromarray(noisy.astype(np.uint8))

@@ -1,0 +1,87 @@
+"""What was measured, as JSON for programs and as a table for people."""
+
+import json
+import os
+import platform
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness import Benchmark, Ratio
+
+Entry = dict[str, Any]
+BEGIN, END = "<!-- begin: make bench -->", "<!-- end: make bench -->"
+_HEAD = """| what | ratio | 95 % interval | of CPU time | target | met | same against same |
+| --- | --- | --- | --- | --- | --- | --- |"""
+
+
+def record(benchmark: Benchmark, ratio: Ratio) -> Entry:
+    """What is kept of a measurement. A target is met only where the same against the same gave the same."""
+    return {
+        "name": benchmark.name,
+        "compares": benchmark.compares,
+        "ratio": round(ratio.median, 3),
+        "low": round(ratio.low, 3),
+        "high": round(ratio.high, 3),
+        "cpu": round(ratio.cpu, 3),
+        "target": benchmark.target,
+        "higher_is_better": benchmark.higher,
+        "met": _met(benchmark, ratio),
+        "same_against_same": round(ratio.same, 3),
+        "pairs": ratio.pairs,
+        "ours": float(f"{ratio.ours:.4g}"),
+        "reference": float(f"{ratio.reference:.4g}"),
+        "unit": benchmark.quantity,
+        "date": date.today().isoformat(),
+        "machine": machine(),
+    }
+
+
+def _met(benchmark: Benchmark, ratio: Ratio) -> bool | None:
+    if benchmark.target is None or not ratio.steady:
+        return None
+    return ratio.median >= benchmark.target if benchmark.higher else ratio.median <= benchmark.target
+
+
+def machine() -> str:
+    """The processor and the number of its cores."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{models[0] if models else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+
+
+def read(file: Path) -> dict[str, Entry]:
+    """Entries by name; none where there is no file yet."""
+    entries = json.loads(file.read_text()) if file.is_file() else []
+    return {entry["name"]: entry for entry in entries}
+
+
+def write(entries: dict[str, Entry], file: Path, page: Path) -> None:
+    """Write the JSON, and the table between its marks in the page; the rest of the page stays."""
+    file.write_text(json.dumps(list(entries.values()), indent=2, ensure_ascii=False) + "\n")
+    text = page.read_text() if page.is_file() else f"# Results\n\n{BEGIN}\n{END}\n"
+    before, _, rest = text.partition(BEGIN)
+    page.write_text(f"{before}{BEGIN}\n{table(list(entries.values()))}\n{END}{rest.partition(END)[2]}")
+
+
+def table(entries: list[Entry]) -> str:
+    """A Markdown table, and under it where and when."""
+    runs = sorted({f"{entry['machine']}, {entry['date']}" for entry in entries})
+    return "\n".join([_HEAD, *map(row, entries), "", f"Measured on {'; '.join(runs)}."])
+
+
+def row(entry: Entry) -> str:
+    """One line of the table."""
+    target = "" if entry["target"] is None else f"{'≥' if entry['higher_is_better'] else '≤'} {entry['target']:g}"
+    met = {True: "yes", False: "no", None: "" if not target else "unsteady"}[entry["met"]]
+    cells = [
+        entry["compares"],
+        f"{entry['ratio']:.2f}",
+        f"{entry['low']:.2f}–{entry['high']:.2f}, {entry['pairs']} pairs",
+        f"{entry['cpu']:.2f}",
+        target,
+        met,
+        f"{entry['same_against_same']:.2f}",
+    ]
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,39 @@
+"""Our train step against the stock fit of keras.applications: EfficientNet-B0, all layers, batch statistics too."""
+
+from functools import partial
+from pathlib import Path
+
+from benchmarks.harness import Benchmark, Run
+
+STEPS = 4
+
+
+def our_step(_: Path, *, side: int, batch_size: int) -> Run:
+    """Four steps of the project's B0 through its loop."""
+    from benchmarks.training_arms import network, pictures, through_the_loop  # noqa: PLC0415 - starts TensorFlow
+
+    model = network("efficientnet", side)
+    return through_the_loop(model, *pictures(STEPS * batch_size, side), batch_size=batch_size)
+
+
+def stock_fit(_: Path, *, side: int, batch_size: int) -> Run:
+    """Four steps of the B0 of keras.applications by fit."""
+    import keras  # noqa: PLC0415
+
+    from benchmarks.training_arms import by_fit, pictures  # noqa: PLC0415
+
+    model = keras.applications.EfficientNetB0(weights=None, input_shape=(side, side, 3), classes=2)
+    return by_fit(model, *pictures(STEPS * batch_size, side), batch_size=batch_size)
+
+
+BENCHMARKS = [
+    Benchmark(
+        file=__name__,
+        name=f"train_step_{side}",
+        compares=f"our train step / stock fit of keras.applications (B0, {side} px, batch {batch_size})",
+        ours=partial(our_step, side=side, batch_size=batch_size),
+        reference=partial(stock_fit, side=side, batch_size=batch_size),
+        target=1.3,
+    )
+    for side, batch_size in ((224, 16), (128, 32))
+]

@@ -1,0 +1,84 @@
+"""Arms that train a network: through the project's loop, and by Keras's own fit."""
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from benchmarks.harness import Run
+from goodbad_pipeline.efficientnet import build_efficientnet
+from goodbad_pipeline.training.batches import TrainingBatches
+from goodbad_pipeline.training.loop import Loop, Phase, Rules
+from goodbad_pipeline.training.optimizers import compile_model
+from goodbad_pipeline.training.progress import Progress, Report
+from goodbad_pipeline.training.recipe import Recipe
+from goodbad_pipeline.training.saving import Saver
+
+RECIPE = Recipe(
+    seed=0,
+    batch_size=0,
+    head_epochs=0,
+    epochs=1,
+    scratch_epochs=1,
+    head_learning_rate=1e-3,
+    learning_rate=1e-3,
+    scratch_learning_rate=1e-3,
+    warmup=0.1,
+    weight_decay=0.01,
+    label_smoothing=0.0,
+    patience=1,
+)
+SCHEDULE = {"steps": 1000, "epochs": 1}  # one schedule for both arms
+Validate = Callable[[], dict[str, float]]
+
+
+def pictures(count: int, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Noise, uint8 of shape (count, side, side, 3), and classes 0 and 1 in turn."""
+    return np.random.default_rng(0).integers(0, 256, (count, side, side, 3), np.uint8), np.arange(count) % 2
+
+
+def one_hot(truth: np.ndarray) -> np.ndarray:
+    """Targets, float32 of shape (n, 2)."""
+    return np.eye(2, dtype=np.float32)[truth]
+
+
+def network(family: str, side: int, *, frozen: bool = False) -> keras.Model:
+    """The project's network of φ = 0; ``frozen``: its batch statistics stay, as they do in fine-tuning."""
+    model = build_efficientnet(phi=0, family=family, resolution=side, classes=2, seed=0)
+    for layer in model.layers:
+        if frozen and isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False
+    return model
+
+
+def through_the_loop(
+    model: keras.Model,
+    pixels: np.ndarray,
+    truth: np.ndarray,
+    *,
+    batch_size: int,
+    validate: Validate = lambda: {"val_loss": 0.0},
+    saver: Saver | None = None,
+    report: Report | None = None,
+) -> Run:
+    """An epoch as `kedro run --pipeline=train` goes through it, from pixels as the cache holds them."""
+    rows = np.arange(len(pixels))
+    batches = TrainingBatches(pixels, rows, one_hot(truth), batch_size=batch_size, seed=0, augmentation=None)
+    compile_model(model, RECIPE, RECIPE.learning_rate, **SCHEDULE)
+    phase = Phase("all layers", model, batches.__getitem__, batches.steps_per_epoch, 1, validate)
+    loop = Loop(Rules("val_loss", False, 1, 1e9), saver or Saver(None, model), report or Report())
+    return lambda: loop.run(phase, Progress())
+
+
+def by_fit(
+    model: keras.Model,
+    pixels: np.ndarray,
+    truth: np.ndarray,
+    *,
+    batch_size: int,
+    validation: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Run:
+    """An epoch of Keras's fit on tensors in memory, with the same optimizer and loss."""
+    compile_model(model, RECIPE, RECIPE.learning_rate, **SCHEDULE)
+    x, y = pixels.astype(np.float32), one_hot(truth)
+    return lambda: model.fit(x, y, batch_size=batch_size, epochs=1, verbose=0, validation_data=validation)

@@ -1,0 +1,145 @@
+"""The logic of the side-by-side measurements; the measurements themselves are no tests."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import bench_kit
+import pytest
+from benchmarks import FILES, workers
+from benchmarks.harness import Benchmark, Ratio, Sample, measure, median_interval, summarise
+from benchmarks.results import read, record, row, write
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def _benchmark(**changes) -> Benchmark:
+    values = {
+        "file": __name__,
+        "name": "echo",
+        "compares": "one / other",
+        "ours": None,
+        "reference": None,
+        "target": 1.3,
+    }
+    return Benchmark(**{**values, **changes})
+
+
+class _Clock:
+    """Stands in for processes: every sample takes what the script says, and notes its turn."""
+
+    def __init__(self, seconds: dict[str, list[float]]) -> None:
+        self._seconds, self.turns, self.open = seconds, [], 0
+
+    def __call__(self, _benchmark, side, _folder):
+        clock, count = self, self.turns.count
+
+        class Worker:
+            def sample(self) -> Sample:
+                seconds = clock._seconds[side][count(side) % len(clock._seconds[side])]
+                clock.turns.append(side)
+                return Sample(seconds, 2 * seconds, 10 * seconds)
+
+            def __enter__(self):
+                clock.open += 1
+                return self
+
+            def __exit__(self, *_):
+                clock.open -= 1
+
+        return Worker()
+
+
+def test_pairs_alternate_after_the_reference_was_held_against_itself():
+    clock = _Clock({"ours": [1.0], "reference": [2.0]})
+    ratio = measure(_benchmark(), clock, pairs=4)
+    assert clock.turns[:8] == ["reference"] * 8
+    ours, other = "ours", "reference"
+    assert clock.turns[8:] == [ours, other, other, ours, ours, other, other, ours]
+    assert (ratio.median, ratio.cpu, ratio.same, ratio.pairs) == (2.0, 2.0, 1.0, 4)
+    assert clock.open == 0
+
+
+def test_one_disturbed_pair_does_not_move_the_median():
+    samples = [(Sample(1, 1, 1), Sample(seconds, 1, 1)) for seconds in (2, 2, 2, 50, 2, 2, 2)]
+    assert summarise(_benchmark(), samples, samples).median == 2
+
+
+def test_a_ratio_of_cost_is_ours_by_theirs():
+    samples = [(Sample(9, 9, 300), Sample(1, 1, 400))] * 7
+    ratio = summarise(_benchmark(quantity="bytes", higher=False), samples, samples)
+    assert (ratio.median, ratio.ours, ratio.reference) == (0.75, 300, 400)
+
+
+@pytest.mark.parametrize(("count", "skipped"), [(5, 0), (7, 0), (8, 0), (9, 1), (15, 3), (25, 7)])
+def test_the_interval_is_the_one_of_the_sign_test(count, skipped):
+    """Order statistics as tables of the sign test have them, at 95 %."""
+    assert median_interval(list(range(count))) == (skipped, count - 1 - skipped)
+
+
+@given(st.lists(st.floats(0.1, 10), min_size=1, max_size=40))
+def test_the_interval_holds_the_median(values):
+    low, high = median_interval(values)
+    assert low <= sorted(values)[len(values) // 2] <= high
+
+
+def _ratio(median: float, same: float = 1.0) -> Ratio:
+    return Ratio(median, median - 0.1, median + 0.1, cpu=median, same=same, ours=1.0, reference=median, pairs=7)
+
+
+@pytest.mark.parametrize(
+    ("higher", "median", "same", "met"),
+    [
+        (True, 1.31, 1.0, True),
+        (True, 1.29, 1.0, False),
+        (False, 1.29, 1.0, True),
+        (False, 1.31, 1.0, False),
+        (True, 1.31, 1.06, None),
+        (True, 1.31, 0.94, None),
+    ],
+)
+def test_a_target_is_met_only_on_a_steady_machine(higher, median, same, met):
+    assert record(_benchmark(higher=higher), _ratio(median, same))["met"] is met
+
+
+def test_without_a_target_nothing_is_met():
+    entry = record(_benchmark(target=None), _ratio(1.0))
+    assert entry["met"] is None
+    assert "unsteady" not in row(entry)
+
+
+def test_results_are_kept_by_name_and_the_page_around_the_table_stays(tmp_path):
+    file, page = tmp_path / "results.json", tmp_path / "results.md"
+    write({"echo": record(_benchmark(), _ratio(1.5))}, file, page)
+    page.write_text(f"# Before\n\n{page.read_text()}\nAfter\n")
+    entries = {**read(file), "other": record(_benchmark(name="other", compares="a / b"), _ratio(0.9))}
+    write(entries, file, page)
+    text = page.read_text()
+    assert text.startswith("# Before")
+    assert text.endswith("After\n")
+    assert "| one / other | 1.50 | 1.40–1.60, 7 pairs | 1.50 | ≥ 1.3 | yes | 1.00 |" in text
+    assert text.count("| a / b |") == 1
+    kept = json.loads(file.read_text())
+    assert [entry["name"] for entry in kept] == ["echo", "other"]
+    assert {"name", "ratio", "low", "high", "target", "met"} <= set(kept[0])
+
+
+@pytest.mark.parametrize(("name", "processes"), [("kept", 1), ("fresh", 3)])
+def test_an_arm_runs_in_a_process_of_its_own_and_is_warmed_up(name, processes, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+    benchmark = next(one for one in bench_kit.BENCHMARKS if one.name == name)
+    with workers.start(benchmark, "ours", tmp_path) as worker:
+        samples = [worker.sample() for _ in range(3)]
+    noted = (tmp_path / "ours").read_text().split()
+    assert len(set(noted)) == processes
+    assert len(noted) == 3 + processes  # the first run of each does not count
+    assert str(os.getpid()) not in noted
+    assert all(sample.seconds > 0 and sample.bytes > 1e6 for sample in samples)
+
+
+def test_every_file_is_listed_once():
+    folder = Path(workers.__file__).parent
+    with_benchmarks = {file.stem for file in folder.glob("*.py") if "\nBENCHMARKS = " in file.read_text()}
+    assert set(FILES) == with_benchmarks
+    assert len(FILES) == len(with_benchmarks)
