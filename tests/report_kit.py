@@ -1,9 +1,12 @@
 """Facts of a run that never was, for tests of the pages; its names try to break out of them."""
 
+import json
+
 import numpy as np
 import pandas as pd
 
 from goodbad_pipeline.evaluation.fairness import FAIRNESS_COLUMNS
+from goodbad_pipeline.evaluation.figures import slices_chart
 from goodbad_pipeline.evaluation.metrics import METRICS
 from goodbad_pipeline.evaluation.paired import PAIRED_COLUMNS
 from goodbad_pipeline.evaluation.slices import SLICE_COLUMNS
@@ -31,6 +34,11 @@ def tables():
         pd.DataFrame([("hair", "red", 30, 6, 0.8, 0.9, -0.1, -0.2, 0.0)], columns=PAIRED_COLUMNS),
         pd.DataFrame({"split": ["train", "test"], "label": NAMES, "images": [300, 83], "groups": [40, 12]}),
     )
+
+
+def chart():
+    """The slices, one of which has a hostile name, as a Plotly chart."""
+    return json.loads(slices_chart(tables().slices, 0.9).to_json())
 
 
 def facts(**changes):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from report_kit import HOSTILE, facts
+from report_kit import HOSTILE, chart, facts
 
 from goodbad_pipeline.evaluation.figures import confusion_matrix_figure
 from goodbad_pipeline.reporting.pages import render_card, write_card, write_report
@@ -18,8 +18,8 @@ def pages(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("pages")
     stream = io.BytesIO()
     confusion_matrix_figure(np.array([0, 1]), np.array([[0.9, 0.1], [0.2, 0.8]]), ["bad", "good"]).savefig(stream)
-    figures = {"confusion_matrix": stream.getvalue(), "mistakes": stream.getvalue()}
-    (folder / "report.html").write_text(write_report(facts(), figures))
+    figures = dict.fromkeys(("confusion_matrix", "mistakes", "slices"), stream.getvalue())
+    (folder / "report.html").write_text(write_report(facts(), figures, {"slices": chart()}))
     (folder / "card.html").write_text(render_card(write_card(facts())))
     return folder
 
@@ -51,3 +51,24 @@ def test_the_essentials_are_on_the_first_screen(pages: Path, page, width: int) -
         assert box["y"] + box["height"] < 800, text
     baselines = page.get_by_text("colours alone", exact=True).first.bounding_box()
     assert baselines["y"] < 800
+
+
+@pytest.mark.parametrize("width", [1280, 800])
+def test_pointing_at_a_slice_tells_its_whole_name_and_numbers(pages: Path, page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(f"file://{pages / 'report'}.html")
+    place = page.locator('.figure[data-name="slices"]')
+    place.locator(".point").first.wait_for()
+    assert place.locator("img").count() == 0
+    for point, told in ((0, "hair: red"), (1, HOSTILE)):
+        place.locator(".point").nth(point).hover(force=True)
+        page.locator(".hoverlayer .hovertext", has_text=told).wait_for()
+    assert page.evaluate("window.broken") is None
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_without_scripts_the_pictures_stay(pages: Path, browser) -> None:
+    page = browser.new_page(java_script_enabled=False)
+    page.goto(f"file://{pages / 'report'}.html")
+    assert page.locator('.figure[data-name="slices"] img').is_visible()
+    page.close()

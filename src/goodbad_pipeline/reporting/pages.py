@@ -1,25 +1,42 @@
 """Facts to pages: a report that needs nothing but itself, and a model card in Markdown and HTML."""
 
 import base64
+import hashlib
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
+from plotly.offline import get_plotlyjs
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~&])")
 
 
-def write_report(facts: Mapping[str, Any], figures: Mapping[str, bytes]) -> str:
+def write_report(
+    facts: Mapping[str, Any], figures: Mapping[str, bytes], charts: Mapping[str, Mapping[str, Any]] | None = None
+) -> str:
     """Write the report: one HTML page with its pictures inside, which asks nothing of any server.
+
+    The only scripts that a browser runs in it are plotly.js and ours, known by their hashes; where it runs none, the
+    pictures stay.
 
     Args:
         facts: What `gather_facts` gave.
         figures: PNGs by the name that the template gives them a place by; those left out are left out.
+        charts: Plotly charts (data and layout, as plain values) that take the place of the figure of their name.
     """
     inlined = {name: f"data:image/png;base64,{base64.b64encode(png).decode()}" for name, png in figures.items()}
-    return _environment(html=True).get_template("report.html.j2").render(facts=facts, figures=inlined)
+    environment = _environment(html=True)
+    scripts = [get_plotlyjs(), environment.get_template("charts.js").render()] if charts else []
+    return environment.get_template("report.html.j2").render(
+        facts=facts, figures=inlined, charts=charts, scripts=scripts, hashes=[_hash(script) for script in scripts]
+    )
+
+
+def _hash(script: str) -> str:
+    """Name a script as a Content-Security-Policy does."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def write_card(facts: Mapping[str, Any]) -> str:

@@ -1,8 +1,9 @@
-"""Figures of a run: free-standing Matplotlib `Figure` objects, 1000 pixels wide, without pyplot or global state."""
+"""Figures of a run: free-standing Matplotlib `Figure` objects, 1000 pixels wide, and Plotly charts; no global state."""
 
 from goodbad_pipeline.evaluation.figures.bars import metrics_figure, split_figure
 from goodbad_pipeline.evaluation.figures.confusion import confusion_matrix_figure
 from goodbad_pipeline.evaluation.figures.curves import history_figure
+from goodbad_pipeline.evaluation.figures.interactive import history_chart, roc_chart, slices_chart
 from goodbad_pipeline.evaluation.figures.precision_recall import precision_recall_figure
 from goodbad_pipeline.evaluation.figures.reliability import reliability_figure
 from goodbad_pipeline.evaluation.figures.roc import roc_figure
@@ -18,13 +19,16 @@ __all__ = [
     "coefficients_figure",
     "confusion_matrix_figure",
     "contact_sheet",
+    "history_chart",
     "history_figure",
     "law_figure",
     "metrics_figure",
     "precision_recall_figure",
     "ranking_figure",
     "reliability_figure",
+    "roc_chart",
     "roc_figure",
+    "slices_chart",
     "slices_figure",
     "split_colours",
     "split_figure",

@@ -36,7 +36,7 @@ def history_figure(history: pd.DataFrame, monitor: str = "val_loss") -> Figure:
         raise InputError("history: no epochs; train for at least one")
     figure = new_figure(4.8)
     panels: Sequence[Axes] = figure.subplots(1, 2)
-    best = _best_epoch(history, monitor)
+    best = best_epoch(history, monitor)
     for axes, measure in zip(panels, ("loss", "accuracy"), strict=True):
         _draw_panel(axes, history, measure)
         _mark_phases(axes, history["phase"].astype(str).tolist())
@@ -47,7 +47,7 @@ def history_figure(history: pd.DataFrame, monitor: str = "val_loss") -> Figure:
     return figure
 
 
-def _best_epoch(history: pd.DataFrame, monitor: str) -> int | None:
+def best_epoch(history: pd.DataFrame, monitor: str) -> int | None:
     """Row of the best epoch of the last phase; None without validation."""
     start = _phase_starts(history["phase"].astype(str).tolist())[-1]
     values = history[monitor].to_numpy(dtype=np.float64)[start:]

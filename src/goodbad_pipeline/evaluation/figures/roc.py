@@ -39,21 +39,22 @@ def roc_figure(truth: IntArray, probabilities_by_name: Mapping[str, FloatArray],
         check_class_names(class_names, values.shape[1])
         label = f"{name}, AUC {roc_auc(truth, values, class_names):.3f}"
         width, style = (2.6 if index == 0 else 1.8), _STYLES[index % len(_STYLES)]
-        axes.plot(*_curve(truth, values), color=colours[name], linewidth=width, linestyle=style, label=label)
-    plain_axes(axes, title=_title(class_names), x="False positive rate", y="True positive rate")
+        axes.plot(*roc_points(truth, values), color=colours[name], linewidth=width, linestyle=style, label=label)
+    plain_axes(axes, title=roc_title(class_names), x="False positive rate", y="True positive rate")
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
     axes.legend(loc="lower right", fontsize=11, frameon=True, framealpha=0.95, edgecolor="none")
     return figure
 
 
-def _title(class_names: Sequence[str]) -> str:
+def roc_title(class_names: Sequence[str]) -> str:
+    """Say which class is found among which."""
     if len(class_names) == 2:
         names = elide_all(class_names, 32)
         return f"ROC: finding “{names[1]}” among “{names[0]}”"
     return f"ROC: mean of {len(class_names)} classes, each against the rest"
 
 
-def _curve(truth: IntArray, probabilities: FloatArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def roc_points(truth: IntArray, probabilities: FloatArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean true positive rate over the scored classes, at every false positive rate that one of them has."""
     columns = scored_classes(truth, probabilities.shape[1])
     curves = [roc_curve(truth == column, probabilities[:, column])[:2] for column in columns]

@@ -9,6 +9,11 @@ from goodbad_pipeline.evaluation.figures.style import FAINT, INK, elide, literal
 MOST = 40
 
 
+def lowest_slices(slices: pd.DataFrame) -> pd.DataFrame:
+    """Return the slices that a figure has room for: those with the lowest bounds, in the order of the table."""
+    return slices if len(slices) <= MOST else slices.loc[slices["low"].nsmallest(MOST).index].sort_index()
+
+
 def slices_figure(slices: pd.DataFrame, accuracy: float) -> Figure:
     """Draw one dot and whisker per slice, by column, beside the accuracy on all pictures.
 
@@ -16,7 +21,7 @@ def slices_figure(slices: pd.DataFrame, accuracy: float) -> Figure:
         slices: what `slice_table` makes; of more than `MOST` the lowest bounds are shown.
         accuracy: on all pictures.
     """
-    shown = slices if len(slices) <= MOST else slices.loc[slices["low"].nsmallest(MOST).index].sort_index()
+    shown = lowest_slices(slices)
     figure = new_figure(1.6 + 0.26 * max(2, len(shown)))
     axes = figure.subplots()
     axes.axvline(accuracy, color=FAINT, linewidth=1, linestyle="--")

@@ -2,7 +2,12 @@
 
 from kedro.pipeline import Pipeline, node, pipeline
 
-from goodbad_pipeline.pipelines.reporting.nodes import gather_report_facts, write_model_card, write_report_page
+from goodbad_pipeline.pipelines.reporting.nodes import (
+    draw_charts,
+    gather_report_facts,
+    write_model_card,
+    write_report_page,
+)
 
 FIGURES = {
     "confusion_matrix": "confusion_matrix",
@@ -19,6 +24,7 @@ FIGURES = {
     "split_figure": "split_figure",
 }
 """The report's places for figures, and the datasets that fill them."""
+CHARTS = ["history_chart", "roc_chart", "slice_chart"]
 
 
 def create_pipeline() -> Pipeline:
@@ -48,9 +54,15 @@ def create_pipeline() -> Pipeline:
                 outputs="report_facts",
             ),
             node(
+                draw_charts,
+                name="draw_charts",
+                inputs=["history", "test_predictions", "baseline_predictions", "slices", "params:training"],
+                outputs=CHARTS,
+            ),
+            node(
                 write_report_page,
                 name="write_report_page",
-                inputs={"report_facts": "report_facts", **FIGURES},
+                inputs={"report_facts": "report_facts", **{name: name for name in CHARTS}, **FIGURES},
                 outputs="report",
             ),
             node(

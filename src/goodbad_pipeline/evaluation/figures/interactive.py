@@ -1,0 +1,177 @@
+"""Plotly charts, where pointing at a place tells more than the figure can print: epochs, thresholds, slices.
+
+They hold plain lists, which every version of plotly.js reads, and no template; names from the data are escaped, for
+Plotly takes some HTML in texts.
+"""
+
+from collections.abc import Hashable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+from plotly.subplots import make_subplots
+from sklearn.metrics import roc_curve
+
+from goodbad_pipeline.evaluation.arrays import FloatArray, IntArray
+from goodbad_pipeline.evaluation.figures.curves import best_epoch
+from goodbad_pipeline.evaluation.figures.roc import roc_points, roc_title
+from goodbad_pipeline.evaluation.figures.slices import lowest_slices
+from goodbad_pipeline.evaluation.figures.style import FAINT, GRID, INK, elide, series_colours, split_colours
+from goodbad_pipeline.evaluation.metrics import roc_auc
+
+MOST_POINTS = 400
+"""Of a curve: more would make a report heavier, and no line smoother."""
+_AXIS = {"gridcolor": GRID, "zerolinecolor": GRID, "linecolor": FAINT, "ticks": "outside", "tickcolor": FAINT}
+
+
+def history_chart(history: pd.DataFrame, monitor: str = "val_loss") -> go.Figure:
+    """Draw loss and accuracy by epoch; pointing at one tells its values, phase and learning rate.
+
+    Args:
+        history: As `history_figure` takes it.
+        monitor: Column whose best value in the last phase is the best epoch.
+    """
+    chart = make_subplots(rows=1, cols=2, subplot_titles=("Loss", "Accuracy"))
+    epochs = list(range(1, len(history) + 1))
+    beside = [[escape(str(phase)), float(rate)] for phase, rate in history[["phase", "learning_rate"]].to_numpy()]
+    for place, measure in enumerate(("loss", "accuracy"), start=1):
+        for column, (split, colour) in zip(
+            (measure, f"val_{measure}"), split_colours(("train", "validation")).items(), strict=True
+        ):
+            line = go.Scatter(
+                x=epochs,
+                y=_numbers(history[column]),
+                customdata=beside,
+                name=split,
+                legendgroup=split,
+                showlegend=place == 1,
+                mode="lines+markers",
+                line={"color": colour, "width": 2},
+                hovertemplate="%{y:.4f} (%{customdata[0]}, rate %{customdata[1]:.2g})",
+            )
+            chart.add_trace(line, row=1, col=place)
+    best = best_epoch(history, monitor)
+    if best is not None:
+        chart.add_vline(x=best + 1, line={"color": FAINT, "width": 1, "dash": "dot"})
+    chart.update_xaxes(title="Epoch", tickformat="d", hoverformat="d", unifiedhovertitle={"text": "epoch %{x}"})
+    return _styled(chart, 380, hovermode="x unified")
+
+
+def roc_chart(
+    truth: IntArray, probabilities_by_name: Mapping[str, FloatArray], class_names: Sequence[str]
+) -> go.Figure:
+    """Draw the ROC curves; of two classes, pointing at a place tells the probability from which the second is said.
+
+    Args:
+        truth: As `roc_figure` takes it, like the rest.
+        probabilities_by_name: (n, k) of each model, ours first.
+        class_names: k names.
+    """
+    chart = go.Figure()
+    colours = series_colours(list(probabilities_by_name))
+    for index, (name, probabilities) in enumerate(probabilities_by_name.items()):
+        false, true, thresholds = _thin(*_curve(truth, probabilities))
+        said = "" if thresholds is None else "<br>from a probability of %{customdata:.3f}"
+        chart.add_trace(
+            go.Scatter(
+                x=false.tolist(),
+                y=true.tolist(),
+                customdata=None if thresholds is None else thresholds.tolist(),
+                name=f"{escape(elide(name, 32))}, AUC {roc_auc(truth, probabilities, class_names):.3f}",
+                mode="lines",
+                line={"color": colours[name], "width": 2.6 if index == 0 else 1.8},
+                hovertemplate=f"finds %{{y:.1%}}, false alarms %{{x:.1%}}{said}",
+            )
+        )
+    chance = {"color": FAINT, "width": 1, "dash": "dot"}
+    chart.add_shape(type="line", x0=0, y0=0, x1=1, y1=1, line=chance, layer="below")
+    chart.update_xaxes(title="False positive rate", range=[-0.01, 1.01])
+    chart.update_yaxes(title="True positive rate", range=[-0.01, 1.01])
+    return _styled(chart, 560, title=escape(roc_title(class_names)), hovermode="closest")
+
+
+def slices_chart(slices: pd.DataFrame, accuracy: float) -> go.Figure:
+    """Draw accuracy by slice; pointing at one tells its whole name, interval, pictures and groups.
+
+    Args:
+        slices: What `slice_table` makes; the lowest are shown, as in `slices_figure`.
+        accuracy: On all pictures.
+    """
+    shown = lowest_slices(slices)
+    places = list(range(len(shown)))
+    told = [
+        [escape(str(row["column"])), escape(str(row["value"])), row["images"], row["groups"], _interval(row)]
+        for row in shown.to_dict("records")
+    ]
+    values = shown["accuracy"].to_numpy(float)
+    chart = go.Figure(
+        go.Scatter(
+            x=_numbers(shown["accuracy"]),
+            y=places,
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": _numbers(shown["high"] - values),
+                "arrayminus": _numbers(values - shown["low"]),
+                "thickness": 3,
+                "width": 0,
+            },
+            customdata=told,
+            mode="markers",
+            marker={"color": series_colours(["model"])["model"], "size": 9},
+            hovertemplate="%{customdata[0]}: %{customdata[1]}<br>accuracy %{x:.3f}, %{customdata[4]}"
+            "<br>%{customdata[2]} pictures in %{customdata[3]} groups<extra></extra>",
+        )
+    )
+    names = [f"{escape(elide(str(row.column), 18))}: {escape(elide(str(row.value), 26))}" for row in shown.itertuples()]
+    chart.add_vline(x=accuracy, line={"color": FAINT, "width": 1, "dash": "dash"})
+    chart.update_yaxes(tickvals=places, ticktext=names, autorange="reversed", automargin=True)
+    chart.update_xaxes(title="Accuracy with 95 % interval", range=[-0.02, 1.02])
+    return _styled(
+        chart, 150 + 26 * max(2, len(shown)), title=f"Accuracy by slice; all test pictures {accuracy:.3f} (dashed)"
+    )
+
+
+def _curve(
+    truth: IntArray, probabilities: FloatArray
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]:
+    """False and true positive rates, and of two classes the thresholds, the first of which nothing reaches."""
+    if probabilities.shape[1] != 2:
+        return *roc_points(truth, probabilities), None
+    false, true, thresholds = roc_curve(truth == 1, probabilities[:, 1])
+    return false, true, np.minimum(thresholds, 1)
+
+
+def _thin(
+    false: NDArray[np.float64], true: NDArray[np.float64], thresholds: NDArray[np.float64] | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]:
+    kept = np.unique(np.linspace(0, len(false) - 1, min(len(false), MOST_POINTS)).round().astype(int))
+    return false[kept], true[kept], None if thresholds is None else thresholds[kept]
+
+
+def _numbers(values: pd.Series) -> list[float | None]:
+    """Plain numbers; what is not one leaves a gap."""
+    return [None if np.isnan(value) else float(value) for value in values.to_numpy(float)]
+
+
+def _interval(row: Mapping[Hashable, Any]) -> str:
+    low, high = row["low"], row["high"]
+    return "no interval: a single group" if np.isnan(low) or np.isnan(high) else f"{low:.3f} to {high:.3f}"
+
+
+def _styled(chart: go.Figure, height: int, title: str = "", hovermode: str = "closest") -> go.Figure:
+    chart.update_layout(
+        template="none",
+        height=height,
+        title={"text": title, "font": {"size": 15}, "x": 0.5},
+        font={"color": INK, "size": 13, "family": "system-ui, sans-serif"},
+        margin={"l": 70, "r": 20, "t": 50 if title else 40, "b": 60},
+        hovermode=hovermode,
+        legend={"orientation": "h", "y": -0.18, "x": 0.5, "xanchor": "center"},
+    )
+    chart.update_xaxes(**_AXIS)
+    chart.update_yaxes(**_AXIS)
+    return chart

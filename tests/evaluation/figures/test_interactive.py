@@ -1,0 +1,89 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from goodbad_pipeline.evaluation.figures import (
+    history_chart,
+    roc_chart,
+    slices_chart,
+)
+from goodbad_pipeline.evaluation.figures.interactive import MOST_POINTS
+from goodbad_pipeline.evaluation.figures.style import series_colours, split_colours
+from goodbad_pipeline.evaluation.metrics import roc_auc
+from goodbad_pipeline.evaluation.slices import SLICE_COLUMNS
+
+
+def plain(chart) -> dict:
+    """The chart as a browser gets it; every array is a plain list, which all versions of plotly.js read."""
+    text = chart.to_json()
+    assert "bdata" not in text
+    return json.loads(text)
+
+
+def history() -> pd.DataFrame:
+    rows = [
+        (1, "head", 0.9, 0.6, 0.8, 0.61, 1e-3),
+        (1, "all", 0.5, 0.8, 0.7, 0.7, 1e-4),
+        (2, "all", 0.4, 0.9, np.nan, np.nan, 0),
+    ]
+    columns = ["epoch", "phase", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def test_the_history_tells_each_epoch_in_the_colours_of_the_splits():
+    chart = plain(history_chart(history()))
+    assert [line["y"] for line in chart["data"]] == [
+        [0.9, 0.5, 0.4],
+        [0.8, 0.7, None],
+        [0.6, 0.8, 0.9],
+        [0.61, 0.7, None],
+    ]
+    assert chart["data"][0]["x"] == [1, 2, 3]
+    assert chart["data"][0]["customdata"][1] == ["all", 1e-4]
+    colours = list(split_colours(("train", "validation")).values())
+    assert [line["line"]["color"] for line in chart["data"]] == colours * 2
+    assert {shape["x0"] for shape in chart["layout"]["shapes"]} == {2}  # the best epoch of the last phase
+
+
+def test_a_history_without_validation_has_no_best_epoch():
+    chart = plain(history_chart(history().assign(val_loss=np.nan, val_accuracy=np.nan)))
+    assert "shapes" not in chart["layout"]
+
+
+def test_the_roc_curve_tells_from_which_probability_it_finds_what():
+    truth, values = np.array([0, 1, 0, 1]), np.array([0.1, 0.9, 0.6, 0.4])
+    chart = plain(roc_chart(truth, {"model": np.stack([1 - values, values], axis=1)}, ["<b>", "good"]))
+    (line,) = chart["data"]
+    points = dict(zip(line["customdata"], zip(line["x"], line["y"], strict=True), strict=True))
+    assert points[0.9] == (0, 0.5)
+    assert points[0.4] == (0.5, 1)
+    assert line["name"] == "model, AUC 0.750"
+    assert chart["layout"]["title"]["text"] == "ROC: finding “good” among “&lt;b&gt;”"
+
+
+def test_curves_stay_small_and_keep_their_ends_and_area(case):
+    truth, probabilities, names = case
+    chart = plain(roc_chart(truth, {"model": probabilities, "histogram": probabilities}, names))
+    assert [line["line"]["color"] for line in chart["data"]] == list(series_colours(["model", "histogram"]).values())
+    line = chart["data"][0]
+    assert len(line["x"]) <= MOST_POINTS
+    assert (line["x"][0], line["y"][0], line["x"][-1], line["y"][-1]) == pytest.approx((0, 0, 1, 1))
+    assert np.trapezoid(line["y"], line["x"]) == pytest.approx(roc_auc(truth, probabilities), abs=5e-3)
+
+
+def test_each_slice_tells_its_whole_name_interval_and_size():
+    long = "a very long value that no axis has room for <script>"
+    rows = [("hair", long, 30, 6, 0.8, 0.6, 0.9), ("hair", "red", 9, 1, 0.7, np.nan, np.nan)]
+    chart = plain(slices_chart(pd.DataFrame(rows, columns=SLICE_COLUMNS), 0.75))
+    (dots,) = chart["data"]
+    assert dots["customdata"][0] == ["hair", long.replace("<", "&lt;").replace(">", "&gt;"), 30, 6, "0.600 to 0.900"]
+    assert dots["customdata"][1][-1] == "no interval: a single group"
+    assert dots["error_x"]["array"] == [pytest.approx(0.1), None]
+    assert "…" in chart["layout"]["yaxis"]["ticktext"][0]
+    assert "<script>" not in json.dumps(chart)
+
+
+def test_no_slices_make_an_empty_chart():
+    assert plain(slices_chart(pd.DataFrame(columns=SLICE_COLUMNS), 0.75))["data"][0]["x"] == []
