@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 import yaml
 from full_disk import files_of_at_most
@@ -77,6 +78,7 @@ FILES = [
     ("TableStreamDataset", "t.csv"),
     ("JSONDataset", "t.json"),
     ("MetricsDataset", "t.json"),
+    ("ChartDataset", "chart.json"),
     ("TextDataset", "t.txt"),
     ("PageDataset", "t.html"),
     ("FigureDataset", "t.png"),
@@ -85,6 +87,7 @@ FILES = [
     ("PixelsDataset", "pixels"),
 ]
 SMALL: dict[str, Any] = {
+    "chart.json": go.Figure(),
     "t.csv": table(3),
     "t.parquet": table(3),
     "t.json": {"a": 1.0},
@@ -94,6 +97,7 @@ SMALL: dict[str, Any] = {
     "folder of figures": {"a.png": Figure(figsize=(1, 1)), "b.png": Figure(figsize=(1, 1))},
 }
 LARGE: dict[str, Any] = {
+    "chart.json": go.Figure(go.Scatter(y=list(range(5000)))),
     "t.csv": table(2000),
     "t.parquet": table(2000),
     "t.json": {str(number): 1.0 for number in range(2000)},

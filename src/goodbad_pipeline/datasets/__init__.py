@@ -2,7 +2,14 @@
 
 from goodbad_pipeline.datasets.checkpoints import CheckpointsDataset
 from goodbad_pipeline.datasets.epoch_log import EpochLogDataset
-from goodbad_pipeline.datasets.files import CSVDataset, FigureDataset, JSONDataset, ParquetDataset, TextDataset
+from goodbad_pipeline.datasets.files import (
+    ChartDataset,
+    CSVDataset,
+    FigureDataset,
+    JSONDataset,
+    ParquetDataset,
+    TextDataset,
+)
 from goodbad_pipeline.datasets.folder import FolderDataset
 from goodbad_pipeline.datasets.keras_model import KerasModelDataset
 from goodbad_pipeline.datasets.metrics import MetricsDataset
@@ -17,6 +24,7 @@ from goodbad_pipeline.datasets.trials import TrialsDataset
 
 __all__ = [
     "CSVDataset",
+    "ChartDataset",
     "CheckpointsDataset",
     "EpochLogDataset",
     "FigureDataset",

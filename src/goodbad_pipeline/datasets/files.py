@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from kedro_datasets import json, matplotlib, pandas, text
+from kedro_datasets import json, matplotlib, pandas, plotly, text
 
 from goodbad_pipeline.datasets.atomic import AtomicSave
 
@@ -17,6 +17,10 @@ class ParquetDataset(AtomicSave, pandas.ParquetDataset):
 
 class JSONDataset(AtomicSave, json.JSONDataset):
     """Plain values as JSON."""
+
+
+class ChartDataset(AtomicSave, plotly.JSONDataset):
+    """A Plotly chart as JSON."""
 
 
 class TextDataset(AtomicSave, text.TextDataset):
