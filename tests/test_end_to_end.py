@@ -371,5 +371,6 @@ def test_listing_pipelines_imports_no_tensorflow(project: Path) -> None:
         "scaling_search",
         "scaling_study",
         "train",
+        "tune",
     ]
     assert done.stdout.split() == names

@@ -1,4 +1,4 @@
-"""Which MLflow run a training belongs to that was cut off: it is continued, not doubled."""
+"""Which MLflow run a training, or a search, belongs to that was cut off: it is continued, not doubled."""
 
 import logging
 from collections.abc import Mapping
@@ -11,36 +11,58 @@ from kedro.pipeline import Pipeline
 from mlflow.entities import Run, RunStatus
 from mlflow.exceptions import MlflowException
 
-from goodbad_pipeline.params import Group, ImageParams, ModelParams, TrainingParams, decisive_parameters
+from goodbad_pipeline.params import (
+    Group,
+    ImageParams,
+    ModelParams,
+    TrainingParams,
+    TuneParams,
+    decisive_parameters,
+)
 from goodbad_pipeline.training.checkpoints import CheckpointStore
 from goodbad_pipeline.training.fingerprint import fingerprint, training_facts
+from goodbad_pipeline.tuning import tuning_facts
 
 logger = logging.getLogger(__name__)
 
 CHECKPOINTS, SPLITS = "checkpoints", "splits"
+STUDIES, DEVELOPMENT = "studies", "development"
 
 
 def find_interrupted_run(pipeline: Pipeline, catalog: DataCatalog, parameters: Mapping[str, Group]) -> Run | None:
-    """Find the run whose training this pipeline will go on with, None where it will begin one.
+    """Find the run whose training or search this pipeline will go on with, None where it will begin one.
 
     Only a pipeline that starts from stored splits can tell beforehand that nothing has changed. Where a parameter that
     the run has on record differs now, even one that training does not depend on, the run stays as it is and a new one
     begins; epochs from before the cut are told to that.
     """
-    if not {CHECKPOINTS, SPLITS} <= pipeline.inputs():
-        return None
     model, training, images = (parameters.get(name) for name in ("model", "training", "images"))
     if not (
         isinstance(model, ModelParams) and isinstance(training, TrainingParams) and isinstance(images, ImageParams)
     ):
         return None
-    last = _store(catalog).last_state() if training.checkpoint.resume else None
-    if last is None or last["owner"] is None or (model.budget and model.budget.max_ms_per_image):
+    if model.budget and model.budget.max_ms_per_image:
         return None  # a budget of time, measured again, may buy another network
-    facts = training_facts(decisive_parameters(model, training, images), catalog.load(SPLITS))
-    if any(last["facts"].get(name) != value for name, value in facts.items()):
+    owner, tune = None, parameters.get("tune")
+    if {CHECKPOINTS, SPLITS} <= pipeline.inputs():
+        owner = _owner_of_training(catalog, model, training, images)
+    elif {STUDIES, DEVELOPMENT} <= pipeline.inputs() and isinstance(tune, TuneParams):
+        facts = tuning_facts(model, training, images, tune, catalog.load(DEVELOPMENT))
+        owner = catalog.load(STUDIES).find_owner(facts)
+    if owner is None:
         return None
-    return _open_run(last["owner"], {name: group for name, group in parameters.items() if _used(name, pipeline)})
+    return _open_run(owner, {name: group for name, group in parameters.items() if _used(name, pipeline)})
+
+
+def _owner_of_training(
+    catalog: DataCatalog, model: ModelParams, training: TrainingParams, images: ImageParams
+) -> str | None:
+    """The run that the training of these parameters belongs to which was interrupted last."""
+    last = _store(catalog).last_state() if training.checkpoint.resume else None
+    if last is None:
+        return None
+    facts = training_facts(decisive_parameters(model, training, images), catalog.load(SPLITS))
+    return last["owner"] if all(last["facts"].get(name) == value for name, value in facts.items()) else None
 
 
 def forget_finished(catalog: DataCatalog, pipeline: Pipeline, run_id: str | None) -> None:

@@ -34,11 +34,11 @@ from goodbad_pipeline.training.stopping import Stopped
 
 logger = logging.getLogger(__name__)
 
-NETWORK = "network"
+FOUND = {"network": "network", "replay.network": "network", "tuning_network": "network", "tuned_values": "best"}
 PICTURES = {"pixels", "pixel_cache"}  # of a pipeline that trains
 REPLAY = "replay"
 TELL = "`kedro send-spool`, tells it"
-LABEL_TABLES = ("labels", "splits")
+LABEL_TABLES = ("labels", "splits", "development")
 
 
 class CheckHooks:
@@ -179,11 +179,11 @@ class TrackingHooks(MlflowHook):
 
     @hook_impl
     def after_node_run(self, outputs: dict[str, Any]) -> None:
-        """Log the network that a node chose: under a budget no parameter says which it is."""
-        network = outputs.get(NETWORK) or outputs.get(f"{REPLAY}.{NETWORK}")
-        if network:
-            leaves = pd.json_normalize({NETWORK: network}).iloc[0]
-            tracking.log_params({str(name): value for name, value in leaves.items()})
+        """Log as parameters what a node found: the best values, or a network, which a budget alone does not say."""
+        for name, prefix in FOUND.items():
+            if outputs.get(name):
+                leaves = pd.json_normalize({prefix: outputs[name]}).iloc[0]
+                tracking.log_params({str(leaf): value for leaf, value in leaves.items()})
 
     @hook_impl
     def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:

@@ -16,6 +16,7 @@ from goodbad_pipeline.pipelines import (
     scaling_study,
     splitting,
     training,
+    tuning,
 )
 
 
@@ -35,7 +36,16 @@ def register_pipelines() -> dict[str, Pipeline]:
         "scaling_report": scaling_report.create_pipeline(),
         "scaling_search": scaling_search.create_pipeline(),
         "scaling_study": scaling_study.create_pipeline(),
+        "tune": _tune(modelling.create_pipeline().to_outputs("network")),
     }
+
+
+def _tune(choice: Pipeline) -> Pipeline:
+    """The choice of a network and the search for its parameters, from pictures among which there are none of test."""
+    parameters = {name for name in choice.inputs() if name.startswith("params:")}
+    pictures, network = {"splits": "development"}, {"network": "tuning_network"}
+    apart = pipeline(choice, namespace="tune", parameters=parameters, inputs=pictures, outputs=network)
+    return apart + tuning.create_pipeline()
 
 
 def _replay(before: Pipeline, after: Pipeline) -> Pipeline:

@@ -9,6 +9,7 @@ import pytest
 from making import parameters
 from running import kedro_run, runs
 
+from goodbad_pipeline import building
 from goodbad_pipeline.efficientnet.scaling import read_scale, resolve_scale
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.decision import Calibration
@@ -205,7 +206,8 @@ def test_classes_of_other_names_get_a_classifier_of_their_own(monkeypatch) -> No
     kernels = []
     for names in (["bad", "good"], ["cat", "dog"]):
         found = RegisteredModel("goodbad", "3", Classifier(small, None, Calibration(names)))
-        monkeypatch.setattr(nodes, "load_version", lambda *_, found=found: found)
+        for module in (nodes, building):
+            monkeypatch.setattr(module, "load_version", lambda *_, found=found: found)
         kernels.append(build(choose(**grown), **grown).get_layer("predictions").get_weights()[0])
     old = small.get_layer("predictions").get_weights()[0]
     assert (kernels[0][: len(old)] == old).all()

@@ -19,6 +19,7 @@ from goodbad_pipeline.datasets.pixel_cache import PixelCacheDataset
 from goodbad_pipeline.datasets.pixels import PixelsDataset
 from goodbad_pipeline.datasets.safe_csv import SafeCSVDataset
 from goodbad_pipeline.datasets.schema import TableSchema
+from goodbad_pipeline.datasets.study import StudyDataset
 from goodbad_pipeline.datasets.table_stream import TableStreamDataset
 from goodbad_pipeline.datasets.trials import TrialsDataset
 
@@ -38,6 +39,7 @@ __all__ = [
     "PixelCacheDataset",
     "PixelsDataset",
     "SafeCSVDataset",
+    "StudyDataset",
     "TableSchema",
     "TableStreamDataset",
     "TextDataset",

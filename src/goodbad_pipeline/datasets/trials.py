@@ -22,7 +22,8 @@ class TrialsDataset(AbstractDataset[None, TrialRecorder]):
 
     Each trial is a child of the MLflow run under way, if there is one, with parameters, epochs and results; one that
     was trained before is a child too, tagged ``trial.reused``, so that a run shows all it compares. A file appears when
-    its trial is complete, so an interrupted run loses the trial it was at and no other.
+    its trial is complete, so an interrupted run loses the trial it was at and no other. A run that goes on where it was
+    cut off is not shown again what it has shown.
 
     Args:
         filepath: Folder of the files, which are named after the trials' fingerprints; it may be removed at any time.
@@ -42,28 +43,42 @@ class TrialsDataset(AbstractDataset[None, TrialRecorder]):
         raise DatasetError("A trial is kept by calling the function that this dataset loads, not by saving")
 
     def _record(self, facts: TrialFacts, train: Callable[[EpochListener], TrialResult]) -> TrialResult:
-        stored = self._find(facts)
+        content = self._read(facts)
+        stored = None if content is None else content["result"]
+        shown, here = ([] if content is None else content["shown"]), f"{facts.name} in {tracking.current_run()}"
+        if stored is not None and here in shown:
+            return stored
         tags = {FINGERPRINT: facts.fingerprint, REUSED: str(stored is not None).lower(), **process_tags()}
         with tracking.child_run(f"{facts.name}, seed {facts.seed}", tags):
             tracking.log_params({"network": facts.name, "seed": facts.seed, **facts.shown})
             result = train(_log_epoch) if stored is None else stored
             if stored is None:
-                self._keep(facts, result)
+                self._keep(facts, result, [])
             tracking.log_metrics(result)
+        if tracking.current_run() is not None:
+            self._keep(facts, result, [*shown, here])
         return result
 
     def _file(self, facts: TrialFacts) -> Path:
         return self._folder / f"{facts.fingerprint}.json"
 
-    def _find(self, facts: TrialFacts) -> TrialResult | None:
+    def _read(self, facts: TrialFacts) -> dict[str, Any] | None:
+        """What was kept: the result, and the runs it was shown in."""
         try:
-            stored = json.loads(self._file(facts).read_text(encoding="utf-8"))
-            return {str(name): float(value) for name, value in stored["result"].items()}
+            content = json.loads(self._file(facts).read_text(encoding="utf-8"))
+            result = {str(name): float(value) for name, value in content["result"].items()}
+            return {"result": result, "shown": list(content.get("shown", []))}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):  # none there, or somebody wrote into it
             return None
 
-    def _keep(self, facts: TrialFacts, result: TrialResult) -> None:
-        content = {"network": facts.name, "seed": facts.seed, "result": result, "decides": facts.decides}
+    def _keep(self, facts: TrialFacts, result: TrialResult, shown: list[str]) -> None:
+        content = {
+            "network": facts.name,
+            "seed": facts.seed,
+            "result": result,
+            "shown": shown,
+            "decides": facts.decides,
+        }
         with replacing(self._file(facts)) as draft:
             draft.write_text(json.dumps(content, indent=1), encoding="utf-8")
 

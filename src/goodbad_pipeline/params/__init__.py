@@ -17,6 +17,7 @@ from goodbad_pipeline.params.results import (
 )
 from goodbad_pipeline.params.scaling import ScalingSearchParams, ScalingStudyParams, TrialParams
 from goodbad_pipeline.params.training import TrainingParams
+from goodbad_pipeline.params.tuning import TuneParams
 
 __all__ = [
     "EvaluationParams",
@@ -34,6 +35,7 @@ __all__ = [
     "TrackingParams",
     "TrainingParams",
     "TrialParams",
+    "TuneParams",
     "anchor_paths",
     "decisive_parameters",
     "validate_parameters",

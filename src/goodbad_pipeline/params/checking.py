@@ -19,6 +19,7 @@ from goodbad_pipeline.params.results import (
 )
 from goodbad_pipeline.params.scaling import ScalingSearchParams, ScalingStudyParams
 from goodbad_pipeline.params.training import TrainingParams
+from goodbad_pipeline.params.tuning import TuneParams
 
 GROUPS: dict[str, type[Group]] = {
     "sample": SampleParams,
@@ -34,6 +35,7 @@ GROUPS: dict[str, type[Group]] = {
     "scaling_search": ScalingSearchParams,
     "scaling_study": ScalingStudyParams,
     "tracking": TrackingParams,
+    "tune": TuneParams,
 }
 PATHS = (
     ("images", "root"),

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -87,10 +88,11 @@ class Report:
 
     Args:
         listener: Called after each epoch with its number (1, 2, …) and its metrics; None for nobody.
+        watch: Called after that with the epoch's whole row; it may raise to end the training. None for nobody.
     """
 
-    def __init__(self, listener: EpochListener | None = None) -> None:
-        self._listener = listener
+    def __init__(self, listener: EpochListener | None = None, watch: Callable[[Row], None] | None = None) -> None:
+        self._listener, self._watch = listener, watch
         self._bar: tqdm | None = None
 
     def open_epoch(self, title: str, steps: int, done: int) -> None:
@@ -111,6 +113,8 @@ class Report:
         self.tell(row)
         parts = [f"{name} {row[name]:.4f}" for name in HISTORY_COLUMNS[2:6] if name in row]
         logger.info("%s: %s (%.1f s)", title, ", ".join(parts), row["seconds"])
+        if self._watch is not None:
+            self._watch(row)
 
     def tell(self, row: Row) -> None:
         """Tell the listener alone: of an epoch that an earlier process went through."""

@@ -15,12 +15,14 @@ from goodbad_pipeline.training.batches import TrainingBatches, balanced_weights,
 from goodbad_pipeline.training.listener import EpochListener
 from goodbad_pipeline.training.loop import Loop, Phase, Rules
 from goodbad_pipeline.training.optimizers import compile_model
-from goodbad_pipeline.training.progress import Progress, Report
+from goodbad_pipeline.training.progress import Progress, Report, Row
 from goodbad_pipeline.training.recipe import Recipe
 from goodbad_pipeline.training.saving import Checkpointing, Saver
 from goodbad_pipeline.training.validation import LARGER_IS_BETTER, measure
 
 logger = logging.getLogger(__name__)
+
+HEAD, ALL_LAYERS, SCRATCH = "head", "all layers", "scratch"  # names of the phases
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ def fit_model(
     pretrained: bool,
     listener: EpochListener | None = None,
     checkpoints: Checkpointing | None = None,
+    watch: Callable[[Row], None] | None = None,
 ) -> pd.DataFrame:
     """Train ``model`` in place; it ends with the weights of the best epoch of the last phase.
 
@@ -69,6 +72,7 @@ def fit_model(
         pretrained: Whether the weights come from earlier training.
         listener: Told of each epoch.
         checkpoints: Where the run is saved, and goes on from if it was interrupted; None for nowhere.
+        watch: Shown each epoch's row; what it raises ends the training.
 
     Returns:
         One row an epoch, over all phases: epoch, phase, loss, accuracy, val_loss, val_accuracy, learning_rate, seconds,
@@ -78,7 +82,7 @@ def fit_model(
         Stopped: Somebody asked for it.
         InputError: The loss or the weights are spoilt, or a checkpoint cannot be written.
     """
-    saver, report, progress = Saver(checkpoints, model), Report(listener), Progress()
+    saver, report, progress = Saver(checkpoints, model), Report(listener, watch), Progress()
     found = saver.resume()
     if found is not None:
         progress = Progress(**found.state["progress"])
@@ -107,13 +111,19 @@ def _phases(
 ) -> Sequence[Callable[[], AbstractContextManager[Phase]]]:
     """The phases in their order, each still to be prepared: one that is over needs no features."""
     data = (model, train, validation, recipe)
-    frozen = pretrained if recipe.freeze_statistics is None else recipe.freeze_statistics
     if not pretrained:
-        every = ("scratch", recipe.scratch_epochs, recipe.scratch_learning_rate)
+        every = (SCRATCH, recipe.scratch_epochs, recipe.scratch_learning_rate)
     else:
-        every = ("all layers", recipe.epochs, recipe.learning_rate)
+        every = (ALL_LAYERS, recipe.epochs, recipe.learning_rate)
     head = [partial(_head_alone, *data)] if pretrained and recipe.head_epochs else []
-    return [*head, *([partial(_all_layers, *data, *every, frozen)] if every[1] else [])]
+    return [*head, *([partial(all_layers, *data, *every, pretrained=pretrained)] if every[1] else [])]
+
+
+def last_phase(recipe: Recipe, *, pretrained: bool) -> str:
+    """Name of the phase whose best epoch is kept."""
+    if not pretrained:
+        return SCRATCH
+    return ALL_LAYERS if recipe.epochs else HEAD
 
 
 @contextmanager
@@ -135,7 +145,7 @@ def _head_alone(
         rows = np.arange(len(validation_features))
         return measure(predict(head, validation_features, rows), validation.truth, recipe.label_smoothing)
 
-    yield Phase("head", head, batches.__getitem__, steps, epochs, validate)
+    yield Phase(HEAD, head, batches.__getitem__, steps, epochs, validate)
     model.get_layer("predictions").set_weights(head.get_layer("predictions").get_weights())
 
 
@@ -151,7 +161,7 @@ def _head(model: keras.Model, shape: tuple[int, ...]) -> keras.Model:
 
 
 @contextmanager
-def _all_layers(
+def all_layers(
     model: keras.Model,
     train: LabelledPixels,
     validation: LabelledPixels,
@@ -159,9 +169,11 @@ def _all_layers(
     name: str,
     epochs: int,
     peak: float,
-    frozen: bool,
+    *,
+    pretrained: bool,
 ) -> Iterator[Phase]:
     """Fit all layers; with frozen statistics, batch normalisation stays as it is."""
+    frozen = pretrained if recipe.freeze_statistics is None else recipe.freeze_statistics
     for layer in model.layers:
         if frozen and isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = False

@@ -12,6 +12,7 @@ from goodbad_pipeline.evaluation.figures.sheets import contact_sheet
 from goodbad_pipeline.evaluation.figures.slices import slices_figure
 from goodbad_pipeline.evaluation.figures.style import class_colours, split_colours
 from goodbad_pipeline.evaluation.figures.trials import ranking_figure, study_figure
+from goodbad_pipeline.evaluation.figures.tuning import rate_figure, search_figure
 
 __all__ = [
     "accuracy_figure",
@@ -25,9 +26,11 @@ __all__ = [
     "metrics_figure",
     "precision_recall_figure",
     "ranking_figure",
+    "rate_figure",
     "reliability_figure",
     "roc_chart",
     "roc_figure",
+    "search_figure",
     "slices_chart",
     "slices_figure",
     "split_colours",

@@ -7,19 +7,17 @@ from typing import Any
 
 import pandas as pd
 
+from goodbad_pipeline.building import build_untrained
 from goodbad_pipeline.efficientnet.architecture import LayerShape, layer_shape
 from goodbad_pipeline.efficientnet.complexity import count_complexity
-from goodbad_pipeline.efficientnet.growth_source import GrowthSource, base_scale, check_growth, source_shape
-from goodbad_pipeline.efficientnet.pretrained import IMAGENET, IMAGENET_CLASSES, check_weights
-from goodbad_pipeline.efficientnet.scaling import NetworkScale, read_scale
-from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.efficientnet.growth_source import check_growth, source_shape
+from goodbad_pipeline.efficientnet.pretrained import check_weights
+from goodbad_pipeline.efficientnet.scaling import NetworkScale
 from goodbad_pipeline.images.pixels import PixelSource, pixel_source
 from goodbad_pipeline.images.splits import class_names
 from goodbad_pipeline.params import ImageParams, ModelParams, RegistryParams, TrainingParams
 from goodbad_pipeline.registry import load_version
-from goodbad_pipeline.serving.archive import load_archive
 from goodbad_pipeline.spending import spend_budget
-from goodbad_pipeline.training.devices import prepare_device
 
 logger = logging.getLogger(__name__)
 
@@ -105,47 +103,4 @@ def build_model(
     registry: RegistryParams,
 ) -> Any:
     """Build the network and give it its first weights."""
-    from goodbad_pipeline.efficientnet import build_network  # noqa: PLC0415 - imports Keras
-
-    device = prepare_device(training.precision, training.xla, training.seed)
-    logger.info("Training on %s", device)
-    scale, names, pictures = read_scale(network), class_names(splits), int((splits["split"] == "train").sum())
-    if model.growth_source:
-        return _grow_model(model.growth_source, scale, names, training.seed, registry.name)
-    return build_network(
-        scale,
-        classes=len(names),
-        weights=model.weights_for(scale),
-        batch_norm_momentum=0.99 if network["pretrained"] else training.statistics_momentum(pictures),
-        seed=training.seed,
-    )
-
-
-def _grow_model(source: GrowthSource, scale: NetworkScale, names: list[str], seed: int, registered: str) -> Any:
-    from goodbad_pipeline.efficientnet.growth import grow  # noqa: PLC0415 - imports Keras
-
-    small, small_names = _load_source(source, scale, len(names), registered)
-    same_classes = small_names is None or small_names == names
-    large = grow(small, scale, classes=len(names), keep_classifier=same_classes, seed=seed)
-    logger.info("Grew %s weights to %s", f"{small.count_params():,}", f"{large.count_params():,}")
-    return large
-
-
-def _load_source(
-    source: GrowthSource, scale: NetworkScale, classes: int, registered: str
-) -> tuple[Any, list[str] | None]:
-    """The small network and the names of its classes, None where they are not known."""
-    from goodbad_pipeline.efficientnet import build_network  # noqa: PLC0415
-
-    if source.imagenet:
-        keeps = classes == IMAGENET_CLASSES
-        base = base_scale(scale.family, scale.resolution)
-        return build_network(base, classes=classes, weights=IMAGENET, include_top=keeps), None
-    if source.version is not None:
-        found = load_version(source.name or registered, source.version)
-        return found.model, found.class_names
-    try:
-        return load_archive(Path(str(source.path))), None
-    except InputError as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"grow_from: {source.path} cannot be loaded ({reason}). Save the model anew.") from error
+    return build_untrained(splits, network, model, training, registry.name)

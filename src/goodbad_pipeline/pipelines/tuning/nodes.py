@@ -1,0 +1,110 @@
+"""From the present parameters to better ones, by pictures of train and validation alone."""
+
+import json
+from typing import Any
+
+import pandas as pd
+import yaml
+from matplotlib.figure import Figure
+
+from goodbad_pipeline.evaluation.figures import rate_figure, search_figure
+from goodbad_pipeline.evaluation.tuning import conclude, nest, rank_finalists
+from goodbad_pipeline.images.pixels import PixelCache
+from goodbad_pipeline.params import ImageParams, ModelParams, RegistryParams, TrainingParams, TuneParams
+from goodbad_pipeline.params.tuning import RATES
+from goodbad_pipeline.training.recording import TrialRecorder
+from goodbad_pipeline.training.study import StudyStore
+from goodbad_pipeline.training.validation import LARGER_IS_BETTER
+from goodbad_pipeline.tuning import Workplace, confirm, search_space
+
+
+def find_learning_rates(
+    development: pd.DataFrame,
+    network: dict[str, Any],
+    model: ModelParams,
+    training: TrainingParams,
+    images: ImageParams,
+    registry: RegistryParams,
+    tune: TuneParams,
+    pixel_cache: PixelCache,
+) -> tuple[pd.DataFrame, dict[str, float]]:
+    """Make the range test for the rate of all layers: its curve, and the range to search."""
+    from goodbad_pipeline.training.rate_test import suggest_range  # noqa: PLC0415 - imports Keras
+
+    place = Workplace(development, network, model, training, images, registry.name, pixel_cache)
+    curve = place.scan(tune)
+    low, high = suggest_range(curve)
+    present = getattr(training, RATES[0 if place.pretrained else 1].split(".")[1])
+    return curve, {"low": min(low, present), "high": max(high, present), "present": present}
+
+
+def draw_learning_rates(curve: pd.DataFrame, rates: dict[str, float]) -> Figure:
+    """Show the loss against the rate."""
+    return rate_figure(curve, rates)
+
+
+def search_parameters(
+    development: pd.DataFrame,
+    network: dict[str, Any],
+    model: ModelParams,
+    training: TrainingParams,
+    images: ImageParams,
+    registry: RegistryParams,
+    tune: TuneParams,
+    pixel_cache: PixelCache,
+    rates: dict[str, float],
+    studies: StudyStore,
+    trial_record: TrialRecorder,
+) -> pd.DataFrame:
+    """Try values of the stated parameters, the present ones first; a search that was cut off goes on."""
+    place = Workplace(development, network, model, training, images, registry.name, pixel_cache)
+    return search_space(place, tune, rates, studies, trial_record)
+
+
+def confirm_finalists(
+    trials: pd.DataFrame,
+    development: pd.DataFrame,
+    network: dict[str, Any],
+    model: ModelParams,
+    training: TrainingParams,
+    images: ImageParams,
+    registry: RegistryParams,
+    tune: TuneParams,
+    pixel_cache: PixelCache,
+    trial_record: TrialRecorder,
+) -> pd.DataFrame:
+    """Train the best trials, and the present parameters, from more seeds: the luck of one decides nothing."""
+    place = Workplace(development, network, model, training, images, registry.name, pixel_cache)
+    return confirm(place, tune, trials, trial_record)
+
+
+def choose_parameters(
+    finals: pd.DataFrame, development: pd.DataFrame, tune: TuneParams
+) -> tuple[pd.DataFrame, dict[str, Any], dict[str, float], str]:
+    """Rank the finalists; the winner's values, what it measured, and parameters to paste."""
+    groups = development.loc[development["split"] == "validation", "group"].nunique()
+    larger = LARGER_IS_BETTER[tune.metric]
+    ranking = rank_finalists(finals, tune.metric, larger_is_better=larger, groups=groups)
+    best, conclusion = ranking.iloc[0], conclude(ranking, finals, tune.metric, groups)
+    values = json.loads(best["values"])
+    means = finals.groupby("trial")[list(LARGER_IS_BETTER)].mean().to_dict("index")
+    metrics = {f"best_{name}": float(value) for name, value in means[best["trial"]].items()}
+    metrics |= {f"present_{name}": float(value) for name, value in means.get(0, {}).items()}
+    return ranking, values, metrics, _snippet(values, conclusion)
+
+
+def _snippet(values: dict[str, Any], conclusion: str) -> str:
+    """YAML for conf/local/parameters.yml."""
+    stated = ",".join(f"{name}={json.dumps(value).strip(chr(34))}" for name, value in values.items())
+    lines = [
+        "# Found by kedro run --pipeline=tune; paste into conf/local/parameters.yml, or",
+        f"# kedro run --pipeline=train --params={stated}",
+        f"# {conclusion}",
+        yaml.safe_dump(nest(values), sort_keys=False, allow_unicode=True),
+    ]
+    return "\n".join(lines)
+
+
+def draw_search(trials: pd.DataFrame, finals: pd.DataFrame, tune: TuneParams) -> Figure:
+    """Show every trial and the finalists."""
+    return search_figure(trials, finals, tune.metric, larger_is_better=LARGER_IS_BETTER[tune.metric])

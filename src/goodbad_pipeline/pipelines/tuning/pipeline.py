@@ -1,0 +1,69 @@
+"""network, pictures of train and validation → range test → trials → finalists → parameters."""
+
+from kedro.pipeline import Pipeline, node, pipeline
+
+from goodbad_pipeline.pipelines.tuning.nodes import (
+    choose_parameters,
+    confirm_finalists,
+    draw_learning_rates,
+    draw_search,
+    find_learning_rates,
+    search_parameters,
+)
+
+_PLACE = [
+    "development",
+    "tuning_network",
+    "params:model",
+    "params:training",
+    "params:images",
+    "params:registry",
+    "params:tune",
+    "pixel_cache",
+]
+
+
+def create_pipeline() -> Pipeline:
+    """Return the pipeline that looks for better parameters."""
+    return pipeline(
+        [
+            node(
+                find_learning_rates,
+                name="find_learning_rates",
+                inputs=_PLACE,
+                outputs=["rate_curve", "rate_range"],
+            ),
+            node(
+                draw_learning_rates,
+                name="draw_learning_rates",
+                inputs=["rate_curve", "rate_range"],
+                outputs="rate_figure",
+            ),
+            node(
+                search_parameters,
+                name="search_parameters",
+                inputs=[*_PLACE, "rate_range", "studies", "trial_record"],
+                outputs="tuning_trials",
+            ),
+            node(
+                confirm_finalists,
+                name="confirm_finalists",
+                inputs=["tuning_trials", *_PLACE, "trial_record"],
+                outputs="finalist_trials",
+            ),
+            node(
+                choose_parameters,
+                name="choose_parameters",
+                inputs=["finalist_trials", "development", "params:tune"],
+                outputs=["tuning_ranking", "tuned_values", "tuning_metrics", "tuned_parameters"],
+            ),
+            node(
+                draw_search,
+                name="draw_search",
+                inputs=["tuning_trials", "finalist_trials", "params:tune"],
+                outputs="tuning_figure",
+            ),
+        ],
+        namespace="tuning",
+        prefix_datasets_with_namespace=False,
+    )

@@ -1,0 +1,90 @@
+"""One training of a search: its last word, whether it was given up, and whether it went wrong."""
+
+import logging
+import time
+from collections.abc import Callable
+
+import keras
+
+from goodbad_pipeline.training.guards import SpoiltTrainingError
+from goodbad_pipeline.training.listener import EpochListener
+from goodbad_pipeline.training.memory import out_of_memory
+from goodbad_pipeline.training.progress import Row
+from goodbad_pipeline.training.recipe import Recipe
+from goodbad_pipeline.training.recording import TrialResult
+from goodbad_pipeline.training.train import ALL_LAYERS, SCRATCH, LabelledPixels, fit_model, last_phase
+from goodbad_pipeline.training.validation import LARGER_IS_BETTER
+
+logger = logging.getLogger(__name__)
+
+COMPLETE = "complete"  # 1: trained to its end; 0: given up, or gone wrong
+_KEPT = ("loss", "accuracy", *LARGER_IS_BETTER)
+
+
+class GivenUp(Exception):  # noqa: N818 - nothing went wrong
+    """A trial looks hopeless beside the others."""
+
+
+def try_recipe(
+    build: Callable[[], keras.Model],
+    train: LabelledPixels,
+    validation: LabelledPixels,
+    recipe: Recipe,
+    *,
+    pretrained: bool,
+    metric: str,
+    prune: Callable[[int, float], bool],
+    listener: EpochListener,
+) -> TrialResult:
+    """Train as `fit_model` does, and return the measures of the epoch whose weights it would keep.
+
+    Args:
+        build: Makes the untrained network.
+        train: What is learnt from.
+        validation: What is measured.
+        recipe: How.
+        pretrained: Whether the weights come from earlier training.
+        metric: The measure that decides whether a trial is given up.
+        prune: From the epoch (1, 2, …) of the last phase and the metric there to whether to give up. Not asked after
+            the last epoch.
+        listener: Told of each epoch.
+
+    Returns:
+        ``complete`` (1 or 0), ``seconds``, ``epochs``, and, as far as there were any, the measures of the best epoch.
+        One that was given up, whose loss exploded, or that did not fit into memory is not complete.
+    """
+    started, rows = time.perf_counter(), list[Row]()
+    phase = last_phase(recipe, pretrained=pretrained)
+    epochs = {SCRATCH: recipe.scratch_epochs, ALL_LAYERS: recipe.epochs}.get(phase, recipe.head_epochs)
+
+    def watch(row: Row) -> None:
+        rows.append(row)
+        number = sum(one["phase"] == phase for one in rows)
+        if row["phase"] == phase and number < epochs and prune(number, row[metric]):
+            raise GivenUp
+
+    complete = False
+    try:
+        keras.utils.clear_session()
+        fit_model(build(), train, validation, recipe, pretrained=pretrained, listener=listener, watch=watch)
+        complete = True
+    except GivenUp:
+        logger.info("Given up after %d epochs: below the median of the others", len(rows))
+    except SpoiltTrainingError as error:
+        logger.info("Gone wrong: %s", error)
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        logger.info("Gone wrong: %d pictures a step do not fit into memory", recipe.batch_size)
+    seconds = time.perf_counter() - started
+    return {COMPLETE: float(complete), "seconds": seconds, "epochs": float(len(rows)), **_kept(rows, phase, recipe)}
+
+
+def _kept(rows: list[Row], phase: str, recipe: Recipe) -> TrialResult:
+    """The measures of the phase's best epoch by the recipe's monitor, the first of equals."""
+    measured = [row for row in rows if row["phase"] == phase]
+    if not measured:
+        return {}
+    choose = max if LARGER_IS_BETTER[recipe.monitor] else min
+    best = choose(measured, key=lambda row: row[recipe.monitor])
+    return {name: float(best[name]) for name in _KEPT}

@@ -1,0 +1,203 @@
+"""The search for parameters: what it is given, what it ends with, and that a kill loses nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import optuna
+import pandas as pd
+import pytest
+import yaml
+from kedro.io import DataCatalog
+from making import PROJECT, make_project, parameters
+from running import kedro_run, runs, store, table
+
+from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.params import validate_parameters
+from goodbad_pipeline.params.tuning import RangeParams
+from goodbad_pipeline.pipeline_registry import register_pipelines
+from goodbad_pipeline.pipelines.tuning.nodes import choose_parameters
+from goodbad_pipeline.tuning import resolve_space
+
+TRIALS = 4
+
+
+def workplace(pretrained: bool = True, dropout: float = 0.2, **changes: object) -> SimpleNamespace:
+    from goodbad_pipeline.tuning import Workplace
+
+    typed = validate_parameters(parameters(**changes))
+    network = {"pretrained": pretrained, "dropout": dropout}
+    return Workplace(pd.DataFrame(), network, typed["model"], typed["training"], typed["images"], "goodbad", None)
+
+
+def resolved(place, **space: object) -> dict:
+    tune = validate_parameters(parameters(tune__space=space))["tune"]
+    return resolve_space(place, tune, {"low": 0.0005, "high": 0.05})
+
+
+def test_no_node_is_given_the_test_split(tmp_path: Path) -> None:
+    given = set().union(*(node.inputs for node in register_pipelines()["tune"].nodes))
+    assert "development" in given
+    assert not {"splits", "labels", "images", "pixels", "test_predictions"} & given
+    entry = yaml.safe_load((PROJECT / "conf/base/catalog_tune.yml").read_text())["development"]
+    rows = [(f"{split}.png", split) for split in ("train", "validation", "test") for _ in range(3)]
+    pd.DataFrame(rows, columns=["path", "split"]).to_parquet(tmp_path / "splits.parquet", index=False)
+    catalog = DataCatalog.from_config({"development": {**entry, "filepath": str(tmp_path / "splits.parquet")}})
+    assert set(catalog.load("development")["split"]) == {"train", "validation"}
+    assert len(catalog.load("development")) == 6
+
+
+def test_every_dimension_holds_the_present_value() -> None:
+    place = workplace(training__learning_rate=0.2, training__optimizer="sgd", training__label_smoothing=0.3)
+    space = resolved(
+        place,
+        training={
+            "learning_rate": "auto",
+            "optimizer": ["adamw", "rmsprop"],
+            "label_smoothing": {"low": 0.0, "high": 0.1},
+            "ema": [0, 0.5],
+        },
+        model={"dropout": {"low": 0.3, "high": 0.5}},
+    )
+    assert space["training.learning_rate"] == RangeParams(low=0.0005, high=0.2, log=True)
+    assert space["training.optimizer"] == ["sgd", "adamw", "rmsprop"]
+    assert space["training.label_smoothing"] == RangeParams(low=0.0, high=0.3)
+    assert space["training.ema"] == [0, 0.5]
+    assert space["model.dropout"] == RangeParams(low=0.2, high=0.5)
+
+
+def test_a_range_that_cannot_hold_the_present_value_is_refused() -> None:
+    with pytest.raises(InputError, match=r"tune.space: training.weight_decay is 0.0, which no such range holds"):
+        resolved(
+            workplace(training__weight_decay=0), training={"weight_decay": {"low": 0.001, "high": 0.1, "log": True}}
+        )
+    with pytest.raises(InputError, match=r"training.batch_norm_momentum is null"):
+        resolved(workplace(pretrained=False), training={"batch_norm_momentum": {"low": 0.7, "high": 0.9}})
+    with pytest.raises(InputError, match=r"reads nothing of training.scratch_learning_rate"):
+        resolved(workplace(), training={"scratch_learning_rate": "auto"})
+
+
+def test_the_snippet_is_what_the_winner_was_trained_with() -> None:
+    values = {"training.learning_rate": 0.00312, "training.freeze_statistics": None, "model.dropout": 0.25}
+    rows = [
+        {
+            "network": name,
+            "trial": number,
+            "seed": seed,
+            "values": json.dumps(values),
+            "fingerprint": f"{number} {seed}",
+            "seconds": 1.0,
+            **dict.fromkeys(("val_loss", "val_accuracy", "val_balanced_accuracy", "val_f1_macro", "val_roc_auc"), 0.5),
+            "val_log_loss": 0.5 - 0.1 * number,
+        }
+        for number, name in enumerate(["present parameters", "trial 1"])
+        for seed in (0, 1)
+    ]
+    development = pd.DataFrame({"split": ["train", "validation", "validation"], "group": ["a", "b", "c"]})
+    tune = validate_parameters(parameters())["tune"]
+    ranking, best, metrics, snippet = choose_parameters(pd.DataFrame(rows), development, tune)
+    assert ranking["network"].iloc[0] == "trial 1"
+    assert best == values
+    assert (metrics["best_val_log_loss"], metrics["present_val_log_loss"]) == (0.4, 0.5)
+    pasted = yaml.safe_load(snippet)
+    assert pasted == {
+        "training": {"learning_rate": 0.00312, "freeze_statistics": None},
+        "model": {"dropout": 0.25},
+    }
+    assert "--params=training.learning_rate=0.00312,training.freeze_statistics=null,model.dropout=0.25" in snippet
+
+
+def tune_process(project: Path) -> subprocess.Popen:
+    command = [
+        sys.executable,
+        "-m",
+        "kedro",
+        "run",
+        "--env",
+        "test",
+        "--pipeline=tune",
+        f"--params=tune.trials={TRIALS}",
+    ]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.Popen(command, cwd=project, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def trial_states(project: Path) -> list[str]:
+    file = project / "data/07_model_output/tuning.db"
+    if not file.exists():
+        return []
+    try:
+        (study,) = optuna.get_all_study_names(f"sqlite:///{file}")
+        trials = optuna.load_study(study_name=study, storage=f"sqlite:///{file}").get_trials(deepcopy=False)
+    except Exception:  # the process is making the tables
+        return []
+    return [trial.state.name for trial in trials]
+
+
+@pytest.fixture(scope="module")
+def killed_once(tmp_path_factory) -> Path:
+    """A project whose search was killed in its third trial, and went on; pictures of the test split do not exist."""
+    project = make_project(tmp_path_factory.mktemp("tune") / "project")
+    kedro_run(project, "data")
+    splits = table(project, "splits")
+    for path in splits.loc[splits["split"] == "test", "path"]:
+        (project / "data/01_raw/characters" / path).unlink()
+    process = tune_process(project)
+    while trial_states(project)[2:] != ["RUNNING"]:
+        assert process.poll() is None
+        time.sleep(0.2)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert trial_states(project)[2:] == ["RUNNING"]
+    kedro_run(project, "tune", tune__trials=TRIALS)
+    return project
+
+
+@pytest.mark.slow
+def test_a_killed_search_ends_with_as_many_trials_and_the_best_is_no_worse(killed_once: Path) -> None:
+    states = trial_states(killed_once)
+    assert len(states) == TRIALS
+    assert set(states) <= {"COMPLETE", "PRUNED"}
+    trials = table(killed_once, "tuning_trials")
+    assert trials["trial"].tolist() == list(range(TRIALS))
+    ranking = table(killed_once, "tuning_ranking")
+    present = ranking.loc[ranking["trial"] == 0, "score"].iloc[0]
+    assert ranking["score"].iloc[0] <= present
+    assert set(table(killed_once, "finalist_trials")["seed"]) == {0, 1}
+
+
+@pytest.mark.slow
+def test_one_parent_run_carries_the_best_and_has_every_trial_as_a_child(killed_once: Path) -> None:
+    everything = runs(killed_once)
+    (parent,) = [run for run in everything if run.data.tags["mlflow.runName"].startswith("tune ")]
+    assert parent.info.status == "FINISHED"
+    children = [run for run in everything if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    finished = [run for run in children if run.info.status == "FINISHED"]
+    finals = table(killed_once, "finalist_trials")
+    assert len(finished) == TRIALS + (finals["seed"] != 0).sum()
+    assert [run.info.status for run in children if run not in finished] == ["KILLED"]
+    best = json.loads((killed_once / "data/08_reporting/tuned_values.json").read_text())
+    assert {f"best.{name}": str(value) for name, value in best.items()}.items() <= parent.data.params.items()
+    assert parent.data.metrics["best_val_log_loss"] <= parent.data.metrics["present_val_log_loss"]
+    files = {file.path for file in store(killed_once).list_artifacts(parent.info.run_id, "tuning")}
+    assert "tuning/tuned_parameters.yml" in files
+    assert {file.path for file in store(killed_once).list_artifacts(parent.info.run_id, "figures")} == {
+        "figures/rate_figure.png",
+        "figures/tuning_figure.png",
+    }
+
+
+@pytest.mark.slow
+def test_the_snippet_is_valid_parameters(killed_once: Path) -> None:
+    found = yaml.safe_load((killed_once / "data/08_reporting/tuned_parameters.yml").read_text())
+    changes = {f"model__{name}": value for name, value in found["model"].items()}
+    training = found["training"]
+    augmentation = training.pop("augmentation")
+    changes |= {f"training__{name}": value for name, value in training.items()}
+    changes |= {f"training__augmentation__{name}": value for name, value in augmentation.items()}
+    validate_parameters(parameters(**changes))
