@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 FOUND = {"network": "network", "replay.network": "network", "tuning_network": "network", "tuned_values": "best"}
 PICTURES = {"pixels", "pixel_cache"}  # of a pipeline that trains
 REPLAY = "replay"
+FOLLOW = "follow"  # another process tells MLflow
 TELL = "`kedro send-spool`, tells it"
 LABEL_TABLES = ("labels", "splits", "development")
 
@@ -109,6 +110,9 @@ class TrackingHooks(MlflowHook):
         names = run_params.get("pipeline_names") or ["__default__"]
         if self._replays is not None and names != [REPLAY]:
             raise InputError(f"replay.run_id: goes with --pipeline={REPLAY} and no other, got {', '.join(names)}")
+        if names == [FOLLOW]:
+            self._is_mlflow_enabled = False
+            return
         asked = {name.removeprefix("params:").partition(".")[0] for name in pipeline.inputs()}
         used = {name: group for name, group in self._parameters.items() if name in asked}
         name = run_name("+".join(names), used.get("model") if "params:model" in pipeline.inputs() else None)

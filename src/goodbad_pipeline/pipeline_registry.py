@@ -4,6 +4,7 @@ from kedro.pipeline import Pipeline, pipeline
 
 from goodbad_pipeline.pipelines import (
     evaluation,
+    exporting,
     ingestion,
     modelling,
     prediction,
@@ -19,6 +20,9 @@ from goodbad_pipeline.pipelines import (
     tuning,
 )
 
+FOLLOWING = ("modelling.build_model", "training.train_model")
+"""What every process of a training does; all else is done by the first."""
+
 
 def register_pipelines() -> dict[str, Pipeline]:
     """Return ``data``, ``train``, both as ``__default__``, and what stands beside them."""
@@ -31,6 +35,8 @@ def register_pipelines() -> dict[str, Pipeline]:
         "train": train,
         "register": register,
         "predict": prediction.create_pipeline(),
+        "export": exporting.create_pipeline(),
+        "follow": _apart(train.only_nodes(*FOLLOWING), {}, "follow"),
         "replay": _replay(data, (splitting.create_pipeline() + train).to_outputs("test_metrics")),
         "sample_data": sample_data.create_pipeline(),
         "scaling_report": scaling_report.create_pipeline(),
@@ -54,9 +60,9 @@ def _replay(before: Pipeline, after: Pipeline) -> Pipeline:
     return _apart(before.to_outputs("labels"), {}) + replay.create_pipeline() + _apart(after, renamed)
 
 
-def _apart(road: Pipeline, renamed: dict[str, str]) -> Pipeline:
+def _apart(road: Pipeline, renamed: dict[str, str], namespace: str = "replay") -> Pipeline:
     """A road whose datasets have names of their own, but for parameters and what nothing on it makes."""
     free = road.inputs()
     parameters = {name for name in free if name.startswith("params:")}
     kept = {name: name for name in free - parameters}
-    return pipeline(road, namespace="replay", parameters=parameters, inputs=kept | renamed)
+    return pipeline(road, namespace=namespace, parameters=parameters, inputs=kept | renamed)

@@ -24,11 +24,14 @@ from PIL import Image
 from goodbad_pipeline import tracking
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.decision import Calibration
+from goodbad_pipeline.exports import load_export, read_exports
 from goodbad_pipeline.images.pixels import Transform
 from goodbad_pipeline.promotion import Decision
 from goodbad_pipeline.serving.archive import file_digest
 from goodbad_pipeline.serving.bundle import REQUIREMENTS, write_bundle
+from goodbad_pipeline.serving.choosing import Backend, choose_backend
 from goodbad_pipeline.serving.classifier import ARCHIVE, FACTS, Classifier, Facts, load_classifier
+from goodbad_pipeline.serving.runtimes import KERAS
 
 logger = logging.getLogger(__name__)
 
@@ -73,16 +76,18 @@ class RegisteredModel:
     Attributes:
         name: The registered model.
         version: Its number.
-        classifier: The Keras model, what a picture goes through before it, and how its answers are read.
+        classifier: The network, what a picture goes through before it, and how its answers are read.
+        backend: What runs the network: ``keras`` or one of `RUNTIMES`.
     """
 
     name: str
     version: str
     classifier: Classifier
+    backend: str = KERAS
 
     @property
     def model(self) -> Any:
-        """The Keras model."""
+        """The Keras model, or what has the same ``predict_on_batch``."""
         return self.classifier.model
 
     @property
@@ -191,28 +196,34 @@ def _find_alias(name: str, alias: str) -> ModelVersion | None:
         raise
 
 
-def find_model(name: str, wanted: str | int) -> RegisteredModel:
+def find_model(name: str, wanted: str | int, backend: Backend = KERAS) -> RegisteredModel:
     """Load a version by its number or alias.
 
+    Args:
+        name: Registered model.
+        wanted: Number or alias.
+        backend: What runs it; but for Keras, a file that was exported from it.
+
     Raises:
-        InputError: There is none, or its files cannot be loaded.
+        InputError: There is none, its files cannot be loaded, or this backend cannot run it.
     """
     if str(wanted).isdecimal():
-        return load_version(name, str(wanted))
+        return load_version(name, str(wanted), backend)
     found = _find_alias(name, str(wanted))
     if found is None:
         raise InputError(
             f"registry: '{name}' has no version with the alias '{wanted}'; `kedro run` registers a champion"
         )
-    return _load(found)
+    return _load(found, backend)
 
 
 def record_use(model: RegisteredModel) -> None:
     """Name the model on the run under way, if there is one."""
-    tracking.set_tags({"model_name": model.name, "model_version": model.version})
+    used = {"model_name": model.name, "model_version": model.version, "model_backend": model.backend}
+    tracking.set_tags(used)
 
 
-def load_version(name: str, model_version: str) -> RegisteredModel:
+def load_version(name: str, model_version: str, backend: Backend = KERAS) -> RegisteredModel:
     """Load one version.
 
     Raises:
@@ -226,14 +237,21 @@ def load_version(name: str, model_version: str) -> RegisteredModel:
                 f"registry: there is no version {model_version} of '{name}'; `kedro mlflow ui` shows which there are"
             ) from error
         raise
-    return _load(found)
+    return _load(found, backend)
 
 
-def _load(found: ModelVersion) -> RegisteredModel:
-    """Load a version's archive with this project's code; the code that lies beside it does not run."""
+def _load(found: ModelVersion, backend: Backend = KERAS) -> RegisteredModel:
+    """Load a version's archive, or a file exported from it, with this project's code; that beside it does not run."""
     name, number = str(found.name), str(found.version)
+    exports = {} if backend == KERAS else read_exports(found)
+    chosen = choose_backend(backend, exports, number)
+    uri = f"models:/{name}/{number}/artifacts/{_FOLDER}"
     try:
-        folder = mlflow.artifacts.download_artifacts(f"models:/{name}/{number}/artifacts/{_FOLDER}")
+        if chosen != KERAS:
+            facts = Facts.read(Path(mlflow.artifacts.download_artifacts(f"{uri}/{FACTS}")))
+            network = load_export(found, chosen, exports)
+            return RegisteredModel(name, number, Classifier(network, facts.transform, facts.calibration), chosen)
+        folder = mlflow.artifacts.download_artifacts(uri)
         return RegisteredModel(name, number, load_classifier(Path(folder), found.tags.get(DIGEST_TAG)))
     except Exception as error:  # whatever a moved, emptied or foreign archive raises
         raise InputError(

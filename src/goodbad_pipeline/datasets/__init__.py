@@ -2,6 +2,7 @@
 
 from goodbad_pipeline.datasets.checkpoints import CheckpointsDataset
 from goodbad_pipeline.datasets.epoch_log import EpochLogDataset
+from goodbad_pipeline.datasets.file_set import FilesDataset
 from goodbad_pipeline.datasets.files import (
     ChartDataset,
     CSVDataset,
@@ -29,6 +30,7 @@ __all__ = [
     "CheckpointsDataset",
     "EpochLogDataset",
     "FigureDataset",
+    "FilesDataset",
     "FolderDataset",
     "JSONDataset",
     "KerasModelDataset",

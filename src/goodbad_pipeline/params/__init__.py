@@ -9,6 +9,7 @@ from goodbad_pipeline.params.data import ImageParams, SampleParams, SplitParams
 from goodbad_pipeline.params.network import ModelParams
 from goodbad_pipeline.params.results import (
     EvaluationParams,
+    ExportParams,
     PredictParams,
     PromotionParams,
     RegistryParams,
@@ -21,6 +22,7 @@ from goodbad_pipeline.params.tuning import TuneParams
 
 __all__ = [
     "EvaluationParams",
+    "ExportParams",
     "Group",
     "ImageParams",
     "ModelParams",

@@ -11,6 +11,7 @@ from goodbad_pipeline.params.data import ImageParams, SampleParams, SplitParams
 from goodbad_pipeline.params.network import WEIGHT_WORDS, ModelParams
 from goodbad_pipeline.params.results import (
     EvaluationParams,
+    ExportParams,
     PredictParams,
     PromotionParams,
     RegistryParams,
@@ -30,6 +31,7 @@ GROUPS: dict[str, type[Group]] = {
     "evaluation": EvaluationParams,
     "registry": RegistryParams,
     "predict": PredictParams,
+    "export": ExportParams,
     "replay": ReplayParams,
     "promotion": PromotionParams,
     "scaling_search": ScalingSearchParams,
@@ -98,7 +100,9 @@ def decisive_parameters(model: ModelParams, training: TrainingParams, images: Im
     """
     return {
         "model": model.model_dump(mode="json"),
-        "training": training.model_dump(mode="json", exclude={"preset", "checkpoint", "require_gpu", "auto_batch"}),
+        "training": training.model_dump(
+            mode="json", exclude={"preset", "checkpoint", "distributed", "require_gpu", "auto_batch"}
+        ),
         "images": images.model_dump(mode="json", include={"background", "max_pixels", "resize", "tiff"}),
     }
 

@@ -4,8 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from goodbad_pipeline.params.base import Fraction, Group, Positive, Seed
+from goodbad_pipeline.params.base import Count, Fraction, Group, Positive, Seed
 from goodbad_pipeline.promotion import Policy, Rules
+from goodbad_pipeline.serving.choosing import Backend
 
 
 class EvaluationParams(Group):
@@ -45,8 +46,20 @@ class PredictParams(Group):
 
     source: str | None
     version: str | int
+    backend: Backend
     sheet: Annotated[int, Field(ge=1, le=200)]
     seed: Seed
+
+
+class ExportParams(Group):
+    """Which version is written for other runtimes, and how near they must come to it."""
+
+    version: str | int
+    calibration_pictures: Count
+    seed: Seed
+    tolerance: Positive
+    int8_accuracy: Fraction
+    rounds: Count
 
 
 class ReplayParams(Group):

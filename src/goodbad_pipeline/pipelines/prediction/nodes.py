@@ -28,9 +28,9 @@ QUARANTINE = ["path", "reason", "detail", "image_id"]
 def predict_files(predict: PredictParams, images: ImageParams, registry: RegistryParams) -> AnswerStream:
     """Open the source and load the model; the files are read while the answers are written."""
     paths = _source(predict, images)
-    model = find_model(registry.name, predict.version)
+    model = find_model(registry.name, predict.version, predict.backend)
     record_use(model)
-    logger.info("Asking %s version %s about %s", model.name, model.version, predict.source)
+    logger.info("Asking %s version %s about %s, run by %s", model.name, model.version, predict.source, model.backend)
     return AnswerStream(paths, model.classifier)
 
 

@@ -1,0 +1,107 @@
+"""From a Keras model to the files of other runtimes: ONNX, LiteRT in floats, LiteRT in whole numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import keras
+import numpy as np
+
+from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.exporting.folding import fold_normalisation
+
+NEEDED = ("onnx", "tf2onnx")
+
+
+def convert_model(model: keras.Model, calibration_pixels: np.ndarray) -> dict[str, bytes]:
+    """Convert a network, batch normalisation folded into its convolutions.
+
+    Args:
+        model: Pixels (n, side, side, 3), 0–255, to probabilities (n, classes).
+        calibration_pixels: uint8, shape (m, side, side, 3), of which whole numbers learn their ranges.
+
+    Returns:
+        Files by backend: ``onnx`` (float32, any number of pictures), ``litert`` (float32) and ``litert_int8`` (uint8
+        pixels in), both for one picture.
+
+    Raises:
+        InputError: A package or TensorFlow is missing, or the network has a part that cannot be folded.
+    """
+    require_converters()
+    folded = fold_normalisation(model)
+    return {
+        "onnx": _to_onnx(folded),
+        "litert": _to_litert(folded),
+        "litert_int8": _to_litert(folded, calibration_pixels),
+    }
+
+
+def require_converters() -> None:
+    """Check that what converts is there.
+
+    Raises:
+        InputError: It is not.
+    """
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise InputError(
+            f"export: the package {missing[0]} is not installed; install the extra 'export' "
+            '(pip install --editable ".[export]")'
+        )
+    if keras.backend.backend() != "tensorflow":
+        raise InputError(f"export: needs KERAS_BACKEND=tensorflow, got {keras.backend.backend()}")
+
+
+def count_operations(onnx_file: bytes) -> Counter[str]:
+    """Count the operations of an ONNX graph by name."""
+    import onnx  # noqa: PLC0415 - an extra
+
+    return Counter(node.op_type for node in onnx.load_from_string(onnx_file).graph.node)
+
+
+def _to_onnx(folded: keras.Model) -> bytes:
+    signature = [keras.InputSpec(shape=folded.input_shape, dtype="float32", name="image")]
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "model.onnx")
+        folded.export(file, format="onnx", verbose=False, input_signature=signature)
+        content = file.read_bytes()
+    if count_operations(content)["BatchNormalization"]:
+        raise InputError("export: the ONNX graph still holds BatchNormalization; it was not folded")
+    return content
+
+
+def _to_litert(folded: keras.Model, calibration_pixels: np.ndarray | None = None) -> bytes:
+    import tensorflow as tf  # noqa: PLC0415 - this door of the project leads to TensorFlow alone
+    from tensorflow.python.framework.convert_to_constants import (  # noqa: PLC0415 - tf.lite has no public name for it
+        convert_variables_to_constants_v2,
+    )
+
+    one = tf.TensorSpec((1, *folded.input_shape[1:]), tf.float32, name="image")
+    function = tf.function(lambda image: folded(image, training=False)).get_concrete_function(one)
+    # Variables would stay variables in the file, which quantising cannot read.
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([convert_variables_to_constants_v2(function)])
+    if calibration_pixels is not None:
+        _quantise(converter, calibration_pixels)
+    return bytes(converter.convert())
+
+
+def _quantise(converter: Any, calibration_pixels: np.ndarray) -> None:
+    """Whole numbers all through (arXiv 1712.05877): weights by channel, activations by the ranges that are seen."""
+    import tensorflow as tf  # noqa: PLC0415
+
+    pictures = calibration_pixels.astype(np.float32)
+    pictures[0, 0, :2] = [[0.0], [255.0]]  # the widest range, so that a pixel's byte is its whole number
+
+    def examples() -> Iterator[list[np.ndarray]]:
+        for picture in pictures:
+            yield [picture[None]]
+
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = examples
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = tf.uint8

@@ -1,0 +1,122 @@
+"""From a registered version to files of other runtimes, each held against the model on the test split."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.evaluation.agreement import Agreement, measure_agreement
+from goodbad_pipeline.exports import record_exports
+from goodbad_pipeline.images.pixels import pixel_source
+from goodbad_pipeline.images.splits import class_names
+from goodbad_pipeline.params import ExportParams, ImageParams, RegistryParams
+from goodbad_pipeline.registry import RegisteredModel, find_model, record_use
+from goodbad_pipeline.serving.runtimes import KERAS, RUNTIMES, load_network
+
+logger = logging.getLogger(__name__)
+
+TIMED = 256
+
+
+def load_exported_version(export: ExportParams, registry: RegistryParams) -> RegisteredModel:
+    """Load the version that is to be exported."""
+    from goodbad_pipeline.exporting.converting import require_converters  # noqa: PLC0415 - imports Keras
+
+    require_converters()
+    model = find_model(registry.name, export.version)
+    record_use(model)
+    return model
+
+
+def export_model(
+    model: RegisteredModel, splits: pd.DataFrame, export: ExportParams, images: ImageParams
+) -> dict[str, bytes]:
+    """Convert the model; whole numbers learn their ranges from pictures of the training split.
+
+    Returns:
+        Files by name.
+    """
+    from goodbad_pipeline.exporting.converting import convert_model  # noqa: PLC0415 - imports Keras
+
+    train = splits[splits["split"] == "train"]
+    seen = train.sample(min(export.calibration_pictures, len(train)), random_state=export.seed)
+    pixels = pixel_source(seen, Path(images.root), model.transform).streamed().array
+    files = convert_model(model.model, np.asarray(pixels[:]))
+    return {RUNTIMES[backend].file: content for backend, content in files.items()}
+
+
+def measure_exports(
+    model: RegisteredModel, files: Path, splits: pd.DataFrame, export: ExportParams, images: ImageParams
+) -> tuple[pd.DataFrame, dict[str, float]]:
+    """Hold every file against the model on the test split, and time them side by side.
+
+    Returns:
+        A row a backend, Keras first (backend, file, megabytes, images_per_second, times_keras, same_labels,
+        max_difference, accuracy, agrees, same_answers), and its numbers one by one.
+    """
+    from goodbad_pipeline.exporting.measuring import ask_networks, measure_rates  # noqa: PLC0415
+
+    test = splits[splits["split"] == "test"]
+    truth = _truth(model, splits, test)
+    pixels = pixel_source(test, Path(images.root), model.transform).streamed()
+    rows = pixels.rows(test["image_id"])
+    networks = {KERAS: model.model.predict_on_batch}
+    networks |= {name: load_network(name, files).predict_on_batch for name in RUNTIMES}
+    answers = ask_networks(networks, pixels.array, rows)
+    rates = measure_rates(networks, np.asarray(pixels.array[rows[:TIMED]]), rounds=export.rounds)
+    agreements = {
+        name: measure_agreement(truth, answers[KERAS], found, model.classifier.calibration)
+        for name, found in answers.items()
+    }
+    table = pd.DataFrame([_row(name, one, rates, files, export) for name, one in agreements.items()])
+    for row in table.to_dict("records"):
+        logger.info("%(backend)s: %(images_per_second).0f images a second, accuracy %(accuracy).3f", row)
+    return table, _numbers(table)
+
+
+def attach_exports(model: RegisteredModel, files: Path, export_table: pd.DataFrame) -> dict[str, Any]:
+    """Store the files beside the model in MLflow; predicting finds them there."""
+    for row in export_table[~export_table["agrees"]].to_dict("records"):
+        logger.warning("%s does not agree with Keras and will not be used: %s", row["backend"], row)
+    columns = ("images_per_second", "agrees", "same_answers")
+    found = {row["backend"]: {name: row[name] for name in columns} for row in export_table.to_dict("records")}
+    where = record_exports(model.name, model.version, found, files)
+    return {"name": model.name, "version": model.version, "files": where}
+
+
+def _truth(model: RegisteredModel, splits: pd.DataFrame, test: pd.DataFrame) -> np.ndarray:
+    names = class_names(splits)
+    if names != model.class_names:
+        raise InputError(
+            f"export.version: version {model.version} tells apart {', '.join(model.class_names)}, the stored splits "
+            f"{', '.join(names)}; it cannot be checked on them"
+        )
+    return test["label"].map(names.index).to_numpy("int64")
+
+
+def _row(name: str, agreement: Agreement, rates: dict[str, float], files: Path, export: ExportParams) -> dict[str, Any]:
+    same = agreement.within(difference=export.tolerance, accuracy=0.0)
+    close = agreement.within(difference=1.0, accuracy=export.int8_accuracy)
+    file = "" if name == KERAS else RUNTIMES[name].file
+    return {
+        "backend": name,
+        "file": file,
+        "megabytes": (files / file).stat().st_size / 1e6 if file else float("nan"),
+        "images_per_second": rates[name],
+        "times_keras": rates[name] / rates[KERAS],
+        "same_labels": agreement.same_labels,
+        "max_difference": agreement.max_difference,
+        "accuracy": agreement.accuracy,
+        "agrees": close if name == "litert_int8" else same,
+        "same_answers": same,
+    }
+
+
+def _numbers(table: pd.DataFrame) -> dict[str, float]:
+    measured = ("images_per_second", "times_keras", "same_labels", "max_difference", "accuracy")
+    return {
+        f"export_{row['backend']}_{name}": float(row[name]) for row in table.to_dict("records") for name in measured
+    }

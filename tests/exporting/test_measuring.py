@@ -1,0 +1,36 @@
+import numpy as np
+
+from goodbad_pipeline.exporting.measuring import BATCH, ask_networks, measure_rates
+
+
+def test_every_picture_is_asked_about_once_and_filling_is_left_out() -> None:
+    pixels = np.arange(100, dtype=np.uint8).reshape(100, 1, 1, 1)
+    rows = np.arange(99, 29, -1)
+    shapes = []
+
+    def ask(batch: np.ndarray) -> np.ndarray:
+        shapes.append(batch.shape)
+        return batch[:, 0, 0] / 10
+
+    answers = ask_networks({"one": ask, "other": lambda batch: -ask(batch)}, pixels, rows)
+    np.testing.assert_allclose(answers["one"][:, 0], rows / 10, rtol=1e-6)
+    np.testing.assert_allclose(answers["other"], -answers["one"])
+    assert set(shapes) == {(BATCH, 1, 1, 1)}
+
+
+def test_rates_are_medians_of_turns_that_go_back_and_forth() -> None:
+    clock, order = [0.0], []
+
+    def network(name: str, seconds: list[float]):
+        def ask(batch: np.ndarray) -> np.ndarray:
+            order.append(name)
+            clock[0] += seconds[order.count(name) - 1]
+            return batch
+
+        return ask
+
+    networks = {"slow": network("slow", [2.0, 4.0, 2.0]), "fast": network("fast", [1.0, 1.0, 9.0])}
+    pixels = np.zeros((10, 1, 1, 3), np.uint8)
+    rates = measure_rates(networks, pixels, rounds=3, clock=lambda: clock[0])
+    assert rates == {"slow": BATCH / 2, "fast": BATCH / 1}
+    assert order == ["slow", "fast", "fast", "slow", "slow", "fast"]

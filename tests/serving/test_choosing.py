@@ -1,0 +1,35 @@
+import pytest
+
+from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.serving import runtimes
+from goodbad_pipeline.serving.choosing import choose_backend
+
+EXPORTS = {
+    "keras": {"images_per_second": 100.0, "agrees": True, "same_answers": True},
+    "onnx": {"images_per_second": 250.0, "agrees": True, "same_answers": True, "sha256": "1"},
+    "litert": {"images_per_second": 400.0, "agrees": False, "same_answers": False, "sha256": "2"},
+    "litert_int8": {"images_per_second": 900.0, "agrees": True, "same_answers": False, "sha256": "3"},
+}
+
+
+def test_auto_is_the_fastest_that_gives_the_same_answers() -> None:
+    assert choose_backend("auto", EXPORTS, "1") == "onnx"
+    slow = {**EXPORTS, "onnx": {**EXPORTS["onnx"], "images_per_second": 50.0}}
+    assert choose_backend("auto", slow, "1") == "keras"
+    assert choose_backend("auto", {}, "1") == "keras"
+
+
+def test_what_is_named_is_used_if_it_agreed() -> None:
+    assert choose_backend("litert_int8", EXPORTS, "1") == "litert_int8"
+    assert choose_backend("keras", {}, "1") == "keras"
+    with pytest.raises(InputError, match=r"predict.backend: litert does not agree with version 1"):
+        choose_backend("litert", EXPORTS, "1")
+    with pytest.raises(InputError, match=r"version 4 was not exported as onnx; .*export.version=4"):
+        choose_backend("onnx", {}, "4")
+
+
+def test_a_runtime_that_is_not_installed_is_passed_over_or_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtimes, "find_spec", lambda name: None)
+    assert choose_backend("auto", EXPORTS, "1") == "keras"
+    with pytest.raises(InputError, match="litert_int8 needs the package ai-edge-litert, which is not installed"):
+        choose_backend("litert_int8", EXPORTS, "1")
