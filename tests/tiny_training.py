@@ -46,12 +46,12 @@ def tiny_recipe(**changes: object) -> Recipe:
     return Recipe(**{**values, **changes})
 
 
-def tiny_network(side: int = SIDE) -> keras.Model:
+def tiny_network(side: int = SIDE, *, bias: bool = True) -> keras.Model:
     """One convolution, with the names that training goes by."""
     keras.utils.set_random_seed(0)
     pixels = keras.Input((side, side, 3))
     x = keras.layers.Rescaling(1 / 127.5, offset=-1)(pixels)
-    x = keras.layers.Conv2D(8, 5, strides=4, name="stem_conv")(x)
+    x = keras.layers.Conv2D(8, 5, strides=4, use_bias=bias, name="stem_conv")(x)
     x = keras.layers.BatchNormalization(momentum=0.5, name="stem_bn")(x)
     x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(keras.layers.ReLU(name="top_activation")(x))
     x = keras.layers.Dropout(0.3, name="top_dropout", seed=0)(x)

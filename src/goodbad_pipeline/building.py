@@ -36,7 +36,7 @@ def build_untrained(
     """
     from goodbad_pipeline.efficientnet import build_network  # noqa: PLC0415 - imports Keras
 
-    device = prepare_device(training.precision, training.xla, training.seed)
+    device = prepare_device(training.precision, training.xla, training.seed, distributed=training.distributed)
     logger.info("Training on %s", device)
     scale, names, pictures = read_scale(network), class_names(splits), int((splits["split"] == "train").sum())
     if model.growth_source:

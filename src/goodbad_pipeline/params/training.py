@@ -66,6 +66,8 @@ class TrainingParams(Group):
     loss_limit: Positive
     augmentation: AugmentationParams
     checkpoint: CheckpointParams
+    shares: Count
+    distributed: bool
     require_gpu: bool
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"]
     xla: Literal["auto", "on", "off"]

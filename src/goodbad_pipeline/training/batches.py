@@ -1,8 +1,11 @@
 """Batches from an array of pixels: which pictures, in which order and how changed depends on (seed, step) alone."""
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 
+from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.training.augmentation import Augmentation, augment
 from goodbad_pipeline.training.layer_augmentation import LayerAugmenter
 
@@ -21,6 +24,8 @@ class TrainingBatches(keras.utils.PyDataset):
         seed: Seed of order and augmentation.
         augmentation: Ranges of change; None for none.
         class_weights: Weight of each class in the loss, shape (classes,); a third item of each batch. None for none.
+        shares: Into how many shares the pictures are dealt; each is shuffled alone and gives as many to each batch.
+        mine: The shares that are wanted here, in a row: others' pictures are never touched. None for all.
     """
 
     def __init__(
@@ -33,8 +38,15 @@ class TrainingBatches(keras.utils.PyDataset):
         seed: int,
         augmentation: Augmentation | None,
         class_weights: np.ndarray | None = None,
+        shares: int = 1,
+        mine: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
+        if batch_size % shares:
+            raise InputError(f"training.batch_size: must be a multiple of training.shares ({shares}), got {batch_size}")
+        if len(rows) < shares:
+            raise InputError(f"training.shares: {len(rows)} pictures cannot be dealt into {shares} shares")
+        self._shares, self._mine = shares, range(shares) if mine is None else mine
         self.pixels, self.rows, self.targets = pixels, rows, targets
         self.batch_size, self.seed, self.augmentation = batch_size, seed, augmentation
         self._class_weights = class_weights
@@ -48,31 +60,40 @@ class TrainingBatches(keras.utils.PyDataset):
     @property
     def steps_per_epoch(self) -> int:
         """Batches in which every picture comes at least once."""
-        return -(-len(self.rows) // self.batch_size)
+        return -(-len(self._dealt(0)) // (self.batch_size // self._shares))  # the first share is never smaller
 
     def __getitem__(self, step: int) -> tuple[np.ndarray, ...]:
         """Return batch number ``step`` (0, 1, …): float32 pixels (b, …) 0–255, targets (b, classes), weights (b,)."""
-        pixels, targets = self._pictures(step)
+        parts = [self._pictures(step, share) for share in self._mine]
+        pixels, targets = (np.concatenate(both) for both in zip(*parts, strict=True)) if len(parts) > 1 else parts[0]
         return (pixels, targets) if self._class_weights is None else (pixels, targets, targets @ self._class_weights)
 
-    def _pictures(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        chosen = self._chosen(step)
+    def _pictures(self, step: int, share: int) -> tuple[np.ndarray, np.ndarray]:
+        chosen = self._chosen(step, share)
         pixels = self.pixels[self.rows[chosen]]
         if self.augmentation is None:
             return pixels.astype(np.float32), self.targets[chosen]
-        changed = augment(pixels, self.augmentation, self._rng(step))
+        changed = augment(pixels, self.augmentation, self._rng(step, share))
         if self._layers is None:
             return changed, self.targets[chosen]
-        return self._layers(changed, self.targets[chosen], (self.seed, step))
+        return self._layers(changed, self.targets[chosen], (self.seed, step, *self._named(share)))
 
-    def _rng(self, step: int) -> np.random.Generator:
-        return np.random.default_rng([self.seed, *divmod(step, self.steps_per_epoch)])
+    def _rng(self, step: int, share: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, *divmod(step, self.steps_per_epoch), *self._named(share)])
 
-    def _chosen(self, step: int) -> np.ndarray:
-        """Places of the step's pictures in the endless row of shuffles."""
-        shuffles, places = np.divmod(np.arange(self.batch_size) + step * self.batch_size, len(self.rows))
+    def _named(self, share: int) -> tuple[int, ...]:
+        """What tells the share's randomness from the others'; the only one needs nothing."""
+        return (share,) if self._shares > 1 else ()
+
+    def _dealt(self, share: int) -> np.ndarray:
+        return np.arange(share, len(self.rows), self._shares)
+
+    def _chosen(self, step: int, share: int) -> np.ndarray:
+        """Places of the step's pictures in the share's endless row of shuffles."""
+        dealt, size = self._dealt(share), self.batch_size // self._shares
+        shuffles, places = np.divmod(np.arange(size) + step * size, len(dealt))
         orders = {
-            number: np.random.default_rng([self.seed, number]).permutation(len(self.rows))
+            number: np.random.default_rng([self.seed, number, *self._named(share)]).permutation(dealt)
             for number in np.unique(shuffles).tolist()
         }
         return np.array([orders[number][place] for number, place in zip(shuffles.tolist(), places, strict=True)])

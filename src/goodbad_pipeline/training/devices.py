@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass
 
 from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.training.team import join_team
 
 logger = logging.getLogger(__name__)
 
@@ -67,22 +68,27 @@ def require_gpu() -> None:
         )
 
 
-def prepare_device(precision: str, xla: str, seed: int) -> Device:
+def prepare_device(precision: str, xla: str, seed: int, *, distributed: bool = False) -> Device:
     """Choose precision and compilation for this machine, and seed everything random.
 
     On CPU ``auto`` means float32 without XLA: both mixed precision and XLA make EfficientNet several times slower
-    there. On a GPU it means mixed_float16 and XLA.
+    there. On a GPU it means mixed_float16 and XLA; JAX has nothing but XLA.
 
     Args:
         precision: ``auto`` or a Keras dtype policy.
         xla: ``auto``, ``on`` or ``off``.
         seed: Seed of Python, NumPy and the backend.
+        distributed: Whether to meet the other processes that the environment speaks of.
     """
     import keras  # noqa: PLC0415
 
+    if distributed:
+        join_team()  # before anything asks for devices
+
+    jax = keras.backend.backend() == "jax"
     gpus = count_gpus()
     chosen = precision if precision != "auto" else ("mixed_float16" if gpus else "float32")
-    device = Device(gpus, chosen, bool(gpus) if xla == "auto" else xla == "on")
+    device = Device(gpus, chosen, bool(gpus) or jax if xla == "auto" else xla == "on")
     keras.config.set_dtype_policy(device.precision)
     keras.utils.set_random_seed(seed)
     if keras.backend.backend() == "tensorflow":

@@ -40,14 +40,14 @@ class LayerAugmenter:
             self._layers.append(keras.layers.CutMix(factor=alpha, **options))
 
     def __call__(
-        self, pixels: np.ndarray, targets: np.ndarray, state: tuple[int, int]
+        self, pixels: np.ndarray, targets: np.ndarray, state: tuple[int, ...]
     ) -> tuple[np.ndarray, np.ndarray]:
         """Change a batch.
 
         Args:
             pixels: float32, shape (b, height, width, 3), 0–255.
             targets: float32, shape (b, classes), rows summing to 1.
-            state: Seed and step.
+            state: Seed, step and, where pictures are dealt into shares, the share.
 
         Returns:
             Both, of the same shapes and ranges.

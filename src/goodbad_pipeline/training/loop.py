@@ -20,6 +20,7 @@ from goodbad_pipeline.training.progress import Progress, Report
 from goodbad_pipeline.training.saving import Saver
 from goodbad_pipeline.training.snapshot import restore
 from goodbad_pipeline.training.stopping import STOP, Stopped, StopRequest
+from goodbad_pipeline.training.team import team
 
 Batch = tuple[np.ndarray, ...]
 
@@ -110,10 +111,11 @@ class Loop:
         measures = phase.model.train_on_batch(*feed.take(), return_dict=True)
         check_loss(measures["loss"], where=where, limit=self._rules.loss_limit, kept=self._saver.kept)
         progress.add_step(measures, time.perf_counter() - started)
-        if self._stop or self._saver.due():
+        stop = team().any(bool(self._stop))
+        if stop or self._saver.due():
             self._saver.save(progress, phase.model, self._best, where)
-        if self._stop:
-            raise Stopped(self._stop.reason, f"after {where}; {self._saver.kept}")
+        if stop:
+            raise Stopped(self._stop.reason or "another process", f"after {where}; {self._saver.kept}")
 
     def _finish_epoch(self, phase: Phase, progress: Progress, title: str) -> None:
         started = time.perf_counter()

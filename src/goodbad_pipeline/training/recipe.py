@@ -33,6 +33,7 @@ class Recipe:
         patience: Epochs without a better validation after which a phase ends.
         monitor: Measure of validation that says what is better.
         loss_limit: Nats above guessing beyond which the loss of a step counts as exploded.
+        shares: Into how many shares the pictures are dealt for several processes; 1 for one order of all.
         augmentation: Random changes of the pictures.
         jit_compile: Whether XLA compiles the step.
     """
@@ -59,5 +60,6 @@ class Recipe:
     layer_decay: float = 1.0
     class_weights: bool = False
     freeze_statistics: bool | None = None
+    shares: int = 1
     augmentation: Augmentation = field(default_factory=Augmentation)
     jit_compile: bool = False

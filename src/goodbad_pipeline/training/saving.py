@@ -15,6 +15,7 @@ from goodbad_pipeline.training.fingerprint import Facts, differences, fingerprin
 from goodbad_pipeline.training.guards import check_arrays
 from goodbad_pipeline.training.progress import Progress
 from goodbad_pipeline.training.snapshot import capture
+from goodbad_pipeline.training.team import team
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ class Checkpointing:
 
 
 class Saver:
-    """Saves one training, or does nothing where there is no plan.
+    """Saves one training, or does nothing where there is no plan; of several processes the first one writes.
 
     Args:
         plan: How; None for not at all.
@@ -82,7 +83,7 @@ class Saver:
         Raises:
             InputError: Some weight is no number, or it cannot be written.
         """
-        if self._plan is None:
+        if self._plan is None or team().index:
             return
         arrays = capture(model, best)
         check_arrays(arrays, where=where, kept=self.kept)

@@ -18,6 +18,7 @@ from goodbad_pipeline.training.optimizers import compile_model
 from goodbad_pipeline.training.progress import Progress, Report, Row
 from goodbad_pipeline.training.recipe import Recipe
 from goodbad_pipeline.training.saving import Checkpointing, Saver
+from goodbad_pipeline.training.team import team
 from goodbad_pipeline.training.validation import LARGER_IS_BETTER, measure
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,15 @@ class LabelledPixels:
     def targets(self) -> np.ndarray:
         """One-hot classes: float32, shape (n, classes)."""
         return np.eye(self.classes, dtype=np.float32)[self.truth]
+
+    def share(self) -> "LabelledPixels":
+        """Those of the pictures that this process looks after."""
+        mine = slice(team().index, None, team().count)
+        return replace(self, rows=self.rows[mine], truth=self.truth[mine])
+
+    def renumbered(self) -> "LabelledPixels":
+        """The same where ``pixels`` holds this split's pictures alone, in their order."""
+        return replace(self, rows=np.arange(len(self.rows)))
 
 
 def fit_model(
@@ -133,20 +143,39 @@ def _head_alone(
     """Fit the classifier on frozen features; afterwards its weights are in ``model``."""
     backbone = keras.Model(model.input, model.get_layer("avg_pool").output)
     logger.info("Computing frozen features of %d pictures once", len(train.rows) + len(validation.rows))
-    features = predict(backbone, train.pixels, train.rows)
-    validation_features = predict(backbone, validation.pixels, validation.rows)
+    validation = validation.share()
+    features = _features(backbone, train, recipe)
+    seen = replace(validation, pixels=predict(backbone, validation.pixels, validation.rows)).renumbered()
     head = _head(model, features.shape[1:])
     batches = _batches(features, np.arange(len(features)), train.targets, recipe, augmented=False)
-    alone = replace(recipe, ema=0.0)
     steps, epochs = batches.steps_per_epoch, recipe.head_epochs
-    compile_model(head, alone, recipe.head_learning_rate, steps=steps, epochs=epochs)
+    with team().scope():
+        trainee = team().trainee(head)
+        compile_model(trainee, replace(recipe, ema=0.0), recipe.head_learning_rate, steps=steps, epochs=epochs)
+        yield Phase(HEAD, trainee, batches.__getitem__, steps, epochs, _validator(head, trainee, seen, recipe))
+    team().update(head, trainee)
+    model.get_layer("predictions").set_weights(head.get_layer("predictions").get_weights())
+
+
+def _features(backbone: keras.Model, train: LabelledPixels, recipe: Recipe) -> np.ndarray:
+    """Features of this process's shares of the pictures, float32 (n, c); those of others stay 0 and are never read."""
+    mine = np.isin(np.arange(len(train.rows)) % recipe.shares, team().shares(recipe.shares))
+    features = np.zeros((len(train.rows), int(backbone.output_shape[-1])), np.float32)
+    features[mine] = predict(backbone, train.pixels, train.rows[mine])
+    return features
+
+
+def _validator(
+    model: keras.Model, trainee: keras.Model, validation: LabelledPixels, recipe: Recipe
+) -> Callable[[], dict[str, float]]:
+    """Measure what is trained: every process asks about its own pictures, and all measure all answers."""
 
     def validate() -> dict[str, float]:
-        rows = np.arange(len(validation_features))
-        return measure(predict(head, validation_features, rows), validation.truth, recipe.label_smoothing)
+        team().update(model, trainee)
+        answers = team().gather(predict(model, validation.pixels, validation.rows))
+        return measure(answers, team().gather(validation.truth), recipe.label_smoothing)
 
-    yield Phase(HEAD, head, batches.__getitem__, steps, epochs, validate)
-    model.get_layer("predictions").set_weights(head.get_layer("predictions").get_weights())
+    return validate
 
 
 def _head(model: keras.Model, shape: tuple[int, ...]) -> keras.Model:
@@ -178,12 +207,13 @@ def all_layers(
         if frozen and isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = False
     batches = _batches(train.pixels, train.rows, train.targets, recipe, augmented=True)
-    compile_model(model, recipe, peak, steps=batches.steps_per_epoch, epochs=epochs)
-
-    def validate() -> dict[str, float]:
-        return measure(predict(model, validation.pixels, validation.rows), validation.truth, recipe.label_smoothing)
-
-    yield Phase(name, model, batches.__getitem__, batches.steps_per_epoch, epochs, validate)
+    steps = batches.steps_per_epoch
+    with team().scope():
+        trainee = team().trainee(model)
+        compile_model(trainee, recipe, peak, steps=steps, epochs=epochs)
+        validate = _validator(model, trainee, validation.share(), recipe)
+        yield Phase(name, trainee, batches.__getitem__, steps, epochs, validate)
+    team().update(model, trainee)
 
 
 def _batches(
@@ -197,4 +227,6 @@ def _batches(
         seed=recipe.seed,
         augmentation=recipe.augmentation if augmented else None,
         class_weights=balanced_weights(targets) if recipe.class_weights else None,
+        shares=recipe.shares,
+        mine=team().shares(recipe.shares),
     )

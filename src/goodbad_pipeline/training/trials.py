@@ -41,6 +41,7 @@ _UNUSED = (
     "loss_limit",
     "class_weights",
     "freeze_statistics",
+    "shares",
 )
 
 

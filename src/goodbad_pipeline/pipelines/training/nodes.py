@@ -18,6 +18,7 @@ from goodbad_pipeline.training.devices import Device, memory_bytes, prepare_devi
 from goodbad_pipeline.training.fingerprint import Facts, training_facts
 from goodbad_pipeline.training.listener import EpochListener
 from goodbad_pipeline.training.memory import batch_that_fits, out_of_memory
+from goodbad_pipeline.training.team import leave_team
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ def train_model(
     from goodbad_pipeline.training.saving import Checkpointing  # noqa: PLC0415 - imports Keras
     from goodbad_pipeline.training.train import LabelledPixels, fit_model  # noqa: PLC0415
 
-    device = prepare_device(training.precision, training.xla, training.seed)
+    device = prepare_device(training.precision, training.xla, training.seed, distributed=training.distributed)
     names = class_names(splits)
     start = [np.array(variable) for variable in untrained_model.variables] if training.auto_batch else []
 
@@ -64,7 +65,9 @@ def train_model(
 
     while True:
         try:
-            return untrained_model, fit(training)
+            history = fit(training)
+            leave_team()
+            return untrained_model, history
         except Exception as error:
             if not out_of_memory(error):
                 raise

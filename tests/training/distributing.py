@@ -1,0 +1,48 @@
+"""One of the processes that train together: ``distributing.py <folder>``; writes what it ends with and what it read."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from tiny_training import checkpointing, part, tiny_network, tiny_pixels, tiny_recipe
+
+from goodbad_pipeline.training.team import join_team, leave_team
+from goodbad_pipeline.training.train import fit_model
+
+SHARES = 4
+
+
+class Recorded:
+    """Pixels that remember which of them were read."""
+
+    def __init__(self, pixels: np.ndarray) -> None:
+        self._pixels, self.rows = pixels, set()
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        self.rows.update(np.asarray(rows).tolist())
+        return self._pixels[rows]
+
+
+def main(folder: Path) -> None:
+    team = join_team()
+    weights, facts = {}, {}
+    for kind, pretrained in (("scratch", False), ("pretrained", True)):
+        pixels, model = Recorded(tiny_pixels()), tiny_network(bias=False)
+        history = fit_model(
+            model,
+            part(pixels, 0, 41),
+            part(pixels, 41, 48),
+            tiny_recipe(shares=SHARES, scratch_epochs=3, jit_compile=True, class_weights=True),
+            pretrained=pretrained,
+            checkpoints=checkpointing(folder / f"{kind}_checkpoints_{team.index}"),
+        )
+        weights |= {f"{kind}_{number}": value for number, value in enumerate(model.get_weights())}
+        measures = history.drop(columns=["seconds", "phase", "epoch"])
+        facts[kind] = {"rows": sorted(pixels.rows), "history": measures.to_numpy().tolist()}
+    np.savez(folder / f"weights_{team.index}.npz", **weights)
+    (folder / f"facts_{team.index}.json").write_text(json.dumps(facts))
+    leave_team()
+
+
+main(Path(sys.argv[1]))

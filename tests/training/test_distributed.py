@@ -1,0 +1,91 @@
+"""Two and four processes on this machine train what one trains."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.training import team
+
+SCRIPT = Path(__file__).with_name("distributing.py")
+
+
+def train(folder: Path, count: int) -> list[tuple[dict[str, np.ndarray], dict]]:
+    """What each of the processes ended with."""
+    folder.mkdir()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    base = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(sys.path)}
+    place = {"KERAS_DISTRIBUTION_JOB_ADDRESSES": address, "KERAS_DISTRIBUTION_NUM_PROCESSES": str(count)}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, SCRIPT, folder],
+            env={**base, **place, "KERAS_DISTRIBUTION_PROCESS_ID": str(index)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for index in range(count)
+    ]
+    for process in processes:
+        output, _ = process.communicate(timeout=900)
+        assert process.returncode == 0, output
+    found = []
+    for index in range(count):
+        with np.load(folder / f"weights_{index}.npz") as weights:
+            found.append((dict(weights), json.loads((folder / f"facts_{index}.json").read_text())))
+    return found
+
+
+@pytest.mark.slow
+def test_two_and_four_processes_train_what_one_trains(tmp_path: Path) -> None:
+    ((alone, facts),) = train(tmp_path / "one", 1)
+    assert facts["scratch"]["rows"] == list(range(48))
+    for count in (2, 4):
+        together = train(tmp_path / str(count), count)
+        for weights, told in together:
+            for name, value in alone.items():
+                np.testing.assert_allclose(weights[name], value, rtol=0, atol=1e-5)
+            for kind in ("scratch", "pretrained"):
+                np.testing.assert_allclose(told[kind]["history"], facts[kind]["history"], atol=1e-4)
+        for kind in ("scratch", "pretrained"):
+            read = [set(told[kind]["rows"]) for _, told in together]
+            assert set.union(*read) == set(range(48))
+            assert sum(map(len, read)) == 48  # nobody reads what is another's
+            assert max(map(len, read)) <= 48 / count + 3
+        written = {path.name for path in (tmp_path / str(count)).glob("*_checkpoints_*")}
+        assert written == {"scratch_checkpoints_0", "pretrained_checkpoints_0"}
+
+
+def test_other_backends_than_jax_train_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = {
+        "KERAS_DISTRIBUTION_JOB_ADDRESSES": "127.0.0.1:1",
+        "KERAS_DISTRIBUTION_NUM_PROCESSES": "2",
+        "KERAS_DISTRIBUTION_PROCESS_ID": "0",
+    }
+    with pytest.raises(InputError, match=r"2 processes train together with KERAS_BACKEND=jax alone, got tensorflow"):
+        team.join_team(place)
+    assert team.join_team({}).count == 1
+
+
+def test_alone_there_is_nobody_to_ask() -> None:
+    alone, values = team.Alone(), np.arange(3)
+    assert alone.gather(values) is values
+    assert alone.any(True)
+    assert not alone.any(False)
+    assert list(alone.shares(4)) == [0, 1, 2, 3]
+
+
+def test_shares_are_dealt_in_a_row_and_evenly() -> None:
+    one = team.Alone()
+    one.count, one.index = 2, 1
+    assert list(one.shares(6)) == [3, 4, 5]
+    with pytest.raises(InputError, match=r"training.shares: must be a multiple of the 2 processes, got 5"):
+        one.shares(5)
