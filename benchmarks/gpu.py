@@ -1,0 +1,124 @@
+"""``python -m benchmarks.gpu``: training and inference on a GPU, beside what the GPU could do and plain PyTorch.
+
+EfficientNet B0 and B4 over batch sizes, in images a second; matrix and bandwidth ceilings are measured in the same run,
+and so is torchvision's B0 (channels_last, bfloat16, torch.compile) where torchvision is installed. Each arm is a
+process of its own, so that none leaves memory taken. Writes a table and the numbers.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.gpu_arms import CEILINGS, measure_arm
+from goodbad_pipeline.efficientnet.complexity import Complexity, count_complexity
+from goodbad_pipeline.efficientnet.scaling import resolve_scale
+
+Row = dict[str, Any]
+VARIANTS, BATCHES = ("b0", "b4"), (16, 64, 256, 1024)
+BYTES = 2  # of a number under mixed precision
+PASSES = {"inference": 1, "training": 3}  # forward, and backward to inputs and to weights
+TOUCHES = {"inference": 2, "training": 6}
+"""How often each number that a convolution puts out crosses the memory's bus at least: written and read, each pass."""
+
+
+def main(arguments: Sequence[str] | None = None, measure: Callable[[Row], Row] | None = None) -> None:
+    """Measure what is asked for and write ``gpu.json`` and ``gpu.md`` into a folder."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__.partition("\n")[0])
+    parser.add_argument("--variants", nargs="+", default=VARIANTS)
+    parser.add_argument("--batches", nargs="+", type=int, default=BATCHES)
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement, at least")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks"))
+    parser.add_argument("--arm", type=json.loads, help=argparse.SUPPRESS)
+    asked = parser.parse_args(arguments)
+    if asked.arm is not None:
+        print(json.dumps(measure_arm(asked.arm)))
+        return
+    rows = [(measure or _in_a_process)(arm) for arm in plan(asked.variants, asked.batches, asked.seconds)]
+    asked.out.mkdir(parents=True, exist_ok=True)
+    (asked.out / "gpu.json").write_text(json.dumps(rows, indent=2))
+    (asked.out / "gpu.md").write_text(table(rows))
+
+
+def plan(variants: Iterable[str], batches: Iterable[int], seconds: float) -> list[Row]:
+    """List the arms: the ceilings, and each network, mode and batch by us and, for B0, by PyTorch."""
+    arms: list[Row] = [{"arm": name, "seconds": seconds} for name in CEILINGS]
+    for variant in variants:
+        for batch in batches:
+            for mode in PASSES:
+                one = {"variant": variant, "mode": mode, "batch": batch, "seconds": seconds}
+                arms += [{"arm": arm, **one} for arm in (("ours", "torch") if variant == "b0" else ("ours",))]
+    return arms
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Write the table: a row a network, mode and batch, with shares of both ceilings and the ratio to PyTorch."""
+    ceilings = {row["arm"]: row.get("rate") for row in rows if row["arm"] in CEILINGS}
+    found = {_key(row): row for row in rows if row["arm"] not in CEILINGS}
+    lines = [
+        f"{next((row['device'] for row in rows if row.get('device')), 'unknown device')}: "
+        f"{_number(ceilings.get('matrix'), 1e12)} TFLOP/s in bfloat16 products, "
+        f"{_number(ceilings.get('bandwidth'), 1e9)} GB/s of memory, measured in this run.",
+        "",
+        "| network | | batch | images/s | of the matrix ceiling | of the bandwidth ceiling | PyTorch | ours / it |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    lines += [_line(row, found.get(("torch", *key[1:])), ceilings) for key, row in found.items() if key[0] == "ours"]
+    return "\n".join([*lines, ""])
+
+
+def _line(row: Row, torch: Row | None, ceilings: Mapping[str, float | None]) -> str:
+    rate, cost = row.get("rate"), _cost(row["variant"])
+    matrix, bandwidth = ceilings.get("matrix"), ceilings.get("bandwidth")
+    work = 2 * cost.macs * PASSES[row["mode"]]
+    traffic = cost.activations * BYTES * TOUCHES[row["mode"]]
+    theirs = None if torch is None else torch.get("rate")
+    cells = [
+        row["variant"].upper(),
+        row["mode"],
+        str(row["batch"]),
+        _number(rate) if rate else row.get("why", "–"),
+        _share(rate, work, matrix),
+        _share(rate, traffic, bandwidth),
+        _number(theirs) if theirs or torch is None else torch.get("why", "–"),
+        f"{rate / theirs:.2f}" if rate and theirs else "–",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _cost(variant: str) -> Complexity:
+    return count_complexity(resolve_scale(variant=variant))
+
+
+def _key(row: Row) -> tuple[str, str, str, int]:
+    return row["arm"], row["variant"], row["mode"], row["batch"]
+
+
+def _share(rate: float | None, each: float, ceiling: float | None) -> str:
+    return f"{rate * each / ceiling:.1%}" if rate and ceiling else "–"
+
+
+def _number(value: float | None, unit: float = 1.0) -> str:
+    return "–" if value is None else f"{value / unit:,.0f}"
+
+
+def _in_a_process(arm: Row) -> Row:
+    command = [sys.executable, "-m", "benchmarks.gpu", "--arm", json.dumps(arm)]
+    root = Path(__file__).parents[1]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root)
+    print(f"{arm}: {done.stdout.strip().splitlines()[-1:] or done.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
+    if done.returncode == 0:
+        return json.loads(done.stdout.strip().splitlines()[-1])
+    return {**arm, "why": _reason(done.stderr)}
+
+
+def _reason(errors: str) -> str:
+    memory = any(sign in errors for sign in ("OOM", "out of memory", "ResourceExhausted", "RESOURCE_EXHAUSTED"))
+    return "out of memory" if memory else (errors.strip().splitlines() or ["failed"])[-1][:80].replace("|", "/")
+
+
+if __name__ == "__main__":
+    main()

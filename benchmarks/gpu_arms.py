@@ -1,0 +1,125 @@
+"""What :mod:`benchmarks.gpu` times: one function an arm, each in a process of its own."""
+
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any
+
+Row = dict[str, Any]
+CEILINGS = ("matrix", "bandwidth")
+WARM_UP = 3
+
+
+def measure_arm(arm: Row) -> Row:
+    """Measure one arm of the plan: its row with ``rate`` (images, operations or bytes a second) and the device."""
+    if arm["arm"] == "torch":
+        return measure_torch(arm)
+    if arm["arm"] == "ours":
+        return measure_ours(arm)
+    return measure_ceiling(arm)
+
+
+def rate_of(
+    step: Callable[[], object], each: float, seconds: float, clock: Callable[[], float] = time.perf_counter
+) -> float:
+    """How much of ``each`` a second, over at least ``seconds`` and three steps.
+
+    Args:
+        step: Does it once and returns when the device has done it.
+        each: What one step is worth: images, operations, bytes.
+        seconds: For how long, after steps that warm up.
+        clock: Seconds.
+    """
+    for _ in range(WARM_UP):
+        step()
+    steps, start = 0, clock()
+    while steps < 3 or clock() - start < seconds:
+        step()
+        steps += 1
+    return each * steps / (clock() - start)
+
+
+def measure_ceiling(arm: Row) -> Row:
+    """Measure products of large bfloat16 matrices, in operations a second, or copies, in bytes a second."""
+    import tensorflow as tf  # noqa: PLC0415
+
+    size = arm.get("size", 8192)
+    if arm["arm"] == "matrix":
+        left = tf.cast(tf.random.normal((size, size)), tf.bfloat16)
+        repeat, each = 8, 2 * size**3
+        work = tf.function(lambda x: tf.matmul(x, left), jit_compile=True)
+    else:
+        left = tf.random.normal((size * 4, size))
+        repeat, each = 8, 2 * 4 * 4 * size**2  # read and written, four bytes a number
+        work = tf.function(lambda x: x + 1.0, jit_compile=True)
+
+    def step() -> None:
+        found = left
+        for _ in range(repeat):
+            found = work(found)
+        float(tf.reduce_sum(found[0, :1]))  # waits
+
+    return {**arm, "rate": rate_of(step, repeat * each, arm["seconds"]), "device": _device()}
+
+
+def measure_ours(arm: Row) -> Row:
+    """Measure this project's network under mixed precision and XLA, on pictures that lie on the device."""
+    import keras  # noqa: PLC0415
+    import tensorflow as tf  # noqa: PLC0415
+
+    from goodbad_pipeline.efficientnet import build_efficientnet  # noqa: PLC0415
+    from goodbad_pipeline.training.devices import prepare_device  # noqa: PLC0415
+
+    device = prepare_device("auto", "auto", 0)
+    model = build_efficientnet(variant=arm["variant"], classes=1000, resolution=arm.get("resolution"), seed=0)
+    side, batch = int(model.input_shape[1]), arm["batch"]
+    pixels = tf.cast(tf.random.uniform((batch, side, side, 3), 0, 256, tf.int32), tf.uint8)
+    if arm["mode"] == "training":
+        model.compile(keras.optimizers.AdamW(1e-4), "sparse_categorical_crossentropy", jit_compile=device.jit_compile)
+        labels = tf.zeros((batch,), tf.int32)
+
+        def step() -> None:
+            model.train_on_batch(pixels, labels)  # gives the loss, so it waits
+    else:
+        ask = tf.function(lambda x: model(x, training=False), jit_compile=device.jit_compile)
+
+        def step() -> None:
+            float(ask(pixels)[0, 0])
+
+    return {**arm, "rate": rate_of(step, batch, arm["seconds"]), "device": str(device)}
+
+
+def measure_torch(arm: Row) -> Row:
+    """Measure torchvision's B0: channels_last, bfloat16, compiled, a fused optimizer."""
+    if find_spec("torchvision") is None:
+        return {**arm, "why": "not installed"}
+    import torch  # noqa: PLC0415
+    import torchvision  # noqa: PLC0415
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    wait = torch.cuda.synchronize if device == "cuda" else lambda: None
+    model = torchvision.models.efficientnet_b0().to(device, memory_format=torch.channels_last)
+    side, batch, training = arm.get("resolution") or 224, arm["batch"], arm["mode"] == "training"
+    pixels = torch.rand(batch, 3, side, side, device=device).to(memory_format=torch.channels_last)
+    labels = torch.zeros(batch, dtype=torch.long, device=device)
+    model.train(training)
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-4, fused=device == "cuda")
+    compiled = torch.compile(model) if device == "cuda" else model
+
+    def step() -> None:
+        with torch.autocast(device, torch.bfloat16), torch.set_grad_enabled(training):
+            loss = torch.nn.functional.cross_entropy(compiled(pixels), labels)
+        if training:
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+        wait()
+
+    return {**arm, "rate": rate_of(step, batch, arm["seconds"]), "device": device}
+
+
+def _device() -> str | None:
+    import tensorflow as tf  # noqa: PLC0415
+
+    gpus = tf.config.list_physical_devices("GPU")
+    return tf.config.experimental.get_device_details(gpus[0]).get("device_name") if gpus else None
