@@ -364,7 +364,10 @@ def test_listing_pipelines_imports_no_tensorflow(project: Path) -> None:
     names = [
         "__default__",
         "data",
+        "export",
+        "follow",
         "predict",
+        "register",
         "replay",
         "sample_data",
         "scaling_report",
