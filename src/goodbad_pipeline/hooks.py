@@ -162,7 +162,8 @@ class TrackingHooks(MlflowHook):
         if settings.run.id is None and (run := find_interrupted_run(pipeline, catalog, self._parameters)):
             settings.run.id, settings.run.name = run.info.run_id, run.info.run_name
             logger.info("Going on with the MLflow run '%s' (%s)", run.info.run_name, run.info.run_id)
-        tracking.close_leftovers(settings.experiment._experiment.experiment_id)
+        if not self._already_active_mlflow:  # or else the experiment is somebody's own
+            tracking.close_leftovers(settings.experiment._experiment.experiment_id)
         super().before_pipeline_run(run_params, pipeline, catalog)
         if self.run_id is not None:
             tracking.begin(spool, self.run_id)

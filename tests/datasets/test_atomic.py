@@ -26,6 +26,7 @@ REFUSE_TO_SAVE = {
     "FolderDataset",
     "OptionalDataset",
     "PixelCacheDataset",
+    "StudyDataset",
     "TrialsDataset",
 }
 
@@ -83,6 +84,7 @@ FILES = [
     ("PageDataset", "t.html"),
     ("FigureDataset", "t.png"),
     ("FigureDataset", "folder of figures"),
+    ("FilesDataset", "folder of files"),
     ("KerasModelDataset", "t.keras"),
     ("PixelsDataset", "pixels"),
 ]
@@ -95,6 +97,7 @@ SMALL: dict[str, Any] = {
     "t.html": "old",
     "t.png": Figure(figsize=(1, 1)),
     "folder of figures": {"a.png": Figure(figsize=(1, 1)), "b.png": Figure(figsize=(1, 1))},
+    "folder of files": {"a.onnx": b"old", "b.tflite": b"old"},
 }
 LARGE: dict[str, Any] = {
     "chart.json": go.Figure(go.Scatter(y=list(range(5000)))),
@@ -105,6 +108,7 @@ LARGE: dict[str, Any] = {
     "t.html": "new" * 5000,
     "t.png": figure(4),
     "folder of figures": {"a.png": Figure(figsize=(1, 1)), "c.png": figure(4)},
+    "folder of files": {"a.onnx": b"new" * 5000, "c.tflite": b"new"},
 }
 
 

@@ -13,6 +13,7 @@ from sklearn.model_selection import StratifiedGroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.images import sample as sample_module
 from goodbad_pipeline.images.sample import (
     COLUMNS,
@@ -259,6 +260,6 @@ def test_write_sample_that_fails_leaves_the_old_file_whole(
         raise OSError("disk full")
 
     monkeypatch.setattr(Path, "replace", refuse)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(InputError, match=r"pose_0\.png: cannot be written \(disk full\)"):
         write_sample(tmp_path)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
