@@ -56,6 +56,7 @@ class StopHooks:
     def _ask(self, number: int, frame: FrameType | None) -> None:
         if STOP:  # somebody asks twice, and means it
             self._give_up()
+            return
         STOP.ask(signal.Signals(number).name)
         logger.warning("%s: ending after the step under way, within %.0f seconds", STOP.reason, GRACE)
         self._timer = threading.Timer(GRACE, self._give_up)
