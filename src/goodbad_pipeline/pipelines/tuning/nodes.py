@@ -18,23 +18,26 @@ from goodbad_pipeline.training.validation import LARGER_IS_BETTER
 from goodbad_pipeline.tuning import Workplace, confirm, search_space
 
 
-def find_learning_rates(
+def gather_workplace(
     development: pd.DataFrame,
     network: dict[str, Any],
     model: ModelParams,
     training: TrainingParams,
     images: ImageParams,
     registry: RegistryParams,
-    tune: TuneParams,
     pixel_cache: PixelCache,
-) -> tuple[pd.DataFrame, dict[str, float]]:
+) -> Workplace:
+    """Bring together what every training of the search shares; pictures are decoded when the first begins."""
+    return Workplace(development, network, model, training, images, registry.name, pixel_cache)
+
+
+def find_learning_rates(place: Workplace, tune: TuneParams) -> tuple[pd.DataFrame, dict[str, float]]:
     """Make the range test for the rate of all layers: its curve, and the range to search."""
     from goodbad_pipeline.training.rate_test import suggest_range  # noqa: PLC0415 - imports Keras
 
-    place = Workplace(development, network, model, training, images, registry.name, pixel_cache)
     curve = place.scan(tune)
     low, high = suggest_range(curve)
-    present = getattr(training, RATES[0 if place.pretrained else 1].split(".")[1])
+    present = getattr(place.training, RATES[0 if place.pretrained else 1].split(".")[1])
     return curve, {"low": min(low, present), "high": max(high, present), "present": present}
 
 
@@ -44,37 +47,16 @@ def draw_learning_rates(curve: pd.DataFrame, rates: dict[str, float]) -> Figure:
 
 
 def search_parameters(
-    development: pd.DataFrame,
-    network: dict[str, Any],
-    model: ModelParams,
-    training: TrainingParams,
-    images: ImageParams,
-    registry: RegistryParams,
-    tune: TuneParams,
-    pixel_cache: PixelCache,
-    rates: dict[str, float],
-    studies: StudyStore,
-    trial_record: TrialRecorder,
+    place: Workplace, tune: TuneParams, rates: dict[str, float], studies: StudyStore, trial_record: TrialRecorder
 ) -> pd.DataFrame:
     """Try values of the stated parameters, the present ones first; a search that was cut off goes on."""
-    place = Workplace(development, network, model, training, images, registry.name, pixel_cache)
     return search_space(place, tune, rates, studies, trial_record)
 
 
 def confirm_finalists(
-    trials: pd.DataFrame,
-    development: pd.DataFrame,
-    network: dict[str, Any],
-    model: ModelParams,
-    training: TrainingParams,
-    images: ImageParams,
-    registry: RegistryParams,
-    tune: TuneParams,
-    pixel_cache: PixelCache,
-    trial_record: TrialRecorder,
+    place: Workplace, tune: TuneParams, trials: pd.DataFrame, trial_record: TrialRecorder
 ) -> pd.DataFrame:
     """Train the best trials, and the present parameters, from more seeds: the luck of one decides nothing."""
-    place = Workplace(development, network, model, training, images, registry.name, pixel_cache)
     return confirm(place, tune, trials, trial_record)
 
 

@@ -8,19 +8,9 @@ from goodbad_pipeline.pipelines.tuning.nodes import (
     draw_learning_rates,
     draw_search,
     find_learning_rates,
+    gather_workplace,
     search_parameters,
 )
-
-_PLACE = [
-    "development",
-    "tuning_network",
-    "params:model",
-    "params:training",
-    "params:images",
-    "params:registry",
-    "params:tune",
-    "pixel_cache",
-]
 
 
 def create_pipeline() -> Pipeline:
@@ -28,9 +18,23 @@ def create_pipeline() -> Pipeline:
     return pipeline(
         [
             node(
+                gather_workplace,
+                name="gather_workplace",
+                inputs=[
+                    "development",
+                    "tuning_network",
+                    "params:model",
+                    "params:training",
+                    "params:images",
+                    "params:registry",
+                    "pixel_cache",
+                ],
+                outputs="workplace",
+            ),
+            node(
                 find_learning_rates,
                 name="find_learning_rates",
-                inputs=_PLACE,
+                inputs=["workplace", "params:tune"],
                 outputs=["rate_curve", "rate_range"],
             ),
             node(
@@ -42,13 +46,13 @@ def create_pipeline() -> Pipeline:
             node(
                 search_parameters,
                 name="search_parameters",
-                inputs=[*_PLACE, "rate_range", "studies", "trial_record"],
+                inputs=["workplace", "params:tune", "rate_range", "studies", "trial_record"],
                 outputs="tuning_trials",
             ),
             node(
                 confirm_finalists,
                 name="confirm_finalists",
-                inputs=["tuning_trials", *_PLACE, "trial_record"],
+                inputs=["workplace", "params:tune", "tuning_trials", "trial_record"],
                 outputs="finalist_trials",
             ),
             node(
