@@ -1,5 +1,9 @@
 """What tests need to run the real project and to read what it wrote."""
 
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import mlflow
@@ -17,6 +21,15 @@ def kedro_run(project: Path, pipeline: str | None = None, **parameters: object) 
     bootstrap_project(project)
     with KedroSession.create(project, env="test", runtime_params=nested) as session:
         session.run(pipeline_names=[pipeline] if pipeline else None)
+
+
+def command(project: Path, *arguments: str, environment: Mapping[str, str] = os.environ) -> subprocess.CompletedProcess:
+    """Run ``kedro`` as a process of its own."""
+    environment = {key: value for key, value in environment.items() if key != "MLFLOW_TRACKING_URI"}
+    kedro = Path(sys.executable).with_name("kedro")
+    return subprocess.run(
+        [kedro, *arguments], cwd=project, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 def store(project: Path) -> mlflow.MlflowClient:
