@@ -12,7 +12,7 @@ import pandas as pd
 from goodbad_pipeline.images.near import unit_thumbnails
 
 ASKED = 2000  # test pictures whose nearest training picture is looked for; fewer only where there are fewer
-BLOCK = 2**15  # training pictures compared at a time: some 300 MB of scratch
+BLOCK = 2**12  # training pictures compared at a time: some 40 MB of scratch
 
 PLAIN, OURS = "plain random", "this one"
 
