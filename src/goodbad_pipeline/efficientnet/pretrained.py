@@ -29,11 +29,6 @@ def imagenet_network(scale: NetworkScale) -> str | None:
     return name if name in IMAGENET_NETWORKS else None
 
 
-def imagenet_available(scale: NetworkScale) -> bool:
-    """Whether ImageNet weights are published for exactly this network, installed here or not."""
-    return imagenet_network(scale) is not None
-
-
 def check_weights(weights: str | Path | None, scale: NetworkScale) -> None:
     """Find before a model is built what would keep it from being loaded.
 

@@ -56,8 +56,3 @@ VARIANTS: dict[str, Variant] = {variant.name: variant for variant in _TABLE}
 def variants_of(family: str) -> tuple[Variant, ...]:
     """The published networks of one family, smallest first."""
     return tuple(variant for variant in _TABLE if variant.family == family)
-
-
-def nearest_variant(phi: float, family: str = "efficientnet") -> Variant:
-    """The published network whose φ is closest; of two equally close ones the smaller."""
-    return min(variants_of(family), key=lambda variant: abs(variant.phi - phi))

@@ -63,11 +63,19 @@ def try_recipe(
         if row["phase"] == phase and number < epochs and prune(number, row[metric]):
             raise GivenUp
 
-    complete = False
-    try:
+    def fit() -> None:
         keras.utils.clear_session()
         fit_model(build(), train, validation, recipe, pretrained=pretrained, listener=listener, watch=watch)
-        complete = True
+
+    complete = _comes_to_its_end(fit, rows, recipe)
+    seconds = time.perf_counter() - started
+    return {COMPLETE: float(complete), "seconds": seconds, "epochs": float(len(rows)), **_kept(rows, phase, recipe)}
+
+
+def _comes_to_its_end(fit: Callable[[], None], rows: list[Row], recipe: Recipe) -> bool:
+    """Whether a training ends by itself; what else may end one trial without ending the search is told."""
+    try:
+        fit()
     except GivenUp:
         logger.info("Given up after %d epochs: below the median of the others", len(rows))
     except SpoiltTrainingError as error:
@@ -76,8 +84,9 @@ def try_recipe(
         if not out_of_memory(error):
             raise
         logger.info("Gone wrong: %d pictures a step do not fit into memory", recipe.batch_size)
-    seconds = time.perf_counter() - started
-    return {COMPLETE: float(complete), "seconds": seconds, "epochs": float(len(rows)), **_kept(rows, phase, recipe)}
+    else:
+        return True
+    return False
 
 
 def _kept(rows: list[Row], phase: str, recipe: Recipe) -> TrialResult:
