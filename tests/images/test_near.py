@@ -1,6 +1,8 @@
 """Near copies against the plain way: every picture with every other."""
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +11,7 @@ from scipy.sparse.csgraph import connected_components
 
 from goodbad_pipeline.images import near
 from goodbad_pipeline.images.forest import Forest
-from goodbad_pipeline.images.near import close_pairs, near_links, unit_thumbnails
+from goodbad_pipeline.images.near import close_pairs, near_links, thumbnail_levels, unit_thumbnails
 
 LEAST = 0.99
 
@@ -104,3 +106,14 @@ def test_a_million_pictures_take_less_than_ten_minutes_of_one_core() -> None:
     links = near_links(hashes, thumbnails, 4, LEAST)
     assert time.process_time() - started < 600
     assert len(links) == 50_000
+
+
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_thumbnails_of_a_column_are_an_array_however_it_lies_in_memory(pieces: int) -> None:
+    levels = np.random.default_rng(0).integers(0, 256, (30, 12), np.uint8)
+    parts = [pa.array([row.tobytes() for row in part], pa.large_binary()) for part in np.array_split(levels, pieces)]
+    column = pd.Series(pd.arrays.ArrowExtensionArray(pa.chunked_array(parts)))
+    assert (thumbnail_levels(column) == levels).all()
+    assert (thumbnail_levels(column.iloc[4:17]) == levels[4:17]).all()
+    assert (thumbnail_levels(column.iloc[[9, 2, 20]]) == levels[[9, 2, 20]]).all()
+    assert thumbnail_levels(column.iloc[:0]).shape == (0, 0)

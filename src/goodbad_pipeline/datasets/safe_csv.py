@@ -23,10 +23,19 @@ def restore(table: pd.DataFrame) -> pd.DataFrame:
 
 def _replace(table: pd.DataFrame, pattern: str, by: str) -> pd.DataFrame:
     texts = table.select_dtypes(include=["object", "string", "category"]).columns
-    changed = {name: table[name].astype(object).replace(pattern, by, regex=True) for name in texts}
+    changed = {
+        name: table[name].astype(object).replace(pattern, by, regex=True)
+        for name in texts
+        if _may_match(table[name], pattern)
+    }
     safe = table.assign(**changed) if changed else table.copy()
     safe.columns = safe.columns.astype(str).str.replace(pattern, by, regex=True)
     return safe
+
+
+def _may_match(column: pd.Series, pattern: str) -> bool:
+    """Whether a cell has to be changed: columns of nothing but text can be asked fast, and hardly ever do."""
+    return not isinstance(column.dtype, pd.StringDtype) or bool(column.str.match(pattern, na=False).any())
 
 
 class SafeCSVDataset(CSVDataset):

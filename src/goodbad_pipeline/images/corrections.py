@@ -113,8 +113,9 @@ def apply_corrections(images: pd.DataFrame, unreadable: pd.DataFrame, correction
 def _match(said: pd.DataFrame, files: pd.DataFrame, key: str) -> pd.DataFrame:
     """Which row of the corrections fits which place in ``files``: columns row and place."""
     wanted = said[said[key] != ""]
-    places = pd.DataFrame({key: files[key].to_numpy(), "place": np.arange(len(files))})
-    return wanted[[key]].rename_axis("row").reset_index().merge(places, on=key)
+    named = np.flatnonzero(files[key].isin(wanted[key]))  # few of perhaps millions
+    places = pd.DataFrame({key: files[key].iloc[named].to_numpy(object), "place": named})
+    return wanted[[key]].astype(object).rename_axis("row").reset_index().merge(places, on=key)
 
 
 def _report(said: pd.DataFrame, files: pd.DataFrame, found: pd.DataFrame, status: str) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from goodbad_pipeline.images.forest import Forest
-from goodbad_pipeline.images.near import near_links
+from goodbad_pipeline.images.near import near_links, thumbnail_levels
 from goodbad_pipeline.images.reasons import QUARANTINE_COLUMNS, Reason
 
 # Least correlation of two thumbnails for look-alike outlines to count as one picture. Measured on 3,208 game sprites:
@@ -54,12 +54,17 @@ def group_duplicates(images: pd.DataFrame, near_distance: int) -> Grouping:
     near = _near_pairs(images, near_distance)
     copies.add(near)
     kinds = np.repeat(["exact", "near"], [len(exact), len(near)])
-    duplicates = _pair_table(images, np.concatenate([exact, near]), kinds)
-    joined = images.assign(group=_join_groups(images["group"], named, copies), copies=_name_copies(images, copies))
+    duplicates = _pair_table(images[["path", "label", "group"]], np.concatenate([exact, near]), kinds)
+    joined = images.drop(columns=["fingerprint", "thumbnail"]).assign(
+        group=_join_groups(images["group"], named, copies), copies=_name_copies(images, copies)
+    )
     conflicting = _conflicts(joined)
-    leaking = _split_leaks(joined.drop(conflicting.index))
+    leaking = _split_leaks(
+        joined[["path", "label", "size", "image_id", "group", "source_split"]].drop(conflicting.index)
+    )
     conflicts = pd.concat([conflicting, leaking])
-    labels = joined.drop(conflicts.index).drop(columns=["pixel_id", "fingerprint", "thumbnail"])
+    labels = joined.drop(columns="pixel_id")
+    labels = labels.drop(conflicts.index) if len(conflicts) else labels
     return Grouping(labels.reset_index(drop=True), conflicts.reset_index(drop=True), duplicates)
 
 
@@ -72,7 +77,7 @@ def _own_groups(images: pd.DataFrame) -> pd.Series:
 def _exact_pairs(images: pd.DataFrame) -> np.ndarray:
     """Pair each picture with the first that has the same decoded pixels: int64 (n, 2), row positions."""
     position = np.arange(len(images))
-    leader = pd.Series(position).groupby(images["pixel_id"].to_numpy()).transform("min").to_numpy()
+    leader = pd.Series(position).groupby(pd.factorize(images["pixel_id"])[0]).transform("min").to_numpy()
     copies = leader != position
     return np.stack([leader[copies], position[copies]], axis=1)
 
@@ -83,7 +88,7 @@ def _near_pairs(images: pd.DataFrame, near_distance: int) -> np.ndarray:
     if near_distance < 0 or len(distinct) < 2:
         return np.empty((0, 2), np.int64)
     hashes = images["fingerprint"].to_numpy(np.int64)[distinct].view(np.uint64)
-    thumbnails = np.frombuffer(b"".join(images["thumbnail"].iloc[distinct]), np.uint8).reshape(len(distinct), -1)
+    thumbnails = thumbnail_levels(images["thumbnail"].iloc[distinct])
     return distinct[near_links(hashes, thumbnails, near_distance, LEAST_CORRELATION)]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from goodbad_pipeline.images.near import unit_thumbnails
+from goodbad_pipeline.images.splits import SPLITS
 
 ASKED = 2000  # test pictures whose nearest training picture is looked for; fewer only where there are fewer
 BLOCK = 2**12  # training pictures compared at a time: some 40 MB of scratch
@@ -33,29 +34,35 @@ class LeakReport:
     metrics: dict[str, float]
 
 
-def measure_leaks(splits: pd.DataFrame, thumbnails: np.ndarray, seed: int) -> LeakReport:
+def measure_leaks(splits: pd.DataFrame, thumbnails: np.ndarray, rows: np.ndarray, seed: int) -> LeakReport:
     """Compare the split with a plain random one of the same sizes.
 
     Args:
         splits: One row a picture: label, group, copies (name of its set of copies) and split.
-        thumbnails: Their thumbnails in the same order, uint8 of shape (n, k).
+        thumbnails: Thumbnails of these pictures and perhaps of others, uint8 of shape (m, k).
+        rows: Which of them is each picture's, int64 of shape (n,).
         seed: Of the plain split, and of the choice of test pictures where there are many.
     """
     rng = np.random.default_rng(seed)
-    side = splits["split"].to_numpy(str)
+    side = splits["split"].map({name: number for number, name in enumerate(SPLITS)}).to_numpy(np.int8)
     sides = {PLAIN: rng.permutation(side), OURS: side}
-    table = pd.DataFrame([_measure(name, splits, thumbnails, given, rng) for name, given in sides.items()])
+    table = pd.DataFrame([_measure(name, splits, thumbnails, rows, given, rng) for name, given in sides.items()])
     return LeakReport(table, _metrics(table.set_index("split")))
 
 
 def _measure(
-    name: str, splits: pd.DataFrame, thumbnails: np.ndarray, side: np.ndarray, rng: np.random.Generator
+    name: str,
+    splits: pd.DataFrame,
+    thumbnails: np.ndarray,
+    rows: np.ndarray,
+    side: np.ndarray,
+    rng: np.random.Generator,
 ) -> dict[str, object]:
-    train, test = np.flatnonzero(side == "train"), np.flatnonzero(side == "test")
+    train, test = (np.flatnonzero(side == SPLITS.index(name)) for name in ("train", "test"))
     leaked = {column: _shared(splits[column], train, test) for column in ("copies", "group")}
     asked = np.sort(rng.choice(len(test), min(ASKED, len(test)), replace=False))
     codes = pd.factorize(splits["label"])[0]
-    right = codes[train[_nearest(thumbnails, train, test[asked])]] == codes[test[asked]]
+    right = codes[train[_nearest(thumbnails, rows[train], rows[test[asked]])]] == codes[test[asked]]
     with_group = leaked["group"][asked]
     return {
         "split": name,

@@ -12,6 +12,7 @@ from math import comb, log2
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from goodbad_pipeline.images.forest import Forest
 
@@ -158,6 +159,20 @@ def _cut(pairs: np.ndarray, products: np.ndarray) -> Iterator[np.ndarray]:
     block = np.cumsum(products) // CHUNK
     edges = np.flatnonzero(np.diff(block, prepend=-1))
     yield from (part for part in np.split(pairs, edges) if len(part))
+
+
+def thumbnail_levels(thumbnails: pd.Series) -> np.ndarray:
+    """View the bytes of all thumbnails, equally many each, as uint8 (n, k); of a column in pieces it is a copy."""
+    values = pa.array(thumbnails, pa.large_binary())
+    parts = [_bytes_of(chunk) for chunk in (values.chunks if isinstance(values, pa.ChunkedArray) else [values])]
+    levels = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    return levels.reshape(len(values), -1) if len(values) else np.empty((0, 0), np.uint8)
+
+
+def _bytes_of(chunk: pa.Array) -> np.ndarray:
+    _, ends, values = chunk.buffers()
+    first, last = np.frombuffer(ends, np.int64)[[chunk.offset, chunk.offset + len(chunk)]] if len(chunk) else (0, 0)
+    return np.frombuffer(values or b"", np.uint8)[first:last]
 
 
 def unit_thumbnails(thumbnails: np.ndarray) -> np.ndarray:

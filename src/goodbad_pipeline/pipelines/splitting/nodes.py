@@ -4,12 +4,14 @@ import logging
 import re
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from matplotlib.figure import Figure
 
 from goodbad_pipeline.evaluation.figures import contact_sheet, split_colours, split_figure
 from goodbad_pipeline.images.leaks import OURS, PLAIN, measure_leaks
+from goodbad_pipeline.images.near import thumbnail_levels
 from goodbad_pipeline.images.pixels import pixel_source
 from goodbad_pipeline.images.splits import SPLITS, class_names, count_splits, split_labels
 from goodbad_pipeline.params import ImageParams, SplitParams
@@ -47,9 +49,8 @@ def report_leaks(
     images: pd.DataFrame, splits: pd.DataFrame, parameters: SplitParams
 ) -> tuple[pd.DataFrame, dict[str, float]]:
     """Say what a plain random split would have leaked: a table, and metrics for the run."""
-    looks = images.set_index("path")["thumbnail"].reindex(splits["path"])
-    thumbnails = np.frombuffer(b"".join(looks), np.uint8).reshape(len(looks), -1)
-    report = measure_leaks(splits, thumbnails, parameters.seed)
+    rows = pc.index_in(pa.array(splits["path"]), value_set=pa.array(images["path"])).to_numpy()
+    report = measure_leaks(splits, thumbnail_levels(images["thumbnail"]), rows, parameters.seed)
     plain, ours = (report.table.set_index("split").loc[name] for name in (PLAIN, OURS))
     logger.info(
         "A plain random split would have had %d of %d test images with a copy in train, %d with one of their group; "
