@@ -44,7 +44,7 @@ def measure_leaks(splits: pd.DataFrame, thumbnails: np.ndarray, rows: np.ndarray
         seed: Of the plain split, and of the choice of test pictures where there are many.
     """
     rng = np.random.default_rng(seed)
-    side = splits["split"].map({name: number for number, name in enumerate(SPLITS)}).to_numpy(np.int8)
+    side = pd.Categorical(splits["split"], categories=list(SPLITS)).codes
     sides = {PLAIN: rng.permutation(side), OURS: side}
     table = pd.DataFrame([_measure(name, splits, thumbnails, rows, given, rng) for name, given in sides.items()])
     return LeakReport(table, _metrics(table.set_index("split")))
