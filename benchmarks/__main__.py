@@ -1,4 +1,4 @@
-"""``python -m benchmarks [name …] [--pairs 7]``: measure all, or those whose names begin so, and keep what came out."""
+"""``python -m benchmarks [name …] [--pairs n]``: measure all, or those whose names begin so, and keep what came out."""
 
 import argparse
 import sys
@@ -17,7 +17,7 @@ def main() -> None:
     """Measure one benchmark after another; each is written down as soon as it is there."""
     parser = argparse.ArgumentParser("benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", help="beginnings of names; none for all")
-    parser.add_argument("--pairs", type=int, default=7)
+    parser.add_argument("--pairs", type=int, help="default: 7, of what takes minutes 3")
     options = parser.parse_args()
     for benchmark in _chosen(options.names):
         entry = record(benchmark, measure(benchmark, start, options.pairs))

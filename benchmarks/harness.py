@@ -33,8 +33,11 @@ class Benchmark:
         target: What the ratio should reach; None where it is for information.
         higher: Whether the ratio says how many times as fast as the reference ours is, to be at least ``target``.
             Otherwise it says how many times as much ours takes, to be at most ``target``.
+        difference: Whether it is no ratio but what ours takes less what the reference takes, to be at most ``target``.
         quantity: What is compared: seconds of a run, or bytes, the most a process ever held.
         fresh: Whether every sample needs a new process.
+        warm_up: Whether a process runs its arm once before anything counts; what starts processes itself needs none.
+        pairs: How many, where nobody says another number.
     """
 
     file: str
@@ -44,8 +47,11 @@ class Benchmark:
     reference: Arm
     target: float | None
     higher: bool = True
+    difference: bool = False
     quantity: Literal["seconds", "bytes"] = "seconds"
     fresh: bool = False
+    warm_up: bool = True
+    pairs: int = 7
 
 
 @dataclass(frozen=True)
@@ -68,10 +74,10 @@ class Ratio:
     """What a benchmark gave.
 
     Attributes:
-        median: Of the ratios of pairs.
+        median: Of the ratios of pairs, or of their differences.
         low: Lower end of a 95 % interval of that median.
         high: Upper end.
-        cpu: Median ratio of processor seconds.
+        cpu: The same median of processor seconds.
         same: Median ratio of the reference to itself; close to 1 on a machine that can be trusted.
         ours: Median of our samples, seconds or bytes.
         reference: Median of the other's.
@@ -108,14 +114,15 @@ class Worker(Protocol):
 Start = Callable[[Benchmark, Literal["ours", "reference"], Path], Worker]
 
 
-def measure(benchmark: Benchmark, start: Start, pairs: int = 7) -> Ratio:
+def measure(benchmark: Benchmark, start: Start, pairs: int | None = None) -> Ratio:
     """Pair the reference with itself, then ours with the reference.
 
     Args:
         benchmark: What.
         start: Starts the process of an arm and has it warmed up: its first run does not count.
-        pairs: How many.
+        pairs: How many; None for as many as the benchmark says.
     """
+    pairs = pairs or benchmark.pairs
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         reference, again, ours = (
@@ -141,13 +148,14 @@ Pairs = Sequence[tuple[Sample, Sample]]
 
 def summarise(benchmark: Benchmark, samples: Pairs, same: Pairs) -> Ratio:
     """Make a ratio of pairs of samples, ours first."""
-    ratios = _ratios(samples, benchmark.quantity, benchmark.higher)
+    compare = _differences if benchmark.difference else _ratios
+    ratios = compare(samples, benchmark.quantity, benchmark.higher)
     low, high = median_interval(ratios)
     return Ratio(
         statistics.median(ratios),
         low,
         high,
-        cpu=statistics.median(_ratios(samples, "cpu", benchmark.higher)),
+        cpu=statistics.median(compare(samples, "cpu", benchmark.higher)),
         same=statistics.median(_ratios(same, benchmark.quantity, benchmark.higher)),
         ours=statistics.median(getattr(ours, benchmark.quantity) for ours, _ in samples),
         reference=statistics.median(getattr(other, benchmark.quantity) for _, other in samples),
@@ -156,8 +164,16 @@ def summarise(benchmark: Benchmark, samples: Pairs, same: Pairs) -> Ratio:
 
 
 def _ratios(samples: Pairs, quantity: str, higher: bool) -> list[float]:
-    values = [(getattr(ours, quantity), getattr(other, quantity)) for ours, other in samples]
+    values = _values(samples, quantity)
     return [other / ours if higher else ours / other for ours, other in values]
+
+
+def _differences(samples: Pairs, quantity: str, _: bool) -> list[float]:
+    return [ours - other for ours, other in _values(samples, quantity)]
+
+
+def _values(samples: Pairs, quantity: str) -> list[tuple[float, float]]:
+    return [(getattr(ours, quantity), getattr(other, quantity)) for ours, other in samples]
 
 
 def median_interval(values: Sequence[float]) -> tuple[float, float]:

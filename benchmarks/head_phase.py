@@ -32,13 +32,12 @@ def _whole_network(_: Path) -> Run:
 
     pixels, truth = pictures(COUNT + VALIDATION, SIDE)
     x, y = pixels.astype(np.float32), one_hot(truth)
+    model, validation = network("efficientnet_lite", SIDE), (x[COUNT:], y[COUNT:])
+    for layer in model.layers:
+        layer.trainable = layer.name == "predictions"
 
     def run() -> None:
-        model = network("efficientnet_lite", SIDE)
-        for layer in model.layers:
-            layer.trainable = layer.name == "predictions"
         compile_model(model, RECIPE, RECIPE.head_learning_rate, **SCHEDULE)
-        validation = (x[COUNT:], y[COUNT:])
         model.fit(x[:COUNT], y[:COUNT], batch_size=BATCH, epochs=EPOCHS, verbose=0, validation_data=validation)
 
     return run

@@ -6,7 +6,6 @@ files are hard links to a few thousand pictures.
 
 import csv
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,27 +15,19 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-PROJECT = Path(__file__).resolve().parent.parent
+from benchmarks.projects import KEDRO, copy_project
+
 DISTINCT, SIDE, A_GROUP, A_FOLDER = 4000, 64, 100, 10_000
 
 
 def main(rows: int) -> None:
     """Make the pictures, run twice, print."""
     with tempfile.TemporaryDirectory() as place:
-        project = Path(place)
-        _write_project(project)
+        project = copy_project(Path(place))
         _write_manifest(project / "pictures", rows)
         for name in ("first run", "rerun, nothing changed"):
             seconds, gigabytes = _ingest(project)
             print(f"{name}: {rows:,} rows in {seconds:.1f} s, {rows / seconds:,.0f} a second, peak {gigabytes:.2f} GB")
-
-
-def _write_project(project: Path) -> None:
-    shutil.copytree(PROJECT / "conf", project / "conf", ignore=shutil.ignore_patterns("local"))
-    (project / "conf" / "local").mkdir()
-    (project / "src").mkdir()
-    for name in ("pyproject.toml", ".telemetry"):
-        shutil.copy(PROJECT / name, project / name)
 
 
 def _write_manifest(root: Path, rows: int) -> None:
@@ -61,9 +52,9 @@ def _write_manifest(root: Path, rows: int) -> None:
 
 def _ingest(project: Path) -> tuple[float, float]:
     """Wall-clock seconds and the parent's peak memory in GB (its workers are smaller)."""
-    command = [Path(sys.executable).with_name("kedro"), "run", "--pipeline=data"]
+    command = [KEDRO, "run", "--pipeline=data", f"--params=images.root={project / 'pictures'}"]
     started = time.perf_counter()
-    run = subprocess.Popen([*command, f"--params=images.root={project / 'pictures'}"], cwd=project)
+    run = subprocess.Popen(command, cwd=project)
     _, status, usage = os.wait4(run.pid, 0)
     if status:
         sys.exit(f"kedro run ended with status {os.waitstatus_to_exitcode(status)}")

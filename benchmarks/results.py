@@ -25,7 +25,8 @@ def record(benchmark: Benchmark, ratio: Ratio) -> Entry:
         "high": round(ratio.high, 3),
         "cpu": round(ratio.cpu, 3),
         "target": benchmark.target,
-        "higher_is_better": benchmark.higher,
+        "higher_is_better": _higher(benchmark),
+        "difference": benchmark.difference,
         "met": _met(benchmark, ratio),
         "same_against_same": round(ratio.same, 3),
         "pairs": ratio.pairs,
@@ -40,7 +41,11 @@ def record(benchmark: Benchmark, ratio: Ratio) -> Entry:
 def _met(benchmark: Benchmark, ratio: Ratio) -> bool | None:
     if benchmark.target is None or not ratio.steady:
         return None
-    return ratio.median >= benchmark.target if benchmark.higher else ratio.median <= benchmark.target
+    return ratio.median >= benchmark.target if _higher(benchmark) else ratio.median <= benchmark.target
+
+
+def _higher(benchmark: Benchmark) -> bool:
+    return benchmark.higher and not benchmark.difference
 
 
 def machine() -> str:
@@ -73,13 +78,14 @@ def table(entries: list[Entry]) -> str:
 
 def row(entry: Entry) -> str:
     """One line of the table."""
-    target = "" if entry["target"] is None else f"{'≥' if entry['higher_is_better'] else '≤'} {entry['target']:g}"
+    unit = " s" if entry.get("difference") else ""
+    target = "" if entry["target"] is None else f"{'≥' if entry['higher_is_better'] else '≤'} {entry['target']:g}{unit}"
     met = {True: "yes", False: "no", None: "" if not target else "unsteady"}[entry["met"]]
     cells = [
         entry["compares"],
-        f"{entry['ratio']:.2f}",
-        f"{entry['low']:.2f}–{entry['high']:.2f}, {entry['pairs']} pairs",
-        f"{entry['cpu']:.2f}",
+        f"{entry['ratio']:.2f}{unit}",
+        f"{entry['low']:.2f} – {entry['high']:.2f}{unit}, {entry['pairs']} pairs",
+        f"{entry['cpu']:.2f}{unit}",
         target,
         met,
         f"{entry['same_against_same']:.2f}",

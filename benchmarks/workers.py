@@ -22,7 +22,7 @@ def start(benchmark: Benchmark, side: Side, folder: Path) -> "KeptWorker | Fresh
 
 
 class KeptWorker:
-    """One process that runs an arm as often as it is asked to; it has run once when it is there."""
+    """One process that runs an arm as often as it is asked to; it is warmed up when it is there."""
 
     def __init__(self, benchmark: Benchmark, side: Side, folder: Path) -> None:
         threads = {name: str(os.cpu_count()) for name in _THREADS}
@@ -96,8 +96,10 @@ def main() -> None:
     file, name, side, folder = sys.argv[1:]
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print is no answer
-    run = getattr(find(file, name), side)(Path(folder))
-    run()
+    benchmark = find(file, name)
+    run = getattr(benchmark, side)(Path(folder))
+    if benchmark.warm_up:
+        run()
     print("ready", file=answers, flush=True)
     for _ in sys.stdin:
         print(json.dumps(vars(_take(run))), file=answers, flush=True)

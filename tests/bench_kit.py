@@ -22,4 +22,5 @@ def _noting(name: str):
 BENCHMARKS = [
     Benchmark(__name__, "kept", "ours / theirs", _noting("ours"), _noting("reference"), None),
     Benchmark(__name__, "fresh", "ours / theirs", _noting("ours"), _noting("reference"), None, fresh=True),
+    Benchmark(__name__, "cold", "ours / theirs", _noting("ours"), _noting("reference"), None, warm_up=False),
 ]

@@ -72,6 +72,21 @@ def test_a_ratio_of_cost_is_ours_by_theirs():
     assert (ratio.median, ratio.ours, ratio.reference) == (0.75, 300, 400)
 
 
+def test_a_difference_is_what_ours_takes_more():
+    samples = [(Sample(9, 20, 1), Sample(10, 16, 1))] * 3
+    ratio = summarise(_benchmark(difference=True, target=2.0), samples, [(Sample(5, 5, 5), Sample(5, 5, 5))])
+    assert (ratio.median, ratio.low, ratio.high, ratio.cpu, ratio.same) == (-1, -1, -1, 4, 1)
+    entry = record(_benchmark(difference=True, target=2.0), ratio)
+    assert entry["met"] is True
+    assert "| -1.00 s | -1.00 – -1.00 s, 3 pairs | 4.00 s | ≤ 2 s | yes | 1.00 |" in row(entry)
+
+
+def test_without_a_number_there_are_as_many_pairs_as_the_benchmark_says():
+    clock = _Clock({"ours": [1.0], "reference": [2.0]})
+    assert measure(_benchmark(pairs=3), clock).pairs == 3
+    assert measure(_benchmark(pairs=3), clock, pairs=4).pairs == 4
+
+
 @pytest.mark.parametrize(("count", "skipped"), [(5, 0), (7, 0), (8, 0), (9, 1), (15, 3), (25, 7)])
 def test_the_interval_is_the_one_of_the_sign_test(count, skipped):
     """Order statistics as tables of the sign test have them, at 95 %."""
@@ -118,7 +133,7 @@ def test_results_are_kept_by_name_and_the_page_around_the_table_stays(tmp_path):
     text = page.read_text()
     assert text.startswith("# Before")
     assert text.endswith("After\n")
-    assert "| one / other | 1.50 | 1.40–1.60, 7 pairs | 1.50 | ≥ 1.3 | yes | 1.00 |" in text
+    assert "| one / other | 1.50 | 1.40 – 1.60, 7 pairs | 1.50 | ≥ 1.3 | yes | 1.00 |" in text
     assert text.count("| a / b |") == 1
     kept = json.loads(file.read_text())
     assert [entry["name"] for entry in kept] == ["echo", "other"]
@@ -136,6 +151,14 @@ def test_an_arm_runs_in_a_process_of_its_own_and_is_warmed_up(name, processes, t
     assert len(noted) == 3 + processes  # the first run of each does not count
     assert str(os.getpid()) not in noted
     assert all(sample.seconds > 0 and sample.bytes > 1e6 for sample in samples)
+
+
+def test_what_needs_no_warm_up_is_run_as_often_as_it_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+    benchmark = next(one for one in bench_kit.BENCHMARKS if one.name == "cold")
+    with workers.start(benchmark, "ours", tmp_path) as worker:
+        worker.sample()
+    assert len((tmp_path / "ours").read_text().split()) == 1
 
 
 def test_every_file_is_listed_once():
