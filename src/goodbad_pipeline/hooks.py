@@ -30,6 +30,7 @@ from goodbad_pipeline.params import Group, ModelParams, TrainingParams, anchor_p
 from goodbad_pipeline.provenance import git_state, labels_digest, package_versions
 from goodbad_pipeline.runs import PARAMETERS_FILE, parameters_to_repeat
 from goodbad_pipeline.secrecy import hide_secrets
+from goodbad_pipeline.training import devices
 from goodbad_pipeline.training.stopping import Stopped
 
 logger = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ class CheckHooks:
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Check that stored inputs are there, and the GPU if one is required; warn of odd coefficients, once a run."""
+        """Check that stored inputs are there, and what is trained on; warn of odd coefficients, once a run."""
         stored = (name for name in sorted(pipeline.inputs()) if not name.startswith("params:"))
         missing = [name for name in stored if not catalog.exists(name)]
         if missing:
@@ -72,10 +73,10 @@ class CheckHooks:
         training = self.parameters.get("training")
         made = {name.removeprefix(f"{REPLAY}.") for name in pipeline.datasets()}
         trains = "params:training" in pipeline.inputs() and PICTURES & made
-        if isinstance(training, TrainingParams) and training.require_gpu and trains:
-            from goodbad_pipeline.training.devices import require_gpu  # noqa: PLC0415 - starts the backend
-
-            require_gpu()
+        if isinstance(training, TrainingParams) and trains:
+            devices.require_backend()
+            if training.require_gpu:
+                devices.require_gpu()
 
 
 class TrackingHooks(MlflowHook):

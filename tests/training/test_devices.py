@@ -36,6 +36,22 @@ def test_a_missing_gpu_is_one_line_that_says_what_to_do(monkeypatch) -> None:
     devices.require_gpu()
 
 
+@pytest.mark.parametrize("name", ["tensorflow", "jax", ""])
+def test_the_backends_that_are_installed_are_let_pass(monkeypatch, name) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", name)
+    devices.require_backend()
+
+
+def test_another_backend_or_one_that_is_not_installed_is_one_line(monkeypatch) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    with pytest.raises(InputError, match="KERAS_BACKEND: must be tensorflow or jax, got 'torch'"):
+        devices.require_backend()
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    monkeypatch.setattr(devices, "find_spec", lambda _: None)
+    with pytest.raises(InputError, match=r"KERAS_BACKEND: jax is not installed; pip install --editable \"\.\[jax\]\""):
+        devices.require_backend()
+
+
 def test_a_device_reads_well() -> None:
     assert str(devices.Device(0, "float32", False)) == "CPU, float32, XLA off"
     assert str(devices.Device(2, "mixed_float16", True)) == "2 GPU(s), mixed_float16, XLA on"

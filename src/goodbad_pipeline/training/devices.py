@@ -1,12 +1,16 @@
 """The one place that decides on what, and how precisely, the network is trained."""
 
 import logging
+import os
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.training.team import join_team
 
 logger = logging.getLogger(__name__)
+
+BACKENDS = ("tensorflow", "jax")
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,19 @@ class Device:
     def __str__(self) -> str:
         where = f"{self.gpus} GPU(s)" if self.gpus else "CPU"
         return f"{where}, {self.precision}, XLA {'on' if self.jit_compile else 'off'}"
+
+
+def require_backend() -> None:
+    """Check that the Keras backend that the environment asks for can be had, without starting it.
+
+    Raises:
+        InputError: The project does not run on it, or it is not installed.
+    """
+    name = os.environ.get("KERAS_BACKEND") or BACKENDS[0]
+    if name not in BACKENDS:
+        raise InputError(f"KERAS_BACKEND: must be {' or '.join(BACKENDS)}, got {name!r}")
+    if find_spec(name) is None:
+        raise InputError(f'KERAS_BACKEND: {name} is not installed; pip install --editable ".[{name}]"')
 
 
 def count_gpus() -> int:
