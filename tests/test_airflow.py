@@ -1,0 +1,82 @@
+"""The DAG that kedro-airflow writes of this project, loaded by a real Airflow, each in an environment of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from making import make_project
+
+from goodbad_pipeline.pipeline_registry import register_pipelines
+
+pytestmark = pytest.mark.slow
+AIRFLOW = ("apache-airflow==3.3.2", "kedro==1.7.0")
+PLUGIN = ("kedro-airflow==0.11.0", "python-slugify", "text-unidecode", "semver")
+LOAD = """
+import json, sys
+from airflow.dag_processing.dagbag import DagBag
+
+bag = DagBag(dag_folder=sys.argv[1])
+tasks = {name: {task.task_id: sorted(task.downstream_task_ids) for task in dag.tasks} for name, dag in bag.dags.items()}
+print(json.dumps({"errors": bag.import_errors, "dags": tasks}))
+"""
+
+
+def install(*arguments: str | Path, python: str | Path = sys.executable) -> None:
+    subprocess.run([python, "-m", "pip", "install", "--quiet", *arguments], check=True)
+
+
+@pytest.fixture(scope="module")
+def dags(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `kedro airflow create` writes, as docs/cluster.md has it; the plugin lies in a folder of its own."""
+    place = tmp_path_factory.mktemp("writing")
+    project = make_project(place / "project")
+    install("--no-deps", f"--target={place / 'plugin'}", *PLUGIN)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(place / "plugin"), *sys.path])}
+    command = [
+        sys.executable,
+        "-m",
+        "kedro",
+        "airflow",
+        "create",
+        "--group-by=memory",
+        f"--target-dir={place / 'dags'}",
+    ]
+    subprocess.run(command, cwd=project, env=environment, check=True)
+    return place / "dags"
+
+
+@pytest.fixture(scope="module")
+def loaded(dags: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """By task what comes next, as Airflow reads it."""
+    place = tmp_path_factory.mktemp("airflow")
+    subprocess.run([sys.executable, "-m", "venv", place / "venv"], check=True)
+    programs = place / "venv" / "bin"
+    install(*AIRFLOW, python=programs / "python")
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    clean |= {"AIRFLOW_HOME": str(place), "AIRFLOW__CORE__LOAD_EXAMPLES": "false"}
+    subprocess.run([programs / "airflow", "db", "migrate"], env=clean, cwd=place, check=True)
+    asked = [programs / "python", "-c", LOAD, dags]
+    done = subprocess.run(asked, env=clean, cwd=place, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["errors"] == {}
+    (tasks,) = found["dags"].values()
+    return tasks
+
+
+def test_every_node_is_in_one_task(loaded: dict[str, list[str]]) -> None:
+    nodes = {node.name.replace(".", "-").replace("_", "-") for node in register_pipelines()["__default__"].nodes}
+    together = {"modelling-build-model", "training-train-model"}  # the untrained network is in no file
+    assert set(loaded) == nodes - together | {"modelling-build-model-training-train-model"}
+
+
+def test_tasks_wait_for_what_they_read(loaded: dict[str, list[str]]) -> None:
+    training = "modelling-build-model-training-train-model"
+    assert training in loaded["modelling-cache-pixels"]
+    assert "evaluation-predict-test" in loaded[training]
+    assert [name for name in loaded if name not in {task for after in loaded.values() for task in after}] == [
+        "ingestion-scan-images"
+    ]
