@@ -38,7 +38,7 @@ lint: $(VENV)/.installed-dev  # style, types, and who may import whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.installed  # side-by-side measurements; some of them: make bench names="train_step feeding"
+bench: $(VENV)/.installed-dev  # side-by-side measurements; some of them: make bench names="train_step feeding"
 	$(BIN)/python -m benchmarks $(names)
 
 ui: $(VENV)/.installed  # browse runs and models in MLflow

@@ -8,6 +8,8 @@ FILES = (
     "augmentation",
     "head_phase",
     "startup",
+    "prediction",
     "memory",
     "scan",
+    "whole_run",
 )
