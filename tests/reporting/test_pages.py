@@ -116,6 +116,20 @@ def test_a_run_without_findings_columns_or_champion_has_a_report_too():
     assert "Limits" in Page(render_card(write_card(bare))).text
 
 
+def test_disagreements_are_shown_beside_a_champion_alone():
+    figures = {"disagreements": PNG}
+    shown = "Pictures on which champion and challenger differ"
+    assert shown in write_report(facts(), figures)
+    bare = facts()
+    bare["registered"] |= {"champion": None}
+    assert shown not in write_report(bare, figures)
+
+
+def test_sentences_stand_apart(pages):
+    assert "from a probability of 0.400 on. No answer below 0.600" in pages["report"].text
+    assert "over the rest is –. Over the surest" in pages["report"].text
+
+
 def test_the_card_says_that_it_must_not_judge_people(pages):
     text = pages["card"].text
     assert "This model must not be used to judge people" in text

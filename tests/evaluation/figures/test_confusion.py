@@ -31,6 +31,13 @@ def test_it_reads_well_with_few_and_many_classes(case, drawn):
     assert sum("\n" in text for text in texts) == len(case[2]) ** 2
 
 
+def test_few_classes_are_written_large():
+    names = list("abcdefgh")
+    figures = [confusion_matrix_figure(np.arange(k), np.eye(k), names[:k]) for k in (2, 8)]
+    few, many = (figure.axes[0].title.get_size() for figure in figures)
+    assert few == 1.5 * many
+
+
 def test_names_must_match_the_classes():
     with pytest.raises(InputError, match="3 names for 2 classes"):
         confusion_matrix_figure(np.array([0]), certain([0], 2), ["a", "b", "c"])

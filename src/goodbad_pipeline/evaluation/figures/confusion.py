@@ -5,11 +5,15 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix
 
 from goodbad_pipeline.evaluation.arrays import FloatArray, IntArray, check_class_names, check_predictions
 from goodbad_pipeline.evaluation.figures.style import INK, elide_all, new_figure, plain_axes
+
+FEW = 4
+"""Up to so many classes there is room for large letters."""
 
 
 def confusion_matrix_figure(
@@ -46,6 +50,9 @@ def confusion_matrix_figure(
     _name_ticks(axes, class_names)
     _write_cells(axes, counts, shares)
     figure.colorbar(image, ax=axes, label="Share of the true class (%)", pad=0.02)
+    if classes <= FEW:  # it stands beside text, at half its size
+        for text in figure.findobj(Text):
+            text.set_fontsize(1.5 * float(text.get_fontsize()))
     return figure
 
 

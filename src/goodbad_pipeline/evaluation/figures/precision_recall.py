@@ -40,11 +40,11 @@ def precision_recall_figure(
         check_class_names(class_names, values.shape[1])
         area = np.mean([average_precision_score(truth == column, values[:, column]) for column in columns])
         width, style = (2.6 if index == 0 else 1.8), _STYLES[index % len(_STYLES)]
-        label = f"{name}, AP {area:.3f}"
-        axes.plot(*_curve(truth, values, columns), color=colours[name], linewidth=width, linestyle=style, label=label)
+        line = axes.plot(*_curve(truth, values, columns), color=colours[name], linewidth=width, linestyle=style)[0]
+        line.set(label=f"{name}, AP {area:.3f}", drawstyle="steps-pre")
     plain_axes(axes, title=_title(class_names), x="Recall", y="Precision")
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
-    axes.legend(loc="lower left", fontsize=11, frameon=True, framealpha=0.95, edgecolor="none")
+    figure.legend(loc="outside lower center", ncols=3, fontsize=11, frameon=False)
     return figure
 
 
@@ -58,9 +58,14 @@ def _title(class_names: Sequence[str]) -> str:
 def _curve(
     truth: IntArray, probabilities: FloatArray, columns: Sequence[int]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean precision of the scored classes at every recall that one of them has."""
-    curves = [precision_recall_curve(truth == column, probabilities[:, column])[1::-1] for column in columns]
-    if len(curves) == 1:
-        return curves[0]
-    recalls = np.unique(np.concatenate([recall for recall, _ in curves]))
-    return recalls, np.mean([np.interp(recalls, recall[::-1], precision[::-1]) for recall, precision in curves], axis=0)
+    """Mean precision of the scored classes at every recall that one of them has.
+
+    What it takes to reach a recall is the precision there: steps, not slopes, between two recalls, so that the area is
+    the average precision. (Davis & Goadrich 2006: between two points of it a line is too good.)
+    """
+    curves = [precision_recall_curve(truth == column, probabilities[:, column]) for column in columns]
+    recalls = np.unique(np.concatenate([recall for _, recall, _ in curves]))
+    found = [precision[::-1][np.searchsorted(recall[::-1], recalls)] for precision, recall, _ in curves]
+    mean = np.mean(found, axis=0)
+    mean[0] = mean[1]  # nothing is found at no recall, and its precision is a convention
+    return recalls, mean

@@ -108,7 +108,7 @@ def _explanation_sheet(seen: pd.DataFrame, array: Any, heat: Any, names: list[st
     shown = pd.concat([right, wrong])
     places = shown.index.to_numpy()
     pairs = np.concatenate([array[places], overlay(array[places], heat[places])], axis=2)
-    captions = [f"{row.label}, called {row.predicted}, {row.probability:.0%} sure" for row in shown.itertuples()]
+    captions = [f"{row.label}, called {row.predicted}\n{row.probability:.0%} sure" for row in shown.itertuples()]
     frames = [class_colours(names)[label] for label in shown["label"]]
     title = f"What speaks for the answer (Grad-CAM): {len(right)} right ones, then {len(wrong)} wrong ones"
     return contact_sheet(pairs, captions, columns=4, title=title, frames=frames)
