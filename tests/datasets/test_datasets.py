@@ -1,5 +1,7 @@
 import hashlib
+import html
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -194,6 +196,26 @@ def test_a_page_is_saved_loaded_and_previewed(tmp_path: Path) -> None:
     dataset.save("<p>ü</p>")
     assert dataset.exists()
     assert dataset.load() == dataset.preview() == "<p>ü</p>"
+
+
+def test_a_preview_is_the_body_in_one_line_with_its_style_confined(tmp_path: Path) -> None:
+    page = PageDataset(filepath=str(tmp_path / "page.html"))
+    page.save(
+        "<html><head><style>\n:root { --a: 1; }\nbody { color: red; }\nh1 { margin: 0; }\n</style></head>\n"
+        '<body>\n<h1 data-name="a_b">one_two *three*</h1>\n<script>alert(1)</script><ul><li>x</li></ul>\n</body></html>'
+    )
+    assert page.preview() == (
+        '<div class="page"><style>.page { & { --a: 1; } & { color: red; } h1 { margin: 0; } }</style> '
+        '<h1>one\u02cdtwo \u2217three\u2217</h1> <ul><li class="item">x</li></ul> </div>'
+    )
+
+
+@pytest.mark.parametrize("page", ["<body>\n<td>{}</td>\n</body>", "| {} |\n"])
+def test_no_name_becomes_a_link_in_a_preview(tmp_path: Path, page: str) -> None:
+    """Kedro-Viz makes links of these after it has sanitized them."""
+    dataset = PageDataset(filepath=str(tmp_path / "page"))
+    dataset.save(page.format("[x](javascript:alert(1)) [y](z&#34; onmouseover=&#34;alert(1))"))
+    assert not re.search(r"\[([^\]]+)\]\(([^)]+)\)", html.unescape(dataset.preview()))
 
 
 def test_a_figure_gives_back_what_it_saved(tmp_path: Path) -> None:
