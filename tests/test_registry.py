@@ -58,4 +58,6 @@ def test_to_a_run_that_goes_on_the_champion_is_the_one_before_its_own(client) ->
         assert registry.load_champion("goodbad").version == "1"
         decide("2", "champion")
         assert registry.load_champion("goodbad").version == "1"
-    assert client.get_model_version("goodbad", "1").tags["champion_before"] == ""
+    first = client.get_model_version("goodbad", "1")
+    assert first.tags["champion_before"] == ""
+    assert first.description == first.tags["alias_reason"] == "for a test"

@@ -268,7 +268,8 @@ def read_tags(name: str, model_version: str) -> dict[str, str]:
 def set_alias(name: str, model_version: str, decision: Decision, metrics: dict[str, float], images: int) -> None:
     """Give a version the alias it earned; reasons, test metrics and the number of pictures become tags.
 
-    Each check is the tag ``gate.<name>`` (passed, failed or skipped), with a sentence in ``gate.<name>.reason``.
+    Each check is the tag ``gate.<name>`` (passed, failed or skipped), with a sentence in ``gate.<name>.reason``. The
+    reason is the version's description, too, which MLflow shows in its list of versions.
     """
     client = mlflow.MlflowClient()
     tags = {"alias_reason": decision.reason, "alias_at_registration": decision.alias, "gate.policy": decision.policy}
@@ -281,4 +282,5 @@ def set_alias(name: str, model_version: str, decision: Decision, metrics: dict[s
             tags[BEFORE_TAG] = "" if champion is None else str(champion.version)
         for key, value in {**tags, "images": str(images)}.items():
             client.set_model_version_tag(name, model_version, key, value)
+        client.update_model_version(name, model_version, decision.reason)
         client.set_registered_model_alias(name, decision.alias, model_version)
