@@ -2,11 +2,19 @@
 
 import shutil
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import pytest
 
 FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-sync"
 PATIENCE = 60_000  # milliseconds
+
+
+class Watched(NamedTuple):
+    """What a page told the console, errors included, and the addresses that it asked."""
+
+    told: list[str]
+    asked: list[str]
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +35,22 @@ def page(browser) -> Iterator:
     page.set_default_timeout(PATIENCE)
     yield page
     page.close()
+
+
+@pytest.fixture
+def watched(page) -> Watched:
+    seen = Watched([], [])
+    page.on("console", lambda message: seen.told.append(message.text))
+    page.on("pageerror", lambda error: seen.told.append(str(error)))
+    page.on("request", lambda request: seen.asked.append(request.url))
+    return seen
+
+
+@pytest.fixture
+def broken_pictures(page):
+    """Count the pictures of a page that do not show."""
+
+    def count() -> int:
+        return page.evaluate("[...document.images].filter(image => !image.complete || !image.naturalWidth).length")
+
+    return count

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -17,10 +18,16 @@ from pathlib import Path
 import pytest
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
-from making import make_project
+from making import PROJECT, make_project
+
+from goodbad_pipeline.promotion import Check, Decision
+from goodbad_pipeline.registry import set_alias
 
 pytestmark = pytest.mark.browser
 BIN = Path(sys.executable).parent
+HOSTILE = "<img src=x onerror=window.broken=1>"
+FIGURE = 1000
+"""Pixels: the width of every figure."""
 SERVE_FILES = """
 import sys; from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 ThreadingHTTPServer(("127.0.0.1", int(sys.argv[-1])), SimpleHTTPRequestHandler).serve_forever()
@@ -29,7 +36,12 @@ ThreadingHTTPServer(("127.0.0.1", int(sys.argv[-1])), SimpleHTTPRequestHandler).
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
+    """One whole run over pictures one of whose names, and one of whose columns, would run a script."""
     folder = make_project(tmp_path_factory.mktemp("browser") / "project")
+    root = folder / "data/01_raw/characters"
+    rows = (root / "labels.csv").read_text().replace(",rain", f",{HOSTILE} [x](javascript:window.broken=1)")
+    (root / "labels.csv").write_text(f"{rows}={HOSTILE}.png,bad,bad 0,sun\n")
+    (root / f"={HOSTILE}.png").write_bytes(b"nothing to see")
     bootstrap_project(folder)
     with KedroSession.create(folder, env="test") as session:
         session.run()
@@ -88,17 +100,50 @@ def run_id(project: Path) -> str:
     return run.info.run_id
 
 
-def test_mlflow_shows_run_parameters_metrics_figures_and_the_champion(project: Path, page) -> None:
+@pytest.fixture(scope="module")
+def mlflow_ui(project: Path) -> Iterator[str]:
     with served(project, str(BIN / "kedro"), "mlflow", "ui") as address:
-        page.goto(f"{address}/#/experiments/1/runs")
-        page.get_by_text("__default__ efficientnet_lite φ=-7").first.wait_for()
-        page.goto(f"{address}/#/experiments/1/runs/{run_id(project)}")
-        for text in ("test_accuracy", "baseline_histogram_test_roc_auc", "model.phi", "training.augmentation.flip"):
-            page.get_by_text(text, exact=True).first.wait_for(state="attached")
-        page.goto(f"{address}/#/experiments/1/runs/{run_id(project)}/artifacts/figures/confusion_matrix.png")
-        page.locator("img[src*='confusion_matrix'], img[src^='blob:']").first.wait_for(state="attached")
-        page.goto(f"{address}/#/models/goodbad")
-        page.get_by_text("champion").first.wait_for()
+        yield address
+
+
+def test_mlflow_lists_runs_with_phi_accuracy_and_auc(project: Path, mlflow_ui: str, page) -> None:
+    """At the address that the README gives."""
+    (shown,) = re.findall(r"<http://127.0.0.1:5000(/\S+)>", (PROJECT / "README.md").read_text())
+    metrics = json.loads((project / "data/08_reporting/test_metrics.json").read_text())
+    page.set_viewport_size({"width": 1600, "height": 800})  # MLflow's assistant takes a part of it
+    page.goto(f"{mlflow_ui}{shown}")
+    page.get_by_text("__default__ efficientnet_lite φ=-7").first.wait_for()
+    expected = {name: metrics[name] for name in ("test_accuracy", "test_roc_auc", "test_ece")} | {"network.phi": -7}
+    for name, value in expected.items():
+        page.get_by_role("columnheader", name=name).first.wait_for()
+        cell = page.locator(f"[role=gridcell][col-id*='{name}']").first
+        assert float(cell.text_content()) == pytest.approx(value)
+
+
+def test_mlflow_shows_a_runs_parameters_metrics_and_figures(project: Path, mlflow_ui: str, page) -> None:
+    page.goto(f"{mlflow_ui}/#/experiments/1/runs/{run_id(project)}")
+    for text in ("test_accuracy", "baseline_histogram_test_roc_auc", "model.phi", "training.augmentation.flip"):
+        page.get_by_text(text, exact=True).first.wait_for(state="attached")
+    page.goto(f"{mlflow_ui}/#/experiments/1/runs/{run_id(project)}/artifacts/figures/confusion_matrix.png")
+    assert width_of(page.locator("img[src*='confusion_matrix'], img[src^='blob:']").first) == FIGURE
+
+
+def test_mlflow_lists_versions_with_alias_and_reason(project: Path, mlflow_ui: str, page) -> None:
+    import mlflow
+
+    mlflow.set_tracking_uri(f"sqlite:///{project / 'mlflow.db'}")
+    client = mlflow.MlflowClient()
+    first = client.get_model_version_by_alias("goodbad", "champion")
+    second = client.create_model_version("goodbad", first.source, first.run_id)
+    checks = (Check("chance", "failed", "the gain is not beyond chance (p = 0.2)"),)
+    decision = Decision(alias="challenger", reason=checks[0].reason, policy="strict", checks=checks)
+    set_alias("goodbad", second.version, decision, {}, images=36)
+    page.goto(f"{mlflow_ui}/#/models/goodbad")
+    for alias, reason in (("champion", "no champion yet"), ("challenger", "the gain is not beyond chance")):
+        row = page.get_by_role("row").filter(has_text=f"@ {alias}")
+        row.get_by_text(reason).last.wait_for()
+    page.goto(f"{mlflow_ui}/#/models/goodbad/versions/{second.version}")
+    page.get_by_text("gate.chance.reason", exact=True).first.wait_for(state="attached")
 
 
 def test_viz_shows_layers_namespaces_and_previews(project: Path, page) -> None:
@@ -111,28 +156,68 @@ def test_viz_shows_layers_namespaces_and_previews(project: Path, page) -> None:
         page.locator(".pipeline-layer-name").first.wait_for(state="attached")
         layers = set(page.locator(".pipeline-layer-name").all_text_contents())
         assert {"primary", "model_input", "models", "reporting"} <= layers
-        page.locator("[data-node-fullname='confusion_matrix']").dispatch_event("click")
-        page.locator("img[src^='data:image/png;base64']").first.wait_for(state="attached")
-        page.locator("[data-node-fullname='splits']").dispatch_event("click")
-        page.get_by_text("image_id").first.wait_for(state="attached")
+        open_previews(page)
+
+
+def open_previews(page) -> None:
+    """Click a figure, a table and the report, and see what each shows."""
+    page.locator("[data-node-fullname='confusion_matrix']").dispatch_event("click")
+    assert width_of(page.locator("img[src^='data:image/png;base64']").first) == FIGURE
+    page.locator("[data-node-fullname='splits']").dispatch_event("click")
+    page.get_by_text("image_id").first.wait_for(state="attached")
+    page.locator("[data-node-fullname='quarantine_table']").dispatch_event("click")
+    page.get_by_text(f"={HOSTILE}.png").first.wait_for(state="attached")
+    page.locator("[data-node-fullname='report']").dispatch_event("click")
+    shown = page.locator(".html-renderer .page")
+    shown.get_by_text("What to know before believing this").first.wait_for(state="attached")
+    shown.get_by_text(HOSTILE).first.wait_for(state="attached")
+    assert shown.locator("a").count() == 0
+    assert shown.locator(".tiles").evaluate("tiles => getComputedStyle(tiles).display") == "grid"
+    assert page.evaluate("window.broken") is None
+
+
+def width_of(picture) -> int:
+    """The width in pixels of a picture of a page, once it is whole."""
+    picture.wait_for(state="attached")
+    return picture.evaluate("async image => { await image.decode(); return image.naturalWidth; }")
+
+
+@pytest.mark.parametrize("width", [1280, 800])
+def test_the_report_and_the_card_of_a_run_are_whole_and_quiet(
+    project: Path, page, watched, broken_pictures, width: int
+) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    for name in ("report", "model_card"):
+        page.goto(f"file://{project}/data/08_reporting/{name}.html")
+        page.get_by_text(HOSTILE).first.wait_for(state="attached")
+        assert page.evaluate("window.broken") is None
+        assert broken_pictures() == 0
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert watched.told == []
+    assert all(url.startswith(("data:", f"file://{project}/")) for url in watched.asked)
+
+
+def test_a_formula_in_a_file_name_is_written_as_text(project: Path) -> None:
+    assert f"\n'={HOSTILE}.png," in (project / "data/08_reporting/quarantine.csv").read_text()
+
+
+def drop(page, name: str, data: bytes) -> None:
+    """Let a file fall on the page, as out of a file manager."""
+    made = "([name, data]) => { const all = new DataTransfer(); all.items.add(new File([new Uint8Array(data)], name)); "
+    transfer = page.evaluate_handle(f"{made} return all; }}", [name, list(data)])
+    page.dispatch_event("#drop", "drop", {"dataTransfer": transfer})
 
 
 @pytest.mark.parametrize("width", [1280, 800])
 def test_the_page_answers_about_a_picture_and_says_what_is_wrong_with_a_file(
-    project: Path, page, tmp_path: Path, width: int
+    project: Path, page, watched, width: int
 ) -> None:
-    errors: list[str] = []
-    asked: list[str] = []
-    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
     page.set_viewport_size({"width": width, "height": 800})
-    bad = tmp_path / "<img src=x onerror=alert(1)>.png"
-    bad.write_bytes(b"nothing to see")
+    picture = project / "data/01_raw/characters/pictures/good_0_0.png"
     with served(project, sys.executable, "-m", "goodbad_pipeline.app") as address:
         page.goto(address)
         page.get_by_text("goodbad version 1").wait_for()
-        page.set_input_files("#file", project / "data/01_raw/characters/pictures/good_0_0.png")
+        page.set_input_files("#file", picture)
         page.get_by_text("% sure").wait_for()
         assert page.locator("#label").text_content() in ("bad", "good")
         assert page.locator(".bar").count() == 2
@@ -143,12 +228,16 @@ def test_the_page_answers_about_a_picture_and_says_what_is_wrong_with_a_file(
         page.locator(".bar[aria-pressed=false]").click()
         page.locator("#class", has_text="good" if said == "bad" else "bad").wait_for()
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-        assert errors == []
-        page.set_input_files("#file", bad)
+        assert watched.told == []
+        drop(page, f"{HOSTILE}.png", b"nothing to see")
         page.get_by_text("not_an_image").wait_for()
         assert page.locator(".bar").count() == 0
         assert not page.locator("#heat").is_visible()
-    assert all(url.startswith((address, f"blob:{address}")) for url in asked)
+        assert page.evaluate("window.broken") is None
+        drop(page, "good.png", picture.read_bytes())
+        page.locator("#label", has_text=said).wait_for()
+        page.locator("#heat").wait_for(state="visible")
+    assert all(url.startswith((address, f"blob:{address}")) for url in watched.asked)
 
 
 @pytest.mark.slow
@@ -167,5 +256,4 @@ def test_viz_builds_a_static_site_that_shows_previews_without_a_server(project: 
     with served(site, sys.executable, "-c", SERVE_FILES) as address:
         page.goto(address)
         page.locator(".pipeline-node").first.wait_for()
-        page.locator("[data-node-fullname='report']").dispatch_event("click")
-        page.frame_locator("iframe").get_by_text("What to know before believing this").first.wait_for(state="attached")
+        open_previews(page)

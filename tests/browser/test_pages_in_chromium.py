@@ -26,19 +26,14 @@ def pages(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("name", ["report", "card"])
 @pytest.mark.parametrize("width", [1280, 800])
-def test_a_page_is_whole_and_quiet(pages: Path, page, name: str, width: int) -> None:
-    told, asked = [], []
-    page.on("console", lambda message: told.append(message.text))
-    page.on("pageerror", lambda error: told.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
+def test_a_page_is_whole_and_quiet(pages: Path, page, watched, broken_pictures, name: str, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})
     page.goto(f"file://{pages / name}.html")
-    assert told == []
-    assert [url for url in asked if not url.startswith("data:")] == [f"file://{pages / name}.html"]
+    assert watched.told == []
+    assert [url for url in watched.asked if not url.startswith("data:")] == [f"file://{pages / name}.html"]
     assert page.evaluate("window.broken") is None
     assert page.get_by_text(HOSTILE).first.is_visible()
-    broken = "[...document.images].filter(image => !image.complete || !image.naturalWidth).length"
-    assert page.evaluate(broken) == 0
+    assert broken_pictures() == 0
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
