@@ -10,6 +10,8 @@ from pathlib import Path
 import keras
 import mlflow
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 from full_disk import files_of_at_most
 from kedro.io import DatasetError
@@ -23,6 +25,7 @@ from goodbad_pipeline.datasets import (
     MetricsDataset,
     OptionalDataset,
     PageDataset,
+    ParquetDataset,
     PixelsDataset,
 )
 from goodbad_pipeline.datasets.atomic import replacing
@@ -196,6 +199,18 @@ def test_a_page_is_saved_loaded_and_previewed(tmp_path: Path) -> None:
     dataset.save("<p>ü</p>")
     assert dataset.exists()
     assert dataset.load() == dataset.preview() == "<p>ü</p>"
+
+
+@pytest.mark.parametrize("rows", [0, 1, 20])
+def test_the_preview_of_a_table_is_its_first_rows_without_bytes(tmp_path: Path, rows: int) -> None:
+    dataset = ParquetDataset(filepath=str(tmp_path / "table.parquet"))
+    data = {"path": list(map(str, range(rows))), "thumbnail": [b"\x83"] * rows, "size": [7] * rows}
+    large = pd.array(data["thumbnail"], dtype=pd.ArrowDtype(pa.large_binary()))
+    dataset.save(pd.DataFrame(data | {"large": large}))
+    found = dataset.preview(nrows=8)
+    assert [name for name in found["columns"] if rows or name != "thumbnail"] == ["path", "size"]
+    assert [row[0] for row in found["data"]] == list(map(str, range(min(rows, 8))))
+    json.dumps(found)
 
 
 def test_a_preview_is_the_body_in_one_line_with_its_style_confined(tmp_path: Path) -> None:
