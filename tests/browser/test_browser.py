@@ -81,7 +81,7 @@ def served(project: Path, *command: str) -> Iterator[str]:
 
 
 def _wait_for(address: str, server: subprocess.Popen) -> None:
-    for _ in range(180):
+    for _ in range(1000):  # a busy machine takes minutes to import TensorFlow
         try:
             urllib.request.urlopen(address, timeout=5)
         except (urllib.error.URLError, OSError):
