@@ -10,12 +10,16 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
+import yaml
+from full_disk import files_of_at_most
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline, node, pipeline
+from making import PROJECT
 
-from goodbad_pipeline.claims import FOLDER, Claim, ClaimHooks, stake
+from goodbad_pipeline.claims import FOLDER, Claim, ClaimHooks, _places, stake
 from goodbad_pipeline.datasets import JSONDataset
 from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.pipeline_registry import register_pipelines
 from goodbad_pipeline.processes import ProcessMark, this_process
 
 MARK = this_process()
@@ -92,6 +96,12 @@ def test_of_another_machine_it_says_what_to_remove(tmp_path: Path) -> None:
         stake(claim("", "splits"), tmp_path)
 
 
+def test_a_full_disk_names_the_claim(tmp_path: Path) -> None:
+    with files_of_at_most(10), pytest.raises(InputError, match=rf"{MARK.pid}\.json: cannot be written"):
+        stake(claim("", "splits"), tmp_path)
+    assert not list(tmp_path.glob("*.json"))
+
+
 def test_a_damaged_claim_is_none(tmp_path: Path) -> None:
     (tmp_path / "host-1.json").write_text(json.dumps({"process": {}}))
     stake(claim("", "splits"), tmp_path)
@@ -116,10 +126,52 @@ def test_a_run_claims_what_is_stored_and_gives_it_up_however_it_ends(tmp_path: P
     next(beginning)
     (file,) = (tmp_path / FOLDER).glob("*.json")
     held = json.loads(file.read_text())
-    assert (held["reads"], held["writes"]) == (["splits"], ["model"])
+    assert (held["reads"], held["writes"]) == (["splits"], ["model"])  # where they lie under the project
     getattr(hooks, end)()
     assert not file.exists()
     getattr(hooks, end)()
+
+
+def claimed(pipeline: Pipeline, catalog: DataCatalog, root: Path) -> Claim:
+    """What a run holds once it has begun."""
+    beginning = hooks_of(root).before_pipeline_run(pipeline, catalog)
+    next(beginning)
+    (file,) = (root / FOLDER).glob("*.json")
+    values = json.loads(file.read_text())
+    file.unlink()
+    return claim(" ".join(values["reads"]), " ".join(values["writes"]))
+
+
+def test_a_file_is_the_same_under_two_names_and_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    catalog = DataCatalog(
+        {
+            "splits": JSONDataset(filepath=str(tmp_path / "data/splits.json")),
+            "development": JSONDataset(filepath=str(tmp_path / "link/splits.json")),
+        }
+    )
+    write, read = pipeline([node(list, "memory", "splits")]), pipeline([node(list, "development", "other")])
+    assert claimed(write, catalog, tmp_path).clashes(claimed(read, catalog, tmp_path)) == ["data/splits.json"]
+
+
+SPLITS = "data/05_model_input/splits.parquet"
+
+
+def test_what_each_pipeline_claims_parts_those_that_share_a_file() -> None:
+    files = (yaml.safe_load(file.read_text()) for file in sorted((PROJECT / "conf/base").glob("catalog_*.yml")))
+    entries = {name: entry for found in files for name, entry in found.items()}
+    catalog = DataCatalog.from_config(entries)
+
+    def places(name: str) -> Claim:
+        road = register_pipelines()[name]
+        reads, writes = (_places(names, catalog, Path()) for names in (road.inputs(), road.all_outputs()))
+        return Claim(MARK, "", "", reads, writes)
+
+    data, train = places("data"), places("train")
+    for name in ("tune", "scaling_search", "scaling_study", "scaling_report", "train"):
+        assert SPLITS in data.clashes(places(name)), name
+    for name in ("tune", "scaling_search", "scaling_study", "predict"):
+        assert train.clashes(places(name)) == [], name
 
 
 def test_a_run_that_cannot_begin_holds_nothing(tmp_path: Path) -> None:

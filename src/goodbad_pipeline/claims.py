@@ -1,4 +1,4 @@
-"""Several runs of one project at once: each claims the datasets it reads and writes, and none gets another's."""
+"""Several runs of one project at once: each claims the files it reads and writes, and none gets another's."""
 
 import json
 import sys
@@ -29,8 +29,8 @@ class Claim:
         process: Whose it is.
         since: When it began, local time.
         command: What it was called with.
-        reads: Datasets it reads and does not make.
-        writes: Datasets it makes.
+        reads: Files and folders that it reads and does not make, as :func:`_places` names them.
+        writes: Those it makes.
     """
 
     process: ProcessMark
@@ -40,7 +40,7 @@ class Claim:
     writes: frozenset[str]
 
     def clashes(self, other: "Claim") -> list[str]:
-        """Datasets that one of the two writes and the other reads or writes."""
+        """Files that one of the two writes and the other reads or writes."""
         both = self.writes & (other.reads | other.writes) | self.reads & other.writes
         return sorted(both)
 
@@ -53,13 +53,13 @@ class ClaimHooks:
     """
 
     def __init__(self) -> None:
-        self._folder = FOLDER
+        self._root = Path()
         self._held: Path | None = None
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Find the folder."""
-        self._folder = Path(context.project_path) / FOLDER
+        """Find the project's folder."""
+        self._root = Path(context.project_path)
 
     @hook_impl(wrapper=True)
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> Generator[None, Any, Any]:
@@ -68,10 +68,10 @@ class ClaimHooks:
             process=this_process(),
             since=datetime.now().isoformat(" ", "seconds"),
             command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-            reads=_stored(pipeline.inputs(), catalog),
-            writes=_stored(pipeline.all_outputs(), catalog),
+            reads=_places(pipeline.inputs(), catalog, self._root),
+            writes=_places(pipeline.all_outputs(), catalog, self._root),
         )
-        self._held = stake(claim, self._folder)
+        self._held = stake(claim, self._root / FOLDER)
         try:
             return (yield)
         except BaseException:
@@ -136,7 +136,19 @@ def _read(file: Path) -> Claim | None:
         return None
 
 
-def _stored(names: Iterable[str], catalog: DataCatalog) -> frozenset[str]:
-    """Those that outlive a run."""
+def _places(names: Iterable[str], catalog: DataCatalog, root: Path) -> frozenset[str]:
+    """Where those lie that outlive a run, under the project's folder if they do: two names may stand for one file."""
     stored = (name for name in names if not name.startswith("params:") and name in catalog)
-    return frozenset(name for name in stored if not isinstance(catalog.get(name), MemoryDataset))
+    datasets = ((name, catalog.get(name)) for name in stored)
+    return frozenset(_place(name, found, root) for name, found in datasets if not isinstance(found, MemoryDataset))
+
+
+def _place(name: str, dataset: Any, root: Path) -> str:
+    described = dataset._describe()
+    path, protocol = described.get("filepath"), described.get("protocol") or "file"
+    if path is None:
+        return name
+    if protocol != "file":
+        return f"{protocol}://{path}"
+    place, project = Path(path).resolve(), root.resolve()
+    return str(place.relative_to(project) if place.is_relative_to(project) else place)

@@ -29,4 +29,4 @@ class OptionalDataset(AbstractDataset[None, Any]):
         return True
 
     def _describe(self) -> dict[str, Any]:
-        return {"dataset": self._dataset}
+        return dict(self._dataset._describe())

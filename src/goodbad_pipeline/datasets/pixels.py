@@ -54,4 +54,4 @@ class PixelsDataset(AbstractDataset[PixelSource, Pixels]):
         return self._plan.is_dir()
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._folder)}
+        return {"filepath": str(self._plan)}  # what this dataset alone writes; the stores beside it are everybody's
