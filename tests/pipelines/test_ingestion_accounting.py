@@ -1,11 +1,15 @@
 import logging
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.runner import SequentialRunner
 from making import encoded, parameters, picture
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.params import ImageParams
+from goodbad_pipeline.params import ImageParams, SplitParams
+from goodbad_pipeline.pipeline_registry import register_pipelines
 from goodbad_pipeline.pipelines.ingestion.nodes import (
     check_quarantine,
     group_images,
@@ -43,9 +47,28 @@ def test_everything_found_is_accounted_for_and_said(root: Path, caplog: pytest.L
 
 def test_too_much_in_quarantine_fails_the_run_with_the_counts(root: Path) -> None:
     summary = {"found": 10, "quarantined": 3, "quarantined_by_reason": {"corrupt": 1, "empty": 2}}
-    check_quarantine(summary, images(root, max_quarantined_fraction=0.3))
+    labels = pd.DataFrame({"path": ["a"]})
+    assert check_quarantine(labels, summary, images(root, max_quarantined_fraction=0.3)) is labels
     with pytest.raises(InputError, match=r"at most 0\.2 .* got 3 of 10 \(corrupt 1, empty 2\)"):
-        check_quarantine(summary, images(root, max_quarantined_fraction=0.2))
+        check_quarantine(labels, summary, images(root, max_quarantined_fraction=0.2))
+
+
+def test_a_refused_scan_stores_why_and_neither_labels_nor_splits(root: Path) -> None:
+    given = {
+        "params:images": images(root, max_quarantined_fraction=0.2),
+        "params:splits": SplitParams.model_validate(parameters()["splits"]),
+        "scan_journal": root.parent / "journal",
+    }
+    road = register_pipelines()["data"]
+    catalog = DataCatalog({name: MemoryDataset() for name in road.datasets()})
+    for name, value in given.items():
+        catalog[name] = value
+    with pytest.raises(InputError, match=r"got 1 of 4 \(empty 1\).*labels and splits stay as they were"):
+        SequentialRunner().run(road, catalog)
+    assert catalog.load("ingestion_summary")["quarantined"] == 1
+    assert catalog.load("quarantine_table")["reason"].tolist() == ["empty"]
+    assert not catalog.exists("labels")
+    assert not catalog.exists("splits")
 
 
 def test_limits_and_tiff_reach_the_scan(root: Path) -> None:

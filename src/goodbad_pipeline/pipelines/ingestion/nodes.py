@@ -45,7 +45,7 @@ def scan_images(images: ImageParams, journal: Path) -> tuple[pd.DataFrame, pd.Da
 def group_images(
     accepted: pd.DataFrame, unreadable: pd.DataFrame, images: ImageParams
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Correct labels, join copies into groups, complete the quarantine: labels, quarantine, duplicates, corrections."""
+    """Correct labels, join copies into groups, complete the quarantine: images, quarantine, duplicates, corrections."""
     corrections = read_corrections(None if images.corrections is None else Path(images.corrections))
     corrected = apply_corrections(accepted, unreadable, corrections)
     for status, count in corrected.report["status"].value_counts().items():
@@ -92,8 +92,10 @@ def report_ingestion(
     return summary, quarantine
 
 
-def check_quarantine(summary: dict[str, Any], images: ImageParams) -> None:
-    """Fail the run where more was set aside than is allowed; the tables that tell of it are stored by now.
+def check_quarantine(grouped: pd.DataFrame, summary: dict[str, Any], images: ImageParams) -> pd.DataFrame:
+    """Let the labels through, or fail the run where more was set aside than is allowed.
+
+    The tables that tell of it are stored by now; labels and splits are still those of the last scan that passed.
 
     Raises:
         InputError: With the counts by reason.
@@ -103,8 +105,10 @@ def check_quarantine(summary: dict[str, Any], images: ImageParams) -> None:
         reasons = ", ".join(f"{reason} {count}" for reason, count in summary["quarantined_by_reason"].items())
         raise InputError(
             f"images.max_quarantined_fraction: at most {images.max_quarantined_fraction:g} of the files may be set "
-            f"aside, got {quarantined} of {found} ({reasons}); data/08_reporting/quarantine.csv names each"
+            f"aside, got {quarantined} of {found} ({reasons}); data/08_reporting/quarantine.csv names each; labels and "
+            "splits stay as they were"
         )
+    return grouped
 
 
 def draw_image_sheet(labels: pd.DataFrame, images: ImageParams) -> Figure:

@@ -26,19 +26,19 @@ def create_pipeline() -> Pipeline:
                 group_images,
                 name="group_images",
                 inputs=["images", "unreadable", "params:images"],
-                outputs=["labels", "quarantine", "duplicates", "corrections"],
+                outputs=["grouped_images", "quarantine", "duplicates", "corrections"],
             ),
             node(
                 report_ingestion,
                 name="report_ingestion",
-                inputs=["labels", "quarantine", "duplicates", "ignored"],
+                inputs=["grouped_images", "quarantine", "duplicates", "ignored"],
                 outputs=["ingestion_summary", "quarantine_table"],
             ),
             node(
                 check_quarantine,
                 name="check_quarantine",
-                inputs=["ingestion_summary", "params:images"],
-                outputs=None,
+                inputs=["grouped_images", "ingestion_summary", "params:images"],
+                outputs="labels",
             ),
             node(draw_image_sheet, name="draw_image_sheet", inputs=["labels", "params:images"], outputs="image_sheet"),
             node(
