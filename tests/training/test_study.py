@@ -8,8 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from full_disk import files_of_at_most
 from searching import FACTS, PLAN, PRESENT, loss, search
 
+from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.training.study import StudyStore
 
 
@@ -54,6 +56,13 @@ def test_another_seed_proposes_other_values_after_the_present(whole: list[dict],
     other = search(tmp_path / "s.db", 3, plan=replace(PLAN, seed=1))
     assert other[0] == whole[0]
     assert other[1]["rate"] != whole[1]["rate"]
+
+
+def test_a_full_disk_names_the_searches(tmp_path: Path) -> None:
+    search(tmp_path / "s.db", 1)
+    with files_of_at_most(100), pytest.raises(InputError, match=r"s\.db: cannot be written \("):
+        search(tmp_path / "s.db", 2)
+    assert len(search(tmp_path / "s.db", 2)) == 2
 
 
 def test_the_owner_is_that_of_the_newest_search_of_the_same_facts(tmp_path: Path) -> None:

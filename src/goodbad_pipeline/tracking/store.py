@@ -8,6 +8,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from goodbad_pipeline.databases import name_databases
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.tracking.server import is_away
 
@@ -32,10 +33,14 @@ def anchor_store(settings: dict[str, Any], root: Path) -> dict[str, Any]:
 
 @contextmanager
 def first_use(uri: str) -> Iterator[None]:
-    """Hold a lock beside a local database: several processes that create its tables at once break it."""
+    """Hold a lock beside a local database: several processes that create its tables at once break it.
+
+    If it cannot be written to, now or later, the error names it.
+    """
     if not uri.startswith(SQLITE):
         yield
         return
+    name_databases()
     with FileLock(f"{uri.removeprefix(SQLITE)}.lock"):
         yield
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from goodbad_pipeline.databases import name_databases
 from goodbad_pipeline.training.fingerprint import Facts, fingerprint
 from goodbad_pipeline.training.recording import TrialResult
 
@@ -167,6 +168,7 @@ class StudyStore:
     def _storage(self) -> "RDBStorage":
         import optuna  # noqa: PLC0415
 
+        name_databases()
         self._path.parent.mkdir(parents=True, exist_ok=True)
         return optuna.storages.RDBStorage(f"sqlite:///{self._path}")
 
