@@ -10,10 +10,12 @@ import time
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import BinaryIO
 
 from filelock import FileLock, Timeout
 from mlflow import MlflowClient
 
+from goodbad_pipeline.disk import write_text
 from goodbad_pipeline.errors import writing
 from goodbad_pipeline.tracking.server import Entry, Server, is_away
 
@@ -55,25 +57,43 @@ class Journal:
             if not self._lock.is_locked:
                 self.path.mkdir(parents=True, exist_ok=True)
                 self._lock.acquire()
-                (self.path / "uri").write_text(self.uri, encoding="utf-8")
+                write_text(self.path / "uri", self.uri)
             if file is not None:
                 copy = self.path / "files" / str(time.time_ns()) / file.name
                 copy.parent.mkdir(parents=True)
                 (shutil.copytree if file.is_dir() else shutil.copy2)(file, copy)
                 entry = {**entry, "file": str(copy.relative_to(self.path))}
-            with (self.path / _ENTRIES).open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(entry) + "\n")
+            with (self.path / _ENTRIES).open("ab+") as stream:
+                self._cut_fragment(stream)
+                stream.write(json.dumps(entry).encode() + b"\n")
                 stream.flush()
                 os.fsync(stream.fileno())
 
     def waiting(self) -> list[Entry]:
         """Entries that MLflow was not told."""
+        return self._entries()[self._told() :]
+
+    def _entries(self) -> list[Entry]:
         entries = []
+        for line in self._lines().splitlines():
+            with contextlib.suppress(ValueError):  # what a power cut made of it
+                entries.append(json.loads(line))
+        return entries
+
+    def _cut_fragment(self, stream: BinaryIO) -> None:
+        """Remove half a line that a full disk left at the end, or the next one would be glued to it."""
+        end = stream.seek(0, os.SEEK_END)
+        if end:
+            stream.seek(end - 1)
+            if stream.read(1) != b"\n":
+                stream.truncate(len(self._lines()))
+
+    def _lines(self) -> bytes:
+        """All whole lines; the last one may have been cut short, by a kill or a full disk."""
         with contextlib.suppress(FileNotFoundError):
-            for line in (self.path / _ENTRIES).read_text(encoding="utf-8").splitlines():
-                with contextlib.suppress(ValueError):  # a line that a kill cut short
-                    entries.append(json.loads(line))
-        return entries[self._told() :]
+            content = (self.path / _ENTRIES).read_bytes()
+            return content[: content.rfind(b"\n") + 1]
+        return b""
 
     def tell(self, server: Server) -> int:
         """Tell all that waits; returns how much.
@@ -82,15 +102,24 @@ class Journal:
             Exception: The server does not answer; what it was told is not told again.
         """
         told = 0
-        with contextlib.suppress(FileNotFoundError):
-            server.ids |= json.loads((self.path / _IDS).read_text(encoding="utf-8"))
+        self._find_runs(server)
         while waiting := self.waiting():  # more may come meanwhile
             for entry in waiting:
                 self._tell(entry, server)
-                with (self.path / _TOLD).open("ab") as stream:
+                with writing(self.path / _TOLD), (self.path / _TOLD).open("ab") as stream:
                     stream.write(b".")
             told += len(waiting)
         return told
+
+    def _find_runs(self, server: Server) -> None:
+        """Find what MLflow calls the runs that it was told of; where that is not on record, it is told again."""
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            server.ids |= json.loads((self.path / _IDS).read_text(encoding="utf-8"))
+        begun = [entry for entry in self._entries()[: self._told()] if entry["do"] == "start"]
+        if self.waiting():
+            for entry in begun:
+                if entry["run"] not in server.ids:
+                    self._tell(entry, server)
 
     def _tell(self, entry: Entry, server: Server) -> None:
         try:
@@ -99,10 +128,12 @@ class Journal:
             if is_away(error):
                 raise
             logger.warning("MLflow does not take what waited in %s: %s", self.path, error)
-            with (self.path / _REFUSED).open("a", encoding="utf-8") as stream:
+            refused = self.path / _REFUSED
+            with writing(refused), refused.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps({**entry, "refused": str(error)}) + "\n")
         if entry["do"] == "start" and entry["run"] in server.ids:
-            (self.path / _IDS).write_text(json.dumps(server.ids), encoding="utf-8")
+            with writing(self.path / _IDS):
+                write_text(self.path / _IDS, json.dumps(server.ids))
 
     def close(self) -> int:
         """Let go, and remove what has been told, but for what MLflow refused; returns how much was not told."""
@@ -146,8 +177,12 @@ class Spool:
             if not is_away(error) or not (file is None or file.exists()):
                 raise
             self._lose(error)
-        self._journal.append(entry, file)
+        self.keep(entry, file)
         return str(entry["run"])
+
+    def keep(self, entry: Entry, file: Path | None = None) -> None:
+        """Let an entry wait, without asking the store."""
+        self._journal.append(entry, file)
 
     def close(self) -> int:
         """Tell what waits, if the store answers now; returns how much MLflow was not told."""
