@@ -144,7 +144,7 @@ def test_a_full_disk_names_the_file_and_leaves_the_one_before(tmp_path: Path, ki
     assert content(stored) == before
     dataset.save(new)
     assert content(stored) != before or kind == "KerasModelDataset"
-    assert not list(stored.glob(".[0-9]*"))
+    assert not [*stored.glob(".new-*"), *stored.glob(".old-*")]
 
 
 def test_a_folder_of_figures_holds_those_of_the_last_save(tmp_path: Path) -> None:

@@ -2,28 +2,35 @@
 
 import os
 import shutil
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import psutil
+
+from goodbad_pipeline.disk import exchange, flush_folder
 from goodbad_pipeline.errors import writing
+
+_NEW, _OLD = ".new-", ".old-"  # then process, machine, and the name it is about: .new-4711-host.model.keras
 
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
     """Give a temporary name beside ``target`` to write to; on success it takes ``target``'s place in one step.
 
-    Whatever stood there before stays whole until then, and stays for good if writing fails. A folder that is replaced
-    is moved aside first, for a rename never overwrites one.
+    Whatever stood there before stays whole until then, and stays for good if writing fails. What processes that were
+    killed left beside it is removed.
 
     Raises:
         InputError: The disk is full, or the folder cannot be written to.
     """
-    draft = target.with_name(f".{os.getpid()}.{target.name}")
+    draft = _aside(_NEW, target)
     try:
         with writing(target):
             target.parent.mkdir(parents=True, exist_ok=True)
+            _sweep(target.parent)
             _remove(draft)
             yield draft
             _flush(draft)
@@ -32,14 +39,41 @@ def replacing(target: Path) -> Iterator[Path]:
         _remove(draft)
 
 
+def restored(target: Path) -> Path:
+    """Return ``target``, brought back if a kill came between two renames; for folders, before they are read."""
+    if not target.exists() and target.parent.is_dir():
+        _sweep(target.parent)
+    return target
+
+
 def _take_place(draft: Path, target: Path) -> None:
+    """Rename; a folder changes places with the one it replaces, or, where nothing can do that, follows it."""
     if not (draft.is_dir() and target.exists()):
         draft.replace(target)
-        return
-    old = target.with_name(f".{os.getpid()}.old.{target.name}")
-    target.rename(old)
-    draft.rename(target)
-    _remove(old)
+    elif not exchange(draft, target):
+        old = _aside(_OLD, target)
+        target.rename(old)
+        draft.rename(target)
+        _remove(old)
+    flush_folder(target.parent)
+
+
+def _aside(kind: str, target: Path) -> Path:
+    return target.with_name(f"{kind}{os.getpid()}-{socket.gethostname()}.{target.name}")
+
+
+def _sweep(folder: Path) -> None:
+    """Bring back, or else remove, what processes of this machine left that are no more."""
+    ours = f"-{socket.gethostname()}."
+    for path in [*folder.glob(f"{_OLD}[0-9]*{ours}*"), *folder.glob(f"{_NEW}[0-9]*{ours}*")]:
+        process, _, name = path.name.removeprefix(_OLD).removeprefix(_NEW).partition(ours)
+        if not process.isdecimal() or psutil.pid_exists(int(process)):
+            continue
+        with suppress(OSError):  # another process sweeps as well
+            if path.name.startswith(_OLD) and not (folder / name).exists():
+                path.rename(folder / name)
+            else:
+                _remove(path)
 
 
 class AtomicSave:

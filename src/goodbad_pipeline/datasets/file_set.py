@@ -5,7 +5,7 @@ from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
 
-from goodbad_pipeline.datasets.atomic import replacing
+from goodbad_pipeline.datasets.atomic import replacing, restored
 
 
 class FilesDataset(AbstractDataset[dict[str, bytes], Path]):
@@ -38,7 +38,7 @@ class FilesDataset(AbstractDataset[dict[str, bytes], Path]):
                 (draft / name).write_bytes(content)
 
     def _exists(self) -> bool:
-        return self._folder.is_dir()
+        return restored(self._folder).is_dir()
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._folder)}

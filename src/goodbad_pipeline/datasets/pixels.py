@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from kedro.io import AbstractDataset
 
-from goodbad_pipeline.datasets.atomic import replacing
+from goodbad_pipeline.datasets.atomic import replacing, restored
 from goodbad_pipeline.images.pixel_store import open_pixels
 from goodbad_pipeline.images.pixels import Pixels, PixelSource, Transform
 
@@ -33,7 +33,7 @@ class PixelsDataset(AbstractDataset[PixelSource, Pixels]):
 
     def load(self) -> Pixels:
         """Return the pictures."""
-        facts = json.loads((self._plan / PLAN).read_text(encoding="utf-8"))
+        facts = json.loads((restored(self._plan) / PLAN).read_text(encoding="utf-8"))
         table = pd.read_parquet(self._plan / TABLE)
         transform = Transform(**{**facts["transform"], "background": tuple(facts["transform"]["background"])})
         source = PixelSource(
@@ -51,7 +51,7 @@ class PixelsDataset(AbstractDataset[PixelSource, Pixels]):
             pd.DataFrame({"image_id": data.image_ids, "path": data.paths}).to_parquet(draft / TABLE)
 
     def _exists(self) -> bool:
-        return self._plan.is_dir()
+        return restored(self._plan).is_dir()
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._plan)}  # what this dataset alone writes; the stores beside it are everybody's

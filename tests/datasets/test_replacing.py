@@ -1,0 +1,73 @@
+"""A folder that takes another's place, and what a kill leaves of that."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from goodbad_pipeline import disk
+from goodbad_pipeline.datasets import FilesDataset, atomic
+from goodbad_pipeline.datasets.atomic import replacing
+
+OLD, NEW = {"a": b"old", "b": b"old"}, {"a": b"new", "c": b"new"}
+
+
+@pytest.fixture(params=[True, False], ids=["exchange", "two renames"])
+def system(request, monkeypatch) -> bool:
+    """Whether the system lets two names change places."""
+    if not request.param:
+        monkeypatch.setattr(atomic, "exchange", lambda one, other: False)
+    return request.param
+
+
+def killed_at(line: int, folder: Path) -> bool:
+    """Save NEW in a process that is killed at a line of what replaces folders; whether it came so far."""
+    child = os.fork()
+    if not child:
+        left = [line]
+
+        def trace(frame, event, argument):
+            if frame.f_code.co_filename in (atomic.__file__, disk.__file__) and event == "line":
+                left[0] -= 1
+                if not left[0]:
+                    os.kill(os.getpid(), signal.SIGKILL)
+            return trace
+
+        sys.settrace(trace)
+        FilesDataset(filepath=str(folder)).save(NEW)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def test_a_kill_at_any_line_leaves_the_old_folder_or_the_new_one(tmp_path: Path, system: bool) -> None:
+    seen, line = [], 1
+    while True:
+        folder = tmp_path / str(line) / "exported"
+        FilesDataset(filepath=str(folder)).save(OLD)
+        if not killed_at(line, folder):
+            break
+        there = folder.is_dir()
+        seen.append((there, content(FilesDataset(filepath=str(folder)).load())))
+        with replacing(folder.with_name("another")) as draft:
+            draft.touch()
+        assert sorted(os.listdir(folder.parent)) == ["another", "exported"]
+        line += 1
+    assert [found for _, found in seen if found not in (OLD, NEW)] == []
+    assert seen[0] == (True, OLD)
+    assert seen[-1] == (True, NEW)
+    assert all(there for there, _ in seen) == system  # else it was brought back
+
+
+def test_what_a_living_process_or_another_machine_writes_is_left_alone(tmp_path: Path) -> None:
+    names = [f".new-{os.getpid()}-{atomic.socket.gethostname()}.other", ".new-999999999-elsewhere.other"]
+    for name in names:
+        (tmp_path / name).touch()
+    with replacing(tmp_path / "file") as draft:
+        draft.touch()
+    assert sorted(os.listdir(tmp_path)) == sorted([*names, "file"])
