@@ -175,6 +175,17 @@ def test_the_store_knows_the_training_that_was_interrupted_last(tmp_path: Path) 
     assert names(tmp_path) == [place * 16 for place in "cde"]
 
 
+def test_a_training_that_is_handed_over_is_whole_and_the_last_one(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path)
+    for place, number in (("a", 1), ("b", 2)):
+        folder = store.folder(place * 64, keep=1)
+        folder.save(number, {"number": number, "owner": "first"}, {"x": np.arange(number)})
+        os.utime(folder.path, (number, number))
+    folder = store.folder("a" * 64, keep=1)
+    folder.hand_over(folder.newest(), "second")
+    assert store.last_state() == folder.newest().state == {"number": 1, "owner": "second"}
+
+
 def test_a_fingerprint_changes_with_every_fact() -> None:
     facts = {"parameters": {"training": {"seed": 0, "rate": 0.1}}, "splits": "a" * 64, **code_facts()}
     other = {**facts, "parameters": {"training": {"seed": 0, "rate": 0.2}}, "splits": "b" * 64}

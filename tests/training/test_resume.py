@@ -72,6 +72,16 @@ def test_cut_off_between_checkpoints(whole, tmp_path: Path, pretrained: bool, st
     assert tiny_fit(tmp_path, pretrained=pretrained) == whole[pretrained]
 
 
+def test_what_goes_on_belongs_to_the_run_that_goes_on_with_it(tmp_path: Path) -> None:
+    """Even if it was complete and nothing is saved any more: else its checkpoints would stay for ever."""
+    options = {"pretrained": False, "scratch_epochs": 1}
+    owned = {name: CheckpointStore(tmp_path, owner=lambda name=name: name) for name in ("first", "second")}
+    whole = tiny_fit(tmp_path, checkpoints={"store": owned["first"]}, **options)
+    assert owned["first"].last_state()["owner"] == "first"
+    assert tiny_fit(tmp_path, checkpoints={"store": owned["second"]}, **options) == whole
+    assert owned["second"].last_state()["owner"] == "second"
+
+
 def test_cut_off_again_and_again_with_a_checkpoint_after_every_step(whole, tmp_path: Path) -> None:
     every_step = {"checkpoints": {"minutes": 1e-9}}
     for _ in range(4):

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from goodbad_pipeline.disk import flush_folder, write_text
 from goodbad_pipeline.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ class CheckpointFolder:
             if target.exists():  # a damaged one, or the run would not be here again
                 shutil.rmtree(target)
             draft.rename(target)
-            _flush_folder(self.path)
+            flush_folder(self.path)
         except OSError as error:
             shutil.rmtree(draft, ignore_errors=True)
             raise _cannot_write(target, error) from error
@@ -87,6 +88,20 @@ class CheckpointFolder:
             except DamagedError as damage:
                 logger.warning("Checkpoint %s is damaged (%s); the one before it is used", path, damage)
         return None
+
+    def hand_over(self, found: Checkpoint, owner: str | None) -> None:
+        """Note that the training belongs to another from here on, and is the one that was under way last.
+
+        Raises:
+            InputError: The disk is full, or the folder cannot be written to.
+        """
+        content = _read_state(found.path)
+        content["state"]["owner"] = owner
+        try:
+            write_text(found.path / _STATE, _state_text(content))
+            os.utime(self.path)
+        except OSError as error:
+            raise _cannot_write(found.path, error) from error
 
     def clear(self) -> None:
         """Remove all of them: what they were for is done."""
@@ -144,11 +159,12 @@ def _write(folder: Path, state: Mapping[str, Any], arrays: Arrays) -> None:
         file.flush()
         os.fsync(file.fileno())
     content = {"state": state, "arrays": {name: _digest(array) for name, array in arrays.items()}}
-    with (folder / _STATE).open("w", encoding="utf-8") as file:
-        json.dump({"digest": _text_digest(content), "content": content}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    _flush_folder(folder)
+    write_text(folder / _STATE, _state_text(content))
+    flush_folder(folder)
+
+
+def _state_text(content: Mapping[str, Any]) -> str:
+    return json.dumps({"digest": _text_digest(content), "content": content})
 
 
 def _read(path: Path) -> Checkpoint:
@@ -182,17 +198,6 @@ def _digest(array: np.ndarray) -> str:
 
 def _text_digest(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make the names in a folder survive a power cut."""
-    if os.name == "nt":  # folders cannot be opened there
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _cannot_write(target: Path, error: OSError) -> InputError:

@@ -67,6 +67,8 @@ class Saver:
         found = self._folder.newest() if self._plan.resume else None
         if found is not None:
             self._saved = found.path
+            if not team().index:
+                self._folder.hand_over(found, self._plan.store.owner())
             return found
         self._say_why(self._plan)
         self._folder.clear()
