@@ -3,13 +3,15 @@
 import os
 import signal
 import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import pytest
 from running import kedro_run, runs, store
 
-from goodbad_pipeline import interruption
+from goodbad_pipeline import interruption, tracking
 from goodbad_pipeline.interruption import StopHooks
 from goodbad_pipeline.training.stopping import STOP, Stopped
 
@@ -58,6 +60,32 @@ def test_what_does_not_end_in_time_is_cut_off(hooks: StopHooks, exits: list[int]
     assert exits == [143]
 
 
+def test_a_server_that_hangs_is_not_waited_for(hooks: StopHooks, exits: list[int], monkeypatch, tmp_path: Path) -> None:
+    """Three times twenty seconds it might be; what it would have been told is on disk."""
+    monkeypatch.setattr(interruption, "LAST_WORD", 0.2)
+    answered, spool = threading.Event(), tracking.Spool(tmp_path, "http://127.0.0.1:9")
+
+    def hang(*_: object) -> None:
+        answered.wait(60)
+        raise SystemExit  # of the thread that asked
+
+    spool.server = SimpleNamespace(tell=hang)
+    tracking.begin(spool, "a run")
+    began = time.monotonic()
+    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGTERM)
+    waited = time.monotonic() - began
+    (entry,) = spool._journal.waiting()
+    answered.set()
+    assert exits == [143]
+    assert waited < 20
+    assert (entry["do"], entry["run"], entry["status"]) == ("end", "a run", "KILLED")
+
+
+def test_what_does_not_end_in_time_ends_within_ten_seconds() -> None:
+    assert interruption.GRACE + interruption.LAST_WORD <= 10
+
+
 def test_a_run_that_sigterm_ends_is_killed_and_goes_on_as_the_same_run(tiny_project: Path, monkeypatch) -> None:
     """Three steps an epoch: after five one epoch is complete, the second under way."""
     real, done = keras.Model.train_on_batch, []
@@ -88,6 +116,8 @@ def test_a_run_that_sigterm_ends_is_killed_and_goes_on_as_the_same_run(tiny_proj
     assert len(done) == 9
     assert not list(tiny_project.glob("data/06_models/checkpoints/*"))
     assert len(continued.inputs.dataset_inputs) == 1
+    assert "stopped" in killed.data.tags
+    assert "stopped" not in continued.data.tags
 
 
 @pytest.mark.slow

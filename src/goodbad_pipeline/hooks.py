@@ -161,11 +161,13 @@ class TrackingHooks(MlflowHook):
             logger.info("Of earlier runs, %d things that had waited were told MLflow; %d wait", told, waiting)
         settings = self.mlflow_config.tracking
         settings.run.name = name
-        if settings.run.id is None and (run := find_interrupted_run(pipeline, catalog, self._parameters)):
-            settings.run.id, settings.run.name = run.info.run_id, run.info.run_name
-            logger.info("Going on with the MLflow run '%s' (%s)", run.info.run_name, run.info.run_id)
+        run = None if settings.run.id else find_interrupted_run(pipeline, catalog, self._parameters)
         if not self._already_active_mlflow:  # or else the experiment is somebody's own
             tracking.close_leftovers(settings.experiment._experiment.experiment_id)
+        if run is not None:
+            settings.run.id, settings.run.name = run.info.run_id, run.info.run_name
+            tracking.forget_end(run)
+            logger.info("Going on with the MLflow run '%s' (%s)", run.info.run_name, run.info.run_id)
         super().before_pipeline_run(run_params, pipeline, catalog)
         if self.run_id is not None:
             tracking.begin(spool, self.run_id)
@@ -229,9 +231,9 @@ class TrackingHooks(MlflowHook):
         if tracking.current_run() is None:
             return
         if isinstance(error, Stopped):
-            tracking.set_tags({"stopped": str(error)[:500]})
+            tracking.set_tags({tracking.STOPPED: str(error)[:500]})
         else:
-            tracking.set_tags({"failure": f"{type(error).__name__}: {error}"[:500]})
+            tracking.set_tags({tracking.FAILURE: f"{type(error).__name__}: {error}"[:500]})
         tracking.end_run(tracking.KILLED if isinstance(error, Stopped) else "FAILED")
 
 

@@ -16,7 +16,8 @@ from goodbad_pipeline.training.stopping import STOP, Stopped
 logger = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-GRACE = 10.0  # seconds that work under way has to end in good order; checkpoints on disk are whole in any case
+GRACE = 8.0  # seconds that work under way has to end in good order; checkpoints on disk are whole in any case
+LAST_WORD = 2.0  # seconds that MLflow has to hear of it after that
 
 
 class StopHooks:
@@ -58,7 +59,7 @@ class StopHooks:
             self._give_up()
             return
         STOP.ask(signal.Signals(number).name)
-        logger.warning("%s: ending after the step under way, within %.0f seconds", STOP.reason, GRACE)
+        logger.warning("%s: ending after the step under way, within %.0f seconds", STOP.reason, GRACE + LAST_WORD)
         self._timer = threading.Timer(GRACE, self._give_up)
         self._timer.daemon = True
         self._timer.start()
@@ -67,7 +68,7 @@ class StopHooks:
         """End at once: what is running hears nothing, such as a graph being compiled."""
         logger.warning("%s: what is running does not end by itself and is cut off", STOP.reason)
         try:
-            tracking.end_run(KILLED)
+            tracking.cut_off_run(KILLED, LAST_WORD)
         finally:
             os._exit(exit_status(STOP.reason))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import mlflow
 
-from goodbad_pipeline.tracking import close_leftovers, process_tags
+from goodbad_pipeline.tracking import close_leftovers, forget_end, process_tags
 
 
 def test_runs_of_dead_processes_of_this_machine_are_closed_and_no_others(tmp_path: Path) -> None:
@@ -35,3 +35,7 @@ def test_runs_of_dead_processes_of_this_machine_are_closed_and_no_others(tmp_pat
     assert status["ended"] == "FINISHED"
     assert client.get_run(runs["dead"]).data.tags["stopped"] == f"process {process.pid} ended without a word"
     assert close_leftovers(experiment) == 0
+
+    client.set_tag(runs["dead"], "failure", "a bug")
+    forget_end(client.get_run(runs["dead"]))
+    assert client.get_run(runs["dead"]).data.tags.keys() & {"stopped", "failure"} == set()

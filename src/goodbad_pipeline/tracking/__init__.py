@@ -4,11 +4,12 @@ Everything the project logs goes through the functions of this room. They find t
 in whichever thread a node runs, and do nothing where there is none.
 """
 
-from goodbad_pipeline.tracking.leftovers import close_leftovers, process_tags
+from goodbad_pipeline.tracking.leftovers import FAILURE, STOPPED, close_leftovers, forget_end, process_tags
 from goodbad_pipeline.tracking.run import (
     begin,
     child_run,
     current_run,
+    cut_off_run,
     end_run,
     leave_run,
     log_file,
@@ -24,8 +25,10 @@ from goodbad_pipeline.tracking.spool import FOLDER, Spool, replay
 from goodbad_pipeline.tracking.store import anchor_store, answering, first_use
 
 __all__ = [
+    "FAILURE",
     "FOLDER",
     "KILLED",
+    "STOPPED",
     "Spool",
     "anchor_store",
     "answering",
@@ -33,8 +36,10 @@ __all__ = [
     "child_run",
     "close_leftovers",
     "current_run",
+    "cut_off_run",
     "end_run",
     "first_use",
+    "forget_end",
     "is_away",
     "leave_run",
     "log_file",

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from mlflow import MlflowClient
+from mlflow.entities import Run
 
 from goodbad_pipeline.processes import ProcessMark, this_process
 from goodbad_pipeline.tracking.server import KILLED
@@ -13,6 +14,7 @@ from goodbad_pipeline.tracking.server import KILLED
 logger = logging.getLogger(__name__)
 
 PREFIX = "process."
+STOPPED, FAILURE = "stopped", "failure"  # tags that say how a run ended that did not finish
 
 
 def process_tags() -> dict[str, str]:
@@ -26,10 +28,18 @@ def close_leftovers(experiment_id: str) -> int:
     of_this_machine = f"attributes.status = 'RUNNING' and tags.`{PREFIX}host` = '{this_process().host}'"
     dead = [run for run in client.search_runs([experiment_id], of_this_machine) if _has_ended(run.data.tags)]
     for run in dead:
-        client.set_tag(run.info.run_id, "stopped", f"process {run.data.tags[f'{PREFIX}pid']} ended without a word")
+        client.set_tag(run.info.run_id, STOPPED, f"process {run.data.tags[f'{PREFIX}pid']} ended without a word")
         client.set_terminated(run.info.run_id, KILLED)
         logger.info("MLflow run '%s' (%s): its process is no more; closed", run.info.run_name, run.info.run_id)
     return len(dead)
+
+
+def forget_end(run: Run) -> None:
+    """Remove from a run that goes on what said how it ended."""
+    client = MlflowClient()
+    for name in (STOPPED, FAILURE):
+        if name in client.get_run(run.info.run_id).data.tags:
+            client.delete_tag(run.info.run_id, name)
 
 
 def _has_ended(tags: dict[str, Any]) -> bool:

@@ -1,6 +1,7 @@
 """The run that is under way, and what can be told of it."""
 
 import contextlib
+import threading
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from pathlib import Path
@@ -102,6 +103,18 @@ def end_run(status: str) -> int:
         with contextlib.suppress(Exception):  # it has been told, or will be: this is for MLflow's own memory
             mlflow.end_run(status)
     return waiting
+
+
+def cut_off_run(status: str, seconds: float) -> None:
+    """End the run under way within some seconds: what MLflow has not taken by then waits to be told."""
+    run, spool = _UnderWay.run, _UnderWay.spool
+    if run is None or spool is None:
+        return
+    ending = threading.Thread(target=end_run, args=(status,), daemon=True)
+    ending.start()
+    ending.join(seconds)
+    if ending.is_alive():  # it is no harm if MLflow hears of it twice
+        spool.keep({"do": "end", "run": run, "status": status, "at": now()})
 
 
 @contextlib.contextmanager
