@@ -6,7 +6,9 @@ import pytest
 from making import encoded, picture
 
 from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.evaluation.slices import slice_values
 from goodbad_pipeline.images.sources import Columns, read_candidates
+from goodbad_pipeline.images.streams import open_source
 
 
 def put(root: Path, *paths: str) -> None:
@@ -153,3 +155,42 @@ def test_missing_root_and_manifest(tmp_path: Path) -> None:
         read(tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"images\.manifest: must be an existing file, got 'x\.csv'"):
         read(tmp_path, "manifest", "x.csv")
+
+
+def test_a_manifest_is_text_as_it_stands(tmp_path: Path) -> None:
+    names = ["007", "7", "NA", "null", "None", "1.50", "True", ""]
+    rows = "".join(f"{number:06},{name},{number:03},{'test' if number else ''}\n" for number, name in enumerate(names))
+    (tmp_path / "labels.csv").write_text("path,label,group,split\n" + rows)
+    table = read(tmp_path)
+    assert table["path"].tolist() == [f"{number:06}" for number in range(8)]
+    assert table["label"].tolist() == [*names[:-1], None]
+    assert table["group"].tolist() == [f"{number:03}" for number in range(8)]
+    assert table["split"].tolist() == ["train"] + ["test"] * 7
+
+
+def test_further_columns_are_numbers_where_no_digit_is_lost(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text(
+        "path,label,age,weight,zip,country,serial,empty\n"
+        "a.png,x,7,1.50,01067,NA,12345678901234567,\n"
+        "b.png,y,NA,2,99998,DE,1,\n"
+    )
+    table = read(tmp_path)
+    assert pd.api.types.is_integer_dtype(table["age"])
+    assert table["age"].isna().tolist() == [False, True]
+    assert table["weight"].tolist() == [1.5, 2.0]
+    assert table["zip"].tolist() == ["01067", "99998"]
+    assert table["country"].tolist() == ["NA", "DE"]
+    assert table["serial"].tolist() == ["12345678901234567", "1"]
+    assert table["empty"].isna().all()
+    values = slice_values(table)
+    assert values["age"].tolist() == ["7", "(missing)"]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_prediction_reads_the_paths_that_training_reads(tmp_path: Path, suffix: str) -> None:
+    names = [" a.png ", "NA", "000001", " ", ""]
+    file = tmp_path / f"labels.{suffix}"
+    frame = pd.DataFrame({"path": names, "label": "x"})
+    frame.to_csv(file, index=False) if suffix == "csv" else frame.to_parquet(file)
+    asked = [path for block in open_source(tmp_path, "path").blocks(2) for path in block]
+    assert asked == read(tmp_path)["path"].tolist() == [" a.png ", "NA", "000001", None, None]

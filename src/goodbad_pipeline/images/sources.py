@@ -8,13 +8,14 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
 
 from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.images.manifest_csv import read_manifest_csv
 from goodbad_pipeline.images.paths import leaves_root, to_text
 
 logger = logging.getLogger(__name__)
@@ -135,7 +136,7 @@ def read_manifest(file: Path, columns: Columns) -> pd.DataFrame:
     Raises:
         InputError: The file cannot be read, a named column is missing, or a path leaves the root.
     """
-    raw = _read_table(file)
+    raw = _read_table(file, columns)
     names = _resolve_columns(raw, columns, file)
     values = {own: _strings(raw[name], exact=own == "path") if name else None for own, name in names.items()}
     table = pd.DataFrame(values, index=raw.index)
@@ -146,11 +147,11 @@ def read_manifest(file: Path, columns: Columns) -> pd.DataFrame:
     return table.join(extra.rename(columns={name: f"manifest_{name}" for name in clashing}))
 
 
-def _read_table(file: Path) -> pd.DataFrame:
+def _read_table(file: Path, columns: Columns) -> pd.DataFrame:
     try:
         if file.suffix.lower() in (".parquet", ".pq"):
             return pd.read_parquet(file)
-        return pd.read_csv(file, dtype_backend="numpy_nullable")
+        return read_manifest_csv(file, text=astuple(columns))
     except Exception as error:  # pandas and pyarrow raise their own types on broken files
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"images.manifest: must be readable CSV or Parquet, got '{file}' ({reason})") from error

@@ -40,7 +40,7 @@ class PathStream:
                 yield list(block)
             return
         for column in self._columns(self.manifest, size):
-            yield [str(cell).strip() or None if pd.notna(cell) else None for cell in column]
+            yield [None if pd.isna(cell) or not str(cell).strip() else str(cell) for cell in column]
 
     def _columns(self, manifest: Path, size: int) -> Iterator[Any]:
         try:
@@ -50,9 +50,8 @@ class PathStream:
                         yield batch.column(0).to_pylist()
             else:
                 names = list(pd.read_csv(manifest, nrows=0).columns)
-                with pd.read_csv(
-                    manifest, chunksize=size, usecols=self._column_of(manifest, names), dtype=str
-                ) as parts:
+                options = {"usecols": self._column_of(manifest, names), "dtype": str, "keep_default_na": False}
+                with pd.read_csv(manifest, chunksize=size, **options) as parts:
                     for part in parts:
                         yield part[self.column]
         except InputError:
