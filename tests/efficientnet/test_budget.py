@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from goodbad_pipeline.efficientnet.architecture import stage_table
 from goodbad_pipeline.efficientnet.budget import LARGEST, STEPS, Budget, Step, choose_phi, phi_range
 from goodbad_pipeline.efficientnet.complexity import count_complexity
 from goodbad_pipeline.efficientnet.scaling import Coefficients, resolve_scale
@@ -138,7 +139,9 @@ def test_time_without_a_probe_is_refused():
         choose_phi(Budget(max_ms_per_image=1))
 
 
-@pytest.mark.parametrize("coefficients", [Coefficients(), Coefficients(1, 1, 1), Coefficients(2, 1.5, 1.2)])
+@pytest.mark.parametrize(
+    "coefficients", [Coefficients(), Coefficients(1, 1, 1), Coefficients(2, 1.5, 1.2), Coefficients(30, 1, 1)]
+)
 def test_the_range_of_phi_is_as_far_as_networks_exist(coefficients):
     low, high = phi_range(coefficients)
     for phi in (low, high):
@@ -146,6 +149,15 @@ def test_the_range_of_phi_is_as_far_as_networks_exist(coefficients):
     if low > -10:
         with pytest.raises(InputError):
             resolve_scale(phi=low - 0.01, coefficients=coefficients, quiet=True)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_steep_alpha_ends_the_grid_before_a_stage_vanishes(family):
+    steep = Coefficients(30, 1, 1)
+    with pytest.raises(InputError, match=r"not even the smallest network, .*φ = -6.29 at 224 pixels"):
+        choose_phi(Budget(max_macs=1), family=family, coefficients=steep)
+    smallest = resolve_scale(phi=phi_range(steep)[0], family=family, coefficients=steep, quiet=True)
+    assert [row.layers for row in stage_table(smallest)] == [1] * 9
 
 
 def test_the_search_asks_about_many_phi_and_warns_of_none(caplog):

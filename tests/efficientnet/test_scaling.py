@@ -154,6 +154,13 @@ def test_the_smallest_stage_is_that_of_the_architecture():
         ({"phi": -8}, "phi must leave every stage 8 channels; at phi=-8"),
         ({"phi": -1e6}, "phi must leave every stage 8 channels"),
         ({"phi": -6, "coefficients": Coefficients(1.2, 1.0, 1.5)}, "phi must leave 32 pixels; phi=-6 gives 20"),
+        (
+            {"phi": -7, "coefficients": Coefficients(30, 1, 1)},
+            "phi must leave every stage a layer; phi=-7 with alpha=30 multiplies depth by 4.57e-11",
+        ),
+        ({"phi": -7.2, "coefficients": Coefficients(22, 1, 1)}, "phi=-7.2 with alpha=22 multiplies depth by"),
+        ({"phi": -20, "coefficients": Coefficients(3, 1, 1)}, "phi=-20 with alpha=3 multiplies depth by"),
+        ({"phi": -1e300}, "phi must leave every stage"),
         ({"phi": 1e6}, "phi must keep alpha"),
         ({"phi": 5, "coefficients": Coefficients(alpha=10)}, r"phi must keep alpha\*\*phi within 100"),
         ({"variant": "b8"}, "variant must be one of b0, .*lite4; received 'b8'"),

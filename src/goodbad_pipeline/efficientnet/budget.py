@@ -15,6 +15,7 @@ from goodbad_pipeline.efficientnet.scaling import (
     BASE_RESOLUTION,
     MAX_FACTOR,
     MIN_CHANNELS,
+    MIN_DEPTH,
     MIN_RESOLUTION,
     SMALLEST_STAGE,
     Coefficients,
@@ -222,6 +223,8 @@ def phi_range(coefficients: Coefficients, resolution: int | None = None) -> tupl
 
 def _grid(coefficients: Coefficients, resolution: int | None) -> range:
     lows = [-LARGEST / STEPS]
+    if coefficients.alpha > 1:
+        lows.append(math.log(MIN_DEPTH) / math.log(coefficients.alpha))
     if coefficients.beta > 1:
         lows.append(math.log(MIN_CHANNELS / SMALLEST_STAGE) / math.log(coefficients.beta))
     if resolution is None and coefficients.gamma > 1:

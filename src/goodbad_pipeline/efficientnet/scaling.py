@@ -24,6 +24,7 @@ STOCHASTIC_DEPTH = 0.2
 _PRODUCT_SLACK = 0.2
 MAX_FACTOR = 100.0  # on each coefficient: beyond it lies a typing error, and memory runs out before an error is raised
 _DIGITS = 9  # 25 * 1.12 is 28.000000000000004: rounding first keeps ceil from adding a layer nobody asked for
+MIN_DEPTH = 0.5 * 10.0**-_DIGITS  # a depth below this rounds to no layer at all
 
 
 @dataclass(frozen=True)
@@ -222,6 +223,11 @@ def _from_phi(phi: float, family: str, coefficients: Coefficients, resolution: i
         raise InputError(
             f"phi must leave every stage {MIN_CHANNELS} channels; at phi={phi:g} the smallest has "
             f"{SMALLEST_STAGE * width:.1f}. Use a larger phi."
+        )
+    if round_repeats(1, depth) < 1:
+        raise InputError(
+            f"phi must leave every stage a layer; phi={phi:g} with alpha={coefficients.alpha:g} multiplies depth by "
+            f"{depth:.3g}. Use a larger phi or a smaller alpha."
         )
     side = round_resolution(_power("gamma", coefficients.gamma, phi))
     if resolution is None and side < MIN_RESOLUTION:
