@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 
 import pytest
@@ -148,7 +149,24 @@ def test_epochs_said_outright_hold_from_scratch_too() -> None:
         ({"training__layer_decay": 0}, "training.layer_decay: .*got 0"),
         ({"training__checkpoint__keep": 0}, "training.checkpoint.keep: .*got 0"),
         ({"training__augmentation__cutmix": 2}, "training.augmentation.cutmix: .*got 2"),
+        ({"training__presets": 3}, "presets must give names to parameters and their values, got 3"),
+        ({"training__preset": ["a"]}, r"preset must be one of quick, standard, thorough, got \['a'\]"),
+        ({"training__epochs": [3]}, r"^training.epochs: .*valid integer.*got \[3\]$"),
+        ({"training__epochs": math.inf}, "^training.epochs: .*got inf$"),
+        ({"training__epochs": "abc"}, "^training.epochs: .*valid integer.*got 'abc'$"),
+        ({"training__epochs": 0, "training__head_epochs": 0}, "training: head_epochs and epochs must not both be 0"),
+        ({"training__learning_rate": math.inf}, "training.learning_rate: .*finite number.*got inf"),
+        ({"training__loss_limit": math.nan}, "training.loss_limit: .*finite number.*got nan"),
+        ({"model__phi": math.inf}, "model.phi: .*finite number.*got inf"),
+        ({"model__budget": {"max_macs": math.inf}, "model__phi": None}, "model.budget.max_macs: .*finite number"),
+        ({"scaling_search__gamma": [math.inf]}, "scaling_search.gamma.0: .*finite number"),
+        ({"scaling_study__base__phi": -9}, "scaling_study.base: phi must leave every stage 8 channels; at phi=-9"),
+        ({"scaling_search__base__phi": -9}, "scaling_search.base: phi must leave every stage 8 channels; at phi=-9"),
         ({"registry__metric": "luck"}, "registry.metric"),
+        *(
+            ({"registry__name": name}, "registry.name: .*pattern")
+            for name in ("", " ", "good/bad", "a:b", "a ", "a\nb")
+        ),
     ],
 )
 def test_a_wrong_parameter_is_one_line_with_name_rule_and_value(changes: dict, message: str) -> None:

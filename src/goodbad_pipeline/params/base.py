@@ -14,4 +14,4 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 class Group(BaseModel):
     """A parameter group: every key must be known."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)

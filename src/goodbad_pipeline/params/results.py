@@ -22,7 +22,7 @@ class EvaluationParams(Group):
 class RegistryParams(Group):
     """Where the model is registered and what decides its alias."""
 
-    name: Annotated[str, Field(min_length=1)]
+    name: Annotated[str, Field(pattern=r"^[^/:\s]([^/:\r\n]*[^/:\s])?$")]  # MLflow allows neither / nor :
     metric: Literal["accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "log_loss"]
 
 

@@ -20,6 +20,11 @@ class ScaledBaseParams(Group):
     phi: float
     resolution: Annotated[int, Field(ge=MIN_RESOLUTION)]
 
+    @model_validator(mode="after")
+    def _is_a_network(self) -> Self:
+        _ = self.scale
+        return self
+
     @property
     def scale(self) -> NetworkScale:
         """Its depth, width and resolution."""

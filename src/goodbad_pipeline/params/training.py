@@ -1,7 +1,7 @@
 """Parameters of the recipe."""
 
 from dataclasses import fields
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -79,12 +79,20 @@ class TrainingParams(Group):
         if not isinstance(raw, dict) or "presets" not in raw:
             return raw
         presets = raw["presets"]
-        if raw.get("preset") not in presets:
+        if not isinstance(presets, dict) or not all(isinstance(preset, dict) for preset in presets.values()):
+            raise ValueError(f"presets must give names to parameters and their values, got {presets!r}")
+        if raw.get("preset") not in list(presets):
             raise ValueError(f"preset must be one of {', '.join(presets)}, got {raw.get('preset')!r}")
         said = {key: value for key, value in raw.items() if key != "presets" and value is not None}
         if "epochs" in said:
-            said.setdefault("scratch_epochs", max(1, int(said["epochs"])))
+            said.setdefault("scratch_epochs", _at_least_one(said["epochs"]))
         return {**presets[raw["preset"]], **said}
+
+    @model_validator(mode="after")
+    def _trains(self) -> Self:
+        if self.head_epochs == self.epochs == 0:
+            raise ValueError("head_epochs and epochs must not both be 0, or nothing is trained; got 0 and 0")
+        return self
 
     def statistics_momentum(self, pictures: int) -> float:
         """Momentum of moving batch statistics: as said, or such that they remember a quarter of an epoch.
@@ -111,3 +119,11 @@ class TrainingParams(Group):
             augmentation=Augmentation(**self.augmentation.model_dump()),
             jit_compile=jit_compile,
         )
+
+
+def _at_least_one(epochs: Any) -> Any:
+    """As many, for training from scratch; what is no number is refused under its own name, `epochs`."""
+    try:
+        return max(1, int(epochs))
+    except (TypeError, ValueError, OverflowError):
+        return 1
