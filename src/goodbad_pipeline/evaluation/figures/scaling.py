@@ -127,7 +127,8 @@ def coefficients_figure(curve: pd.DataFrame, published: pd.DataFrame) -> Figure:
         panels["F"].set_axis_off()
         panels["F"].set_title("Every base is 1: no φ changes anything", fontsize=11, color=FAINT)
     first, last = published["variant"].iloc[0], published["variant"].iloc[-1]
-    figure.suptitle(f"Lines: every φ, rounded as built. Dots: {first} to {last} as published", fontsize=13, color=INK)
+    lines = "Lines: every φ; depth and width as exact powers, pixels and costs as built"
+    figure.suptitle(f"{lines}\nDots: {first} to {last} as published", fontsize=13, color=INK)
     return figure
 
 
