@@ -95,7 +95,7 @@ def _lies() -> Iterator[tuple[str, bytes, str]]:
 def _bombs() -> Iterator[tuple[str, bytes, str]]:
     for format, data in bombs().items():
         yield f"bomb_{format}", data, "too_many_pixels"
-    yield "bomb_text.png", _with_chunk(b"zTXt", b"a\0\0" + zlib.compress(b"\0" * 10**7, 9)), "corrupt"
+    yield "bomb_text.png", _with_chunk(b"zTXt", b"a\0\0" + zlib.compress(b"\0" * 10**7, 9)), ACCEPTED
     large = encoded(Image.new("1", (1001, 1000)))
     yield "just_too_large.png", large, "too_many_pixels"
     yield "just_small_enough.png", encoded(Image.new("1", (1000, 1000))), ACCEPTED

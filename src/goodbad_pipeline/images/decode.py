@@ -4,21 +4,27 @@ Ingestion, training, evaluation and prediction all go through :func:`decode_imag
 array everywhere.
 """
 
-import io
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
+from goodbad_pipeline.images.formats import (
+    NO_FORMAT,
+    Colour,
+    CutOffError,
+    Picture,
+    UnsupportedError,
+    find_container,
+)
+from goodbad_pipeline.images.jpeg import JpegPicture
+from goodbad_pipeline.images.other_formats import OtherPicture
+from goodbad_pipeline.images.png import PngPicture
 from goodbad_pipeline.images.reasons import Reason
-from goodbad_pipeline.images.strict import CutOffError, check_png, decode_jpeg, find_container, is_cut
-
-Colour = tuple[int, int, int]
 
 _LONGEST_DETAIL = 200
-_SIXTEEN_BITS = 65535
 _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # by EXIF orientation
     2: lambda pixels: pixels[:, ::-1],
     3: lambda pixels: pixels[::-1, ::-1],
@@ -56,17 +62,13 @@ class Rejected:
     detail: str
 
 
-class UnsupportedError(ValueError):
-    """A variant of an accepted format that has no certain meaning in 8 bits."""
-
-
 def decode_image(data: bytes, *, max_pixels: int, background: Colour, tiff: bool = False) -> Decoded | Rejected:
     """Decode one file's bytes; never raises, whatever the bytes are.
 
     The content decides the format, not the file name. The number of pixels is checked before any is decoded. EXIF
-    orientation is applied, 16-bit grey is scaled (not clipped), animations give their first frame, and transparent
+    orientation is applied, 16 bits are scaled (not clipped), animations give their first frame, and transparent
     pixels are laid over ``background``. Damage that decoders usually pass over in silence is an error here
-    (:mod:`~goodbad_pipeline.images.strict`).
+    (:mod:`~goodbad_pipeline.images.jpeg`, :mod:`~goodbad_pipeline.images.png`).
 
     Args:
         data: The whole file.
@@ -81,59 +83,37 @@ def decode_image(data: bytes, *, max_pixels: int, background: Colour, tiff: bool
         return Rejected(Reason.EMPTY, "zero bytes")
     container = find_container(data)
     if container is None:
-        return Rejected(Reason.NOT_AN_IMAGE, "content is none of JPEG, PNG, GIF, BMP, WebP, TIFF")
+        return Rejected(Reason.NOT_AN_IMAGE, NO_FORMAT)
     if container == "TIFF" and not tiff:
         return Rejected(Reason.UNSUPPORTED, "TIFF, and images.tiff is false")
     try:
-        return _decode(data, container, max_pixels, background)
+        return _decode(_open(data, container), max_pixels, background)
     except Exception as error:  # Pillow's decoders raise a dozen types on hostile bytes
         return Rejected(_reason(error, data, container), _one_line(error))
 
 
-def _decode(data: bytes, container: str, max_pixels: int, background: Colour) -> Decoded | Rejected:
-    with Image.open(io.BytesIO(data), formats=(container,)) as image:
-        size = f"{image.width} × {image.height} pixels"
-        if image.width * image.height > max_pixels:
-            return Rejected(Reason.TOO_MANY_PIXELS, f"{size}, images.max_pixels is {max_pixels}")
-        if image.width * image.height == 0:
-            return Rejected(Reason.CORRUPT, size)
-        animated = bool(getattr(image, "is_animated", False))
-        if container == "PNG":
-            check_png(data)
-        pixels = decode_jpeg(data, image) if container == "JPEG" else None
-        if pixels is None:
-            image.load()
-            pixels = _to_rgb(image, background)
-        upright = _UPRIGHT.get(_orientation(image), np.asarray)(pixels)
-        return Decoded(np.ascontiguousarray(upright), str(image.format), animated)
+def _open(data: bytes, container: str) -> Picture:
+    if container == "PNG":
+        return PngPicture(data)
+    return JpegPicture(data) if container == "JPEG" else OtherPicture(data, container)
 
 
-def _orientation(image: Image.Image) -> int:
+def _decode(picture: Picture, max_pixels: int, background: Colour) -> Decoded | Rejected:
+    size = f"{picture.width} × {picture.height} pixels"
+    if picture.width * picture.height > max_pixels:
+        return Rejected(Reason.TOO_MANY_PIXELS, f"{size}, images.max_pixels is {max_pixels}")
+    if picture.width * picture.height == 0:
+        return Rejected(Reason.CORRUPT, size)
+    pixels = picture.pixels(background)
+    upright = _UPRIGHT.get(_orientation(picture), np.asarray)(pixels)
+    return Decoded(np.ascontiguousarray(upright), picture.format, picture.animated)
+
+
+def _orientation(picture: Picture) -> int:
     try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+        return picture.orientation()
     except Exception:  # broken metadata of a sound picture: it stays as it is stored, as in any viewer
         return 1
-
-
-def _to_rgb(image: Image.Image, background: Colour) -> np.ndarray:
-    if image.mode == "F" or image.mode.startswith("I"):
-        return _scale_sixteen_bit(image, background)
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        under = Image.new("RGBA", rgba.size, (*background, 255))
-        return np.asarray(Image.alpha_composite(under, rgba).convert("RGB"))
-    return np.asarray(image.convert("RGB"))
-
-
-def _scale_sixteen_bit(image: Image.Image, background: Colour) -> np.ndarray:
-    levels = np.asarray(image)
-    if image.mode == "F" or levels.min() < 0 or levels.max() > _SIXTEEN_BITS:
-        raise UnsupportedError("samples of 32 bits: where black and white are is not said")
-    grey = ((levels.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    pixels = np.repeat(grey[..., None], 3, axis=2)
-    if isinstance(clear := image.info.get("transparency"), int):
-        pixels[levels == clear] = background
-    return pixels
 
 
 def _reason(error: Exception, data: bytes, container: str) -> Reason:
@@ -141,11 +121,22 @@ def _reason(error: Exception, data: bytes, container: str) -> Reason:
         return Reason.OUT_OF_MEMORY
     if isinstance(error, Image.DecompressionBombError):
         return Reason.TOO_MANY_PIXELS
-    if isinstance(error, UnsupportedError | NotImplementedError) or "conversion from" in str(error):
+    said = str(error).lower()
+    if isinstance(error, UnsupportedError | NotImplementedError) or "conversion from" in said:
         return Reason.UNSUPPORTED
-    said = any(word in str(error).lower() for word in ("truncated", "premature end"))
-    cut = isinstance(error, EOFError | CutOffError) or said or is_cut(data, container)
-    return Reason.TRUNCATED if cut else Reason.CORRUPT
+    if container != "JPEG" and "unsupported" in said:
+        return Reason.UNSUPPORTED
+    cut = container != "JPEG" and ("truncated" in said or _lacks_end(data, container))
+    return Reason.TRUNCATED if cut or isinstance(error, EOFError | CutOffError) else Reason.CORRUPT
+
+
+def _lacks_end(data: bytes, container: str) -> bool:
+    """Whether a file that could not be decoded lacks its end, as far as its format has one."""
+    if container == "GIF":
+        return not data.rstrip(b"\0").endswith(b";")
+    if container == "WEBP":
+        return int.from_bytes(data[4:8], "little") + 8 > len(data)
+    return container == "BMP" and int.from_bytes(data[2:6], "little") > len(data)
 
 
 def _one_line(error: Exception) -> str:

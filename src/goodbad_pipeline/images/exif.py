@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from goodbad_pipeline.images.strict import SIGNATURES
+from goodbad_pipeline.images.formats import SIGNATURES
 
 
 def find_exif(root: Path, paths: Sequence[str]) -> np.ndarray:

@@ -12,7 +12,12 @@ PROJECT = "goodbad_pipeline"
 MODULES = (
     "errors.py",
     "images/reasons.py",
-    "images/strict.py",
+    "images/formats.py",
+    "images/colours.py",
+    "images/png.py",
+    "images/jpeg_extent.py",
+    "images/jpeg.py",
+    "images/other_formats.py",
     "images/paths.py",
     "images/decode.py",
     "images/pixels.py",

@@ -1,0 +1,47 @@
+"""The accepted formats: how their first bytes look, and what may be wrong with a file that has them."""
+
+import re
+from typing import Protocol
+
+import numpy as np
+
+Colour = tuple[int, int, int]
+
+HEAD_BYTES = 18  # as many of a file's first bytes as name its format
+SIGNATURES = {
+    "JPEG": re.compile(rb"\xff\xd8\xff"),
+    "PNG": re.compile(rb"\x89PNG"),  # the rest of its signature tells how it was damaged
+    "GIF": re.compile(rb"GIF8[79]a"),
+    "WEBP": re.compile(rb"RIFF.{4}WEBP", re.DOTALL),
+    "BMP": re.compile(rb"BM.{12}[\x0c-\xff]\0\0\0", re.DOTALL),
+    "TIFF": re.compile(rb"II[*+]\0|MM\0[*+]"),
+}
+NO_FORMAT = "content is none of JPEG, PNG, GIF, BMP, WebP, TIFF"
+
+
+class CutOffError(ValueError):
+    """The file, or the data of its pixels, ends before the picture does."""
+
+
+class UnsupportedError(ValueError):
+    """A variant of an accepted format that is not decoded."""
+
+
+class Picture(Protocol):
+    """A file whose header was read, and none of its pixels yet."""
+
+    width: int
+    height: int
+    format: str
+    animated: bool
+
+    def orientation(self) -> int:
+        """How it is to be turned, by EXIF: 1–8, or something else where its metadata are broken."""
+
+    def pixels(self, background: Colour) -> np.ndarray:
+        """Decode to RGB, uint8 (height, width, 3), as it is stored; clear pixels show ``background``."""
+
+
+def find_container(data: bytes) -> str | None:
+    """Name the format that the first bytes announce, in Pillow's words; None where it is none of ours."""
+    return next((name for name, signature in SIGNATURES.items() if signature.match(data)), None)

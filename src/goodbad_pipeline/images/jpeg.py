@@ -1,0 +1,152 @@
+"""JPEG: decoded as Pillow does, to the bit, but what libjpeg only warns of is an error.
+
+Pillow drops libjpeg's warnings, so that a file that was damaged in the middle comes out as a picture with a grey or
+shifted part. simplejpeg, the same library, can be strict.
+"""
+
+import io
+import re
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import simplejpeg
+from PIL import ExifTags, Image
+
+from goodbad_pipeline.images.colours import to_rgb
+from goodbad_pipeline.images.formats import Colour, CutOffError, UnsupportedError
+from goodbad_pipeline.images.jpeg_extent import check_extent
+
+MAX_SCANS = 500  # each walks the whole picture again, so that a small file could keep a core for hours
+USUAL_SCANS = 20  # whatever the size: a progressive photo has 10, in CMYK 18
+MAX_SCANNED = 100_000_000  # scans × pixels beyond that: half a second
+_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # no stuffed 0xFF, no restart within a scan
+_ALONE, _START, _END, _SCAN = 0x01, 0xD8, 0xD9, 0xDA
+_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+_DECODED = (0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA)  # baseline, extended, progressive, lossless; two by arithmetic coding
+_SEQUENTIAL = (0xC0, 0xC1)
+_REMARKS = {*range(0xE1, 0xEE), 0xEF, 0xFE}  # APP1 … but Adobe's APP14, which tells the colours, and comments
+_EXIF = 0xE1
+_JFIF = b"\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0"
+_STRANGE = ("not support", "unsupport", "sorry", "requested feature")
+
+
+class _Segment(NamedTuple):
+    kind: int
+    start: int
+    end: int  # of the segment itself; what follows a scan's belongs to it, up to the next marker
+
+
+class JpegPicture:
+    """A JPEG file; see :class:`~goodbad_pipeline.images.formats.Picture`.
+
+    Raises:
+        CutOffError: The file ends before the picture does; here, or when pixels are asked for.
+        UnsupportedError: It is of a kind that cannot be decoded strictly.
+        ValueError: What it holds does not add up; here, or when pixels are asked for.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._segments = list(_segments(data))
+        frame = next((segment for segment in self._segments if segment.kind in _FRAMES), None)
+        if frame is None:
+            raise (ValueError if self._is_whole else CutOffError)("no frame")
+        if frame.end - frame.start < 10:
+            raise ValueError("its frame is too short")
+        depth, self.height, self.width, self._channels = struct.unpack_from(">BHHB", data, frame.start + 4)
+        self._kind = frame.kind
+        if frame.kind not in _DECODED:
+            raise UnsupportedError(f"a process that is not decoded (SOF{frame.kind - 0xC0})")
+        if depth != 8 or self._channels not in (1, 3, 4):
+            raise UnsupportedError(f"{self._channels} channels of {depth} bits")
+        if self.width and not self.height:
+            raise UnsupportedError("its height stands behind its pixels")
+        self.format, self.animated, self._orientation = self._describe()
+
+    def pixels(self, background: Colour) -> np.ndarray:
+        """Decode it; see :meth:`~goodbad_pipeline.images.formats.Picture.pixels`."""
+        if not self._is_whole:
+            raise CutOffError("the file ends before its end marker")
+        scans = sum(segment.kind == _SCAN for segment in self._segments)
+        if scans > MAX_SCANS or (scans > USUAL_SCANS and scans * self.width * self.height > MAX_SCANNED):
+            raise UnsupportedError(f"{scans} scans of {self.width} × {self.height} pixels take too long")
+        bare = self._bare()
+        try:
+            pixels = simplejpeg.decode_jpeg(bare, "CMYK" if self._channels == 4 else "RGB")
+        except ValueError as error:
+            self._judge(error, bare, scans)
+        else:
+            if pixels.shape[:2] != (self.height, self.width):
+                raise ValueError(f"two sizes: {self.width} × {self.height} and {pixels.shape[1]} × {pixels.shape[0]}")
+            if self._channels < 4:
+                return pixels
+        with Image.open(io.BytesIO(bare), formats=("JPEG",)) as image:  # is sound: Pillow does as it does
+            return to_rgb(image, background)
+
+    def _judge(self, error: ValueError, bare: bytes, scans: int) -> None:
+        """Pass over simplejpeg's error if it is but a sampling that it does not know."""
+        said = str(error)
+        if "subsampling level" in said:
+            if scans > 1 or self._kind not in _SEQUENTIAL:
+                raise UnsupportedError("its colours are sampled so that damage in it could not be told") from error
+            check_extent(bare)
+        elif any(word in said.lower() for word in _STRANGE):
+            raise UnsupportedError(said) from error
+        else:
+            raise error
+
+    def orientation(self) -> int:
+        """How it is to be turned."""
+        return self._orientation
+
+    @property
+    def _is_whole(self) -> bool:
+        return bool(self._segments) and self._segments[-1].kind == _END
+
+    def _describe(self) -> tuple[str, bool, int]:
+        """Format, whether there are further pictures, and orientation: what Pillow finds in the remarks."""
+        exif = next((segment for segment in self._segments if segment.kind == _EXIF), None)
+        spare = self._bare(keep=exif)  # for where other remarks are broken
+        for data in (self._data, spare):
+            try:
+                with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+                    orientation = int(image.getexif().get(ExifTags.Base.Orientation, 1))
+                    return str(image.format), bool(getattr(image, "is_animated", False)), orientation
+            except Exception:  # broken metadata of a sound picture: it stays as it is stored
+                continue
+        return "JPEG", False, 1
+
+    def _bare(self, keep: _Segment | None = None) -> bytes:
+        """The file without remarks, without what lies between segments, and without what follows the picture."""
+        parts = [b"\xff\xd8"]
+        for segment, following in zip(self._segments, [*self._segments[1:], None], strict=True):
+            if segment.kind == 0xE0 and self._data.startswith(b"JFIF\0", segment.start + 4):
+                parts.append(_JFIF)  # of whatever version
+            elif segment.kind not in _REMARKS or segment is keep:
+                to_next = segment.kind == _SCAN and following is not None
+                parts.append(self._data[segment.start : following.start if to_next and following else segment.end])
+        return b"".join(parts)
+
+
+def _segments(data: bytes) -> Iterator[_Segment]:
+    """Yield the segments up to the end marker, or as far as the file goes."""
+    place = 2
+    while found := _MARKER.search(data, place):
+        kind, end = data[found.end() - 1], found.end()
+        if kind == _START:
+            raise ValueError("a second picture begins within it")
+        if kind not in (_ALONE, _END):
+            if end + 2 > len(data):
+                return
+            length = int.from_bytes(data[end : end + 2])
+            if length < 2:
+                raise ValueError(f"a segment of {length} bytes")
+            end += length
+        if end > len(data):
+            return
+        yield _Segment(kind, found.start(), end)
+        if kind == _END:
+            return
+        place = end

@@ -1,0 +1,53 @@
+"""GIF, BMP, WebP and TIFF: what Pillow says, but for levels beyond 8 bits."""
+
+import io
+
+import numpy as np
+from PIL import ExifTags, Image
+from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT
+
+from goodbad_pipeline.images.colours import scale, to_rgb
+from goodbad_pipeline.images.formats import Colour, UnsupportedError
+
+_UNSIGNED, _WHITE_IS_ZERO = 1, 0
+
+
+class OtherPicture:
+    """A file that Pillow decodes; see :class:`~goodbad_pipeline.images.formats.Picture`.
+
+    Raises:
+        Exception: Whatever Pillow raises, here or when pixels are asked for.
+    """
+
+    def __init__(self, data: bytes, container: str) -> None:
+        self._image = Image.open(io.BytesIO(data), formats=(container,))
+        self.width, self.height = self._image.size
+        self.format = container
+        self.animated = bool(getattr(self._image, "is_animated", False))
+
+    def pixels(self, background: Colour) -> np.ndarray:
+        """Decode it; see :meth:`~goodbad_pipeline.images.formats.Picture.pixels`."""
+        image = self._image
+        if image.mode == "F" or image.mode.startswith("I"):
+            return to_rgb(Image.fromarray(_eight_bits(image)), background)
+        image.load()
+        return to_rgb(image, background)
+
+    def orientation(self) -> int:
+        """How it is to be turned."""
+        return int(self._image.getexif().get(ExifTags.Base.Orientation, 1))
+
+
+def _eight_bits(image: Image.Image) -> np.ndarray:
+    """The grey levels of a TIFF as uint8.
+
+    Raises:
+        UnsupportedError: Where black and white are is not said.
+    """
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    bits = max(tags.get(BITSPERSAMPLE, (1,)))
+    if bits > 16 or set(tags.get(SAMPLEFORMAT, (_UNSIGNED,))) != {_UNSIGNED}:
+        raise UnsupportedError(f"samples of {bits} bits, or signed ones: where black and white are is not said")
+    most = 2**bits - 1
+    levels = np.asarray(image)
+    return scale(most - levels if tags.get(PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO else levels, most)

@@ -1,0 +1,219 @@
+"""PNG: every chunk checked, and nothing but what makes pixels shown to Pillow.
+
+Pillow skips the checksums of pixel data, takes an early end of them for the end of the picture, gives up a sound
+picture over a bad remark, and keeps eight of sixteen bits.
+"""
+
+import io
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from goodbad_pipeline.images.colours import hide, scale, to_rgb
+from goodbad_pipeline.images.formats import Colour, CutOffError, UnsupportedError
+
+GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_CHANNELS = {GREY: 1, RGB: 3, PALETTE: 1, GREY_ALPHA: 2, RGBA: 4}
+_DEPTHS = {GREY: (1, 2, 4, 8, 16), PALETTE: (1, 2, 4, 8)}
+_CLEAR_BYTES = {GREY: 2, RGB: 6}  # of the one colour that is transparent
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+_CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
+_METADATA = re.compile(rb"XML:com\.adobe\.xmp\0|Raw profile type exif\0")  # the texts that may say how it was held
+_FRAME = 12  # length, type and checksum around a chunk's data
+_DEFLATED, _INFLATED = 1 << 16, 1 << 20  # bytes at a time
+
+
+class _Chunk(NamedTuple):
+    kind: bytes
+    data: memoryview
+    whole: memoryview
+
+
+class PngPicture:
+    """A PNG file; see :class:`~goodbad_pipeline.images.formats.Picture`.
+
+    Raises:
+        CutOffError: The file ends before the picture does; here, or when pixels are asked for.
+        ValueError: What it holds does not add up; here, or when pixels are asked for.
+    """
+
+    format = "PNG"
+
+    def __init__(self, data: bytes) -> None:
+        if len(data) < len(_SIGNATURE):
+            raise CutOffError("the file ends within its signature")
+        if not data.startswith(_SIGNATURE):
+            raise ValueError("its signature was changed, as by a transfer of text")
+        self._data = data
+        header = next(_chunks(data))
+        if header.kind != b"IHDR" or len(header.data) != 13:
+            raise ValueError("it does not begin with a header")
+        self.width, self.height, self._depth, self._colour, *methods = struct.unpack(">IIBBBBB", header.data)
+        if self._depth not in _DEPTHS.get(self._colour, (8, 16)) or self._colour not in _CHANNELS:
+            raise ValueError(f"no PNG has {self._depth} bits a sample and colour type {self._colour}")
+        if methods[:2] != [0, 0] or methods[2] > 1:
+            raise ValueError(f"unknown methods of compression, filter and interlace: {methods}")
+        self._interlaced = bool(methods[2])
+        self.animated = False
+        self._metadata: list[memoryview] = []
+        self._palette = self._clear = b""
+        self._pixel_chunks: list[_Chunk] = []
+
+    def pixels(self, background: Colour) -> np.ndarray:
+        """Decode it; see :meth:`~goodbad_pipeline.images.formats.Picture.pixels`."""
+        self._walk()
+        image = self._load()
+        self._check_length(image)
+        if self._depth == 16:
+            levels = self._wide_levels(image)
+            image = Image.fromarray(scale(levels))
+        if len(self._clear) == _CLEAR_BYTES.get(self._colour):
+            if self._depth < 16:
+                levels = np.asarray(image.convert("L") if image.mode == "1" else image)
+            alike = np.atleast_3d(levels) == self._clear_levels()
+            image = hide(image, alike.all(axis=2))
+        return to_rgb(image, background)
+
+    def orientation(self) -> int:
+        """How it is to be turned; read from a picture of one pixel with its metadata, for they may be broken."""
+        if not self._metadata:
+            return 1
+        header = struct.pack(">IIBBBBB", 1, 1, 8, GREY, 0, 0, 0)
+        tiny: list[bytes | memoryview] = [
+            _pack(b"IHDR", header),
+            *self._metadata,
+            _pack(b"IDAT", zlib.compress(b"\0\0")),
+            _pack(b"IEND", b""),
+        ]
+        with Image.open(io.BytesIO(_SIGNATURE + b"".join(tiny)), formats=("PNG",)) as image:
+            return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+
+    def _walk(self) -> None:
+        """Check every chunk, and keep those that matter."""
+        ended = False  # the chunks of pixels follow on each other; what comes later are none
+        for place, chunk in enumerate(_chunks(self._data)):
+            if chunk.kind == b"IDAT" and not ended:
+                self._pixel_chunks.append(chunk)
+                continue
+            if place and chunk.kind == b"IHDR":
+                raise ValueError("two headers")
+            ended = bool(self._pixel_chunks)
+            self._note(chunk, before=not ended)
+        colours, rest = divmod(len(self._palette), 3)
+        if self._colour == PALETTE and (rest or not 1 <= colours <= 256):
+            raise ValueError(f"a palette of {len(self._palette)} bytes")
+        if not self._pixel_chunks:
+            raise ValueError("no pixels")
+
+    def _note(self, chunk: _Chunk, before: bool) -> None:
+        """Keep what a chunk says; some count only before the pixels."""
+        kind = chunk.kind
+        if kind == b"PLTE" and before:
+            self._palette = bytes(chunk.data)
+        elif kind == b"tRNS" and before:
+            self._clear = bytes(chunk.data)
+        elif kind == b"acTL" and before:
+            self.animated = len(chunk.data) == 8 and bytes(chunk.data[:4]) > b"\0\0\0\1"
+        elif kind == b"eXIf" or (kind in (b"tEXt", b"zTXt", b"iTXt") and _METADATA.match(chunk.data)):
+            self._metadata.append(chunk.whole)
+        elif kind[:1].isupper() and kind not in _CRITICAL:
+            raise UnsupportedError(f"a chunk {kind.decode('ascii')} that one has to know to decode it")
+
+    def _load(self, *, low_bytes: bool = False) -> Image.Image:
+        """Let Pillow decode what of the file makes pixels."""
+        depth, colour = self._depth, self._colour
+        if depth == 16 and colour == GREY_ALPHA:
+            depth, colour = 8, RGBA  # the same bytes, of which Pillow would give half
+        header = struct.pack(">IIBBBBB", self.width, self.height, depth, colour, 0, 0, self._interlaced)
+        parts: list[bytes | memoryview] = [_SIGNATURE, _pack(b"IHDR", header)]
+        if colour == PALETTE:
+            parts.append(_pack(b"PLTE", self._palette.ljust(768, b"\0")))  # what is beyond it is black, as in browsers
+            if 0 < len(self._clear) <= len(self._palette) // 3:
+                parts.append(_pack(b"tRNS", self._clear))
+        parts += [chunk.whole for chunk in self._pixel_chunks]
+        image = Image.open(io.BytesIO(b"".join([*parts, _pack(b"IEND", b"")])), formats=("PNG",))
+        if low_bytes:
+            (tile,) = image.tile
+            image.tile = [tile._replace(args=str(tile.args).replace("16B", "16L"))]
+        image.load()
+        return image
+
+    def _wide_levels(self, image: Image.Image) -> np.ndarray:
+        """All sixteen bits: uint16 (height, width[, channels]). Of colours Pillow gives one byte at a time."""
+        if self._colour == GREY:
+            return np.asarray(image)
+        if self._colour == GREY_ALPHA:
+            return np.asarray(image).view(">u2")
+        return np.asarray(image).astype(np.uint16) << 8 | np.asarray(self._load(low_bytes=True))
+
+    def _clear_levels(self) -> np.ndarray:
+        """The colour that is transparent, in the levels that Pillow gives."""
+        levels = np.frombuffer(self._clear, ">u2") & (2**self._depth - 1)
+        return levels * 255 // (2**self._depth - 1) if self._depth < 8 else levels
+
+    def _check_length(self, image: Image.Image) -> None:
+        """Check that the pixels' data reach to the last row.
+
+        Pillow writes whole rows into a black picture, so that a last row with anything in it has been there. Only for
+        others, and where rows are interlaced, the data are inflated once more, and not kept.
+        """
+        last = image.crop((0, self.height - 1, self.width, self.height))
+        if not self._interlaced and np.asarray(last).any():
+            return
+        expected = self._stream_length()
+        found = _inflated_length((chunk.data for chunk in self._pixel_chunks), expected)
+        if found < expected:
+            raise CutOffError(f"its pixels are {found} bytes of {expected}")
+
+    def _stream_length(self) -> int:
+        bits = self._depth * _CHANNELS[self._colour]
+        passes = _ADAM7 if self._interlaced else ((0, 0, 1, 1),)
+        length = 0
+        for left, top, across, down in passes:
+            columns, rows = -((left - self.width) // across), -((top - self.height) // down)
+            if columns > 0 and rows > 0:
+                length += rows * (1 + (columns * bits + 7) // 8)
+        return length
+
+
+def _chunks(data: bytes) -> Iterator[_Chunk]:
+    """Yield all chunks up to IEND; each has the checksum that it carries."""
+    view = memoryview(data)
+    start, kind = len(_SIGNATURE), b""
+    while kind != b"IEND":
+        if start + _FRAME > len(data):
+            raise CutOffError("the file ends before the chunk IEND")
+        (length,) = struct.unpack_from(">I", data, start)
+        kind, end = data[start + 4 : start + 8], start + 8 + length
+        name = kind.decode("latin-1")
+        if not (kind.isalpha() and length < 1 << 31):
+            raise ValueError(f"no chunk of {length} bytes is called {name}")
+        if end + 4 > len(data):
+            whole = data.endswith(b"IEND\xaeB`\x82")
+            raise (ValueError if whole else CutOffError)(f"the file ends within the chunk {name}")
+        if zlib.crc32(view[start + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
+            raise ValueError(f"wrong checksum in the chunk {name}")
+        yield _Chunk(kind, view[start + 8 : end], view[start : end + 4])
+        start = end + 4
+
+
+def _pack(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def _inflated_length(parts: Iterator[memoryview], enough: int) -> int:
+    """Inflate until there is ``enough``, a megabyte at a time, and return how much there was."""
+    stream, length = zlib.decompressobj(), 0
+    for part in parts:
+        for start in range(0, len(part), _DEFLATED):
+            left: bytes | memoryview = part[start : start + _DEFLATED]
+            while left and not stream.eof and length < enough:
+                length += len(stream.decompress(left, _INFLATED))
+                left = stream.unconsumed_tail
+    return length
