@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.harness import Benchmark, Ratio
 
 Entry = dict[str, Any]
-BEGIN, END = "<!-- begin: make bench -->", "<!-- end: make bench -->"
+MAKE_BENCH = "make bench"
 _HEAD = """| what | ratio | 95 % interval | of CPU time | target | met | same against same |
 | --- | --- | --- | --- | --- | --- | --- |"""
 
@@ -63,11 +63,24 @@ def read(file: Path) -> dict[str, Entry]:
 
 
 def write(entries: dict[str, Entry], file: Path, page: Path) -> None:
-    """Write the JSON, and the table between its marks in the page; the rest of the page stays."""
+    """Write the JSON, and the table into the page."""
+    keep(entries, file)
+    put(table(list(entries.values())), MAKE_BENCH, page)
+
+
+def keep(entries: dict[str, Entry], file: Path) -> None:
+    """Write the JSON."""
     file.write_text(json.dumps(list(entries.values()), indent=2, ensure_ascii=False) + "\n")
-    text = page.read_text() if page.is_file() else f"# Results\n\n{BEGIN}\n{END}\n"
-    before, _, rest = text.partition(BEGIN)
-    page.write_text(f"{before}{BEGIN}\n{table(list(entries.values()))}\n{END}{rest.partition(END)[2]}")
+
+
+def put(text: str, made_by: str, page: Path) -> None:
+    """Write what a command made between its marks in the page, or at its end; the rest of the page stays."""
+    begin, end = f"<!-- begin: {made_by} -->", f"<!-- end: {made_by} -->"
+    page_text = page.read_text() if page.is_file() else "# Results\n"
+    if begin not in page_text:
+        page_text += f"\n{begin}\n{end}\n"
+    before, _, rest = page_text.partition(begin)
+    page.write_text(f"{before}{begin}\n{text}\n{end}{rest.partition(end)[2]}")
 
 
 def table(entries: list[Entry]) -> str:
