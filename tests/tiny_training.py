@@ -46,7 +46,7 @@ def tiny_recipe(**changes: object) -> Recipe:
     return Recipe(**{**values, **changes})
 
 
-def tiny_network(side: int = SIDE, *, bias: bool = True) -> keras.Model:
+def tiny_network(side: int = SIDE, *, bias: bool = True, dropout: float = 0.3) -> keras.Model:
     """One convolution, with the names that training goes by."""
     keras.utils.set_random_seed(0)
     pixels = keras.Input((side, side, 3))
@@ -54,7 +54,7 @@ def tiny_network(side: int = SIDE, *, bias: bool = True) -> keras.Model:
     x = keras.layers.Conv2D(8, 5, strides=4, use_bias=bias, name="stem_conv")(x)
     x = keras.layers.BatchNormalization(momentum=0.5, name="stem_bn")(x)
     x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(keras.layers.ReLU(name="top_activation")(x))
-    x = keras.layers.Dropout(0.3, name="top_dropout", seed=0)(x)
+    x = keras.layers.Dropout(dropout, name="top_dropout", seed=0)(x)
     return keras.Model(pixels, keras.layers.Dense(2, activation="softmax", name="predictions")(x))
 
 

@@ -28,6 +28,24 @@ def test_precision_and_compilation_follow_the_machine(monkeypatch, gpus, precisi
     assert keras.config.dtype_policy().name == expected[0]
 
 
+@pytest.mark.parametrize(
+    ("precision", "xla", "batch_size", "expected"),
+    [
+        ("auto", "auto", 32, "2 GPU(s), mixed_float16, XLA off"),
+        ("auto", "on", 32, "1 GPU(s), mixed_float16, XLA on"),
+        ("float32", "auto", None, "1 GPU(s), float32, XLA on"),
+        ("float32", "auto", 33, "1 GPU(s), float32, XLA on"),
+    ],
+)
+def test_two_gpus_share_batches(monkeypatch, precision, xla, batch_size, expected) -> None:
+    spread: list[int] = []
+    monkeypatch.setattr(devices, "count_gpus", lambda: 2)
+    monkeypatch.setattr(devices, "spread_over_gpus", spread.append)
+    device = devices.prepare_device(precision, xla, seed=0, batch_size=batch_size)
+    assert str(device) == expected
+    assert spread == ([2] if device.gpus == 2 else [])
+
+
 def test_a_missing_gpu_is_one_line_that_says_what_to_do(monkeypatch) -> None:
     monkeypatch.setattr(devices, "count_gpus", lambda: 0)
     with pytest.raises(InputError, match=r"training\.require_gpu: a GPU is required"):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.training.team import join_team
+from goodbad_pipeline.training.team import join_team, spread_over_gpus
 
 logger = logging.getLogger(__name__)
 
@@ -85,17 +85,21 @@ def require_gpu() -> None:
         )
 
 
-def prepare_device(precision: str, xla: str, seed: int, *, distributed: bool = False) -> Device:
-    """Choose precision and compilation for this machine, and seed everything random.
+def prepare_device(
+    precision: str, xla: str, seed: int, *, distributed: bool = False, batch_size: int | None = None
+) -> Device:
+    """Choose devices, precision and compilation for this machine, and seed everything random.
 
     On CPU ``auto`` means float32 without XLA: both mixed precision and XLA make EfficientNet several times slower
-    there. On a GPU it means mixed_float16 and XLA; JAX has nothing but XLA.
+    there. On a GPU it means mixed_float16 and XLA; JAX has nothing but XLA. Of several GPUs as many train together as
+    divide a batch evenly; TensorFlow's XLA compiles for one, so ``auto`` leaves it off then, and ``on`` uses one.
 
     Args:
         precision: ``auto`` or a Keras dtype policy.
         xla: ``auto``, ``on`` or ``off``.
         seed: Seed of Python, NumPy and the backend.
         distributed: Whether to meet the other processes that the environment speaks of.
+        batch_size: Pictures a step that all GPUs may share; None for one GPU.
     """
     import keras  # noqa: PLC0415
 
@@ -103,15 +107,23 @@ def prepare_device(precision: str, xla: str, seed: int, *, distributed: bool = F
         join_team()  # before anything asks for devices
 
     jax = keras.backend.backend() == "jax"
-    gpus = count_gpus()
+    shared = 1 if batch_size is None or (xla == "on" and not jax) else batch_size
+    gpus = gpus_to_share(count_gpus(), shared)
     chosen = precision if precision != "auto" else ("mixed_float16" if gpus else "float32")
-    device = Device(gpus, chosen, bool(gpus) or jax if xla == "auto" else xla == "on")
+    device = Device(gpus, chosen, jax or gpus == 1 if xla == "auto" else xla == "on")
     keras.config.set_dtype_policy(device.precision)
     keras.utils.set_random_seed(seed)
     if keras.backend.backend() == "tensorflow":
         _prepare_tensorflow()
+    if gpus > 1:
+        spread_over_gpus(gpus)
     logger.debug("Prepared %s", device)
     return device
+
+
+def gpus_to_share(gpus: int, batch_size: int) -> int:
+    """Return how many of ``gpus`` each take an equal part of a batch: the most that divide it."""
+    return max((count for count in range(1, gpus + 1) if batch_size % count == 0), default=0)
 
 
 def _prepare_tensorflow() -> None:

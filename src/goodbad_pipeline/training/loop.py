@@ -108,7 +108,7 @@ class Loop:
 
     def _run_step(self, phase: Phase, progress: Progress, feed: "_Feed", where: str) -> None:
         started = time.perf_counter()
-        measures = phase.model.train_on_batch(*feed.take(), return_dict=True)
+        measures = team().step(phase.model, feed.take())
         check_loss(measures["loss"], where=where, limit=self._rules.loss_limit, kept=self._saver.kept)
         progress.add_step(measures, time.perf_counter() - started)
         stop = team().any(bool(self._stop))

@@ -41,6 +41,7 @@ def compile_model(model: keras.Model, recipe: Recipe, peak: float, *, steps: int
         metrics=["accuracy"],
         jit_compile=recipe.jit_compile,
     )
+    model.optimizer.build(model.trainable_variables)  # slots, which Keras would make elsewhere, at the first step
 
 
 @contextmanager

@@ -15,24 +15,16 @@ def capture(model: keras.Model, best: Sequence[np.ndarray] | None) -> dict[str, 
     ``variables`` hold weights, moving batch statistics and the states of every seeded layer; the optimizer's hold the
     number of steps, slots, moving averages of weights and, under mixed precision, the loss scale.
     """
-    _build_optimizer(model)
     arrays = _numbered(_MODEL, model.variables) | _numbered(_OPTIMIZER, model.optimizer.variables)
     return arrays if best is None else arrays | _numbered(_BEST, best)
 
 
 def restore(model: keras.Model, arrays: Mapping[str, np.ndarray]) -> list[np.ndarray] | None:
     """Put what :func:`capture` copied back; returns the best weights, None where there were none yet."""
-    _build_optimizer(model)
     for kind, variables in ((_MODEL, model.variables), (_OPTIMIZER, model.optimizer.variables)):
         for variable, array in zip(variables, _of(kind, arrays), strict=True):
             variable.assign(array)
     return _of(_BEST, arrays) or None
-
-
-def _build_optimizer(model: keras.Model) -> None:
-    """Make the slots, which Keras leaves to the first step."""
-    if not model.optimizer.built:
-        model.optimizer.build(model.trainable_variables)
 
 
 def _numbered(kind: str, values: Sequence[Any]) -> dict[str, np.ndarray]:

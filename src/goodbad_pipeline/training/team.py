@@ -29,8 +29,16 @@ class Alone:
     count, index = 1, 0
 
     def scope(self) -> AbstractContextManager[None]:
-        """Where a network that all train is made, compiled and trained."""
+        """Where a network that all train is made and compiled."""
         return nullcontext()
+
+    def running(self) -> AbstractContextManager[None]:
+        """Where it is trained."""
+        return self.scope()
+
+    def step(self, model: Any, batch: tuple[np.ndarray, ...]) -> dict[str, float]:
+        """Train a compiled network on a batch; returns its loss and measures."""
+        return model.train_on_batch(*batch, return_dict=True)
 
     def trainee(self, model: Any) -> Any:
         """Return the network that is trained in place of ``model``, which stays this process's own to ask."""
@@ -87,12 +95,12 @@ class Team(Alone):
         import keras  # noqa: PLC0415
 
         copy = keras.models.clone_model(model)
-        _copy(model, copy)
+        copy_variables(model, copy)
         return copy
 
     def update(self, model: Any, trainee: Any) -> None:
         """Give ``model`` the values of the network that all train."""
-        _copy(trainee, model)
+        copy_variables(trainee, model)
 
     def gather(self, values: np.ndarray) -> np.ndarray:
         """Put together the rows of all processes, in their order: shape (all rows, …)."""
@@ -118,7 +126,8 @@ class Team(Alone):
         return np.asarray(multihost_utils.process_allgather(values))
 
 
-def _copy(source: Any, target: Any) -> None:
+def copy_variables(source: Any, target: Any) -> None:
+    """Give a network the values of another with the same layers."""
     for ours, theirs in zip(target.variables, source.variables, strict=True):
         ours.assign(np.array(theirs))
 
@@ -129,6 +138,16 @@ _team: Alone = Alone()
 def team() -> Alone:
     """Return those that this process trains with."""
     return _team
+
+
+def spread_over_gpus(count: int) -> None:
+    """Let so many GPUs of this process train together from now on, if it has no team of processes."""
+    global _team  # noqa: PLW0603 - a process is in one team at a time
+    if _team.count > 1:
+        return
+    from goodbad_pipeline.training.replicas import spread_over  # noqa: PLC0415 - seconds
+
+    _team = spread_over(count)
 
 
 def leave_team() -> None:

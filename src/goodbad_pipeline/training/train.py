@@ -152,6 +152,7 @@ def _head_alone(
     with team().scope():
         trainee = team().trainee(head)
         compile_model(trainee, replace(recipe, ema=0.0), recipe.head_learning_rate, steps=steps, epochs=epochs)
+    with team().running():
         yield Phase(HEAD, trainee, batches.__getitem__, steps, epochs, _validator(head, trainee, seen, recipe))
     team().update(head, trainee)
     model.get_layer("predictions").set_weights(head.get_layer("predictions").get_weights())
@@ -211,6 +212,7 @@ def all_layers(
     with team().scope():
         trainee = team().trainee(model)
         compile_model(trainee, recipe, peak, steps=steps, epochs=epochs)
+    with team().running():
         validate = _validator(model, trainee, validation.share(), recipe)
         yield Phase(name, trainee, batches.__getitem__, steps, epochs, validate)
     team().update(model, trainee)

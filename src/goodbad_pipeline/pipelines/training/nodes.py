@@ -42,7 +42,6 @@ def train_model(
     from goodbad_pipeline.training.saving import Checkpointing  # noqa: PLC0415 - imports Keras
     from goodbad_pipeline.training.train import LabelledPixels, fit_model  # noqa: PLC0415
 
-    device = prepare_device(training.precision, training.xla, training.seed, distributed=training.distributed)
     names = class_names(splits)
     start = [np.array(variable) for variable in untrained_model.variables] if training.auto_batch else []
 
@@ -51,7 +50,7 @@ def train_model(
         truth = table["label"].map(names.index).to_numpy("int64")
         return LabelledPixels(pixels.array, pixels.rows(table["image_id"]), truth, len(names))
 
-    def fit(params: TrainingParams) -> pd.DataFrame:
+    def fit(params: TrainingParams, device: Device) -> pd.DataFrame:
         facts = _facts(splits, network, model, params, images, device)
         return fit_model(
             untrained_model,
@@ -64,8 +63,17 @@ def train_model(
         )
 
     while True:
+        device = prepare_device(
+            training.precision,
+            training.xla,
+            training.seed,
+            distributed=training.distributed,
+            batch_size=training.batch_size,
+        )
+        if device.gpus > 1:
+            logger.info("Each batch is spread over %s", device)
         try:
-            history = fit(training)
+            history = fit(training, device)
             leave_team()
             return untrained_model, history
         except Exception as error:

@@ -1,0 +1,92 @@
+"""One process with several devices, each of which takes an equal part of every batch."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache
+from typing import Any
+
+import keras
+import numpy as np
+
+from goodbad_pipeline.training.team import Alone, copy_variables
+
+
+class Parallel(Alone):
+    """Devices under JAX, which computes as if they were one: what one trains, several train.
+
+    Args:
+        devices: Their names, as Keras has them.
+    """
+
+    def __init__(self, devices: Sequence[str]) -> None:
+        self._distribution = keras.distribution.DataParallel(devices=list(devices), auto_shard_dataset=False)
+
+    def scope(self) -> AbstractContextManager[None]:
+        """Where variables are those of all devices."""
+        return self._distribution.scope()
+
+    def trainee(self, model: keras.Model) -> keras.Model:
+        """Return a copy that lies on all devices."""
+        copy = keras.models.clone_model(model)
+        copy_variables(model, copy)
+        return copy
+
+    def update(self, model: keras.Model, trainee: keras.Model) -> None:
+        """Give ``model`` the values of the network that is trained."""
+        copy_variables(trainee, model)
+
+
+class Mirrored(Parallel):
+    """Devices under TensorFlow, each with a copy of the network; gradients and batch statistics are of whole batches.
+
+    States of dropout are the same on all devices: the parts of a batch drop alike, where one device would drop in each
+    picture anew.
+
+    Args:
+        devices: Their names, as TensorFlow has them.
+    """
+
+    def __init__(self, devices: Sequence[str]) -> None:
+        self._strategy = _strategy(tuple(devices))
+
+    def scope(self) -> AbstractContextManager[None]:
+        """Where variables are made that lie on all devices."""
+        return self._strategy.scope()
+
+    def running(self) -> AbstractContextManager[None]:
+        """Nothing: in the scope, asking the network that is not shared would ask every device the same."""
+        return nullcontext()
+
+    def trainee(self, model: keras.Model) -> keras.Model:
+        """Return a copy that lies on all devices."""
+        copy = super().trainee(model)
+        for layer in copy.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.synchronized = True
+        return copy
+
+    def step(self, model: keras.Model, batch: tuple[np.ndarray, ...]) -> dict[str, float]:
+        """Train on a batch, of which each device takes its part."""
+        if model.train_function is None:  # what is built from the shapes of pictures cannot be from parts
+            model._maybe_symbolic_build(data_batch=(*batch, None)[:3])
+        count = self._strategy.num_replicas_in_sync
+        parts = list(zip(*(np.split(values, count) for values in batch), strict=True))
+        spread = self._strategy.experimental_distribute_values_from_function(
+            lambda place: tuple(map(keras.ops.convert_to_tensor, parts[place.replica_id_in_sync_group]))
+        )
+        return super().step(model, spread)
+
+
+@cache
+def _strategy(devices: tuple[str, ...]) -> Any:
+    """The strategy of these devices: a second one in a process confuses its messages with those of the first."""
+    import tensorflow as tf  # noqa: PLC0415 - other backends come without
+
+    return tf.distribute.MirroredStrategy(list(devices))
+
+
+def spread_over(count: int) -> Parallel:
+    """Return the first so many GPUs as a team."""
+    if keras.backend.backend() != "tensorflow":
+        return Parallel(keras.distribution.list_devices()[:count])
+    return Mirrored([f"GPU:{number}" for number in range(count)])
