@@ -1,7 +1,8 @@
-"""A training to be killed: ``python killing.py FOLDER HOW NUMBER`` prints its hash, if it lives that long.
+"""A training to be killed. Started from a process that has imported it all already; it ends with status 0 or is killed.
 
-HOW is ``live``, ``count`` (prints how many lines a run spends inside saves), ``step`` (SIGKILL in the middle of step
-NUMBER), ``save`` (SIGKILL at line NUMBER inside saves) or ``term`` (SIGTERM during step NUMBER).
+HOW is ``live``, ``count`` (how many lines a run spends inside saves), ``step`` (SIGKILL in the middle of step NUMBER),
+``save`` (SIGKILL at line NUMBER inside saves) or ``term`` (SIGTERM during step NUMBER). What lives writes its hash and
+that count into ``outcome`` in its folder.
 """
 
 import os
@@ -60,18 +61,15 @@ def inside_saves(number: int) -> None:
     CheckpointFolder.save = watched
 
 
-def main(folder: str, how: str, number: str) -> None:
+def main(folder: Path, how: str, number: int) -> None:
     tf.config.run_functions_eagerly(True)
     if how in ("step", "term"):
-        at_step(int(number), how)
+        at_step(number, how)
     if how in ("save", "count"):
-        inside_saves(int(number))
+        inside_saves(number)
     signal.signal(signal.SIGTERM, lambda *_: STOP.ask("SIGTERM"))
     try:
-        sys.stdout.write(f"{tiny_fit(Path(folder))}\n{len(lines)}\n")
+        found = tiny_fit(folder)
     except Stopped:
         sys.exit(143)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+    (folder / "outcome").write_text(f"{found} {len(lines)}")
