@@ -50,8 +50,8 @@ class PathStream:
                         yield batch.column(0).to_pylist()
             else:
                 names = list(pd.read_csv(manifest, nrows=0).columns)
-                options = {"usecols": self._column_of(manifest, names), "dtype": str, "keep_default_na": False}
-                with pd.read_csv(manifest, chunksize=size, **options) as parts:
+                wanted = self._column_of(manifest, names)
+                with pd.read_csv(manifest, chunksize=size, usecols=wanted, dtype=str, keep_default_na=False) as parts:
                     for part in parts:
                         yield part[self.column]
         except InputError:
