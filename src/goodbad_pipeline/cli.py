@@ -21,7 +21,7 @@ class OneLineErrors(click.Command):
         try:
             return super().invoke(ctx)
         except Stopped as stop:
-            click.echo(f"Run {stop}; kedro run --pipeline=train goes on from there", err=True)
+            click.echo(f"Run {stop}; the same command goes on from there", err=True)
             ctx.exit(exit_status(stop.reason))
         except Exception as error:
             cause = _input_error(error)
