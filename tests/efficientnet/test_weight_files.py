@@ -7,6 +7,8 @@ import pytest
 from keras.src.legacy.saving import legacy_h5_format
 
 from goodbad_pipeline.efficientnet import build_efficientnet
+from goodbad_pipeline.efficientnet.scaling import resolve_scale
+from goodbad_pipeline.efficientnet.weight_shapes import check_shapes
 from goodbad_pipeline.errors import InputError
 
 PICTURES = np.random.default_rng(3).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
@@ -57,6 +59,21 @@ def test_our_own_files_load(tiny_model, tmp_path, suffix):
     else:
         (tiny_model.save if suffix == ".keras" else tiny_model.save_weights)(path)
     np.testing.assert_array_equal(_outputs(build_efficientnet(**TINY, weights=path)), _outputs(tiny_model))
+
+
+@pytest.mark.parametrize("suffix", [".weights.h5", ".keras", ".h5"])
+def test_shapes_tell_whether_a_file_fits(tiny_model, tmp_path, suffix):
+    path = tmp_path / f"saved{suffix}"
+    if suffix == ".h5":
+        _legacy_file(tiny_model, path)
+    else:
+        (tiny_model.save if suffix == ".keras" else tiny_model.save_weights)(path)
+    check_shapes(path, resolve_scale(phi=-6, resolution=64), 3)
+    for scale in (resolve_scale(phi=-4), resolve_scale(phi=-6, resolution=64, family="efficientnet_lite")):
+        with pytest.raises(InputError, match="do not fit"):
+            check_shapes(path, scale, 3)
+    with pytest.raises(InputError, match=r"classifier has the shape \(720, 4\); received \(720, 3\)"):
+        check_shapes(path, resolve_scale(phi=-6, resolution=64), 4)
 
 
 def test_a_network_without_classifier_takes_a_file_with_one(tiny_model, tmp_path):

@@ -2,6 +2,7 @@ import json
 import zipfile
 from pathlib import Path
 
+import h5py
 import mlflow
 import numpy as np
 import pandas as pd
@@ -11,11 +12,13 @@ from running import kedro_run, runs
 
 from goodbad_pipeline import building
 from goodbad_pipeline.efficientnet.scaling import read_scale, resolve_scale
+from goodbad_pipeline.efficientnet.weight_shapes import kernel_shapes
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.decision import Calibration
 from goodbad_pipeline.params import validate_parameters
+from goodbad_pipeline.pipeline_registry import register_pipelines
 from goodbad_pipeline.pipelines.modelling import nodes
-from goodbad_pipeline.pipelines.modelling.nodes import build_model, choose_network
+from goodbad_pipeline.pipelines.modelling.nodes import build_model, check_columns, choose_network
 from goodbad_pipeline.registry import RegisteredModel, load_version
 from goodbad_pipeline.serving.classifier import Classifier
 
@@ -37,6 +40,53 @@ def test_the_chosen_network_survives_a_trip_through_json() -> None:
     assert read_scale(network) == resolve_scale(phi=-2.5, family="efficientnet_lite")
     assert (network["weights"], network["pretrained"]) == ("none", False)
     assert network["alpha_beta2_gamma2"] == 1.9203
+
+
+def test_a_smaller_network_of_the_standard_family_is_chosen_and_built() -> None:
+    changes = {"family": "efficientnet", "phi": -2, "weights": "none", "resolution": 32}
+    network = choose(**changes)
+    assert (network["family"], network["weights"], network["pretrained"]) == ("efficientnet", "none", False)
+    model = build(network, **changes)
+    assert model.count_params() == network["parameters"]
+    assert model.get_layer("block1a_se_reduce")
+    assert (model.input_shape, model.output_shape) == ((None, 32, 32, 3), (None, 2))
+
+
+def file_of(path: Path, classes: int = 2, **scale: object) -> str:
+    """A file as Keras writes it, as far as its shapes go; writing one takes no network."""
+    shapes = [*kernel_shapes(resolve_scale(family="efficientnet_lite", **scale)), (1280, classes)]
+    with h5py.File(path, "w") as file:
+        for number, shape in enumerate(shapes):
+            file.create_dataset(f"layers/layer_{number}/vars/0", shape)
+            file.create_dataset(f"optimizer/vars/{number}", shape)
+    return str(path)
+
+
+def test_weights_that_do_not_fit_are_refused_before_anything_is_built(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(nodes, "build_untrained", lambda *_: pytest.fail("built"))
+    weights = file_of(tmp_path / "w.weights.h5", phi=-2)
+    assert choose(phi=-2, weights=weights)["pretrained"] is True
+    with pytest.raises(
+        InputError, match=r"w\.weights\.h5' do not fit: Lite φ = -3 has \d+ kernels of shape .*received"
+    ):
+        validate_parameters(parameters(model__phi=-3, model__weights=weights))
+    with pytest.raises(InputError, match=r"do not fit: Lite φ = .* has"):
+        choose(phi=None, budget={"max_macs": 3e7}, weights=weights)
+    three = file_of(tmp_path / "three.h5", classes=3, phi=-2)
+    with pytest.raises(InputError, match=r"classifier has the shape \(1280, 2\); received \(1280, 3\)"):
+        choose(phi=-2, weights=three)
+    (tmp_path / "no.h5").write_text("no")
+    with pytest.raises(InputError, match=r"no\.h5 cannot be read"):
+        validate_parameters(parameters(model__phi=-2, model__weights=str(tmp_path / "no.h5")))
+
+
+def test_a_sensitive_column_that_is_not_there_is_refused_before_training() -> None:
+    typed = validate_parameters(parameters(evaluation__sensitive=["nope"]))
+    with pytest.raises(InputError, match=r"evaluation\.sensitive: the manifest has no column 'nope'; it has: label"):
+        check_columns(SPLITS, typed["evaluation"])
+    road = register_pipelines()["train"]
+    order = [node.name for node in road.nodes]
+    assert order.index("modelling.check_columns") < order.index("modelling.build_model")
 
 
 def test_the_product_is_told_of_a_network_that_comes_from_phi(caplog) -> None:

@@ -68,6 +68,24 @@ def check_weights_file(path: Path) -> None:
         raise InputError(f"weights names a file that does not exist: {str(path)!r}. Correct the path or use imagenet.")
 
 
+def check_weights_fit(weights: str | None, scale: NetworkScale, classes: int | None) -> None:
+    """Find before a model is built that a file's weights are those of another network.
+
+    Args:
+        weights: None, `imagenet` (which `check_weights` asks about) or a file.
+        scale: The network they are meant for.
+        classes: Outputs of its classifier; None where they are not known yet.
+
+    Raises:
+        InputError: The file cannot be read, or its weights do not fit.
+    """
+    if weights is None or weights == IMAGENET:
+        return
+    from goodbad_pipeline.efficientnet.weight_shapes import check_shapes  # noqa: PLC0415 - imports h5py
+
+    check_shapes(Path(weights), scale, classes)
+
+
 def lite_file(name: str) -> Path:
     """The weights file that the package of a lite network brought.
 

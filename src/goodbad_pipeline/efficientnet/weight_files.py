@@ -6,8 +6,6 @@ Three containers hold the same arrays: `.weights.h5` and `.keras` of Keras 3, wh
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import keras
 import numpy as np
 
 from goodbad_pipeline.efficientnet.architecture import IMAGENET_STDDEV
+from goodbad_pipeline.efficientnet.weight_shapes import open_weights
 from goodbad_pipeline.errors import InputError
 
 LayerWeights = Mapping[str, list[np.ndarray]]
@@ -32,17 +31,7 @@ def read_weight_file(path: Path, model: keras.Model) -> LayerWeights:
     Raises:
         InputError: The file cannot be read as what its suffix says.
     """
-    try:
-        if path.suffix == ".keras":
-            with zipfile.ZipFile(path) as archive:
-                return _read_hdf5(io.BytesIO(archive.read("model.weights.h5")), model)
-        return _read_hdf5(path, model)
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
-        raise InputError(f"weights file {path} cannot be read: {_one_line(error)}. Save the weights anew.") from error
-
-
-def _read_hdf5(source: Path | io.BytesIO, model: keras.Model) -> LayerWeights:
-    with h5py.File(source, "r") as file:
+    with open_weights(path) as file:
         if "layers" in file:
             found = _read_numbered(file["layers"], model)
         else:
@@ -153,7 +142,3 @@ def _check_layer(layer: keras.Layer, found: LayerWeights, source: str) -> None:
         raise InputError(
             f"weights {source} do not fit: layer {layer.name} has the shapes {ours}; received {received}. {hint}"
         )
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -14,7 +14,7 @@ from goodbad_pipeline.efficientnet.growth_source import (
     parse_growth_source,
     source_shape,
 )
-from goodbad_pipeline.efficientnet.pretrained import IMAGENET, check_weights, check_weights_file
+from goodbad_pipeline.efficientnet.pretrained import IMAGENET, check_weights, check_weights_file, check_weights_fit
 from goodbad_pipeline.efficientnet.scaling import Coefficients, NetworkScale, resolve_scale
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.params.base import Count, Fraction, Group, Positive
@@ -67,6 +67,7 @@ class ModelParams(Group):
     def _is_a_network(self) -> Self:
         if self.budget is None:
             check_weights(self.weights_for(self.scale), self.scale)
+            check_weights_fit(self.weights_for(self.scale), self.scale, classes=None)
         else:
             self._check_budget(self.budget)
         if self.growth_source is not None:

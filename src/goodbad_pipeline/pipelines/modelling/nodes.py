@@ -11,17 +11,23 @@ from goodbad_pipeline.building import build_untrained
 from goodbad_pipeline.efficientnet.architecture import LayerShape, layer_shape
 from goodbad_pipeline.efficientnet.complexity import count_complexity
 from goodbad_pipeline.efficientnet.growth_source import check_growth, source_shape
-from goodbad_pipeline.efficientnet.pretrained import check_weights
+from goodbad_pipeline.efficientnet.pretrained import check_weights, check_weights_fit
 from goodbad_pipeline.efficientnet.scaling import NetworkScale
+from goodbad_pipeline.evaluation.fairness import check_sensitive
 from goodbad_pipeline.images.pixels import PixelSource, pixel_source
 from goodbad_pipeline.images.splits import class_names
-from goodbad_pipeline.params import ImageParams, ModelParams, RegistryParams, TrainingParams
+from goodbad_pipeline.params import EvaluationParams, ImageParams, ModelParams, RegistryParams, TrainingParams
 from goodbad_pipeline.registry import load_version
 from goodbad_pipeline.spending import spend_budget
 
 logger = logging.getLogger(__name__)
 
 SCRATCH = "none"
+
+
+def check_columns(splits: pd.DataFrame, evaluation: EvaluationParams) -> None:
+    """Find before training what evaluation, much later, would find missing."""
+    check_sensitive(evaluation.sensitive, splits)
 
 
 def choose_network(
@@ -39,6 +45,7 @@ def choose_network(
     if small is not None:
         check_growth(small, layer_shape(scale))
     check_weights(model.weights_for(scale), scale)  # for what a budget bought; of φ the parameters were asked
+    check_weights_fit(model.weights_for(scale), scale, classes)
     facts = _describe(scale, model, classes)
     if choice:
         spending = {one.name: {"cost": one.cost, "limit": one.limit} for one in choice.spending}

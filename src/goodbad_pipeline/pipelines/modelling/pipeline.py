@@ -2,13 +2,14 @@
 
 from kedro.pipeline import Pipeline, node, pipeline
 
-from goodbad_pipeline.pipelines.modelling.nodes import build_model, cache_pixels, choose_network
+from goodbad_pipeline.pipelines.modelling.nodes import build_model, cache_pixels, check_columns, choose_network
 
 
 def create_pipeline() -> Pipeline:
     """Return the pipeline that builds the network."""
     return pipeline(
         [
+            node(check_columns, name="check_columns", inputs=["splits", "params:evaluation"], outputs=None),
             node(
                 choose_network,
                 name="choose_network",
