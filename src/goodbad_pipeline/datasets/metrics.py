@@ -1,7 +1,5 @@
 """Metrics: a JSON file to read and preview, and a metric of the MLflow run each."""
 
-from typing import Any
-
 from goodbad_pipeline import tracking
 from goodbad_pipeline.datasets.files import JSONDataset
 
@@ -13,7 +11,3 @@ class MetricsDataset(JSONDataset):
         """Write the file and log each number under its name."""
         super().save(data)
         tracking.log_metrics(data)
-
-    def load(self) -> Any:
-        """Return the mapping."""
-        return super().load()

@@ -1,7 +1,9 @@
 """From pictures and a network to a trained network."""
 
 import logging
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +21,9 @@ from goodbad_pipeline.training.fingerprint import Facts, training_facts
 from goodbad_pipeline.training.listener import EpochListener
 from goodbad_pipeline.training.memory import batch_that_fits, out_of_memory
 from goodbad_pipeline.training.team import leave_team
+
+if TYPE_CHECKING:
+    from goodbad_pipeline.training.train import LabelledPixels
 
 logger = logging.getLogger(__name__)
 
@@ -40,28 +45,44 @@ def train_model(
     not fit into memory ends it, or is made smaller if the parameters say so.
     """
     from goodbad_pipeline.training.saving import Checkpointing  # noqa: PLC0415 - imports Keras
-    from goodbad_pipeline.training.train import LabelledPixels, fit_model  # noqa: PLC0415
+    from goodbad_pipeline.training.train import fit_model  # noqa: PLC0415
 
-    names = class_names(splits)
-    start = [np.array(variable) for variable in untrained_model.variables] if training.auto_batch else []
-
-    def labelled(split: str) -> LabelledPixels:
-        table = splits[splits["split"] == split]
-        truth = table["label"].map(names.index).to_numpy("int64")
-        return LabelledPixels(pixels.array, pixels.rows(table["image_id"]), truth, len(names))
+    train, validation = (_labelled(split, splits, pixels) for split in ("train", "validation"))
 
     def fit(params: TrainingParams, device: Device) -> pd.DataFrame:
         facts = _facts(splits, network, model, params, images, device)
         return fit_model(
             untrained_model,
-            labelled("train"),
-            labelled("validation"),
+            train,
+            validation,
             params.recipe(jit_compile=device.jit_compile),
             pretrained=network["pretrained"],
             listener=epoch_log,
             checkpoints=Checkpointing(checkpoints, facts, **params.checkpoint.model_dump()),
         )
 
+    shrink = partial(_smaller_batch, network=network, classes=train.classes)
+    history = _fit_into_memory(untrained_model, training, fit, shrink)
+    leave_team()
+    return untrained_model, history
+
+
+def _labelled(split: str, splits: pd.DataFrame, pixels: Pixels) -> "LabelledPixels":
+    from goodbad_pipeline.training.train import LabelledPixels  # noqa: PLC0415 - imports Keras
+
+    names, table = class_names(splits), splits[splits["split"] == split]
+    truth = table["label"].map(names.index).to_numpy("int64")
+    return LabelledPixels(pixels.array, pixels.rows(table["image_id"]), truth, len(names))
+
+
+def _fit_into_memory(
+    model: Any,
+    training: TrainingParams,
+    fit: Callable[[TrainingParams, Device], pd.DataFrame],
+    shrink: Callable[..., TrainingParams],
+) -> pd.DataFrame:
+    """Train with smaller and smaller batches, each time from the model's first values, until one fits."""
+    start = [np.array(variable) for variable in model.variables] if training.auto_batch else []
     while True:
         device = prepare_device(
             training.precision,
@@ -73,14 +94,12 @@ def train_model(
         if device.gpus > 1:
             logger.info("Each batch is spread over %s", device)
         try:
-            history = fit(training, device)
-            leave_team()
-            return untrained_model, history
+            return fit(training, device)
         except Exception as error:
             if not out_of_memory(error):
                 raise
-            training = _smaller_batch(training, network, len(names), device.precision, error)
-            for variable, value in zip(untrained_model.variables, start, strict=True):
+            training = shrink(training, precision=device.precision, error=error)
+            for variable, value in zip(model.variables, start, strict=True):
                 variable.assign(value)
 
 
@@ -100,7 +119,7 @@ def _facts(
 
 
 def _smaller_batch(
-    training: TrainingParams, network: dict[str, Any], classes: int, precision: str, error: Exception
+    training: TrainingParams, *, network: dict[str, Any], classes: int, precision: str, error: Exception
 ) -> TrainingParams:
     """The same parameters with a batch that should fit; without ``auto_batch``, or where none does, an error."""
     fits = batch_that_fits(
