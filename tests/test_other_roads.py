@@ -79,15 +79,15 @@ def test_the_command_line_goes_the_data_road_from_a_folder_below(project: Path) 
 
 
 @pytest.mark.parametrize(
-    ("parameters", "message"),
+    ("option", "message"),
     [
-        ("model.fi=1", "model.fi: unknown parameter"),
-        ("images.root=nowhere", "images.root: must be an existing folder"),
-        ("training.require_gpu=true", "training.require_gpu: a GPU is required"),
+        ("--params=model.fi=1", "model.fi: unknown parameter"),
+        ("--params=images.root=nowhere", "images.root: must be an existing folder"),
+        ("--env=gpu", "training.require_gpu: a GPU is required"),
     ],
 )
-def test_bad_input_is_one_line_and_status_one(project: Path, parameters: str, message: str) -> None:
-    done = command(project, "run", f"--params={parameters}")
+def test_bad_input_is_one_line_and_status_one(project: Path, option: str, message: str) -> None:
+    done = command(project, "run", option)
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("Error: ")

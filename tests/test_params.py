@@ -2,6 +2,8 @@ import math
 from pathlib import Path
 
 import pytest
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
 from making import parameters
 
 from goodbad_pipeline.errors import InputError
@@ -21,6 +23,19 @@ def test_the_defaults_are_valid_and_start_from_imagenet() -> None:
     assert isinstance(model, ModelParams)
     assert model.weights_for(model.scale) == "imagenet"
     assert (model.scale.family, model.scale.resolution) == ("efficientnet_lite", 128)
+
+
+def test_the_gpus_environment_is_valid(project: Path) -> None:
+    bootstrap_project(project)
+    with KedroSession.create(project, env="gpu") as session:
+        typed = validate_parameters(session._get_config_loader()["parameters"])
+    model, training = typed["model"], typed["training"]
+    assert isinstance(model, ModelParams)
+    assert isinstance(training, TrainingParams)
+    assert (model.scale.family, model.scale.resolution, model.weights_for(model.scale)) == (
+        *("efficientnet", 224, "imagenet"),
+    )
+    assert (training.require_gpu, training.precision, training.xla) == (True, "mixed_float16", "on")
 
 
 def test_phi_without_published_weights_starts_from_none_under_auto() -> None:

@@ -1,9 +1,13 @@
 """Training on small pictures with a network of two layers, which has the names that training goes by."""
 
+from pathlib import Path
+
+import mlflow
 import numpy as np
 import pytest
 from tiny_training import part, tiny_network, tiny_pixels, tiny_recipe
 
+from goodbad_pipeline.datasets import EpochLogDataset
 from goodbad_pipeline.training.batches import predict
 from goodbad_pipeline.training.progress import HISTORY_COLUMNS
 from goodbad_pipeline.training.train import LabelledPixels, fit_model
@@ -52,6 +56,24 @@ def test_head_first_then_all_layers_with_frozen_batch_statistics(pixels: np.ndar
     assert history["epoch"].tolist() == [1, 2, 3, 4]
     np.testing.assert_array_equal(model.get_layer("stem_bn").moving_mean.numpy(), statistics)
     assert not np.array_equal(model.get_layer("stem_conv").kernel.numpy(), kernel)
+
+
+def test_both_phases_are_one_curve_in_mlflow(pixels: np.ndarray, tmp_path: Path) -> None:
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    mlflow.set_experiment("training")
+    with mlflow.start_run() as run:
+        history = fit_model(
+            tiny_network(),
+            part(pixels, 0, 40),
+            part(pixels, 40, 48),
+            tiny_recipe(),
+            pretrained=True,
+            listener=EpochLogDataset().load(),
+        )
+    assert history["phase"].tolist() == ["head", "head", "all layers", "all layers"]
+    for name in ("loss", "val_loss", "val_accuracy", "learning_rate"):
+        told = mlflow.MlflowClient().get_metric_history(run.info.run_id, name)
+        assert [(metric.step, metric.value) for metric in told] == list(enumerate(history[name], start=1))
 
 
 def test_the_head_alone_leaves_the_backbone_as_it_was(pixels: np.ndarray) -> None:
