@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from goodbad_pipeline.training.augmentation import Augmentation
 from goodbad_pipeline.training.development import DevelopmentData, development_data
 from goodbad_pipeline.training.recipe import Recipe
 from goodbad_pipeline.training.recording import TrialFacts
+from goodbad_pipeline.training.stopping import STOP, Stopped, StopRequest
 from goodbad_pipeline.training.trials import (
     TRIAL_COLUMNS,
     TrialNetwork,
@@ -116,6 +118,44 @@ def test_a_seed_gives_the_same_first_or_second_on_the_traced_network(data: Devel
     assert after["loss"].nunique() == 2
 
 
+def test_classes_weigh_alike_where_training_says_so(splits: pd.DataFrame, tmp_path: Path) -> None:
+    rare = in_folder(splits[(splits["label"] == "go") | (splits.index % 3 == 0)], tmp_path)
+    weighed = replace(SETUP, recipe=replace(RECIPE, class_weights=True))
+    record = Counter(tmp_path / "t")
+    plain, alike = (run_trials(NETWORKS[:1], [0], rare, setup, record)["loss"][0] for setup in (SETUP, weighed))
+    assert record.trained == 2
+    assert plain != pytest.approx(alike, rel=1e-3)
+
+
+@pytest.fixture
+def stop() -> Iterator[StopRequest]:
+    yield STOP
+    STOP.clear()
+
+
+def test_a_wish_to_stop_ends_the_trial_under_way_and_keeps_those_done(
+    data: DevelopmentData, tmp_path: Path, stop: StopRequest
+) -> None:
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    mlflow.set_experiment("trials")
+    record = TrialsDataset(filepath=str(tmp_path / "t")).load()
+
+    def asking(facts: TrialFacts, train):
+        if facts.seed == 1:
+            stop.ask("SIGTERM")
+        return record(facts, train)
+
+    with mlflow.start_run():
+        with pytest.raises(Stopped, match="stopped by SIGTERM within a trial") as caught:
+            run_trials(NETWORKS[:1], [0, 1], data, SETUP, asking)
+        assert caught.value.reason == "SIGTERM"
+        with pytest.raises(Stopped, match="after 0 of 1 trials, which are kept"):
+            run_trials(NETWORKS[:1], [0], data, SETUP, record)
+    assert len(list((tmp_path / "t").glob("*.json"))) == 1
+    children = mlflow.search_runs(filter_string="tags.`trial.reused` = 'false'", output_format="list")
+    assert {child.info.run_name[-1]: child.info.status for child in children} == {"0": "FINISHED", "1": "KILLED"}
+
+
 def test_networks_that_round_to_the_same_layers_are_trained_once(data: DevelopmentData, tmp_path: Path) -> None:
     twins = [TrialNetwork(f"d{depth}", replace(BASE, depth=depth), {}) for depth in (1.05, 1.1)]
     counter = Counter(tmp_path / "t")
@@ -162,6 +202,7 @@ def test_everything_that_decides_changes_the_fingerprint(splits: pd.DataFrame, t
         fingerprint(table=splits.iloc[::-1]),
         fingerprint(setup=longer),
         fingerprint(setup=augmented),
+        fingerprint(setup=replace(SETUP, recipe=replace(RECIPE, class_weights=True))),
         fingerprint(setup=replace(SETUP, precision="mixed_bfloat16")),
         fingerprint(resize="crop"),
     ]

@@ -10,8 +10,9 @@ from typing import Any
 import mlflow
 from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH
 
-from goodbad_pipeline.tracking.server import LOCAL, Entry, Server, local_id, now
+from goodbad_pipeline.tracking.server import KILLED, LOCAL, Entry, Server, local_id, now
 from goodbad_pipeline.tracking.spool import Spool
+from goodbad_pipeline.training.stopping import Stopped
 
 _CHILD: ContextVar[str | None] = ContextVar("child", default=None)
 
@@ -80,8 +81,8 @@ def child_run(name: str, tags: Mapping[str, str]) -> Iterator[None]:
     try:
         yield
         _end("FINISHED")
-    except BaseException:
-        _end("FAILED")
+    except BaseException as error:
+        _end(KILLED if isinstance(error, Stopped) else "FAILED")
         raise
     finally:
         _CHILD.reset(token)

@@ -18,13 +18,14 @@ from goodbad_pipeline.efficientnet.architecture import expand_blocks, head_filte
 from goodbad_pipeline.efficientnet.model import build_network
 from goodbad_pipeline.efficientnet.scaling import NetworkScale
 from goodbad_pipeline.efficientnet.weight_files import zero_classifier
-from goodbad_pipeline.training.batches import TrainingBatches, predict
+from goodbad_pipeline.training.batches import TrainingBatches, balanced_weights, predict
 from goodbad_pipeline.training.development import DevelopmentData
 from goodbad_pipeline.training.fast import fast_training
 from goodbad_pipeline.training.listener import EpochListener
 from goodbad_pipeline.training.optimizers import compile_model
 from goodbad_pipeline.training.recipe import Recipe
 from goodbad_pipeline.training.recording import TrialFacts, TrialRecorder, TrialResult
+from goodbad_pipeline.training.stopping import STOP, Stopped
 from goodbad_pipeline.training.train import LabelledPixels
 
 logger = logging.getLogger(__name__)
@@ -39,7 +40,6 @@ _UNUSED = (
     "patience",
     "monitor",
     "loss_limit",
-    "class_weights",
     "freeze_statistics",
     "shares",
 )
@@ -99,11 +99,16 @@ def run_trials(
 
     Returns:
         One row a trial, in the order given, columns as `TRIAL_COLUMNS`; fingerprints are equal for equal trials.
+
+    Raises:
+        Stopped: Somebody asked for it, between two trials or two steps of one.
     """
     rows: list[dict[str, Any]] = []
     for network in networks:
         trainer = _Trainer(network.scale, data, setup)
         for seed in seeds:
+            if STOP:
+                raise Stopped(STOP.reason, f"after {len(rows)} of {len(networks) * len(seeds)} trials, which are kept")
             facts = trial_facts(network, seed, data, setup)
             result = record(facts, trainer.bind(seed))
             rows.append({"network": network.name, "seed": seed, **result, "fingerprint": facts.fingerprint})
@@ -178,6 +183,7 @@ class _Trainer:
             batch_size=recipe.batch_size,
             seed=seed,
             augmentation=recipe.augmentation,
+            class_weights=balanced_weights(train.targets) if recipe.class_weights else None,
         )
         model = self._fresh_model(recipe, batches.steps_per_epoch)
         with fast_training(model):
@@ -186,7 +192,7 @@ class _Trainer:
                 steps_per_epoch=batches.steps_per_epoch,
                 epochs=recipe.scratch_epochs,
                 verbose=0,
-                callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=_teller(listener))],
+                callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=_heed, on_epoch_end=_teller(listener))],
             ).history
         last = {name: float(history[name][-1]) for name in ("loss", "accuracy")}
         return {**_measure(model, validation), **last, "seconds": time.perf_counter() - started}
@@ -219,6 +225,11 @@ def _pairs(model: keras.Model, fresh: keras.Model) -> Iterator[tuple[Any, Any]]:
 
 def _teller(listener: EpochListener) -> Callable[[int, dict[str, float]], None]:
     return lambda epoch, logs: listener(epoch + 1, {name: float(value) for name, value in logs.items()})
+
+
+def _heed(step: int, logs: dict[str, float]) -> None:
+    if STOP:
+        raise Stopped(STOP.reason, "within a trial, which begins anew; those before it are kept")
 
 
 def _measure(model: keras.Model, validation: LabelledPixels) -> TrialResult:
