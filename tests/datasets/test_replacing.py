@@ -1,8 +1,10 @@
 """A folder that takes another's place, and what a kill leaves of that."""
 
+import errno
 import os
 import signal
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,16 @@ def test_a_kill_at_any_line_leaves_the_old_folder_or_the_new_one(tmp_path: Path,
     assert seen[0] == (True, OLD)
     assert seen[-1] == (True, NEW)
     assert all(there for there, _ in seen) == system  # else it was brought back
+
+
+@pytest.mark.parametrize(("number", "passes"), [(errno.EINVAL, True), (errno.EIO, False)])
+def test_a_disk_that_cannot_flush_folders_does_without(tmp_path: Path, monkeypatch, number: int, passes: bool) -> None:
+    def fail(descriptor: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(disk.os, "fsync", fail)
+    with nullcontext() if passes else pytest.raises(OSError, match="error"):
+        disk.flush_folder(tmp_path)
 
 
 def test_what_a_living_process_or_another_machine_writes_is_left_alone(tmp_path: Path) -> None:
