@@ -182,6 +182,7 @@ def test_epochs_said_outright_hold_from_scratch_too() -> None:
             ({"registry__name": name}, "registry.name: .*pattern")
             for name in ("", " ", "good/bad", "a:b", "a ", "a\nb")
         ),
+        ({"images__max_pixels": 178_956_971}, r"images\.max_pixels.*178956970"),
     ],
 )
 def test_a_wrong_parameter_is_one_line_with_name_rule_and_value(changes: dict, message: str) -> None:

@@ -1,4 +1,5 @@
 import hashlib
+import os
 import time
 from pathlib import Path
 
@@ -52,11 +53,20 @@ def test_a_picture_that_takes_too_much_memory(tmp_path: Path) -> None:
     assert isinstance(small.result, Measured)
 
 
-def test_a_file_larger_than_memory_is_set_aside_without_a_hash(tmp_path: Path) -> None:
-    with (tmp_path / "sparse.png").open("wb") as stream:
-        stream.truncate(1 << 40)
-    sparse = read(tmp_path, "sparse.png", limits=Limits(20.0, 64 << 20))[0].result
-    assert (sparse.reason, sparse.image_id) == (Reason.OUT_OF_MEMORY, None)
+def test_a_file_larger_than_memory_is_set_aside_without_being_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(isolation, "_ask_new_worker", None)  # no worker is lost over them
+    video, picture_, endless = tmp_path / "video.png", tmp_path / "large.png", tmp_path / "endless.png"
+    for file, start, length in ((video, b"ftypmp42", 80 << 20), (picture_, GOOD, 80 << 20), (endless, b"", 1 << 40)):
+        file.write_bytes(start)
+        os.truncate(file, length)
+    names = [file.name for file in (video, picture_, endless)]
+    found = [outcome.result for outcome in read(tmp_path, *names, limits=Limits(4.0, 64 << 20))]
+    assert [one.reason for one in found] == [Reason.NOT_AN_IMAGE, Reason.OUT_OF_MEMORY, Reason.NOT_AN_IMAGE]
+    assert [one.size for one in found] == [80 << 20, 80 << 20, 1 << 40]
+    hashes = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (video, picture_)]
+    assert [one.image_id for one in found] == [*hashes, None]
 
 
 def test_a_worker_serves_the_next_batch_too_and_can_write_nothing(tmp_path: Path) -> None:

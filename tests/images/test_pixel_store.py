@@ -148,3 +148,11 @@ def test_a_stream_notices_a_changed_file(raw: dict, tmp_path: Path) -> None:
     (root / "3.png").write_bytes((root / "4.png").read_bytes())
     with pytest.raises(InputError, match=r"3\.png: changed since ingestion"):
         _ = given.array[3]
+
+
+@pytest.mark.parametrize("decoder", ["PIL", "simplejpeg"])
+def test_another_decoder_has_a_store_of_its_own(decoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    transform = Transform(16, "pad", (0, 0, 0), 10**6)
+    before = PixelStore(tmp_path, transform).folder
+    monkeypatch.setattr(f"{decoder}.__version__", "0")
+    assert PixelStore(tmp_path, transform).folder != before

@@ -1,4 +1,5 @@
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,13 @@ def test_a_changed_or_removed_file_is_named(tmp_path: Path) -> None:
     frame = table(tmp_path, 2)
     (tmp_path / "1.png").write_bytes(encoded(Image.new("RGB", (4, 4))))
     with pytest.raises(InputError, match=r"1\.png: changed since ingestion"):
+        list(pixel_source(frame, tmp_path, transform()).blocks())
+    (tmp_path / "1.png").write_bytes(b"a video, now")
+    with pytest.raises(InputError, match=r"1\.png: changed since ingestion"):
+        list(pixel_source(frame, tmp_path, transform()).blocks())
+    (tmp_path / "1.png").unlink()
+    os.mkfifo(tmp_path / "1.png")  # to open it would be to wait for ever
+    with pytest.raises(InputError, match=r"1\.png: cannot be read any more \(a FIFO"):
         list(pixel_source(frame, tmp_path, transform()).blocks())
     (tmp_path / "1.png").unlink()
     with pytest.raises(InputError, match=r"1\.png: cannot be read any more"):

@@ -12,10 +12,13 @@ import pandas as pd
 import pytest
 from torture import ACCEPTED, MAX_PIXELS, write_torture
 
+from goodbad_pipeline.evaluation.decision import Calibration
 from goodbad_pipeline.images.paths import locate, to_text
-from goodbad_pipeline.images.pixels import Transform, pixel_source, transform_image
+from goodbad_pipeline.images.pixels import Transform, pixel_source
 from goodbad_pipeline.images.scan import Scan, scan_candidates
 from goodbad_pipeline.images.sources import Columns, read_candidates
+from goodbad_pipeline.serving.classifier import Classifier
+from goodbad_pipeline.serving.requests import read_image
 
 
 def scan(root: Path) -> Scan:
@@ -77,14 +80,14 @@ def test_tables_go_through_parquet_and_name_the_files_again(
 def test_training_reads_what_serving_reads(tortured: tuple[Path, dict[str, set[str]], Scan]) -> None:
     root, _, found = tortured
     transform = Transform(32, "pad", (255, 255, 255), MAX_PIXELS, tiff=True)
-    source = pixel_source(found.images, root, transform)
-    number = 0
-    for block in source.blocks():
-        for tensor in block:
-            served = transform_image(Path(locate(root, source.paths[number])).read_bytes(), transform)
-            assert tensor.tobytes() == served.tobytes()
-            number += 1
-    assert number == found.images["image_id"].nunique()
+    calibration = Calibration(["bad", "good"])
+    source, classifier = pixel_source(found.images, root, transform), Classifier(None, transform, calibration)
+    tensors = [tensor for block in source.blocks() for tensor in block]
+    assert len(tensors) == found.images["image_id"].nunique()
+    for path, tensor in zip(source.paths, tensors, strict=True):
+        file = locate(root, path)
+        served = [classifier.see(Path(file).read_bytes()), classifier.see(read_image(file, allow_paths=True))]
+        assert [one.tobytes() for one in served] == [tensor.tobytes()] * 2, path
 
 
 AS_NOBODY = """

@@ -23,21 +23,21 @@ def test_nothing_makes_it_raise(cell: object) -> None:
 
 
 def test_a_path_is_read_where_paths_are_allowed(tmp_path: Path) -> None:
-    (tmp_path / "one.png").write_bytes(b"content")
+    (tmp_path / "one.png").write_bytes(b"GIF89a, as far as its first bytes go")
     for cell in (tmp_path / "one.png", str(tmp_path / "one.png")):
-        assert read_image(cell, allow_paths=True) == b"content"
+        assert read_image(cell, allow_paths=True) == b"GIF89a, as far as its first bytes go"
     assert read_image(str(tmp_path / "none.png"), allow_paths=True).reason == "missing"
     assert read_image(str(tmp_path / "."), allow_paths=True).reason == "not_a_file"
 
 
 def test_a_name_that_could_be_base64_is_a_path_where_there_is_such_a_file(tmp_path: Path, monkeypatch) -> None:
-    (tmp_path / "abcd").write_bytes(b"content")
+    (tmp_path / "abcd").write_bytes(b"GIF89a, as far as its first bytes go")
     monkeypatch.chdir(tmp_path)
-    assert read_image("abcd", allow_paths=True) == b"content"
+    assert read_image("abcd", allow_paths=True) == b"GIF89a, as far as its first bytes go"
 
 
 def test_a_server_reads_no_paths(tmp_path: Path) -> None:
-    (tmp_path / "secret").write_bytes(b"content")
+    (tmp_path / "secret").write_bytes(b"GIF89a, as far as its first bytes go")
     refused = read_image(str(tmp_path / "secret"), allow_paths=False)
     assert isinstance(refused, SetAside)
     assert refused.reason == "not_an_image"

@@ -196,4 +196,4 @@ def test_a_fingerprint_changes_with_every_fact() -> None:
         "splits was aaaaaaaa…, is bbbbbbbb…",
     ]
     assert len(facts["code"]) == 64
-    assert set(facts["versions"]) == {"keras", "numpy", "tensorflow"}
+    assert set(facts["versions"]) == {"keras", "numpy", "pillow", "simplejpeg", "tensorflow"}

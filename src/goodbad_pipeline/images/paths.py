@@ -5,13 +5,15 @@ U+10FF80–U+10FFFF, one each, and those characters themselves as the bytes they
 one text, every text one name, and Parquet, CSV and JSON take them all.
 """
 
+import hashlib
 import os
 import re
 import stat
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
+from goodbad_pipeline.images.formats import HEAD_BYTES, NO_FORMAT, find_container
 from goodbad_pipeline.images.reasons import Reason, SetAside
 
 _LEAVES_ROOT = re.compile(r"\0|://|^(/|\\\\|[A-Za-z]:[\\/])|(^|[\\/])\.\.([\\/]|$)")
@@ -79,31 +81,70 @@ def find_state(root: Path, path: str) -> State | None:
         return None
 
 
-def read_inside(root: Path, path: str) -> tuple[bytes, State] | SetAside:
+class Read(NamedTuple):
+    """What a file holds, or why it was not read.
+
+    Attributes:
+        content: All of it, or the reason.
+        state: When it was opened; None where it was not, or where it is to be tried again.
+    """
+
+    content: bytes | SetAside
+    state: State | None = None
+
+
+def read_inside(root: Path, path: str, *, most: int | None = None, seconds: float = 10.0) -> Read:
     """Read a regular file below ``root``; never waits on a FIFO or device, never follows a link out.
+
+    What does not begin as an accepted format does is hashed and not kept in memory, however large it is.
 
     Args:
         root: Folder, resolved.
         path: As a table holds it.
+        most: Bytes beyond which a file is not read; None for no limit.
+        seconds: How long a file that is not read may take to be hashed; beyond that it has no hash.
     """
     if leaves_root(path):
-        return SetAside(Reason.OUTSIDE_ROOT, "a path must be relative to images.root and hold no '..'")
+        return Read(SetAside(Reason.OUTSIDE_ROOT, "a path must be relative to images.root and hold no '..'"))
     name = locate(root, path)
     try:
         file = os.path.realpath(name, strict=True)
         if not Path(file).is_relative_to(root):
-            return SetAside(Reason.OUTSIDE_ROOT, "a link that leaves images.root")
+            return Read(SetAside(Reason.OUTSIDE_ROOT, "a link that leaves images.root"))
         if not stat.S_ISREG(mode := os.stat(file).st_mode):
-            return _no_file(name, mode)
+            return Read(_no_file(name, mode))
         with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC), "rb") as stream:
-            state = State.of(os.fstat(stream.fileno()))
-            return stream.read(), state
+            return _read(stream, most, seconds)
     except FileNotFoundError:
         link = os.path.islink(name)
-        return SetAside(Reason.MISSING, "a link to nothing" if link else "no such file in images.root")
+        return Read(SetAside(Reason.MISSING, "a link to nothing" if link else "no such file in images.root"))
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
-        return SetAside(Reason.UNREADABLE, f"{type(error).__name__}: {why}")
+        return Read(SetAside(Reason.UNREADABLE, f"{type(error).__name__}: {why}"))
+
+
+def _read(stream: BinaryIO, most: int | None, seconds: float) -> Read:
+    facts = os.fstat(stream.fileno())
+    if not stat.S_ISREG(facts.st_mode):  # it was, a moment ago
+        return Read(SetAside(Reason.NOT_A_FILE, "not a regular file any more"))
+    state, head = State.of(facts), stream.read(HEAD_BYTES)
+    stream.seek(0)
+    if head and find_container(head) is None:
+        return Read(SetAside(Reason.NOT_AN_IMAGE, NO_FORMAT, state.size, _hash(stream, seconds)), state)
+    if most is not None and state.size > most:
+        detail = f"a file of {state.size >> 20} MiB, of which {most >> 20} may be read"
+        return Read(SetAside(Reason.OUT_OF_MEMORY, detail, state.size, _hash(stream, seconds)))
+    return Read(stream.read(), state)
+
+
+def _hash(stream: BinaryIO, seconds: float) -> str | None:
+    """SHA-256 of what is left of a file, a megabyte at a time; None where that takes too long."""
+    digest, deadline = hashlib.sha256(), time.monotonic() + seconds
+    while part := stream.read(1 << 20):
+        digest.update(part)
+        if time.monotonic() > deadline:
+            return None
+    return digest.hexdigest()
 
 
 def _no_file(name: str, mode: int) -> SetAside:

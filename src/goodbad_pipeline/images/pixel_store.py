@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import PIL
+import simplejpeg
 from filelock import FileLock
 from tqdm import tqdm
 
@@ -24,7 +25,7 @@ from goodbad_pipeline.images.pixels import Pixels, PixelSource, Transform
 
 logger = logging.getLogger(__name__)
 
-VERSION = 1  # raise it when the code changes what a picture becomes: stored pixels are then made again
+VERSION = 2  # raise it when the code changes what a picture becomes: stored pixels are then made again
 ID_BYTES = 64
 COMMIT = 8  # blocks between two moments at which what is decoded is safe
 
@@ -145,7 +146,8 @@ class PixelStore:
 def _digest(transform: Transform) -> str:
     """What stored pixels depend on beside the file; a limit on what is decoded changes no pixel."""
     decides = {name: value for name, value in asdict(transform).items() if name not in ("max_pixels", "tiff")}
-    content = json.dumps({**decides, "version": VERSION, "pillow": PIL.__version__}, sort_keys=True)
+    decoders = {"pillow": PIL.__version__, "simplejpeg": simplejpeg.__version__}
+    content = json.dumps({**decides, "version": VERSION, **decoders}, sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 

@@ -17,7 +17,8 @@ from PIL import Image, ImageOps
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.images.decode import Colour, Rejected, decode_image
-from goodbad_pipeline.images.paths import locate
+from goodbad_pipeline.images.paths import read_inside
+from goodbad_pipeline.images.reasons import SetAside
 
 ResizeMode = Literal["pad", "crop", "stretch"]
 BLOCK = 256
@@ -74,7 +75,7 @@ class PixelSource:
     """Pictures still to be decoded, block by block, so that no more than one block is in memory.
 
     Attributes:
-        root: Folder that ``paths`` are relative to.
+        root: Folder that ``paths`` are relative to, resolved.
         image_ids: SHA-256 of each file as it was at ingestion.
         paths: Relative path of each file.
         transform: What is done to each.
@@ -132,12 +133,11 @@ class PixelSource:
         return np.stack(found) if found else np.empty((0, *self.shape[1:]), np.uint8)
 
     def _read(self, path: str, image_id: str) -> np.ndarray:
-        try:
-            data = Path(locate(self.root, path)).read_bytes()
-        except OSError as error:
-            raise InputError(
-                f"{path}: cannot be read any more ({error.strerror}); run --pipeline=data again"
-            ) from error
+        data = read_inside(self.root, path).content
+        if isinstance(data, SetAside):
+            if data.size is None:  # not even opened
+                raise InputError(f"{path}: cannot be read any more ({data.detail}); run --pipeline=data again")
+            data = b""
         if hashlib.sha256(data).hexdigest() != image_id:
             raise InputError(f"{path}: changed since ingestion (its SHA-256 differs); run --pipeline=data again")
         return transform_image(data, self.transform)
@@ -178,7 +178,7 @@ def pixel_source(table: pd.DataFrame, root: Path, transform: Transform, cache_gb
     """Plan the decoding of every distinct picture of ``table`` (columns image_id and path), by default to be kept."""
     distinct = table.drop_duplicates("image_id")
     budget = None if cache_gb is None else int(cache_gb * 1e9)
-    return PixelSource(root, distinct["image_id"].tolist(), distinct["path"].tolist(), transform, budget)
+    return PixelSource(root.resolve(), distinct["image_id"].tolist(), distinct["path"].tolist(), transform, budget)
 
 
 def transform_image(data: bytes, transform: Transform) -> np.ndarray:

@@ -26,6 +26,12 @@ _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), 
 _CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 _METADATA = re.compile(rb"XML:com\.adobe\.xmp\0|Raw profile type exif\0")  # the texts that may say how it was held
 _FRAME = 12  # length, type and checksum around a chunk's data
+_UNLIKELY: dict[str, int | tuple[int, ...]] = {
+    "1": 0,
+    "RGB": (173, 91, 37),
+    "RGBA": (173, 91, 37, 1),
+    "LA": (173, 1),
+}  # by Pillow's mode; others: 173
 _DEFLATED, _INFLATED = 1 << 16, 1 << 20  # bytes at a time
 
 
@@ -141,6 +147,9 @@ class PngPicture:
         if low_bytes:
             (tile,) = image.tile
             image.tile = [tile._replace(args=str(tile.args).replace("16B", "16L"))]
+        else:
+            blank = Image.new(image.mode, image.size, _UNLIKELY.get(image.mode, 173))
+            image.im = blank.im  # Pillow writes into it, so that what it left out shows
         image.load()
         return image
 
@@ -160,11 +169,11 @@ class PngPicture:
     def _check_length(self, image: Image.Image) -> None:
         """Check that the pixels' data reach to the last row.
 
-        Pillow writes whole rows into a black picture, so that a last row with anything in it has been there. Only for
-        others, and where rows are interlaced, the data are inflated once more, and not kept.
+        Pillow writes whole rows into a picture of an unlikely colour, so that a last row of another has been there.
+        Only for others, and where rows are interlaced, the data are inflated once more, and not kept.
         """
         last = image.crop((0, self.height - 1, self.width, self.height))
-        if not self._interlaced and np.asarray(last).any():
+        if not self._interlaced and (np.asarray(last) != _UNLIKELY.get(image.mode, 173)).any():
             return
         expected = self._stream_length()
         found = _inflated_length((chunk.data for chunk in self._pixel_chunks), expected)

@@ -4,10 +4,11 @@ import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from goodbad_pipeline.images.decode import Colour, Decoded, Rejected, decode_image
+from goodbad_pipeline.images.decode import Decoded, Rejected, decode_image
 from goodbad_pipeline.images.fingerprints import difference_hash, pixel_hash, shrink, thumbnail
+from goodbad_pipeline.images.formats import Colour
 from goodbad_pipeline.images.paths import State, read_inside
-from goodbad_pipeline.images.reasons import SetAside
+from goodbad_pipeline.images.reasons import Reason, SetAside
 
 
 @dataclass(frozen=True)
@@ -91,11 +92,18 @@ class Outcome:
 
 
 def read_picture(task: Task, settings: ReadSettings) -> Outcome:
-    """Read, hash, decode and measure one file; nothing is written anywhere."""
-    found = read_inside(settings.root, task.path)
-    if isinstance(found, SetAside):
-        return Outcome(found)
-    data, state = found[0], found[1] if found[1].is_settled else None
+    """Read, hash, decode and measure one file; nothing is written anywhere.
+
+    Raises:
+        MemoryError: It takes more memory than there is.
+    """
+    limits = settings.limits
+    found = read_inside(settings.root, task.path, most=limits.memory, seconds=limits.seconds / 2)
+    state = found.state if found.state and found.state.is_settled else None
+    if isinstance(found.content, SetAside):
+        known = task.image_id is not None and found.content.image_id == task.image_id
+        return Outcome(Unchanged() if known else found.content, state)
+    data = found.content
     image_id = hashlib.sha256(data).hexdigest()
     if image_id == task.image_id:
         return Outcome(Unchanged(), state)
@@ -103,6 +111,8 @@ def read_picture(task: Task, settings: ReadSettings) -> Outcome:
         return Outcome(replace(task.blame, size=len(data), image_id=image_id))
     decoded = decode_image(data, max_pixels=settings.max_pixels, background=settings.background, tiff=settings.tiff)
     if isinstance(decoded, Rejected):
+        if decoded.reason is Reason.OUT_OF_MEMORY:
+            raise MemoryError(decoded.detail)
         return Outcome(SetAside(decoded.reason, decoded.detail, len(data), image_id), state)
     return Outcome(_measure(decoded, image_id, len(data)), state)
 

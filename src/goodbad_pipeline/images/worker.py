@@ -12,7 +12,6 @@ import sys
 from multiprocessing.connection import Connection
 
 from goodbad_pipeline.images.reading import Outcome, ReadSettings, Task, read_picture
-from goodbad_pipeline.images.reasons import Reason, SetAside
 
 OUT_OF_MEMORY_STATUS = 77
 _IDLE_SECONDS = 60.0  # a worker that nobody asks any more, or whose parent was killed, goes
@@ -39,12 +38,9 @@ def serve(connection: Connection) -> None:
 def _read(task: Task, settings: ReadSettings) -> Outcome:
     """Read one file; without enough memory for it end the process, for a heap in pieces serves no other file."""
     try:
-        outcome = read_picture(task, settings)
+        return read_picture(task, settings)
     except MemoryError:
         os._exit(OUT_OF_MEMORY_STATUS)
-    if task.blame is None and isinstance(outcome.result, SetAside) and outcome.result.reason is Reason.OUT_OF_MEMORY:
-        os._exit(OUT_OF_MEMORY_STATUS)
-    return outcome
 
 
 def _limit(memory: int) -> None:

@@ -10,6 +10,9 @@ from goodbad_pipeline.images.sources import Layout
 from goodbad_pipeline.images.splits import Division, SplitMethod
 from goodbad_pipeline.params.base import Byte, Count, Group, Positive, Seed
 
+MAX_PIXELS = 178_956_970
+"""Pillow opens no larger picture, whatever one wants."""
+
 
 class SampleParams(Group):
     """Where the sample pictures are drawn, and from which seed."""
@@ -52,7 +55,7 @@ class ImageParams(Group):
     columns: ColumnParams
     corrections: str | None
     background: tuple[Byte, Byte, Byte]
-    max_pixels: Count
+    max_pixels: Annotated[Count, Field(le=MAX_PIXELS)]
     tiff: bool
     max_quarantined_fraction: Annotated[float, Field(ge=0, le=1)]
     resize: ResizeMode

@@ -46,8 +46,7 @@ def _is_path(text: str) -> bool:
 
 def _read(path: str) -> bytes | SetAside:
     """Read any file: the caller is who may read it."""
-    found = read_inside(Path("/"), to_text(os.path.abspath(path)).lstrip("/"))
-    return found if isinstance(found, SetAside) else found[0]
+    return read_inside(Path("/"), to_text(os.path.abspath(path)).lstrip("/")).content
 
 
 def _from_base64(text: str, allow_paths: bool) -> bytes | SetAside:

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from goodbad_pipeline.images.paths import read_inside
+from goodbad_pipeline.images.paths import find_state, read_inside
 from goodbad_pipeline.images.reasons import Reason, SetAside
 from goodbad_pipeline.images.streams import PathStream
 from goodbad_pipeline.serving.classifier import Classifier
 
 BLOCK = 256
+BLOCK_BYTES = 256 << 20  # of files in memory at a time, and of one of them
 PREFIX = "probability_"
 TEXTS = ["path", "image_id", "label", "reason", "detail"]
 
@@ -36,9 +37,25 @@ class AnswerStream:
         empty = True
         for block in self.paths.blocks(BLOCK):
             empty = False
-            yield answer_table(block, self.paths.root, self.classifier)
+            for part in _parts(block, self.paths.root):
+                yield answer_table(part, self.paths.root, self.classifier)
         if empty:
             yield answer_table([], self.paths.root, self.classifier)
+
+
+def _parts(paths: list[str | None], root: Path) -> Iterator[list[str | None]]:
+    """Divide a block where its files together would take too much memory."""
+    part: list[str | None] = []
+    left = BLOCK_BYTES
+    for path in paths:
+        state = find_state(root, path) if path is not None else None
+        size = state.size if state and state.size <= BLOCK_BYTES else 0
+        if part and size > left:
+            yield part
+            part, left = [], BLOCK_BYTES
+        part.append(path)
+        left -= size
+    yield part
 
 
 def answer_table(paths: list[str | None], root: Path, classifier: Classifier) -> pd.DataFrame:
@@ -65,9 +82,8 @@ def answer_table(paths: list[str | None], root: Path, classifier: Classifier) ->
 def _read(root: Path, path: str | None) -> bytes | SetAside:
     if path is None:
         return SetAside(Reason.MISSING, "the manifest's row has no path")
-    found = read_inside(root, path)
-    return found if isinstance(found, SetAside) else found[0]
+    return read_inside(root, path, most=BLOCK_BYTES).content
 
 
 def _identity(file: bytes | SetAside) -> str | None:
-    return None if isinstance(file, SetAside) else hashlib.sha256(file).hexdigest()
+    return file.image_id if isinstance(file, SetAside) else hashlib.sha256(file).hexdigest()

@@ -13,7 +13,7 @@ Facts = dict[str, Any]
 """Nested names and plain values, as JSON takes them; equal facts give equal weights, bit for bit."""
 
 _ROOMS = ("efficientnet", "images", "training")
-_LIBRARIES = ("keras", "numpy", "tensorflow")
+_LIBRARIES = ("keras", "numpy", "pillow", "simplejpeg", "tensorflow")
 
 
 def fingerprint(facts: Facts) -> str:

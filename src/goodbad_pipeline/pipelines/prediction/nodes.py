@@ -79,10 +79,10 @@ def draw_predictions(predictions: Iterable[pd.DataFrame], predict: PredictParams
     pictures, captions, frames = [], [], []
     colours = class_colours([name.removeprefix(PREFIX) for name in chosen.columns if name.startswith(PREFIX)])
     for row in chosen.to_dict("records"):
-        found = read_inside(root, row["path"])
-        if not isinstance(found, SetAside):
+        data = read_inside(root, row["path"]).content
+        if not isinstance(data, SetAside):
             # The model's own limit let it pass; here it is only shown.
-            pictures.append(transform_image(found[0], replace(transform, max_pixels=2**62, tiff=True)))
+            pictures.append(transform_image(data, replace(transform, max_pixels=2**62, tiff=True)))
             says = "abstained" if row["abstained"] else row["label"]
             captions.append(f"{row['path']}\n{says}, {row['probability']:.0%}")
             frames.append(colours[row["label"]])
