@@ -136,7 +136,8 @@ def _exclude(images: pd.DataFrame, said: pd.DataFrame, found: pd.DataFrame) -> p
     once = found.drop_duplicates("place")
     rows = said.loc[once["row"]]
     details = [f"{why} ({who})" for why, who in zip(rows["why"], rows["who"], strict=True)]
-    return images.iloc[once["place"]].assign(reason=str(Reason.EXCLUDED), detail=details)[QUARANTINE_COLUMNS]
+    known = images[["path", "label", "size", "image_id"]]
+    return known.iloc[once["place"]].assign(reason=str(Reason.EXCLUDED), detail=details)[QUARANTINE_COLUMNS]
 
 
 def _require_known_labels(corrections: pd.DataFrame, images: pd.DataFrame) -> None:

@@ -88,7 +88,7 @@ def _near_pairs(images: pd.DataFrame, near_distance: int) -> np.ndarray:
     if near_distance < 0 or len(distinct) < 2:
         return np.empty((0, 2), np.int64)
     hashes = images["fingerprint"].to_numpy(np.int64)[distinct].view(np.uint64)
-    thumbnails = thumbnail_levels(images["thumbnail"].iloc[distinct])
+    thumbnails = thumbnail_levels(images["thumbnail"], distinct)
     return distinct[near_links(hashes, thumbnails, near_distance, LEAST_CORRELATION)]
 
 

@@ -4,6 +4,7 @@ The judge is the simplest memory there is: it calls a test picture what the most
 much better it does on a plain random split than on ours is what a model could earn there without learning anything.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +13,11 @@ import pandas as pd
 from goodbad_pipeline.images.near import unit_thumbnails
 from goodbad_pipeline.images.splits import SPLITS
 
-ASKED = 2000  # test pictures whose nearest training picture is looked for; fewer only where there are fewer
-BLOCK = 2**12  # training pictures compared at a time: some 40 MB of scratch
+ASKED = 1000  # test pictures whose nearest training picture is looked for; fewer only where there are fewer
+BLOCK = 2**14  # training pictures compared at a time: some 150 MB of scratch
+
+Thumbnails = Callable[[np.ndarray], np.ndarray]
+"""From row numbers (m,) to thumbnails, uint8 of shape (m, k)."""
 
 PLAIN, OURS = "plain random", "this one"
 
@@ -34,13 +38,13 @@ class LeakReport:
     metrics: dict[str, float]
 
 
-def measure_leaks(splits: pd.DataFrame, thumbnails: np.ndarray, rows: np.ndarray, seed: int) -> LeakReport:
+def measure_leaks(splits: pd.DataFrame, thumbnails: Thumbnails, rows: np.ndarray, seed: int) -> LeakReport:
     """Compare the split with a plain random one of the same sizes.
 
     Args:
         splits: One row a picture: label, group, copies (name of its set of copies) and split.
-        thumbnails: Thumbnails of these pictures and perhaps of others, uint8 of shape (m, k).
-        rows: Which of them is each picture's, int64 of shape (n,).
+        thumbnails: From row numbers to those thumbnails.
+        rows: Which row is each picture's, int64 of shape (n,).
         seed: Of the plain split, and of the choice of test pictures where there are many.
     """
     rng = np.random.default_rng(seed)
@@ -53,7 +57,7 @@ def measure_leaks(splits: pd.DataFrame, thumbnails: np.ndarray, rows: np.ndarray
 def _measure(
     name: str,
     splits: pd.DataFrame,
-    thumbnails: np.ndarray,
+    thumbnails: Thumbnails,
     rows: np.ndarray,
     side: np.ndarray,
     rng: np.random.Generator,
@@ -81,12 +85,12 @@ def _shared(names: pd.Series, train: np.ndarray, test: np.ndarray) -> np.ndarray
     return names.iloc[test].isin(names.iloc[train].unique()).to_numpy()
 
 
-def _nearest(thumbnails: np.ndarray, train: np.ndarray, asked: np.ndarray) -> np.ndarray:
+def _nearest(thumbnails: Thumbnails, train: np.ndarray, asked: np.ndarray) -> np.ndarray:
     """Position in ``train`` of the picture whose thumbnail is most like each of ``asked``; the first of equals."""
-    questions = unit_thumbnails(thumbnails[asked])
+    questions = unit_thumbnails(thumbnails(asked))
     best, place = np.full(len(asked), -np.inf, np.float32), np.zeros(len(asked), np.int64)
     for start in range(0, len(train), BLOCK):
-        likeness = questions @ unit_thumbnails(thumbnails[train[start : start + BLOCK]]).T
+        likeness = questions @ unit_thumbnails(thumbnails(train[start : start + BLOCK])).T
         top = likeness.argmax(axis=1)
         value = likeness[np.arange(len(asked)), top]
         better = value > best

@@ -161,18 +161,29 @@ def _cut(pairs: np.ndarray, products: np.ndarray) -> Iterator[np.ndarray]:
     yield from (part for part in np.split(pairs, edges) if len(part))
 
 
-def thumbnail_levels(thumbnails: pd.Series) -> np.ndarray:
-    """View the bytes of all thumbnails, equally many each, as uint8 (n, k); of a column in pieces it is a copy."""
+def thumbnail_levels(thumbnails: pd.Series, rows: np.ndarray) -> np.ndarray:
+    """Lay the bytes of some thumbnails, equally many each, into uint8 (m, k), with no copy of the others.
+
+    Args:
+        thumbnails: Arrow's binary values, n of them.
+        rows: Which of them, int64 of shape (m,).
+    """
     values = pa.array(thumbnails, pa.large_binary())
-    parts = [_bytes_of(chunk) for chunk in (values.chunks if isinstance(values, pa.ChunkedArray) else [values])]
-    levels = parts[0] if len(parts) == 1 else np.concatenate(parts)
-    return levels.reshape(len(values), -1) if len(values) else np.empty((0, 0), np.uint8)
+    chunks = [chunk for chunk in (values.chunks if isinstance(values, pa.ChunkedArray) else [values]) if len(chunk)]
+    parts = [_bytes_of(chunk) for chunk in chunks]
+    levels = np.empty((len(rows), parts[0].shape[1] if parts else 0), np.uint8)
+    start = 0
+    for part in parts:
+        here = (rows >= start) & (rows < start + len(part))
+        levels[here] = part[rows[here] - start]
+        start += len(part)
+    return levels
 
 
 def _bytes_of(chunk: pa.Array) -> np.ndarray:
     _, ends, values = chunk.buffers()
-    first, last = np.frombuffer(ends, np.int64)[[chunk.offset, chunk.offset + len(chunk)]] if len(chunk) else (0, 0)
-    return np.frombuffer(values or b"", np.uint8)[first:last]
+    first, last = np.frombuffer(ends, np.int64)[[chunk.offset, chunk.offset + len(chunk)]]
+    return np.frombuffer(values, np.uint8)[first:last].reshape(len(chunk), -1)
 
 
 def unit_thumbnails(thumbnails: np.ndarray) -> np.ndarray:
