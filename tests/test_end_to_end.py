@@ -215,6 +215,7 @@ def test_secrets_of_this_machine_are_in_no_log_artifact_or_database(project: Pat
     assert {run.data.params[f"images.scan.engine_options.{name}"] for name in ("token", "other")} == {"**********"}
 
 
+@pytest.mark.no_cover
 def test_the_same_again_gives_the_same_and_stays_challenger(finished: Path, tmp_path: Path) -> None:
     splits, metrics = (
         finished / path for path in ("data/05_model_input/splits.parquet", "data/08_reporting/test_metrics.json")

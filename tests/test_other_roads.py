@@ -11,6 +11,8 @@ from running import command, kedro_run, runs, table
 
 from goodbad_pipeline.errors import InputError
 
+pytestmark = pytest.mark.no_cover  # each road is covered elsewhere; measuring it doubles the time
+
 
 def write_presplit(root: Path) -> None:
     for place, (split, count) in enumerate((("train", 8), ("valid", 3), ("test", 3))):

@@ -23,7 +23,7 @@ from making import PROJECT, make_project
 from goodbad_pipeline.promotion import Check, Decision
 from goodbad_pipeline.registry import set_alias
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.no_cover]
 BIN = Path(sys.executable).parent
 HOSTILE = "<img src=x onerror=window.broken=1>"
 FIGURE = 1000

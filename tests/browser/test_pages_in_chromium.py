@@ -10,7 +10,7 @@ from report_kit import HOSTILE, chart, facts
 from goodbad_pipeline.evaluation.figures import confusion_matrix_figure
 from goodbad_pipeline.reporting.pages import render_card, write_card, write_report
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.no_cover]
 
 
 @pytest.fixture(scope="module")

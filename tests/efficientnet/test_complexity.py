@@ -124,11 +124,13 @@ def _assert_counted_as_built(classes=1000, include_top=True, **shape):
     assert built == (counted.parameters, counted.trainable_parameters, counted.macs, counted.activations)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", ["b0", "lite0"])
 def test_the_built_model_counts_the_same(name):
     _assert_counted_as_built(variant=name)
 
 
+@pytest.mark.no_cover
 def test_the_built_model_without_classifier_counts_the_same():
     _assert_counted_as_built(phi=-3, resolution=65, include_top=False)
 
@@ -141,6 +143,7 @@ SHAPES = {
 }
 
 
+@pytest.mark.no_cover
 @settings(max_examples=3)
 @given(**SHAPES)
 def test_built_models_of_some_phi_count_the_same(phi, family, resolution, classes):

@@ -42,6 +42,7 @@ def _logits(model, picture, **options):
     return keras.ops.convert_to_numpy(model(picture, **options))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("number", [*range(4), *(pytest.param(n, marks=pytest.mark.slow) for n in range(4, 8))])
 def test_outputs_equal_those_of_keras_applications(number, formula_picture):
     keras.backend.clear_session()
@@ -58,12 +59,14 @@ def odd_twins():
     return _twins(0, 67)
 
 
+@pytest.mark.no_cover
 def test_outputs_equal_those_of_keras_applications_at_an_odd_size(odd_twins, formula_picture):
     ours, theirs = odd_twins
     picture = formula_picture(67)
     np.testing.assert_allclose(_logits(ours, picture), _logits(theirs, picture), rtol=0, atol=1e-5)
 
 
+@pytest.mark.no_cover
 def test_training_equals_that_of_keras_applications():
     keras.utils.set_random_seed(0)
     ours = build_efficientnet(phi=0, resolution=64, classes=10, dropout=0, stochastic_depth=0)

@@ -59,6 +59,7 @@ def _assert_same_function(small, large):
     assert np.abs(before - after).max() <= 1e-4
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("phi", [1, 2])
 def test_growth_from_phi_0_computes_the_same(family, phi):
@@ -76,6 +77,7 @@ def test_growth_at_the_usual_resolution_computes_the_same(family, phi, side):
     _assert_same_function(small, _grow(small, _scale(phi, family, side)))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize(("width", "depth"), [(0.8, 0.5), (0.5, 0.9)], ids=["wider", "deeper"])
 def test_growth_in_one_dimension_computes_the_same(family, width, depth):
@@ -91,6 +93,7 @@ def test_the_small_network_is_left_as_it_is():
     assert all(np.array_equal(old, new) for old, new in zip(before, small.get_weights(), strict=True))
 
 
+@pytest.mark.no_cover
 def test_growth_again_and_to_the_same_size_changes_nothing():
     small = _trained(_scale(-6))
     same = _grow(small, _scale(-6))
@@ -98,6 +101,7 @@ def test_growth_again_and_to_the_same_size_changes_nothing():
     _assert_same_function(small, _grow(_grow(small, _scale(-5)), _scale(-4)))
 
 
+@pytest.mark.no_cover
 def test_weights_do_not_depend_on_the_resolution():
     small = _trained(_scale(-5))
     large = _grow(small, _scale(-4, side=64))
@@ -107,6 +111,7 @@ def test_weights_do_not_depend_on_the_resolution():
     assert np.abs(_answers(small) - _answers(again)).max() <= 1e-4
 
 
+@pytest.mark.no_cover
 def test_the_same_seed_grows_the_same():
     small = _trained(_scale(-6))
     one, other = (_grow(small, _scale(-5)).get_weights() for _ in range(2))

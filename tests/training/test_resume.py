@@ -66,6 +66,7 @@ def cut_off(folder: Path, owner: object, name: str, number: int, **options: obje
             tiny_fit(folder, **options)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("pretrained", "step"), [(True, 5), (True, 10), (False, 2)])
 def test_cut_off_between_checkpoints(whole, tmp_path: Path, pretrained: bool, step: int) -> None:
     cut_off(tmp_path, keras.Model, "train_on_batch", step, pretrained=pretrained)
@@ -82,6 +83,7 @@ def test_what_goes_on_belongs_to_the_run_that_goes_on_with_it(tmp_path: Path) ->
     assert owned["second"].last_state()["owner"] == "second"
 
 
+@pytest.mark.no_cover
 def test_cut_off_again_and_again_with_a_checkpoint_after_every_step(whole, tmp_path: Path) -> None:
     every_step = {"checkpoints": {"minutes": 1e-9}}
     for _ in range(4):
@@ -89,6 +91,7 @@ def test_cut_off_again_and_again_with_a_checkpoint_after_every_step(whole, tmp_p
     assert tiny_fit(tmp_path, **every_step) == whole[True]
 
 
+@pytest.mark.no_cover
 def test_averaged_weights_go_on_as_well(tmp_path: Path) -> None:
     """Their moving average is of the optimizer's state, and the best epoch's is kept apart from the weights."""
     averaged = {"ema": 0.5, "optimizer": "rmsprop", "layer_decay": 0.8, "class_weights": True, "monitor": "val_roc_auc"}
@@ -96,6 +99,7 @@ def test_averaged_weights_go_on_as_well(tmp_path: Path) -> None:
     assert tiny_fit(tmp_path / "cut", **averaged) == tiny_fit(tmp_path / "whole", **averaged)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("call", [2, 9])
 def test_cut_off_inside_a_checkpoint(whole, tmp_path: Path, call: int) -> None:
     """Each save flushes three times before it takes its name, and once after."""
@@ -103,6 +107,7 @@ def test_cut_off_inside_a_checkpoint(whole, tmp_path: Path, call: int) -> None:
     assert tiny_fit(tmp_path) == whole[True]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("file", "damage"), [("arrays.npz", "truncate"), ("state.json", "empty")])
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(
     whole, tmp_path: Path, file: str, damage: str, caplog
