@@ -61,7 +61,7 @@ def _assert_same_function(small, large):
 
 @pytest.mark.no_cover
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("phi", [1, 2])
+@pytest.mark.parametrize("phi", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_growth_from_phi_0_computes_the_same(family, phi):
     small = _trained(_scale(0, family))
     large = _grow(small, _scale(phi, family))
@@ -78,7 +78,7 @@ def test_growth_at_the_usual_resolution_computes_the_same(family, phi, side):
 
 
 @pytest.mark.no_cover
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ["efficientnet_lite", pytest.param("efficientnet", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("width", "depth"), [(0.8, 0.5), (0.5, 0.9)], ids=["wider", "deeper"])
 def test_growth_in_one_dimension_computes_the_same(family, width, depth):
     small = _trained(_shaped(0.5, 0.5, family))
