@@ -1,0 +1,19 @@
+import sys
+
+import psutil
+import pytest
+
+from goodbad_pipeline.memory import MemoryHooks
+from goodbad_pipeline.settings import HOOKS
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc is asked to give memory back")
+def test_free_memory_goes_back_to_the_system_before_a_dataset_is_loaded() -> None:
+    hook = next(hook for hook in HOOKS if isinstance(hook, MemoryHooks))
+    blocks = [bytes([number % 251]) * 5000 for number in range(40_000)]
+    last = blocks[-1]  # at the end of the heap, so that what lies before it does not go back by itself
+    del blocks
+    held = psutil.Process().memory_info().rss
+    hook.before_dataset_loaded()
+    assert psutil.Process().memory_info().rss < held - 100e6
+    assert len(last) == 5000
