@@ -54,7 +54,8 @@ def test_ten_thousand_mutations_are_all_accounted_for_and_train(tmp_path: Path) 
         (tmp_path / "a" / f"{seed:05}").write_bytes(mutate(sources[seed % len(sources)], seed))
     candidates, found = scan(tmp_path)
     assert len(candidates) == 10_000 == len(found.images) + len(found.quarantine)
-    assert set(found.quarantine["reason"]) <= {"corrupt", "truncated", "empty", "not_an_image", "too_many_pixels"}
+    reasons = {"corrupt", "truncated", "empty", "not_an_image", "too_many_pixels", "unsupported"}
+    assert set(found.quarantine["reason"]) <= reasons
     source = pixel_source(found.images, tmp_path, Transform(32, "pad", (255, 255, 255), MAX_PIXELS))
     pixels = np.concatenate(list(source.blocks()))
     assert len(pixels) == found.images["image_id"].nunique()
