@@ -105,9 +105,9 @@ def test_a_bomb_costs_less_than_a_second_and_a_gigabyte(format: str, tmp_path: P
     code = """
 import resource, sys, time
 from goodbad_pipeline.images.decode import decode_image
-data, start = open(sys.argv[1], "rb").read(), time.monotonic()
+data, start = open(sys.argv[1], "rb").read(), time.process_time()
 rejected = decode_image(data, max_pixels=50_000_000, background=(0, 0, 0), tiff=True)
-print(rejected.reason, time.monotonic() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+print(rejected.reason, time.process_time() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """
     run = subprocess.run([sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=True)
     reason, seconds, peak = run.stdout.split()
