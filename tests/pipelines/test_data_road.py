@@ -3,13 +3,19 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.validation.exceptions import DataValidationError
 from making import make_project
+from making import parameters as make_parameters
 from running import kedro_run, runs, store, table
+
+from goodbad_pipeline.params import validate_parameters
+from goodbad_pipeline.pipelines.splitting.nodes import report_leaks
 
 SHEETS = [f"{split}_{label}.png" for split in ("test", "train", "validation") for label in ("0_bad", "1_good")]
 
@@ -76,3 +82,22 @@ def test_a_table_that_somebody_changed_is_refused_by_the_catalog(project: Path) 
         pytest.raises(DataValidationError, match=r"group '.*' must have one split; it has 2"),
     ):
         session.load_context().catalog.load("splits")
+
+
+def test_leaks_do_not_depend_on_the_order_of_the_pictures() -> None:
+    rng = np.random.default_rng(0)
+    names = [f"{number}.png" for number in range(40)]
+    looks = [rng.integers(0, 256, 192, np.uint8).tobytes() for _ in names]
+    column = pd.Series(looks, dtype=pd.ArrowDtype(pa.large_binary()))
+    images = pd.DataFrame({"path": names, "thumbnail": column})
+    groups = [f"group {number // 2}" for number in range(40)]
+    splits = pd.DataFrame({"path": names, "label": ["a", "b"] * 20, "group": groups, "copies": groups})
+    splits["split"] = ["train"] * 20 + ["test"] * 20
+    parameters = validate_parameters(make_parameters())["splits"]
+    table, metrics = report_leaks(images, splits, parameters)
+    shuffled = images.sample(frac=1, random_state=0, ignore_index=True)
+    again, same = report_leaks(shuffled, splits, parameters)
+    pd.testing.assert_frame_equal(again, table)
+    assert same == metrics
+    wrong = shuffled.assign(path=names)
+    assert report_leaks(wrong, splits, parameters)[1] != metrics

@@ -17,7 +17,7 @@ ASKED = 1000  # test pictures whose nearest training picture is looked for; fewe
 BLOCK = 2**14  # training pictures compared at a time: some 150 MB of scratch
 
 Thumbnails = Callable[[np.ndarray], np.ndarray]
-"""From row numbers (m,) to thumbnails, uint8 of shape (m, k)."""
+"""From positions (m,) to thumbnails, uint8 of shape (m, k)."""
 
 PLAIN, OURS = "plain random", "this one"
 
@@ -38,19 +38,18 @@ class LeakReport:
     metrics: dict[str, float]
 
 
-def measure_leaks(splits: pd.DataFrame, thumbnails: Thumbnails, rows: np.ndarray, seed: int) -> LeakReport:
+def measure_leaks(splits: pd.DataFrame, thumbnails: Thumbnails, seed: int) -> LeakReport:
     """Compare the split with a plain random one of the same sizes.
 
     Args:
         splits: One row a picture: label, group, copies (name of its set of copies) and split.
-        thumbnails: From row numbers to those thumbnails.
-        rows: Which row is each picture's, int64 of shape (n,).
+        thumbnails: From positions in ``splits`` to the thumbnails of those pictures.
         seed: Of the plain split, and of the choice of test pictures where there are many.
     """
     rng = np.random.default_rng(seed)
     side = pd.Categorical(splits["split"], categories=list(SPLITS)).codes
     sides = {PLAIN: rng.permutation(side), OURS: side}
-    table = pd.DataFrame([_measure(name, splits, thumbnails, rows, given, rng) for name, given in sides.items()])
+    table = pd.DataFrame([_measure(name, splits, thumbnails, given, rng) for name, given in sides.items()])
     return LeakReport(table, _metrics(table.set_index("split")))
 
 
@@ -58,7 +57,6 @@ def _measure(
     name: str,
     splits: pd.DataFrame,
     thumbnails: Thumbnails,
-    rows: np.ndarray,
     side: np.ndarray,
     rng: np.random.Generator,
 ) -> dict[str, object]:
@@ -66,7 +64,7 @@ def _measure(
     leaked = {column: _shared(splits[column], train, test) for column in ("copies", "group")}
     asked = np.sort(rng.choice(len(test), min(ASKED, len(test)), replace=False))
     codes = pd.factorize(splits["label"])[0]
-    right = codes[train[_nearest(thumbnails, rows[train], rows[test[asked]])]] == codes[test[asked]]
+    right = codes[train[_nearest(thumbnails, train, test[asked])]] == codes[test[asked]]
     with_group = leaked["group"][asked]
     return {
         "split": name,

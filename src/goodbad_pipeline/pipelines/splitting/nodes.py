@@ -2,7 +2,6 @@
 
 import logging
 import re
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -51,7 +50,7 @@ def report_leaks(
 ) -> tuple[pd.DataFrame, dict[str, float]]:
     """Say what a plain random split would have leaked: a table, and metrics for the run."""
     rows = pc.index_in(pa.array(splits["path"]), value_set=pa.array(images["path"])).to_numpy()
-    report = measure_leaks(splits, partial(thumbnail_levels, images["thumbnail"]), rows, parameters.seed)
+    report = measure_leaks(splits, lambda places: thumbnail_levels(images["thumbnail"], rows[places]), parameters.seed)
     plain, ours = (report.table.set_index("split").loc[name] for name in (PLAIN, OURS))
     logger.info(
         "A plain random split would have had %d of %d test images with a copy in train, %d with one of their group; "
