@@ -108,10 +108,9 @@ class JpegPicture:
     def _describe(self) -> tuple[str, bool, int]:
         """Format, whether there are further pictures, and orientation: what Pillow finds in the remarks."""
         exif = next((segment for segment in self._segments if segment.kind == _EXIF), None)
-        spare = self._bare(keep=exif)  # for where other remarks are broken
-        for data in (self._data, spare):
+        for find in (lambda: self._data, lambda: self._bare(keep=exif)):  # the second where other remarks are broken
             try:
-                with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+                with Image.open(io.BytesIO(find()), formats=("JPEG",)) as image:
                     orientation = int(image.getexif().get(ExifTags.Base.Orientation, 1))
                     return str(image.format), bool(getattr(image, "is_animated", False)), orientation
             except Exception:  # broken metadata of a sound picture: it stays as it is stored
