@@ -41,7 +41,7 @@ def train(folder: Path, *, pretrained: bool, dropout: float, watch=None, **recip
 
 def two_devices() -> team.Alone:
     if keras.backend.backend() == "jax":
-        return replicas.Parallel(keras.distribution.list_devices())
+        return replicas.spread_over(2)
     return replicas.Mirrored(["CPU:0", "CPU:1"])
 
 

@@ -8,35 +8,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from goodbad_pipeline.training.team import Alone, copy_variables
+from goodbad_pipeline.training.team import Sharing
 
 
-class Parallel(Alone):
-    """Devices under JAX, which computes as if they were one: what one trains, several train.
-
-    Args:
-        devices: Their names, as Keras has them.
-    """
-
-    def __init__(self, devices: Sequence[str]) -> None:
-        self._distribution = keras.distribution.DataParallel(devices=list(devices), auto_shard_dataset=False)
-
-    def scope(self) -> AbstractContextManager[None]:
-        """Where variables are those of all devices."""
-        return self._distribution.scope()
-
-    def trainee(self, model: keras.Model) -> keras.Model:
-        """Return a copy that lies on all devices."""
-        copy = keras.models.clone_model(model)
-        copy_variables(model, copy)
-        return copy
-
-    def update(self, model: keras.Model, trainee: keras.Model) -> None:
-        """Give ``model`` the values of the network that is trained."""
-        copy_variables(trainee, model)
-
-
-class Mirrored(Parallel):
+class Mirrored(Sharing):
     """Devices under TensorFlow, each with a copy of the network; gradients and batch statistics are of whole batches.
 
     States of dropout are the same on all devices: the parts of a batch drop alike, where one device would drop in each
@@ -48,10 +23,7 @@ class Mirrored(Parallel):
 
     def __init__(self, devices: Sequence[str]) -> None:
         self._strategy = _strategy(tuple(devices))
-
-    def scope(self) -> AbstractContextManager[None]:
-        """Where variables are made that lie on all devices."""
-        return self._strategy.scope()
+        super().__init__(self._strategy)
 
     def running(self) -> AbstractContextManager[None]:
         """Nothing: in the scope, asking the network that is not shared would ask every device the same."""
@@ -85,8 +57,9 @@ def _strategy(devices: tuple[str, ...]) -> Any:
     return tf.distribute.MirroredStrategy(list(devices))
 
 
-def spread_over(count: int) -> Parallel:
-    """Return the first so many GPUs as a team."""
+def spread_over(count: int) -> Sharing:
+    """Return the first so many GPUs as a team; under JAX they compute as if they were one."""
     if keras.backend.backend() != "tensorflow":
-        return Parallel(keras.distribution.list_devices()[:count])
+        devices = keras.distribution.list_devices()[:count]
+        return Sharing(keras.distribution.DataParallel(devices=devices, auto_shard_dataset=False))
     return Mirrored([f"GPU:{number}" for number in range(count)])

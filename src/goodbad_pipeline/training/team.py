@@ -70,7 +70,34 @@ class Alone:
         return range(self.index * each, (self.index + 1) * each)
 
 
-class Team(Alone):
+class Sharing(Alone):
+    """Devices, of one process or of several, that train one network.
+
+    Args:
+        distribution: What has a scope for variables that lie on all of them: Keras's, or TensorFlow's strategy.
+    """
+
+    def __init__(self, distribution: Any) -> None:
+        self._distribution = distribution
+
+    def scope(self) -> AbstractContextManager[None]:
+        """Where variables are those of all devices."""
+        return self._distribution.scope()
+
+    def trainee(self, model: Any) -> Any:
+        """Return a copy that lies on all devices."""
+        import keras  # noqa: PLC0415 - seconds
+
+        copy = keras.models.clone_model(model)
+        copy_variables(model, copy)
+        return copy
+
+    def update(self, model: Any, trainee: Any) -> None:
+        """Give ``model`` the values of the network that is trained."""
+        copy_variables(trainee, model)
+
+
+class Team(Sharing):
     """Processes that JAX connects, with one device each or more.
 
     Args:
@@ -84,23 +111,7 @@ class Team(Alone):
         jax.config.update("jax_cpu_collectives_implementation", "gloo")  # what CPUs speak; GPUs have NCCL
         keras.distribution.initialize(place.coordinator, place.count, place.index)
         self.count, self.index = place.count, place.index
-        self._distribution = keras.distribution.DataParallel(auto_shard_dataset=False)
-
-    def scope(self) -> AbstractContextManager[None]:
-        """Where variables are those of all processes."""
-        return self._distribution.scope()
-
-    def trainee(self, model: Any) -> Any:
-        """Return a copy whose variables all processes share."""
-        import keras  # noqa: PLC0415
-
-        copy = keras.models.clone_model(model)
-        copy_variables(model, copy)
-        return copy
-
-    def update(self, model: Any, trainee: Any) -> None:
-        """Give ``model`` the values of the network that all train."""
-        copy_variables(trainee, model)
+        super().__init__(keras.distribution.DataParallel(auto_shard_dataset=False))
 
     def gather(self, values: np.ndarray) -> np.ndarray:
         """Put together the rows of all processes, in their order: shape (all rows, …)."""
@@ -172,7 +183,7 @@ def join_team(environment: Mapping[str, str] = os.environ) -> Alone:
     if keras.backend.backend() != "jax":
         raise InputError(
             f"training.distributed: {place.count} processes train together with KERAS_BACKEND=jax alone, got "
-            f"{keras.backend.backend()}; install the extra 'jax', or set training.distributed=off"
+            f"{keras.backend.backend()}; install the extra 'jax', or set training.distributed=false"
         )
     _team = Team(place)
     logger.info("Process %d of %d, %s", place.index + 1, place.count, place.coordinator)
