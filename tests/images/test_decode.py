@@ -2,33 +2,16 @@ import io
 
 import numpy as np
 import pytest
+from decoding import decode, pixels, reason
 from hypothesis import given
 from hypothesis import strategies as st
 from making import encoded, picture
 from PIL import Image, ImageOps
 
-from goodbad_pipeline.images.decode import Decoded, Rejected, decode_image
+from goodbad_pipeline.images.decode import Decoded, Rejected
 from goodbad_pipeline.images.reasons import Reason
 
 WHITE = (255, 255, 255)
-
-
-def decode(
-    data: bytes, max_pixels: int = 1_000_000, background: tuple[int, int, int] = WHITE, tiff: bool = True
-) -> Decoded | Rejected:
-    return decode_image(data, max_pixels=max_pixels, background=background, tiff=tiff)
-
-
-def pixels(data: bytes, **options: object) -> np.ndarray:
-    decoded = decode(data, **options)
-    assert isinstance(decoded, Decoded), decoded
-    return decoded.pixels
-
-
-def reason(data: bytes, **options: object) -> Reason:
-    rejected = decode(data, **options)
-    assert isinstance(rejected, Rejected), rejected
-    return rejected.reason
 
 
 @pytest.mark.parametrize("format", ["PNG", "BMP", "GIF", "JPEG", "WEBP", "TIFF"])

@@ -4,30 +4,15 @@ import time
 
 import numpy as np
 import pytest
+from decoding import decode, pixels, reason
 from making import encoded, picture
 from PIL import Image
 
-from goodbad_pipeline.images.decode import Decoded, Rejected, decode_image
+from goodbad_pipeline.images.decode import Decoded
 from goodbad_pipeline.images.reasons import Reason
 
 PHOTO = picture(3, bright=True, side=120).resize((200, 200), Image.Resampling.BICUBIC)
 SAMPLINGS = {across << 4 | down for across in range(1, 5) for down in range(1, 5)}
-
-
-def decode(data: bytes) -> Decoded | Rejected:
-    return decode_image(data, max_pixels=10**7, background=(255, 255, 255))
-
-
-def pixels(data: bytes) -> np.ndarray:
-    decoded = decode(data)
-    assert isinstance(decoded, Decoded), decoded
-    return decoded.pixels
-
-
-def reason(data: bytes) -> Reason:
-    rejected = decode(data)
-    assert isinstance(rejected, Rejected), rejected
-    return rejected.reason
 
 
 def pillow(data: bytes) -> np.ndarray:

@@ -1,34 +1,22 @@
 import io
 import struct
 import zlib
+from functools import partial
 
+import decoding
 import numpy as np
 import pytest
+from decoding import decode, reason
 from making import encoded, picture
 from odd_pictures import DEPTHS, chunk, png, png_cases, png_rows
 from PIL import Image
 
-from goodbad_pipeline.images.decode import Decoded, Rejected, decode_image
+from goodbad_pipeline.images.decode import Decoded
 from goodbad_pipeline.images.reasons import Reason
 
 BACKGROUND = (9, 99, 199)
+pixels = partial(decoding.pixels, background=BACKGROUND)
 GREY = np.arange(200).reshape(10, 20, 1)
-
-
-def decode(data: bytes) -> Decoded | Rejected:
-    return decode_image(data, max_pixels=10**6, background=BACKGROUND)
-
-
-def pixels(data: bytes) -> np.ndarray:
-    decoded = decode(data)
-    assert isinstance(decoded, Decoded), decoded
-    return decoded.pixels
-
-
-def reason(data: bytes) -> Reason:
-    rejected = decode(data)
-    assert isinstance(rejected, Rejected), rejected
-    return rejected.reason
 
 
 def test_every_kind_shows_what_its_samples_say() -> None:
