@@ -45,12 +45,10 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def eager() -> Iterator[None]:
-    """Run TensorFlow functions as plain Python: tiny networks take longer to trace than to run."""
-    import tensorflow as tf
+    from running import eagerly
 
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+    with eagerly():
+        yield
 
 
 @pytest.fixture

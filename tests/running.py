@@ -3,7 +3,8 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow
@@ -12,14 +13,30 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
 
+@contextmanager
+def eagerly() -> Iterator[None]:
+    """Run TensorFlow functions as plain Python: networks of a few steps take longer to trace than to train."""
+    import tensorflow as tf
+
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(before)
+
+
 def kedro_run(project: Path, pipeline: str | None = None, **parameters: object) -> None:
-    """What ``kedro run --env test --pipeline=… --params=…`` does, in this process."""
+    """What ``kedro run --env test --pipeline=… --params=…`` does, in this process and eagerly.
+
+    ``command`` runs it as users do: graphs and all.
+    """
     nested: dict = {}
     for name, value in parameters.items():
         group, leaf = name.split("__")
         nested.setdefault(group, {})[leaf] = value
     bootstrap_project(project)
-    with KedroSession.create(project, env="test", runtime_params=nested) as session:
+    with eagerly(), KedroSession.create(project, env="test", runtime_params=nested) as session:
         session.run(pipeline_names=[pipeline] if pipeline else None)
 
 

@@ -16,9 +16,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from kedro.framework.session import KedroSession
-from kedro.framework.startup import bootstrap_project
 from making import PROJECT, make_project
+from running import kedro_run, runs
 
 from goodbad_pipeline.promotion import Check, Decision
 from goodbad_pipeline.registry import set_alias
@@ -42,9 +41,7 @@ def project(tmp_path_factory) -> Path:
     rows = (root / "labels.csv").read_text().replace(",rain", f",{HOSTILE} [x](javascript:window.broken=1)")
     (root / "labels.csv").write_text(f"{rows}={HOSTILE}.png,bad,bad 0,sun\n")
     (root / f"={HOSTILE}.png").write_bytes(b"nothing to see")
-    bootstrap_project(folder)
-    with KedroSession.create(folder, env="test") as session:
-        session.run()
+    kedro_run(folder)
     return folder
 
 
@@ -93,10 +90,7 @@ def _wait_for(address: str, server: subprocess.Popen) -> None:
 
 
 def run_id(project: Path) -> str:
-    import mlflow
-
-    client = mlflow.MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
-    (run,) = client.search_runs([client.get_experiment_by_name("goodbad_pipeline").experiment_id])
+    (run,) = runs(project)
     return run.info.run_id
 
 
@@ -208,36 +202,41 @@ def drop(page, name: str, data: bytes) -> None:
     page.dispatch_event("#drop", "drop", {"dataTransfer": transfer})
 
 
+@pytest.fixture(scope="module")
+def classifier_page(project: Path) -> Iterator[str]:
+    with served(project, sys.executable, "-m", "goodbad_pipeline.app") as address:
+        yield address
+
+
 @pytest.mark.parametrize("width", [1280, 800])
 def test_the_page_answers_about_a_picture_and_says_what_is_wrong_with_a_file(
-    project: Path, page, watched, width: int
+    project: Path, classifier_page: str, page, watched, width: int
 ) -> None:
     page.set_viewport_size({"width": width, "height": 800})
     picture = project / "data/01_raw/characters/pictures/good_0_0.png"
-    with served(project, sys.executable, "-m", "goodbad_pipeline.app") as address:
-        page.goto(address)
-        page.get_by_text("goodbad version 1").wait_for()
-        page.set_input_files("#file", picture)
-        page.get_by_text("% sure").wait_for()
-        assert page.locator("#label").text_content() in ("bad", "good")
-        assert page.locator(".bar").count() == 2
-        page.locator("#picture").wait_for(state="visible")
-        page.locator("#heat").wait_for(state="visible")
-        said = page.locator("#label").text_content()
-        assert page.locator("#class").text_content() == said
-        page.locator(".bar[aria-pressed=false]").click()
-        page.locator("#class", has_text="good" if said == "bad" else "bad").wait_for()
-        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-        assert watched.told == []
-        drop(page, f"{HOSTILE}.png", b"nothing to see")
-        page.get_by_text("not_an_image").wait_for()
-        assert page.locator(".bar").count() == 0
-        assert not page.locator("#heat").is_visible()
-        assert page.evaluate("window.broken") is None
-        drop(page, "good.png", picture.read_bytes())
-        page.locator("#label", has_text=said).wait_for()
-        page.locator("#heat").wait_for(state="visible")
-    assert all(url.startswith((address, f"blob:{address}")) for url in watched.asked)
+    page.goto(classifier_page)
+    page.get_by_text("goodbad version 1").wait_for()
+    page.set_input_files("#file", picture)
+    page.get_by_text("% sure").wait_for()
+    assert page.locator("#label").text_content() in ("bad", "good")
+    assert page.locator(".bar").count() == 2
+    page.locator("#picture").wait_for(state="visible")
+    page.locator("#heat").wait_for(state="visible")
+    said = page.locator("#label").text_content()
+    assert page.locator("#class").text_content() == said
+    page.locator(".bar[aria-pressed=false]").click()
+    page.locator("#class", has_text="good" if said == "bad" else "bad").wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert watched.told == []
+    drop(page, f"{HOSTILE}.png", b"nothing to see")
+    page.get_by_text("not_an_image").wait_for()
+    assert page.locator(".bar").count() == 0
+    assert not page.locator("#heat").is_visible()
+    assert page.evaluate("window.broken") is None
+    drop(page, "good.png", picture.read_bytes())
+    page.locator("#label", has_text=said).wait_for()
+    page.locator("#heat").wait_for(state="visible")
+    assert all(url.startswith((classifier_page, f"blob:{classifier_page}")) for url in watched.asked)
 
 
 @pytest.mark.slow

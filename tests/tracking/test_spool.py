@@ -1,79 +1,19 @@
 """What waits for MLflow: told later, in order, nothing lost and nothing doubled."""
 
 import json
-import re
-from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
-import mlflow
 import pytest
 import requests
-from full_disk import files_of_at_most
 from mlflow.exceptions import MlflowException, RestException
+from spool_kit import Tracked
 
 from goodbad_pipeline import tracking
-from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.tracking import spool as spooling
 from goodbad_pipeline.tracking.server import Server
-from goodbad_pipeline.tracking.spool import Journal, Spool
-from goodbad_pipeline.tracking.store import first_use
+from goodbad_pipeline.tracking.spool import Journal
 
 DATASET = {"name": "labels", "digest": "1", "source_type": "code", "source": "{}", "schema": "", "profile": ""}
-
-
-class Line:
-    """A client whose line can be cut: before a request arrives, or before its answer does."""
-
-    def __init__(self, client: mlflow.MlflowClient) -> None:
-        self._client, self.cut, self.answers = client, False, True
-
-    def __getattr__(self, name: str) -> Callable:
-        def ask(*arguments, **options):
-            if self.cut:
-                raise MlflowException("API request to http://x failed with exception Max retries exceeded")
-            answer = getattr(self._client, name)(*arguments, **options)
-            if not self.answers:
-                raise MlflowException("API request to http://x failed with timeout exception")
-            return answer
-
-        return ask
-
-
-class Tracked:
-    """A store with one run, told through a line that can be cut."""
-
-    def __init__(self, uri: str, folder: Path) -> None:
-        self.uri, self.folder = uri, folder / "spool"
-        self.client = mlflow.MlflowClient(self.uri)
-        self.experiment = self.client.create_experiment(str(folder), artifact_location=str(folder / "artifacts"))
-        self.run = self.client.create_run(self.experiment).info.run_id
-        self.spool, self.line = self.new_spool()
-
-    def new_spool(self, **options: bool) -> tuple[Spool, Line]:
-        spool, line = Spool(self.folder, self.uri, **options), Line(self.client)
-        spool.server = Server(line)
-        return spool, line
-
-    def steps(self, name: str = "loss") -> list[int]:
-        return [metric.step for metric in self.client.get_metric_history(self.run, name)]
-
-    def left(self) -> list[Path]:
-        return [path for path in self.folder.glob("*") if path.name != ".lock"]
-
-
-@pytest.fixture(scope="module")
-def uri(tmp_path_factory) -> str:
-    """One database for all tests: to make one takes seconds."""
-    return f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
-
-
-@pytest.fixture
-def tracked(tmp_path: Path, uri: str, monkeypatch) -> Tracked:
-    monkeypatch.setattr(spooling, "PAUSE", 0.0)
-    made = Tracked(uri, tmp_path)
-    tracking.begin(made.spool, made.run)
-    return made
 
 
 def tell_all(folder: Path, epochs: range) -> None:
@@ -164,18 +104,6 @@ def test_an_answer_that_was_lost_doubles_nothing(tracked: Tracked, tmp_path: Pat
     tracked.line.answers = True
     tracking.end_run("FINISHED")
     assert_all_there(tracked, 3)
-
-
-def test_a_line_that_a_kill_cut_short_is_left_out(tracked: Tracked) -> None:
-    tracked.line.cut = True
-    for step in (1, 2):
-        tracking.log_metrics({"loss": 1.0}, step=step)
-    tracking.end_run("FINISHED")
-    (path,) = tracked.left()
-    entries = path / "entries.jsonl"
-    entries.write_text(entries.read_text()[:-20])
-    assert tracking.replay(tracked.folder) == (2, 0)
-    assert tracked.steps() == [1, 2]
 
 
 def test_what_another_process_is_writing_is_left_to_it(tracked: Tracked) -> None:
@@ -280,63 +208,3 @@ def test_without_a_run_nothing_is_logged(tmp_path: Path, monkeypatch) -> None:
         tracking.log_metrics({"loss": 1.0})
     assert tracking.current_run() is None
     assert tracking.end_run("FINISHED") == 0
-
-
-def test_runs_are_found_again_where_a_kill_tore_what_they_are_called(tracked: Tracked, tmp_path: Path) -> None:
-    spool, _ = tracked.new_spool(offline=True)
-    tracking.begin(spool, tracking.start_offline(spool, f"torn {tmp_path}", {}, "a run", {}))
-    tracking.log_metrics({"loss": 0.5}, step=1)
-    tracking.end_run("FINISHED")
-    (path,) = tracked.left()
-    Journal(path).tell(Server(tracked.client))
-    (path / "told").write_bytes(b".")
-    (path / "ids.json").write_text((path / "ids.json").read_text()[:20])
-    assert tracking.replay(tracked.folder) == (2, 0)
-    experiment = tracked.client.get_experiment_by_name(f"torn {tmp_path}")
-    (run,) = tracked.client.search_runs([experiment.experiment_id])
-    assert (run.info.status, run.data.metrics) == ("FINISHED", {"loss": 0.5})
-    assert tracked.left() == []
-
-
-def test_what_runs_are_called_is_replaced_and_not_overwritten(tmp_path: Path) -> None:
-    (tmp_path / "ids.json").write_text("{}")
-    server = SimpleNamespace(ids={"local-1": "1" * 32}, tell=lambda *_: None)
-    with files_of_at_most(30), pytest.raises(InputError, match=r"ids\.json: cannot be written"):
-        Journal(tmp_path, "http://x")._tell({"do": "start", "run": "local-1"}, server)
-    assert (tmp_path / "ids.json").read_text() == "{}"
-
-
-def test_a_disk_that_is_full_in_the_middle_of_a_line_costs_that_line_alone(tracked: Tracked) -> None:
-    tracked.line.cut = True
-    tracking.log_metrics({"loss": 1.0}, step=1)
-    (path,) = tracked.left()
-    size = (path / "entries.jsonl").stat().st_size
-    with files_of_at_most(size + 30), pytest.raises(InputError, match=r"entries\.jsonl: cannot be written"):
-        tracking.log_metrics({"loss": 1.0}, step=2)
-    assert (path / "entries.jsonl").stat().st_size == size + 30
-    tracking.log_metrics({"loss": 1.0}, step=3)
-    tracked.line.cut = False
-    tracking.end_run("FINISHED")
-    assert tracked.steps() == [1, 3]
-
-
-def test_a_full_disk_names_the_database_of_mlflow(tracked: Tracked) -> None:
-    with first_use(tracked.uri):
-        pass
-    with files_of_at_most(100), pytest.raises(MlflowException) as failure:
-        tracked.client.create_run(tracked.experiment)
-    cause = failure.value.__cause__
-    assert isinstance(cause, InputError)
-    assert re.search(r"mlflow\.db: cannot be written \((disk I/O error|database or disk is full)\)", str(cause))
-    with files_of_at_most(100), pytest.raises(InputError, match=r"entries\.jsonl: cannot be written|uri"):
-        tracking.log_metrics({"loss": 1.0}, step=1)  # it would wait, if there were room for that
-    tracking.log_metrics({"loss": 1.0}, step=2)
-    assert 2 in tracked.steps()
-
-
-def test_a_full_disk_names_the_journal(tracked: Tracked) -> None:
-    tracked.line.cut = True
-    tracking.log_metrics({"loss": 1.0}, step=1)
-    with files_of_at_most(10), pytest.raises(InputError, match=r"entries\.jsonl: cannot be written"):
-        tracking.log_metrics({"loss": 1.0}, step=2)
-    assert tracking.end_run("FINISHED") == 2

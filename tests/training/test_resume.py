@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from running import eagerly
 from tiny_training import FACTS, tiny_fit
 
 from goodbad_pipeline.errors import InputError
@@ -31,12 +32,11 @@ def _nobody_asks_to_stop():
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> dict[bool, str]:
     """What uninterrupted runs end with, pretrained (two phases) or not."""
-    import tensorflow as tf
-
-    tf.config.run_functions_eagerly(True)
-    return {
-        pretrained: tiny_fit(tmp_path_factory.mktemp("whole"), pretrained=pretrained) for pretrained in (True, False)
-    }
+    with eagerly():
+        return {
+            pretrained: tiny_fit(tmp_path_factory.mktemp("whole"), pretrained=pretrained)
+            for pretrained in (True, False)
+        }
 
 
 def at_call(patch: pytest.MonkeyPatch, owner: object, name: str, number: int, act: Callable[[], None]) -> None:

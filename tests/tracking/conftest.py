@@ -1,0 +1,21 @@
+from pathlib import Path
+
+import pytest
+from spool_kit import Tracked
+
+from goodbad_pipeline import tracking
+from goodbad_pipeline.tracking import spool as spooling
+
+
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory) -> str:
+    """One database for all tests: to make one takes seconds."""
+    return f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
+
+
+@pytest.fixture
+def tracked(tmp_path: Path, uri: str, monkeypatch) -> Tracked:
+    monkeypatch.setattr(spooling, "PAUSE", 0.0)
+    made = Tracked(uri, tmp_path)
+    tracking.begin(made.spool, made.run)
+    return made

@@ -1,0 +1,88 @@
+"""What waits for MLflow lies on disk: what a kill tears or a full disk cuts short is all that is lost."""
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from full_disk import files_of_at_most
+from mlflow.exceptions import MlflowException
+from spool_kit import Tracked
+
+from goodbad_pipeline import tracking
+from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.tracking.server import Server
+from goodbad_pipeline.tracking.spool import Journal
+from goodbad_pipeline.tracking.store import first_use
+
+
+def test_a_line_that_a_kill_cut_short_is_left_out(tracked: Tracked) -> None:
+    tracked.line.cut = True
+    for step in (1, 2):
+        tracking.log_metrics({"loss": 1.0}, step=step)
+    tracking.end_run("FINISHED")
+    (path,) = tracked.left()
+    entries = path / "entries.jsonl"
+    entries.write_text(entries.read_text()[:-20])
+    assert tracking.replay(tracked.folder) == (2, 0)
+    assert tracked.steps() == [1, 2]
+
+
+def test_runs_are_found_again_where_a_kill_tore_what_they_are_called(tracked: Tracked, tmp_path: Path) -> None:
+    spool, _ = tracked.new_spool(offline=True)
+    tracking.begin(spool, tracking.start_offline(spool, f"torn {tmp_path}", {}, "a run", {}))
+    tracking.log_metrics({"loss": 0.5}, step=1)
+    tracking.end_run("FINISHED")
+    (path,) = tracked.left()
+    Journal(path).tell(Server(tracked.client))
+    (path / "told").write_bytes(b".")
+    (path / "ids.json").write_text((path / "ids.json").read_text()[:20])
+    assert tracking.replay(tracked.folder) == (2, 0)
+    experiment = tracked.client.get_experiment_by_name(f"torn {tmp_path}")
+    (run,) = tracked.client.search_runs([experiment.experiment_id])
+    assert (run.info.status, run.data.metrics) == ("FINISHED", {"loss": 0.5})
+    assert tracked.left() == []
+
+
+def test_what_runs_are_called_is_replaced_and_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "ids.json").write_text("{}")
+    server = SimpleNamespace(ids={"local-1": "1" * 32}, tell=lambda *_: None)
+    with files_of_at_most(30), pytest.raises(InputError, match=r"ids\.json: cannot be written"):
+        Journal(tmp_path, "http://x")._tell({"do": "start", "run": "local-1"}, server)
+    assert (tmp_path / "ids.json").read_text() == "{}"
+
+
+def test_a_disk_that_is_full_in_the_middle_of_a_line_costs_that_line_alone(tracked: Tracked) -> None:
+    tracked.line.cut = True
+    tracking.log_metrics({"loss": 1.0}, step=1)
+    (path,) = tracked.left()
+    size = (path / "entries.jsonl").stat().st_size
+    with files_of_at_most(size + 30), pytest.raises(InputError, match=r"entries\.jsonl: cannot be written"):
+        tracking.log_metrics({"loss": 1.0}, step=2)
+    assert (path / "entries.jsonl").stat().st_size == size + 30
+    tracking.log_metrics({"loss": 1.0}, step=3)
+    tracked.line.cut = False
+    tracking.end_run("FINISHED")
+    assert tracked.steps() == [1, 3]
+
+
+def test_a_full_disk_names_the_database_of_mlflow(tracked: Tracked) -> None:
+    with first_use(tracked.uri):
+        pass
+    with files_of_at_most(100), pytest.raises(MlflowException) as failure:
+        tracked.client.create_run(tracked.experiment)
+    cause = failure.value.__cause__
+    assert isinstance(cause, InputError)
+    assert re.search(r"mlflow\.db: cannot be written \((disk I/O error|database or disk is full)\)", str(cause))
+    with files_of_at_most(100), pytest.raises(InputError, match=r"entries\.jsonl: cannot be written|uri"):
+        tracking.log_metrics({"loss": 1.0}, step=1)  # it would wait, if there were room for that
+    tracking.log_metrics({"loss": 1.0}, step=2)
+    assert 2 in tracked.steps()
+
+
+def test_a_full_disk_names_the_journal(tracked: Tracked) -> None:
+    tracked.line.cut = True
+    tracking.log_metrics({"loss": 1.0}, step=1)
+    with files_of_at_most(10), pytest.raises(InputError, match=r"entries\.jsonl: cannot be written"):
+        tracking.log_metrics({"loss": 1.0}, step=2)
+    assert tracking.end_run("FINISHED") == 2
