@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export DO_NOT_TRACK := true
 
-.PHONY: help install run test test-slow lint bench ui viz
+.PHONY: help install run test test-browser test-slow lint bench ui viz
 
 help:
 	@grep -E '^[a-z-]+:.*#' $(MAKEFILE_LIST) | sed 's/:.*# /\t/' | expand -t 12
@@ -27,7 +27,10 @@ run: $(VENV)/.installed  # make .venv, install, and go the whole road: pictures 
 	$(BIN)/kedro run
 
 test: $(VENV)/.installed-dev  # the default tests, under ten minutes
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --cov --cov-report=term
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
+
+test-browser: $(VENV)/.installed-dev  # the tests that drive Chromium
+	$(BIN)/pytest -m "browser and not slow"
 
 test-slow: $(VENV)/.installed-dev  # the tests that take minutes
 	$(BIN)/pytest -m "slow and not gpu"

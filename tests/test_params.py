@@ -135,6 +135,14 @@ def test_epochs_said_outright_hold_from_scratch_too() -> None:
         ({"model__budget": {"max_macs": -1}, "model__phi": None}, "model.budget.max_macs: .*greater than 0.*got -1"),
         ({"model__budget": {"max_flops": 1}}, "model.budget.max_flops: unknown parameter; known are max_macs"),
         ({"model__budget": {"max_macs": 1000}, "model__phi": None}, "max_macs is 1,000, it takes .* times that"),
+        (
+            {"model__budget": {"max_memory_gb": 0.25}, "model__phi": None, "training__precision": "float32"},
+            "max_memory_gb is 0.25, it takes .* times that",
+        ),
+        (
+            {"model__budget": {"max_ms_per_image": 9}, "model__phi": None, "training__distributed": True},
+            "model.budget.max_ms_per_image: must be null with training.distributed=true, .* got 9; measure in a run of",
+        ),
         ({"model__grow_from": "somewhere"}, "grow_from must be imagenet, a registered version .* received 'somewhere'"),
         ({"model__grow_from": "/nowhere/m.keras"}, "grow_from names a file that does not exist"),
         (

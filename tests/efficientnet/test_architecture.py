@@ -1,8 +1,11 @@
+import re
+from collections import defaultdict
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from making import PROJECT
 
 from goodbad_pipeline.efficientnet.architecture import (
     expand_blocks,
@@ -94,3 +97,19 @@ def test_a_variant_matches_itself_at_any_resolution(name):
 )
 def test_phi_matches_a_variant_when_its_layers_do(phi, family, name):
     assert matching_variant(resolve_scale(phi=phi, family=family)) == name
+
+
+def test_the_docs_list_every_phi_that_has_the_layers_of_a_variant():
+    page = (PROJECT / "docs" / "scaling.md").read_text()
+    listed = {
+        name.lower(): (round(100 * float(first)), round(100 * float(last)))
+        for name, first, last in re.findall(r"\| (B\d|Lite\d) \| (-?\d\.\d\d)–(-?\d\.\d\d) ", page)
+    }
+    found = defaultdict(list)
+    for family in ("efficientnet", "efficientnet_lite"):
+        for hundredths in range(-700, 1000):
+            name = matching_variant(resolve_scale(phi=hundredths / 100, family=family, resolution=64))
+            found[name].append(hundredths)
+    del found[None]
+    assert {name: (phis[0], phis[-1]) for name, phis in found.items()} == listed
+    assert all(len(phis) == phis[-1] - phis[0] + 1 for phis in found.values())

@@ -50,7 +50,8 @@ def test_a_base_of_any_size_keeps_its_dropout():
     ("axes", "message"),
     [
         (([], [1.1], [1.1]), "must each list a value to try"),
-        (([0.9], [1.1], [1.1]), "alpha must be at least 1; received 0.9"),
+        (([0.9], [1.1], [1.1]), "alpha must be at least 1 and at most 100; received 0.9"),
+        (([1.0], [1e200], [1.0]), "beta must be at least 1 and at most 100; received 1e[+]200"),
         (([1.0, 1.1], [1.0], [1.0]), r"none of 2 has .* the closest, 1.1, 1, 1, has the product 1.100"),
     ],
 )

@@ -40,7 +40,7 @@ def test_the_coefficients_of_the_paper_are_not_warned_about(caplog):
 
 
 @pytest.mark.parametrize("name", ["alpha", "beta", "gamma"])
-@pytest.mark.parametrize("value", [0.99, math.nan, math.inf, "1.2", True, None])
+@pytest.mark.parametrize("value", [0.99, 100.1, 1e200, math.nan, math.inf, "1.2", True, None])
 def test_bad_coefficients_are_refused(name, value):
     with pytest.raises(InputError, match=f"^{name} must be"):
         Coefficients(**{name: value})

@@ -35,6 +35,22 @@ def build(network: dict, **changes: object):
     return build_model(SPLITS, network, typed["model"], typed["training"], typed["registry"])
 
 
+def test_processes_meet_before_a_model_to_grow_is_loaded(monkeypatch) -> None:
+    """JAX lets no process join once it has asked for devices."""
+    done = []
+
+    def load(*_: object) -> None:
+        done.append("loaded")
+        raise InputError("enough")
+
+    monkeypatch.setattr(nodes, "join_team", lambda: done.append("met"))
+    monkeypatch.setattr(nodes, "load_version", load)
+    typed = validate_parameters(parameters(model__phi=1, model__grow_from=1, training__distributed=True))
+    with pytest.raises(InputError, match="enough"):
+        choose_network(SPLITS, typed["model"], typed["training"], typed["registry"])
+    assert done == ["met", "loaded"]
+
+
 def test_the_chosen_network_survives_a_trip_through_json() -> None:
     network = json.loads(json.dumps(choose(phi=-2.5, resolution=None)))
     assert read_scale(network) == resolve_scale(phi=-2.5, family="efficientnet_lite")

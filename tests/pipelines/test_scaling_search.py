@@ -109,9 +109,18 @@ def test_a_narrow_lead_is_no_claim() -> None:
     assert draw_ranking(ranking, trials(candidates, best, 0.03)).get_size_inches()[0] == 10
 
 
+def test_candidates_of_other_costs_are_said_to_be() -> None:
+    candidates = list_candidates(SPLITS, search())
+    _, report, _ = rank_candidates(candidates, trials(candidates, "", 0), SPLITS)
+    least, most = candidates["ratio"].min(), candidates["ratio"].max()
+    said = f"The candidates cost ×{least:.2f} to ×{most:.2f} of the base: what wins may win by its operations."
+    assert report["costs"] == said
+
+
 def test_a_single_candidate_is_not_compared() -> None:
     candidates = list_candidates(SPLITS, search(alpha=[1.2], beta=[1.1], gamma=[1.15]))
     _, report, _ = rank_candidates(candidates, trials(candidates, "", 0), SPLITS)
+    assert report["costs"].endswith("they cost about the same.")
     assert report["conclusion"] == "α 1.2 · β 1.1 · γ 1.15 was the only candidate."
 
 

@@ -11,6 +11,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 from kedro.io import DatasetError
 from making import encoded, picture
 
@@ -47,6 +48,7 @@ def tiny(scale, *, classes, batch_norm_momentum, seed) -> keras.Model:
     return keras.Model(pixels, keras.layers.Dense(classes, activation="softmax")(x))
 
 
+pytestmark = pytest.mark.usefixtures("eager")
 SETUP = TrialSetup(RECIPE, 0.9, "float32", build=tiny)
 
 
@@ -111,6 +113,7 @@ def test_an_interrupted_run_goes_on_where_it_was(data: DevelopmentData, tmp_path
 
 
 def test_a_seed_gives_the_same_first_or_second_on_the_traced_network(data: DevelopmentData, tmp_path: Path) -> None:
+    tf.config.run_functions_eagerly(False)
     alone = run_trials(NETWORKS[:1], [1], data, SETUP, Counter(tmp_path / "alone"))
     after = run_trials(NETWORKS[:1], [0, 1], data, SETUP, Counter(tmp_path / "after"))
     results = [table.query("seed == 1").drop(columns="seconds").values.tolist() for table in (alone, after)]

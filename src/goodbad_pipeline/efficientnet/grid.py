@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
-from goodbad_pipeline.efficientnet.scaling import Coefficients, NetworkScale
+from goodbad_pipeline.efficientnet.scaling import Coefficients, NetworkScale, power
 from goodbad_pipeline.errors import InputError
 
 _SLACK = 1e-9  # 1.96 is within 0.04 of 2, whatever binary fractions make of it
@@ -64,12 +64,15 @@ def scale_up(base: NetworkScale, coefficients: Coefficients, phi: float = 1.0) -
     """The network that φ makes of `base`, whatever its size: deeper by α^φ, wider by β^φ, larger by γ^φ (equation 3).
 
     Dropout stays that of the base, so that candidates differ in their shape alone.
+
+    Raises:
+        InputError: A coefficient to the power of φ is above 100.
     """
     return replace(
         base,
-        depth=base.depth * coefficients.alpha**phi,
-        width=base.width * coefficients.beta**phi,
-        resolution=round(round(base.resolution * coefficients.gamma**phi, 9)),
+        depth=base.depth * power("alpha", coefficients.alpha, phi),
+        width=base.width * power("beta", coefficients.beta, phi),
+        resolution=round(round(base.resolution * power("gamma", coefficients.gamma, phi), 9)),
         phi=None,
         variant=None,
     )

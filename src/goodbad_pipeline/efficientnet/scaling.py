@@ -37,7 +37,7 @@ class Coefficients:
         gamma: Resolution base γ, at least 1.
 
     Raises:
-        InputError: A constant is below 1 or not finite.
+        InputError: A constant is below 1, above 100 or not finite.
     """
 
     alpha: float = 1.2
@@ -46,9 +46,10 @@ class Coefficients:
 
     def __post_init__(self) -> None:
         for name in ("alpha", "beta", "gamma"):
-            if _number(name, getattr(self, name)) < 1:
+            if not 1 <= _number(name, getattr(self, name)) <= MAX_FACTOR:
                 raise InputError(
-                    f"{name} must be at least 1; received {getattr(self, name)!r}. The paper uses 1.2, 1.1, 1.15."
+                    f"{name} must be at least 1 and at most {MAX_FACTOR:g}; received {getattr(self, name)!r}. "
+                    "The paper uses 1.2, 1.1, 1.15."
                 )
 
     @property
@@ -217,8 +218,8 @@ def _from_variant(variant: Variant) -> NetworkScale:
 
 
 def _from_phi(phi: float, family: str, coefficients: Coefficients, resolution: int | None) -> NetworkScale:
-    depth = _power("alpha", coefficients.alpha, phi)
-    width = _power("beta", coefficients.beta, phi)
+    depth = power("alpha", coefficients.alpha, phi)
+    width = power("beta", coefficients.beta, phi)
     if SMALLEST_STAGE * width < MIN_CHANNELS:
         raise InputError(
             f"phi must leave every stage {MIN_CHANNELS} channels; at phi={phi:g} the smallest has "
@@ -229,7 +230,7 @@ def _from_phi(phi: float, family: str, coefficients: Coefficients, resolution: i
             f"phi must leave every stage a layer; phi={phi:g} with alpha={coefficients.alpha:g} multiplies depth by "
             f"{depth:.3g}. Use a larger phi or a smaller alpha."
         )
-    side = round_resolution(_power("gamma", coefficients.gamma, phi))
+    side = round_resolution(power("gamma", coefficients.gamma, phi))
     if resolution is None and side < MIN_RESOLUTION:
         raise InputError(
             f"phi must leave {MIN_RESOLUTION} pixels; phi={phi:g} gives {side}. Use a larger phi or set resolution."
@@ -237,7 +238,12 @@ def _from_phi(phi: float, family: str, coefficients: Coefficients, resolution: i
     return NetworkScale(family, width, depth, side, dropout_of(phi, family), phi=phi)
 
 
-def _power(name: str, base: float, phi: float) -> float:
+def power(name: str, base: float, phi: float) -> float:
+    """A coefficient to the power of φ.
+
+    Raises:
+        InputError: It is above 100.
+    """
     if phi * math.log(base) > math.log(MAX_FACTOR):
         raise InputError(
             f"phi must keep {name}**phi within {MAX_FACTOR:g}; received phi={phi:g}, {name}={base:g}. "

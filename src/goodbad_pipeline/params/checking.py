@@ -72,9 +72,28 @@ def validate_parameters(raw: dict[str, Any]) -> dict[str, Group]:
             problems += [_one_line(name, problem) for problem in error.errors()]
         except InputError as error:
             problems.append(f"{name}: {error}")
+    problems = problems or _disagreements(typed)
     if problems:
         raise InputError("; ".join(problems))
     return typed
+
+
+def _disagreements(typed: dict[str, Group]) -> list[str]:
+    """What is right in each group and wrong in two together."""
+    model, training = typed.get("model"), typed.get("training")
+    if not isinstance(model, ModelParams) or not isinstance(training, TrainingParams) or model.budget is None:
+        return []
+    problems = []
+    if training.distributed and model.budget.max_ms_per_image is not None:
+        problems.append(
+            "model.budget.max_ms_per_image: must be null with training.distributed=true, for each process measures for "
+            f"itself, got {model.budget.max_ms_per_image:g}; measure in a run of one process and set model.phi"
+        )
+    try:
+        model.spend_least(training.batch_size, training.precision)
+    except InputError as error:
+        problems.append(f"model: {error}")
+    return problems
 
 
 def anchor_paths(raw: dict[str, Any], project_path: Path) -> dict[str, Any]:

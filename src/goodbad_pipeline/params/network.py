@@ -82,8 +82,17 @@ class ModelParams(Group):
             )
         if self.weights not in (None, *WEIGHT_WORDS):
             check_weights_file(Path(self.weights))
-        # The least that any run could need: two classes, half precision, and no time at all.
-        self.spend(Step(2, budget.batch_size or 1, "mixed_float16"), probe=lambda _: 0.0)
+        self.spend_least(1, "auto")
+
+    def spend_least(self, batch_size: int, precision: str) -> None:
+        """Spend the budget as if there were two classes, and where it is not known, half precision; and on no time.
+
+        Raises:
+            InputError: Not even so does the smallest network fit.
+        """
+        assert self.budget is not None
+        least = "mixed_float16" if precision == "auto" else precision
+        self.spend(Step(2, self.budget.batch_size or batch_size, least), probe=lambda _: 0.0)
 
     def _check_growth(self, source: GrowthSource) -> None:
         if self.weights not in (None, "none", "auto"):

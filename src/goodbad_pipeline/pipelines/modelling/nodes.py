@@ -19,6 +19,7 @@ from goodbad_pipeline.images.splits import class_names
 from goodbad_pipeline.params import EvaluationParams, ImageParams, ModelParams, RegistryParams, TrainingParams
 from goodbad_pipeline.registry import load_version
 from goodbad_pipeline.spending import spend_budget
+from goodbad_pipeline.training.team import join_team
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,8 @@ def choose_network(
     Every later node reads the network from here: a budget of time, asked again, might answer otherwise. What cannot be
     grown ends here, before pictures are decoded.
     """
+    if training.distributed:
+        join_team()  # before a model to grow, or a budget, asks for devices
     classes = len(class_names(splits))
     small = _shape_to_grow(model, registry.name)
     choice = spend_budget(model, training, classes)

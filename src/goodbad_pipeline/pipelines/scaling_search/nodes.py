@@ -18,6 +18,9 @@ from goodbad_pipeline.trials import try_networks
 
 logger = logging.getLogger(__name__)
 
+FAIR = 1.05
+"""How many times the operations of another a candidate may take for a comparison of shapes."""
+
 
 def list_candidates(splits: pd.DataFrame, scaling_search: ScalingSearchParams) -> pd.DataFrame:
     """Tabulate the candidates: coefficients, their product, and what each network costs."""
@@ -68,11 +71,19 @@ def rank_candidates(
     report = {
         "first": first,
         "conclusion": compare(ranking, first, others) if others else f"{first} was the only candidate.",
+        "costs": _compare_costs(ranking["ratio"]),
         "intervals": explain_interval(ranking, len(validation)),
         "ranking": [f"{row.rank}. {row.network}: {row.accuracy:.3f}" for row in ranking.itertuples()],
     }
     columns = ["rank", *(name for name in ranking.columns if name != "rank")]
     return ranking[columns], report, _snippet(ranking.iloc[0], report["conclusion"])
+
+
+def _compare_costs(ratios: pd.Series) -> str:
+    """Say how far the operations of the candidates, multiples of the base's, lie apart."""
+    least, most = ratios.min(), ratios.max()
+    fair = "they cost about the same" if most <= FAIR * least else "what wins may win by its operations"
+    return f"The candidates cost ×{least:.2f} to ×{most:.2f} of the base: {fair}."
 
 
 def _snippet(winner: pd.Series, conclusion: str) -> str:
