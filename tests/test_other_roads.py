@@ -24,6 +24,7 @@ def write_presplit(root: Path) -> None:
                 (folder / f"{split}{index}.jpg").write_bytes(encoded(image, "JPEG"))
 
 
+@pytest.mark.no_cover
 def test_presplit_folders_keep_their_split(project: Path) -> None:
     write_presplit(project / "mine")
     kedro_run(project, "data", images__root="mine")
@@ -60,6 +61,7 @@ def test_a_failed_run_is_marked_failed_with_its_reason(project: Path) -> None:
     assert not (project / "data/05_model_input/splits.parquet").exists()
 
 
+@pytest.mark.no_cover
 def test_a_tracking_uri_of_the_users_own_wins(project: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'elsewhere.db'}")
     kedro_run(project, "data")
@@ -85,7 +87,7 @@ def test_the_command_line_goes_the_data_road_from_a_folder_below(project: Path) 
     [
         ("--params=model.fi=1", "model.fi: unknown parameter"),
         ("--params=images.root=nowhere", "images.root: must be an existing folder"),
-        ("--env=gpu", "training.require_gpu: a GPU is required"),
+        pytest.param("--env=gpu", "training.require_gpu: a GPU is required", marks=pytest.mark.slow),
     ],
 )
 def test_bad_input_is_one_line_and_status_one(project: Path, option: str, message: str) -> None:

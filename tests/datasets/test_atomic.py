@@ -154,6 +154,7 @@ def test_a_folder_of_figures_holds_those_of_the_last_save(tmp_path: Path) -> Non
     assert sorted(path.name for path in (tmp_path / "sheets").iterdir()) == ["a.png", "c.png"]
 
 
+@pytest.mark.no_cover
 def test_a_full_disk_names_the_sample_picture(tmp_path: Path) -> None:
     with files_of_at_most(100), pytest.raises(InputError, match=r"pose_0\..*: cannot be written"):
         write_sample(tmp_path)

@@ -139,6 +139,7 @@ def test_time_without_a_probe_is_refused():
         choose_phi(Budget(max_ms_per_image=1))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "coefficients", [Coefficients(), Coefficients(1, 1, 1), Coefficients(2, 1.5, 1.2), Coefficients(30, 1, 1)]
 )
@@ -151,6 +152,7 @@ def test_the_range_of_phi_is_as_far_as_networks_exist(coefficients):
             resolve_scale(phi=low - 0.01, coefficients=coefficients, quiet=True)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_steep_alpha_ends_the_grid_before_a_stage_vanishes(family):
     steep = Coefficients(30, 1, 1)
@@ -178,12 +180,14 @@ def test_the_docs_have_a_table_of_the_law():
     assert [float(phi) for phi, *_ in TABLE] == [0.02, 1, 2, 3, 4, 5, 6, 7]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("row", TABLE)
 def test_the_law_is_as_the_docs_tabulate_it(row):
     phi, *printed = (float(cell.replace("−", "-")) for cell in row)
     assert [round(100 * over) for over in _over(phi)] == printed
 
 
+@pytest.mark.no_cover
 def test_the_law_of_doubling_is_kept_and_broken_where_the_docs_say():
     """The sentences of docs/scaling.md."""
     over = {step / 100: _over(step / 100) for step in range(1, 701)}

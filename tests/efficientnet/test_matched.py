@@ -13,6 +13,7 @@ from goodbad_pipeline.errors import InputError
 PAPER = Coefficients()
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("dimension", DIMENSIONS)
 @pytest.mark.parametrize("multiple", [2, 4])
 @pytest.mark.parametrize("base", [resolve_scale(phi=0), resolve_scale(variant="lite0")], ids=["b0", "lite0"])
@@ -22,6 +23,7 @@ def test_networks_of_equal_cost_are_within_six_percent(dimension, multiple, base
     assert match.ratio == count_complexity(match.scale, 2).macs / count_complexity(base, 2).macs
 
 
+@pytest.mark.no_cover
 @settings(max_examples=25)
 @given(st.sampled_from(DIMENSIONS), st.floats(1.1, 8), st.floats(-4, 1), st.integers(32, 96))
 def test_no_neighbouring_factor_comes_closer(dimension, multiple, phi, resolution):

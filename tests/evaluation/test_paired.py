@@ -97,6 +97,7 @@ def promotions(metric, pairs=200):
     return count
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("metric", ["balanced_accuracy", "log_loss"])
 def test_models_of_equal_worth_are_seldom_promoted(metric):
     assert promotions(metric) <= 10  # of 200 pairs, 5 %
@@ -108,6 +109,7 @@ def test_models_of_equal_worth_are_seldom_promoted_on_other_metrics(metric):
     assert promotions(metric) <= 10
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("metric", ["balanced_accuracy", "roc_auc", "log_loss"])
 def test_the_p_value_is_the_share_of_swaps_that_do_as_well(metric):
     rng = np.random.default_rng(6)

@@ -39,12 +39,14 @@ def additive(labels, probabilities, resamples):
     return summed_metrics(sums.mix(resamples.weights))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("groups", [40, pytest.param(100, marks=pytest.mark.slow)])
 def test_the_interval_covers_the_truth_19_times_in_20(groups):
     shares = count_covered(["accuracy", "balanced_accuracy", "brier", "log_loss"], groups, 600, additive)
     assert all(0.92 <= share <= 0.98 for share in shares.values()), shares
 
 
+@pytest.mark.no_cover
 @pytest.mark.slow
 @pytest.mark.parametrize("groups", [24, 60, 150])
 def test_the_interval_of_ranks_covers_the_truth_19_times_in_20(groups):

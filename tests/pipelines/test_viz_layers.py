@@ -15,6 +15,7 @@ def layers() -> dict[str, str]:
     return found
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", register_pipelines())
 def test_no_layer_comes_before_and_after_another(name: str) -> None:
     """Kedro-Viz shows no layers at all where two of them form a circle."""

@@ -60,6 +60,7 @@ def test_weight_decay_spares_biases_and_batch_normalisation(name: str) -> None:
     assert shrunk == {"stem_conv/kernel", "predictions/kernel"}
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_each_optimizer_learns(name: str) -> None:
     rng = np.random.default_rng(0)
