@@ -61,4 +61,5 @@ def _ingest(project: Path) -> tuple[float, float]:
     return time.perf_counter() - started, usage.ru_maxrss * 1024 / 1e9
 
 
-main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000)
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000)
