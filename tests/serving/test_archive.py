@@ -72,6 +72,17 @@ def test_a_lambda_layer_is_refused_and_does_not_run(tmp_path: Path) -> None:
         load_archive(tmp_path / "evil.keras")
 
 
+def _as_activation(config: dict, described: dict) -> None:
+    config["config"]["layers"][2]["config"]["activation"] = {"deep": [described]}
+
+
+def _as_settings_of_a_network_within(config: dict, described: dict) -> None:
+    """Keras compiles it, ``compile=False`` or not."""
+    inner = {**config, "compile_config": {"loss": described, "optimizer": "adam"}}
+    config["config"] = {"name": "outer", "layers": [inner]}
+
+
+@pytest.mark.parametrize("hide", [_as_activation, _as_settings_of_a_network_within])
 @pytest.mark.parametrize(
     "described",
     [
@@ -84,12 +95,18 @@ def test_a_lambda_layer_is_refused_and_does_not_run(tmp_path: Path) -> None:
         {"class_name": ["Dense"], "module": "keras.layers"},
     ],
 )
-def test_an_object_off_the_list_is_refused_wherever_it_hides(whole: Path, tmp_path: Path, described: dict) -> None:
-    def hide(config: dict) -> None:
-        config["config"]["layers"][2]["config"]["activation"] = {"deep": [described]}
-
+def test_an_object_off_the_list_is_refused_wherever_it_hides(
+    whole: Path, tmp_path: Path, described: dict, hide: Callable
+) -> None:
     with pytest.raises(InputError, match="refused as a model archive"):
-        check_archive(with_config(whole, tmp_path / "hidden.keras", hide))
+        check_archive(with_config(whole, tmp_path / "hidden.keras", lambda config: hide(config, described)))
+
+
+def test_settings_of_training_are_no_reason_to_refuse_a_network(tmp_path: Path) -> None:
+    model = small_model()
+    model.compile("adam", "categorical_crossentropy")
+    model.save(tmp_path / "compiled.keras")
+    check_archive(tmp_path / "compiled.keras")
 
 
 @pytest.mark.parametrize("name", ["../../outside.txt", "/etc/cron.d/evil", "assets/model/payload.bin", "extra.pkl"])

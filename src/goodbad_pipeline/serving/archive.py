@@ -95,8 +95,11 @@ def _check_members(archive: zipfile.ZipFile) -> None:
 
 
 def _check_names(config: Any) -> None:
-    """Every object that Keras would make is on the list, under its own module and no registered name of another's."""
-    for described in _objects(config):
+    """Every object that Keras would make is on the list, under its own module and no registered name of another's.
+
+    Keras leaves the training settings of the outermost object aside, and of that alone: a network within is compiled.
+    """
+    for described in _objects({**config, "compile_config": None}):
         name, module = described["class_name"], described.get("module")
         if not isinstance(name, str) or name not in ALLOWED.get(module, ()):
             raise _RefusedError(f"{str(module)[:60]}.{str(name)[:60]} is none of the layers it may hold")
@@ -105,13 +108,12 @@ def _check_names(config: Any) -> None:
 
 
 def _objects(value: Any) -> Any:
-    """Yield, at every depth, each dictionary that names a class; training settings are never loaded."""
+    """Yield, at every depth, each dictionary that names a class."""
     if isinstance(value, dict):
         if "class_name" in value:
             yield value
-        for key, inner in value.items():
-            if key != "compile_config":
-                yield from _objects(inner)
+        for inner in value.values():
+            yield from _objects(inner)
     elif isinstance(value, list):
         for inner in value:
             yield from _objects(inner)
