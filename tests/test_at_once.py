@@ -26,10 +26,12 @@ def kedro(project: Path, *arguments: str, **environment: str) -> subprocess.Pope
 
 @pytest.mark.slow
 def test_of_two_runs_in_one_project_the_second_says_who_is_there(project: Path, tmp_path: Path) -> None:
-    first = kedro(project, "--pipeline=data", "--params=splits.seed=1")
-    while not list((project / FOLDER).glob("*.json")):
+    secret = "images.scan.engine_options.token.secret=CANARY"
+    first = kedro(project, "--pipeline=data", f"--params=splits.seed=1,images.scan.engine=threading,{secret}")
+    while not (claims := list((project / FOLDER).glob("*.json"))):
         assert first.poll() is None
         time.sleep(0.02)
+    assert "CANARY" not in claims[0].read_text()
     first.send_signal(signal.SIGSTOP)  # or it might have ended before the second is up
     second = kedro(project, "--pipeline=data", "--params=splits.seed=2")
     said = second.communicate()[0]
@@ -37,7 +39,8 @@ def test_of_two_runs_in_one_project_the_second_says_who_is_there(project: Path, 
     assert first.wait() == 0, first.communicate()[0]
     assert second.returncode == 1
     assert f"in use by another run of this project, process {first.pid} on" in said
-    assert "--params=splits.seed=1" in said
+    assert "splits.seed" in said
+    assert "CANARY" not in said
     assert not list((project / FOLDER).glob("*.json"))
 
     alone = make_project(tmp_path / "alone")
@@ -48,14 +51,16 @@ def test_of_two_runs_in_one_project_the_second_says_who_is_there(project: Path, 
 
 @pytest.mark.slow
 def test_a_run_that_was_killed_is_no_obstacle_and_is_closed(project: Path) -> None:
-    first = kedro(project, "--pipeline=data")
+    secret = "images.scan.engine_options.token.secret=CANARY"
+    first = kedro(project, "--pipeline=data", f"--params=images.scan.engine=threading,{secret}")
     while not (started := list(project.glob("data/02_intermediate/scan_journal/*"))):
         assert first.poll() is None
         time.sleep(0.02)
     assert started
     first.kill()
     first.wait()
-    assert list((project / FOLDER).glob("*.json"))
+    (left,) = (project / FOLDER).glob("*.json")
+    assert "CANARY" not in left.read_text()
     second = kedro(project, "--pipeline=data")
     assert second.wait() == 0, second.communicate()[0]
     client = mlflow.MlflowClient(f"sqlite:///{project / 'mlflow.db'}")

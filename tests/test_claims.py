@@ -122,7 +122,7 @@ def two_nodes() -> Pipeline:
 def test_a_run_claims_what_is_stored_and_gives_it_up_however_it_ends(tmp_path: Path, end: str) -> None:
     catalog = DataCatalog({name: JSONDataset(filepath=str(tmp_path / name)) for name in ("splits", "model", "labels")})
     hooks = hooks_of(tmp_path)
-    beginning = hooks.before_pipeline_run(two_nodes(), catalog)
+    beginning = hooks.before_pipeline_run({}, two_nodes(), catalog)
     next(beginning)
     (file,) = (tmp_path / FOLDER).glob("*.json")
     held = json.loads(file.read_text())
@@ -132,9 +132,26 @@ def test_a_run_claims_what_is_stored_and_gives_it_up_however_it_ends(tmp_path: P
     getattr(hooks, end)()
 
 
+def test_values_of_parameters_are_told_to_nobody(tmp_path: Path, other: ProcessMark, monkeypatch) -> None:
+    option = "images.scan.engine_options.token.secret"
+    monkeypatch.setattr(sys, "argv", ["kedro", "run", "--pipeline=data", f"--params={option}=CANARY,splits.seed=7"])
+    monkeypatch.setattr("goodbad_pipeline.claims.this_process", lambda: other)
+    parameters = {"images": {"scan": {"engine_options": {"token": {"secret": "CANARY"}}}}, "splits": {"seed": 7}}
+    called = {"pipeline_names": ["data"], "runtime_params": parameters}
+    catalog = DataCatalog({"model": JSONDataset(filepath=str(tmp_path / "model"))})
+    beginning = hooks_of(tmp_path).before_pipeline_run(called, two_nodes(), catalog)
+    next(beginning)
+    (file,) = (tmp_path / FOLDER).glob("*.json")  # it stays, if the process is killed
+    assert "CANARY" not in file.read_text()
+    monkeypatch.undo()
+    with pytest.raises(InputError) as refused:
+        stake(claim("model"), tmp_path / FOLDER)
+    assert f"(kedro run --pipeline=data --params={option},splits.seed)" in str(refused.value)
+
+
 def claimed(pipeline: Pipeline, catalog: DataCatalog, root: Path) -> Claim:
     """What a run holds once it has begun."""
-    beginning = hooks_of(root).before_pipeline_run(pipeline, catalog)
+    beginning = hooks_of(root).before_pipeline_run({}, pipeline, catalog)
     next(beginning)
     (file,) = (root / FOLDER).glob("*.json")
     values = json.loads(file.read_text())
@@ -175,7 +192,7 @@ def test_what_each_pipeline_claims_parts_those_that_share_a_file() -> None:
 
 
 def test_a_run_that_cannot_begin_holds_nothing(tmp_path: Path) -> None:
-    beginning = hooks_of(tmp_path).before_pipeline_run(two_nodes(), DataCatalog())
+    beginning = hooks_of(tmp_path).before_pipeline_run({}, two_nodes(), DataCatalog())
     next(beginning)
     assert list((tmp_path / FOLDER).glob("*.json"))
     with pytest.raises(InputError, match="no GPU"):

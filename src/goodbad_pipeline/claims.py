@@ -1,8 +1,7 @@
 """Several runs of one project at once: each claims the files it reads and writes, and none gets another's."""
 
 import json
-import sys
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -28,7 +27,7 @@ class Claim:
     Attributes:
         process: Whose it is.
         since: When it began, local time.
-        command: What it was called with.
+        command: What it was called with; parameters by their names alone, for any value may be a secret.
         reads: Files and folders that it reads and does not make, as :func:`_places` names them.
         writes: Those it makes.
     """
@@ -62,12 +61,14 @@ class ClaimHooks:
         self._root = Path(context.project_path)
 
     @hook_impl(wrapper=True)
-    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> Generator[None, Any, Any]:
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
+    ) -> Generator[None, Any, Any]:
         """Claim what the pipeline reads and writes, before anybody looks at it; give it up if the run cannot begin."""
         claim = Claim(
             process=this_process(),
             since=datetime.now().isoformat(" ", "seconds"),
-            command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+            command=_command(run_params),
             reads=_places(pipeline.inputs(), catalog, self._root),
             writes=_places(pipeline.all_outputs(), catalog, self._root),
         )
@@ -116,6 +117,23 @@ def stake(claim: Claim, folder: Path) -> Path:
             with replacing(file) as draft:
                 draft.write_text(json.dumps(asdict(claim), default=sorted), encoding="utf-8")
     return file
+
+
+def _command(run_params: Mapping[str, Any]) -> str:
+    words = ["kedro run"]
+    if pipelines := run_params.get("pipeline_names"):
+        words.append(f"--pipeline={','.join(pipelines)}")
+    if names := sorted(_names(run_params.get("runtime_params") or {})):
+        words.append(f"--params={','.join(names)}")
+    return " ".join(words)
+
+
+def _names(values: Mapping[str, Any], within: str = "") -> Iterator[str]:
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _names(value, f"{within}{name}.")
+        else:
+            yield f"{within}{name}"
 
 
 def _message(clashes: list[str], held: Claim, file: Path) -> str:
