@@ -126,6 +126,22 @@ def test_a_champion_of_unknown_size_is_no_obstacle():
     assert status(decision)["images"] == "skipped"
 
 
+def test_what_the_champion_has_seen_is_told_beside_what_it_was_measured_on():
+    reasons = [
+        next(check.reason for check in decide(**changes).checks if check.name == "comparable")
+        for changes in ({}, {"seen": 7}, {"recorded": False})
+    ]
+    assert reasons[0] == "measured on the same test pictures as champion version 3"
+    assert reasons[1].startswith(f"{reasons[0]}, but for 7 that it was trained or selected on")
+    assert reasons[2] == f"{reasons[0]}; what it was trained on is not on record, and they may flatter it"
+
+
+def test_weights_of_unknown_past_are_let_pass_and_told():
+    decision = decide(unrecorded="others.keras")
+    assert decision.promoted
+    assert "what it started from (others.keras) may have seen test pictures" in decision.checks[1].reason
+
+
 def test_an_unknown_metric_is_refused_with_the_choice():
     with pytest.raises(InputError, match="'speed' is unknown; choose one of accuracy, balanced_accuracy"):
         decide(metric="speed")

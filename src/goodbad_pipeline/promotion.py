@@ -72,6 +72,8 @@ class Champion:
         images: Pictures it was made from (train, validation and test); None where that is not on record.
         same_answers: Whether the new model answers every picture alike.
         drops: Slices on which the new model is less accurate, beyond chance.
+        seen: Test pictures that are left out of the comparison, because it was trained or selected on them.
+        recorded: Whether it is on record what it was trained on.
         incomparable: Why the two cannot be compared, as the end of a sentence; the numbers mean nothing then.
     """
 
@@ -82,6 +84,8 @@ class Champion:
     images: int | None = None
     same_answers: bool = False
     drops: tuple[SliceDrop, ...] = ()
+    seen: int = 0
+    recorded: bool = True
     incomparable: str | None = None
 
 
@@ -91,12 +95,13 @@ class Evidence:
 
     Attributes:
         metric: One of `HIGHER_IS_BETTER`, which decides.
-        score: Its score.
-        ece: Its calibration error.
+        score: Its score, on the pictures that both are compared on.
+        ece: Its calibration error on these.
         images: Pictures it was made from.
         parity: Largest difference of a probability after registering and loading it again; infinite where it could not
             be loaded.
-        leaks: What lies on two sides of its split.
+        leaks: What lies on two sides of its split, or was seen by what it started from.
+        unrecorded: What it started from, where it is not on record what that had seen.
         champion: What it is compared with; None where there is none.
     """
 
@@ -106,6 +111,7 @@ class Evidence:
     images: int
     parity: float
     leaks: tuple[str, ...] = ()
+    unrecorded: str | None = None
     champion: Champion | None = None
 
 
@@ -176,6 +182,8 @@ def _check_itself(evidence: Evidence, rules: Rules) -> tuple[Check, ...]:
     leaks = (
         f"the split leaks: {'; '.join(evidence.leaks)}" if evidence.leaks else "nothing lies on two sides of the split"
     )
+    if evidence.unrecorded is not None:
+        leaks += f"; what it started from ({evidence.unrecorded}) may have seen test pictures: that is not on record"
     return _check("parity", close, text), _check("leakage", not evidence.leaks, leaks)
 
 
@@ -190,13 +198,22 @@ def _check_beside(evidence: Evidence, champion: Champion | None, rules: Rules) -
         skipped = (Check(name, "skipped", "not comparable with the champion") for name in names[1:])
         return Check("comparable", "failed", reason), *skipped
     return (
-        Check("comparable", "passed", f"measured on the same test pictures as champion version {champion.version}"),
+        _check_comparable(champion),
         _check_score(evidence, champion),
         _check_chance(evidence, champion, rules),
         _check_calibration(evidence, champion, rules),
         _check_slices(champion, rules),
         _check_images(evidence, champion),
     )
+
+
+def _check_comparable(champion: Champion) -> Check:
+    text = f"measured on the same test pictures as champion version {champion.version}"
+    if champion.seen:
+        text += f", but for {champion.seen} that it was trained or selected on, or others of their groups"
+    if not champion.recorded:
+        text += "; what it was trained on is not on record, and they may flatter it"
+    return Check("comparable", "passed", text)
 
 
 def _not_a_number(name: str, metric: str) -> Check:

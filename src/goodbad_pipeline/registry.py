@@ -3,8 +3,6 @@
 import base64
 import io
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +22,7 @@ from PIL import Image
 from goodbad_pipeline import tracking
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.decision import Calibration
+from goodbad_pipeline.evaluation.seen import UNKNOWN, Seen
 from goodbad_pipeline.exports import load_export, read_exports
 from goodbad_pipeline.images.pixels import Transform
 from goodbad_pipeline.promotion import Decision
@@ -37,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 CHAMPION = "champion"
 DIGEST_TAG = "archive_sha256"
+SEEN_TAG, SEEN_FILE = "seen_sha256", "seen.npz"
+"""What it was trained and selected on, beside the archive; see :mod:`goodbad_pipeline.lineage`."""
 BEFORE_TAG = "champion_before"
 """The version that was champion when this one was compared; empty where there was none."""
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
@@ -53,20 +54,6 @@ _SIGNATURE = ModelSignature(
         ]
     ),
 )
-
-
-class AwayError(Exception):
-    """MLflow does not answer: nothing can be registered or looked up now."""
-
-
-@contextmanager
-def _asking() -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        if not tracking.is_away(error):
-            raise
-        raise AwayError(f"MLflow does not answer ({str(error)[:200]})") from error
 
 
 @dataclass(frozen=True)
@@ -101,7 +88,9 @@ class RegisteredModel:
         return self.classifier.transform
 
 
-def log_model(model: Any, name: str, calibration: Calibration, transform: Transform, example: np.ndarray) -> str:
+def log_model(
+    model: Any, name: str, calibration: Calibration, transform: Transform, example: np.ndarray, seen: Seen = UNKNOWN
+) -> str:
     """Log a Keras model to the run under way and register it, as a pyfunc that takes files.
 
     A run that was cut off after it registered this very model, and goes on now, has its version already.
@@ -112,6 +101,7 @@ def log_model(model: Any, name: str, calibration: Calibration, transform: Transf
         calibration: Classes in the order of the outputs, and how these are read.
         transform: What a picture goes through before the model.
         example: One picture, uint8 of shape (side, side, 3).
+        seen: What it was trained and selected on.
 
     Returns:
         The version's number.
@@ -129,24 +119,26 @@ def log_model(model: Any, name: str, calibration: Calibration, transform: Transf
         model.save(folder / ARCHIVE)
         digest = file_digest(folder / ARCHIVE)
         Facts(transform, calibration, digest).write(folder / FACTS)
+        seen.write(Path(temporary, SEEN_FILE))
+        tags = {DIGEST_TAG: digest, SEEN_TAG: file_digest(Path(temporary, SEEN_FILE))}
         bundle = write_bundle(Path(temporary, "code"))
-        with _asking(), tracking.served_run():
+        with tracking.asking(), tracking.served_run():
             info = mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(bundle.script),
-                artifacts={"model": str(folder)},
+                artifacts={"model": str(folder), "seen": str(Path(temporary, SEEN_FILE))},
                 code_paths=[str(bundle.package)],
                 pip_requirements=[f"{package}=={version(package)}" for package in REQUIREMENTS],
                 signature=_SIGNATURE,
                 input_example=pd.DataFrame({"image": [_base64_png(example)]}),
             )
-            return str(mlflow.register_model(info.model_uri, name, tags={DIGEST_TAG: digest}).version)
+            return str(mlflow.register_model(info.model_uri, name, tags=tags).version)
 
 
 def _find_registered(model: Any, name: str, calibration: Calibration, transform: Transform) -> str | None:
     """Find the version that the run under way has registered, if it computes the same."""
     run = tracking.current_run()
-    with _asking():
+    with tracking.asking():
         versions = [] if run is None else mlflow.MlflowClient().search_model_versions(f"run_id = '{run}'")
     for found in versions:
         try:
@@ -188,7 +180,7 @@ def load_champion(name: str) -> RegisteredModel | None:
 
 def _find_alias(name: str, alias: str) -> ModelVersion | None:
     try:
-        with _asking():
+        with tracking.asking():
             return mlflow.MlflowClient().get_model_version_by_alias(name, alias)
     except MlflowException as error:
         if error.error_code in _ABSENT:
@@ -276,7 +268,7 @@ def set_alias(name: str, model_version: str, decision: Decision, metrics: dict[s
     for check in decision.checks:
         tags |= {f"gate.{check.name}": check.status, f"gate.{check.name}.reason": check.reason}
     tags |= {key: f"{value:.6g}" for key, value in metrics.items() if key.startswith("test_")}
-    with _asking():
+    with tracking.asking():
         champion = _find_alias(name, CHAMPION)
         if champion is None or str(champion.version) != model_version:  # or else this was decided before
             tags[BEFORE_TAG] = "" if champion is None else str(champion.version)

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from making import parameters, write_manifest
 
+from goodbad_pipeline import lineage
 from goodbad_pipeline.images.pixels import Pixels
 from goodbad_pipeline.images.splits import count_splits
 from goodbad_pipeline.params import validate_parameters
@@ -23,7 +24,9 @@ from goodbad_pipeline.pipelines.reporting import nodes as reporting
 from goodbad_pipeline.pipelines.reporting.pipeline import FIGURES
 
 SIDE = 24
-NETWORK = {"resolution": SIDE, "network": "one convolution", "parameters": 99, "macs": 999, "weights": "none"}
+NETWORK = {"resolution": SIDE, "network": "one convolution", "parameters": 99, "macs": 999, "weights": "none"} | {
+    "source": None
+}
 
 HISTORY = pd.DataFrame(
     {"epoch": [1], "phase": "all", "loss": 0.5, "accuracy": 0.8, "learning_rate": 0.1}
@@ -111,23 +114,31 @@ def test_manifest_columns_are_sliced_and_the_sensitive_one_is_measured_for_gaps(
 def test_without_a_centre_the_answer_is_another(road) -> None:
     assert 0 < road.seeing["test_gradcam_border_share"] < 1
     assert 0 <= road.seeing["test_accuracy_centre_masked"] <= 1
-    findings = evaluation.find_problems(road.splits, road.intervals, road.per_class, road.slices, road.seeing)
+    measured = road.intervals, road.per_class, road.slices, road.seeing
+    findings = evaluation.find_problems(road.splits, *measured, NETWORK)
     assert "leakage" not in [finding["code"] for finding in findings]
     torn = road.splits.assign(group="one")
-    findings = evaluation.find_problems(torn, road.intervals, road.per_class, road.slices, road.seeing)
+    findings = evaluation.find_problems(torn, *measured, NETWORK)
     assert findings[0]["code"] == "leakage"
+    grown = NETWORK | {"source": {"version": "goodbad/1", "recorded": True, "test_pictures": 7}}
+    findings = evaluation.find_problems(road.splits, *measured, grown)
+    assert findings[0]["text"] == (
+        "Test results cannot be trusted: the weights it started from were trained or selected on 7 of 48 test pictures "
+        "or others of their groups."
+    )
 
 
-def register(road, model, calibration, metrics, test, splits=None):
+def register(road, model, calibration, metrics, test, splits=None, network=NETWORK):
     """Register a model as the pipeline does, in a run of its own; what was decided, and the champion's predictions."""
     images, registry = road.typed["images"], road.typed["registry"]
     splits = road.splits if splits is None else splits
     with mlflow.start_run():
-        champion, theirs = registration.compare_with_champion(test, road.pixels, splits, NETWORK, images, registry)
-        version = registration.register_model(model, road.pixels, NETWORK, calibration, images, registry)
+        champion, theirs = registration.compare_with_champion(test, road.pixels, splits, network, images, registry)
+        version = registration.register_model(model, road.pixels, splits, network, calibration, images, registry)
         decided, slices = registration.decide_alias(
-            version, champion, theirs, test, splits, metrics, images, registry, road.params, road.typed["promotion"]
-        )
+            version, champion, theirs, test, splits, network, metrics, images, registry, road.params,
+            road.typed["promotion"],
+        )  # fmt: skip
     return decided, theirs, slices
 
 
@@ -179,6 +190,80 @@ def test_the_road_from_first_champion_over_a_better_one_to_the_report(road, stor
     card, html = reporting.write_model_card(facts)
     assert "must not be used to judge people" in card
     assert "<table>" in html
+
+
+def splits_before(road, groups: int) -> pd.DataFrame:
+    """Other splits, by which as many test groups of each class lay in train."""
+    number = road.splits["group"].str.rsplit(" ", n=1).str[-1].astype(int)
+    moved = (road.splits["split"] == "test") & (number < 5 * groups)
+    return road.splits.assign(split=road.splits["split"].mask(moved, "train"))
+
+
+def test_what_a_champion_was_trained_on_is_no_test_of_it(road, store) -> None:
+    first, *_ = register(road, road.model, road.calibration, road.metrics, road.test, splits_before(road, groups=4))
+    assert first["alias"] == "champion"
+    bad = small_model(-8.0)
+    worse = evaluation.predict_test(bad, road.pixels, road.splits, road.calibration)
+    low = evaluation.evaluate_predictions(worse, road.baselines, road.calibration, road.params)[0]
+    second, theirs, slices = register(road, bad, road.calibration, low, worse)
+    old = road.test["group"].str.rsplit(" ", n=1).str[-1].astype(int) < 20
+    assert theirs["image_id"].tolist() == road.test.loc[~old, "image_id"].tolist()
+    comparable = next(check for check in second["checks"] if check["name"] == "comparable")
+    assert (comparable["status"], old.sum()) == ("passed", 24)
+    assert f"but for {old.sum()} that it was trained or selected on" in comparable["reason"]
+    assert second["champion"]["score"] == pytest.approx(balanced(road.test[~old]))
+    assert f"balanced_accuracy {balanced(worse[~old.to_numpy()]):.4f} is no better" in second["reason"]
+    assert slices.groupby("column")["images"].sum().tolist() == [24] * slices["column"].nunique()
+    assert "only the champion knows" in registration.draw_disagreements(worse, theirs, road.pixels).texts[0].get_text()
+
+
+def test_a_champion_that_saw_nearly_all_is_not_compared(road, store) -> None:
+    register(road, road.model, road.calibration, road.metrics, road.test, splits_before(road, groups=7))
+    second, theirs, _ = register(road, road.model, road.calibration, road.metrics, road.test)
+    assert (second["alias"], theirs.empty) == ("challenger", True)
+    assert second["reason"] == (
+        "not comparable with the champion: it was trained or selected on 42 of the 48 test pictures, and only 3 of 24 "
+        "pictures of 'bad' are new to it"
+    )
+
+
+def balanced(predictions: pd.DataFrame) -> float:
+    return float(predictions.groupby("label")["correct"].mean().mean())
+
+
+def test_what_the_source_was_trained_on_is_no_test_either(road, store) -> None:
+    before = splits_before(road, groups=1)
+    register(road, road.model, road.calibration, road.metrics, road.test, before)
+    grown = validate_parameters(parameters(model__phi=1, model__grow_from="goodbad/1"))["model"]
+    source = lineage.describe_source(grown, "grown from goodbad/1", "goodbad", road.splits)
+    assert source == {"version": "goodbad/1", "recorded": True, "test_pictures": 6}
+    assert lineage.describe_source(grown, "grown from goodbad/1", "goodbad", before)["test_pictures"] == 0
+    second, *_ = register(
+        road, road.model, road.calibration, road.metrics, road.test, network=NETWORK | {"source": source}
+    )
+    assert statuses(second)["leakage"] == "failed"
+    assert "the weights it started from were trained or selected on 6 of 48 test pictures" in second["reason"]
+    assert second["alias"] == "challenger"
+    everything = lineage.read_seen("goodbad", "2")  # and what is grown from that has seen as much
+    assert everything.complete
+    assert (
+        everything.among(road.splits).tolist()
+        == ((before["split"] != "test") | (road.splits["split"] != "test")).tolist()
+    )
+
+
+def test_of_weights_from_elsewhere_nobody_knows_what_they_saw(road, store, tmp_path) -> None:
+    for weights in ("none", "imagenet"):
+        assert lineage.describe_source(road.typed["model"], weights, "goodbad", road.splits) is None
+    source = lineage.describe_source(road.typed["model"], "others.weights.h5", "goodbad", road.splits)
+    assert source == {"version": None, "recorded": False, "test_pictures": 0}
+    network = NETWORK | {"source": source, "weights": "others.weights.h5"}
+    decided, *_ = register(road, road.model, road.calibration, road.metrics, road.test, network=network)
+    (leakage,) = (check for check in decided["checks"] if check["name"] == "leakage")
+    assert leakage["status"] == "passed"
+    assert "(others.weights.h5) may have seen test pictures: that is not on record" in leakage["reason"]
+    assert store.get_model_version("goodbad", "1").tags["gate.leakage.reason"] == leakage["reason"]
+    assert not lineage.read_seen("goodbad", "1").complete
 
 
 @pytest.mark.slow

@@ -1,4 +1,5 @@
 import json
+import sys
 import zipfile
 from pathlib import Path
 
@@ -8,13 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from making import parameters
-from running import kedro_run, runs
+from running import kedro_run, runs, store
 
-from goodbad_pipeline import building
+from goodbad_pipeline import building, lineage
 from goodbad_pipeline.efficientnet.scaling import read_scale, resolve_scale
 from goodbad_pipeline.efficientnet.weight_shapes import kernel_shapes
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.decision import Calibration
+from goodbad_pipeline.evaluation.seen import seen_in_training
 from goodbad_pipeline.params import validate_parameters
 from goodbad_pipeline.pipeline_registry import register_pipelines
 from goodbad_pipeline.pipelines.modelling import nodes
@@ -22,7 +24,9 @@ from goodbad_pipeline.pipelines.modelling.nodes import build_model, check_column
 from goodbad_pipeline.registry import RegisteredModel, load_version
 from goodbad_pipeline.serving.classifier import Classifier
 
-SPLITS = pd.DataFrame({"label": ["bad", "good"] * 3, "split": "train"})
+SPLITS = pd.DataFrame(
+    {"label": ["bad", "good"] * 3, "split": "train", "image_id": list("abcdef"), "group": list("abcdef")}
+)
 
 
 def choose(**changes: object) -> dict:
@@ -166,13 +170,16 @@ def test_growth_from_imagenet_is_one_parameter_and_counts_as_pretrained() -> Non
     assert not stem[1][:, :, rows:, :columns].any()
 
 
-def test_growth_from_a_file_keeps_its_classifier(tmp_path) -> None:
+def test_growth_from_a_file_keeps_its_classifier(tmp_path, caplog) -> None:
     small = {"phi": -6, "resolution": 32, "weights": "none"}
     file = tmp_path / "small.keras"
     base = build(choose(**small), **small)
     base.save(file)
     grown = {"phi": -5, "resolution": 32, "grow_from": str(file)}
-    large = build(choose(**grown), **grown)
+    network = choose(**grown)
+    assert network["source"] == {"version": None, "recorded": False, "test_pictures": 0}
+    assert f"not on record what the first weights (grown from {file}) were trained on" in caplog.text
+    large = build(network, **grown)
     kernels = [model.get_layer("predictions").get_weights()[0] for model in (base, large)]
     assert kernels[0].any()
     assert (kernels[1][: len(kernels[0])] == kernels[0]).all()
@@ -197,6 +204,16 @@ def test_growth_to_something_smaller_ends_before_it_is_built(tmp_path, monkeypat
     monkeypatch.setattr(nodes, "load_version", lambda *_: registered)
     with pytest.raises(InputError, match=message):
         choose(phi=-6, grow_from=3)
+
+
+def test_that_the_first_weights_know_test_pictures_is_said_before_training(monkeypatch, caplog) -> None:
+    monkeypatch.setattr(nodes, "_shape_to_grow", lambda *_: None)
+    seen = seen_in_training(SPLITS[:2])
+    monkeypatch.setattr(lineage, "read_seen", lambda name, version: {("goodbad", "3"): seen}[name, version])
+    monkeypatch.setattr(sys.modules[__name__], "SPLITS", SPLITS.assign(split=["test"] * 3 + ["train"] * 3))
+    network = choose(phi=1, grow_from=3)
+    assert network["source"] == {"version": "goodbad/3", "recorded": True, "test_pictures": 2}
+    assert "The first weights (grown from 3) were trained or selected on 2 of the test pictures" in caplog.text
 
 
 def _rewritten(archive: Path, target: Path, **members: bytes) -> Path:
@@ -249,6 +266,7 @@ def test_a_version_that_is_not_registered_is_told(tmp_path, monkeypatch) -> None
 def test_a_registered_version_is_grown_within_a_budget(project) -> None:
     kedro_run(project, "data")
     kedro_run(project, "train", model__phi=-6)
+    kedro_run(project, "data", splits__seed=1)
     kedro_run(project, "train", model__phi=None, model__budget={"max_macs": 1.2e7}, model__grow_from="goodbad/1")
     run = runs(project)[0]
     assert run.info.run_name == "train efficientnet_lite budget"
@@ -257,7 +275,14 @@ def test_a_registered_version_is_grown_within_a_budget(project) -> None:
     assert -6 < float(run.data.params["network.phi"]) < 0
     assert run.data.params["network.weights"] == "grown from goodbad/1"
     assert float(run.data.params["network.budget.max_macs.cost"]) <= 1.2e7
-    assert runs(project)[1].data.params["network.phi"] == "-6.0"
+    assert runs(project)[2].data.params["network.phi"] == "-6.0"
+    known = int(run.data.params["network.source.test_pictures"])
+    assert known > 0
+    grown = store(project).get_model_version("goodbad", "2").tags
+    assert (grown["gate.leakage"], grown["alias_at_registration"]) == ("failed", "challenger")
+    assert f"were trained or selected on {known} of " in grown["alias_reason"]
+    findings = json.loads((project / "data/08_reporting/findings.json").read_text())
+    assert findings[0]["code"] == "leakage"
     history = pd.read_csv(project / "data/07_model_output/history.csv")
     assert history["phase"].iloc[0] == "head"
     mlflow.set_tracking_uri(f"sqlite:///{project / 'mlflow.db'}")

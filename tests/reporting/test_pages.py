@@ -139,6 +139,16 @@ def test_the_card_says_that_it_must_not_judge_people(pages):
     assert "ab" * 32 in text
 
 
+def test_weights_whose_past_is_not_on_record_are_told_on_both_pages():
+    network = facts()["network"] | {"weights": "others.keras"}
+    told = "What these weights had been trained on before is not on record: they may have seen test pictures."
+    for recorded in (False, True):
+        source = {"version": None, "recorded": recorded, "test_pictures": 0}
+        known = facts(network=network | {"source": source})
+        for page in (write_card(known), write_report(known, {})):
+            assert (f"others.keras. {told}" in page) != recorded
+
+
 def test_the_cards_tables_are_whole(pages):
     card = write_card(facts())
     for block in re.findall(r"(?:^\|.*\n)+", card, flags=re.M):

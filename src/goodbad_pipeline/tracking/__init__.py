@@ -20,7 +20,7 @@ from goodbad_pipeline.tracking.run import (
     set_tags,
     start_offline,
 )
-from goodbad_pipeline.tracking.server import KILLED, is_away
+from goodbad_pipeline.tracking.server import KILLED, AwayError, asking, is_away
 from goodbad_pipeline.tracking.spool import FOLDER, Spool, replay
 from goodbad_pipeline.tracking.store import anchor_store, answering, first_use
 
@@ -29,9 +29,11 @@ __all__ = [
     "FOLDER",
     "KILLED",
     "STOPPED",
+    "AwayError",
     "Spool",
     "anchor_store",
     "answering",
+    "asking",
     "begin",
     "child_run",
     "close_leftovers",

@@ -6,7 +6,8 @@ twice: what MLflow holds already is not doubled. (An answer that was lost looks 
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,21 @@ def is_away(error: BaseException) -> bool:
     if isinstance(error, MlflowException):
         return error.error_code in _AWAY
     return isinstance(error, requests.RequestException | ConnectionError | TimeoutError)
+
+
+class AwayError(Exception):
+    """MLflow does not answer: nothing can be registered or looked up now."""
+
+
+@contextmanager
+def asking() -> Iterator[None]:
+    """Turn what MLflow raises when it does not answer into an `AwayError`."""
+    try:
+        yield
+    except Exception as error:
+        if not is_away(error):
+            raise
+        raise AwayError(f"MLflow does not answer ({str(error)[:200]})") from error
 
 
 def now() -> int:

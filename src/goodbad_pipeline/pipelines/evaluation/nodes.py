@@ -39,6 +39,7 @@ from goodbad_pipeline.evaluation.slices import slice_table, slice_values
 from goodbad_pipeline.images.exif import find_exif
 from goodbad_pipeline.images.pixels import Pixels
 from goodbad_pipeline.images.splits import class_names
+from goodbad_pipeline.lineage import seen_before
 from goodbad_pipeline.params import EvaluationParams, ImageParams
 
 logger = logging.getLogger(__name__)
@@ -158,10 +159,12 @@ def find_problems(
     per_class_metrics: pd.DataFrame,
     slices: pd.DataFrame,
     explanation_metrics: dict[str, float],
+    network: dict[str, Any],
 ) -> list[dict[str, str]]:
     """Say what a reader must know before believing the numbers: each finding with a code and a sentence."""
     blind = explanation_metrics["test_accuracy_centre_masked"]
-    findings = list_findings(find_leaks(splits), metric_intervals, per_class_metrics, slices, blind)
+    leaks = find_leaks(splits, seen_before(network))
+    findings = list_findings(leaks, metric_intervals, per_class_metrics, slices, blind)
     for finding in findings:
         logger.warning("%s: %s", finding["code"], finding["text"])
     return findings

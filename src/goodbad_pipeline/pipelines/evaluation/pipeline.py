@@ -57,7 +57,7 @@ def create_pipeline() -> Pipeline:
             node(
                 find_problems,
                 name="find_problems",
-                inputs=["splits", "metric_intervals", "per_class_metrics", "slices", "explanation_metrics"],
+                inputs=["splits", "metric_intervals", "per_class_metrics", "slices", "explanation_metrics", "network"],
                 outputs="findings",
             ),
             node(

@@ -16,14 +16,13 @@ from goodbad_pipeline.efficientnet.scaling import NetworkScale
 from goodbad_pipeline.evaluation.fairness import check_sensitive
 from goodbad_pipeline.images.pixels import PixelSource, pixel_source
 from goodbad_pipeline.images.splits import class_names
+from goodbad_pipeline.lineage import SCRATCH, SOURCE, describe_source
 from goodbad_pipeline.params import EvaluationParams, ImageParams, ModelParams, RegistryParams, TrainingParams
 from goodbad_pipeline.registry import load_version
 from goodbad_pipeline.spending import spend_budget
 from goodbad_pipeline.training.team import join_team
 
 logger = logging.getLogger(__name__)
-
-SCRATCH = "none"
 
 
 def check_columns(splits: pd.DataFrame, evaluation: EvaluationParams) -> None:
@@ -50,6 +49,7 @@ def choose_network(
     check_weights(model.weights_for(scale), scale)  # for what a budget bought; of φ the parameters were asked
     check_weights_fit(model.weights_for(scale), scale, classes)
     facts = _describe(scale, model, classes)
+    facts[SOURCE] = _look_into_source(splits, model, facts["weights"], registry.name)
     if choice:
         spending = {one.name: {"cost": one.cost, "limit": one.limit} for one in choice.spending}
         facts |= {"bound_by": choice.reason, "budget": spending}
@@ -82,6 +82,22 @@ def _shape_to_grow(model: ModelParams, registered: str) -> LayerShape | None:
     from goodbad_pipeline.efficientnet.growth import read_shape  # noqa: PLC0415 - imports Keras
 
     return read_shape(load_version(source.name or registered, source.version).model)
+
+
+def _look_into_source(splits: pd.DataFrame, model: ModelParams, origin: str, registered: str) -> dict[str, Any] | None:
+    """Say before hours of training what its test results will be worth."""
+    source = describe_source(model, origin, registered, splits)
+    if source is not None and source["test_pictures"]:
+        logger.warning(
+            "The first weights (%s) were trained or selected on %d of the test pictures, or others of their groups: "
+            "tests will flatter the model",
+            *(origin, source["test_pictures"]),
+        )
+    elif source is not None and not source["recorded"]:
+        logger.warning(
+            "It is not on record what the first weights (%s) were trained on: tests may flatter the model", origin
+        )
+    return source
 
 
 def _describe(scale: NetworkScale, model: ModelParams, classes: int) -> dict[str, Any]:

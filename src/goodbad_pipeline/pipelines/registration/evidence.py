@@ -28,14 +28,23 @@ def measure_champion(
 ) -> tuple[Champion | None, pd.DataFrame]:
     """Compare the champion's answers with the new model's, row by row the same pictures.
 
+    Args:
+        champion: What is known of it.
+        champion_predictions: Its answers, to the test pictures that it has not seen.
+        test_predictions: The new model's, to all of them.
+        splits: The pictures.
+        metric: Which decides.
+        evaluation: How intervals are drawn.
+
     Returns:
         The champion, None where there is none, and both models' accuracy by slice, empty where they cannot be compared.
     """
     if champion["version"] is None:
         return None, NO_SLICES
     if champion.get("incomparable"):
-        known = {key: champion[key] for key in ("version", "images", "incomparable")}
-        return Champion(**known), NO_SLICES
+        return Champion(**champion), NO_SLICES
+    test_predictions = on_same_pictures(test_predictions, champion_predictions)
+    splits = on_same_pictures(splits[splits["split"] == "test"], champion_predictions)
     resamples = resample_groups(test_predictions["group"], evaluation.replicates, evaluation.seed)
     truth, probabilities = truth_and_probabilities(champion_predictions)
     ours, theirs = (_answers(table) for table in (test_predictions, champion_predictions))
@@ -43,15 +52,30 @@ def measure_champion(
     slices = _slices(test_predictions, champion_predictions, splits, resamples)
     names = predicted_classes(champion_predictions)
     beside = Champion(
-        version=champion["version"],
+        **champion,
         score=gain.champion,
         p_value=gain.p_value,
         ece=classification_metrics(truth, probabilities, names)["ece"],
-        images=champion["images"],
         same_answers=bool((ours.chosen == theirs.chosen).all()),
         drops=_drops(slices),
     )
     return beside, slices
+
+
+def on_same_pictures(images: pd.DataFrame, champion_predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of those pictures that the champion was asked about, in their order."""
+    return images[images["image_id"].isin(champion_predictions["image_id"])].reset_index(drop=True)
+
+
+def measure_beside(
+    champion_predictions: pd.DataFrame, test_predictions: pd.DataFrame, test_metrics: dict[str, float], metric: str
+) -> tuple[float, float]:
+    """Return the new model's metric and calibration error: on all test pictures, or on those the champion was asked."""
+    same = on_same_pictures(test_predictions, champion_predictions)
+    if len(same) in (0, len(test_predictions)):
+        return test_metrics[f"test_{metric}"], test_metrics["test_ece"]
+    measured = classification_metrics(*truth_and_probabilities(same), chosen=chosen_classes(same))
+    return measured[metric], measured["ece"]
 
 
 def measure_parity(classifier: Classifier, predictions: pd.DataFrame, root: Path) -> float:
@@ -78,7 +102,7 @@ def _answers(predictions: pd.DataFrame) -> Answers:
 
 
 def _slices(ours: pd.DataFrame, theirs: pd.DataFrame, splits: pd.DataFrame, resamples: Resamples) -> pd.DataFrame:
-    values = slice_values(splits[splits["split"] == "test"].reset_index(drop=True))
+    values = slice_values(splits)
     return compare_slices(values, ours["correct"].to_numpy(), theirs["correct"].to_numpy(), resamples)
 
 

@@ -14,13 +14,20 @@ from goodbad_pipeline.evaluation.decision import Calibration
 from goodbad_pipeline.evaluation.figures import class_colours, contact_sheet
 from goodbad_pipeline.evaluation.leakage import find_leaks
 from goodbad_pipeline.evaluation.predictions import predicted_classes, prediction_table
+from goodbad_pipeline.evaluation.seen import UNKNOWN, too_few_left
 from goodbad_pipeline.images.pixels import Pixels, pixel_source
 from goodbad_pipeline.images.splits import class_names
+from goodbad_pipeline.lineage import read_seen, seen_before, seen_in_all, unrecorded_source
 from goodbad_pipeline.params import EvaluationParams, ImageParams, PromotionParams, RegistryParams
-from goodbad_pipeline.pipelines.registration.evidence import NO_SLICES, measure_champion, measure_parity
+from goodbad_pipeline.pipelines.registration.evidence import (
+    NO_SLICES,
+    measure_beside,
+    measure_champion,
+    measure_parity,
+    on_same_pictures,
+)
 from goodbad_pipeline.promotion import Champion, Evidence, decide_promotion
 from goodbad_pipeline.registry import (
-    AwayError,
     RegisteredModel,
     load_champion,
     load_version,
@@ -28,6 +35,7 @@ from goodbad_pipeline.registry import (
     read_tags,
     set_alias,
 )
+from goodbad_pipeline.tracking import AwayError
 
 logger = logging.getLogger(__name__)
 
@@ -46,26 +54,35 @@ def compare_with_champion(
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Ask the present champion about the same test pictures, decoded and read the way it wants them.
 
+    It is not asked about pictures that it was trained or selected on, which its splits may have had elsewhere.
+
     Returns:
-        What is known of it (``version``, null where there is none, ``images`` and why it cannot be compared, ``away``
-        where MLflow does not answer), and its predictions, empty where there are none.
+        What is known of it (``version``, null where there is none, ``images`` it was made from, test pictures it has
+        ``seen``, whether all such are ``recorded``, and why it is ``incomparable``; ``away`` where MLflow does not
+        answer), and its predictions, empty where there are none.
     """
     try:
         champion = load_champion(registry.name)
+        seen = UNKNOWN if champion is None else read_seen(registry.name, champion.version)
     except AwayError as error:
         logger.warning("%s: the present champion is not compared with", error)
         return {"version": None, "away": True}, test_predictions.iloc[:0]
     if champion is None:
         return {"version": None}, test_predictions.iloc[:0]
     made_from = read_tags(registry.name, champion.version).get("images")
-    known = {"version": champion.version, "images": None if made_from is None else int(made_from)}
+    test = splits[splits["split"] == "test"]
+    hidden = seen.among(test)
+    known: dict[str, Any] = {"version": champion.version, "images": None if made_from is None else int(made_from)}
+    known |= {"seen": int(hidden.sum()), "recorded": seen.complete}
     names = class_names(splits)
     if champion.class_names != names:
         reason = f"it tells apart {', '.join(champion.class_names)}, these data {', '.join(names)}"
         return {**known, "incomparable": reason}, test_predictions.iloc[:0]
-    same = champion.transform == images.transform(network["resolution"])
-    test = splits[splits["split"] == "test"]
-    return known, _ask(champion, test, pixels if same else _decode(champion, test, Path(images.root)))
+    if scarce := too_few_left(test["label"], hidden):
+        reason = f"it was trained or selected on {hidden.sum()} of the {len(test)} test pictures, and {scarce}"
+        return {**known, "incomparable": reason}, test_predictions.iloc[:0]
+    same, new = champion.transform == images.transform(network["resolution"]), test[~hidden]
+    return known, _ask(champion, new, pixels if same else _decode(champion, new, Path(images.root)))
 
 
 def _ask(champion: RegisteredModel, test: pd.DataFrame, pixels: Pixels) -> pd.DataFrame:
@@ -83,6 +100,7 @@ def _decode(champion: RegisteredModel, test: pd.DataFrame, root: Path) -> Pixels
 def register_model(
     model: Any,
     pixels: Pixels,
+    splits: pd.DataFrame,
     network: dict[str, Any],
     calibration: dict[str, Any],
     images: ImageParams,
@@ -92,7 +110,8 @@ def register_model(
     transform = images.transform(network["resolution"])
     example = np.asarray(pixels.array[0])
     try:
-        version = log_model(model, registry.name, Calibration.from_dict(calibration), transform, example)
+        seen = seen_in_all(network, splits)
+        version = log_model(model, registry.name, Calibration.from_dict(calibration), transform, example, seen)
     except AwayError as error:
         logger.warning("%s: the model is not registered", error)
         return {"name": registry.name, "version": None}
@@ -105,6 +124,7 @@ def decide_alias(
     champion_predictions: pd.DataFrame,
     test_predictions: pd.DataFrame,
     splits: pd.DataFrame,
+    network: dict[str, Any],
     test_metrics: dict[str, float],
     images: ImageParams,
     registry: RegistryParams,
@@ -121,13 +141,15 @@ def decide_alias(
     beside, slices = measure_champion(
         champion, champion_predictions, test_predictions, splits, registry.metric, evaluation
     )
+    score, ece = measure_beside(champion_predictions, test_predictions, test_metrics, registry.metric)
     evidence = Evidence(
         metric=registry.metric,
-        score=test_metrics[f"test_{registry.metric}"],
-        ece=test_metrics["test_ece"],
+        score=score,
+        ece=ece,
         images=len(splits),
         parity=_reload(name, version, test_predictions, Path(images.root)),
-        leaks=tuple(find_leaks(splits)),
+        leaks=tuple(find_leaks(splits, seen_before(network))),
+        unrecorded=unrecorded_source(network),
         champion=beside,
     )
     decision = decide_promotion(evidence, promotion.rules)
@@ -153,7 +175,7 @@ def draw_disagreements(test_predictions: pd.DataFrame, champion_predictions: pd.
     title = "Champion and new model: no pictures to compare"
     if champion_predictions.empty:
         return contact_sheet(np.empty((0, 1, 1, 3), np.uint8), [], columns=6, title=title)
-    new, old = test_predictions.reset_index(drop=True), champion_predictions.reset_index(drop=True)
+    new, old = on_same_pictures(test_predictions, champion_predictions), champion_predictions.reset_index(drop=True)
     lost = new[old["correct"] & ~new["correct"]].nlargest(SHEET_PICTURES, "probability")
     won = old[~old["correct"] & new["correct"]].nlargest(SHEET_PICTURES, "probability")
     shown = pd.concat([lost, won])

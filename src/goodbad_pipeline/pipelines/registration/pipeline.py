@@ -23,7 +23,7 @@ def create_pipeline() -> Pipeline:
             node(
                 register_model,
                 name="register_model",
-                inputs=["model", "pixels", "network", "calibration", "params:images", "params:registry"],
+                inputs=["model", "pixels", "splits", "network", "calibration", "params:images", "params:registry"],
                 outputs="model_version",
             ),
             node(
@@ -35,6 +35,7 @@ def create_pipeline() -> Pipeline:
                     "champion_predictions",
                     "test_predictions",
                     "splits",
+                    "network",
                     "test_metrics",
                     "params:images",
                     "params:registry",
