@@ -14,6 +14,7 @@ from goodbad_pipeline.promotion import (
     Rules,
     SliceDrop,
     decide_promotion,
+    reconsider,
 )
 
 STRICT = Rules("strict", significance=0.025, max_ece_rise=0.02, max_slice_drop=0.05, parity_tolerance=1e-5)
@@ -140,6 +141,24 @@ def test_weights_of_unknown_past_are_let_pass_and_told():
     decision = decide(unrecorded="others.keras")
     assert decision.promoted
     assert "what it started from (others.keras) may have seen test pictures" in decision.checks[1].reason
+
+
+@pytest.mark.parametrize(
+    ("compared", "now", "told"),
+    [
+        (None, "4", "there was no champion when they were compared, it is version 4 now"),
+        ("3", "4", "it was version 3 when they were compared, it is version 4 now"),
+        ("3", None, "it was version 3 when they were compared, there is none now"),
+    ],
+)
+def test_a_champion_that_changed_meanwhile_stays(compared, now, told):
+    late = reconsider(decide(), compared, now)
+    assert late.alias == "challenger"
+    assert late.reason == f"the champion changed meanwhile: {told}"
+    assert status(late) == dict.fromkeys(CHECKS, "passed") | {"comparable": "failed"}
+    assert reconsider(decide(policy="always"), compared, now).promoted
+    assert reconsider(decide(), compared, compared) == decide()
+    assert reconsider(decide(score=0.1), compared, now) == decide(score=0.1)
 
 
 def test_an_unknown_metric_is_refused_with_the_choice():

@@ -166,6 +166,22 @@ def decide_promotion(evidence: Evidence, rules: Rules) -> Decision:
     return Decision("champion", _why_promoted(evidence, rules, checks), rules.policy, checks)
 
 
+def reconsider(decision: Decision, compared: str | None, now: str | None) -> Decision:
+    """Hold a decision against the champion that there is when it takes effect: another run may have made a new one.
+
+    Versions are None where there is no champion. Where a comparison decides, and would be with another one, that stays.
+    """
+    if now == compared or not decision.promoted or "comparable" not in DECIDES[decision.policy]:
+        return decision
+    before = "there was no champion" if compared is None else f"it was version {compared}"
+    after = "there is none" if now is None else f"it is version {now}"
+    reason = f"the champion changed meanwhile: {before} when they were compared, {after} now"
+    checks = tuple(
+        Check("comparable", "failed", reason) if one.name == "comparable" else one for one in decision.checks
+    )
+    return Decision("challenger", reason, decision.policy, checks)
+
+
 def _why_promoted(evidence: Evidence, rules: Rules, checks: tuple[Check, ...]) -> str:
     if evidence.champion is None:
         return f"no champion yet; {evidence.metric} {evidence.score:.4f}"

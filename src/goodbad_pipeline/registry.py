@@ -25,7 +25,7 @@ from goodbad_pipeline.evaluation.decision import Calibration
 from goodbad_pipeline.evaluation.seen import UNKNOWN, Seen
 from goodbad_pipeline.exports import load_export, read_exports
 from goodbad_pipeline.images.pixels import Transform
-from goodbad_pipeline.promotion import Decision
+from goodbad_pipeline.promotion import Decision, reconsider
 from goodbad_pipeline.serving.archive import file_digest
 from goodbad_pipeline.serving.bundle import REQUIREMENTS, write_bundle
 from goodbad_pipeline.serving.choosing import Backend, choose_backend
@@ -257,22 +257,44 @@ def read_tags(name: str, model_version: str) -> dict[str, str]:
     return dict(mlflow.MlflowClient().get_model_version(name, model_version).tags)
 
 
-def set_alias(name: str, model_version: str, decision: Decision, metrics: dict[str, float], images: int) -> None:
+def set_alias(
+    name: str, model_version: str, decision: Decision, compared: str | None, metrics: dict[str, float], images: int
+) -> Decision:
     """Give a version the alias it earned; reasons, test metrics and the number of pictures become tags.
 
     Each check is the tag ``gate.<name>`` (passed, failed or skipped), with a sentence in ``gate.<name>.reason``. The
     reason is the version's description, too, which MLflow shows in its list of versions.
+
+    Args:
+        name: Registered model.
+        model_version: Its number.
+        decision: What was decided.
+        compared: The champion's version at that time; None where there was none.
+        metrics: Those of the test become tags.
+        images: Pictures it was made from.
+
+    Returns:
+        The decision that took effect: another one where the champion has changed since.
     """
     client = mlflow.MlflowClient()
-    tags = {"alias_reason": decision.reason, "alias_at_registration": decision.alias, "gate.policy": decision.policy}
+    tags = {key: f"{value:.6g}" for key, value in metrics.items() if key.startswith("test_")}
+    tags |= {"images": str(images), BEFORE_TAG: compared or ""}
+    with tracking.asking():
+        _describe_decision(name, model_version, decision, tags)
+        champion = _find_alias(name, CHAMPION)  # as late as can be
+        now = None if champion is None else str(champion.version)
+        taken = decision if now == model_version else reconsider(decision, compared, now)  # or this was decided before
+        if taken != decision:
+            _describe_decision(name, model_version, taken, {})
+        client.set_registered_model_alias(name, taken.alias, model_version)
+    return taken
+
+
+def _describe_decision(name: str, model_version: str, decision: Decision, tags: dict[str, str]) -> None:
+    client = mlflow.MlflowClient()
+    tags |= {"alias_reason": decision.reason, "alias_at_registration": decision.alias, "gate.policy": decision.policy}
     for check in decision.checks:
         tags |= {f"gate.{check.name}": check.status, f"gate.{check.name}.reason": check.reason}
-    tags |= {key: f"{value:.6g}" for key, value in metrics.items() if key.startswith("test_")}
-    with tracking.asking():
-        champion = _find_alias(name, CHAMPION)
-        if champion is None or str(champion.version) != model_version:  # or else this was decided before
-            tags[BEFORE_TAG] = "" if champion is None else str(champion.version)
-        for key, value in {**tags, "images": str(images)}.items():
-            client.set_model_version_tag(name, model_version, key, value)
-        client.update_model_version(name, model_version, decision.reason)
-        client.set_registered_model_alias(name, decision.alias, model_version)
+    for key, value in tags.items():
+        client.set_model_version_tag(name, model_version, key, value)
+    client.update_model_version(name, model_version, decision.reason)

@@ -131,7 +131,7 @@ def test_mlflow_lists_versions_with_alias_and_reason(project: Path, mlflow_ui: s
     second = client.create_model_version("goodbad", first.source, first.run_id)
     checks = (Check("chance", "failed", "the gain is not beyond chance (p = 0.2)"),)
     decision = Decision(alias="challenger", reason=checks[0].reason, policy="strict", checks=checks)
-    set_alias("goodbad", second.version, decision, {}, images=36)
+    set_alias("goodbad", second.version, decision, "1", {}, images=36)
     page.goto(f"{mlflow_ui}/#/models/goodbad")
     for alias, reason in (("champion", "no champion yet"), ("challenger", "the gain is not beyond chance")):
         row = page.get_by_role("row").filter(has_text=f"@ {alias}")

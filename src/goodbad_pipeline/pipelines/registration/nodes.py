@@ -154,7 +154,7 @@ def decide_alias(
     )
     decision = decide_promotion(evidence, promotion.rules)
     try:
-        set_alias(name, version, decision, test_metrics, images=len(splits))
+        decision = set_alias(name, version, decision, champion["version"], test_metrics, images=len(splits))
     except AwayError:
         return _undecided(name, version, promotion.policy), slices
     logger.info("Registered %s version %s as %s: %s", name, version, decision.alias, decision.reason)
