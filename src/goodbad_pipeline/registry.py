@@ -35,7 +35,7 @@ from goodbad_pipeline.serving.runtimes import KERAS
 logger = logging.getLogger(__name__)
 
 CHAMPION = "champion"
-DIGEST_TAG = "archive_sha256"
+DIGEST_TAG, FACTS_TAG = "archive_sha256", "facts_sha256"
 SEEN_TAG, SEEN_FILE = "seen_sha256", "seen.npz"
 """What it was trained and selected on, beside the archive; see :mod:`goodbad_pipeline.lineage`."""
 BEFORE_TAG = "champion_before"
@@ -120,13 +120,14 @@ def log_model(
         digest = file_digest(folder / ARCHIVE)
         Facts(transform, calibration, digest).write(folder / FACTS)
         seen.write(Path(temporary, SEEN_FILE))
-        tags = {DIGEST_TAG: digest, SEEN_TAG: file_digest(Path(temporary, SEEN_FILE))}
+        files = {FACTS_TAG: folder / FACTS, SEEN_TAG: Path(temporary, SEEN_FILE)}
+        tags = {DIGEST_TAG: digest} | {tag: file_digest(file) for tag, file in files.items()}
         bundle = write_bundle(Path(temporary, "code"))
         with tracking.asking(), tracking.served_run():
             info = mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(bundle.script),
-                artifacts={"model": str(folder), "seen": str(Path(temporary, SEEN_FILE))},
+                artifacts={"model": str(folder), "seen": str(files[SEEN_TAG])},
                 code_paths=[str(bundle.package)],
                 pip_requirements=[f"{package}=={version(package)}" for package in REQUIREMENTS],
                 signature=_SIGNATURE,
@@ -240,11 +241,12 @@ def _load(found: ModelVersion, backend: Backend = KERAS) -> RegisteredModel:
     uri = f"models:/{name}/{number}/artifacts/{_FOLDER}"
     try:
         if chosen != KERAS:
-            facts = Facts.read(Path(mlflow.artifacts.download_artifacts(f"{uri}/{FACTS}")))
+            file = Path(mlflow.artifacts.download_artifacts(f"{uri}/{FACTS}"))
+            facts = Facts.read(file, found.tags.get(FACTS_TAG))
             network = load_export(found, chosen, exports)
             return RegisteredModel(name, number, Classifier(network, facts.transform, facts.calibration), chosen)
-        folder = mlflow.artifacts.download_artifacts(uri)
-        return RegisteredModel(name, number, load_classifier(Path(folder), found.tags.get(DIGEST_TAG)))
+        digests = found.tags.get(DIGEST_TAG), found.tags.get(FACTS_TAG)
+        return RegisteredModel(name, number, load_classifier(Path(mlflow.artifacts.download_artifacts(uri)), *digests))
     except Exception as error:  # whatever a moved, emptied or foreign archive raises
         raise InputError(
             f"registry: version {number} of '{name}' cannot be loaded ({error}); restore its files, or choose "

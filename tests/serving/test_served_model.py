@@ -14,8 +14,10 @@ import pytest
 from serving_kit import SIDE, small_model
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.registry import load_champion, load_version
+from goodbad_pipeline.registry import FACTS_TAG, load_champion, load_version
 from goodbad_pipeline.serving import bundle
+from goodbad_pipeline.serving.archive import file_digest
+from goodbad_pipeline.serving.classifier import Facts
 
 URI = "models:/goodbad@champion"
 COLUMNS = ["label", "probability", "probabilities", "abstained", "reason"]
@@ -99,12 +101,30 @@ def test_a_changed_archive_is_refused_by_both_roads(tracking: str, tmp_path: Pat
         mlflow.pyfunc.load_model(str(folder))
     monkeypatch.setattr(mlflow.artifacts, "download_artifacts", lambda *_: str(archive.parent))
     facts = archive.with_name("facts.json")
-    from goodbad_pipeline.serving.archive import file_digest
-
+    original = shutil.copy(facts, tmp_path)
     values = json.loads(facts.read_text())
     facts.write_text(json.dumps(values | {"digest": file_digest(archive)}))  # the forger thinks of the facts, too
-    with pytest.raises(InputError, match=r"version 1 of 'goodbad' cannot be loaded .*was changed"):
+    with pytest.raises(InputError, match=r"version 1 of 'goodbad' cannot be loaded .*facts were changed"):
         load_version("goodbad", "1")
+    mlflow.MlflowClient().delete_model_version_tag("goodbad", "1", FACTS_TAG)  # as versions were before it
+    try:
+        with pytest.raises(InputError, match=r"version 1 of 'goodbad' cannot be loaded .*archive was changed"):
+            load_version("goodbad", "1")
+    finally:
+        mlflow.MlflowClient().set_model_version_tag("goodbad", "1", FACTS_TAG, file_digest(Path(original)))
+
+
+def test_a_threshold_or_class_names_that_were_swapped_are_refused(tracking: str, tmp_path: Path, monkeypatch) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(mlflow.artifacts.download_artifacts(f"{URI}/artifacts/classifier"), folder)
+    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", lambda *_: str(folder))
+    assert load_version("goodbad", "1").class_names == ["bad", "good"]
+    facts = folder / "facts.json"
+    facts.write_text(facts.read_text().replace('"good"', '"evil"'))
+    with pytest.raises(InputError, match=r"version 1 of 'goodbad' cannot be loaded .*facts were changed: SHA-256 is"):
+        load_version("goodbad", "1")
+    with pytest.raises(InputError, match="facts were changed"):
+        Facts.read(facts, "00ff")
 
 
 def test_it_is_never_ten_times_slower_than_the_model_itself(tracking: str, files: dict[str, bytes]) -> None:

@@ -1,5 +1,6 @@
 """A model with all it takes to answer about a file: decoder, class names, and how its probabilities are read."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.decision import Calibration
 from goodbad_pipeline.images.decode import Rejected, decode_image
 from goodbad_pipeline.images.pixels import Transform, resize_image
@@ -46,9 +48,17 @@ class Facts:
         file.write_text(json.dumps(values, indent=2))
 
     @classmethod
-    def read(cls, file: Path) -> "Facts":
-        """Read what :meth:`write` wrote."""
-        values = json.loads(file.read_text())
+    def read(cls, file: Path, digest: str | None = None) -> "Facts":
+        """Read what :meth:`write` wrote.
+
+        Raises:
+            InputError: The file has another SHA-256 than the digest; None where nobody recorded one.
+        """
+        data = file.read_bytes()
+        found = hashlib.sha256(data).hexdigest()
+        if digest not in (None, found):
+            raise InputError(f"{file}: the model's facts were changed: SHA-256 is {found}, recorded was {digest}")
+        values = json.loads(data)
         red, green, blue = values["transform"].pop("background")  # JSON has lists for tuples
         transform = Transform(**values["transform"], background=(red, green, blue))
         return cls(transform, Calibration.from_dict(values["calibration"]), values["digest"])
@@ -111,16 +121,17 @@ def _refusal(rejected: Rejected | SetAside) -> tuple[Any, ...]:
     return None, None, None, False, str(rejected.reason), rejected.detail
 
 
-def load_classifier(folder: Path, digest: str | None = None) -> Classifier:
+def load_classifier(folder: Path, digest: str | None = None, facts_digest: str | None = None) -> Classifier:
     """Load what lies in a folder as ``model.keras`` and ``facts.json``.
 
     Args:
         folder: The folder.
         digest: SHA-256 the archive must have according to somebody else than the folder itself.
+        facts_digest: The same of the facts.
 
     Raises:
-        InputError: The archive is not the recorded one, or holds more than a plain network.
+        InputError: Archive or facts are not the recorded ones, or the archive holds more than a plain network.
     """
-    facts = Facts.read(folder / FACTS)
+    facts = Facts.read(folder / FACTS, facts_digest)
     model = load_archive(folder / ARCHIVE, digest or facts.digest)
     return Classifier(model, facts.transform, facts.calibration)
