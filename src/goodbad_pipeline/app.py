@@ -1,6 +1,6 @@
 """A small page to try the champion: ``python -m goodbad_pipeline.app``.
 
-It listens on 127.0.0.1 alone, and answers only to that name: a page of somebody else's cannot ask it either.
+It listens on 127.0.0.1 alone, answers only to that name, and refuses what a browser says another site's page asks.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
@@ -51,7 +51,8 @@ def create_app(model: RegisteredModel, max_bytes: int = MAX_BYTES) -> FastAPI:
 
     @app.middleware("http")
     async def harden(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        response = await call_next(request)
+        refused = PlainTextResponse("This server answers its own page, not those of other sites.\n", 403)
+        response = refused if _is_foreign(request) else await call_next(request)
         response.headers.update(HEADERS)
         return response
 
@@ -81,6 +82,15 @@ def create_app(model: RegisteredModel, max_bytes: int = MAX_BYTES) -> FastAPI:
 
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     return app
+
+
+def _is_foreign(request: Request) -> bool:
+    """Whether a browser says that a page from elsewhere asks; a link to the page may stand anywhere."""
+    headers = request.headers
+    if "origin" in headers:
+        return headers["origin"] != f"http://{headers.get('host')}"
+    followed = request.method == "GET" and headers.get("sec-fetch-mode") == "navigate"
+    return headers.get("sec-fetch-site") in ("cross-site", "same-site") and not followed
 
 
 def _explainer(model: RegisteredModel) -> FileExplainer | None:

@@ -103,6 +103,35 @@ def test_it_answers_to_its_own_name_alone(address: str) -> None:
     assert json.loads(ask(f"{address}/model")[2]) == {"name": "goodbad", "version": "1", "class_names": ["bad", "good"]}
 
 
+SITE, MODE = "Sec-Fetch-Site", "Sec-Fetch-Mode"
+
+
+@pytest.mark.parametrize(
+    ("data", "headers"),
+    [
+        (b"x", {"Origin": "https://evil.example"}),
+        (b"x", {"Origin": "null"}),
+        (b"x", {"Origin": "http://127.0.0.1:1"}),  # another server of this machine
+        (b"x", {"Origin": "https://evil.example", SITE: "same-origin"}),
+        (b"x", {SITE: "cross-site", MODE: "no-cors"}),
+        (b"x", {SITE: "cross-site", MODE: "navigate"}),  # a form
+        (None, {SITE: "same-site", MODE: "no-cors"}),
+    ],
+)
+def test_another_sites_page_is_refused(address: str, data: bytes | None, headers: dict[str, str]) -> None:
+    for place in ("predict", "explain?label=good") if data else ("model",):
+        status, answered, body = ask(f"{address}/{place}", data, **headers)
+        assert (status, body) == (403, b"This server answers its own page, not those of other sites.\n")
+        assert "access-control-allow-origin" not in answered
+
+
+def test_its_own_page_and_a_link_to_it_are_answered(address: str, files: dict[str, bytes]) -> None:
+    own = {"Origin": address, SITE: "same-origin", MODE: "cors"}
+    assert ask(f"{address}/predict", files["picture_001.jpeg"], **own)[0] == 200
+    assert ask(f"{address}/", **{SITE: "cross-site", MODE: "navigate"})[0] == 200
+    assert ask(f"{address}/model", **{SITE: "none"})[0] == 200
+
+
 def test_the_page_allows_nothing_from_elsewhere(address: str) -> None:
     status, headers, body = ask(f"{address}/")
     assert status == 200
