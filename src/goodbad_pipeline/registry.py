@@ -15,8 +15,7 @@ import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, DataType, Schema
-from mlflow.types.schema import AnyType, Map
+from mlflow.types.schema import AnyType, ColSpec, DataType, Map, Schema
 from PIL import Image
 
 from goodbad_pipeline import tracking
@@ -38,8 +37,7 @@ CHAMPION = "champion"
 DIGEST_TAG, FACTS_TAG = "archive_sha256", "facts_sha256"
 SEEN_TAG, SEEN_FILE = "seen_sha256", "seen.npz"
 """What it was trained and selected on, beside the archive; see :mod:`goodbad_pipeline.lineage`."""
-BEFORE_TAG = "champion_before"
-"""The version that was champion when this one was compared; empty where there was none."""
+BEFORE_TAG = "champion_before"  # the version that this one was compared with; empty where there was none
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 _FOLDER = "classifier"
 _SIGNATURE = ModelSignature(
