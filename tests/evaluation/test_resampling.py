@@ -1,48 +1,83 @@
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from goodbad_pipeline.evaluation.metrics import interval_table, resampled_metrics
+from goodbad_pipeline.evaluation.metrics import interval_table, per_class_metrics, resampled_metrics
 from goodbad_pipeline.evaluation.ranking import ranking_metrics
 from goodbad_pipeline.evaluation.resampling import bootstrap_interval, expanded_tail, resample_groups
 from goodbad_pipeline.evaluation.sums import sum_groups, summed_metrics
 
 
-def grouped(rng, groups, signal=1.0, spread=1.0):
-    """Pictures of groups that are harder or easier as a whole; truth, probabilities and group of each."""
+def grouped(rng, groups, signal=1.0, spread=1.0, *, drawn=False):
+    """Pictures of groups that are harder or easier as a whole; truth, probabilities and group of each.
+
+    There are as many groups of either class, or classes are drawn as well.
+    """
     sizes = rng.integers(3, 15, groups)
     codes = np.repeat(np.arange(groups), sizes)
-    truth = (np.arange(groups) % 2)[codes]
+    truth = (rng.integers(0, 2, groups) if drawn else np.arange(groups) % 2)[codes]
     logits = (2 * truth - 1) * signal + rng.normal(0, spread, groups)[codes] + rng.normal(0, 1, len(codes))
     scores = 1 / (1 + np.exp(-logits))
     return truth, np.stack([1 - scores, scores], axis=1), codes
 
 
-def count_covered(names, groups, rounds, metrics):
-    """How often the interval of each metric holds its true value, in a thousand test splits of so many groups."""
-    rng = np.random.default_rng(groups)
-    labels, probabilities, codes = grouped(rng, 20_000)
-    true = metrics(labels, probabilities, resample_groups(codes, 0, 0))
+def count_covered(names, rounds, measure, draw, many):
+    """How often the interval of each metric holds its true value.
+
+    Args:
+        names: Rows of what `measure` gives.
+        rounds: Test splits that are drawn.
+        measure: (labels, probabilities, resamples) to a table by metric: value, low, high.
+        draw: Random numbers to labels, probabilities and groups of a test split.
+        many: The same of so many groups that their metrics are the true ones.
+    """
+    rng = np.random.default_rng(rounds)
+    labels, probabilities, codes = many(rng)
+    true = measure(labels, probabilities, resample_groups(codes, 0, 0))["value"]
     covered = dict.fromkeys(names, 0)
     for seed in range(rounds):
-        labels, probabilities, codes = grouped(rng, groups)
-        resamples = resample_groups(codes, 500, seed)
-        rows = interval_table(metrics(labels, probabilities, resamples), labels, resamples).set_index("metric")
+        labels, probabilities, codes = draw(rng)
+        rows = measure(labels, probabilities, resample_groups(codes, 500, seed))
         for name in names:
-            covered[name] += rows.loc[name, "low"] <= true[name][0] <= rows.loc[name, "high"]
+            covered[name] += rows.loc[name, "low"] <= true[name] <= rows.loc[name, "high"]
     return {name: count / rounds for name, count in covered.items()}
+
+
+def covered_by_groups(names, groups, rounds, measure, *, drawn=False):
+    """The same for test splits of so many groups."""
+    few, many = (lambda rng, count=count: grouped(rng, count, drawn=drawn) for count in (groups, 20_000))
+    return count_covered(names, rounds, measure, few, many)
 
 
 def additive(labels, probabilities, resamples):
     sums = sum_groups(labels, probabilities, probabilities.argmax(axis=1), resamples.codes)
-    return summed_metrics(sums.mix(resamples.weights))
+    return by_metric(summed_metrics(sums.mix(resamples.weights)), labels, resamples)
+
+
+def every_metric(labels, probabilities, resamples):
+    return by_metric(resampled_metrics(labels, probabilities, resamples), labels, resamples)
+
+
+def by_metric(metrics, labels, resamples):
+    return interval_table(metrics, labels, resamples).set_index("metric")
+
+
+def by_class(labels, probabilities, resamples):
+    """Intervals of the second class alone."""
+    row = per_class_metrics(labels, probabilities, ["bad", "good"], resamples).loc[1]
+    ends = {"value": "", "low": "_low", "high": "_high"}
+    scores = ("precision", "recall", "f1")
+    return pd.DataFrame({end: [row[f"{score}{suffix}"] for score in scores] for end, suffix in ends.items()}, scores)
 
 
 @pytest.mark.no_cover
 @pytest.mark.parametrize("groups", [40, pytest.param(100, marks=pytest.mark.slow)])
 def test_the_interval_covers_the_truth_19_times_in_20(groups):
-    shares = count_covered(["accuracy", "balanced_accuracy", "brier", "log_loss"], groups, 600, additive)
+    shares = covered_by_groups(
+        ["accuracy", "balanced_accuracy", "f1_macro", "brier", "log_loss"], groups, 600, additive
+    )
     assert all(0.92 <= share <= 0.98 for share in shares.values()), shares
 
 
@@ -50,8 +85,52 @@ def test_the_interval_covers_the_truth_19_times_in_20(groups):
 @pytest.mark.slow
 @pytest.mark.parametrize("groups", [24, 60, 150])
 def test_the_interval_of_ranks_covers_the_truth_19_times_in_20(groups):
-    shares = count_covered(["accuracy", "roc_auc", "average_precision"], groups, 1000, resampled_metrics)
+    shares = covered_by_groups(["accuracy", "roc_auc", "average_precision"], groups, 1000, every_metric)
     assert all(0.92 <= share <= 0.98 for share in shares.values()), shares
+
+
+@pytest.mark.parametrize("groups", [40, pytest.param(100, marks=pytest.mark.slow)])
+def test_the_interval_of_a_class_covers_the_truth_19_times_in_20(groups):
+    shares = covered_by_groups(["precision", "recall", "f1"], groups, 400, by_class, drawn=True)
+    assert all(0.92 <= share <= 0.98 for share in shares.values()), shares
+
+
+def rare(rng, scarce, groups=200, recall=0.8, false=0.05):
+    """Pictures that are a group each, few of them of class 1: how many of 200 or, of the many, their share."""
+    truth = (np.arange(groups) < scarce).astype(int)
+    answers = np.where(rng.random(groups) < np.where(truth, recall, 1 - false), truth, 1 - truth)
+    return truth, np.eye(2)[answers], np.arange(groups)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("scarce", "least", "most"), [(8, 0.97, 1), (15, 0.97, 1), (30, 0.89, 0.98), (60, 0.92, 0.98)])
+def test_the_interval_of_a_rare_class_is_wide_enough(scarce, least, most):
+    """A recall out of 8 or 15 has few values: intervals that hold the true one are too wide. Of 30, 9 in 10 hold it."""
+    shares = count_covered(
+        ["precision", "recall", "f1"],
+        400,
+        by_class,
+        lambda rng: rare(rng, scarce),
+        lambda rng: rare(rng, scarce * 1000, 200_000),
+    )
+    assert all(least <= share <= most for share in shares.values()), shares
+
+
+def test_a_class_is_no_surer_than_its_own_groups_let_it_be():
+    truth = (np.arange(200) < 8).astype(int)
+    rows = by_class(truth, np.eye(2)[truth], resample_groups(np.arange(200), 500, 0))
+    assert rows["low"].tolist() == pytest.approx([0.025 ** (1 / 8)] * 3)  # Clopper and Pearson: 0.63
+    shuffled = truth.copy()
+    shuffled[8:38] = 1
+    rows = by_class(truth, np.eye(2)[shuffled], resample_groups(np.arange(200), 500, 0))
+    assert rows.loc["recall", "low"] == pytest.approx(0.025 ** (1 / 8))
+    assert 0.05 < rows.loc["precision", "low"] < 8 / 38 < rows.loc["precision", "high"] < 0.4  # of 38 such answers
+
+
+def test_resamples_without_the_class_do_not_drag_its_interval_to_nothing():
+    truth = np.array([1, 1, 1, *[0] * 37])
+    rows = by_class(truth, np.eye(2)[truth], resample_groups(np.arange(40), 500, 0))  # 1 in 20 draws has none of it
+    assert rows["low"].tolist() == pytest.approx([0.025 ** (1 / 3)] * 3)
 
 
 def test_pictures_of_one_group_are_no_independent_witnesses():

@@ -150,8 +150,9 @@ def per_class_metrics(
 
     Returns:
         One row per class, in order: class, support (its pictures in truth), then precision, recall and f1 in [0, 1],
-        each with the bounds of its interval (precision_low, …). A score with nothing to divide by (never predicted, or
-        support 0) is 0.
+        each with the bounds of its interval (precision_low, …), which is as sure as the groups that a score rests on
+        let it be: those that hold the class for recall, those with such an answer for precision, the fewer of the two
+        for f1. A score with nothing to divide by (never predicted, or support 0) is NaN.
 
     Raises:
         InputError: for arrays that `check_predictions` refuses, or another number of names.
@@ -161,8 +162,11 @@ def per_class_metrics(
     answers = values.argmax(axis=1) if chosen is None else chosen
     sums = sum_groups(truth, values, answers, resamples.codes)
     table = {"class": list(class_names), "support": sums.support.sum(axis=0).astype(np.int64)}
+    answered, held = ((counts > 0).sum(axis=0) for counts in (sums.predicted, sums.support))
+    groups = {"precision": answered, "recall": held, "f1": np.minimum(answered, held)}
     for name, columns in summed_class_metrics(sums.mix(resamples.weights)).items():
-        bounds = [_bounds(bootstrap_interval(column, resamples.groups, share=True)) for column in columns.T]
+        pairs = zip(columns.T, groups[name], strict=True)
+        bounds = [_bounds(bootstrap_interval(column, int(count), share=True)) for column, count in pairs]
         table |= dict(zip((name, f"{name}_low", f"{name}_high"), zip(*bounds, strict=True), strict=True))
     return pd.DataFrame(table)
 

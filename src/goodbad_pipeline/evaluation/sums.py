@@ -104,17 +104,13 @@ def summed_metrics(sums: Sums) -> dict[str, Values]:
 
 
 def summed_class_metrics(sums: Sums) -> dict[str, Values]:
-    """Compute precision, recall and f1 of each class, (rows, k); with nothing to divide by, 0."""
-    correct = sums.correct
-
-    def ratio(above: Values, below: Values) -> Values:
-        return np.divide(above, below, out=np.zeros_like(above), where=below > 0)
-
-    return {
-        "precision": ratio(correct, sums.predicted),
-        "recall": ratio(correct, sums.support),
-        "f1": ratio(2 * correct, sums.support + sums.predicted),
-    }
+    """Compute precision, recall and f1 of each class, (rows, k); NaN where there is nothing to divide by."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {
+            "precision": sums.correct / sums.predicted,
+            "recall": sums.correct / sums.support,
+            "f1": 2 * sums.correct / (sums.support + sums.predicted),
+        }
 
 
 def _mean(values: Values) -> Values:
