@@ -18,7 +18,7 @@ from goodbad_pipeline.promotion import (
 )
 
 STRICT = Rules("strict", significance=0.025, max_ece_rise=0.02, max_slice_drop=0.05, parity_tolerance=1e-5)
-OLD = Champion("3", score=0.9, p_value=0.001, ece=0.03, images=400)
+OLD = Champion("3", score=0.9, p_value=0.001, ece=0.03, images=400, ece_rise=-0.01)
 NEW = Evidence("balanced_accuracy", score=0.95, ece=0.03, images=400, parity=0.0, champion=OLD)
 scores = st.floats(0, 1)
 
@@ -51,7 +51,11 @@ def test_a_model_that_passes_everything_takes_over():
         ({"score": 0.85}, "score", "balanced_accuracy 0.8500 is no better than the champion's 0.9000"),
         ({"score": 0.9}, "score", "balanced_accuracy 0.9000 is no better than the champion's 0.9000"),
         ({"p_value": 0.2}, "chance", "the gain is not beyond chance (p = 0.2)"),
-        ({"ece": 0.06}, "calibration", "calibration error 0.060 is more than 0.02 above the champion's 0.030"),
+        (
+            {"ece": 0.08, "ece_rise": 0.024},
+            "calibration",
+            "calibration error 0.080 is more than 0.02 above the champion's 0.030, by 0.024 at least",
+        ),
         ({"leaks": ("2 groups lie in more than one split (first: a)",)}, "leakage", "the split leaks: 2 groups lie"),
         ({"parity": 1e-3}, "parity", "the registered copy answers 0.001 off, 1e-05 is allowed"),
         ({"parity": math.inf}, "parity", "could not be loaded"),
@@ -75,6 +79,15 @@ def test_each_failure_alone_keeps_the_champion_and_is_told(changes, check, reaso
 
 def test_a_small_drop_on_a_slice_is_let_pass():
     assert decide(drops=(SliceDrop("hair", "red", 30, 0.04),)).promoted
+
+
+def test_a_calibration_error_that_may_have_risen_by_chance_is_let_pass():
+    decision = decide(ece=0.08, ece_rise=0.01)
+    assert decision.promoted
+    assert "calibration error 0.080 is no more than 0.02 above the champion's 0.030, but for chance" in [
+        check.reason for check in decision.checks
+    ]
+    assert status(decide(ece=0.08, ece_rise=math.nan))["calibration"] == "skipped"  # a single group
 
 
 def test_the_same_again_stays_challenger_and_says_so():
@@ -105,7 +118,7 @@ def test_numbers_that_differ_read_differently():
 
 
 def test_a_policy_relaxes_by_choice_and_what_it_lets_pass_is_told():
-    lucky = {"p_value": 0.4, "ece": 0.2, "images": 10}
+    lucky = {"p_value": 0.4, "ece": 0.2, "ece_rise": 0.1, "images": 10}
     assert not decide(**lucky).promoted
     decision = decide(policy="better", **lucky)
     assert decision.promoted
@@ -178,7 +191,7 @@ def test_two_models_never_both_win_and_one_does_unless_equal(one, other, metric,
 @settings(max_examples=50)
 @given(scores, scores, scores, scores, st.sampled_from(["strict", "better", "always"]))
 def test_what_a_looser_policy_refuses_a_stricter_one_refuses_too(score, p_value, ece, parity, policy):
-    changes = {"score": score, "p_value": p_value, "ece": ece, "parity": parity / 1e4}
+    changes = {"score": score, "p_value": p_value, "ece_rise": ece, "parity": parity / 1e4}
     strict, loose = decide(**changes), decide(policy=policy, **changes)
     assert loose.promoted or not strict.promoted
     assert "\n" not in strict.reason

@@ -38,7 +38,7 @@ class Rules:
     Attributes:
         policy: Which checks decide.
         significance: Largest one-sided p-value that is no chance, in (0, 1).
-        max_ece_rise: By how much the calibration error may exceed the champion's.
+        max_ece_rise: By how much the calibration error may exceed the champion's; what chance explains is let pass.
         max_slice_drop: By how much accuracy on a slice may fall below the champion's.
         parity_tolerance: Largest difference of a probability between the model and its registered, reloaded copy.
     """
@@ -74,6 +74,8 @@ class Champion:
         drops: Slices on which the new model is less accurate, beyond chance.
         seen: Test pictures that are left out of the comparison, because it was trained or selected on them.
         recorded: Whether it is on record what it was trained on.
+        ece_rise: By how much the new model's calibration error is above this one's at least: the lower end of its 95 %
+            interval; NaN where that cannot be told.
         incomparable: Why the two cannot be compared, as the end of a sentence; the numbers mean nothing then.
     """
 
@@ -86,6 +88,7 @@ class Champion:
     drops: tuple[SliceDrop, ...] = ()
     seen: int = 0
     recorded: bool = True
+    ece_rise: float = math.nan
     incomparable: str | None = None
 
 
@@ -261,12 +264,12 @@ def _check_chance(evidence: Evidence, champion: Champion, rules: Rules) -> Check
 
 
 def _check_calibration(evidence: Evidence, champion: Champion, rules: Rules) -> Check:
-    fine = evidence.ece <= champion.ece + rules.max_ece_rise
-    word = "within" if fine else "more than"
-    text = (
-        f"calibration error {evidence.ece:.3f} is {word} {rules.max_ece_rise:g} above the champion's {champion.ece:.3f}"
-    )
-    return _check("calibration", fine, text)
+    if math.isnan(champion.ece_rise):
+        return Check("calibration", "skipped", "too few groups to tell calibration errors apart")
+    fine = champion.ece_rise <= rules.max_ece_rise
+    words = ("no more than", ", but for chance") if fine else ("more than", f", by {champion.ece_rise:.3f} at least")
+    against = f"{words[0]} {rules.max_ece_rise:g} above the champion's {champion.ece:.3f}{words[1]}"
+    return _check("calibration", fine, f"calibration error {evidence.ece:.3f} is {against}")
 
 
 def _check_slices(champion: Champion, rules: Rules) -> Check:

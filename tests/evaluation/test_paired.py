@@ -4,7 +4,7 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from goodbad_pipeline.evaluation.metrics import classification_metrics
-from goodbad_pipeline.evaluation.paired import Answers, compare_slices, measure_gain
+from goodbad_pipeline.evaluation.paired import Answers, compare_slices, measure_ece_rise, measure_gain
 from goodbad_pipeline.evaluation.resampling import resample_groups
 from goodbad_pipeline.promotion import Champion, Evidence, Rules, decide_promotion
 
@@ -26,9 +26,18 @@ def answers(rng, truth, codes, signal=1.2, sure=1.0):
 
 
 def decide(truth, codes, new, old, metric="balanced_accuracy", replicates=400, **changes):
-    gain = measure_gain(truth, new, old, resample_groups(codes, replicates, 0), metric, seed=0)
+    resamples = resample_groups(codes, replicates, 0)
+    gain = measure_gain(truth, new, old, resamples, metric, seed=0)
     ece = [classification_metrics(truth, one.probabilities)["ece"] for one in (new, old)]
-    beside = Champion("1", gain.champion, gain.p_value, ece[1], 100, bool((new.chosen == old.chosen).all()))
+    beside = Champion(
+        "1",
+        gain.champion,
+        gain.p_value,
+        ece[1],
+        images=100,
+        same_answers=bool((new.chosen == old.chosen).all()),
+        ece_rise=measure_ece_rise(truth, new, old, resamples).low,
+    )
     facts = {"leaks": (), **changes}
     return decide_promotion(Evidence(metric, gain.challenger, ece[0], 100, 0.0, champion=beside, **facts), RULES)
 
@@ -73,9 +82,33 @@ def test_a_model_that_is_luckily_better_stays_challenger():
 
 def test_a_better_but_uncalibrated_model_stays_challenger():
     rng = np.random.default_rng(4)
-    truth, codes = pictures(rng, groups=80)
-    decision = decide(truth, codes, answers(rng, truth, codes, 1.6, sure=20), answers(rng, truth, codes, 0.5, sure=0.2))
+    truth, codes = pictures(rng, groups=200)
+    decision = decide(
+        truth, codes, answers(rng, truth, codes, 1.0, sure=20), answers(rng, truth, codes, 0.3, sure=0.15)
+    )
     assert failed(decision) == ["calibration"]
+
+
+@pytest.mark.parametrize("count", [80, pytest.param(400, marks=pytest.mark.slow)])
+def test_of_two_perfectly_calibrated_models_neither_is_called_worse(count):
+    rng = np.random.default_rng(count)
+    worse = plainly = 0
+    for seed in range(100):
+        truth, codes = rng.integers(0, 2, count), np.arange(count)
+        new, old = (calibrated(rng, truth) for _ in range(2))
+        rise = measure_ece_rise(truth, new, old, resample_groups(codes, 300, seed))
+        worse += rise.low > RULES.max_ece_rise
+        plainly += rise.value > RULES.max_ece_rise
+    assert worse <= 1
+    assert plainly >= 3  # what the errors alone would have said
+
+
+def calibrated(rng, truth):
+    """Says what is known of a class from a number around -1.2 or 1.2."""
+    seen = rng.normal((2 * truth - 1) * 1.2, 1.0)
+    scores = 1 / (1 + np.exp(-2.4 * seen))
+    probabilities = np.stack([1 - scores, scores], axis=1)
+    return Answers(probabilities, probabilities.argmax(axis=1))
 
 
 def test_a_better_but_leaky_model_stays_challenger():

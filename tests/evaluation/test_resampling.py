@@ -204,3 +204,10 @@ def test_blocks_do_not_change_the_ranking(monkeypatch):
     whole = ranking_metrics(labels == 1, probabilities[:, 1], resamples)
     monkeypatch.setattr(ranking, "BLOCK", 100)
     np.testing.assert_array_equal(ranking_metrics(labels == 1, probabilities[:, 1], resamples), whole)
+
+
+def test_the_calibration_error_has_no_interval():
+    labels, probabilities, codes = grouped(np.random.default_rng(2), 30)
+    row = every_metric(labels, probabilities, resample_groups(codes, 200, 0)).loc["ece"]
+    assert row["value"] > 0
+    assert np.isnan([row["low"], row["high"]]).all()

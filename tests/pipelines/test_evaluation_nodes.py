@@ -81,6 +81,7 @@ def road(tmp_path_factory) -> SimpleNamespace:
     metrics, comparison, intervals, per_class = evaluation.evaluate_predictions(test, baselines, calibration, params)
     slices, fairness, slice_figure = evaluation.measure_slices(test, splits, params)
     explanations, seeing = drawing.explain_predictions(model, test, pixels, images, params)
+    measured = intervals, per_class, slices, seeing, metrics
     return SimpleNamespace(**{name: value for name, value in locals().items() if name != "tmp_path_factory"})
 
 
@@ -102,6 +103,8 @@ def test_every_metric_is_a_number_and_stands_beside_three_baselines(road) -> Non
     assert road.metrics["test_accuracy_surest_80"] >= road.metrics["test_accuracy"]
     assert list(road.comparison.columns) == ["metric", "model", "majority", "histogram", "shortcut"]
     assert road.metrics["baseline_majority_test_balanced_accuracy"] == 0.5
+    assert "test_ece_low" not in road.metrics  # there is none that holds the true error
+    assert 0 < road.metrics["test_ece_by_chance"] < 0.5
     assert {"test_log_loss_low", "uncalibrated_test_brier", "test_abstained"} <= set(road.metrics)
 
 
@@ -114,14 +117,13 @@ def test_manifest_columns_are_sliced_and_the_sensitive_one_is_measured_for_gaps(
 def test_without_a_centre_the_answer_is_another(road) -> None:
     assert 0 < road.seeing["test_gradcam_border_share"] < 1
     assert 0 <= road.seeing["test_accuracy_centre_masked"] <= 1
-    measured = road.intervals, road.per_class, road.slices, road.seeing
-    findings = evaluation.find_problems(road.splits, *measured, NETWORK)
+    findings = evaluation.find_problems(road.splits, *road.measured, NETWORK)
     assert "leakage" not in [finding["code"] for finding in findings]
     torn = road.splits.assign(group="one")
-    findings = evaluation.find_problems(torn, *measured, NETWORK)
+    findings = evaluation.find_problems(torn, *road.measured, NETWORK)
     assert findings[0]["code"] == "leakage"
     grown = NETWORK | {"source": {"version": "goodbad/1", "recorded": True, "test_pictures": 7}}
-    findings = evaluation.find_problems(road.splits, *measured, grown)
+    findings = evaluation.find_problems(road.splits, *road.measured, grown)
     assert findings[0]["text"] == (
         "Test results cannot be trusted: the weights it started from were trained or selected on 7 of 48 test pictures "
         "or others of their groups."

@@ -15,7 +15,13 @@ BLIND_SHARE = 0.9
 
 
 def list_findings(
-    leaks: list[str], intervals: pd.DataFrame, per_class: pd.DataFrame, slices: pd.DataFrame, blind: float
+    leaks: list[str],
+    intervals: pd.DataFrame,
+    per_class: pd.DataFrame,
+    slices: pd.DataFrame,
+    *,
+    blind: float,
+    ece_by_chance: float,
 ) -> list[dict[str, str]]:
     """List what is wrong, or too little to carry a claim.
 
@@ -25,6 +31,7 @@ def list_findings(
         per_class: One row per class.
         slices: What `slice_table` gave.
         blind: Accuracy on pictures whose centre is masked.
+        ece_by_chance: What the calibration error of a calibrated model stays below.
 
     Returns:
         Findings, the gravest first, each with ``code`` (leakage, shortcut, background, baseline, calibration, slices,
@@ -38,7 +45,7 @@ def list_findings(
     found += (
         _background(bounds, blind)
         + _beside_colours(bounds)
-        + _calibration(bounds)
+        + _calibration(bounds[MODEL, "ece"].value, ece_by_chance)
         + _weak_slices(bounds, slices)
         + _few_pictures(per_class)
     )
@@ -68,11 +75,14 @@ def _beside_colours(bounds: dict[tuple[str, str], Interval]) -> list[tuple[str, 
     return [("baseline", text)]
 
 
-def _calibration(bounds: dict[tuple[str, str], Interval]) -> list[tuple[str, str]]:
-    error = bounds[MODEL, "ece"].value
-    if error <= POOR_ECE:
+def _calibration(error: float, by_chance: float) -> list[tuple[str, str]]:
+    if error <= max(POOR_ECE, by_chance):
         return []
-    return [("calibration", f"Probabilities are {error:.3f} off on average: read them as an order, not as chances.")]
+    text = (
+        f"Probabilities are {error:.3f} off on average, those of a calibrated model {by_chance:.3f} at most: read them "
+        "as an order, not as chances."
+    )
+    return [("calibration", text)]
 
 
 def _weak_slices(bounds: dict[tuple[str, str], Interval], slices: pd.DataFrame) -> list[tuple[str, str]]:

@@ -22,6 +22,8 @@ SHARES = ("accuracy", "balanced_accuracy", "roc_auc", "average_precision")
 """Metrics whose best value a small sample can reach by chance."""
 BY_CLASS = ("balanced_accuracy", "f1_macro", "roc_auc", "average_precision")
 """Metrics that are no surer than the class of the fewest groups lets them be."""
+WITHOUT_INTERVAL = ("ece",)
+"""Metrics that come out too high on few pictures: resampling adds as much again, and its interval misses the truth."""
 
 
 def classification_metrics(
@@ -88,13 +90,15 @@ def interval_table(metrics: Mapping[str, NDArray[np.float64]], truth: IntArray, 
         resamples: What the metrics were resampled by.
 
     Returns:
-        One row per metric: metric, value, low, high.
+        One row per metric: metric, value, low, high; the bounds of `WITHOUT_INTERVAL` are NaN.
     """
     scarcest = min(len(np.unique(resamples.codes[truth == label])) for label in np.unique(truth))
     rows = []
     for name, values in metrics.items():
         groups = scarcest if name in BY_CLASS else resamples.groups
-        rows.append((name, *_bounds(bootstrap_interval(values, groups, share=name in SHARES))))
+        known = name not in WITHOUT_INTERVAL
+        interval = bootstrap_interval(values, groups if known else 0, share=name in SHARES)
+        rows.append((name, *_bounds(interval)))
     return pd.DataFrame(rows, columns=["metric", "value", "low", "high"])
 
 

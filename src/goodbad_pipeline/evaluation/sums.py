@@ -60,7 +60,7 @@ def sum_groups(truth: IntArray, probabilities: FloatArray, chosen: IntArray, cod
     groups, classes = int(codes.max()) + 1, probabilities.shape[1]
     right = (chosen == truth).astype(np.float64)
     confidence = probabilities.max(axis=1)
-    bins = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
+    bins = confidence_bins(confidence)
 
     def table(columns: IntArray, width: int, weights: Values | None = None) -> Values:
         return np.bincount(codes * width + columns, weights, groups * width).reshape(groups, width).astype(np.float64)
@@ -80,6 +80,11 @@ def sum_groups(truth: IntArray, probabilities: FloatArray, chosen: IntArray, cod
         loss=np.concatenate([table(zeros, 1, log_losses(truth, probabilities)), table(zeros, 1, brier)], axis=1),
         bins=np.stack(binned, axis=1),
     )
+
+
+def confidence_bins(confidence: FloatArray) -> NDArray[np.int64]:
+    """Bin of each confidence (n,) in [0, 1]: 0 to BINS - 1."""
+    return np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
 
 
 def log_losses(truth: IntArray, probabilities: FloatArray) -> Values:

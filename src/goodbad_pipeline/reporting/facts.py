@@ -87,6 +87,7 @@ def gather_facts(
 _CERTAINTY = (
     "uncalibrated_test_ece",
     "test_ece",
+    "test_ece_by_chance",
     "uncalibrated_test_log_loss",
     "test_log_loss",
     "uncalibrated_test_brier",

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from goodbad_pipeline.evaluation.baselines import histogram_baseline, majority_baseline
 from goodbad_pipeline.evaluation.calibration import fit_calibration
+from goodbad_pipeline.evaluation.calibration_error import ece_by_chance
 from goodbad_pipeline.evaluation.decision import Calibration, scale_temperature
 from goodbad_pipeline.evaluation.fairness import fairness_table
 from goodbad_pipeline.evaluation.figures import (
@@ -125,6 +126,9 @@ def evaluate_predictions(
     bounds = read_intervals(table)
     _tell(bounds)
     metrics = _flatten(bounds) | _about_certainty(test_predictions, Calibration.from_dict(calibration))
+    metrics["test_ece_by_chance"] = ece_by_chance(
+        truth_and_probabilities(test_predictions)[1], resamples, evaluation.seed
+    )
     metrics |= {"test_images": float(len(test_predictions)), "test_groups": float(resamples.groups)}
     per_class = per_class_metrics(
         *truth_and_probabilities(test_predictions), names, resamples, chosen_classes(test_predictions)
@@ -159,12 +163,18 @@ def find_problems(
     per_class_metrics: pd.DataFrame,
     slices: pd.DataFrame,
     explanation_metrics: dict[str, float],
+    test_metrics: dict[str, float],
     network: dict[str, Any],
 ) -> list[dict[str, str]]:
     """Say what a reader must know before believing the numbers: each finding with a code and a sentence."""
-    blind = explanation_metrics["test_accuracy_centre_masked"]
-    leaks = find_leaks(splits, seen_before(network))
-    findings = list_findings(leaks, metric_intervals, per_class_metrics, slices, blind)
+    findings = list_findings(
+        find_leaks(splits, seen_before(network)),
+        metric_intervals,
+        per_class_metrics,
+        slices,
+        blind=explanation_metrics["test_accuracy_centre_masked"],
+        ece_by_chance=test_metrics["test_ece_by_chance"],
+    )
     for finding in findings:
         logger.warning("%s: %s", finding["code"], finding["text"])
     return findings

@@ -57,7 +57,15 @@ def create_pipeline() -> Pipeline:
             node(
                 find_problems,
                 name="find_problems",
-                inputs=["splits", "metric_intervals", "per_class_metrics", "slices", "explanation_metrics", "network"],
+                inputs=[
+                    "splits",
+                    "metric_intervals",
+                    "per_class_metrics",
+                    "slices",
+                    "explanation_metrics",
+                    "test_metrics",
+                    "network",
+                ],
                 outputs="findings",
             ),
             node(

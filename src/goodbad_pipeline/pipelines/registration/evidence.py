@@ -7,7 +7,13 @@ import numpy as np
 import pandas as pd
 
 from goodbad_pipeline.evaluation.metrics import classification_metrics
-from goodbad_pipeline.evaluation.paired import PAIRED_COLUMNS, Answers, compare_slices, measure_gain
+from goodbad_pipeline.evaluation.paired import (
+    PAIRED_COLUMNS,
+    Answers,
+    compare_slices,
+    measure_ece_rise,
+    measure_gain,
+)
 from goodbad_pipeline.evaluation.predictions import chosen_classes, predicted_classes, truth_and_probabilities
 from goodbad_pipeline.evaluation.resampling import Resamples, resample_groups
 from goodbad_pipeline.evaluation.slices import slice_values
@@ -58,6 +64,7 @@ def measure_champion(
         ece=classification_metrics(truth, probabilities, names)["ece"],
         same_answers=bool((ours.chosen == theirs.chosen).all()),
         drops=_drops(slices),
+        ece_rise=measure_ece_rise(truth, ours, theirs, resamples).low,
     )
     return beside, slices
 
