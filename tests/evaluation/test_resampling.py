@@ -156,6 +156,12 @@ def test_a_perfect_score_on_few_groups_is_no_certainty():
         assert table.loc[name, "low"] == pytest.approx(0.025 ** (1 / groups))  # all of them: Clopper and Pearson
 
 
+@pytest.mark.parametrize(("value", "low", "high"), [(0, 0, 0.308), (0.25, 0.173, 0.481), (1, 0.692, 1)])
+def test_ten_groups_all_alike_leave_room_for_others(value, low, high):
+    interval = bootstrap_interval(np.full(101, value, dtype=float), 10, share=True)
+    assert [interval.low, interval.high] == pytest.approx([low, high], abs=1e-3)
+
+
 def test_one_group_has_no_interval():
     resamples = resample_groups(np.zeros(6), 100, 0)
     interval = bootstrap_interval(np.full(101, 0.5), resamples.groups)

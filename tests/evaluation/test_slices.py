@@ -92,7 +92,9 @@ def test_gaps_are_fairlearns_with_an_interval_around_them():
     row = table.loc["good called good"]
     assert 0.05 < row["low"] < row["gap"] < row["high"] < 0.5
     assert (row["lowest"], row["highest"]) == ("dark", "light")
-    assert (row["images"], row["groups"]) == (400, 100)
+    assert row["images"] == good.sum()
+    assert row["groups"] == len(set(groups[good]))
+    assert (table.loc["accuracy", "images"], table.loc["accuracy", "groups"]) == (400, 100)
 
 
 def test_resampled_gaps_agree_with_fairlearns_own():
@@ -115,12 +117,64 @@ def test_resampled_gaps_agree_with_fairlearns_own():
 
 
 def test_values_of_few_pictures_and_of_many_classes():
-    values = pd.DataFrame({"kind": ["a"] * 20 + ["b"] * 20 + ["rare"] * 3})
-    truth = pd.Series(np.resize(["x", "y", "z"], 43))
-    table = fairness_table(values, truth, truth, resample_groups(np.arange(43), 200, 0), ["x", "y", "z"])
+    values = pd.DataFrame({"kind": ["a"] * 30 + ["b"] * 30 + ["rare"] * 3})
+    truth = pd.Series(np.resize(["x", "y", "z"], 63))
+    table = fairness_table(values, truth, truth, resample_groups(np.arange(63), 200, 0), ["x", "y", "z"])
     assert "rare" not in set(table["lowest"]) | set(table["highest"])
     assert len(table) == 1 + 3 * 3
     assert fairness_table(values[:25], truth[:25], truth[:25], resample_groups(np.arange(25), 9, 0), list("xyz")).empty
+
+
+def two_ages(old_truth, old_answers, young_truth, young_answers, groups=None):
+    """Gaps between 30 old and 30 young pictures, by measure."""
+    ages = pd.DataFrame({"age": ["old"] * 30 + ["young"] * 30})
+    truth, predicted = (
+        pd.Series(np.r_[np.resize(old, 30), np.resize(young, 30)])
+        for old, young in ((old_truth, young_truth), (old_answers, young_answers))
+    )
+    resamples = resample_groups(np.arange(60) if groups is None else groups, 500, 0)
+    return fairness_table(ages, truth, predicted, resamples, ["bad", "good"]).set_index("measure")
+
+
+def test_a_rate_with_nothing_to_divide_by_makes_no_gap_and_is_told(caplog):
+    table = two_ages(["bad"], ["bad"], ["bad", "good"], ["bad", "good"])
+    assert "good called good" not in table.index  # no old one is good: 0 of 0 is not 0
+    assert "age: no gap in 'good called good'" in caplog.text
+    assert table.loc["others called good", ["gap", "images"]].tolist() == [0, 45]
+    assert table.loc["called good", "gap"] == 0.5
+
+
+def test_few_pictures_to_divide_by_make_no_gap():
+    nine = ["good"] * 9 + ["bad"] * 21
+    assert "good called good" not in two_ages(nine, nine, ["good"], ["good"]).index
+
+
+def test_no_gap_on_few_groups_is_no_certainty():
+    table = two_ages(["bad", "good"], ["bad", "good"], ["bad", "good"], ["bad", "good"])
+    assert table.loc["accuracy", ["gap", "low"]].tolist() == [0, 0]
+    assert table.loc["accuracy", "high"] == pytest.approx(1 - 0.025 ** (1 / 30))
+    groups = np.r_[np.arange(30) // 6, np.arange(10, 40)]  # 5 of old ones, 30 of young ones
+    table = two_ages(["bad", "good"], ["bad", "good"], ["bad", "good"], ["bad", "good"], groups)
+    assert table.loc["accuracy", "high"] == pytest.approx(1 - 0.025 ** (1 / 5))
+
+
+def test_a_gap_of_groups_that_all_look_alike_is_no_certainty_either():
+    table = two_ages(["good"], ["good"], ["good"], ["bad"])
+    assert table.loc["good called good", ["gap", "high", "lowest", "highest"]].tolist() == [1, 1, "young", "old"]
+    assert table.loc["good called good", "low"] == pytest.approx(0.025 ** (1 / 30))
+
+
+@pytest.mark.slow
+def test_values_that_fare_alike_are_seldom_told_apart():
+    rng = np.random.default_rng(8)
+    apart = 0
+    for seed in range(200):
+        values = pd.DataFrame({"age": np.repeat(["old", "young"], 60)})
+        truth = pd.Series(rng.choice(["bad", "good"], 120))
+        predicted = truth.where(rng.random(120) < 0.8, "other")
+        table = fairness_table(values, truth, predicted, resample_groups(np.arange(120), 300, seed), ["bad", "good"])
+        apart += table.loc[0, "low"] > 0
+    assert apart <= 16  # 5 % and the noise of 200 rounds; of a gap that is never below 0 it was nearly all
 
 
 def test_a_sensitive_column_that_is_not_there_is_refused_by_name():

@@ -111,7 +111,7 @@ def test_every_metric_is_a_number_and_stands_beside_three_baselines(road) -> Non
 def test_manifest_columns_are_sliced_and_the_sensitive_one_is_measured_for_gaps(road) -> None:
     assert "weather" in set(road.slices["column"])
     assert set(road.fairness["column"]) == {"weather"}
-    assert set(road.fairness["measure"]) == {"accuracy", "called good", "good called good", "others called good"}
+    assert set(road.fairness["measure"]) == {"accuracy", "called good"}  # too few good ones of a weather for the others
 
 
 def test_without_a_centre_the_answer_is_another(road) -> None:

@@ -1,5 +1,6 @@
 """How far apart a model treats the values of a column that was declared sensitive."""
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,11 +14,14 @@ from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.resampling import Resamples, bootstrap_interval
 from goodbad_pipeline.evaluation.slices import sum_by_slice
 
+logger = logging.getLogger(__name__)
+
 FEWEST_IMAGES = 10
-"""Values of fewer test pictures are left out: their rates say little, and the gap is made by its extremes."""
+"""Values with fewer pictures to divide by are left out: their rates say little, and the gap is made by its extremes."""
 FAIRNESS_COLUMNS = ["column", "measure", "gap", "low", "high", "lowest", "highest", "images", "groups"]
 
 Mask = NDArray[np.bool_]
+Score = Callable[..., float]
 
 
 def fairness_table(
@@ -37,17 +41,16 @@ def fairness_table(
 
     Returns:
         `FAIRNESS_COLUMNS`: gap in [0, 1] as fairlearn computes it, its 95 % interval, the values at its ends, and how
-        many pictures and groups it rests on. A gap is never below 0, so its interval tells how large it may be, not
-        whether it is there. Empty where fewer than two values have `FEWEST_IMAGES`.
+        many pictures and groups its rates divide by. A rate counts of values with `FEWEST_IMAGES` to divide by; a gap
+        between fewer than two such rates has no row, and a logged warning says so. The interval is that of the
+        difference between the two values at the ends, cut off at 0, and as sure as the value of the fewest groups lets
+        it be. Of many values some two lie apart by chance: there it tells how large the gap may be, not that it is.
     """
-    rows = []
-    for column in sensitive.columns:
-        counts = sensitive[column].value_counts()
-        kept = sensitive[column].isin(counts.index[counts >= FEWEST_IMAGES]).to_numpy()
-        if (counts >= FEWEST_IMAGES).sum() > 1:
-            part = sensitive[column][kept], labels[kept], predicted[kept]
-            chosen = Resamples(resamples.codes[kept], resamples.weights)
-            rows += [(column, *row) for row in _gaps(*part, chosen, class_names)]
+    rows = [
+        (column, *row)
+        for column in sensitive.columns
+        for row in _gaps(sensitive[column], labels, predicted, resamples, class_names)
+    ]
     return pd.DataFrame(rows, columns=FAIRNESS_COLUMNS)
 
 
@@ -64,28 +67,53 @@ def _gaps(
 ) -> list[tuple[Any, ...]]:
     everything = np.ones(len(values), dtype=np.bool_)
     right = (labels == predicted).to_numpy()
-    size = len(values), len(np.unique(resamples.codes))
-    rows = [("accuracy", *_gap(accuracy_score, labels, predicted, values, right, everything, resamples), *size)]
+    rates: list[tuple[str, Score, Any, Any, Mask, Mask]] = [
+        ("accuracy", accuracy_score, labels.to_numpy(), predicted.to_numpy(), right, everything)
+    ]
     for name in class_names[1:] if len(class_names) == 2 else class_names:
         truth, answer = (labels == name).to_numpy(), (predicted == name).to_numpy()
-        for measure, score, hits, of in (
-            (f"called {name}", selection_rate, answer, everything),
-            (f"{name} called {name}", true_positive_rate, answer & truth, truth),
-            (f"others called {name}", false_positive_rate, answer & ~truth, ~truth),
-        ):
-            rows.append((measure, *_gap(score, truth, answer, values, hits, of, resamples), *size))
+        rates += [
+            (f"called {name}", selection_rate, truth, answer, answer, everything),
+            (f"{name} called {name}", true_positive_rate, truth, answer, answer & truth, truth),
+            (f"others called {name}", false_positive_rate, truth, answer, answer & ~truth, ~truth),
+        ]
+    rows = []
+    for measure, score, truth, answer, hits, of in rates:
+        kept = _common(values, of)
+        if kept.any():
+            rows.append((measure, *_gap(score, truth, answer, values, kept, hits, of, resamples)))
+        else:
+            logger.warning(
+                "%s: no gap in '%s', for fewer than two values have %d pictures of those it is a share of",
+                f"evaluation.sensitive: {values.name}",
+                measure,
+                FEWEST_IMAGES,
+            )
     return rows
 
 
+def _common(values: pd.Series, of: Mask) -> Mask:
+    """Which pictures are of a value with `FEWEST_IMAGES` among ``of``; none where fewer than two values are."""
+    counts = values[of].value_counts()
+    common = counts.index[counts >= FEWEST_IMAGES]
+    kept: Mask = values.isin(common).to_numpy() if len(common) > 1 else np.zeros(len(values), dtype=np.bool_)
+    return kept
+
+
 def _gap(
-    score: Callable[..., float], truth: Any, answer: Any, values: pd.Series, hits: Mask, of: Mask, resamples: Resamples
-) -> tuple[float, float, float, str, str]:
+    score: Score, truth: Any, answer: Any, values: pd.Series, kept: Mask, hits: Mask, of: Mask, resamples: Resamples
+) -> tuple[float, float, float, str, str, int, int]:
+    values, truth, answer, hits, of = values[kept], truth[kept], answer[kept], hits[kept], of[kept]
     frame = MetricFrame(metrics=score, y_true=truth, y_pred=answer, sensitive_features=values.to_numpy())
+    drawn = Resamples(resamples.codes[kept], resamples.weights)
     codes, names = pd.factorize(values)
-    above, below = (resamples.weights @ sum_by_slice(codes, len(names), resamples, part) for part in (hits, of))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        rates = np.where(below > 0, above / np.maximum(below, 1), np.nan)
-    gaps = np.fmax.reduce(rates, axis=1) - np.fmin.reduce(rates, axis=1)
-    interval = bootstrap_interval(np.r_[frame.difference(), gaps[1:]], resamples.groups)
-    by_value = frame.by_group
-    return interval.value, interval.low, interval.high, str(by_value.idxmin()), str(by_value.idxmax())
+    sums, counts = (sum_by_slice(codes, len(names), drawn, part) for part in (hits, of))
+    with np.errstate(invalid="ignore"):
+        rates = (resamples.weights @ sums) / (resamples.weights @ counts)
+    order = np.argsort(rates[0], kind="stable")
+    gaps = rates[1:, order[-1]] - rates[1:, order[0]]
+    scarcest = int((counts > 0).sum(axis=0).min())
+    interval = bootstrap_interval(np.r_[frame.difference(), gaps], scarcest, share=True)
+    size = int(of.sum()), len(np.unique(drawn.codes[of]))
+    ends = str(names[order[0]]), str(names[order[-1]])
+    return interval.value, float(np.maximum(interval.low, 0)), interval.high, *ends, *size

@@ -63,8 +63,9 @@ def bootstrap_interval(values: NDArray[np.float64], groups: int, *, share: bool 
     Args:
         values: (b + 1,), the metric of the sample, then of its replicates; NaN where a replicate has none.
         groups: Number of groups.
-        share: Whether the metric is a share that a sample can have all of. Where no replicate differs from 0 or 1,
-            resampling has nothing to say, and the exact bound of that many of that many groups stands in.
+        share: Whether the metric is a share of pictures. Where all replicates are equal, resampling has nothing to say,
+            and what so many groups, all alike, leave room for stands in: Clopper and Pearson's bound of that many of
+            that many, as far as other groups could move the share.
     """
     value, replicates = float(values[0]), values[1:][np.isfinite(values[1:])]
     if groups < 2 or len(replicates) < 2 or not np.isfinite(value):
@@ -72,8 +73,8 @@ def bootstrap_interval(values: NDArray[np.float64], groups: int, *, share: bool 
     tail = expanded_tail(groups)
     low, high = np.quantile(replicates, [tail, 1 - tail])
     if share and low == high:
-        bound = ((1 - CONFIDENCE) / 2) ** (1 / groups)
-        low, high = (bound, high) if value == 1 else (low, 1 - bound) if value == 0 else (low, high)
+        alike = ((1 - CONFIDENCE) / 2) ** (1 / groups)
+        low, high = alike * value, 1 - alike * (1 - value)
     return Interval(value, float(min(low, value)), float(max(high, value)))
 
 
