@@ -2,11 +2,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from fairlearn.metrics import demographic_parity_difference, equalized_odds_difference
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.fairness import check_sensitive, fairness_table
 from goodbad_pipeline.evaluation.resampling import resample_groups
-from goodbad_pipeline.evaluation.slices import MOST_VALUES, slice_table, slice_values
+from goodbad_pipeline.evaluation.slices import MOST_VALUES, slice_table, slice_values, why_no_slices
 
 
 def labels(count=120):
@@ -37,6 +39,54 @@ def test_every_column_that_describes_pictures_is_sliced_and_no_other():
     assert values["size"].value_counts().to_list() == pytest.approx([30] * 4, abs=2)
     assert values["place"].nunique() == MOST_VALUES
     assert values["place"].str.startswith("(other: 20").sum() == 20
+
+
+def test_long_whole_numbers_stay_apart():
+    days = pd.DataFrame({"day": np.repeat(20240101 + np.arange(5), 8), "id": 2**60 + np.arange(40) % 3})
+    values = slice_values(days)
+    assert sorted(set(values["day"])) == ["20240101", "20240102", "20240103", "20240104", "20240105"]
+    assert set(values["id"]) == {str(2**60), str(2**60 + 1), str(2**60 + 2)}
+    with_gaps = days["day"].astype(float).where(np.arange(40) > 0)  # as a CSV with an empty cell reads
+    assert set(slice_values(with_gaps.to_frame())["day"]) == {*values["day"], "(missing)"}
+
+
+def test_numbers_have_the_digits_that_tell_them_apart():
+    values = slice_values(pd.DataFrame({"weight": [0.5, 0.1234561, 0.1234562, 1e300] * 5, "short": [0.5, 2] * 10}))
+    assert set(values["weight"]) == {"0.5", "0.1234561", "0.1234562", "1e+300"}
+    assert set(values["short"]) == {"0.5", "2"}
+
+
+def test_quarters_are_named_by_their_ends_however_close():
+    table = pd.DataFrame({"day": 20240101 + np.arange(40) % 20, "heat": 300 + np.arange(40) / 1000})
+    values = slice_values(table)
+    assert set(values["day"]) == {f"202401{low:02} to 202401{low + 4:02}" for low in (1, 6, 11, 16)}
+    assert values["heat"].nunique() == 4
+    assert values["heat"].iloc[0] == "300 to 300.009"
+    many_zeros = pd.DataFrame({"cost": [0] * 25 + list(range(1, 16))})
+    assert set(slice_values(many_zeros)["cost"]) == {"0 to 5", "6 to 15"}
+
+
+@settings(max_examples=50)
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=MOST_VALUES, unique=True))
+def test_numbers_that_differ_have_names_that_differ(numbers):
+    assert slice_values(pd.DataFrame({"number": numbers}))["number"].nunique() == len(numbers)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("constant", "it says the same of all 120 pictures"),
+        ("serial", "its 120 values name nearly each of 120 pictures"),
+        ("thumbnail", "it is no property of a picture"),
+        ("box", "it holds no texts or numbers"),
+        ("weather", None),
+    ],
+)
+def test_why_a_column_is_left_out_is_told(name, why):
+    table = labels().assign(box=[[1, 2]] * 120)
+    said = why_no_slices(table, name)
+    assert said == why or why in said
+    assert (name in slice_values(table).columns) == (why is None)
 
 
 def test_nullable_numbers_and_booleans_slice_too():

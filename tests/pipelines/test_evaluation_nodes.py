@@ -114,6 +114,15 @@ def test_manifest_columns_are_sliced_and_the_sensitive_one_is_measured_for_gaps(
     assert set(road.fairness["measure"]) == {"accuracy", "called good"}  # too few good ones of a weather for the others
 
 
+def test_a_sensitive_column_that_cannot_be_sliced_is_named_with_the_reason(road, caplog) -> None:
+    odd = road.splits.assign(planet="earth", frame=[f"f{index}" for index in range(len(road.splits))])
+    params = road.params.model_copy(update={"sensitive": ["weather", "planet", "frame"]})
+    fairness = evaluation.measure_slices(road.test, odd, params)[1]
+    assert set(fairness["column"]) == {"weather"}
+    assert "evaluation.sensitive: no gaps between values of 'planet': it says the same of all" in caplog.text
+    assert "no gaps between values of 'frame': its " in caplog.text
+
+
 def test_without_a_centre_the_answer_is_another(road) -> None:
     assert 0 < road.seeing["test_gradcam_border_share"] < 1
     assert 0 <= road.seeing["test_accuracy_centre_masked"] <= 1

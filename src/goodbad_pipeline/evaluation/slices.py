@@ -15,23 +15,37 @@ OURS = (
 """Columns of the labels dataframe that are no property of a picture."""
 MOST_VALUES = 12
 MISSING = "(missing)"
+LONGEST = 1e16
+"""Whole numbers from here on are not written in full: doubles are further apart than one."""
 SLICE_COLUMNS = ["column", "value", "images", "groups", "accuracy", "low", "high"]
 
 
 def slice_values(table: pd.DataFrame) -> pd.DataFrame:
     """Turn each column that describes pictures into few values, as text.
 
-    Numbers of more than `MOST_VALUES` values become quarters, rare texts one value `(other)`. A column that says the
-    same of all pictures, or that names nearly each, is left out.
+    Numbers of more than `MOST_VALUES` values become quarters, named by their ends, rare texts one value `(other)`. A
+    column that says the same of all pictures, or that names nearly each, is left out; `why_no_slices` tells why.
 
     Args:
         table: Rows of the labels dataframe.
     """
-    described = {
-        str(name): _few_values(table[name]) for name in table.columns if name not in OURS and _describes(table[name])
-    }
-    kept = {name: values for name, values in described.items() if len(values.unique()) > 1}
+    kept = {str(name): _few_values(table[name]) for name in table.columns if why_no_slices(table, name) is None}
     return pd.DataFrame(kept, index=table.index)
+
+
+def why_no_slices(table: pd.DataFrame, name: str) -> str | None:
+    """Say, as the end of a sentence, why `slice_values` leaves a column of the table out; None where it does not."""
+    column = table[name]
+    if name in OURS:
+        return "it is no property of a picture"
+    if not pd.api.types.is_numeric_dtype(column):
+        if column.map(lambda value: isinstance(value, bytes | list | dict | np.ndarray)).any():
+            return "it holds no texts or numbers"
+        if column.nunique() > max(2, len(column) // 2):
+            return f"its {column.nunique()} values name nearly each of {len(column)} pictures"
+    if _few_values(column).nunique() < 2:
+        return f"it says the same of all {len(column)} pictures, or of nearly all"
+    return None
 
 
 def slice_table(values: pd.DataFrame, right: NDArray[np.bool_], resamples: Resamples) -> pd.DataFrame:
@@ -68,20 +82,12 @@ def sum_by_slice(
     return summed.reshape(resamples.groups, slices).astype(np.float64)
 
 
-def _describes(column: pd.Series) -> bool:
-    """Whether a column says something of pictures that several share."""
-    if pd.api.types.is_numeric_dtype(column):
-        return True
-    if column.map(lambda value: isinstance(value, bytes | list | dict | np.ndarray)).any():
-        return False
-    return column.nunique() <= max(2, len(column) // 2)
-
-
 def _few_values(column: pd.Series) -> pd.Series:
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
         if column.nunique() > MOST_VALUES:
             return _quarters(column.astype("Float64").astype(float))
-        return column.map("{:g}".format, na_action="ignore").astype(object).fillna(MISSING)
+        names = _spell(column.dropna().unique().tolist())
+        return column.astype(object).map(names, na_action="ignore").fillna(MISSING)
     text = column.astype("string").astype(object).where(column.notna(), MISSING)
     frequent = text.value_counts()
     if len(frequent) <= MOST_VALUES:
@@ -91,6 +97,21 @@ def _few_values(column: pd.Series) -> pd.Series:
 
 
 def _quarters(column: pd.Series) -> pd.Series:
-    cut = pd.qcut(column, 4, duplicates="drop")
-    names = {part: f"{max(part.left, column.min()):.4g} to {part.right:.4g}" for part in cut.cat.categories}
-    return cut.astype(object).map(names, na_action="ignore").fillna(MISSING)
+    quarter = pd.qcut(column, 4, labels=False, duplicates="drop")
+    ends = column.groupby(quarter).agg(["min", "max"])
+    names = _spell(ends.to_numpy().ravel().tolist())
+    spans = {
+        part: names[low] if low == high else f"{names[low]} to {names[high]}" for part, low, high in ends.itertuples()
+    }
+    return quarter.astype(object).map(spans, na_action="ignore").fillna(MISSING)
+
+
+def _spell(numbers: Sequence[float]) -> dict[float, str]:
+    """Write whole numbers in full, others with the fewest digits, four at least, that tell them apart."""
+    if all(isinstance(number, int) or (number.is_integer() and abs(number) < LONGEST) for number in numbers):
+        return {number: str(int(number)) for number in numbers}
+    for digits in range(4, 18):
+        names = {number: f"{number:.{digits}g}" for number in numbers}
+        if len(set(names.values())) == len(names):
+            break
+    return names

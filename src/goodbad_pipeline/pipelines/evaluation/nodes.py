@@ -36,7 +36,7 @@ from goodbad_pipeline.evaluation.predictions import (
 )
 from goodbad_pipeline.evaluation.resampling import Interval, resample_groups
 from goodbad_pipeline.evaluation.shortcut import file_features, shortcut_baseline
-from goodbad_pipeline.evaluation.slices import slice_table, slice_values
+from goodbad_pipeline.evaluation.slices import slice_table, slice_values, why_no_slices
 from goodbad_pipeline.images.exif import find_exif
 from goodbad_pipeline.images.pixels import Pixels
 from goodbad_pipeline.images.splits import class_names
@@ -144,9 +144,12 @@ def measure_slices(
     values = slice_values(test.reset_index(drop=True))
     resamples = resample_groups(test_predictions["group"], evaluation.replicates, evaluation.seed)
     slices = slice_table(values, test_predictions["correct"].to_numpy(), resamples)
-    sensitive = values[[name for name in evaluation.sensitive if name in values.columns]]
+    for name in evaluation.sensitive:
+        if name not in values.columns:
+            why = why_no_slices(test, name)
+            logger.warning("evaluation.sensitive: no gaps between values of '%s': %s", name, why)
     gaps = fairness_table(
-        sensitive,
+        values[[name for name in evaluation.sensitive if name in values.columns]],
         test_predictions["label"],
         test_predictions["predicted"],
         resamples,
