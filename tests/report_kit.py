@@ -61,7 +61,11 @@ def facts(**changes):
         "findings": [{"code": "baseline", "text": f"Colours alone reach 0.64 {HOSTILE}"}],
         "calibration": {"class_names": NAMES, "temperature": 0.8, "threshold": 0.4, "abstain_below": 0.6},
         "test_metrics": dict.fromkeys(certainty, 0.1) | {"test_images": 83.0, "test_groups": 12.0},
-        "seeing": {"test_gradcam_border_share": 0.31, "test_accuracy_centre_masked": 0.62},
+        "seeing": {
+            "test_gradcam_border_share": 0.31,
+            "test_accuracy_centre_masked": 0.62,
+            "test_accuracy_centre_shown": 0.9,
+        },
         "ingestion": {"found": 388, "accepted": 383, "quarantined": 5, "groups": 52},
         "network": {
             "network": "efficientnet_lite φ = 0",

@@ -72,7 +72,9 @@ def test_leaks_are_found_by_group_file_and_pixels():
     assert find_leaks(splits(pixel_id=list("ppp"))) == ["1 pictures lie in more than one split (first: p)"]
 
 
-def found(leaks=(), *, shortcut=0.5, colours=0.5, ece=0.02, support=40, slice_high=1.0, blind=0.6, by_chance=0.05):
+def found(
+    leaks=(), *, shortcut=0.5, colours=0.5, ece=0.02, support=40, slice_high=1.0, blind=0.6, sighted=0.9, by_chance=0.05
+):
     rows = [
         ("model", "accuracy", 0.9, 0.85, 0.95),
         ("model", "balanced_accuracy", 0.9, 0.85, 0.95),
@@ -84,7 +86,9 @@ def found(leaks=(), *, shortcut=0.5, colours=0.5, ece=0.02, support=40, slice_hi
     intervals = pd.DataFrame(rows, columns=["model", "metric", "value", "low", "high"])
     slices = pd.DataFrame([("hair", "red", 30, 6, 0.6, 0.5, slice_high)], columns=SLICE_COLUMNS)
     per_class = pd.DataFrame({"class": ["bad", "good"], "support": [support, 40]})
-    return list_findings(list(leaks), intervals, per_class, slices, blind=blind, ece_by_chance=by_chance)
+    return list_findings(
+        list(leaks), intervals, per_class, slices, blind=blind, sighted=sighted, ece_by_chance=by_chance
+    )
 
 
 def test_nothing_is_found_where_nothing_is_wrong():
@@ -98,6 +102,7 @@ def test_nothing_is_found_where_nothing_is_wrong():
         ({"leaks": ["1 groups lie in more than one split (first: b)"]}, "leakage", "cannot be trusted: 1 groups"),
         ({"shortcut": 0.8}, "shortcut", "without looking"),
         ({"blind": 0.88}, "background", "masked accuracy is still 0.880, against 0.900"),
+        ({"blind": 0.75, "sighted": 0.76}, "background", "masked accuracy is still 0.750, against 0.760"),
         ({"colours": 0.87}, "baseline", "Colours alone reach a balanced accuracy of 0.870"),
         ({"ece": 0.15}, "calibration", "0.150 off on average, those of a calibrated model 0.050 at most"),
         ({"slice_high": 0.7}, "slices", "Accuracy is 0.600 where hair is red (30 pictures"),

@@ -80,7 +80,7 @@ def road(tmp_path_factory) -> SimpleNamespace:
     baselines = evaluation.predict_baselines(pixels, splits, images, params)
     metrics, comparison, intervals, per_class = evaluation.evaluate_predictions(test, baselines, calibration, params)
     slices, fairness, slice_figure = evaluation.measure_slices(test, splits, params)
-    explanations, seeing = drawing.explain_predictions(model, test, pixels, images, params)
+    explanations, seeing = drawing.explain_predictions(model, test, pixels, calibration, images, params)
     measured = intervals, per_class, slices, seeing, metrics
     return SimpleNamespace(**{name: value for name, value in locals().items() if name != "tmp_path_factory"})
 
@@ -123,9 +123,22 @@ def test_a_sensitive_column_that_cannot_be_sliced_is_named_with_the_reason(road,
     assert "no gaps between values of 'frame': its " in caplog.text
 
 
+def test_with_and_without_a_centre_answers_are_chosen_alike_and_of_the_same_pictures(road, monkeypatch) -> None:
+    """A threshold that none reaches calls every picture bad, also those without a centre; and only a part is asked."""
+    monkeypatch.setattr(drawing, "EXPLAINED_PICTURES", 10)
+    unreached = {**road.calibration, "threshold": 2.0}
+    test = evaluation.predict_test(road.model, road.pixels, road.splits, unreached)
+    part = test.sample(10, random_state=road.params.seed)
+    measured = drawing.explain_predictions(road.model, test, road.pixels, unreached, road.images, road.params)[1]
+    assert measured["test_accuracy_centre_masked"] == pytest.approx((part["label"] == "bad").mean())
+    assert measured["test_accuracy_centre_shown"] == pytest.approx(part["correct"].mean())
+    assert part["correct"].mean() != test["correct"].mean()
+
+
 def test_without_a_centre_the_answer_is_another(road) -> None:
     assert 0 < road.seeing["test_gradcam_border_share"] < 1
     assert 0 <= road.seeing["test_accuracy_centre_masked"] <= 1
+    assert road.seeing["test_accuracy_centre_shown"] == pytest.approx(road.metrics["test_accuracy"])
     findings = evaluation.find_problems(road.splits, *road.measured, NETWORK)
     assert "leakage" not in [finding["code"] for finding in findings]
     torn = road.splits.assign(group="one")

@@ -21,6 +21,7 @@ def list_findings(
     slices: pd.DataFrame,
     *,
     blind: float,
+    sighted: float,
     ece_by_chance: float,
 ) -> list[dict[str, str]]:
     """List what is wrong, or too little to carry a claim.
@@ -31,6 +32,7 @@ def list_findings(
         per_class: One row per class.
         slices: What `slice_table` gave.
         blind: Accuracy on pictures whose centre is masked.
+        sighted: Accuracy on the same pictures as they are.
         ece_by_chance: What the calibration error of a calibrated model stays below.
 
     Returns:
@@ -43,7 +45,7 @@ def list_findings(
         warning = shortcut_warning(bounds["shortcut", "balanced_accuracy"], len(per_class))
         found += [("shortcut", warning)] if warning else []
     found += (
-        _background(bounds, blind)
+        _background(bounds["majority", "accuracy"].value, blind, sighted)
         + _beside_colours(bounds)
         + _calibration(bounds[MODEL, "ece"].value, ece_by_chance)
         + _weak_slices(bounds, slices)
@@ -52,12 +54,11 @@ def list_findings(
     return [{"code": code, "text": text} for code, text in found]
 
 
-def _background(bounds: dict[tuple[str, str], Interval], blind: float) -> list[tuple[str, str]]:
-    ours, chance = bounds[MODEL, "accuracy"], bounds["majority", "accuracy"].value
-    if ours.value <= chance or blind - chance < BLIND_SHARE * (ours.value - chance):
+def _background(chance: float, blind: float, sighted: float) -> list[tuple[str, str]]:
+    if sighted <= chance or blind - chance < BLIND_SHARE * (sighted - chance):
         return []
     text = (
-        f"With the centre of every picture masked accuracy is still {blind:.3f}, against {ours.value:.3f} with it: the "
+        f"With the centre of every picture masked accuracy is still {blind:.3f}, against {sighted:.3f} with it: the "
         "model may go by the background rather than by what stands before it."
     )
     return [("background", text)]

@@ -176,6 +176,7 @@ def find_problems(
         per_class_metrics,
         slices,
         blind=explanation_metrics["test_accuracy_centre_masked"],
+        sighted=explanation_metrics["test_accuracy_centre_shown"],
         ece_by_chance=test_metrics["test_ece_by_chance"],
     )
     for finding in findings:

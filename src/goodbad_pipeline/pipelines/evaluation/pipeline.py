@@ -83,7 +83,7 @@ def create_pipeline() -> Pipeline:
             node(
                 explain_predictions,
                 name="explain_predictions",
-                inputs=["model", "test_predictions", "pixels", "params:images", "params:evaluation"],
+                inputs=["model", "test_predictions", "pixels", "calibration", "params:images", "params:evaluation"],
                 outputs=["explanations", "explanation_metrics"],
             ),
         ],
