@@ -69,15 +69,49 @@ def test_a_threshold_moves_where_that_gains_beyond_chance():
     assert moved["balanced_accuracy"] > classification_metrics(truth, honest)["balanced_accuracy"] + 0.1
 
 
-def test_a_threshold_stays_where_a_gain_is_luck():
+def count_moved(rounds, pictures, gap, spread, middle=0.5):
+    """How often the threshold leaves 1/2, in validation splits of so many pictures, each a group."""
     rng = np.random.default_rng(3)
     moved = 0
-    for seed in range(40):
-        truth = np.repeat([0, 1], 12)
-        scores = np.clip(0.5 + (truth - 0.5) * 0.3 + rng.normal(0, 0.2, 24), 0.01, 0.99)
-        resamples = resample_groups(np.arange(24) // 2, 300, seed)
+    for seed in range(rounds):
+        truth = np.arange(pictures) % 2
+        scores = np.clip(middle + (truth - 0.5) * gap + rng.normal(0, spread, pictures), 0.01, 0.99)
+        resamples = resample_groups(np.arange(pictures), 200, seed)
         moved += find_threshold(truth, np.stack([1 - scores, scores], axis=1), resamples) != 0.5
-    assert moved <= 8
+    return moved / rounds
+
+
+def nominal(rounds):
+    """The 2.5 % of a two-sided 95 % interval, and two standard errors of so many rounds."""
+    return 0.025 + 2 * (0.025 * 0.975 / rounds) ** 0.5
+
+
+def test_a_threshold_stays_where_a_gain_is_luck():
+    assert count_moved(200, 80, gap=0.3, spread=0.2) <= nominal(200)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pictures", [24, 80, 400])
+def test_a_threshold_stays_where_a_gain_is_luck_however_many_pictures(pictures):
+    assert count_moved(600, pictures, gap=0.3, spread=0.2) <= nominal(600)
+
+
+@pytest.mark.slow
+def test_a_threshold_that_is_as_good_as_any_is_moved_a_little_more_often():
+    """Scores that tell nothing: each cut is as good as 1/2, and nothing is lost by another."""
+    assert count_moved(600, 80, gap=0, spread=0.3) <= 0.08
+
+
+def test_a_threshold_that_gains_is_found():
+    assert count_moved(20, 400, gap=0.3, spread=0.2, middle=0.3) > 0.7
+
+
+def test_groups_of_a_pattern_are_dealt_so_that_each_part_has_both_classes():
+    """Every fifth group is of class 1; as they come, one part of five would hold them all."""
+    truth = (np.arange(400) % 5 == 0).astype(int)
+    scores = np.where(truth == 1, 0.3, 0.1)
+    resamples = resample_groups(np.arange(400), 200, 0)
+    assert find_threshold(truth, np.stack([1 - scores, scores], axis=1), resamples) == pytest.approx(0.2)
 
 
 def test_answers_are_given_from_the_confidence_that_meets_the_target():

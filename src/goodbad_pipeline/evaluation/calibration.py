@@ -13,6 +13,8 @@ from goodbad_pipeline.evaluation.sums import sum_groups, summed_metrics
 logger = logging.getLogger(__name__)
 
 TEMPERATURES = (0.05, 20.0)
+PARTS = 5
+"""Into so many parts validation is dealt to see what choosing a threshold gains."""
 
 
 def fit_calibration(
@@ -77,7 +79,8 @@ def fit_temperature(truth: IntArray, probabilities: FloatArray) -> float:
 def find_threshold(truth: IntArray, calibrated: FloatArray, resamples: Resamples) -> float:
     """Find the probability of class 1 from which it is the answer, by balanced accuracy on validation.
 
-    1/2 stays unless the best threshold is better beyond chance: on few groups the best of many is best by luck.
+    1/2 stays unless choosing a threshold is better beyond chance: the best of many is the best by luck as well, so that
+    each part of the groups is answered by a threshold that the other parts chose.
 
     Args:
         truth: (n,) 0 or 1.
@@ -88,6 +91,32 @@ def find_threshold(truth: IntArray, calibrated: FloatArray, resamples: Resamples
         In (0, 1).
     """
     scores = calibrated[:, 1]
+    elsewhere = np.empty_like(scores)
+    parts = _deal_groups(truth, resamples)
+    for part in range(PARTS):
+        here = parts == part
+        elsewhere[here] = _best_cut(truth[~here], scores[~here])
+
+    def balanced(thresholds: FloatArray | float) -> FloatArray:
+        answers = (scores >= thresholds).astype(np.int64)
+        return summed_metrics(sum_groups(truth, calibrated, answers, resamples.codes).mix(resamples.weights))[
+            "balanced_accuracy"
+        ]
+
+    gain = bootstrap_interval(balanced(elsewhere) - balanced(0.5), resamples.groups)
+    return _best_cut(truth, scores) if gain.low > 0 else 0.5
+
+
+def _deal_groups(truth: IntArray, resamples: Resamples) -> IntArray:
+    """Part of each picture, (n,): whole groups, dealt in the order of their share of class 1: parts are alike."""
+    positive, size = (np.bincount(resamples.codes, weights, resamples.groups) for weights in (truth, None))
+    parts = np.empty(resamples.groups, dtype=np.int64)
+    parts[np.argsort(positive / size, kind="stable")] = np.arange(resamples.groups) % PARTS
+    return parts[resamples.codes]
+
+
+def _best_cut(truth: IntArray, scores: FloatArray) -> float:
+    """The cut of the best balanced accuracy, of equals the nearest to 1/2; 1/2 where a class is missing."""
     positive, negative = np.sort(scores[truth == 1]), np.sort(scores[truth == 0])
     if not len(positive) or not len(negative):
         return 0.5
@@ -95,16 +124,7 @@ def find_threshold(truth: IntArray, calibrated: FloatArray, resamples: Resamples
     cuts = np.append((places[1:] + places[:-1]) / 2, 0.5)
     recalls = 1 - np.searchsorted(positive, cuts) / len(positive) + np.searchsorted(negative, cuts) / len(negative)
     best = cuts[recalls >= recalls.max() - 1e-12]
-    cut = float(best[np.argmin(np.abs(best - 0.5))])
-
-    def balanced(threshold: float) -> FloatArray:
-        answers = (scores >= threshold).astype(np.int64)
-        return summed_metrics(sum_groups(truth, calibrated, answers, resamples.codes).mix(resamples.weights))[
-            "balanced_accuracy"
-        ]
-
-    gain = bootstrap_interval(balanced(cut) - balanced(0.5), resamples.groups)
-    return cut if gain.low > 0 else 0.5
+    return float(best[np.argmin(np.abs(best - 0.5))])
 
 
 def find_abstention(right: IntArray, confidence: FloatArray, target_error: float) -> float | None:
