@@ -162,3 +162,9 @@ def test_markdown_is_escaped_in_one_line():
     assert escape_markdown(3) == 3
     assert number(None) == "–"
     assert len(NAMES) == 2
+
+
+def test_the_card_says_that_test_pictures_choose_the_champion(pages):
+    text = pages["card"].text
+    assert "used once" not in text
+    assert "The same test pictures decide for every model of this split whether it replaces the champion" in text
