@@ -11,24 +11,22 @@ Alias = Literal["champion", "challenger"]
 Policy = Literal["strict", "better", "always"]
 Status = Literal["passed", "failed", "skipped"]
 
-HIGHER_IS_BETTER: Mapping[str, bool] = {
+HIGHER_IS_BETTER: Mapping[str, bool] = {  # the metrics that can decide, and which way is up
     "accuracy": True,
     "balanced_accuracy": True,
     "f1_macro": True,
     "roc_auc": True,
     "log_loss": False,
 }
-"""The metrics that can decide, and which way is up."""
 
 CHECKS = ("parity", "leakage", "comparable", "score", "chance", "calibration", "slices", "images")
 """What is checked, in order; see `decide_promotion`."""
 
-DECIDES: Mapping[Policy, tuple[str, ...]] = {
+DECIDES: Mapping[Policy, tuple[str, ...]] = {  # which checks do, by policy; the others are told all the same
     "strict": CHECKS,
     "better": ("parity", "leakage", "comparable", "score"),
     "always": ("parity",),
 }
-"""The checks that decide under each policy; the others are told all the same."""
 
 
 @dataclass(frozen=True)
