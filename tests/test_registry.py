@@ -75,6 +75,6 @@ def test_of_two_that_were_compared_with_the_same_champion_only_one_takes_its_pla
     assert (late.alias, registry.load_champion("goodbad").version) == ("challenger", "2")
     found = client.get_model_version_by_alias("goodbad", "challenger")
     told = "the champion changed meanwhile: it was version 1 when they were compared, it is version 2 now"
-    assert (found.version, found.description, found.tags["alias_reason"]) == ("3", told, told)
+    assert (int(found.version), found.description, found.tags["alias_reason"]) == (3, told, told)
     assert (found.tags["gate.comparable"], found.tags["gate.comparable.reason"]) == ("failed", told)
     assert (found.tags["alias_at_registration"], found.tags["champion_before"]) == ("challenger", "1")
