@@ -12,6 +12,7 @@ import pytest
 from making import PROJECT, make_project
 from running import command, kedro_run, runs, store, table
 
+from goodbad_pipeline import hooks
 from goodbad_pipeline.registry import load_champion
 
 METRICS = ["accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "average_precision", "log_loss", "brier", "ece"]
@@ -145,8 +146,11 @@ def test_the_model_is_registered_and_loads_back(finished: Path) -> None:
     assert answers["probability"].tolist() == pytest.approx(asked["probability"].tolist(), abs=1e-5)
 
 
-def test_predict_gives_the_answers_of_the_evaluation_and_names_its_model(finished: Path) -> None:
+def test_predict_gives_the_answers_of_the_evaluation_and_names_its_model(finished: Path, monkeypatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(hooks.logger, "info", lambda line, *values: told.append(line % values))
     kedro_run(finished, "predict", predict__source="data/01_raw/characters")
+    assert "Predictions: data/07_model_output/predictions.csv" in told
     run = runs(finished)[0]
     assert run.info.run_name == "predict"
     assert (run.data.tags["model_name"], run.data.tags["model_version"]) == ("goodbad", "1")

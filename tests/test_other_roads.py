@@ -86,6 +86,7 @@ def test_the_command_line_goes_the_data_road_from_a_folder_below(project: Path) 
     ("option", "message"),
     [
         ("--params=model.fi=1", "model.fi: unknown parameter"),
+        ("--pipeline=trian", "--pipeline: there is no 'trian'; there are __default__, data, "),
         ("--params=images.root=nowhere", "images.root: must be an existing folder"),
         pytest.param("--env=gpu", "training.require_gpu: a GPU is required", marks=pytest.mark.slow),
     ],

@@ -20,7 +20,7 @@ from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.registry import RegisteredModel, find_model
 from goodbad_pipeline.serving.explanation import FileExplainer
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("goodbad_pipeline.app")  # its name is __main__ when it is called
 
 HOST = "127.0.0.1"
 PORT = 7860

@@ -6,11 +6,15 @@ from typing import Any
 import click
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import CONTEXT_SETTINGS
+from kedro.framework.project import pipelines
 from kedro.utils import find_kedro_project
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.interruption import exit_status
 from goodbad_pipeline.training.stopping import Stopped
+
+NO_PIPELINE = "Failed to find the pipeline named '"
+"""What Kedro says then."""
 
 
 class OneLineErrors(click.Command):
@@ -24,6 +28,10 @@ class OneLineErrors(click.Command):
             click.echo(f"Run {stop}; the same command goes on from there", err=True)
             ctx.exit(exit_status(stop.reason))
         except Exception as error:
+            if (unknown := str(error)).startswith(NO_PIPELINE):
+                name = unknown.removeprefix(NO_PIPELINE).partition("'")[0]
+                known = ", ".join(pipelines)
+                raise click.ClickException(f"--pipeline: there is no {name!r}; there are {known}") from None
             cause = _input_error(error)
             if cause is None:
                 raise

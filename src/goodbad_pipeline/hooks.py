@@ -7,6 +7,7 @@ the commit it ran on and the digest of the labels it saw.
 
 import json
 import logging
+from os.path import relpath
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -37,6 +38,7 @@ logger = logging.getLogger(__name__)
 
 FOUND = {"network": "network", "replay.network": "network", "tuning_network": "network", "tuned_values": "best"}
 PICTURES = {"pixels", "pixel_cache"}  # of a pipeline that trains
+RESULTS = {"report": "Report", "predictions_table": "Predictions"}  # what a run is made for
 REPLAY = "replay"
 FOLLOW = "follow"  # another process tells MLflow
 TELL = "`kedro send-spool`, tells it"
@@ -221,9 +223,13 @@ class TrackingHooks(MlflowHook):
         if waiting:
             logger.warning("%d things wait for MLflow at %s; the next run, or %s", waiting, self._uri, TELL)
         elif run is not None:
-            logger.info("MLflow run '%s' (%s): `kedro mlflow ui` to browse", self.mlflow_config.tracking.run.name, run)
+            name = self.mlflow_config.tracking.run.name
+            logger.info("MLflow run '%s' (%s): `make ui`, or `kedro mlflow ui`, to browse", name, run)
         if run is not None:
-            logger.info("The pipeline and its tables and figures: `kedro viz run`")
+            logger.info("The pipeline and its tables and figures: `make viz`, or `kedro viz run`")
+        for dataset, what in RESULTS.items():
+            if found := self._artifacts.get(dataset):
+                logger.info("%s: %s", what, relpath(found._filepath, self._project_path))
 
     @hook_impl
     def on_pipeline_error(self, error: Exception) -> None:

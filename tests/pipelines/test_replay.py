@@ -69,6 +69,12 @@ def test_other_code_ends_a_strict_replay_and_is_reported_by_another(recorded, no
     assert [check["matches"] for check in checks].count(False) == 1
 
 
+def test_what_was_never_committed_cannot_be_restored(recorded) -> None:
+    recorded(record(tags=CLEAN | {"git_dirty": "true"}), CLEAN)
+    with pytest.raises(InputError, match=r"c0ffee with changes, is c0ffee \(changes .* nobody can restore\)\. Restore"):
+        nodes.verify_run(LABELS, group())
+
+
 def test_a_commit_that_nobody_knows_proves_nothing(recorded) -> None:
     unknown = CLEAN | {"git_commit": "unknown", "git_dirty": "unknown"}
     recorded(record(tags=unknown), unknown)

@@ -64,10 +64,10 @@ def calibrate_model(validation_predictions: pd.DataFrame, evaluation: Evaluation
         abstain_at_error=evaluation.abstain_at_error,
     )
     logger.info(
-        "From validation: temperature %.3f, threshold %s, abstain below %s",
+        "From validation: temperature %.3f, threshold %s, %s",
         calibration.temperature,
         calibration.threshold,
-        calibration.abstain_below,
+        "never abstains" if calibration.abstain_below is None else f"abstains below {calibration.abstain_below:.3f}",
     )
     return calibration.to_dict()
 

@@ -77,6 +77,7 @@ def compare_with_champion(
     names = class_names(splits)
     if champion.class_names != names:
         reason = f"it tells apart {', '.join(champion.class_names)}, these data {', '.join(names)}"
+        reason += " (registry.name gives them a model of their own)"
         return {**known, "incomparable": reason}, test_predictions.iloc[:0]
     if scarce := too_few_left(test["label"], hidden):
         reason = f"it was trained or selected on {hidden.sum()} of the {len(test)} test pictures, and {scarce}"

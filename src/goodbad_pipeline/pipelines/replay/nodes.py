@@ -14,6 +14,7 @@ from goodbad_pipeline.runs import RunRecord, active_tags, read_run
 logger = logging.getLogger(__name__)
 
 METRICS = "test_"
+CHANGED = " with changes"
 
 
 def verify_run(labels: pd.DataFrame, replay: ReplayParams) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
@@ -36,8 +37,9 @@ def verify_run(labels: pd.DataFrame, replay: ReplayParams) -> tuple[pd.DataFrame
         logger.warning("%(what)s: recorded %(recorded)s, now %(now)s", check)
     if any(check["what"] == "labels" for check in wrong) or (replay.strict and wrong):
         told = "; ".join(f"{check['what']} was {check['recorded']}, is {check['now']}" for check in wrong)
+        lost = " (changes that were not committed nobody can restore)" if CHANGED in _commit(record.tags) else ""
         raise InputError(
-            f"replay: run '{record.run_id}' cannot be repeated here: {told}. Restore them (git checkout, "
+            f"replay: run '{record.run_id}' cannot be repeated here: {told}{lost}. Restore them (git checkout, "
             "constraints.txt, the pictures), or accept other code and versions with replay.strict=false"
         )
     return labels, checks
@@ -55,7 +57,7 @@ def compare_origins(record: RunRecord, now: dict[str, str], digest: str) -> list
 
 
 def _commit(tags: dict[str, str]) -> str:
-    dirty = " with changes" if tags.get("git_dirty") == "true" else ""
+    dirty = CHANGED if tags.get("git_dirty") == "true" else ""
     return tags.get("git_commit", "unknown") + dirty
 
 
