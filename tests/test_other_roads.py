@@ -61,6 +61,7 @@ def test_a_failed_run_is_marked_failed_with_its_reason(project: Path) -> None:
     assert not (project / "data/05_model_input/splits.parquet").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.no_cover
 def test_a_tracking_uri_of_the_users_own_wins(project: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'elsewhere.db'}")
@@ -87,7 +88,7 @@ def test_the_command_line_goes_the_data_road_from_a_folder_below(project: Path) 
     [
         ("--params=model.fi=1", "model.fi: unknown parameter"),
         ("--pipeline=trian", "--pipeline: there is no 'trian'; there are __default__, data, "),
-        ("--params=images.root=nowhere", "images.root: must be an existing folder"),
+        pytest.param("--params=images.root=nowhere", "images.root: must be an existing folder", marks=pytest.mark.slow),
         pytest.param("--env=gpu", "training.require_gpu: a GPU is required", marks=pytest.mark.slow),
     ],
 )

@@ -31,6 +31,7 @@ def test_a_server_that_does_not_answer_is_one_line_within_seconds(project: Path,
     assert not list((project / "data").glob("0[2-8]*/*.parquet"))
 
 
+@pytest.mark.slow
 @pytest.mark.no_cover
 def test_an_offline_run_is_in_mlflow_once_it_is_sent(project: Path, monkeypatch) -> None:
     kedro_run(project, "data", tracking__offline=True)
