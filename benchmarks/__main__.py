@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 from benchmarks import FILES
-from benchmarks.harness import Benchmark, measure
+from benchmarks.harness import Benchmark, measure, together
 from benchmarks.results import read, record, row, write
 from benchmarks.workers import start
 
@@ -19,10 +19,11 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="beginnings of names; none for all")
     parser.add_argument("--pairs", type=int, help="default: 7, of what takes minutes 3")
     options = parser.parse_args()
-    for benchmark in _chosen(options.names):
-        entry = record(benchmark, measure(benchmark, start, options.pairs))
-        print(row(entry))
-        entries = {**read(ROOT / "benchmarks/results.json"), benchmark.name: entry}
+    for group in together(_chosen(options.names)):
+        ratios = measure(group, start, options.pairs)
+        measured = {one.name: record(one, ratio) for one, ratio in zip(group, ratios, strict=True)}
+        print(*map(row, measured.values()), sep="\n", flush=True)
+        entries = {**read(ROOT / "benchmarks/results.json"), **measured}
         write(entries, ROOT / "benchmarks/results.json", ROOT / "docs/results.md")
 
 

@@ -6,7 +6,7 @@ A noisy machine is then noisy to both, and the median of paired ratios forgives 
 import math
 import statistics
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,33 +114,41 @@ class Worker(Protocol):
 Start = Callable[[Benchmark, Literal["ours", "reference"], Path], Worker]
 
 
-def measure(benchmark: Benchmark, start: Start, pairs: int | None = None) -> Ratio:
+def together(benchmarks: Iterable[Benchmark]) -> list[list[Benchmark]]:
+    """Group those that have a reference in common, so that it need not run for each of them."""
+    groups: dict[Arm, list[Benchmark]] = {}
+    for benchmark in benchmarks:
+        groups.setdefault(benchmark.reference, []).append(benchmark)
+    return list(groups.values())
+
+
+def measure(benchmarks: Sequence[Benchmark], start: Start, pairs: int | None = None) -> list[Ratio]:
     """Pair the reference with itself, then ours with the reference.
 
     Args:
-        benchmark: What.
+        benchmarks: What; they have the reference in common.
         start: Starts the process of an arm and has it warmed up: its first run does not count.
-        pairs: How many; None for as many as the benchmark says.
+        pairs: How many; None for as many as the first benchmark says.
     """
-    pairs = pairs or benchmark.pairs
+    first = benchmarks[0]
+    pairs = pairs or first.pairs
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        reference, again, ours = (
-            stack.enter_context(start(benchmark, side, folder)) for side in ("reference", "reference", "ours")
-        )
-        same = list(_paired(again, reference, pairs))
-        samples = list(_paired(ours, reference, pairs))
-    return summarise(benchmark, samples, same)
+        reference, again = (stack.enter_context(start(first, "reference", folder)) for _ in range(2))
+        ours = [stack.enter_context(start(benchmark, "ours", folder)) for benchmark in benchmarks]
+        same = [(one, other) for one, other in _rounds([again, reference], pairs)]
+        rounds = list(_rounds([*ours, reference], pairs))
+    return [
+        summarise(benchmark, [(samples[number], samples[-1]) for samples in rounds], same)
+        for number, benchmark in enumerate(benchmarks)
+    ]
 
 
-def _paired(one: Worker, other: Worker, pairs: int) -> Iterator[tuple[Sample, Sample]]:
-    """A B, B A, A B, …: neither is always the one that comes first."""
-    for number in range(pairs):
-        if number % 2:
-            second = other.sample()
-            yield one.sample(), second
-        else:
-            yield one.sample(), other.sample()
+def _rounds(workers: Sequence[Worker], count: int) -> Iterator[list[Sample]]:
+    """A B, B A, A B, …: none is always the one that comes first."""
+    for number in range(count):
+        turn = -1 if number % 2 else 1
+        yield [worker.sample() for worker in workers[::turn]][::turn]
 
 
 Pairs = Sequence[tuple[Sample, Sample]]

@@ -8,7 +8,7 @@ from pathlib import Path
 import bench_kit
 import pytest
 from benchmarks import FILES, workers
-from benchmarks.harness import Benchmark, Ratio, Sample, measure, median_interval, summarise
+from benchmarks.harness import Benchmark, Ratio, Sample, measure, median_interval, summarise, together
 from benchmarks.results import read, record, row, write
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,8 +32,9 @@ class _Clock:
     def __init__(self, seconds: dict[str, list[float]]) -> None:
         self._seconds, self.turns, self.open = seconds, [], 0
 
-    def __call__(self, _benchmark, side, _folder):
+    def __call__(self, benchmark, side, _folder):
         clock, count = self, self.turns.count
+        side = side if side == "reference" else benchmark.name
 
         class Worker:
             def sample(self) -> Sample:
@@ -52,13 +53,25 @@ class _Clock:
 
 
 def test_pairs_alternate_after_the_reference_was_held_against_itself():
-    clock = _Clock({"ours": [1.0], "reference": [2.0]})
-    ratio = measure(_benchmark(), clock, pairs=4)
+    clock = _Clock({"echo": [1.0], "reference": [2.0]})
+    (ratio,) = measure([_benchmark()], clock, pairs=4)
     assert clock.turns[:8] == ["reference"] * 8
-    ours, other = "ours", "reference"
+    ours, other = "echo", "reference"
     assert clock.turns[8:] == [ours, other, other, ours, ours, other, other, ours]
     assert (ratio.median, ratio.cpu, ratio.same, ratio.pairs) == (2.0, 2.0, 1.0, 4)
     assert clock.open == 0
+
+
+def test_benchmarks_with_a_reference_in_common_take_turns_with_it():
+    clock = _Clock({"echo": [1.0], "fast": [0.5], "reference": [2.0]})
+    group = [_benchmark(), _benchmark(name="fast")]
+    assert [ratio.median for ratio in measure(group, clock, pairs=2)] == [2.0, 4.0]
+    assert clock.turns == ["reference"] * 4 + ["echo", "fast", "reference", "reference", "fast", "echo"]
+
+
+def test_what_has_another_reference_is_measured_apart():
+    one, other, alike = bench_kit.BENCHMARKS[0], _benchmark(), _benchmark(name="alike")
+    assert together([one, other, alike]) == [[one], [other, alike]]
 
 
 def test_one_disturbed_pair_does_not_move_the_median():
@@ -82,9 +95,9 @@ def test_a_difference_is_what_ours_takes_more():
 
 
 def test_without_a_number_there_are_as_many_pairs_as_the_benchmark_says():
-    clock = _Clock({"ours": [1.0], "reference": [2.0]})
-    assert measure(_benchmark(pairs=3), clock).pairs == 3
-    assert measure(_benchmark(pairs=3), clock, pairs=4).pairs == 4
+    clock = _Clock({"echo": [1.0], "reference": [2.0]})
+    assert measure([_benchmark(pairs=3)], clock)[0].pairs == 3
+    assert measure([_benchmark(pairs=3)], clock, pairs=4)[0].pairs == 4
 
 
 @pytest.mark.parametrize(("count", "skipped"), [(5, 0), (7, 0), (8, 0), (9, 1), (15, 3), (25, 7)])
