@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export DO_NOT_TRACK := true
 
-.PHONY: help install run test test-browser test-slow lint bench ui viz
+.PHONY: help install run test test-long test-browser test-slow lint bench ui viz
 
 help:
 	@grep -E '^[a-z-]+:.*#' $(MAKEFILE_LIST) | sed 's/:.*# /\t/' | expand -t 12
@@ -30,6 +30,9 @@ run: $(VENV)/.installed  # make .venv, install, and go the whole road: pictures 
 
 test: $(VENV)/.installed-dev  # the default tests, under ten minutes
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
+
+test-long: $(VENV)/.installed-dev  # the tests that take ten seconds and more, many of them whole commands
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "long and not slow"
 
 test-browser: $(VENV)/.installed-dev  # the tests that drive Chromium
 	$(BIN)/pytest -m "browser and not slow"

@@ -5,34 +5,31 @@ from pathlib import Path
 from benchmarks.harness import Benchmark, Run
 
 COUNT, SIDE, BATCH = 256, 128, 32
-ROTATION, SHIFT, ZOOM, BRIGHTNESS = 30, 0.15, 0.4, 0.05  # the project's defaults
 
 
 def _ours(_: Path) -> Run:
     import numpy as np  # noqa: PLC0415
 
-    from benchmarks.training_arms import one_hot, pictures  # noqa: PLC0415 - starts TensorFlow
-    from goodbad_pipeline.training.augmentation import Augmentation  # noqa: PLC0415
+    from benchmarks.training_arms import CHANGES, one_hot, pictures  # noqa: PLC0415 - starts TensorFlow
     from goodbad_pipeline.training.batches import TrainingBatches  # noqa: PLC0415
 
     pixels, truth = pictures(COUNT, SIDE)
-    changes = Augmentation(rotation=ROTATION, translation=SHIFT, zoom=ZOOM, brightness=BRIGHTNESS)
-    batches = TrainingBatches(pixels, np.arange(COUNT), one_hot(truth), batch_size=BATCH, seed=0, augmentation=changes)
+    batches = TrainingBatches(pixels, np.arange(COUNT), one_hot(truth), batch_size=BATCH, seed=0, augmentation=CHANGES)
     return lambda: [batches[step] and None for step in range(batches.steps_per_epoch)]
 
 
 def _generator(_: Path) -> Run:
     from keras.src.legacy.preprocessing.image import ImageDataGenerator  # noqa: PLC0415 - no public name is left
 
-    from benchmarks.training_arms import one_hot, pictures  # noqa: PLC0415
+    from benchmarks.training_arms import CHANGES, one_hot, pictures  # noqa: PLC0415
 
     pixels, truth = pictures(COUNT, SIDE)
     generator = ImageDataGenerator(
-        rotation_range=ROTATION,
-        width_shift_range=SHIFT,
-        height_shift_range=SHIFT,
-        zoom_range=ZOOM,
-        brightness_range=(1 - BRIGHTNESS, 1 + BRIGHTNESS),
+        rotation_range=CHANGES.rotation,
+        width_shift_range=CHANGES.translation,
+        height_shift_range=CHANGES.translation,
+        zoom_range=CHANGES.zoom,
+        brightness_range=(1 - CHANGES.brightness, 1 + CHANGES.brightness),
         horizontal_flip=True,
     )
     batches = generator.flow(pixels, one_hot(truth), batch_size=BATCH, seed=0)

@@ -8,7 +8,7 @@ import statistics
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -17,6 +17,7 @@ Arm = Callable[[Path], Run]
 """Prepares in a scratch folder, which both arms share, and returns what is timed."""
 
 STEADY = 0.05  # how far two arms that do the same may be apart
+STEADY_DIFFERENCE = 0.5  # the same where seconds are subtracted, as a share of the target
 CONFIDENCE = 0.95
 
 
@@ -38,6 +39,8 @@ class Benchmark:
         fresh: Whether every sample needs a new process.
         warm_up: Whether a process runs its arm once before anything counts; what starts processes itself needs none.
         pairs: How many, where nobody says another number.
+        share: Part of our work that the reference does, where it stands for as many cores; its processor seconds are
+            divided by it.
     """
 
     file: str
@@ -52,6 +55,7 @@ class Benchmark:
     fresh: bool = False
     warm_up: bool = True
     pairs: int = 7
+    share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,8 @@ class Ratio:
         low: Lower end of a 95 % interval of that median.
         high: Upper end.
         cpu: The same median of processor seconds.
-        same: Median ratio of the reference to itself; close to 1 on a machine that can be trusted.
+        same: The same of the reference and itself; close to 1, or of a difference to 0, on a machine to be trusted.
+        steady: Whether it is close enough for a target to count.
         ours: Median of our samples, seconds or bytes.
         reference: Median of the other's.
         pairs: Their number.
@@ -89,14 +94,10 @@ class Ratio:
     high: float
     cpu: float
     same: float
+    steady: bool
     ours: float
     reference: float
     pairs: int
-
-    @property
-    def steady(self) -> bool:
-        """Whether two arms that did the same came out the same."""
-        return abs(self.same - 1) <= STEADY
 
 
 class Worker(Protocol):
@@ -159,16 +160,26 @@ def summarise(benchmark: Benchmark, samples: Pairs, same: Pairs) -> Ratio:
     compare = _differences if benchmark.difference else _ratios
     ratios = compare(samples, benchmark.quantity, benchmark.higher)
     low, high = median_interval(ratios)
+    apart = statistics.median(compare(same, benchmark.quantity, benchmark.higher))
+    per_share = [(ours, replace(other, cpu=other.cpu / benchmark.share)) for ours, other in samples]
     return Ratio(
         statistics.median(ratios),
         low,
         high,
-        cpu=statistics.median(compare(samples, "cpu", benchmark.higher)),
-        same=statistics.median(_ratios(same, benchmark.quantity, benchmark.higher)),
+        cpu=statistics.median(compare(per_share, "cpu", benchmark.higher)),
+        same=apart,
+        steady=_is_steady(benchmark, apart),
         ours=statistics.median(getattr(ours, benchmark.quantity) for ours, _ in samples),
         reference=statistics.median(getattr(other, benchmark.quantity) for _, other in samples),
         pairs=len(samples),
     )
+
+
+def _is_steady(benchmark: Benchmark, apart: float) -> bool:
+    """Whether two arms that did the same came out the same, as closely as the target needs."""
+    if benchmark.difference:
+        return abs(apart) <= STEADY_DIFFERENCE * (benchmark.target or 0)
+    return abs(apart - 1) <= STEADY
 
 
 def _ratios(samples: Pairs, quantity: str, higher: bool) -> list[float]:

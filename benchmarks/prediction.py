@@ -1,7 +1,8 @@
 """The predict pipeline against a bare `model.predict` fed by Pillow: 640-pixel JPEGs in, answers out, Lite0 at 128.
 
 Ours does what `kedro run --pipeline=predict` does once its model is loaded: strict decoding, digests, answers, Parquet,
-CSV, quarantine, summary and contact sheet. The bare one decodes, resizes and asks. Both have loaded their model.
+CSV, quarantine, summary and contact sheet; it tells MLflow nothing. The bare one decodes, resizes and asks. Both have
+loaded their model.
 """
 
 from functools import partial
@@ -94,7 +95,7 @@ BENCHMARKS = [
     Benchmark(
         file=__name__,
         name=f"predict_{backend}",
-        compares=f"predict pipeline by {backend} / model.predict fed by Pillow (640 px JPEGs, Lite0, 128 px)",
+        compares=f"predict pipeline by {backend}, no MLflow / model.predict fed by Pillow (640 px JPEGs, Lite0 at 128)",
         ours=partial(_ours, backend=backend),
         reference=_bare,
         target=target,

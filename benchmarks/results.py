@@ -101,6 +101,6 @@ def row(entry: Entry) -> str:
         f"{entry['cpu']:.2f}{unit}",
         target,
         met,
-        f"{entry['same_against_same']:.2f}",
+        f"{entry['same_against_same']:.2f}{unit}",
     ]
     return f"| {' | '.join(cells)} |"

@@ -53,6 +53,7 @@ BENCHMARKS = [
         ours=_ours,
         reference=_bare,
         target=0.8,
+        share=1 / CORES,
     ),
     Benchmark(
         file=__name__,
@@ -61,5 +62,6 @@ BENCHMARKS = [
         ours=_on_all_cores,
         reference=_bare,
         target=None,
+        share=1 / CORES,
     ),
 ]

@@ -7,6 +7,7 @@ import numpy as np
 
 from benchmarks.harness import Run
 from goodbad_pipeline.efficientnet import build_efficientnet
+from goodbad_pipeline.training.augmentation import Augmentation
 from goodbad_pipeline.training.batches import TrainingBatches
 from goodbad_pipeline.training.loop import Loop, Phase, Rules
 from goodbad_pipeline.training.optimizers import compile_model
@@ -28,6 +29,7 @@ RECIPE = Recipe(
     label_smoothing=0.0,
     patience=1,
 )
+CHANGES = Augmentation(rotation=30, translation=0.15, zoom=0.4, brightness=0.05)  # the project's defaults
 SCHEDULE = {"steps": 1000, "epochs": 1}  # one schedule for both arms
 Validate = Callable[[], dict[str, float]]
 
@@ -61,10 +63,11 @@ def through_the_loop(
     validate: Validate = lambda: {"val_loss": 0.0},
     saver: Saver | None = None,
     report: Report | None = None,
+    augmentation: Augmentation | None = None,
 ) -> Run:
     """Epochs as `kedro run --pipeline=train` goes through them, from pixels as the cache holds them."""
     rows = np.arange(len(pixels))
-    batches = TrainingBatches(pixels, rows, one_hot(truth), batch_size=batch_size, seed=0, augmentation=None)
+    batches = TrainingBatches(pixels, rows, one_hot(truth), batch_size=batch_size, seed=0, augmentation=augmentation)
     compile_model(model, RECIPE, RECIPE.learning_rate, **SCHEDULE)
     phase = Phase("all layers", model, batches.__getitem__, batches.steps_per_epoch, epochs, validate)
     loop = Loop(Rules("val_loss", False, epochs, 1e9), saver or Saver(None, model), report or Report())

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import bench_kit
@@ -87,11 +88,24 @@ def test_a_ratio_of_cost_is_ours_by_theirs():
 
 def test_a_difference_is_what_ours_takes_more():
     samples = [(Sample(9, 20, 1), Sample(10, 16, 1))] * 3
-    ratio = summarise(_benchmark(difference=True, target=2.0), samples, [(Sample(5, 5, 5), Sample(5, 5, 5))])
+    ratio = summarise(_benchmark(difference=True, target=2.0), samples, [(Sample(6, 5, 5), Sample(5, 5, 5))])
     assert (ratio.median, ratio.low, ratio.high, ratio.cpu, ratio.same) == (-1, -1, -1, 4, 1)
     entry = record(_benchmark(difference=True, target=2.0), ratio)
     assert entry["met"] is True
-    assert "| -1.00 s | -1.00 – -1.00 s, 3 pairs | 4.00 s | ≤ 2 s | yes | 1.00 |" in row(entry)
+    assert "| -1.00 s | -1.00 – -1.00 s, 3 pairs | 4.00 s | ≤ 2 s | yes | 1.00 s |" in row(entry)
+
+
+def test_a_difference_counts_only_where_noise_is_smaller_than_the_target():
+    samples = [(Sample(101, 1, 1), Sample(100, 1, 1))] * 3
+    same = [(Sample(104, 1, 1), Sample(100, 1, 1))] * 3  # 4 % would do for a ratio
+    benchmark = _benchmark(difference=True, target=2.0)
+    assert record(benchmark, summarise(benchmark, samples, same))["met"] is None
+
+
+def test_processor_seconds_of_a_share_stand_for_the_whole():
+    samples = [(Sample(1, 2, 1), Sample(1, 1, 1))] * 3  # one core's half of the work
+    ratio = summarise(_benchmark(share=0.5), samples, samples)
+    assert (ratio.median, ratio.cpu) == (1, 1)
 
 
 def test_without_a_number_there_are_as_many_pairs_as_the_benchmark_says():
@@ -112,8 +126,9 @@ def test_the_interval_holds_the_median(values):
     assert low <= sorted(values)[len(values) // 2] <= high
 
 
-def _ratio(median: float, same: float = 1.0) -> Ratio:
-    return Ratio(median, median - 0.1, median + 0.1, cpu=median, same=same, ours=1.0, reference=median, pairs=7)
+def _ratio(median: float) -> Ratio:
+    low, high = median - 0.1, median + 0.1
+    return Ratio(median, low, high, cpu=median, same=1.0, steady=True, ours=1.0, reference=median, pairs=7)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +143,10 @@ def _ratio(median: float, same: float = 1.0) -> Ratio:
     ],
 )
 def test_a_target_is_met_only_on_a_steady_machine(higher, median, same, met):
-    assert record(_benchmark(higher=higher), _ratio(median, same))["met"] is met
+    benchmark, one = _benchmark(higher=higher), Sample(1, 1, 1)
+    slower = [replace(one, seconds=seconds) for seconds in (median, same)]
+    samples, again = ([(one, other) if higher else (other, one)] * 3 for other in slower)
+    assert record(benchmark, summarise(benchmark, samples, again))["met"] is met
 
 
 def test_without_a_target_nothing_is_met():

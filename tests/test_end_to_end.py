@@ -203,6 +203,7 @@ def test_a_parameter_marked_as_secret_is_nowhere_in_what_a_whole_run_leaves(fini
     assert "threading" in run.data.tags["runtime_params"]
 
 
+@pytest.mark.long
 def test_secrets_of_this_machine_are_in_no_log_artifact_or_database(project: Path) -> None:
     local = project / "conf/local"
     (local / "credentials.yml").write_text(f"server:\n  token: {CANARY}-credential\n")
@@ -219,6 +220,7 @@ def test_secrets_of_this_machine_are_in_no_log_artifact_or_database(project: Pat
     assert {run.data.params[f"images.scan.engine_options.{name}"] for name in ("token", "other")} == {"**********"}
 
 
+@pytest.mark.long
 @pytest.mark.no_cover
 def test_the_same_again_gives_the_same_and_stays_challenger(finished: Path, tmp_path: Path) -> None:
     splits, metrics = (

@@ -86,6 +86,7 @@ def test_what_does_not_end_in_time_ends_within_ten_seconds() -> None:
     assert interruption.GRACE + interruption.LAST_WORD <= 10
 
 
+@pytest.mark.long
 @pytest.mark.no_cover
 def test_a_run_that_sigterm_ends_is_killed_and_goes_on_as_the_same_run(tiny_project: Path, monkeypatch) -> None:
     """Three steps an epoch: after five one epoch is complete, the second under way."""

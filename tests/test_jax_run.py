@@ -45,6 +45,7 @@ def test_export_says_that_it_needs_tensorflow(trained: Path) -> None:
     assert "export: needs KERAS_BACKEND=tensorflow, got jax" in done.stdout + done.stderr
 
 
+@pytest.mark.long
 def test_an_unknown_backend_ends_the_run_before_it_starts(project: Path) -> None:
     done = command(project, "run", "--env=test", environment=os.environ | {"KERAS_BACKEND": "torch"})
     assert done.returncode == 1

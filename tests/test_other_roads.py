@@ -71,6 +71,7 @@ def test_a_tracking_uri_of_the_users_own_wins(project: Path, tmp_path: Path, mon
     assert not (project / "mlflow.db").exists()
 
 
+@pytest.mark.long
 def test_the_command_line_goes_the_data_road_from_a_folder_below(project: Path) -> None:
     (project / "conf/local/parameters.yml").write_text("images:\n  max_pixels: 5000\n")
     done = command(project / "data", "run", "--pipeline=data", "--params=splits.seed=3")
@@ -83,6 +84,7 @@ def test_the_command_line_goes_the_data_road_from_a_folder_below(project: Path) 
     assert not (project / "data" / "mlflow.db").exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("option", "message"),
     [

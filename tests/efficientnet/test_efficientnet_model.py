@@ -43,7 +43,14 @@ def _logits(model, picture, **options):
 
 
 @pytest.mark.no_cover
-@pytest.mark.parametrize("number", [*range(4), *(pytest.param(n, marks=pytest.mark.slow) for n in range(4, 8))])
+@pytest.mark.parametrize(
+    "number",
+    [
+        0,
+        *(pytest.param(n, marks=pytest.mark.long) for n in range(1, 4)),
+        *(pytest.param(n, marks=pytest.mark.slow) for n in range(4, 8)),
+    ],
+)
 def test_outputs_equal_those_of_keras_applications(number, formula_picture):
     keras.backend.clear_session()
     ours, theirs = _twins(number)

@@ -61,7 +61,7 @@ def _assert_same_function(small, large):
 
 @pytest.mark.no_cover
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("phi", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("phi", [pytest.param(1, marks=pytest.mark.long), pytest.param(2, marks=pytest.mark.slow)])
 def test_growth_from_phi_0_computes_the_same(family, phi):
     small = _trained(_scale(0, family))
     large = _grow(small, _scale(phi, family))
@@ -93,6 +93,7 @@ def test_the_small_network_is_left_as_it_is():
     assert all(np.array_equal(old, new) for old, new in zip(before, small.get_weights(), strict=True))
 
 
+@pytest.mark.long
 @pytest.mark.no_cover
 def test_growth_again_and_to_the_same_size_changes_nothing():
     small = _trained(_scale(-6))
@@ -242,6 +243,7 @@ def test_a_layer_shape_tells_what_weights_fit():
     )
 
 
+@pytest.mark.long
 def test_lite0_from_imagenet_grows_to_phi_1(formula_picture):
     from goodbad_pipeline.efficientnet import build_network
     from goodbad_pipeline.efficientnet.growth_source import base_scale, parse_growth_source

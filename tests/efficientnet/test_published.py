@@ -98,6 +98,7 @@ def download(tmp_path, monkeypatch):
     return asked
 
 
+@pytest.mark.long
 @pytest.mark.no_cover
 def test_b0_of_keras_answers_as_keras_applications_does(download, tmp_path, monkeypatch, formula_picture):
     ours = build_efficientnet(variant="b0", weights="imagenet", classifier_activation=None)

@@ -95,7 +95,7 @@ def test_phi_is_traced_with_the_published_networks_beside_it() -> None:
     assert b3.tolist() == pytest.approx([1.845, 1.913, 2.090], abs=1e-3)
 
 
-@pytest.mark.parametrize("alpha", [2.0, 1.0])
+@pytest.mark.parametrize("alpha", [pytest.param(2.0, marks=pytest.mark.long), 1.0])
 def test_coefficients_that_do_nothing_ask_for_no_phi(alpha: float) -> None:
     curve, published = trace_phi(model(coefficients={"alpha": alpha, "beta": 1.0, "gamma": 1.0}))
     assert published[["phi_of_width", "phi_of_resolution"]].isna().all(axis=None)

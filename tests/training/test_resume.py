@@ -67,7 +67,9 @@ def cut_off(folder: Path, owner: object, name: str, number: int, **options: obje
 
 
 @pytest.mark.no_cover
-@pytest.mark.parametrize(("pretrained", "step"), [(True, 5), (True, 10), (False, 2)])
+@pytest.mark.parametrize(
+    ("pretrained", "step"), [(True, 5), (True, 10), pytest.param(False, 2, marks=pytest.mark.long)]
+)
 def test_cut_off_between_checkpoints(whole, tmp_path: Path, pretrained: bool, step: int) -> None:
     cut_off(tmp_path, keras.Model, "train_on_batch", step, pretrained=pretrained)
     assert tiny_fit(tmp_path, pretrained=pretrained) == whole[pretrained]

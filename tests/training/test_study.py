@@ -39,6 +39,7 @@ def test_what_looks_hopeless_is_given_up_early(whole: list[dict]) -> None:
     assert {row["epochs"] for row in given_up} < {1, 2, 3}
 
 
+@pytest.mark.long
 def test_killed_in_a_trial_it_ends_with_the_trials_of_one_that_was_not(whole: list[dict], tmp_path: Path) -> None:
     assert run(tmp_path / "s.db", 12, 5) == -signal.SIGKILL
     first = search(tmp_path / "s.db", 5)

@@ -99,6 +99,7 @@ def test_one_row_a_trial_measured_on_validation(data: DevelopmentData, tmp_path:
     assert trials["fingerprint"].is_unique
 
 
+@pytest.mark.long
 @pytest.mark.no_cover
 def test_an_interrupted_run_goes_on_where_it_was(data: DevelopmentData, tmp_path: Path) -> None:
     first = Counter(tmp_path / "t", stop=3)
@@ -112,6 +113,7 @@ def test_an_interrupted_run_goes_on_where_it_was(data: DevelopmentData, tmp_path
     pd.testing.assert_frame_equal(resumed.drop(columns="seconds"), at_once.drop(columns="seconds"))
 
 
+@pytest.mark.long
 @pytest.mark.no_cover
 def test_a_seed_gives_the_same_first_or_second_on_the_traced_network(data: DevelopmentData, tmp_path: Path) -> None:
     tf.config.run_functions_eagerly(False)
@@ -137,6 +139,7 @@ def stop() -> Iterator[StopRequest]:
     STOP.clear()
 
 
+@pytest.mark.long
 @pytest.mark.no_cover
 def test_a_wish_to_stop_ends_the_trial_under_way_and_keeps_those_done(
     data: DevelopmentData, tmp_path: Path, stop: StopRequest

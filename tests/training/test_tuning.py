@@ -32,7 +32,7 @@ def attempt(parts: tuple, prune=lambda *_: False, pretrained: bool = True, **rec
 
 
 @pytest.mark.no_cover
-@pytest.mark.parametrize("monitor", ["val_loss", "val_roc_auc"])
+@pytest.mark.parametrize("monitor", [pytest.param("val_loss", marks=pytest.mark.long), "val_roc_auc"])
 def test_a_complete_trial_measures_the_epoch_whose_weights_training_keeps(parts: tuple, monitor: str) -> None:
     result = attempt(parts, monitor=monitor, epochs=3, learning_rate=1e-2)
     history = fit_model(
