@@ -131,7 +131,7 @@ def test_lite_pixels_are_scaled_inside_the_model():
     np.testing.assert_allclose(np.asarray(scaled(np.full((1, 32, 32, 3), 127.0))), 0.0, atol=1e-7)
 
 
-@pytest.mark.parametrize("family", ["efficientnet", "efficientnet_lite"])
+@pytest.mark.parametrize("family", [pytest.param("efficientnet", marks=pytest.mark.long), "efficientnet_lite"])
 def test_a_saved_model_needs_no_code_of_ours(family, tmp_path):
     model = build_efficientnet(**TINY, family=family, seed=1)
     pictures = np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 3))

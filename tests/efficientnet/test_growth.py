@@ -79,7 +79,9 @@ def test_growth_at_the_usual_resolution_computes_the_same(family, phi, side):
 
 @pytest.mark.no_cover
 @pytest.mark.parametrize("family", ["efficientnet_lite", pytest.param("efficientnet", marks=pytest.mark.slow)])
-@pytest.mark.parametrize(("width", "depth"), [(0.8, 0.5), (0.5, 0.9)], ids=["wider", "deeper"])
+@pytest.mark.parametrize(
+    ("width", "depth"), [(0.8, 0.5), pytest.param(0.5, 0.9, marks=pytest.mark.long)], ids=["wider", "deeper"]
+)
 def test_growth_in_one_dimension_computes_the_same(family, width, depth):
     small = _trained(_shaped(0.5, 0.5, family))
     large = _grow(small, _shaped(width, depth, family))
@@ -102,6 +104,7 @@ def test_growth_again_and_to_the_same_size_changes_nothing():
     _assert_same_function(small, _grow(_grow(small, _scale(-5)), _scale(-4)))
 
 
+@pytest.mark.long
 @pytest.mark.no_cover
 def test_weights_do_not_depend_on_the_resolution():
     small = _trained(_scale(-5))
@@ -130,7 +133,7 @@ def _gradients(model, labels):
 
 
 @pytest.mark.no_cover
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [pytest.param("efficientnet", marks=pytest.mark.long), "efficientnet_lite"])
 def test_seams_learn_at_the_first_step_and_all_new_weights_at_the_second(family):
     small = _trained(_shaped(0.5, 0.5, family))
     large = _grow(small, _shaped(0.8, 0.9, family))

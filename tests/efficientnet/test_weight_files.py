@@ -85,7 +85,7 @@ def test_a_network_without_classifier_takes_a_file_with_one(tiny_model, tmp_path
 
 @pytest.mark.no_cover
 @pytest.mark.parametrize("legacy", [pytest.param(False, marks=pytest.mark.long), True])
-@pytest.mark.parametrize("include_top", [True, False])
+@pytest.mark.parametrize("include_top", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_files_of_keras_applications_load(tmp_path, official, include_top, legacy):
     theirs = official(include_top)
     path = tmp_path / ("b0.h5" if legacy else "b0.weights.h5")

@@ -157,6 +157,7 @@ def test_the_probe_times_a_network_on_this_device() -> None:
     assert 0 < measure_ms_per_image(resolve_scale(phi=-7, resolution=32), classes=2, batch_size=2) < 5000
 
 
+@pytest.mark.long
 def test_growth_from_imagenet_is_one_parameter_and_counts_as_pretrained() -> None:
     network = choose(phi=1, grow_from="imagenet", resolution=48)
     assert network["pretrained"]
