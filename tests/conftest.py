@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -56,6 +56,16 @@ def eager() -> Iterator[None]:
 
     with eagerly():
         yield
+
+
+@pytest.fixture
+def set_policy() -> Iterator[Callable[[str], None]]:
+    """Sets Keras's dtype policy; afterwards it is what it was, whoever changed it."""
+    import keras
+
+    before = keras.config.dtype_policy()
+    yield keras.config.set_dtype_policy
+    keras.config.set_dtype_policy(before)
 
 
 @pytest.fixture

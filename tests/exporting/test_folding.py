@@ -67,3 +67,13 @@ def test_a_convolution_that_another_layer_reads_is_not_folded() -> None:
     both = keras.layers.Add()([shared, keras.layers.BatchNormalization(name="odd_bn")(shared)])
     with pytest.raises(InputError, match="odd_bn"):
         fold_normalisation(keras.Model(pixels, both))
+
+
+def test_pixels_are_standardised_by_the_folded_network_too() -> None:
+    pixels = keras.Input((4, 4, 3))
+    standardise = keras.layers.Normalization(name="normalization")
+    model = keras.Model(pixels, keras.layers.BatchNormalization()(keras.layers.Conv2D(2, 3)(standardise(pixels))))
+    rng = np.random.default_rng(0)
+    standardise.adapt(rng.normal(5, 3, (8, 4, 4, 3)))
+    seen = rng.normal(5, 3, (2, 4, 4, 3)).astype(np.float32)
+    np.testing.assert_allclose(np.asarray(fold_normalisation(model)(seen)), np.asarray(model(seen)), atol=1e-5)

@@ -1,7 +1,9 @@
 """The training node with a network of one convolution."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from zipfile import ZipFile
 
 import keras
 import numpy as np
@@ -12,9 +14,12 @@ from tiny_training import SIDE, tiny_network, tiny_pixels
 
 from goodbad_pipeline.efficientnet.scaling import resolve_scale
 from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.exporting.folding import fold_normalisation
 from goodbad_pipeline.images.pixels import Pixels
 from goodbad_pipeline.params import validate_parameters
 from goodbad_pipeline.pipelines.training.nodes import train_model
+from goodbad_pipeline.serving.archive import load_archive
+from goodbad_pipeline.training.batches import predict
 from goodbad_pipeline.training.checkpoints import CheckpointStore
 
 LIMIT = 10
@@ -40,16 +45,20 @@ def crammed(monkeypatch, eager) -> list[int]:
 
 
 def train(folder: Path, **changes: object) -> pd.DataFrame:
+    return train_network(tiny_network(), folder, **changes)[1]
+
+
+def train_network(network: keras.Model, folder: Path, **changes: object) -> tuple[keras.Model, pd.DataFrame]:
     names = [f"{number:064d}" for number in range(48)]
     labels = ["bad" if number % 2 else "good" for number in range(48)]
     split = ["train"] * 40 + ["validation"] * 8
     splits = pd.DataFrame({"image_id": names, "label": labels, "split": split})
     typed = validate_parameters(parameters(training__batch_size=32, training__scratch_epochs=1, **changes))
-    network = {**asdict(resolve_scale(phi=-4, resolution=SIDE)), "pretrained": False}
+    scale = {**asdict(resolve_scale(phi=-4, resolution=SIDE)), "pretrained": False}
     groups = (typed["model"], typed["training"], typed["images"])
     pixels = Pixels(np.array(names), tiny_pixels())
     store = CheckpointStore(folder)
-    return train_model(tiny_network(), pixels, splits, network, *groups, lambda epoch, metrics: None, store)[1]
+    return train_model(network, pixels, splits, scale, *groups, lambda epoch, metrics: None, store)
 
 
 def test_a_batch_that_does_not_fit_ends_with_one_that_should(crammed: list[int], tmp_path: Path) -> None:
@@ -62,3 +71,26 @@ def test_on_request_smaller_batches_are_tried(crammed: list[int], tmp_path: Path
     assert crammed == [32, 16, 8, 8, 8, 8, 8]
     assert len(history) == 1
     assert np.isfinite(history["loss"].iloc[0])
+
+
+def test_what_was_trained_in_half_precision_is_kept_in_float32(
+    set_policy: Callable[[str], None], eager: None, tmp_path: Path
+) -> None:
+    """The archive and what is exported from it answer alike, and as the trained network does but for its rounding."""
+    set_policy("mixed_float16")
+    trainee = tiny_network()
+    model, _ = train_network(trainee, tmp_path / "checkpoints", training__precision="mixed_float16")
+    assert trainee.get_layer("stem_conv").compute_dtype == "float16"
+    assert all(map(np.array_equal, model.get_weights(), trainee.get_weights()))
+
+    model.save(tmp_path / "model.keras")
+    with ZipFile(tmp_path / "model.keras") as archive:
+        assert b"float16" not in archive.read("config.json")
+    loaded, pixels, rows = load_archive(tmp_path / "model.keras"), tiny_pixels(), np.arange(48)
+    answers = predict(loaded, pixels, rows)
+    assert answers.dtype == np.float32
+    exported = predict(fold_normalisation(loaded), pixels, rows)
+    limit = parameters()["export"]["tolerance"]
+    assert np.abs(exported - answers).max() <= limit / 10
+    apart = np.abs(predict(trainee, pixels, rows) - answers).max()
+    assert limit / 10 < apart < 0.01, apart

@@ -6,12 +6,7 @@ import pytest
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.training import devices
 
-
-@pytest.fixture(autouse=True)
-def _keep_policy():
-    policy = keras.config.dtype_policy()
-    yield
-    keras.config.set_dtype_policy(policy)
+pytestmark = pytest.mark.usefixtures("set_policy")
 
 
 @pytest.mark.parametrize(

@@ -141,6 +141,9 @@ def copy_variables(source: Any, target: Any) -> None:
     """Give a network the values of another with the same layers."""
     for ours, theirs in zip(target.variables, source.variables, strict=True):
         ours.assign(np.array(theirs))
+    for layer in target.layers:
+        if hasattr(layer, "finalize_state"):  # Normalization computes with what it once made of its variables
+            layer.finalize_state()
 
 
 _team: Alone = Alone()

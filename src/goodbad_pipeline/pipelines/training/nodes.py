@@ -39,12 +39,13 @@ def train_model(
     epoch_log: EpochListener,
     checkpoints: CheckpointStore,
 ) -> tuple[Any, pd.DataFrame]:
-    """Train on train, choose by validation: the trained model and its history.
+    """Train on train, choose by validation: the trained model, in float32 whatever it was trained in, and its history.
 
     A training that was cut off goes on where it was, if nothing that decides its result has changed. A batch that does
     not fit into memory ends it, or is made smaller if the parameters say so.
     """
-    from goodbad_pipeline.training.saving import Checkpointing  # noqa: PLC0415 - imports Keras
+    from goodbad_pipeline.training.precision import in_float32  # noqa: PLC0415 - imports Keras
+    from goodbad_pipeline.training.saving import Checkpointing  # noqa: PLC0415
     from goodbad_pipeline.training.train import fit_model  # noqa: PLC0415
 
     train, validation = (_labelled(split, splits, pixels) for split in ("train", "validation"))
@@ -64,7 +65,7 @@ def train_model(
     shrink = partial(_smaller_batch, network=network, classes=train.classes)
     history = _fit_into_memory(untrained_model, training, fit, shrink)
     leave_team()
-    return untrained_model, history
+    return in_float32(untrained_model), history
 
 
 def _labelled(split: str, splits: pd.DataFrame, pixels: Pixels) -> "LabelledPixels":
