@@ -17,6 +17,11 @@ from goodbad_pipeline.serving.runtimes import RUNTIMES, Network, load_network
 
 EXPORTS_TAG = "exports_sha256"
 _FOLDER, _LISTING = "exports", "exports.json"
+_ADVICE = "run --pipeline=export again, or predict.backend=keras"
+
+
+class ExportsGoneError(InputError):
+    """Files that a version's tag tells of cannot be read: cleared away, as a rule. The version itself may be whole."""
 
 
 def record_exports(name: str, model_version: str, measured: Exports, files: Path) -> str:
@@ -54,24 +59,37 @@ def read_exports(found: ModelVersion) -> Exports:
     """What :func:`record_exports` was told last; empty where it never was.
 
     Raises:
-        InputError: It cannot be read, or was changed.
+        ExportsGoneError: It cannot be read.
+        InputError: It was changed.
     """
     if EXPORTS_TAG not in found.tags:
         return {}
-    uri = f"{_address(found)}/{_LISTING}"
-    try:
-        text = Path(mlflow.artifacts.download_artifacts(uri)).read_text()
-    except (OSError, MlflowException) as error:
-        raise InputError(f"{uri}: cannot be read ({error}); run --pipeline=export again") from error
-    if hashlib.sha256(text.encode()).hexdigest() != found.tags[EXPORTS_TAG]:
-        raise InputError(f"{uri}: was changed since it was exported; run --pipeline=export again")
-    return json.loads(text)
+    content = _download(found, _LISTING).read_bytes()
+    if hashlib.sha256(content).hexdigest() != found.tags[EXPORTS_TAG]:
+        raise InputError(f"{_address(found)}/{_LISTING}: was changed since it was exported; {_ADVICE}")
+    return json.loads(content)
 
 
 def load_export(found: ModelVersion, backend: str, exports: Exports) -> Network:
-    """Load what :func:`record_exports` stored for one of `RUNTIMES`, once its hash is checked."""
-    file = Path(mlflow.artifacts.download_artifacts(f"{_address(found)}/{RUNTIMES[backend].file}"))
-    return load_network(backend, file.parent, exports[backend]["sha256"])
+    """Load what :func:`record_exports` stored for one of `RUNTIMES`, once its hash is checked.
+
+    Raises:
+        ExportsGoneError: It cannot be read.
+        InputError: It was changed, or its runtime cannot load it.
+    """
+    file = _download(found, RUNTIMES[backend].file)
+    try:
+        return load_network(backend, file.parent, exports[backend]["sha256"])
+    except InputError as error:
+        raise InputError(f"{error}; {_ADVICE}") from error
+
+
+def _download(found: ModelVersion, name: str) -> Path:
+    uri = f"{_address(found)}/{name}"
+    try:
+        return Path(mlflow.artifacts.download_artifacts(uri))
+    except (OSError, MlflowException) as error:
+        raise ExportsGoneError(f"{uri}: cannot be read ({error}); {_ADVICE}") from error
 
 
 def _address(found: ModelVersion) -> str:
