@@ -12,6 +12,10 @@ import pandas as pd
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
+WATCHED = {**os.environ, "PYTHONPROFILEIMPORTTIME": "1"}
+"""The environment in which Python tells of every import."""
+BACKENDS = {"tensorflow", "keras", "jax"}
+
 
 @contextmanager
 def eagerly() -> Iterator[None]:
@@ -47,6 +51,12 @@ def command(project: Path, *arguments: str, environment: Mapping[str, str] = os.
     return subprocess.run(
         [kedro, *arguments], cwd=project, env=environment, capture_output=True, text=True, check=False
     )
+
+
+def imported(done: subprocess.CompletedProcess) -> set[str]:
+    """From which packages a ``command`` in `WATCHED`, and every process it started, has imported modules."""
+    lines = (line for line in done.stderr.splitlines() if line.startswith("import time:"))
+    return {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}
 
 
 def store(project: Path) -> mlflow.MlflowClient:
