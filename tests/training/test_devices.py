@@ -2,6 +2,8 @@ import os
 
 import keras
 import pytest
+import yaml
+from making import PROJECT
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.training import devices
@@ -41,6 +43,30 @@ def test_two_gpus_share_batches(monkeypatch, precision, xla, batch_size, expecte
     device = devices.prepare_device(precision, xla, seed=0, batch_size=batch_size)
     assert str(device) == expected
     assert spread == ([2] if device.gpus == 2 else [])
+
+
+@pytest.mark.parametrize(
+    ("gpus", "xla", "batch_size", "idle"),
+    [(4, "on", 32, 3), (4, "on", 33, 2), (2, "auto", 32, 0), (1, "on", 32, 0), (0, "on", 32, 0), (2, "on", None, 0)],
+)
+def test_gpus_that_are_left_idle_are_told(monkeypatch, caplog, gpus, xla, batch_size, idle) -> None:
+    monkeypatch.setattr(devices, "count_gpus", lambda: gpus)
+    monkeypatch.setattr(devices, "spread_over_gpus", lambda _: None)
+    devices.prepare_device("float32", xla, seed=0, batch_size=batch_size)
+    assert (f"on compiles for one GPU and leaves {idle} idle" in caplog.text) == bool(idle)
+    assert bool(caplog.records) == bool(idle)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "used"), [(1, "1 GPU(s), mixed_float16, XLA on"), (2, "2 GPU(s), mixed_float16, XLA off")]
+)
+def test_the_gpu_settings_use_every_gpu(monkeypatch, caplog, gpus: int, used: str) -> None:
+    settings = yaml.safe_load((PROJECT / "conf/gpu/parameters_train.yml").read_text())["training"]
+    monkeypatch.setattr(devices, "count_gpus", lambda: gpus)
+    monkeypatch.setattr(devices, "spread_over_gpus", lambda _: None)
+    chosen = {name: settings[name] for name in ("precision", "xla", "batch_size")}
+    assert str(devices.prepare_device(**chosen, seed=0)) == used
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("xla", ["on", "off"])
