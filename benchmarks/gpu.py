@@ -41,6 +41,10 @@ def main(arguments: Sequence[str] | None = None, measure: Callable[[Row], Row] |
     asked.out.mkdir(parents=True, exist_ok=True)
     (asked.out / "gpu.json").write_text(json.dumps(rows, indent=2))
     (asked.out / "gpu.md").write_text(table(rows))
+    theirs = [row for row in rows if row["arm"] == "torch"]
+    if theirs and not any("rate" in row for row in theirs):
+        why = ", ".join(sorted({row.get("why", "no reason given") for row in theirs}))
+        print(f"benchmarks.gpu: no rate of PyTorch ({why}); it needs torch and torchvision", file=sys.stderr)
     if unmeasured := [row["arm"] for row in rows if "rate" not in row and row["arm"] in CEILINGS]:
         sys.exit(f"benchmarks.gpu: no ceiling of {' and '.join(unmeasured)}; see gpu.json")
     if not any("rate" in row for row in rows if row["arm"] == "ours"):

@@ -71,6 +71,16 @@ def test_a_run_that_measured_too_little_fails(tmp_path: Path, measured: tuple[st
     assert "B0" in (tmp_path / "gpu.md").read_text()
 
 
+@pytest.mark.parametrize("installed", [True, False])
+def test_it_says_at_its_end_that_pytorch_has_no_rate(tmp_path: Path, capsys, installed: bool) -> None:
+    def measure(arm: dict) -> dict:
+        return answer(arm) if installed or arm["arm"] != "torch" else {**arm, "why": "not installed"}
+
+    gpu.main(["--out", str(tmp_path), "--variants", "b0", "--batches", "64"], measure)
+    said = "no rate of PyTorch (not installed); it needs torch and torchvision"
+    assert (said in capsys.readouterr().err) != installed
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
 @pytest.mark.parametrize(
