@@ -96,6 +96,43 @@ def test_of_another_machine_it_says_what_to_remove(tmp_path: Path) -> None:
         stake(claim("", "splits"), tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("held", "now", "free"),
+    [
+        ("4711.0", {"SLURM_JOB_ID": "4711", "SLURM_RESTART_COUNT": "1"}, True),
+        ("4711.0", {"SLURM_JOB_ID": "4711"}, False),  # another step of the same attempt
+        ("471.0", {"SLURM_JOB_ID": "4711", "SLURM_RESTART_COUNT": "1"}, False),
+        ("4711.0", {}, False),
+        ("", {"SLURM_JOB_ID": "4711", "SLURM_RESTART_COUNT": "1"}, False),
+        ("", {}, False),
+    ],
+)
+def test_a_requeued_job_finds_free_what_it_held_on_another_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: str, now: dict[str, str], free: bool
+) -> None:
+    for name in ("SLURM_JOB_ID", "SLURM_RESTART_COUNT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in now.items():
+        monkeypatch.setenv(name, value)
+    there = claim("", "splits", dataclasses.replace(MARK, host="elsewhere"))
+    file = stake(dataclasses.replace(there, attempt=held), tmp_path)
+    if free:
+        stake(claim("splits"), tmp_path)
+        assert not file.exists()
+    else:
+        with pytest.raises(InputError, match="in use by another run"):
+            stake(claim("splits"), tmp_path)
+
+
+def test_a_run_notes_the_job_it_belongs_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "4711")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "2")
+    beginning = hooks_of(tmp_path).before_pipeline_run({}, two_nodes(), DataCatalog())
+    next(beginning)
+    (file,) = (tmp_path / FOLDER).glob("*.json")
+    assert json.loads(file.read_text())["attempt"] == "4711.2"
+
+
 def test_a_full_disk_names_the_claim(tmp_path: Path) -> None:
     with files_of_at_most(10), pytest.raises(InputError, match=rf"{MARK.pid}\.json: cannot be written"):
         stake(claim("", "splits"), tmp_path)
@@ -187,8 +224,10 @@ def test_what_each_pipeline_claims_parts_those_that_share_a_file() -> None:
     data, train = places("data"), places("train")
     for name in ("tune", "scaling_search", "scaling_study", "scaling_report", "train"):
         assert SPLITS in data.clashes(places(name)), name
-    for name in ("tune", "scaling_search", "scaling_study", "predict"):
+    for name in ("tune", "scaling_search", "scaling_study", "predict", "follow"):
         assert train.clashes(places(name)) == [], name
+    assert places("follow").writes == frozenset()  # any number of them train along
+    assert SPLITS in data.clashes(places("follow"))
 
 
 def test_a_run_that_cannot_begin_holds_nothing(tmp_path: Path) -> None:

@@ -11,9 +11,11 @@ from kedro.pipeline import node, pipeline
 from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
 from making import parameters
 
+from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.hooks import CheckHooks, TrackingHooks, git_state, labels_digest, run_name
 from goodbad_pipeline.params import validate_parameters
 from goodbad_pipeline.tracking import anchor_store
+from goodbad_pipeline.training.place import STARTERS
 
 SETTINGS = {
     "server": {"mlflow_tracking_uri": "sqlite:///mlflow.db"},
@@ -95,7 +97,7 @@ def test_odd_coefficients_are_warned_of_once_a_run_that_reads_them(caplog, tmp_p
     validate_parameters(raw)  # as TrackingHooks does
     assert not caplog.records
     for inputs in (name, "params:images"):
-        hooks.before_pipeline_run(pipeline([node(repr, inputs, "text")]), DataCatalog())
+        hooks.before_pipeline_run({}, pipeline([node(repr, inputs, "text")]), DataCatalog())
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "α·β²·γ² is 1.757" in caplog.text
 
@@ -103,7 +105,7 @@ def test_odd_coefficients_are_warned_of_once_a_run_that_reads_them(caplog, tmp_p
 def test_the_papers_coefficients_are_not_warned_of(caplog, tmp_path: Path) -> None:
     hooks = CheckHooks()
     hooks.after_context_created(SimpleNamespace(config_loader={"parameters": parameters()}, project_path=tmp_path))
-    hooks.before_pipeline_run(pipeline([node(repr, "params:model", "text")]), DataCatalog())
+    hooks.before_pipeline_run({}, pipeline([node(repr, "params:model", "text")]), DataCatalog())
     assert not caplog.records
 
 
@@ -115,5 +117,44 @@ def test_a_required_gpu_is_asked_for_where_a_network_is_trained(name, needs, tmp
     hooks = CheckHooks()
     hooks.after_context_created(SimpleNamespace(config_loader={"parameters": raw}, project_path=tmp_path))
     catalog = DataCatalog({name: MemoryDataset("data")})
-    hooks.before_pipeline_run(pipeline([node(max, ["params:training", name], "model")]), catalog)
+    hooks.before_pipeline_run({}, pipeline([node(max, ["params:training", name], "model")]), catalog)
     assert bool(asked) == needs
+
+
+def begin(tmp_path: Path, name: str, **changes: object) -> None:
+    """What is checked before a pipeline that trains."""
+    hooks = CheckHooks()
+    raw = parameters(**changes)
+    hooks.after_context_created(SimpleNamespace(config_loader={"parameters": raw}, project_path=tmp_path))
+    road = pipeline([node(max, ["params:training", "pixels"], "model")])
+    hooks.before_pipeline_run({"pipeline_names": [name]}, road, DataCatalog({"pixels": MemoryDataset("data")}))
+
+
+@pytest.fixture
+def nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    for starter in STARTERS:
+        for name in (starter.count, starter.index):
+            monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.usefixtures("nobody_else")
+def test_who_is_to_train_together_and_is_alone_is_told(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    begin(tmp_path, "train")
+    assert not caplog.records
+    begin(tmp_path, "train", training__distributed=True)
+    assert "training.distributed: the environment speaks of no other process, this one trains alone" in caplog.text
+
+
+@pytest.mark.usefixtures("nobody_else")
+def test_nobody_follows_alone_or_takes_the_part_of_another(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"training\.distributed: must be true with --pipeline=follow, got False"):
+        begin(tmp_path, "follow")
+    with pytest.raises(InputError, match="--pipeline=follow: the environment speaks of no other process"):
+        begin(tmp_path, "follow", training__distributed=True)
+    place = {"COORDINATOR_ADDRESS": "a", "COORDINATOR_PORT": "1", "NUM_PROCESSES": "2"}
+    for index, right, wrong in (("0", "train", "follow"), ("1", "follow", "train")):
+        for name, value in {**place, "PROCESS_ID": index}.items():
+            monkeypatch.setenv(name, value)
+        begin(tmp_path, right, training__distributed=True)
+        with pytest.raises(InputError, match=f"process {index} of 2, from 0: must run --pipeline={right}"):
+            begin(tmp_path, wrong, training__distributed=True)

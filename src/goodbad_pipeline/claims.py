@@ -15,7 +15,7 @@ from kedro.pipeline import Pipeline
 
 from goodbad_pipeline.datasets.atomic import replacing
 from goodbad_pipeline.errors import InputError, writing
-from goodbad_pipeline.processes import ProcessMark, this_process
+from goodbad_pipeline.processes import ProcessMark, this_attempt, this_process, was_requeued
 
 FOLDER = Path("data", ".runs")
 
@@ -30,6 +30,7 @@ class Claim:
         command: What it was called with; parameters by their names alone, for any value may be a secret.
         reads: Files and folders that it reads and does not make, as :func:`_places` names them.
         writes: Those it makes.
+        attempt: At which job of Slurm's, as :func:`this_attempt` has it.
     """
 
     process: ProcessMark
@@ -37,6 +38,11 @@ class Claim:
     command: str
     reads: frozenset[str]
     writes: frozenset[str]
+    attempt: str = ""
+
+    def is_over(self) -> bool:
+        """Whether its run goes on no more; of one on another machine only a job that was requeued tells."""
+        return self.process.has_ended() or was_requeued(self.attempt)
 
     def clashes(self, other: "Claim") -> list[str]:
         """Files that one of the two writes and the other reads or writes."""
@@ -71,6 +77,7 @@ class ClaimHooks:
             command=_command(run_params),
             reads=_places(pipeline.inputs(), catalog, self._root),
             writes=_places(pipeline.all_outputs(), catalog, self._root),
+            attempt=this_attempt(),
         )
         self._held = stake(claim, self._root / FOLDER)
         try:
@@ -110,7 +117,7 @@ def stake(claim: Claim, folder: Path) -> Path:
         with FileLock(folder / ".lock"):
             for other in folder.glob("*.json"):
                 held = _read(other)
-                if held is None or other == file or held.process.has_ended():
+                if held is None or other == file or held.is_over():
                     other.unlink(missing_ok=True)
                 elif clashes := claim.clashes(held):
                     raise InputError(_message(clashes, held, other))

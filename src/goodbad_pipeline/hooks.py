@@ -7,6 +7,7 @@ the commit it ran on and the digest of the labels it saw.
 
 import json
 import logging
+import os
 from os.path import relpath
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,6 +33,7 @@ from goodbad_pipeline.provenance import git_state, labels_digest, package_versio
 from goodbad_pipeline.runs import PARAMETERS_FILE, parameters_to_repeat
 from goodbad_pipeline.secrecy import hide_secrets
 from goodbad_pipeline.training import devices
+from goodbad_pipeline.training.place import check_place, read_place
 from goodbad_pipeline.training.stopping import Stopped
 
 logger = logging.getLogger(__name__)
@@ -60,7 +62,7 @@ class CheckHooks:
         context.config_loader["parameters"] = raw
 
     @hook_impl(tryfirst=True)
-    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Check that stored inputs are there, and what is trained on; warn of odd coefficients, once a run."""
         stored = (name for name in sorted(pipeline.inputs()) if not name.startswith("params:"))
         missing = [name for name in stored if not catalog.exists(name)]
@@ -73,10 +75,13 @@ class CheckHooks:
         if isinstance(model, ModelParams) and {"params:model", "params:model.coefficients"} & pipeline.inputs():
             warn_of_product(model.coefficients.constants)
         training = self.parameters.get("training")
-        made = {name.removeprefix(f"{REPLAY}.") for name in pipeline.datasets()}
+        made = {name.rpartition(".")[2] for name in pipeline.datasets()}  # a replay's, or a follower's, too
         trains = "params:training" in pipeline.inputs() and PICTURES & made
         if isinstance(training, TrainingParams) and trains:
             devices.require_backend()
+            follows = run_params.get("pipeline_names") == [FOLLOW]
+            place = read_place(os.environ) if training.distributed else None
+            check_place(place, distributed=training.distributed, follows=follows)
             if training.require_gpu:
                 devices.require_gpu(distributed=training.distributed)
 

@@ -20,7 +20,7 @@ from goodbad_pipeline.pipelines import (
     tuning,
 )
 
-FOLLOWING = ("modelling.build_model", "training.train_model")
+FOLLOWING = ("modelling.choose_network", "modelling.build_model", "training.train_model")
 """What every process of a training does; all else is done by the first."""
 
 
@@ -36,7 +36,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "register": register,
         "predict": prediction.create_pipeline(),
         "export": exporting.create_pipeline(),
-        "follow": _apart(train.only_nodes(*FOLLOWING), {}, "follow"),
+        "follow": _apart(train.only_nodes(*FOLLOWING) + modelling.create_following_pipeline(), {}, "follow"),
         "replay": _replay(data, (splitting.create_pipeline() + train).to_outputs("test_metrics")),
         "sample_data": sample_data.create_pipeline(),
         "scaling_report": scaling_report.create_pipeline(),

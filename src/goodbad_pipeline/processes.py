@@ -53,6 +53,18 @@ def _boot() -> str:
         return str(round(psutil.boot_time() / 60))
 
 
+def this_attempt() -> str:
+    """Return which attempt at which job of Slurm's this is, ``4711.2`` after two requeues; empty outside a job."""
+    job = os.environ.get("SLURM_JOB_ID")
+    return f"{job}.{os.environ.get('SLURM_RESTART_COUNT', '0')}" if job else ""
+
+
+def was_requeued(attempt: str) -> bool:
+    """Whether this is another attempt at the same job: Slurm ends one, on every host, before it begins the next."""
+    mine = this_attempt()
+    return bool(attempt) and attempt != mine and attempt.partition(".")[0] == mine.partition(".")[0]
+
+
 def this_process() -> ProcessMark:
     """Return the mark of the process that asks; after a fork it is another."""
     return ProcessMark(socket.gethostname(), _boot(), os.getpid(), psutil.Process().create_time())

@@ -1,5 +1,6 @@
 """Two and four processes on this machine train what one trains."""
 
+import hashlib
 import json
 import os
 import socket
@@ -9,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_training import checkpointing, tiny_network
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.training import team
+from goodbad_pipeline.training import saving, team
 
 SCRIPT = Path(__file__).with_name("distributing.py")
 
@@ -81,6 +83,41 @@ def test_alone_there_is_nobody_to_ask() -> None:
     assert alone.any(True)
     assert not alone.any(False)
     assert list(alone.shares(4)) == [0, 1, 2, 3]
+
+
+class Second(team.Alone):
+    """Process 2 of 2, beside one that says this."""
+
+    count, index = 2, 1
+
+    def __init__(self, said: str) -> None:
+        self._said = hashlib.sha256(said.encode()).digest()
+
+    def gather(self, values: np.ndarray) -> np.ndarray:
+        return np.concatenate([np.frombuffer(self._said, np.uint8)[None], values])
+
+
+def test_processes_agree_on_what_all_of_them_say() -> None:
+    assert team.Alone().agree("this")
+    assert Second("this").agree("this")
+    assert not Second("this").agree("that")
+
+
+def test_processes_that_would_train_something_else_end_before_they_begin(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(saving, "team", lambda: Second("another network"))
+    with pytest.raises(InputError, match=r"all processes must train the same.*\(process 2 of 2 .* checkpoint none\)"):
+        saving.Saver(checkpointing(tmp_path), tiny_network()).resume()
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_the_first_process_alone_clears_what_is_of_no_use(monkeypatch, tmp_path: Path, index: int) -> None:
+    one = team.Alone()
+    one.index = index
+    monkeypatch.setattr(saving, "team", lambda: one)
+    saver = saving.Saver(checkpointing(tmp_path, resume=False), tiny_network())
+    saver._folder.path.mkdir(parents=True)
+    assert saver.resume() is None
+    assert saver._folder.path.exists() == bool(index)
 
 
 def test_shares_are_dealt_in_a_row_and_evenly() -> None:

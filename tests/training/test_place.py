@@ -14,6 +14,10 @@ PLAIN = {
 }
 
 
+def without(name: str, environment: dict[str, str]) -> dict[str, str]:
+    return {other: value for other, value in environment.items() if other != name}
+
+
 @pytest.mark.parametrize(
     ("environment", "place"),
     [
@@ -26,6 +30,9 @@ PLAIN = {
         ({**SLURM, **TORCH}, Place("master:23456", 2, 1)),
         ({**TORCH, "WORLD_SIZE": "1"}, None),
         ({"SLURM_PROCID": "0", "SLURM_NTASKS": "4"}, None),  # a batch script outside srun is one process
+        ({**PLAIN, "RANK": "0"}, Place("10.0.0.1:99", 2, 1)),
+        ({**PLAIN, "KERAS_DISTRIBUTION_JOB_ADDRESSES": "[::1]:65535"}, Place("[::1]:65535", 2, 1)),
+        ({"MASTER_ADDR": "master", "MASTER_PORT": "1"}, None),
         ({}, None),
     ],
 )
@@ -39,7 +46,20 @@ def test_each_starter_is_understood(environment: dict[str, str], place: Place | 
         ({**TORCH, "RANK": "2"}, "RANK: must be a whole number from 0 to 1, got '2'"),
         ({**TORCH, "WORLD_SIZE": "two"}, "WORLD_SIZE: must be a whole number from 1 to 1048576, got 'two'"),
         ({**SLURM, "SLURM_JOB_ID": "?"}, "SLURM_JOB_ID: must be a whole number"),
-        ({name: value for name, value in TORCH.items() if name != "MASTER_PORT"}, "MASTER_PORT: must be set beside"),
+        (without("MASTER_PORT", TORCH), "MASTER_PORT: must be set beside RANK, it is not"),
+        ({**TORCH, "MASTER_ADDR": ""}, "MASTER_ADDR: must be set beside RANK, it is not"),
+        (without("PROCESS_ID", JAXJOB), "PROCESS_ID: must be set beside NUM_PROCESSES, it is not"),
+        ({"PROCESS_ID": "1"}, "NUM_PROCESSES: must be set beside PROCESS_ID, it is not"),
+        ({"PROCESS_ID": "1", **SLURM}, "NUM_PROCESSES: must be set beside PROCESS_ID, it is not"),
+        (
+            without("KERAS_DISTRIBUTION_NUM_PROCESSES", PLAIN),
+            "KERAS_DISTRIBUTION_NUM_PROCESSES: must be set beside KERAS_DISTRIBUTION_PROCESS_ID, it is not",
+        ),
+        ({**TORCH, "MASTER_PORT": "nope"}, "MASTER_PORT: must be a whole number from 1 to 65535, got 'nope'"),
+        ({**JAXJOB, "COORDINATOR_PORT": "0"}, "COORDINATOR_PORT: must be a whole number from 1 to 65535, got '0'"),
+        ({**JAXJOB, "COORDINATOR_PORT": "65536"}, "COORDINATOR_PORT: must be .* got '65536'"),
+        ({**PLAIN, "KERAS_DISTRIBUTION_JOB_ADDRESSES": "host"}, "JOB_ADDRESSES: must be host:port, got 'host'"),
+        ({**PLAIN, "KERAS_DISTRIBUTION_JOB_ADDRESSES": "host:"}, "JOB_ADDRESSES: must be .* 65535, got ''"),
     ],
 )
 def test_what_is_wrong_is_named(environment: dict[str, str], message: str) -> None:

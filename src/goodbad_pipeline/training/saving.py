@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.training.checkpoints import Checkpoint, CheckpointStore
 from goodbad_pipeline.training.fingerprint import Facts, differences, fingerprint
 from goodbad_pipeline.training.guards import check_arrays
@@ -61,19 +62,35 @@ class Saver:
         return f"the last good weights are in {self._saved}" if self._saved else "no weights were kept yet"
 
     def resume(self) -> Checkpoint | None:
-        """Find the checkpoint to go on from; None means to start anew, and a line says why if one might wonder."""
+        """Find the checkpoint to go on from; None means to start anew, and a line says why if one might wonder.
+
+        Raises:
+            InputError: Other processes of the team train something else, or go on from elsewhere.
+        """
         if self._plan is None:
             return None
         found = self._folder.newest() if self._plan.resume else None
+        self._saved = None if found is None else found.path
+        self._check_agreement()
+        if team().index:  # the first one looks after the folder
+            return found
         if found is not None:
-            self._saved = found.path
-            if not team().index:
-                self._folder.hand_over(found, self._plan.store.owner())
+            self._folder.hand_over(found, self._plan.store.owner())
             return found
         self._say_why(self._plan)
         self._folder.clear()
         self._plan.store.forget()
         return None
+
+    def _check_agreement(self) -> None:
+        """Processes that train different networks would wait for each other, or spoil each other's gradients."""
+        start = self._saved.name if self._saved else ""
+        if not team().agree(f"{fingerprint(self._facts)} {start}"):
+            raise InputError(
+                "training.distributed: all processes must train the same, with equal parameters, splits, code, "
+                f"versions, devices and checkpoints; they do not (process {team().index + 1} of {team().count} would "
+                f"go on from checkpoint {start or 'none'})"
+            )
 
     def due(self) -> bool:
         """Whether the last save is too long ago."""

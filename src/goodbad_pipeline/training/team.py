@@ -4,6 +4,7 @@ Every process runs the same code and takes the same decisions, for all that a de
 gradients by JAX, answers about validation and wishes to stop by what is here.
 """
 
+import hashlib
 import logging
 import os
 from collections.abc import Mapping
@@ -54,6 +55,11 @@ class Alone:
     def any(self, wish: bool) -> bool:
         """Whether some process wishes it."""
         return wish
+
+    def agree(self, text: str) -> bool:
+        """Whether all processes say the same."""
+        said = self.gather(np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint8)[None])
+        return bool((said == said[0]).all())
 
     def leave(self) -> None:
         """Let the others go."""

@@ -14,7 +14,7 @@ from goodbad_pipeline.efficientnet.growth_source import check_growth, source_sha
 from goodbad_pipeline.efficientnet.pretrained import check_weights, check_weights_fit
 from goodbad_pipeline.efficientnet.scaling import NetworkScale
 from goodbad_pipeline.evaluation.fairness import check_sensitive
-from goodbad_pipeline.images.pixels import PixelSource, pixel_source
+from goodbad_pipeline.images.pixels import PixelCache, Pixels, PixelSource, pixel_source
 from goodbad_pipeline.images.splits import class_names
 from goodbad_pipeline.lineage import SCRATCH, SOURCE, describe_source
 from goodbad_pipeline.params import EvaluationParams, ImageParams, ModelParams, RegistryParams, TrainingParams
@@ -119,6 +119,11 @@ def cache_pixels(splits: pd.DataFrame, network: dict[str, Any], images: ImagePar
             images.cache_gb,
         )
     return source
+
+
+def share_pixels(splits: pd.DataFrame, network: dict[str, Any], images: ImageParams, pixel_cache: PixelCache) -> Pixels:
+    """Give the same pictures from the cache that all processes of a training share; who comes first decodes."""
+    return pixel_cache(cache_pixels(splits, network, images))
 
 
 def build_model(

@@ -2,7 +2,13 @@
 
 from kedro.pipeline import Pipeline, node, pipeline
 
-from goodbad_pipeline.pipelines.modelling.nodes import build_model, cache_pixels, check_columns, choose_network
+from goodbad_pipeline.pipelines.modelling.nodes import (
+    build_model,
+    cache_pixels,
+    check_columns,
+    choose_network,
+    share_pixels,
+)
 
 
 def create_pipeline() -> Pipeline:
@@ -24,6 +30,16 @@ def create_pipeline() -> Pipeline:
             ),
             node(cache_pixels, name="cache_pixels", inputs=["splits", "network", "params:images"], outputs="pixels"),
         ],
+        namespace="modelling",
+        prefix_datasets_with_namespace=False,
+    )
+
+
+def create_following_pipeline() -> Pipeline:
+    """Return how a process that trains along comes by the pixels: it writes nothing that the first one writes."""
+    inputs = ["splits", "network", "params:images", "pixel_cache"]
+    return pipeline(
+        [node(share_pixels, name="share_pixels", inputs=inputs, outputs="pixels")],
         namespace="modelling",
         prefix_datasets_with_namespace=False,
     )
