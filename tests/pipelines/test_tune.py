@@ -177,6 +177,13 @@ def test_finalists_that_no_other_seed_trains_end_in_one_line() -> None:
         confirm(Retrained({0: None, 3: None}), tune, searched([0.41, 0.6, 0.7, 0.1]), record)
 
 
+def is_in_third_trial(project: Path) -> bool:
+    """Whether it has begun in the study and, which comes a moment later, in MLflow as well."""
+    if trial_states(project)[2:] != ["RUNNING"]:
+        return False
+    return [run.info.status for run in runs(project)].count("RUNNING") == 2  # the search and its trial
+
+
 @pytest.fixture(scope="module")
 def killed_once(tmp_path_factory) -> Path:
     """A project whose search was killed in its third trial, and went on; pictures of the test split do not exist."""
@@ -186,7 +193,7 @@ def killed_once(tmp_path_factory) -> Path:
     for path in splits.loc[splits["split"] == "test", "path"]:
         (project / "data/01_raw/characters" / path).unlink()
     process = tune_process(project)
-    while trial_states(project)[2:] != ["RUNNING"]:
+    while not is_in_third_trial(project):
         assert process.poll() is None
         time.sleep(0.2)
     process.send_signal(signal.SIGKILL)
