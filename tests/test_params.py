@@ -35,7 +35,7 @@ def test_the_gpus_environment_is_valid(project: Path) -> None:
     assert (model.scale.family, model.scale.resolution, model.weights_for(model.scale)) == (
         *("efficientnet", 224, "imagenet"),
     )
-    assert (training.require_gpu, training.precision, training.xla) == (True, "mixed_float16", "on")
+    assert (training.require_gpu, training.precision, training.xla) == (True, "mixed_float16", "auto")
 
 
 def test_phi_without_published_weights_starts_from_none_under_auto() -> None:
