@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,8 +13,10 @@ from mlflow.exceptions import MlflowException
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.serving.archive import file_digest
-from goodbad_pipeline.serving.choosing import Exports
-from goodbad_pipeline.serving.runtimes import RUNTIMES, Network, load_network
+from goodbad_pipeline.serving.choosing import Backend, Exports, choose_backend
+from goodbad_pipeline.serving.runtimes import KERAS, RUNTIMES, Network, load_network
+
+logger = logging.getLogger(__name__)
 
 EXPORTS_TAG = "exports_sha256"
 _FOLDER, _LISTING = "exports", "exports.json"
@@ -55,13 +58,28 @@ def record_exports(name: str, model_version: str, measured: Exports, files: Path
     return f"runs:/{run}/{_FOLDER}/{digest[:12]}"
 
 
-def read_exports(found: ModelVersion) -> Exports:
-    """What :func:`record_exports` was told last; empty where it never was.
+def load_exported(found: ModelVersion, backend: Backend) -> tuple[str, Network | None]:
+    """What runs the version and, unless it is Keras, its network; where files are gone, ``auto`` is Keras.
 
     Raises:
-        ExportsGoneError: It cannot be read.
-        InputError: It was changed.
+        ExportsGoneError: Files of a backend that was named cannot be read.
+        InputError: This backend cannot run it. That says nothing about the version itself.
     """
+    if backend == KERAS:
+        return KERAS, None
+    try:
+        exports = _read(found)
+        chosen = choose_backend(backend, exports, str(found.version))
+        return chosen, None if chosen == KERAS else _load(found, chosen, exports)
+    except ExportsGoneError as error:
+        if backend != "auto":
+            raise
+        logger.warning("%s; Keras answers in their place", error)
+        return KERAS, None
+
+
+def _read(found: ModelVersion) -> Exports:
+    """What :func:`record_exports` was told last; empty where it never was."""
     if EXPORTS_TAG not in found.tags:
         return {}
     content = _download(found, _LISTING).read_bytes()
@@ -70,13 +88,8 @@ def read_exports(found: ModelVersion) -> Exports:
     return json.loads(content)
 
 
-def load_export(found: ModelVersion, backend: str, exports: Exports) -> Network:
-    """Load what :func:`record_exports` stored for one of `RUNTIMES`, once its hash is checked.
-
-    Raises:
-        ExportsGoneError: It cannot be read.
-        InputError: It was changed, or its runtime cannot load it.
-    """
+def _load(found: ModelVersion, backend: str, exports: Exports) -> Network:
+    """Load what :func:`record_exports` stored for one of `RUNTIMES`, once its hash is checked."""
     file = _download(found, RUNTIMES[backend].file)
     try:
         return load_network(backend, file.parent, exports[backend]["sha256"])

@@ -22,14 +22,14 @@ from goodbad_pipeline import tracking
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.decision import Calibration
 from goodbad_pipeline.evaluation.seen import UNKNOWN, Seen
-from goodbad_pipeline.exports import ExportsGoneError, load_export, read_exports
+from goodbad_pipeline.exports import load_exported
 from goodbad_pipeline.images.pixels import Transform
 from goodbad_pipeline.promotion import Decision, reconsider
 from goodbad_pipeline.serving.archive import file_digest
 from goodbad_pipeline.serving.bundle import REQUIREMENTS, write_bundle
-from goodbad_pipeline.serving.choosing import Backend, choose_backend
+from goodbad_pipeline.serving.choosing import Backend
 from goodbad_pipeline.serving.classifier import ARCHIVE, FACTS, Classifier, Facts, load_classifier
-from goodbad_pipeline.serving.runtimes import KERAS, Network
+from goodbad_pipeline.serving.runtimes import KERAS
 
 logger = logging.getLogger(__name__)
 
@@ -234,7 +234,7 @@ def load_version(name: str, model_version: str, backend: Backend = KERAS) -> Reg
 def _load(found: ModelVersion, backend: Backend = KERAS) -> RegisteredModel:
     """Load a version's archive, or a file exported from it, with this project's code; that beside it does not run."""
     name, number = str(found.name), str(found.version)
-    chosen, network = _load_exported(found, backend)
+    chosen, network = load_exported(found, backend)
     uri = f"models:/{name}/{number}/artifacts/{_FOLDER}"
     archive, facts = found.tags.get(DIGEST_TAG), found.tags.get(FACTS_TAG)
     try:
@@ -249,25 +249,6 @@ def _load(found: ModelVersion, backend: Backend = KERAS) -> RegisteredModel:
             "another version (the champion's alias can be removed)"
         ) from error
     return RegisteredModel(name, number, classifier, chosen)
-
-
-def _load_exported(found: ModelVersion, backend: Backend) -> tuple[str, Network | None]:
-    """What runs the version and, unless it is Keras, its network; where files are gone, ``auto`` is Keras.
-
-    Raises:
-        InputError: This backend cannot run it. That says nothing about the version itself.
-    """
-    if backend == KERAS:
-        return KERAS, None
-    try:
-        exports = read_exports(found)
-        chosen = choose_backend(backend, exports, str(found.version))
-        return chosen, None if chosen == KERAS else load_export(found, chosen, exports)
-    except ExportsGoneError as error:
-        if backend != "auto":
-            raise
-        logger.warning("%s; Keras answers in their place", error)
-        return KERAS, None
 
 
 def read_tags(name: str, model_version: str) -> dict[str, str]:
