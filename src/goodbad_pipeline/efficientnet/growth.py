@@ -18,6 +18,7 @@ import numpy as np
 
 from goodbad_pipeline.efficientnet.architecture import LayerShape, layer_shape
 from goodbad_pipeline.efficientnet.growth_source import check_growth, shape_of_layers
+from goodbad_pipeline.efficientnet.layers import renew_standardisation
 from goodbad_pipeline.efficientnet.model import build_network
 from goodbad_pipeline.efficientnet.scaling import NetworkScale
 from goodbad_pipeline.efficientnet.weight_files import CLASSIFIER, zero_classifier
@@ -75,8 +76,7 @@ def grow(
     for layer in large.layers:
         if layer.weights:
             layer.set_weights(_grown(layer, old.get(layer.name), source))
-        if layer.name == "normalization":
-            layer.finalize_state()
+    renew_standardisation(large)
     _measure_new_channels(large, old, source, seed)
     return large
 

@@ -89,6 +89,17 @@ def scale_pixels(x: Any, family: Family) -> Any:
     return x
 
 
+def renew_standardisation(model: keras.Model) -> None:
+    """Standardise pixels by the mean and variance that a network has now.
+
+    Keras's Normalization computes with what it made of them once; where weights are assigned or set, it goes on with
+    what it had, which in a copy is mean 0 and variance 1.
+    """
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()
+
+
 def add_block(make: LayerMaker, x: Any, block: Block) -> Any:
     """One MBConv block (arXiv 1801.04381, figure 4d, with squeeze-and-excitation where the family has it)."""
     inputs = x

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from goodbad_pipeline.efficientnet.architecture import IMAGENET_STDDEV
+from goodbad_pipeline.efficientnet.layers import renew_standardisation
 from goodbad_pipeline.efficientnet.weight_shapes import open_weights
 from goodbad_pipeline.errors import InputError
 
@@ -116,8 +117,7 @@ def assign_weights(model: keras.Model, found: LayerWeights, source: str, *, with
     for layer in expected.values():
         for weight, value in zip(layer.weights, found[layer.name], strict=True):
             weight.assign(value)
-        if layer.name == "normalization":
-            layer.finalize_state()
+    renew_standardisation(model)
     if CLASSIFIER not in expected:
         zero_classifier(model)
 

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from goodbad_pipeline.efficientnet.layers import renew_standardisation
 from goodbad_pipeline.errors import InputError
 
 CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
@@ -60,8 +61,7 @@ def _fill(copy: keras.Model, model: keras.Model, norms: Mapping[str, keras.layer
     for layer in (layer for layer in copy.layers if layer.weights):
         weights = model.get_layer(layer.name).get_weights()
         layer.set_weights(_folded(layer, weights, norms[layer.name]) if layer.name in norms else weights)
-        if hasattr(layer, "finalize_state"):  # Normalization computes with what it once made of its weights
-            layer.finalize_state()
+    renew_standardisation(copy)
 
 
 def _folded(convolution: keras.layers.Layer, weights: list[np.ndarray], norm: keras.layers.Layer) -> list[np.ndarray]:

@@ -145,11 +145,11 @@ class Team(Sharing):
 
 def copy_variables(source: Any, target: Any) -> None:
     """Give a network the values of another with the same layers."""
+    from goodbad_pipeline.efficientnet.layers import renew_standardisation  # noqa: PLC0415 - imports Keras
+
     for ours, theirs in zip(target.variables, source.variables, strict=True):
         ours.assign(np.array(theirs))
-    for layer in target.layers:
-        if hasattr(layer, "finalize_state"):  # Normalization computes with what it once made of its variables
-            layer.finalize_state()
+    renew_standardisation(target)
 
 
 _team: Alone = Alone()
