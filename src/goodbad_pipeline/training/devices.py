@@ -113,11 +113,12 @@ def prepare_device(
         join_team()  # before anything asks for devices
 
     jax = keras.backend.backend() == "jax"
-    found, one = count_gpus(), xla == "on" and not jax
-    gpus = gpus_to_share(found, 1 if batch_size is None or one else batch_size)
-    idle = gpus_to_share(found, batch_size) - gpus if batch_size is not None and one else 0
-    if idle > 0:
-        logger.warning("training.xla: on compiles for one GPU and leaves %d idle; auto shares each batch", idle)
+    sharing = gpus_to_share(count_gpus(), batch_size or 1)
+    gpus = min(sharing, 1) if xla == "on" and not jax else sharing
+    if gpus < sharing:
+        logger.warning(
+            "training.xla: on compiles for one GPU and leaves %d idle; auto shares each batch", sharing - gpus
+        )
     chosen = precision if precision != "auto" else ("mixed_float16" if gpus else "float32")
     device = Device(gpus, chosen, jax or gpus == 1 if xla == "auto" else xla == "on")
     keras.config.set_dtype_policy(device.precision)
