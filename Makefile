@@ -28,7 +28,7 @@ install: $(VENV)/.installed-dev  # make .venv and install, development tools inc
 run: $(VENV)/.installed  # make .venv, install, and go the whole road: pictures to registered model
 	$(BIN)/kedro run
 
-test: $(VENV)/.installed-dev  # the default tests, under ten minutes
+test: $(VENV)/.installed-dev  # the default tests
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
 test-long: $(VENV)/.installed-dev  # the tests that take ten seconds and more, many of them whole commands
