@@ -1,7 +1,20 @@
+import keras
 import numpy as np
 import pytest
 
-from goodbad_pipeline.training.augmentation import Augmentation, augment
+from goodbad_pipeline.training import augmentation as made_by
+from goodbad_pipeline.training.augmentation import Augmentation, draw
+from goodbad_pipeline.training.batches import TrainingBatches
+from goodbad_pipeline.training.team import team
+
+EVERYTHING = Augmentation(True, 20, 0.2, 0.3, 0.2, 0.2)
+
+
+def augment(pixels: np.ndarray, augmentation: Augmentation, rng: np.random.Generator) -> np.ndarray:
+    """As it is done on the host, in numbers that may be subtracted."""
+    result = made_by.augment(pixels, draw(len(pixels), pixels.shape[1:3], augmentation, rng))
+    assert result.dtype == np.uint8
+    return result.astype(np.float32)
 
 
 def ramp(count: int = 4, side: int = 16) -> np.ndarray:
@@ -15,13 +28,12 @@ def rng() -> np.random.Generator:
 
 def test_nothing_switched_on_changes_nothing() -> None:
     result = augment(ramp(), Augmentation(flip=False), rng())
-    assert result.dtype == np.float32
     np.testing.assert_array_equal(result, ramp())
 
 
 def test_flip_mirrors_about_half_and_only_that() -> None:
     batch = ramp(64)
-    result = np.rint(augment(batch, Augmentation(flip=True), rng()))
+    result = augment(batch, Augmentation(flip=True), rng())
     mirrored = [bool((picture == batch[0, :, ::-1]).all()) for picture in result]
     kept = [bool((picture == batch[0]).all()) for picture in result]
     assert all(one != other for one, other in zip(mirrored, kept, strict=True))
@@ -29,10 +41,9 @@ def test_flip_mirrors_about_half_and_only_that() -> None:
 
 
 def test_the_same_generator_gives_the_same_pictures() -> None:
-    everything = Augmentation(True, 20, 0.2, 0.3, 0.2, 0.2)
-    first, second = (augment(ramp(), everything, rng()) for _ in range(2))
+    first, second = (augment(ramp(), EVERYTHING, rng()) for _ in range(2))
     np.testing.assert_array_equal(first, second)
-    assert not np.array_equal(first, augment(ramp(), everything, np.random.default_rng(1)))
+    assert not np.array_equal(first, augment(ramp(), EVERYTHING, np.random.default_rng(1)))
 
 
 def test_translation_shifts_by_no_more_than_asked() -> None:
@@ -71,5 +82,39 @@ def test_colour_stays_in_range(change: str) -> None:
 
 def test_the_input_is_not_touched() -> None:
     batch = ramp().copy()
-    augment(batch, Augmentation(True, 20, 0.2, 0.3, 0.2, 0.2), rng())
+    augment(batch, EVERYTHING, rng())
     np.testing.assert_array_equal(batch, ramp())
+
+
+def test_colours_are_told_from_the_mean_of_the_moved_picture() -> None:
+    batch = ramp(2, 9)
+    changes = draw(2, (9, 9), Augmentation(flip=False, brightness=0.4, contrast=0.4), rng())
+    assert changes.maps is None
+    expected = [
+        np.clip((picture - picture.mean()) * contrast + picture.mean() * brightness, 0, 255)
+        for picture, brightness, contrast in zip(batch, changes.brightness, changes.contrast, strict=True)
+    ]
+    np.testing.assert_allclose(made_by.augment(batch, changes), expected, atol=0.51)
+
+
+def test_the_device_makes_what_the_host_makes() -> None:
+    y, x = np.mgrid[:48, :40] / 10
+    smooth = np.stack([100 + 60 * np.sin(x + y), 120 + 50 * np.cos(x), 90 + 40 * np.sin(2 * y)], axis=-1)
+    batch = np.stack([smooth, smooth[::-1], smooth[:, ::-1]]).astype(np.uint8)
+    changes = draw(3, (48, 40), EVERYTHING, rng())
+    host, device = made_by.augment(batch, changes), made_by.augment_on_device(batch, changes)
+    assert keras.ops.is_tensor(device)
+    assert keras.backend.standardize_dtype(device.dtype) == "float32"
+    difference = np.abs(host - keras.ops.convert_to_numpy(device))
+    assert difference.max() < 2.5  # two roundings, and coordinates that OpenCV rounds to 1/32 of a pixel
+    assert difference.mean() < 0.5
+
+
+def test_what_the_device_changed_is_trained_on_without_leaving_it() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 6, 6, 3), dtype=np.uint8)
+    options = {"batch_size": 4, "seed": 0, "augmentation": EVERYTHING, "on_device": True}
+    stream = TrainingBatches(pixels, np.arange(8), np.eye(2, dtype=np.float32)[np.arange(8) % 2], **options)
+    model = keras.Sequential([keras.Input((6, 6, 3)), keras.layers.Flatten(), keras.layers.Dense(2, "softmax")])
+    model.compile(loss="categorical_crossentropy")
+    assert keras.ops.is_tensor(stream[0][0])
+    assert np.isfinite(team().step(model, stream[0])["loss"])

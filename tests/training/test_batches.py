@@ -68,7 +68,7 @@ def test_streamed_pictures_make_the_batches_that_stored_ones_make(tmp_path: Path
         np.testing.assert_array_equal(stored[step][0], streamed[step][0])
 
 
-def test_pictures_that_nothing_changes_stay_bytes_until_the_device() -> None:
+def test_pictures_stay_bytes_until_the_device() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
     batches = TrainingBatches(
         pixels, np.arange(4), np.eye(4, dtype=np.float32), batch_size=4, seed=0, augmentation=None
@@ -76,6 +76,8 @@ def test_pictures_that_nothing_changes_stay_bytes_until_the_device() -> None:
     seen, targets = batches[0]
     assert seen.dtype == np.uint8
     np.testing.assert_array_equal(seen, pixels[targets.argmax(axis=1)])
+    batches.augmentation = Augmentation(True, 10, 0.1, 0.1, 0.1, 0.1)
+    assert batches[0][0].dtype == np.uint8
 
 
 def test_class_weights_are_a_third_item_and_count_each_class_alike() -> None:

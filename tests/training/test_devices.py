@@ -7,6 +7,7 @@ from making import PROJECT
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.training import devices
+from goodbad_pipeline.training.team import Alone, Sharing
 
 pytestmark = pytest.mark.usefixtures("set_policy")
 
@@ -86,6 +87,15 @@ def test_xla_that_was_asked_for_is_not_left_off_by_determinism(monkeypatch, xla)
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
     model.compile("sgd", "mse", jit_compile=device.jit_compile)
     assert model.jit_compile is (xla == "on")
+
+
+@pytest.mark.parametrize(
+    ("gpus", "together", "expected"), [(0, Alone(), False), (1, Alone(), True), (2, Sharing(None), False)]
+)
+def test_one_gpu_augments_what_it_learns_from(monkeypatch, gpus, together, expected) -> None:
+    monkeypatch.setattr(devices, "count_gpus", lambda: gpus)
+    monkeypatch.setattr(devices, "team", lambda: together)
+    assert devices.augments_on_device() is expected
 
 
 def test_processes_meet_before_anybody_looks_for_a_gpu(monkeypatch) -> None:

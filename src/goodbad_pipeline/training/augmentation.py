@@ -1,6 +1,11 @@
-"""Random changes of training pictures: one affine map and one colour map per picture, from a seed alone."""
+"""Random changes of training pictures: one affine map and one colour map per picture, from a seed alone.
+
+They are drawn in one place and made in one of two: by OpenCV on the host, where bytes stay bytes, or by Keras on the
+GPU that is to learn from them.
+"""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -46,27 +51,43 @@ class Augmentation:
         return bool(self.flip or self.rotation or self.translation or self.zoom)
 
 
-def augment(pixels: np.ndarray, augmentation: Augmentation, rng: np.random.Generator) -> np.ndarray:
-    """Change a batch at random.
+@dataclass(frozen=True)
+class Changes:
+    """What becomes of a batch of n pictures.
+
+    Attributes:
+        maps: Affine maps from output to input coordinates (x, y), the first two rows: float32, shape (n, 2, 3). None
+            where no picture moves.
+        brightness: Factor of each picture's mean: float32, shape (n,). None, like contrast, where no colour changes.
+        contrast: Factor of differences from that mean: float32, shape (n,).
+    """
+
+    maps: np.ndarray | None
+    brightness: np.ndarray | None
+    contrast: np.ndarray | None
+
+
+def draw(count: int, size: tuple[int, int], augmentation: Augmentation, rng: np.random.Generator) -> Changes:
+    """Draw the changes of a batch.
 
     Args:
-        pixels: uint8, shape (n, height, width, 3), RGB.
+        count: Number of pictures.
+        size: Their height and width.
         augmentation: Ranges to draw from, uniformly.
         rng: The only source of randomness.
-
-    Returns:
-        float32 of the same shape, 0–255.
     """
-    changed = pixels.astype(np.float32)
-    if augmentation.moves:
-        changed = _move(changed, _affine_maps(len(pixels), pixels.shape[1:3], augmentation, rng))
-    if augmentation.brightness or augmentation.contrast:
-        changed = _recolour(changed, augmentation, rng)
-    return changed
+    maps = _affine_maps(count, size, augmentation, rng) if augmentation.moves else None
+    if not (augmentation.brightness or augmentation.contrast):
+        return Changes(maps, None, None)
+    brightness, contrast = (
+        (1 + rng.uniform(-1, 1, count) * most).astype(np.float32)
+        for most in (augmentation.brightness, augmentation.contrast)
+    )
+    return Changes(maps, brightness, contrast)
 
 
-def _affine_maps(count: int, size: tuple[int, ...], augmentation: Augmentation, rng: np.random.Generator) -> np.ndarray:
-    """Eight numbers a picture that take output to input coordinates (x, y), about the picture's centre: (n, 8)."""
+def _affine_maps(count: int, size: tuple[int, int], augmentation: Augmentation, rng: np.random.Generator) -> np.ndarray:
+    """Turn, scale, mirror and shift about the picture's centre."""
     height, width = size
     angle = np.deg2rad(rng.uniform(-1, 1, count) * augmentation.rotation)
     scale = 1 / (1 + rng.uniform(-1, 1, count) * augmentation.zoom)
@@ -76,25 +97,60 @@ def _affine_maps(count: int, size: tuple[int, ...], augmentation: Augmentation, 
     a, b = mirror * scale * np.cos(angle), -mirror * scale * np.sin(angle)
     c, d = scale * np.sin(angle), scale * np.cos(angle)
     x, y = (width - 1) / 2, (height - 1) / 2
-    zero = np.zeros(count)
-    maps = [a, b, x + shift_x - a * x - b * y, c, d, y + shift_y - c * x - d * y, zero, zero]
-    return np.stack(maps, axis=1).astype(np.float32)
+    maps = [a, b, x + shift_x - a * x - b * y, c, d, y + shift_y - c * x - d * y]
+    return np.stack(maps, axis=1).reshape(count, 2, 3).astype(np.float32)
 
 
-def _move(pixels: np.ndarray, maps: np.ndarray) -> np.ndarray:
-    import keras  # noqa: PLC0415 - the ranges above are wanted without it
+def augment(pixels: np.ndarray, changes: Changes) -> np.ndarray:
+    """Change a batch on the host.
 
-    moved = keras.ops.image.affine_transform(
-        pixels, maps, interpolation="bilinear", fill_mode="nearest", data_format="channels_last"
-    )
-    return keras.ops.convert_to_numpy(moved)
+    Args:
+        pixels: uint8, shape (n, height, width, 3), RGB.
+        changes: Those of each picture.
+
+    Returns:
+        uint8 of the same shape: to the device go the same bytes as of pictures that nothing changes.
+    """
+    import cv2  # noqa: PLC0415 - the ranges above are wanted without it
+
+    height, width = pixels.shape[1:3]
+    changed = pixels.copy()
+    for place, picture in enumerate(changed):
+        if changes.maps is not None:
+            options = {"flags": cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, "borderMode": cv2.BORDER_REPLICATE}
+            cv2.warpAffine(pixels[place], changes.maps[place], (width, height), dst=picture, **options)
+        if changes.brightness is not None and changes.contrast is not None:
+            table = _colour_table(np.mean(cv2.mean(picture)[:3]), changes.brightness[place], changes.contrast[place])
+            cv2.LUT(picture, table, dst=picture)
+    return changed
 
 
-def _recolour(pixels: np.ndarray, augmentation: Augmentation, rng: np.random.Generator) -> np.ndarray:
-    shape = (len(pixels), 1, 1, 1)
-    brightness = (1 + rng.uniform(-1, 1, shape) * augmentation.brightness).astype(np.float32)
-    contrast = (1 + rng.uniform(-1, 1, shape) * augmentation.contrast).astype(np.float32)
-    mean = pixels.mean(axis=(1, 2, 3), keepdims=True)
-    changed = pixels * contrast  # (pixels - mean) · contrast + mean · brightness, with one array in place of five
-    changed += mean * (brightness - contrast)
-    return np.clip(changed, 0, 255, out=changed)
+def _colour_table(mean: float, brightness: float, contrast: float) -> np.ndarray:
+    """What becomes of each value of a picture with that mean: uint8, shape (256,)."""
+    values = (np.arange(256) - mean) * contrast + mean * brightness
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+def augment_on_device(pixels: np.ndarray, changes: Changes) -> Any:
+    """Change a batch where Keras computes; it stays there.
+
+    Args:
+        pixels: uint8, shape (n, height, width, 3), RGB.
+        changes: Those of each picture.
+
+    Returns:
+        The backend's tensor, float32 of the same shape, 0–255: what ``augment`` gives, before rounding.
+    """
+    from keras import ops  # noqa: PLC0415 - the ranges above are wanted without it
+
+    changed = ops.cast(ops.convert_to_tensor(pixels), "float32")
+    if changes.maps is not None:
+        maps = np.pad(changes.maps.reshape(-1, 6), ((0, 0), (0, 2)))
+        changed = ops.image.affine_transform(
+            changed, maps, interpolation="bilinear", fill_mode="nearest", data_format="channels_last"
+        )
+    if changes.brightness is not None and changes.contrast is not None:
+        brightness, contrast = changes.brightness[:, None, None, None], changes.contrast[:, None, None, None]
+        mean = ops.mean(changed, axis=(1, 2, 3), keepdims=True)
+        changed = ops.clip((changed - mean) * contrast + mean * brightness, 0, 255)
+    return changed

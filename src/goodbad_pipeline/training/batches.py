@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.training.augmentation import Augmentation, augment
+from goodbad_pipeline.training.augmentation import Augmentation, augment, augment_on_device, draw
 from goodbad_pipeline.training.layer_augmentation import LayerAugmenter
 
 
@@ -26,6 +26,7 @@ class TrainingBatches(keras.utils.PyDataset):
         class_weights: Weight of each class in the loss, shape (classes,); a third item of each batch. None for none.
         shares: Into how many shares the pictures are dealt; each is shuffled alone and gives as many to each batch.
         mine: The shares that are wanted here, in a row: others' pictures are never touched. None for all.
+        on_device: Whether batches are augmented where Keras computes, and stay there; not with several shares.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class TrainingBatches(keras.utils.PyDataset):
         class_weights: np.ndarray | None = None,
         shares: int = 1,
         mine: Sequence[int] | None = None,
+        on_device: bool = False,
     ) -> None:
         super().__init__()
         if batch_size % shares:
@@ -47,6 +49,7 @@ class TrainingBatches(keras.utils.PyDataset):
         if len(rows) < shares:
             raise InputError(f"training.shares: {len(rows)} pictures cannot be dealt into {shares} shares")
         self._shares, self._mine = shares, range(shares) if mine is None else mine
+        self._augment = augment_on_device if on_device else augment
         self.pixels, self.rows, self.targets = pixels, rows, targets
         self.batch_size, self.seed, self.augmentation = batch_size, seed, augmentation
         self._class_weights = class_weights
@@ -65,7 +68,7 @@ class TrainingBatches(keras.utils.PyDataset):
     def __getitem__(self, step: int) -> tuple[np.ndarray, ...]:
         """Return batch number ``step`` (0, 1, …): pixels (b, …) 0–255, targets (b, classes), weights (b,).
 
-        Pixels that augmentation changed are float32; others are as they are stored, a quarter of the bytes.
+        Pixels are uint8 as they are stored, unless they were augmented on the device or by Keras's layers: float32.
         """
         parts = [self._pictures(step, share) for share in self._mine]
         pixels, targets = (np.concatenate(both) for both in zip(*parts, strict=True)) if len(parts) > 1 else parts[0]
@@ -76,7 +79,8 @@ class TrainingBatches(keras.utils.PyDataset):
         pixels = self.pixels[self.rows[chosen]]
         if self.augmentation is None:
             return pixels, self.targets[chosen]
-        changed = augment(pixels, self.augmentation, self._rng(step, share))
+        changes = draw(len(pixels), pixels.shape[1:3], self.augmentation, self._rng(step, share))
+        changed = self._augment(pixels, changes)
         if self._layers is None:
             return changed, self.targets[chosen]
         return self._layers(changed, self.targets[chosen], (self.seed, step, *self._named(share)))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.training.team import join_team, spread_over_gpus
+from goodbad_pipeline.training.team import Sharing, join_team, spread_over_gpus, team
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +55,11 @@ def count_gpus() -> int:
     import tensorflow as tf  # noqa: PLC0415
 
     return len(tf.config.list_physical_devices("GPU"))
+
+
+def augments_on_device() -> bool:
+    """Whether pictures are augmented on the GPU: several take parts of what the host made."""
+    return count_gpus() > 0 and not isinstance(team(), Sharing)
 
 
 def memory_bytes() -> int | None:

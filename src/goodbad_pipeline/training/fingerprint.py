@@ -21,7 +21,17 @@ _SOURCES = (
     "pipelines/training/*.py",
     "training/**/*.py",
 )
-_LIBRARIES = ("jax", "jaxlib", "keras", "numpy", "pillow", "scikit-learn", "simplejpeg", "tensorflow")
+_LIBRARIES = (
+    "jax",
+    "jaxlib",
+    "keras",
+    "numpy",
+    "opencv-python-headless",
+    "pillow",
+    "scikit-learn",
+    "simplejpeg",
+    "tensorflow",
+)
 
 
 def fingerprint(facts: Facts) -> str:

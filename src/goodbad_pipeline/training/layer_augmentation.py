@@ -45,14 +45,14 @@ class LayerAugmenter:
         """Change a batch.
 
         Args:
-            pixels: float32, shape (b, height, width, 3), 0–255.
+            pixels: uint8 or float32, shape (b, height, width, 3), 0–255.
             targets: float32, shape (b, classes), rows summing to 1.
             state: Seed, step and, where pictures are dealt into shares, the share.
 
         Returns:
-            Both, of the same shapes and ranges.
+            Both as float32, of the same shapes and ranges.
         """
-        data = {"images": pixels, "labels": targets}
+        data = {"images": keras.ops.cast(pixels, "float32"), "labels": targets}
         for number, layer in enumerate(self._layers):
             seeds = np.random.SeedSequence([*state, number]).generate_state(2, np.uint32)
             layer.generator.state.assign(seeds)

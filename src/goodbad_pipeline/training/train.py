@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from goodbad_pipeline.training.batches import TrainingBatches, balanced_weights, predict
+from goodbad_pipeline.training.devices import augments_on_device
 from goodbad_pipeline.training.listener import EpochListener
 from goodbad_pipeline.training.loop import Loop, Phase, Rules
 from goodbad_pipeline.training.optimizers import compile_model
@@ -232,4 +233,5 @@ def _batches(
         class_weights=balanced_weights(targets) if recipe.class_weights else None,
         shares=recipe.shares,
         mine=team().shares(recipe.shares),
+        on_device=augmented and recipe.shares == 1 and augments_on_device(),
     )
