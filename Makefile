@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export DO_NOT_TRACK := true
 
-.PHONY: help install run test test-long test-browser test-slow lint bench ui viz
+.PHONY: help install run test coverage test-long test-browser test-slow lint bench ui viz
 
 help:
 	@grep -E '^[a-z-]+:.*#' $(MAKEFILE_LIST) | sed 's/:.*# /\t/' | expand -t 12
@@ -29,6 +29,9 @@ run: $(VENV)/.installed  # make .venv, install, and go the whole road: pictures 
 	$(BIN)/kedro run
 
 test: $(VENV)/.installed-dev  # the default tests
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+coverage: $(VENV)/.installed-dev  # the same, and how much of the code they reach
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
 test-long: $(VENV)/.installed-dev  # the tests that take ten seconds and more, many of them whole commands
