@@ -59,13 +59,15 @@ def group_duplicates(images: pd.DataFrame, near_distance: int) -> Grouping:
         group=_join_groups(images["group"], named, copies), copies=_name_copies(images, copies)
     )
     conflicting = _conflicts(joined)
-    leaking = _split_leaks(
-        joined[["path", "label", "size", "image_id", "group", "source_split"]].drop(conflicting.index)
-    )
+    leaking = _split_leaks(_without(joined, conflicting))
     conflicts = pd.concat([conflicting, leaking])
-    labels = joined.drop(columns="pixel_id")
-    labels = labels.drop(conflicts.index) if len(conflicts) else labels
+    labels = _without(joined.drop(columns="pixel_id"), conflicts)
     return Grouping(labels.reset_index(drop=True), conflicts.reset_index(drop=True), duplicates)
+
+
+def _without(images: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """The pictures that are not in ``rows``; where there are none, no copy of a million others is made."""
+    return images.drop(rows.index) if len(rows) else images
 
 
 def _own_groups(images: pd.DataFrame) -> pd.Series:
