@@ -1,7 +1,9 @@
 """A registered version is exported, held against itself, stored beside itself and asked through its files."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import numpy as np
@@ -13,6 +15,7 @@ from serving_kit import SIDE
 from goodbad_pipeline.datasets import FilesDataset
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.decision import Calibration
+from goodbad_pipeline.evaluation.seen import NOTHING, seen_in_training
 from goodbad_pipeline.exports import EXPORTS_TAG
 from goodbad_pipeline.images.pixels import Transform
 from goodbad_pipeline.params import Group, validate_parameters
@@ -49,7 +52,7 @@ def store(tmp_path_factory) -> str:
     calibration = Calibration(CLASSES, temperature=1.2, threshold=0.48)
     transform = Transform(SIDE, "pad", (255, 255, 255), 10_000)
     with mlflow.start_run():
-        log_model(network(), "goodbad", calibration, transform, np.zeros((SIDE, SIDE, 3), np.uint8))
+        log_model(network(), "goodbad", calibration, transform, np.zeros((SIDE, SIDE, 3), np.uint8), NOTHING)
     return uri
 
 
@@ -62,8 +65,8 @@ def splits(tmp_path_factory) -> pd.DataFrame:
         data = encoded(picture(number, bright=bool(number % 2)))
         (root / f"{number}.png").write_bytes(data)
         split = "train" if number < 20 else "test"
-        rows.append((f"{number}.png", hashlib.sha256(data).hexdigest(), CLASSES[number % 2], split))
-    table = pd.DataFrame(rows, columns=["path", "image_id", "label", "split"])
+        rows.append((f"{number}.png", hashlib.sha256(data).hexdigest(), CLASSES[number % 2], split, str(number)))
+    table = pd.DataFrame(rows, columns=["path", "image_id", "label", "split", "group"])
     table.attrs["root"] = str(root)
     return table
 
@@ -81,6 +84,7 @@ def exported(store: str, splits: pd.DataFrame, tmp_path_factory) -> tuple[Path, 
     dataset = FilesDataset(filepath=str(tmp_path_factory.mktemp("files") / "exported"))
     dataset.save(nodes.export_model(model, splits, given["export"], given["images"]))
     table, numbers = nodes.measure_exports(model, dataset.load(), splits, given["export"], given["images"])
+    assert numbers["export_seen_pictures"] == 0
     assert numbers["export_onnx_accuracy"] == table.set_index("backend")["accuracy"]["onnx"]
     nodes.attach_exports(model, dataset.load(), table)
     return dataset.load(), table
@@ -165,6 +169,16 @@ def test_other_classes_than_the_splits_cannot_be_checked(
         InputError, match=r"export.version: version 1 tells apart bad, good, the stored splits bad, fin"
     ):
         nodes.measure_exports(model, exported[0], other, given["export"], given["images"])
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_splits_that_are_not_the_versions_own_prove_nothing(monkeypatch, caplog, splits, complete: bool) -> None:
+    trained_on = seen_in_training(splits.assign(split=np.where(splits.index < 30, "train", "test")))
+    monkeypatch.setattr(nodes, "read_seen", lambda *_: replace(trained_on, complete=complete))
+    model, test = SimpleNamespace(name="goodbad", version="3"), splits[splits["split"] == "test"]
+    assert nodes._count_seen(model, test) == 10
+    assert "Version 3 was trained or selected on 10 of 40 test pictures" in caplog.text
+    assert ("as far as is on record" in caplog.text) is not complete
 
 
 def test_what_converts_must_be_installed(monkeypatch: pytest.MonkeyPatch, splits: pd.DataFrame) -> None:

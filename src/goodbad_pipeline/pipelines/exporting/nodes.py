@@ -12,6 +12,7 @@ from goodbad_pipeline.evaluation.agreement import Agreement, measure_agreement
 from goodbad_pipeline.exports import record_exports
 from goodbad_pipeline.images.pixels import pixel_source
 from goodbad_pipeline.images.splits import class_names
+from goodbad_pipeline.lineage import read_seen
 from goodbad_pipeline.params import ExportParams, ImageParams, RegistryParams
 from goodbad_pipeline.registry import RegisteredModel, find_model, record_use
 from goodbad_pipeline.serving.runtimes import KERAS, RUNTIMES, load_network
@@ -55,7 +56,8 @@ def measure_exports(
 
     Returns:
         A row a backend, Keras first (backend, file, megabytes, images_per_second, times_keras, same_labels,
-        max_difference, accuracy, agrees, same_answers), and its numbers one by one.
+        max_difference, accuracy, agrees, same_answers), and its numbers one by one, with how many test pictures the
+        version has seen.
     """
     from goodbad_pipeline.exporting.measuring import ask_networks, measure_rates  # noqa: PLC0415
 
@@ -74,7 +76,20 @@ def measure_exports(
     table = pd.DataFrame([_row(name, one, rates, files, export) for name, one in agreements.items()])
     for row in table.to_dict("records"):
         logger.info("%(backend)s: %(images_per_second).0f images a second, accuracy %(accuracy).3f", row)
-    return table, _numbers(table)
+    return table, _numbers(table) | {"export_seen_pictures": float(_count_seen(model, test))}
+
+
+def _count_seen(model: RegisteredModel, test: pd.DataFrame) -> int:
+    """Say of how many test pictures the version's accuracy proves nothing: the stored splits may not be its own."""
+    seen = read_seen(model.name, model.version)
+    count = int(seen.among(test).sum())
+    if count or not seen.complete:
+        logger.warning(
+            "Version %s was trained or selected on %d of %d test pictures, or others of their groups%s: accuracies "
+            "here compare its exports with it, and say nothing of how good they are",
+            *(model.version, count, len(test), "" if seen.complete else ", as far as is on record"),
+        )
+    return count
 
 
 def attach_exports(model: RegisteredModel, files: Path, export_table: pd.DataFrame) -> dict[str, Any]:
