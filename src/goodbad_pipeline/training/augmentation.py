@@ -117,7 +117,7 @@ def augment(pixels: np.ndarray, changes: Changes) -> np.ndarray:
     """
     import cv2  # noqa: PLC0415 - the ranges above are wanted without it
 
-    cv2.setNumThreads(1)  # its threads share single pictures, at twice the processor time; ours take whole ones
+    cv2.setNumThreads(1)  # its threads share single pictures, which costs more; ours take whole ones
     changed = np.empty(pixels.shape, np.uint8)
     workers = min(len(pixels), os.cpu_count() or 1)
     with ThreadPoolExecutor(workers) as pool:
