@@ -171,14 +171,21 @@ def test_other_classes_than_the_splits_cannot_be_checked(
         nodes.measure_exports(model, exported[0], other, given["export"], given["images"])
 
 
-@pytest.mark.parametrize("complete", [True, False])
-def test_splits_that_are_not_the_versions_own_prove_nothing(monkeypatch, caplog, splits, complete: bool) -> None:
-    trained_on = seen_in_training(splits.assign(split=np.where(splits.index < 30, "train", "test")))
-    monkeypatch.setattr(nodes, "read_seen", lambda *_: replace(trained_on, complete=complete))
+@pytest.mark.parametrize(
+    ("seen", "told", "warning"),
+    [
+        (20, {"export_seen_pictures": 0.0}, ""),
+        (30, {"export_seen_pictures": 10.0}, "Version 3 was trained or selected on 10 of 40 test pictures"),
+        (None, {}, "Which pictures version 3 was trained on is not all on record"),
+    ],
+)
+def test_splits_that_are_not_the_versions_own_prove_nothing(monkeypatch, caplog, splits, seen, told, warning) -> None:
+    trained_on = seen_in_training(splits.assign(split=np.where(splits.index < (seen or 0), "train", "test")))
+    monkeypatch.setattr(nodes, "read_seen", lambda *_: replace(trained_on, complete=seen is not None))
     model, test = SimpleNamespace(name="goodbad", version="3"), splits[splits["split"] == "test"]
-    assert nodes._count_seen(model, test) == 10
-    assert "Version 3 was trained or selected on 10 of 40 test pictures" in caplog.text
-    assert ("as far as is on record" in caplog.text) is not complete
+    assert nodes._count_seen(model, test) == told
+    assert warning in caplog.text
+    assert bool(caplog.text) is bool(warning)
 
 
 def test_what_converts_must_be_installed(monkeypatch: pytest.MonkeyPatch, splits: pd.DataFrame) -> None:

@@ -106,13 +106,13 @@ def test_the_device_makes_what_the_host_makes() -> None:
     assert keras.ops.is_tensor(device)
     assert keras.backend.standardize_dtype(device.dtype) == "float32"
     difference = np.abs(host - keras.ops.convert_to_numpy(device))
-    assert difference.max() < 2.5  # two roundings, and coordinates that OpenCV rounds to 1/32 of a pixel
-    assert difference.mean() < 0.5
+    assert difference.max() < 1.25  # two roundings
 
 
-def test_what_the_device_changed_is_trained_on_without_leaving_it() -> None:
+@pytest.mark.parametrize("weights", [None, np.array([0.5, 1.5], np.float32)])
+def test_what_the_device_changed_is_trained_on_without_leaving_it(weights: np.ndarray | None) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (8, 6, 6, 3), dtype=np.uint8)
-    options = {"batch_size": 4, "seed": 0, "augmentation": EVERYTHING, "on_device": True}
+    options = {"batch_size": 4, "seed": 0, "augmentation": EVERYTHING, "class_weights": weights, "on_device": True}
     stream = TrainingBatches(pixels, np.arange(8), np.eye(2, dtype=np.float32)[np.arange(8) % 2], **options)
     model = keras.Sequential([keras.Input((6, 6, 3)), keras.layers.Flatten(), keras.layers.Dense(2, "softmax")])
     model.compile(loss="categorical_crossentropy")

@@ -2,15 +2,17 @@
 
 from pathlib import Path
 
+import keras
 import mlflow
 import numpy as np
 import pytest
 from tiny_training import part, tiny_network, tiny_pixels, tiny_recipe
 
 from goodbad_pipeline.datasets import EpochLogDataset
+from goodbad_pipeline.training.augmentation import Augmentation
 from goodbad_pipeline.training.batches import predict
 from goodbad_pipeline.training.progress import HISTORY_COLUMNS
-from goodbad_pipeline.training.train import LabelledPixels, _rules, fit_model
+from goodbad_pipeline.training.train import LabelledPixels, _batches, _rules, fit_model
 from goodbad_pipeline.training.validation import measure
 
 pytestmark = pytest.mark.usefixtures("eager")
@@ -173,3 +175,20 @@ def test_class_weights_let_the_rare_class_weigh_as_much(pixels: np.ndarray, clas
     history = fit_model(model, rare, rare, tiny, pretrained=False)
     of_class = -np.log(np.exp([2, 0]) / np.exp([2, 0]).sum())
     assert history["loss"][0] == pytest.approx(np.dot(shares, of_class), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "augmented", "expected"),
+    [
+        ({}, True, True),
+        ({}, False, False),
+        ({"shares": 2}, True, False),
+        ({"augmentation": Augmentation(mixup=0.2)}, True, False),
+    ],
+)
+def test_one_gpu_makes_the_batches_that_need_no_host(monkeypatch, pixels, changes, augmented, expected) -> None:
+    monkeypatch.setattr("goodbad_pipeline.training.train.augments_on_device", lambda: True)
+    train = part(pixels, 0, 40)
+    recipe = tiny_recipe(**{"augmentation": Augmentation(flip=True), **changes})
+    made = _batches(train.pixels, train.rows, train.targets, recipe, augmented=augmented)
+    assert keras.ops.is_tensor(made[0][0]) is expected

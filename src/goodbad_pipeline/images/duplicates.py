@@ -59,7 +59,8 @@ def group_duplicates(images: pd.DataFrame, near_distance: int) -> Grouping:
         group=_join_groups(images["group"], named, copies), copies=_name_copies(images, copies)
     )
     conflicting = _conflicts(joined)
-    leaking = _split_leaks(_without(joined, conflicting))
+    asked = ["path", "label", "size", "image_id", "group", "source_split"]
+    leaking = _split_leaks(_without(joined[asked], conflicting))
     conflicts = pd.concat([conflicting, leaking])
     labels = _without(joined.drop(columns="pixel_id"), conflicts)
     return Grouping(labels.reset_index(drop=True), conflicts.reset_index(drop=True), duplicates)

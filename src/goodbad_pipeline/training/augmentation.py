@@ -4,7 +4,6 @@ They are drawn in one place and made in one of two: by OpenCV on the host, where
 GPU that is to learn from them.
 """
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -116,10 +115,11 @@ def augment(pixels: np.ndarray, changes: Changes) -> np.ndarray:
         uint8 of the same shape: to the device go the same bytes as of pictures that nothing changes.
     """
     import cv2  # noqa: PLC0415 - the ranges above are wanted without it
+    from joblib import cpu_count  # noqa: PLC0415 - those that this process may use
 
     cv2.setNumThreads(1)  # its threads share single pictures, which costs more; ours take whole ones
     changed = np.empty(pixels.shape, np.uint8)
-    workers = min(len(pixels), os.cpu_count() or 1)
+    workers = min(len(pixels), cpu_count())
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(lambda first: _change(pixels, changed, changes, slice(first, None, workers)), range(workers)))
     return changed

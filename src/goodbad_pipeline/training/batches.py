@@ -1,6 +1,7 @@
-"""Batches from an array of pixels: which pictures, in which order and how changed depends on (seed, step) alone."""
+"""Batches from an array of pixels: which pictures, in which order and how changed is drawn from (seed, step) alone."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,6 +13,8 @@ from goodbad_pipeline.training.layer_augmentation import LayerAugmenter
 
 class TrainingBatches(keras.utils.PyDataset):
     """Endless shuffled, augmented batches; step i gives the same batch whoever asks, and whenever.
+
+    What is made on a device and on the host differs by the rounding to bytes.
 
     One shuffle of all pictures follows another, and batches are cut from that: each is full, so that steps are compiled
     for one shape and weigh every picture alike.
@@ -65,7 +68,7 @@ class TrainingBatches(keras.utils.PyDataset):
         """Batches in which every picture comes at least once."""
         return -(-len(self._dealt(0)) // (self.batch_size // self._shares))  # the first share is never smaller
 
-    def __getitem__(self, step: int) -> tuple[np.ndarray, ...]:
+    def __getitem__(self, step: int) -> tuple[Any, ...]:
         """Return batch number ``step`` (0, 1, …): pixels (b, …) 0–255, targets (b, classes), weights (b,).
 
         Pixels are uint8 as they are stored, unless they were augmented on the device or by Keras's layers: float32.
@@ -74,7 +77,7 @@ class TrainingBatches(keras.utils.PyDataset):
         pixels, targets = (np.concatenate(both) for both in zip(*parts, strict=True)) if len(parts) > 1 else parts[0]
         return (pixels, targets) if self._class_weights is None else (pixels, targets, targets @ self._class_weights)
 
-    def _pictures(self, step: int, share: int) -> tuple[np.ndarray, np.ndarray]:
+    def _pictures(self, step: int, share: int) -> tuple[Any, np.ndarray]:
         chosen = self._chosen(step, share)
         pixels = self.pixels[self.rows[chosen]]
         if self.augmentation is None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -22,7 +22,8 @@ from goodbad_pipeline.training.snapshot import restore
 from goodbad_pipeline.training.stopping import STOP, Stopped, StopRequest
 from goodbad_pipeline.training.team import team
 
-Batch = tuple[np.ndarray, ...]
+Batch = tuple[Any, ...]
+"""Pixels, targets and, it may be, weights: arrays, or the backend's tensors."""
 
 
 @dataclass(frozen=True)

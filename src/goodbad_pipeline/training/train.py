@@ -220,6 +220,11 @@ def all_layers(
     team().update(model, trainee)
 
 
+def _fits_device(recipe: Recipe) -> bool:
+    """Whether one device can make a batch alone: shares are put together, and Keras's layers work, on the host."""
+    return recipe.shares == 1 and not recipe.augmentation.by_layers
+
+
 def _batches(
     pixels: np.ndarray, rows: np.ndarray, targets: np.ndarray, recipe: Recipe, *, augmented: bool
 ) -> TrainingBatches:
@@ -233,5 +238,5 @@ def _batches(
         class_weights=balanced_weights(targets) if recipe.class_weights else None,
         shares=recipe.shares,
         mine=team().shares(recipe.shares),
-        on_device=augmented and recipe.shares == 1 and augments_on_device(),
+        on_device=augmented and _fits_device(recipe) and augments_on_device(),
     )

@@ -30,7 +30,7 @@ from goodbad_pipeline.training.train import LabelledPixels
 
 logger = logging.getLogger(__name__)
 
-VERSION = 3  # raise it when the code below changes what a trial gives: stored results are then trained again
+VERSION = 4  # raise it when the code below changes what a trial gives: stored results are then trained again
 TRIAL_COLUMNS = ["network", "seed", "val_accuracy", "val_loss", "accuracy", "loss", "seconds", "fingerprint"]
 _UNUSED = (
     "head_epochs",

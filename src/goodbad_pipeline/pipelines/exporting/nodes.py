@@ -57,12 +57,13 @@ def measure_exports(
     Returns:
         A row a backend, Keras first (backend, file, megabytes, images_per_second, times_keras, same_labels,
         max_difference, accuracy, agrees, same_answers), and its numbers one by one, with how many test pictures the
-        version has seen.
+        version has seen, where that is on record.
     """
     from goodbad_pipeline.exporting.measuring import ask_networks, measure_rates  # noqa: PLC0415
 
     test = splits[splits["split"] == "test"]
     truth = _truth(model, splits, test)
+    seen = _count_seen(model, test)
     pixels = pixel_source(test, Path(images.root), model.transform).streamed()
     rows = pixels.rows(test["image_id"])
     networks = {KERAS: model.model.predict_on_batch}
@@ -76,20 +77,27 @@ def measure_exports(
     table = pd.DataFrame([_row(name, one, rates, files, export) for name, one in agreements.items()])
     for row in table.to_dict("records"):
         logger.info("%(backend)s: %(images_per_second).0f images a second, accuracy %(accuracy).3f", row)
-    return table, _numbers(table) | {"export_seen_pictures": float(_count_seen(model, test))}
+    return table, _numbers(table) | seen
 
 
-def _count_seen(model: RegisteredModel, test: pd.DataFrame) -> int:
+def _count_seen(model: RegisteredModel, test: pd.DataFrame) -> dict[str, float]:
     """Say of how many test pictures the version's accuracy proves nothing: the stored splits may not be its own."""
     seen = read_seen(model.name, model.version)
-    count = int(seen.among(test).sum())
-    if count or not seen.complete:
+    if not seen.complete:
         logger.warning(
-            "Version %s was trained or selected on %d of %d test pictures, or others of their groups%s: accuracies "
-            "here compare its exports with it, and say nothing of how good they are",
-            *(model.version, count, len(test), "" if seen.complete else ", as far as is on record"),
+            "Which pictures version %s was trained on is not all on record: accuracies here compare its exports with "
+            "it, and may say nothing of how good they are",
+            model.version,
         )
-    return count
+        return {}
+    count = int(seen.among(test).sum())
+    if count:
+        logger.warning(
+            "Version %s was trained or selected on %d of %d test pictures, or others of their groups: accuracies here "
+            "compare its exports with it, and say nothing of how good they are",
+            *(model.version, count, len(test)),
+        )
+    return {"export_seen_pictures": float(count)}
 
 
 def attach_exports(model: RegisteredModel, files: Path, export_table: pd.DataFrame) -> dict[str, Any]:
