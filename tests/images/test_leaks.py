@@ -16,6 +16,7 @@ def frames(groups: int, per_group: int, *, torn: bool) -> tuple[pd.DataFrame, Th
         side = np.where(np.arange(len(number)) % per_group == 0, "test", "train")
     table = pd.DataFrame(
         {
+            "image_id": [f"{row:064x}" for row in range(len(number))],
             "label": np.where(rng.random(groups) < 0.5, "bad", "good")[number],
             "group": [f"group {n}" for n in number],
             "copies": [f"copies {n}" if row % per_group < 2 else f"alone {row}" for row, n in enumerate(number)],
@@ -51,3 +52,19 @@ def test_few_of_many_test_pictures_are_asked_and_train_is_read_in_blocks(monkeyp
     pd.testing.assert_frame_equal(measure_leaks(*frames(40, 5, torn=False), seed=1).table, whole.table)
     monkeypatch.setattr("goodbad_pipeline.images.leaks.ASKED", 10)
     assert measure_leaks(*frames(40, 5, torn=False), seed=1).table["asked"].tolist() == [10, 10]
+
+
+def test_a_file_that_is_there_many_times_is_compared_once_and_answers_as_before() -> None:
+    table, thumbnails = frames(40, 5, torn=False)
+    once = measure_leaks(table, thumbnails, seed=1).table.set_index("split").loc["this one"]
+    train = np.flatnonzero(table["split"] == "train")
+    places = np.concatenate([np.arange(len(table)), np.repeat(train, 3)])
+    seen: list[int] = []
+
+    def noting(asked: np.ndarray) -> np.ndarray:
+        seen.append(len(asked))
+        return thumbnails(places[asked])
+
+    often = measure_leaks(table.iloc[places].reset_index(drop=True), noting, seed=1).table.set_index("split")
+    assert often.loc["this one", "nearest_accuracy"] == once["nearest_accuracy"]
+    assert seen[-1] == len(train)

@@ -1,7 +1,6 @@
 """What a network is worth on validation, measured after each epoch."""
 
 import numpy as np
-from sklearn.metrics import f1_score, recall_score, roc_auc_score
 
 LARGER_IS_BETTER = {
     "val_loss": False,
@@ -25,6 +24,8 @@ def measure(probabilities: np.ndarray, truth: np.ndarray, label_smoothing: float
         truth: Class numbers, int64 of shape (n,).
         label_smoothing: Share of each target that is spread over all classes, 0–1.
     """
+    from sklearn.metrics import f1_score, recall_score  # noqa: PLC0415 - takes half a second, and every command comes by
+
     if not np.isfinite(probabilities).all():
         return dict.fromkeys(LARGER_IS_BETTER, float("nan"))
     classes = probabilities.shape[1]
@@ -42,6 +43,8 @@ def measure(probabilities: np.ndarray, truth: np.ndarray, label_smoothing: float
 
 
 def _roc_auc(probabilities: np.ndarray, truth: np.ndarray, present: list[int], classes: int) -> float:
+    from sklearn.metrics import roc_auc_score  # noqa: PLC0415 - see above
+
     if len(present) < 2:
         return 0.5
     columns = [1] if classes == 2 else present
