@@ -15,6 +15,7 @@ from kedro.framework.startup import bootstrap_project
 WATCHED = {**os.environ, "PYTHONPROFILEIMPORTTIME": "1"}
 """The environment in which Python tells of every import."""
 BACKENDS = {"tensorflow", "keras", "jax"}
+SLOW = {"matplotlib", "plotly", "sklearn"}  # packages that are slow to import and that no listing needs
 
 
 @contextmanager

@@ -41,4 +41,4 @@ def labels_digest(labels: pd.DataFrame) -> str:
     """SHA-256 over the content, label and group of every picture, whatever the order of rows: 64 hex digits."""
     image, label, group = (labels[name].astype(str) for name in ("image_id", "label", "group"))
     rows = image + "\t" + label + "\t" + group
-    return hashlib.sha256("\n".join(sorted(rows)).encode()).hexdigest()
+    return hashlib.sha256("\n".join(sorted(rows.tolist())).encode()).hexdigest()

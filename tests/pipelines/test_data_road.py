@@ -92,6 +92,7 @@ def test_leaks_do_not_depend_on_the_order_of_the_pictures() -> None:
     images = pd.DataFrame({"path": names, "thumbnail": column})
     groups = [f"group {number // 2}" for number in range(40)]
     splits = pd.DataFrame({"path": names, "label": ["a", "b"] * 20, "group": groups, "copies": groups})
+    splits["image_id"] = names
     splits["split"] = ["train"] * 20 + ["test"] * 20
     parameters = validate_parameters(make_parameters())["splits"]
     table, metrics = report_leaks(images, splits, parameters)

@@ -1,49 +1,8 @@
-"""Kedro datasets of our own: what Kedro's collection has not, or imports TensorFlow for too early."""
+"""Kedro datasets of our own: what Kedro's collection has not, or imports TensorFlow for too early.
 
-from goodbad_pipeline.datasets.checkpoints import CheckpointsDataset
-from goodbad_pipeline.datasets.epoch_log import EpochLogDataset
-from goodbad_pipeline.datasets.file_set import FilesDataset
-from goodbad_pipeline.datasets.files import (
-    ChartDataset,
-    CSVDataset,
-    FigureDataset,
-    JSONDataset,
-    ParquetDataset,
-    TextDataset,
-)
-from goodbad_pipeline.datasets.folder import FolderDataset
-from goodbad_pipeline.datasets.keras_model import KerasModelDataset
-from goodbad_pipeline.datasets.metrics import MetricsDataset
-from goodbad_pipeline.datasets.optional import OptionalDataset
-from goodbad_pipeline.datasets.page import PageDataset
-from goodbad_pipeline.datasets.pixel_cache import PixelCacheDataset
-from goodbad_pipeline.datasets.pixels import PixelsDataset
-from goodbad_pipeline.datasets.safe_csv import SafeCSVDataset
-from goodbad_pipeline.datasets.schema import TableSchema
-from goodbad_pipeline.datasets.study import StudyDataset
-from goodbad_pipeline.datasets.table_stream import TableStreamDataset
-from goodbad_pipeline.datasets.trials import TrialsDataset
+Like Kedro's, they are imported when they are first asked for; ``__init__.pyi`` says from where.
+"""
 
-__all__ = [
-    "CSVDataset",
-    "ChartDataset",
-    "CheckpointsDataset",
-    "EpochLogDataset",
-    "FigureDataset",
-    "FilesDataset",
-    "FolderDataset",
-    "JSONDataset",
-    "KerasModelDataset",
-    "MetricsDataset",
-    "OptionalDataset",
-    "PageDataset",
-    "ParquetDataset",
-    "PixelCacheDataset",
-    "PixelsDataset",
-    "SafeCSVDataset",
-    "StudyDataset",
-    "TableSchema",
-    "TableStreamDataset",
-    "TextDataset",
-    "TrialsDataset",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,12 +1,14 @@
 """What a model must beat: the majority class, and the colours alone."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.arrays import FloatArray, IntArray, PixelArray
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 BLOCK_PIXELS = 2**20
 """Pixels worked on at a time: some 20 MB of scratch, however many pictures there are."""
@@ -94,7 +96,11 @@ def histogram_baseline(
     return probabilities
 
 
-def _colour_classifier(seed: int) -> Pipeline:
+def _colour_classifier(seed: int) -> "Pipeline":
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - slow to import
+    from sklearn.pipeline import make_pipeline  # noqa: PLC0415 - slow to import
+    from sklearn.preprocessing import FunctionTransformer  # noqa: PLC0415 - slow to import
+
     # Roots of shares have length 1 whatever the picture, and differ by their Hellinger distance. A scaler would instead
     # blow up the rare colours of single pictures. On vectors of length 1 a C of 10 is a moderate penalty.
     return make_pipeline(FunctionTransformer(np.sqrt), LogisticRegression(C=10.0, max_iter=2000, random_state=seed))

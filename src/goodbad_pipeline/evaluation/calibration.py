@@ -3,7 +3,6 @@
 import logging
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from goodbad_pipeline.evaluation.arrays import FloatArray, IntArray, check_predictions
 from goodbad_pipeline.evaluation.decision import SMALLEST, Calibration, scale_temperature
@@ -62,6 +61,8 @@ def fit_temperature(truth: IntArray, probabilities: FloatArray) -> float:
     Returns:
         In `TEMPERATURES`.
     """
+    from scipy.optimize import minimize_scalar  # noqa: PLC0415 - slow to import
+
     count, classes = probabilities.shape
     logits = np.log(np.maximum(probabilities, SMALLEST))
     targets = (np.eye(classes)[truth] * count + 1) / (count + classes)

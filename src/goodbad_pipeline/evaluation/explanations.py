@@ -1,7 +1,6 @@
 """What a model looks at: heat maps over pictures, how much of them lies on the border, pictures without a centre."""
 
 import numpy as np
-from matplotlib import colormaps
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -27,6 +26,8 @@ def overlay(pixels: PixelArray, heat: FloatArray) -> PixelArray:
         pixels: (n, side, side, 3) 8-bit RGB.
         heat: (n, side, side) in [0, 1].
     """
+    from matplotlib import colormaps  # noqa: PLC0415 - slow to import
+
     grey = pixels.mean(axis=3, keepdims=True).repeat(3, axis=3)
     colours = colormaps["inferno"](heat)[..., :3] * 255
     strength = 0.25 + 0.45 * heat[..., None]

@@ -6,9 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from fairlearn.metrics import MetricFrame, false_positive_rate, selection_rate, true_positive_rate
 from numpy.typing import NDArray
-from sklearn.metrics import accuracy_score
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.resampling import Resamples, bootstrap_interval
@@ -65,6 +63,9 @@ def check_sensitive(declared: Sequence[str], table: pd.DataFrame) -> None:
 def _gaps(
     values: pd.Series, labels: pd.Series, predicted: pd.Series, resamples: Resamples, class_names: Sequence[str]
 ) -> list[tuple[Any, ...]]:
+    from fairlearn.metrics import false_positive_rate, selection_rate, true_positive_rate  # noqa: PLC0415 - slow to import
+    from sklearn.metrics import accuracy_score  # noqa: PLC0415 - slow to import
+
     everything = np.ones(len(values), dtype=np.bool_)
     right = (labels == predicted).to_numpy()
     rates: list[tuple[str, Score, Any, Any, Mask, Mask]] = [
@@ -103,6 +104,8 @@ def _common(values: pd.Series, of: Mask) -> Mask:
 def _gap(
     score: Score, truth: Any, answer: Any, values: pd.Series, kept: Mask, hits: Mask, of: Mask, resamples: Resamples
 ) -> tuple[float, float, float, str, str, int, int]:
+    from fairlearn.metrics import MetricFrame  # noqa: PLC0415 - slow to import
+
     values, truth, answer, hits, of = values[kept], truth[kept], answer[kept], hits[kept], of[kept]
     frame = MetricFrame(metrics=score, y_true=truth, y_pred=answer, sensitive_features=values.to_numpy())
     drawn = Resamples(resamples.codes[kept], resamples.weights)

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.arrays import FloatArray, IntArray, check_class_names, check_predictions
@@ -118,6 +117,8 @@ def roc_auc(truth: IntArray, probabilities: FloatArray, class_names: Sequence[st
     Raises:
         InputError: where truth holds one class only, naming it.
     """
+    from sklearn.metrics import roc_auc_score  # noqa: PLC0415 - slow to import
+
     columns = scored_classes(truth, probabilities.shape[1], class_names)
     return float(np.mean([roc_auc_score(truth == column, probabilities[:, column]) for column in columns]))
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from goodbad_pipeline.evaluation.arrays import FloatArray, IntArray
 from goodbad_pipeline.evaluation.metrics import LOWER_IS_BETTER, resampled_metrics, scored_classes
@@ -158,5 +157,7 @@ def _swapped_areas(
 
 def _areas(positive: NDArray[np.bool_], scores: FloatArray) -> NDArray[np.float64]:
     """ROC AUC of each row of scores (b, n): Mann and Whitney's sum of ranks."""
+    from scipy.stats import rankdata  # noqa: PLC0415 - slow to import
+
     ranks, hits = rankdata(scores, axis=1), np.count_nonzero(positive)
     return (ranks[:, positive].sum(axis=1) - hits * (hits + 1) / 2) / (hits * (len(positive) - hits))

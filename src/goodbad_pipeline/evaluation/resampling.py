@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
 CONFIDENCE = 0.95
 
@@ -80,5 +79,7 @@ def bootstrap_interval(values: NDArray[np.float64], groups: int, *, share: bool 
 
 def expanded_tail(groups: int) -> float:
     """Share of replicates to cut off on each side, so that the interval of ``groups`` ≥ 2 draws covers 95 %."""
+    from scipy import stats  # noqa: PLC0415 - slow to import
+
     reach = stats.t.ppf((1 + CONFIDENCE) / 2, groups - 1) * np.sqrt(groups / (groups - 1))
     return float(stats.norm.cdf(-reach))

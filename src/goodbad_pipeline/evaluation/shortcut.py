@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.ensemble import RandomForestClassifier
 
 from goodbad_pipeline.evaluation.arrays import FloatArray, IntArray
 from goodbad_pipeline.evaluation.baselines import majority_baseline
@@ -48,6 +47,8 @@ def shortcut_baseline(train: pd.DataFrame, truth: IntArray, test: pd.DataFrame, 
     Returns:
         (m, k), rows summing to 1; a class without training pictures gets 0.
     """
+    from sklearn.ensemble import RandomForestClassifier  # noqa: PLC0415 - slow to import
+
     if len(np.unique(truth)) == 1 or test.empty:
         return majority_baseline(truth, len(test), classes)
     # Weighted, or of unequal classes it would answer the larger always and be no better than chance on balance.

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
 
 LEVEL = 0.95
 _NORMAL = 1.959964  # of the same level
@@ -113,6 +112,8 @@ def _degrees(distinct: pd.DataFrame) -> int:
 
 
 def _half_widths(summary: pd.DataFrame, groups: int) -> pd.Series:
+    from scipy.stats import t as student  # noqa: PLC0415 - slow to import
+
     distinct = _distinct(summary)
     degrees = _degrees(distinct)
     if not degrees:

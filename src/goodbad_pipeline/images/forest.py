@@ -1,8 +1,6 @@
 """Pictures joined into sets by links, of which only those that join something new are kept."""
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
 
 class Forest:
@@ -23,6 +21,9 @@ class Forest:
 
     def add(self, pairs: np.ndarray) -> None:
         """Join the two positions of each of ``pairs``, int64 of shape (m, 2)."""
+        from scipy.sparse import coo_array  # noqa: PLC0415 - slow to import
+        from scipy.sparse.csgraph import connected_components, minimum_spanning_tree  # noqa: PLC0415 - slow to import
+
         count = len(self.component)
         low, high = np.sort(self.component[pairs].astype(np.int64), axis=1).T
         joining, first = np.unique(low * count + high, return_index=True)

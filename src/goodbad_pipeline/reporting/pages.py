@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markdown_it import MarkdownIt
-from plotly.offline import get_plotlyjs
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~&])")
 
@@ -26,6 +24,8 @@ def write_report(
         figures: PNGs by the name that the template gives them a place by; those left out are left out.
         charts: Plotly charts (data and layout, as plain values) that take the place of the figure of their name.
     """
+    from plotly.offline import get_plotlyjs  # noqa: PLC0415 - slow to import
+
     inlined = {name: f"data:image/png;base64,{base64.b64encode(png).decode()}" for name, png in figures.items()}
     environment = _environment(html=True)
     scripts = [get_plotlyjs(), environment.get_template("charts.js").render()] if charts else []
@@ -46,6 +46,8 @@ def write_card(facts: Mapping[str, Any]) -> str:
 
 def render_card(card: str) -> str:
     """Turn the card into an HTML page; HTML inside the card stays text."""
+    from markdown_it import MarkdownIt  # noqa: PLC0415 - slow to import
+
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(card)
     return _environment(html=False).get_template("card.html.j2").render(body=body)
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
+from plotly.graph_objects import Figure as Chart  # of which nodes speak as figures.Chart
 from plotly.subplots import make_subplots
 from sklearn.metrics import roc_curve
 
@@ -27,7 +28,7 @@ MOST_POINTS = 400
 _AXIS = {"gridcolor": GRID, "zerolinecolor": GRID, "linecolor": FAINT, "ticks": "outside", "tickcolor": FAINT}
 
 
-def history_chart(history: pd.DataFrame, monitor: str = "val_loss") -> go.Figure:
+def history_chart(history: pd.DataFrame, monitor: str = "val_loss") -> Chart:
     """Draw loss and accuracy by epoch; pointing at one tells its values, phase and learning rate.
 
     Args:
@@ -60,9 +61,7 @@ def history_chart(history: pd.DataFrame, monitor: str = "val_loss") -> go.Figure
     return _styled(chart, 380, hovermode="x unified")
 
 
-def roc_chart(
-    truth: IntArray, probabilities_by_name: Mapping[str, FloatArray], class_names: Sequence[str]
-) -> go.Figure:
+def roc_chart(truth: IntArray, probabilities_by_name: Mapping[str, FloatArray], class_names: Sequence[str]) -> Chart:
     """Draw the ROC curves; of two classes, pointing at a place tells the probability from which the second is said.
 
     Args:
@@ -70,7 +69,7 @@ def roc_chart(
         probabilities_by_name: (n, k) of each model, ours first.
         class_names: k names.
     """
-    chart = go.Figure()
+    chart = Chart()
     colours = series_colours(list(probabilities_by_name))
     for index, (name, probabilities) in enumerate(probabilities_by_name.items()):
         false, true, thresholds = _thin(*_curve(truth, probabilities))
@@ -93,7 +92,7 @@ def roc_chart(
     return _styled(chart, 560, title=escape(roc_title(class_names)), hovermode="closest")
 
 
-def slices_chart(slices: pd.DataFrame, accuracy: float) -> go.Figure:
+def slices_chart(slices: pd.DataFrame, accuracy: float) -> Chart:
     """Draw accuracy by slice; pointing at one tells its whole name, interval, pictures and groups.
 
     Args:
@@ -107,7 +106,7 @@ def slices_chart(slices: pd.DataFrame, accuracy: float) -> go.Figure:
         for row in shown.to_dict("records")
     ]
     values = shown["accuracy"].to_numpy(float)
-    chart = go.Figure(
+    chart = Chart(
         go.Scatter(
             x=_numbers(shown["accuracy"]),
             y=places,
@@ -162,7 +161,7 @@ def _interval(row: Mapping[Hashable, Any]) -> str:
     return "no interval: a single group" if np.isnan(low) or np.isnan(high) else f"{low:.3f} to {high:.3f}"
 
 
-def _styled(chart: go.Figure, height: int, title: str = "", hovermode: str = "closest") -> go.Figure:
+def _styled(chart: Chart, height: int, title: str = "", hovermode: str = "closest") -> Chart:
     chart.update_layout(
         template="none",
         height=height,

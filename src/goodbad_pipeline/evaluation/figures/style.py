@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure  # of which nodes speak as figures.Figure
 from matplotlib.patches import Patch
 
 WIDTH = 10.0

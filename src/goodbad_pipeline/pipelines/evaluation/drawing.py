@@ -1,23 +1,16 @@
 """Figures of the evaluation: curves, mistakes, and what the model looks at."""
 
+from __future__ import annotations
+
 import logging
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
+from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.evaluation.decision import Calibration, scale_temperature
 from goodbad_pipeline.evaluation.explanations import border_share, enlarge, mask_centre, overlay
-from goodbad_pipeline.evaluation.figures import (
-    class_colours,
-    confusion_matrix_figure,
-    contact_sheet,
-    metrics_figure,
-    precision_recall_figure,
-    reliability_figure,
-    roc_figure,
-)
 from goodbad_pipeline.evaluation.predictions import (
     by_model,
     chosen_classes,
@@ -39,7 +32,7 @@ def draw_evaluation(
     baseline_predictions: pd.DataFrame,
     comparison: pd.DataFrame,
     calibration: dict[str, Any],
-) -> tuple[Figure, Figure, Figure, Figure, Figure]:
+) -> tuple[figures.Figure, figures.Figure, figures.Figure, figures.Figure, figures.Figure]:
     """Draw the confusion matrix, ROC and precision-recall curves, the metrics beside the baselines, and reliability."""
     names = predicted_classes(test_predictions)
     models = by_model(test_predictions, baseline_predictions)
@@ -47,15 +40,17 @@ def draw_evaluation(
     curves = {name: truth_and_probabilities(answers)[1] for name, answers in models.items()}
     temperature = calibration["temperature"]
     return (
-        confusion_matrix_figure(truth, probabilities, names, chosen_classes(test_predictions)),
-        roc_figure(truth, curves, names),
-        precision_recall_figure(truth, curves, names),
-        metrics_figure(comparison),
-        reliability_figure(truth, scale_temperature(probabilities, 1 / temperature), probabilities, temperature),
+        figures.confusion_matrix_figure(truth, probabilities, names, chosen_classes(test_predictions)),
+        figures.roc_figure(truth, curves, names),
+        figures.precision_recall_figure(truth, curves, names),
+        figures.metrics_figure(comparison),
+        figures.reliability_figure(
+            truth, scale_temperature(probabilities, 1 / temperature), probabilities, temperature
+        ),
     )
 
 
-def draw_mistakes(test_predictions: pd.DataFrame, pixels: Pixels) -> tuple[Figure, Figure]:
+def draw_mistakes(test_predictions: pd.DataFrame, pixels: Pixels) -> tuple[figures.Figure, figures.Figure]:
     """Show the wrong answers that the model was surest of, and the pictures whose class it thought least likely."""
     wrong = test_predictions[~test_predictions["correct"]]
     surest = wrong.nlargest(SHEET_PICTURES, "probability")
@@ -81,7 +76,7 @@ def explain_predictions(
     calibration: dict[str, Any],
     images: ImageParams,
     evaluation: EvaluationParams,
-) -> tuple[Figure, dict[str, float]]:
+) -> tuple[figures.Figure, dict[str, float]]:
     """Show what speaks for right and for wrong answers, and measure how much of it is in the picture's middle.
 
     Of many test pictures a random part is taken; accuracy with the centre and without is of the same ones, with answers
@@ -115,19 +110,19 @@ def explain_predictions(
     return _explanation_sheet(seen.reset_index(drop=True), array, heat, names), measured
 
 
-def _explanation_sheet(seen: pd.DataFrame, array: Any, heat: Any, names: list[str]) -> Figure:
+def _explanation_sheet(seen: pd.DataFrame, array: Any, heat: Any, names: list[str]) -> figures.Figure:
     half = SHEET_PICTURES // 2
     right, wrong = (seen[seen["correct"] == correct].nlargest(half, "probability") for correct in (True, False))
     shown = pd.concat([right, wrong])
     places = shown.index.to_numpy()
     pairs = np.concatenate([array[places], overlay(array[places], heat[places])], axis=2)
     captions = [f"{row.label}, called {row.predicted}\n{row.probability:.0%} sure" for row in shown.itertuples()]
-    frames = [class_colours(names)[label] for label in shown["label"]]
+    frames = [figures.class_colours(names)[label] for label in shown["label"]]
     title = f"What speaks for the answer (Grad-CAM): {len(right)} right ones, then {len(wrong)} wrong ones"
-    return contact_sheet(pairs, captions, columns=4, title=title, frames=frames)
+    return figures.contact_sheet(pairs, captions, columns=4, title=title, frames=frames)
 
 
-def _sheet(shown: pd.DataFrame, pixels: Pixels, captions: list[str], names: list[str], title: str) -> Figure:
+def _sheet(shown: pd.DataFrame, pixels: Pixels, captions: list[str], names: list[str], title: str) -> figures.Figure:
     pictures = np.asarray(pixels.array[pixels.rows(shown["image_id"])])
-    frames = [class_colours(names)[label] for label in shown["label"]]
-    return contact_sheet(pictures, captions, columns=6, title=title, frames=frames)
+    frames = [figures.class_colours(names)[label] for label in shown["label"]]
+    return figures.contact_sheet(pictures, captions, columns=6, title=title, frames=frames)

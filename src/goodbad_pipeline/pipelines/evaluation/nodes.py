@@ -1,20 +1,19 @@
 """What the trained model is worth on pictures it has never seen, beside what takes no network at all."""
 
+from __future__ import annotations
+
 import logging
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
+from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.evaluation.baselines import histogram_baseline, majority_baseline
 from goodbad_pipeline.evaluation.calibration import fit_calibration
 from goodbad_pipeline.evaluation.calibration_error import ece_by_chance
 from goodbad_pipeline.evaluation.decision import Calibration, scale_temperature
 from goodbad_pipeline.evaluation.fairness import fairness_table
-from goodbad_pipeline.evaluation.figures import (
-    slices_figure,
-)
 from goodbad_pipeline.evaluation.findings import list_findings
 from goodbad_pipeline.evaluation.leakage import find_leaks
 from goodbad_pipeline.evaluation.metrics import (
@@ -138,7 +137,7 @@ def evaluate_predictions(
 
 def measure_slices(
     test_predictions: pd.DataFrame, splits: pd.DataFrame, evaluation: EvaluationParams
-) -> tuple[pd.DataFrame, pd.DataFrame, Figure]:
+) -> tuple[pd.DataFrame, pd.DataFrame, figures.Figure]:
     """Measure accuracy on every value of every column, and how far apart the values of sensitive columns fare."""
     test = splits[splits["split"] == "test"]
     values = slice_values(test.reset_index(drop=True))
@@ -157,7 +156,7 @@ def measure_slices(
     )
     for row in gaps.itertuples(index=False):
         logger.info("Gap in %s by %s: %.3f (%s to %s)", row.measure, row.column, row.gap, row.lowest, row.highest)
-    return slices, gaps, slices_figure(slices, float(test_predictions["correct"].mean()))
+    return slices, gaps, figures.slices_figure(slices, float(test_predictions["correct"].mean()))
 
 
 def find_problems(

@@ -1,14 +1,15 @@
 """From a folder of pictures to the labels dataframe, and a reason for every file that is not in it."""
 
+from __future__ import annotations
+
 import logging
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.evaluation.figures import contact_sheet
+from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.images.corrections import apply_corrections, read_corrections
 from goodbad_pipeline.images.duplicates import group_duplicates
 from goodbad_pipeline.images.engine import Engine
@@ -136,9 +137,9 @@ def check_quarantine(grouped: pd.DataFrame, summary: dict[str, Any], images: Ima
     return grouped
 
 
-def draw_image_sheet(labels: pd.DataFrame, images: ImageParams) -> Figure:
+def draw_image_sheet(labels: pd.DataFrame, images: ImageParams) -> figures.Figure:
     """Show a few pictures of each class, the first of as many groups."""
     firsts = labels.drop_duplicates("group").groupby("label", sort=True).head(SHEET_IMAGES_PER_CLASS)
     shown = firsts.sort_values(["label", "path"]).drop_duplicates("image_id")
     pixels = pixel_source(shown, Path(images.root), images.transform(SHEET_SIDE)).streamed().array[:]
-    return contact_sheet(pixels, shown["label"].tolist(), columns=8, title="Accepted pictures by label")
+    return figures.contact_sheet(pixels, shown["label"].tolist(), columns=8, title="Accepted pictures by label")

@@ -1,13 +1,14 @@
 """What was set aside, to look at."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.evaluation.figures import contact_sheet
+from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.images.paths import printable
 from goodbad_pipeline.images.pixels import Transform, pixel_source
 from goodbad_pipeline.images.reasons import Reason
@@ -20,7 +21,7 @@ GREY = 225
 SOUND = (Reason.CONFLICTING_LABEL, Reason.EXCLUDED, Reason.NO_LABEL, Reason.SPLIT_LEAK)
 
 
-def draw_quarantine_sheet(quarantine: pd.DataFrame, images: ImageParams) -> Figure:
+def draw_quarantine_sheet(quarantine: pd.DataFrame, images: ImageParams) -> figures.Figure:
     """Show a few files for each reason; one that holds no sound picture is a grey field."""
     shown = quarantine.sort_values(["reason", "path"]).groupby("reason").head(PER_REASON)
     transform = images.transform(SIDE)
@@ -31,7 +32,7 @@ def draw_quarantine_sheet(quarantine: pd.DataFrame, images: ImageParams) -> Figu
         for reason, path in zip(shown["reason"].astype(str), shown["path"], strict=True)
     ]
     title = f"Quarantine: {len(shown)} of {len(quarantine)} files, up to {PER_REASON} for each reason"
-    return contact_sheet(pixels, captions, columns=8, title=title)
+    return figures.contact_sheet(pixels, captions, columns=8, title=title)
 
 
 def file_name(path: object) -> str:

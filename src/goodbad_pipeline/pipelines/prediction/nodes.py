@@ -1,5 +1,7 @@
 """What a registered model says about a folder or manifest of files."""
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -7,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.evaluation.figures import class_colours, contact_sheet
+from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.images.paths import read_inside
 from goodbad_pipeline.images.pixels import transform_image
 from goodbad_pipeline.images.reasons import SetAside
@@ -72,12 +73,14 @@ def summarise_predictions(predictions: Iterable[pd.DataFrame]) -> dict[str, floa
     return {f"predict_{name}": float(value) for name, value in counts.items()} | {"predict_files_per_second": speed}
 
 
-def draw_predictions(predictions: Iterable[pd.DataFrame], predict: PredictParams, images: ImageParams) -> Figure:
+def draw_predictions(
+    predictions: Iterable[pd.DataFrame], predict: PredictParams, images: ImageParams
+) -> figures.Figure:
     """Show some answers, drawn from all of them with equal chances."""
     total, chosen = _draw_rows(predictions, predict.sheet, predict.seed)
     root, transform = _source(predict, images).root.resolve(), images.transform(SHEET_SIDE)
     pictures, captions, frames = [], [], []
-    colours = class_colours([name.removeprefix(PREFIX) for name in chosen.columns if name.startswith(PREFIX)])
+    colours = figures.class_colours([name.removeprefix(PREFIX) for name in chosen.columns if name.startswith(PREFIX)])
     for row in chosen.to_dict("records"):
         data = read_inside(root, row["path"]).content
         if not isinstance(data, SetAside):
@@ -88,7 +91,7 @@ def draw_predictions(predictions: Iterable[pd.DataFrame], predict: PredictParams
             frames.append(colours[row["label"]])
     pixels = np.array(pictures, np.uint8).reshape(-1, SHEET_SIDE, SHEET_SIDE, 3)
     title = f"{len(pixels)} of {total:,} predictions"
-    return contact_sheet(pixels, captions, columns=6, title=title, frames=frames)
+    return figures.contact_sheet(pixels, captions, columns=6, title=title, frames=frames)
 
 
 def _draw_rows(predictions: Iterable[pd.DataFrame], count: int, seed: int) -> tuple[int, pd.DataFrame]:

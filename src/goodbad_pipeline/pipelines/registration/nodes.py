@@ -1,5 +1,7 @@
 """From a trained model to a version of the registry, champion or challenger."""
 
+from __future__ import annotations
+
 import logging
 from dataclasses import asdict
 from pathlib import Path
@@ -7,11 +9,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.evaluation.decision import Calibration
-from goodbad_pipeline.evaluation.figures import class_colours, contact_sheet
 from goodbad_pipeline.evaluation.leakage import find_leaks
 from goodbad_pipeline.evaluation.predictions import predicted_classes, prediction_table
 from goodbad_pipeline.evaluation.seen import UNKNOWN, too_few_left
@@ -171,11 +172,13 @@ def _undecided(name: str, version: str | None, policy: str) -> dict[str, Any]:
     return {**registered, "champion": None, "policy": policy, "checks": []}
 
 
-def draw_disagreements(test_predictions: pd.DataFrame, champion_predictions: pd.DataFrame, pixels: Pixels) -> Figure:
+def draw_disagreements(
+    test_predictions: pd.DataFrame, champion_predictions: pd.DataFrame, pixels: Pixels
+) -> figures.Figure:
     """Show pictures that one of the two models knows and the other does not, each model's surest mistakes first."""
     title = "Champion and new model: no pictures to compare"
     if champion_predictions.empty:
-        return contact_sheet(np.empty((0, 1, 1, 3), np.uint8), [], columns=6, title=title)
+        return figures.contact_sheet(np.empty((0, 1, 1, 3), np.uint8), [], columns=6, title=title)
     new, old = on_same_pictures(test_predictions, champion_predictions), champion_predictions.reset_index(drop=True)
     lost = new[old["correct"] & ~new["correct"]].nlargest(SHEET_PICTURES, "probability")
     won = old[~old["correct"] & new["correct"]].nlargest(SHEET_PICTURES, "probability")
@@ -184,9 +187,11 @@ def draw_disagreements(test_predictions: pd.DataFrame, champion_predictions: pd.
     captions = [f"{label}\n{verdict}" for label, verdict in zip(shown["label"], verdicts, strict=True)]
     counts = int((old["correct"] & ~new["correct"]).sum()), int((~old["correct"] & new["correct"]).sum())
     title = f"Where they differ: {counts[0]} that only the champion knows, {counts[1]} that only the new model knows"
-    colours = class_colours(predicted_classes(test_predictions))
+    colours = figures.class_colours(predicted_classes(test_predictions))
     pictures = np.asarray(pixels.array[pixels.rows(shown["image_id"])])
-    return contact_sheet(pictures, captions, columns=6, title=title, frames=[colours[one] for one in shown["label"]])
+    return figures.contact_sheet(
+        pictures, captions, columns=6, title=title, frames=[colours[one] for one in shown["label"]]
+    )
 
 
 def _reload(name: str, version: str, predictions: pd.DataFrame, root: Path) -> float:

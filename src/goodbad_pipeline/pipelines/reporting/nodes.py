@@ -1,12 +1,13 @@
 """From what a run left in the catalog to pages that people read."""
 
+from __future__ import annotations
+
 import json
 from typing import Any
 
 import pandas as pd
-from plotly.graph_objects import Figure as Chart
 
-from goodbad_pipeline.evaluation.figures import history_chart, roc_chart, slices_chart
+from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.evaluation.predictions import by_model, predicted_classes, truth_and_probabilities
 from goodbad_pipeline.params import ImageParams, TrainingParams
 from goodbad_pipeline.provenance import labels_digest
@@ -52,24 +53,28 @@ def draw_charts(
     baseline_predictions: pd.DataFrame,
     slices: pd.DataFrame,
     training: TrainingParams,
-) -> tuple[Chart, Chart, Chart]:
+) -> tuple[figures.Chart, figures.Chart, figures.Chart]:
     """Draw what is worth pointing at: epochs, thresholds of the ROC curve, slices."""
     models = by_model(test_predictions, baseline_predictions)
     curves = {name: truth_and_probabilities(answers)[1] for name, answers in models.items()}
     truth, _ = truth_and_probabilities(test_predictions)
     return (
-        history_chart(history, training.monitor),
-        roc_chart(truth, curves, predicted_classes(test_predictions)),
-        slices_chart(slices, float(test_predictions["correct"].mean())),
+        figures.history_chart(history, training.monitor),
+        figures.roc_chart(truth, curves, predicted_classes(test_predictions)),
+        figures.slices_chart(slices, float(test_predictions["correct"].mean())),
     )
 
 
 def write_report_page(
-    report_facts: dict[str, Any], history_chart: Chart, roc_chart: Chart, slice_chart: Chart, **figures: bytes
+    report_facts: dict[str, Any],
+    history_chart: figures.Chart,
+    roc_chart: figures.Chart,
+    slice_chart: figures.Chart,
+    **drawn: bytes,
 ) -> str:
     """Write the report, its figures inside; where scripts run, charts take the places of theirs."""
     charts = {"history": history_chart, "roc_curve": roc_chart, "slices": slice_chart}
-    return write_report(report_facts, figures, {name: json.loads(chart.to_json()) for name, chart in charts.items()})
+    return write_report(report_facts, drawn, {name: json.loads(chart.to_json()) for name, chart in charts.items()})
 
 
 def write_model_card(report_facts: dict[str, Any]) -> tuple[str, str]:

@@ -1,18 +1,19 @@
 """From φ to tables and figures of what it means, beside the paper's own figures."""
 
+from __future__ import annotations
+
 import logging
 import math
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from goodbad_pipeline.efficientnet.budget import phi_range
 from goodbad_pipeline.efficientnet.complexity import Cost, count_complexity
 from goodbad_pipeline.efficientnet.paper import NETWORKS, PaperNetwork
 from goodbad_pipeline.efficientnet.scaling import BASE_RESOLUTION, Coefficients, NetworkScale, resolve_scale
 from goodbad_pipeline.efficientnet.variants import variants_of
-from goodbad_pipeline.evaluation.figures import accuracy_figure, coefficients_figure, law_figure
+from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.images.splits import class_names
 from goodbad_pipeline.params import ModelParams, TrainingParams
 from goodbad_pipeline.spending import spend_budget
@@ -172,11 +173,11 @@ def _exponent(factor: float, base: float) -> float | None:
     return None if base == 1 else math.log(factor) / math.log(base)
 
 
-def draw_accuracy(paper_comparison: pd.DataFrame) -> Figure:
+def draw_accuracy(paper_comparison: pd.DataFrame) -> figures.Figure:
     """Show accuracy against what a network costs."""
-    return accuracy_figure(paper_comparison)
+    return figures.accuracy_figure(paper_comparison)
 
 
-def draw_scaling(phi_curve: pd.DataFrame, published_variants: pd.DataFrame) -> tuple[Figure, Figure]:
+def draw_scaling(phi_curve: pd.DataFrame, published_variants: pd.DataFrame) -> tuple[figures.Figure, figures.Figure]:
     """Show what φ does and where the published networks lie, and how far the law 2^φ holds."""
-    return coefficients_figure(phi_curve, published_variants), law_figure(phi_curve)
+    return figures.coefficients_figure(phi_curve, published_variants), figures.law_figure(phi_curve)

@@ -1,14 +1,15 @@
 """From a grid of α, β, γ to the ones that serve these pictures best, as far as the pictures can tell."""
 
+from __future__ import annotations
+
 import logging
 from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from goodbad_pipeline.efficientnet.complexity import count_complexity
-from goodbad_pipeline.evaluation.figures import ranking_figure
+from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.evaluation.trials import compare, explain_interval, rank_networks, summarise_trials
 from goodbad_pipeline.images.pixels import PixelCache
 from goodbad_pipeline.images.splits import class_names, development_part
@@ -99,6 +100,6 @@ def _snippet(winner: pd.Series, conclusion: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def draw_ranking(ranking: pd.DataFrame, trials: pd.DataFrame) -> Figure:
+def draw_ranking(ranking: pd.DataFrame, trials: pd.DataFrame) -> figures.Figure:
     """Show every candidate with its trials and its interval."""
-    return ranking_figure(ranking, trials, "Compound coefficients at φ = 1, by validation accuracy")
+    return figures.ranking_figure(ranking, trials, "Compound coefficients at φ = 1, by validation accuracy")

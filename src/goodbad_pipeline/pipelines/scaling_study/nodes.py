@@ -1,15 +1,16 @@
 """One dimension against all three at equal cost, on these pictures (the paper's Figure 8)."""
 
+from __future__ import annotations
+
 import math
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from goodbad_pipeline.efficientnet.complexity import count_complexity
 from goodbad_pipeline.efficientnet.matched import MatchedNetwork, match_macs
 from goodbad_pipeline.efficientnet.scaling import Coefficients, NetworkScale
-from goodbad_pipeline.evaluation.figures import study_figure
+from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.evaluation.trials import compare, explain_interval, summarise_trials
 from goodbad_pipeline.images.pixels import PixelCache
 from goodbad_pipeline.images.splits import class_names, development_part
@@ -89,10 +90,10 @@ def _paper_beside(multiples: pd.Series) -> pd.DataFrame:
     return PAPER.assign(multiple=[1.0] + [beside] * (len(PAPER) - 1))
 
 
-def draw_study(study: pd.DataFrame) -> Figure:
+def draw_study(study: pd.DataFrame) -> figures.Figure:
     """Show accuracy against operations, beside the paper's."""
     ratio = PAPER["paper_billion_flops"] / PAPER["paper_billion_flops"].iloc[0]
-    return study_figure(study, PAPER.assign(ratio=ratio, accuracy=PAPER["paper_top1"]))
+    return figures.study_figure(study, PAPER.assign(ratio=ratio, accuracy=PAPER["paper_top1"]))
 
 
 def _matches(study: ScalingStudyParams, coefficients: dict[str, float], classes: int) -> list[MatchedNetwork]:

@@ -1,5 +1,7 @@
 """From labels to train, validation and test."""
 
+from __future__ import annotations
+
 import logging
 import re
 from pathlib import Path
@@ -7,9 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from matplotlib.figure import Figure
 
-from goodbad_pipeline.evaluation.figures import contact_sheet, split_colours, split_figure
+from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.images.leaks import OURS, PLAIN, measure_leaks
 from goodbad_pipeline.images.near import thumbnail_levels
 from goodbad_pipeline.images.pixels import pixel_source
@@ -28,7 +29,7 @@ def assign_splits(labels: pd.DataFrame, splits: SplitParams) -> pd.DataFrame:
     return split_labels(labels, splits.division)
 
 
-def report_splits(splits: pd.DataFrame, parameters: SplitParams) -> tuple[pd.DataFrame, Figure]:
+def report_splits(splits: pd.DataFrame, parameters: SplitParams) -> tuple[pd.DataFrame, figures.Figure]:
     """Count pictures and groups per split and class, as a table and a figure, and say how far off the wish they are."""
     counts = count_splits(splits)
     if splits["source_split"].isna().all():
@@ -42,7 +43,7 @@ def report_splits(splits: pd.DataFrame, parameters: SplitParams) -> tuple[pd.Dat
             *(worst["label"], 100 * worst["class_share"], worst["split"], 100 * worst["wished"]),
             100 * parameters.tolerance,
         )
-    return counts, split_figure(counts)
+    return counts, figures.split_figure(counts)
 
 
 def report_leaks(
@@ -67,24 +68,24 @@ def report_leaks(
     return report.table, report.metrics
 
 
-def draw_split_sheets(splits: pd.DataFrame, images: ImageParams) -> dict[str, Figure]:
+def draw_split_sheets(splits: pd.DataFrame, images: ImageParams) -> dict[str, figures.Figure]:
     """Show a few pictures of each class and split, of as many groups as there are: a figure each, by file name."""
     names = class_names(splits)
     if len(names) > SHEET_CLASSES:
         logger.info("Sheets show the first %d of %d classes", SHEET_CLASSES, len(names))
-    figures = {}
+    sheets = {}
     for number, label in enumerate(names[:SHEET_CLASSES]):
         spelled = re.sub(r"[^\w-]+", "_", label)[:40]
         for split in SPLITS:
             part = splits[(splits["split"] == split) & (splits["label"] == label)]
-            figures[f"{split}_{number}_{spelled}.png"] = _draw_sheet(part, f"{split}, {label}", split, images)
-    return figures
+            sheets[f"{split}_{number}_{spelled}.png"] = _draw_sheet(part, f"{split}, {label}", split, images)
+    return sheets
 
 
-def _draw_sheet(part: pd.DataFrame, name: str, split: str, images: ImageParams) -> Figure:
+def _draw_sheet(part: pd.DataFrame, name: str, split: str, images: ImageParams) -> figures.Figure:
     turn = part.groupby("group").cumcount()
     shown = part.loc[turn.sort_values(kind="stable").index].drop_duplicates("image_id").head(SHEET_IMAGES)
     pixels = pixel_source(shown, Path(images.root), images.transform(SHEET_SIDE)).streamed().array[:]
     title = f"{name}: {len(shown)} of {len(part)} pictures, {part['group'].nunique()} groups"
-    frames = [split_colours(SPLITS)[split]] * len(shown)
-    return contact_sheet(pixels, shown["group"].tolist(), columns=8, title=title, frames=frames)
+    frames = [figures.split_colours(SPLITS)[split]] * len(shown)
+    return figures.contact_sheet(pixels, shown["group"].tolist(), columns=8, title=title, frames=frames)

@@ -1,5 +1,7 @@
 """From pictures and a network to a trained network."""
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Callable
 from functools import partial
@@ -7,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from goodbad_pipeline.efficientnet.scaling import read_scale
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.evaluation.figures import history_figure
+from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.images.pixels import Pixels
 from goodbad_pipeline.images.splits import class_names
 from goodbad_pipeline.params import ImageParams, ModelParams, TrainingParams, decisive_parameters
@@ -68,7 +69,7 @@ def train_model(
     return in_float32(untrained_model), history
 
 
-def _labelled(split: str, splits: pd.DataFrame, pixels: Pixels) -> "LabelledPixels":
+def _labelled(split: str, splits: pd.DataFrame, pixels: Pixels) -> LabelledPixels:
     from goodbad_pipeline.training.train import LabelledPixels  # noqa: PLC0415 - imports Keras
 
     names, table = class_names(splits), splits[splits["split"] == split]
@@ -141,6 +142,6 @@ def _smaller_batch(
     return training.model_copy(update={"batch_size": fits})
 
 
-def draw_history(history: pd.DataFrame, training: TrainingParams) -> Figure:
+def draw_history(history: pd.DataFrame, training: TrainingParams) -> figures.Figure:
     """Show loss and accuracy over all epochs, and which epoch's weights were kept."""
-    return history_figure(history, training.monitor)
+    return figures.history_figure(history, training.monitor)

@@ -1,13 +1,14 @@
 """From the present parameters to better ones, by pictures of train and validation alone."""
 
+from __future__ import annotations
+
 import json
 from typing import Any
 
 import pandas as pd
 import yaml
-from matplotlib.figure import Figure
 
-from goodbad_pipeline.evaluation.figures import rate_figure, search_figure
+from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.evaluation.tuning import conclude, nest, rank_finalists
 from goodbad_pipeline.images.pixels import PixelCache
 from goodbad_pipeline.params import ImageParams, ModelParams, RegistryParams, TrainingParams, TuneParams
@@ -41,9 +42,9 @@ def find_learning_rates(place: Workplace, tune: TuneParams) -> tuple[pd.DataFram
     return curve, {"low": min(low, present), "high": max(high, present), "present": present}
 
 
-def draw_learning_rates(curve: pd.DataFrame, rates: dict[str, float]) -> Figure:
+def draw_learning_rates(curve: pd.DataFrame, rates: dict[str, float]) -> figures.Figure:
     """Show the loss against the rate."""
-    return rate_figure(curve, rates)
+    return figures.rate_figure(curve, rates)
 
 
 def search_parameters(
@@ -87,6 +88,6 @@ def _snippet(values: dict[str, Any], conclusion: str) -> str:
     return "\n".join(lines)
 
 
-def draw_search(trials: pd.DataFrame, finals: pd.DataFrame, tune: TuneParams) -> Figure:
+def draw_search(trials: pd.DataFrame, finals: pd.DataFrame, tune: TuneParams) -> figures.Figure:
     """Show every trial and the finalists."""
-    return search_figure(trials, finals, tune.metric, larger_is_better=LARGER_IS_BETTER[tune.metric])
+    return figures.search_figure(trials, finals, tune.metric, larger_is_better=LARGER_IS_BETTER[tune.metric])
