@@ -20,7 +20,7 @@ CORES = os.cpu_count() or 1
 def source_of(files: Sequence[Path]) -> PixelSource:
     """The files of one folder as the project's pixel store takes them."""
     ids = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
-    transform = Transform(SIDE, "pad", (255, 255, 255), 10**7)
+    transform = Transform(SIDE, "pad", (255, 255, 255), 10**7, shrink_on_load=True)
     return PixelSource(files[0].parent, ids, [file.name for file in files], transform)
 
 

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.million [rows] [side]``: ingest a manifest of a million rows, twice, by the real ``kedro run``.
+"""``python -m benchmarks.million [rows] [side]``: ingest a manifest of a million rows, twice, by a real ``kedro run``.
 
 Prints the seconds of the first run and of one with nothing changed, and the peak memory of the parent process. The
 files are hard links to a few thousand pictures, 64 pixels a side unless told.

@@ -24,7 +24,7 @@ def _ours(folder: Path, *, backend: str) -> Run:
     from goodbad_pipeline.serving.tables import AnswerStream  # noqa: PLC0415
 
     write_photos(folder / "photos", COUNT)
-    transform = Transform(SIDE, "pad", (255, 255, 255), 10**7)
+    transform = Transform(SIDE, "pad", (255, 255, 255), 10**7, shrink_on_load=True)
     classifier = Classifier(_network(folder / "model", backend), transform, Calibration(CLASSES))
     return partial(_predict, AnswerStream(PathStream(folder / "photos", None, "path"), classifier), folder / backend)
 

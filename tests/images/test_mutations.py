@@ -56,7 +56,9 @@ def test_ten_thousand_mutations_are_all_accounted_for_and_train(tmp_path: Path) 
     assert len(candidates) == 10_000 == len(found.images) + len(found.quarantine)
     reasons = {"corrupt", "truncated", "empty", "not_an_image", "too_many_pixels", "unsupported"}
     assert set(found.quarantine["reason"]) <= reasons
-    source = pixel_source(found.images, tmp_path, Transform(32, "pad", (255, 255, 255), MAX_PIXELS))
+    source = pixel_source(
+        found.images, tmp_path, Transform(32, "pad", (255, 255, 255), MAX_PIXELS, shrink_on_load=True)
+    )
     pixels = np.concatenate(list(source.blocks()))
     assert len(pixels) == found.images["image_id"].nunique()
     layers = [keras.layers.Rescaling(1 / 255), keras.layers.Conv2D(4, 3), keras.layers.GlobalAveragePooling2D()]

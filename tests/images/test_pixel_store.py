@@ -80,7 +80,7 @@ def test_only_what_is_new_is_decoded(raw: dict, tmp_path: Path, decoded: list[by
     np.testing.assert_array_equal(again.array[:], more.array[:5])  # what was mapped before stays as it was
     open_pixels(tmp_path, source(raw, range(5), replace(TRANSFORM, max_pixels=10**7)))
     assert len(decoded) == 9  # a limit changes no pixel
-    for changed in ({"resize": "crop"}, {"background": (9, 9, 9)}, {"resolution": 7}):
+    for changed in ({"resize": "crop"}, {"background": (9, 9, 9)}, {"resolution": 7}, {"shrink_on_load": True}):
         before = len(decoded)
         open_pixels(tmp_path, source(raw, range(5), replace(TRANSFORM, **changed)))
         assert len(decoded) == before + 5

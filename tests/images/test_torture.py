@@ -79,7 +79,7 @@ def test_tables_go_through_parquet_and_name_the_files_again(
 
 def test_training_reads_what_serving_reads(tortured: tuple[Path, dict[str, set[str]], Scan]) -> None:
     root, _, found = tortured
-    transform = Transform(32, "pad", (255, 255, 255), MAX_PIXELS, tiff=True)
+    transform = Transform(32, "pad", (255, 255, 255), MAX_PIXELS, tiff=True, shrink_on_load=True)
     calibration = Calibration(["bad", "good"])
     source, classifier = pixel_source(found.images, root, transform), Classifier(None, transform, calibration)
     tensors = [tensor for block in source.blocks() for tensor in block]

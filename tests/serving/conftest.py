@@ -39,7 +39,7 @@ def registered(tmp_path_factory) -> str:
     mlflow.create_experiment("serving", artifact_location=str(folder / "mlartifacts"))
     mlflow.set_experiment("serving")
     calibration = Calibration(CLASSES, temperature=1.5, threshold=0.45, abstain_below=0.7)
-    transform = Transform(SIDE, "pad", (255, 255, 255), 120 * 120, tiff=True)
+    transform = Transform(SIDE, "pad", (255, 255, 255), 120 * 120, tiff=True, shrink_on_load=True)
     with mlflow.start_run():
         number = log_model(small_model(), "goodbad", calibration, transform, np.zeros((SIDE, SIDE, 3), np.uint8))
     mlflow.MlflowClient().set_registered_model_alias("goodbad", CHAMPION, number)

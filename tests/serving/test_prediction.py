@@ -42,7 +42,7 @@ def test_evaluation_pyfunc_and_predict_agree_on_200_files(
     ours = predicted.set_index("path")
     assert len(ours) == len(files) == 200
     theirs = mlflow.pyfunc.load_model(URI).predict(pd.DataFrame({"image": [str(folder / name) for name in ours.index]}))
-    transform = Transform(SIDE, "pad", (255, 255, 255), 120 * 120, tiff=True)
+    transform = Transform(SIDE, "pad", (255, 255, 255), 120 * 120, tiff=True, shrink_on_load=True)
     scanned = scan_candidates(
         read_candidates(folder, "folders", None, Columns()).candidates,
         folder,

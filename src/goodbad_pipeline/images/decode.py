@@ -62,7 +62,13 @@ class Rejected:
     detail: str
 
 
-def decode_image(data: bytes, *, max_pixels: int, background: Colour, tiff: bool = False) -> Decoded | Rejected:
+Shrink = Callable[[int, int], int]
+"""From width and height, in pixels, to the factor by which the sides may be divided: 1, 2, 4 or 8."""
+
+
+def decode_image(
+    data: bytes, *, max_pixels: int, background: Colour, tiff: bool = False, shrink: Shrink | None = None
+) -> Decoded | Rejected:
     """Decode one file's bytes; never raises, whatever the bytes are.
 
     The content decides the format, not the file name. The number of pixels is checked before any is decoded. EXIF
@@ -75,6 +81,8 @@ def decode_image(data: bytes, *, max_pixels: int, background: Colour, tiff: bool
         max_pixels: Largest width × height that is decoded.
         background: RGB colour, 0–255 each, under transparent pixels.
         tiff: Whether TIFF is accepted beside JPEG, PNG, GIF, BMP and WebP.
+        shrink: By how much a picture may come out smaller, which takes less time; what is accepted does not depend on
+            it. JPEG alone can. None for pictures in full size.
 
     Returns:
         The picture, or the reason why there is none.
@@ -87,7 +95,7 @@ def decode_image(data: bytes, *, max_pixels: int, background: Colour, tiff: bool
     if container == "TIFF" and not tiff:
         return Rejected(Reason.UNSUPPORTED, "TIFF, and images.tiff is false")
     try:
-        return _decode(_open(data, container), max_pixels, background)
+        return _decode(_open(data, container), max_pixels, background, shrink)
     except Exception as error:  # Pillow's decoders raise a dozen types on hostile bytes
         return Rejected(_reason(error, data, container), _one_line(error))
 
@@ -98,13 +106,13 @@ def _open(data: bytes, container: str) -> Picture:
     return JpegPicture(data) if container == "JPEG" else OtherPicture(data, container)
 
 
-def _decode(picture: Picture, max_pixels: int, background: Colour) -> Decoded | Rejected:
+def _decode(picture: Picture, max_pixels: int, background: Colour, shrink: Shrink | None) -> Decoded | Rejected:
     size = f"{picture.width} × {picture.height} pixels"
     if picture.width * picture.height > max_pixels:
         return Rejected(Reason.TOO_MANY_PIXELS, f"{size}, images.max_pixels is {max_pixels}")
     if picture.width * picture.height == 0:
         return Rejected(Reason.CORRUPT, size)
-    pixels = picture.pixels(background)
+    pixels = picture.pixels(background, 1 if shrink is None else shrink(picture.width, picture.height))
     upright = _UPRIGHT.get(_orientation(picture), np.asarray)(pixels)
     return Decoded(np.ascontiguousarray(upright), picture.format, picture.animated)
 

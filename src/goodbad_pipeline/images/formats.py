@@ -38,8 +38,11 @@ class Picture(Protocol):
     def orientation(self) -> int:
         """How it is to be turned, by EXIF: 1–8, or something else where its metadata are broken."""
 
-    def pixels(self, background: Colour) -> np.ndarray:
-        """Decode to RGB, uint8 (height, width, 3), as it is stored; clear pixels show ``background``."""
+    def pixels(self, background: Colour, factor: int) -> np.ndarray:
+        """Decode to RGB, uint8 (height, width, 3), as it is stored; clear pixels show ``background``.
+
+        Where the format can, sides are divided by ``factor`` (1, 2, 4 or 8) and rounded up.
+        """
 
 
 def find_container(data: bytes) -> str | None:

@@ -1,4 +1,4 @@
-"""JPEG: decoded as Pillow does, to the bit, but what libjpeg only warns of is an error.
+"""JPEG: decoded as Pillow does, whole or smaller, to the bit, but what libjpeg only warns of is an error.
 
 Pillow drops libjpeg's warnings, so that a file that was damaged in the middle comes out as a picture with a grey or
 shifted part. simplejpeg, the same library, can be strict.
@@ -27,6 +27,7 @@ _ALONE, _START, _END, _SCAN = 0x01, 0xD8, 0xD9, 0xDA
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _DECODED = (0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA)  # baseline, extended, progressive, lossless; two by arithmetic coding
 _SEQUENTIAL = (0xC0, 0xC1)
+_LOSSLESS = 0xC3  # has no frequencies to leave out: asked for less, libjpeg writes all of it, beyond the array
 _PROGRESSIVE = (0xC2, 0xCA)
 _REMARKS = {*range(0xE1, 0xEE), 0xEF, 0xFE}  # APP1 … but Adobe's APP14, which tells the colours, and comments
 _EXIF = 0xE1
@@ -67,21 +68,28 @@ class JpegPicture:
             raise UnsupportedError("its height stands behind its pixels")
         self.format, self.animated, self._orientation = self._describe()
 
-    def pixels(self, background: Colour) -> np.ndarray:
-        """Decode it; see :meth:`~goodbad_pipeline.images.formats.Picture.pixels`."""
+    def pixels(self, background: Colour, factor: int) -> np.ndarray:
+        """Decode it; see :meth:`~goodbad_pipeline.images.formats.Picture.pixels`.
+
+        What is lossless, in CMYK or sampled in a rare way comes whole whatever the factor.
+        """
         if not self._is_whole:
             raise CutOffError("the file ends before its end marker")
         scans = sum(segment.kind == _SCAN for segment in self._segments)
         if scans > MAX_SCANS or (scans > USUAL_SCANS and scans * self.width * self.height > MAX_SCANNED):
             raise UnsupportedError(f"{scans} scans of {self.width} × {self.height} pixels take too long")
         bare = self._bare()
+        smaller = 1 if self._channels == 4 or self._kind == _LOSSLESS else factor
+        shape = -(-self.height // smaller), -(-self.width // smaller)
+        least = dict(zip(("min_height", "min_width"), shape, strict=True))
         try:
-            pixels = simplejpeg.decode_jpeg(bare, "CMYK" if self._channels == 4 else "RGB")
+            colours = "CMYK" if self._channels == 4 else "RGB"
+            pixels = simplejpeg.decode_jpeg(bare, colours, min_factor=smaller, **least)
         except ValueError as error:
             self._judge(error, bare, scans)
         else:
-            if pixels.shape[:2] != (self.height, self.width):
-                raise ValueError(f"two sizes: {self.width} × {self.height} and {pixels.shape[1]} × {pixels.shape[0]}")
+            if pixels.shape[:2] != shape:
+                raise ValueError(f"two sizes: {shape[1]} × {shape[0]} and {pixels.shape[1]} × {pixels.shape[0]}")
             self._check_scans()
             if self._channels < 4:
                 return pixels

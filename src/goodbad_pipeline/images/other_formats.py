@@ -25,8 +25,8 @@ class OtherPicture:
         self.format = container
         self.animated = bool(getattr(self._image, "is_animated", False))
 
-    def pixels(self, background: Colour) -> np.ndarray:
-        """Decode it; see :meth:`~goodbad_pipeline.images.formats.Picture.pixels`."""
+    def pixels(self, background: Colour, factor: int) -> np.ndarray:
+        """Decode it whole; see :meth:`~goodbad_pipeline.images.formats.Picture.pixels`."""
         image = self._image
         if image.mode == "F" or image.mode.startswith("I"):
             return to_rgb(Image.fromarray(_eight_bits(image)), background)

@@ -71,8 +71,8 @@ class PngPicture:
         self._palette = self._clear = b""
         self._pixel_chunks: list[_Chunk] = []
 
-    def pixels(self, background: Colour) -> np.ndarray:
-        """Decode it; see :meth:`~goodbad_pipeline.images.formats.Picture.pixels`."""
+    def pixels(self, background: Colour, factor: int) -> np.ndarray:
+        """Decode it whole; see :meth:`~goodbad_pipeline.images.formats.Picture.pixels`."""
         self._walk()
         image = self._load()
         self._check_length(image)

@@ -122,7 +122,9 @@ def decisive_parameters(model: ModelParams, training: TrainingParams, images: Im
         "training": training.model_dump(
             mode="json", exclude={"preset", "checkpoint", "distributed", "require_gpu", "auto_batch"}
         ),
-        "images": images.model_dump(mode="json", include={"background", "max_pixels", "resize", "tiff"}),
+        "images": images.model_dump(
+            mode="json", include={"background", "max_pixels", "resize", "shrink_on_load", "tiff"}
+        ),
     }
 
 

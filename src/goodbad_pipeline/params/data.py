@@ -59,13 +59,14 @@ class ImageParams(Group):
     tiff: bool
     max_quarantined_fraction: Annotated[float, Field(ge=0, le=1)]
     resize: ResizeMode
+    shrink_on_load: bool
     near_duplicate_bits: Annotated[int, Field(ge=-1, le=16)]
     cache_gb: Annotated[float, Field(ge=0)]
     scan: ScanParams
 
     def transform(self, resolution: int) -> Transform:
         """What a picture goes through before a network of this resolution."""
-        return Transform(resolution, self.resize, self.background, self.max_pixels, self.tiff)
+        return Transform(resolution, self.resize, self.background, self.max_pixels, self.tiff, self.shrink_on_load)
 
 
 class FractionParams(Group):

@@ -13,8 +13,8 @@ import pandas as pd
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.decision import Calibration
-from goodbad_pipeline.images.decode import Rejected, decode_image
-from goodbad_pipeline.images.pixels import Transform, resize_image
+from goodbad_pipeline.images.decode import Rejected
+from goodbad_pipeline.images.pixels import Transform, see_image
 from goodbad_pipeline.images.reasons import SetAside
 from goodbad_pipeline.serving.archive import load_archive
 
@@ -100,9 +100,7 @@ class Classifier:
         """Decode and resize a file as the model sees it: uint8 (side, side, 3), or why it is no usable picture."""
         if isinstance(file, SetAside):
             return file
-        wanted = self.transform
-        decoded = decode_image(file, max_pixels=wanted.max_pixels, background=wanted.background, tiff=wanted.tiff)
-        return decoded if isinstance(decoded, Rejected) else resize_image(decoded.pixels, wanted)
+        return see_image(file, self.transform)
 
     def _answers(self, pixels: np.ndarray) -> list[tuple[Any, ...]]:
         """Answer about uint8 pixels (n, side, side, 3), n from 1 to the largest of BATCHES."""
