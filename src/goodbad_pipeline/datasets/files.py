@@ -1,6 +1,7 @@
 """Kedro's file datasets, written whole or not at all: see :class:`goodbad_pipeline.datasets.atomic.AtomicSave`."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import pandas as pd
 import pyarrow as pa
@@ -69,7 +70,10 @@ class TextDataset(AtomicSave, text.TextDataset):
 
 
 class FigureDataset(AtomicSave, matplotlib.MatplotlibDataset):
-    """A figure, or a folder of them, saved to be looked at; a figure can be loaded to be put into a report."""
+    """A figure, or a folder of them, saved as PNG to be looked at; one can be loaded to be put into a report."""
+
+    # Sheets of pictures take half the time or less, and a tenth to a fifth more bytes, than at Matplotlib's level of 6.
+    DEFAULT_SAVE_ARGS: ClassVar = {"pil_kwargs": {"compress_level": 1}}
 
     def load(self) -> bytes:
         """Return the PNG."""
