@@ -25,7 +25,7 @@ def test_the_road_ends_in_a_champion(trained: Path) -> None:
     metrics = json.loads((trained / "data/08_reporting/test_metrics.json").read_text())
     assert 0 <= metrics["test_accuracy"] <= 1
     assert len(table(trained, "history")) == 1
-    assert store(trained).get_model_version_by_alias("goodbad", "champion").version == "1"
+    assert int(store(trained).get_model_version_by_alias("goodbad", "champion").version) == 1
 
 
 @pytest.mark.slow
