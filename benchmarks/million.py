@@ -1,7 +1,7 @@
-"""``python -m benchmarks.million [rows] [side]``: ingest a manifest of a million rows, twice, by a real ``kedro run``.
+"""``python -m benchmarks.million [rows]``: ingest a manifest of a million rows, twice, by the real ``kedro run``.
 
 Prints the seconds of the first run and of one with nothing changed, and the peak memory of the parent process. The
-files are hard links to a few thousand pictures, 64 pixels a side unless told.
+files are hard links to a few thousand pictures.
 """
 
 import csv
@@ -17,28 +17,27 @@ from PIL import Image
 
 from benchmarks.projects import KEDRO, copy_project
 
-ROWS, SIDE = 1_000_000, 64
-DISTINCT, A_GROUP, A_FOLDER = 4000, 100, 10_000
+DISTINCT, SIDE, A_GROUP, A_FOLDER = 4000, 64, 100, 10_000
 
 
-def main(rows: int = ROWS, side: int = SIDE) -> None:
+def main(rows: int) -> None:
     """Make the pictures, run twice, print."""
     with tempfile.TemporaryDirectory() as place:
         project = copy_project(Path(place))
-        _write_manifest(project / "pictures", rows, side)
+        _write_manifest(project / "pictures", rows)
         for name in ("first run", "rerun, nothing changed"):
             seconds, gigabytes = _ingest(project)
             print(f"{name}: {rows:,} rows in {seconds:.1f} s, {rows / seconds:,.0f} a second, peak {gigabytes:.2f} GB")
 
 
-def _write_manifest(root: Path, rows: int, side: int) -> None:
+def _write_manifest(root: Path, rows: int) -> None:
     """Pictures of coarse noise; those of one group are links to one file, as are those of other groups."""
     originals = root / "originals"
     originals.mkdir(parents=True)
     rng = np.random.default_rng(0)
     for number in range(min(DISTINCT, rows)):
         coarse = Image.fromarray(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8))
-        coarse.resize((side, side), Image.Resampling.BICUBIC).save(originals / f"{number}.png")
+        coarse.resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(originals / f"{number}.png")
     with (root / "labels.csv").open("w", newline="") as file:
         manifest = csv.writer(file)
         manifest.writerow(["path", "label", "group"])
@@ -63,4 +62,4 @@ def _ingest(project: Path) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000)

@@ -223,7 +223,7 @@ def transform_image(data: bytes, transform: Transform) -> np.ndarray:
 
 
 def see_image(data: bytes, transform: Transform) -> np.ndarray | Rejected:
-    """The same; for what is no usable picture, why."""
+    """As :func:`transform_image`, but for what is no usable picture it returns why."""
     decoded = decode_image(
         data,
         max_pixels=transform.max_pixels,
