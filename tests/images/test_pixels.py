@@ -77,7 +77,7 @@ def test_a_changed_or_removed_file_is_named(tmp_path: Path) -> None:
 
 
 def test_rows_are_found_by_identity() -> None:
-    pixels = Pixels(np.array(["a", "b", "c"]), np.zeros((3, 2, 2, 3), np.uint8))
+    pixels = Pixels(np.array(["a", "b", "c"]), np.zeros((3, 2, 2, 3), np.uint8), transform())
     assert pixels.rows(["c", "a", "c"]).tolist() == [2, 0, 2]
     with pytest.raises(InputError, match="image d of the splits is not in the pixel cache"):
         pixels.rows(["a", "d"])

@@ -2,6 +2,8 @@
 
 import json
 import math
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import mlflow
@@ -10,6 +12,7 @@ import pandas as pd
 import pytest
 from evaluation_kit import HISTORY, NETWORK, read_splits, small_model
 from making import parameters, write_manifest
+from PIL import Image, ImageOps
 
 from goodbad_pipeline import lineage
 from goodbad_pipeline.images.pixels import Pixels
@@ -21,6 +24,7 @@ from goodbad_pipeline.pipelines.modelling.nodes import cache_pixels
 from goodbad_pipeline.pipelines.registration import nodes as registration
 from goodbad_pipeline.pipelines.reporting import nodes as reporting
 from goodbad_pipeline.pipelines.reporting.pipeline import FIGURES
+from goodbad_pipeline.registry import load_version
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +36,7 @@ def road(tmp_path_factory) -> SimpleNamespace:
     images, params = typed["images"], typed["evaluation"]
     splits = read_splits(root)
     source = cache_pixels(splits, NETWORK, images)
-    pixels = Pixels(np.array(source.image_ids), np.concatenate(list(source.blocks())))
+    pixels = Pixels(np.array(source.image_ids), np.concatenate(list(source.blocks())), source.transform)
     model = small_model()
     validation = evaluation.predict_validation(model, pixels, splits)
     calibration = evaluation.calibrate_model(validation, params)
@@ -112,13 +116,13 @@ def test_without_a_centre_the_answer_is_another(road) -> None:
     )
 
 
-def register(road, model, calibration, metrics, test, splits=None, network=NETWORK):
+def register(road, model, calibration, metrics, test, splits=None, network=NETWORK, pixels=None):
     """Register a model as the pipeline does, in a run of its own; what was decided, and the champion's predictions."""
     images, registry = road.typed["images"], road.typed["registry"]
-    splits = road.splits if splits is None else splits
+    splits, pixels = (road.splits if splits is None else splits), pixels or road.pixels
     with mlflow.start_run():
-        champion, theirs = registration.compare_with_champion(test, road.pixels, splits, network, images, registry)
-        version = registration.register_model(model, road.pixels, splits, network, calibration, images, registry)
+        champion, theirs = registration.compare_with_champion(test, pixels, splits, images, registry)
+        version = registration.register_model(model, pixels, splits, network, calibration, registry)
         decided, slices = registration.decide_alias(
             version, champion, theirs, test, splits, network, metrics, images, registry, road.params,
             road.typed["promotion"],
@@ -181,6 +185,33 @@ def splits_before(road, groups: int) -> pd.DataFrame:
     number = road.splits["group"].str.rsplit(" ", n=1).str[-1].astype(int)
     moved = (road.splits["split"] == "test") & (number < 5 * groups)
     return road.splits.assign(split=road.splits["split"].mask(moved, "train"))
+
+
+def with_wide_pictures(road, root: Path) -> SimpleNamespace:
+    """The same pictures between black bars, twice as wide as high, so that it matters how they become square."""
+    for path in road.splits["path"]:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        ImageOps.expand(Image.open(road.root / path), (20, 0)).save(root / path)
+    shutil.copy(road.root / "labels.csv", root)
+    images = road.images.model_copy(update={"root": str(root)})
+    typed = {**road.typed, "images": images}
+    return SimpleNamespace(**{**vars(road), "images": images, "typed": typed, "splits": read_splits(root)})
+
+
+def test_a_version_reads_pictures_as_it_learnt_to_whatever_the_parameters_say_by_now(road, store, tmp_path) -> None:
+    road = with_wide_pictures(road, tmp_path)
+    padded = cache_pixels(road.splits, NETWORK, road.images).streamed()
+    cropped = cache_pixels(road.splits, NETWORK, road.images.model_copy(update={"resize": "crop"})).streamed()
+    tests = [evaluation.predict_test(road.model, pixels, road.splits, road.calibration) for pixels in (cropped, padded)]
+    first, *_ = register(road, road.model, road.calibration, road.metrics, tests[0], pixels=cropped)
+    assert (load_version("goodbad", first["version"]).transform.resize, road.images.resize) == ("crop", "pad")
+    assert statuses(first)["parity"] == "passed"
+    _, theirs, _ = register(road, road.model, road.calibration, road.metrics, tests[1], pixels=padded)
+    asked_as_before, asked_alike = (
+        np.abs(theirs["probability_good"].to_numpy() - test["probability_good"].to_numpy()).max() for test in tests
+    )
+    assert asked_as_before < 1e-6
+    assert asked_alike > 1e-3
 
 
 def test_what_a_champion_was_trained_on_is_no_test_of_it(road, store) -> None:

@@ -56,7 +56,7 @@ def train_network(network: keras.Model, folder: Path, **changes: object) -> tupl
     typed = validate_parameters(parameters(training__batch_size=32, training__scratch_epochs=1, **changes))
     scale = {**asdict(resolve_scale(phi=-4, resolution=SIDE)), "pretrained": False}
     groups = (typed["model"], typed["training"], typed["images"])
-    pixels = Pixels(np.array(names), tiny_pixels())
+    pixels = Pixels(np.array(names), tiny_pixels(), typed["images"].transform(SIDE))
     store = CheckpointStore(folder)
     return train_model(network, pixels, splits, scale, *groups, lambda epoch, metrics: None, store)
 

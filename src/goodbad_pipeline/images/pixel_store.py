@@ -77,6 +77,7 @@ class PixelStore:
     def __init__(self, folder: Path, transform: Transform) -> None:
         side = transform.resolution
         self.folder = folder / f"{side}px-{_digest(transform)}"
+        self._transform = transform
         self._shape = (side, side, 3)
         self._row = side * side * 3
         self._pixels, self._ids = self.folder / "pixels.bin", self.folder / "image_ids.bin"
@@ -99,7 +100,7 @@ class PixelStore:
     def pixels(self) -> Pixels:
         """The pictures, memory-mapped read-only."""
         shape = (len(self), *self._shape)
-        return Pixels(self.image_ids(), np.memmap(self._pixels, np.uint8, "r", shape=shape))
+        return Pixels(self.image_ids(), np.memmap(self._pixels, np.uint8, "r", shape=shape), self._transform)
 
     def missing(self, source: PixelSource) -> PixelSource:
         """What of ``source`` is not stored."""

@@ -68,10 +68,12 @@ class Pixels:
         image_ids: SHA-256 of each picture's file, in the order of ``array``; a copy of a file shares its row.
         array: uint8, shape (n, resolution, resolution, 3), RGB 0–255; memory-mapped, or a :class:`StreamedPixels`,
             which is indexed like an array.
+        transform: What each went through.
     """
 
     image_ids: np.ndarray
     array: np.ndarray
+    transform: Transform
 
     def rows(self, image_ids: Sequence[str] | pd.Series) -> np.ndarray:
         """Return the row of each of ``image_ids``, int64 of shape (len(image_ids),).
@@ -126,7 +128,7 @@ class PixelSource:
     def streamed(self) -> Pixels:
         """The pictures, each decoded whenever it is asked for."""
         array = cast(np.ndarray, StreamedPixels(self))  # it is indexed like one, which is all that readers do
-        return Pixels(np.array(self.image_ids, "S64"), array)
+        return Pixels(np.array(self.image_ids, "S64"), array, self.transform)
 
     def blocks(self) -> Iterator[np.ndarray]:
         """Yield uint8 arrays of shape (≤ 256, resolution, resolution, 3), in order.

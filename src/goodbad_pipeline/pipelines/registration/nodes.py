@@ -49,7 +49,6 @@ def compare_with_champion(
     test_predictions: pd.DataFrame,
     pixels: Pixels,
     splits: pd.DataFrame,
-    network: dict[str, Any],
     images: ImageParams,
     registry: RegistryParams,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
@@ -83,8 +82,10 @@ def compare_with_champion(
     if scarce := too_few_left(test["label"], hidden):
         reason = f"it was trained or selected on {hidden.sum()} of the {len(test)} test pictures, and {scarce}"
         return {**known, "incomparable": reason}, test_predictions.iloc[:0]
-    same, new = champion.transform == images.transform(network["resolution"]), test[~hidden]
-    return known, _ask(champion, new, pixels if same else _decode(champion, new, Path(images.root)))
+    new = test[~hidden]
+    if champion.transform != pixels.transform:
+        pixels = pixel_source(new, Path(images.root), champion.transform).streamed()
+    return known, _ask(champion, new, pixels)
 
 
 def _ask(champion: RegisteredModel, test: pd.DataFrame, pixels: Pixels) -> pd.DataFrame:
@@ -94,26 +95,22 @@ def _ask(champion: RegisteredModel, test: pd.DataFrame, pixels: Pixels) -> pd.Da
     return prediction_table(test, answers, champion.classifier.calibration)
 
 
-def _decode(champion: RegisteredModel, test: pd.DataFrame, root: Path) -> Pixels:
-    source = pixel_source(test, root, champion.transform)
-    return Pixels(np.array(source.image_ids), np.concatenate(list(source.blocks())))
-
-
 def register_model(
     model: Any,
     pixels: Pixels,
     splits: pd.DataFrame,
     network: dict[str, Any],
     calibration: dict[str, Any],
-    images: ImageParams,
     registry: RegistryParams,
 ) -> dict[str, str | None]:
-    """Register the model as a new version, which has no alias yet; the version is null where MLflow does not answer."""
-    transform = images.transform(network["resolution"])
+    """Register the model as a new version, which has no alias yet; the version is null where MLflow does not answer.
+
+    It will read pictures the way those were read that it learnt from, whatever the parameters say by now.
+    """
     example = np.asarray(pixels.array[0])
     try:
         seen = seen_in_all(network, splits)
-        version = log_model(model, registry.name, Calibration.from_dict(calibration), transform, example, seen)
+        version = log_model(model, registry.name, Calibration.from_dict(calibration), pixels.transform, example, seen)
     except AwayError as error:
         logger.warning("%s: the model is not registered", error)
         return {"name": registry.name, "version": None}

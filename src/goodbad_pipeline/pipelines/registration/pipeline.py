@@ -17,13 +17,13 @@ def create_pipeline() -> Pipeline:
             node(
                 compare_with_champion,
                 name="compare_with_champion",
-                inputs=["test_predictions", "pixels", "splits", "network", "params:images", "params:registry"],
+                inputs=["test_predictions", "pixels", "splits", "params:images", "params:registry"],
                 outputs=["champion", "champion_predictions"],
             ),
             node(
                 register_model,
                 name="register_model",
-                inputs=["model", "pixels", "splits", "network", "calibration", "params:images", "params:registry"],
+                inputs=["model", "pixels", "splits", "network", "calibration", "params:registry"],
                 outputs="model_version",
             ),
             node(
