@@ -111,6 +111,8 @@ def test_the_parameter_decides_and_a_model_of_before_says_no() -> None:
     assert isinstance(images, ImageParams)
     assert images.transform(64).shrink_on_load
     assert not images.model_copy(update={"shrink_on_load": False}).transform(64).shrink_on_load
+    recorded_before = {name: value for name, value in images.model_dump().items() if name != "shrink_on_load"}
+    assert not ImageParams.model_validate(recorded_before).transform(64).shrink_on_load
     known = {name: value for name, value in asdict(WHOLE).items() if name != "shrink_on_load"}
     assert Transform(**known) == WHOLE
     data = encoded(photo(200, 200), "JPEG")

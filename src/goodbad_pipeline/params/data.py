@@ -59,7 +59,7 @@ class ImageParams(Group):
     tiff: bool
     max_quarantined_fraction: Annotated[float, Field(ge=0, le=1)]
     resize: ResizeMode
-    shrink_on_load: bool
+    shrink_on_load: bool = False  # what was recorded before there was a choice was decoded whole
     near_duplicate_bits: Annotated[int, Field(ge=-1, le=16)]
     cache_gb: Annotated[float, Field(ge=0)]
     scan: ScanParams
