@@ -1,6 +1,9 @@
 """JPEGs that are as hard to decode as photographs."""
 
 import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +15,23 @@ WIDTH, HEIGHT = 640, 480
 def write_photos(folder: Path, count: int, distinct: int | None = None) -> list[Path]:
     """Write ``count`` JPEGs of 640 × 480 pixels, unless they are there already.
 
+    A process of its own writes them: whoever makes large arrays is left with memory that his decoder then reuses, so
+    that of two arms which do the same the one that wrote the files would be faster, by as much as 1.4 times.
+
     Args:
         folder: Where.
         count: How many.
         distinct: How many of them differ; the others are links to these. None for all.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{number}.jpg" for number in range(count)]
+    if not all(file.exists() for file in files):
+        with ProcessPoolExecutor(1, get_context("spawn")) as process:
+            process.submit(_write, files, distinct).result()
+    return files
+
+
+def _write(files: Sequence[Path], distinct: int | None) -> None:
+    files[0].parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     for number, file in enumerate(files):
         if file.exists():
@@ -27,7 +40,6 @@ def write_photos(folder: Path, count: int, distinct: int | None = None) -> list[
             _photo(rng).save(file, quality=88)
         else:
             os.link(files[number % distinct], file)
-    return files
 
 
 def _photo(rng: np.random.Generator) -> Image.Image:
