@@ -51,6 +51,19 @@ def test_predict_keeps_the_order_over_blocks() -> None:
     np.testing.assert_allclose(outputs[:, 0], stream.rows, rtol=1e-6)
 
 
+def test_a_block_that_is_not_full_reads_no_picture_twice() -> None:
+    model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.GlobalAveragePooling2D()])
+    stream, read = batches(), []
+
+    class Streamed:
+        def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+            read.extend(rows)
+            return stream.pixels[rows]
+
+    predict(model, Streamed(), stream.rows, batch_size=64)
+    assert read == stream.rows.tolist()
+
+
 def test_streamed_pictures_make_the_batches_that_stored_ones_make(tmp_path: Path) -> None:
     ids = []
     for number in range(10):

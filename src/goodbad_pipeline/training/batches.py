@@ -126,8 +126,9 @@ def predict(model: keras.Model, pixels: np.ndarray, rows: np.ndarray, batch_size
     """
     outputs = []
     for start in range(0, len(rows), batch_size):
-        chosen = rows[start : start + batch_size]
-        filled = np.pad(chosen, (0, batch_size - len(chosen)), mode="edge")
-        answer = keras.ops.convert_to_numpy(model.predict_on_batch(pixels[filled]))
-        outputs.append(answer[: len(chosen)])
+        block = pixels[rows[start : start + batch_size]]
+        count = len(block)
+        if count < batch_size:
+            block = np.concatenate([block, block[-1:].repeat(batch_size - count, axis=0)])
+        outputs.append(keras.ops.convert_to_numpy(model.predict_on_batch(block))[:count])
     return np.concatenate(outputs).astype(np.float32)
