@@ -15,8 +15,8 @@ WIDTH, HEIGHT = 640, 480
 def write_photos(folder: Path, count: int, distinct: int | None = None) -> list[Path]:
     """Write ``count`` JPEGs of 640 × 480 pixels, unless they are there already.
 
-    A process of its own writes them: whoever makes large arrays is left with memory that his decoder then reuses, so
-    that of two arms which do the same the one that wrote the files would be faster, by as much as 1.4 times.
+    A process of its own writes them. One that makes large arrays keeps memory that its decoder then reuses: of two arms
+    that do the same, the one that wrote the files would be faster, by as much as 1.4 times.
 
     Args:
         folder: Where.

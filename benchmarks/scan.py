@@ -1,6 +1,6 @@
 """Scan (read, hash, decode, fingerprint, write down) against a bare Pillow decode on one core times the cores.
 
-Beside it, what the bare decode itself reaches in one process a core: no scan that uses all cores can be faster.
+Beside it, what the bare decode itself reaches in one process a core.
 """
 
 import os

@@ -105,7 +105,7 @@ def register_model(
 ) -> dict[str, str | None]:
     """Register the model as a new version, which has no alias yet; the version is null where MLflow does not answer.
 
-    It will read pictures the way those were read that it learnt from, whatever the parameters say by now.
+    It will read pictures as ``pixels`` were read, whatever the parameters say by now.
     """
     example = np.asarray(pixels.array[0])
     try:
