@@ -242,6 +242,19 @@ def test_a_champion_that_saw_nearly_all_is_not_compared(road, store) -> None:
     )
 
 
+@pytest.mark.parametrize("change", [{"format": "TIFF"}, {"width": 50_000_000}])
+def test_a_champion_that_refuses_a_test_picture_is_not_compared(road, store, change) -> None:
+    register(road, road.model, road.calibration, road.metrics, road.test)
+    odd = road.splits.copy()
+    odd.loc[odd.index[odd["split"] == "test"][0], list(change)] = list(change.values())
+    second, theirs, _ = register(road, road.model, road.calibration, road.metrics, road.test, odd)
+    assert (second["alias"], theirs.empty) == ("challenger", True)
+    assert second["reason"] == (
+        "not comparable with the champion: it refuses 1 of the 48 test pictures "
+        "(it takes up to 50000000 pixels, no TIFF)"
+    )
+
+
 def balanced(predictions: pd.DataFrame) -> float:
     return float(predictions.groupby("label")["correct"].mean().mean())
 

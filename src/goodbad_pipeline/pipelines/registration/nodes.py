@@ -74,18 +74,30 @@ def compare_with_champion(
     hidden = seen.among(test)
     known: dict[str, Any] = {"version": champion.version, "images": None if made_from is None else int(made_from)}
     known |= {"seen": int(hidden.sum()), "recorded": seen.complete}
-    names = class_names(splits)
-    if champion.class_names != names:
-        reason = f"it tells apart {', '.join(champion.class_names)}, these data {', '.join(names)}"
-        reason += " (registry.name gives them a model of their own)"
-        return {**known, "incomparable": reason}, test_predictions.iloc[:0]
-    if scarce := too_few_left(test["label"], hidden):
-        reason = f"it was trained or selected on {hidden.sum()} of the {len(test)} test pictures, and {scarce}"
+    if reason := _why_incomparable(champion, test, hidden, class_names(splits)):
         return {**known, "incomparable": reason}, test_predictions.iloc[:0]
     new = test[~hidden]
     if champion.transform != pixels.transform:
         pixels = pixel_source(new, Path(images.root), champion.transform).streamed()
     return known, _ask(champion, new, pixels)
+
+
+def _why_incomparable(
+    champion: RegisteredModel, test: pd.DataFrame, hidden: np.ndarray, names: list[str]
+) -> str | None:
+    if champion.class_names != names:
+        apart = f"it tells apart {', '.join(champion.class_names)}, these data {', '.join(names)}"
+        return f"{apart} (registry.name gives them a model of their own)"
+    if scarce := too_few_left(test["label"], hidden):
+        return f"it was trained or selected on {hidden.sum()} of the {len(test)} test pictures, and {scarce}"
+    limits, new = champion.transform, test[~hidden]
+    refused = new["width"] * new["height"] > limits.max_pixels
+    if not limits.tiff:
+        refused |= new["format"] == "TIFF"
+    if refused.any():
+        taken = f"up to {limits.max_pixels} pixels{'' if limits.tiff else ', no TIFF'}"
+        return f"it refuses {refused.sum()} of the {len(test)} test pictures (it takes {taken})"
+    return None
 
 
 def _ask(champion: RegisteredModel, test: pd.DataFrame, pixels: Pixels) -> pd.DataFrame:
