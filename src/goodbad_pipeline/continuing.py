@@ -57,12 +57,13 @@ def find_interrupted_run(pipeline: Pipeline, catalog: DataCatalog, parameters: M
 def _owner_of_training(
     catalog: DataCatalog, model: ModelParams, training: TrainingParams, images: ImageParams
 ) -> str | None:
-    """The run that the training of these parameters belongs to which was interrupted last."""
-    last = _store(catalog).last_state() if training.checkpoint.resume else None
-    if last is None:
+    """The run that the training of these parameters belongs to; of several, the one that was interrupted last."""
+    states = list(_store(catalog).states()) if training.checkpoint.resume else []
+    if not states:
         return None
     facts = training_facts(decisive_parameters(model, training, images), catalog.load(SPLITS))
-    return last["owner"] if all(last["facts"].get(name) == value for name, value in facts.items()) else None
+    same = (state for state in states if all(state["facts"].get(name) == value for name, value in facts.items()))
+    return next((state["owner"] for state in same), None)
 
 
 def forget_finished(catalog: DataCatalog, pipeline: Pipeline, run_id: str | None) -> None:

@@ -1,8 +1,11 @@
 """The one exception for what a user can put right."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # a disk, somebody's share of it, a file
 
 
 class InputError(ValueError):

@@ -175,7 +175,8 @@ class TrackingHooks(MlflowHook):
             settings.run.id, settings.run.name = run.info.run_id, run.info.run_name
             tracking.forget_end(run)
             logger.info("Going on with the MLflow run '%s' (%s)", run.info.run_name, run.info.run_id)
-        super().before_pipeline_run(run_params, pipeline, catalog)
+        with tracking.marked_runs():
+            super().before_pipeline_run(run_params, pipeline, catalog)
         if self.run_id is not None:
             tracking.begin(spool, self.run_id)
         self.run_id = None  # or the plugin would ask the server for the run before every node

@@ -3,8 +3,8 @@
 import logging
 import os
 import signal
+import socket
 import threading
-from types import FrameType
 from typing import Any
 
 from kedro.framework.hooks import hook_impl
@@ -23,12 +23,15 @@ LAST_WORD = 2.0  # seconds that MLflow has to hear of it after that
 class StopHooks:
     """Hears signals while a pipeline runs.
 
-    Nodes may run in a thread, which no signal reaches: the handler leaves a wish (:data:`STOP`) that training looks at
-    after every step, and every node before it begins. What does neither in time is cut off.
+    A thread of its own listens: Python calls handlers in the main thread between two of its instructions, so not while
+    that compiles a graph. A signal leaves a wish (:data:`STOP`) that training looks at after every step, and every node
+    before it begins. What does neither in time is cut off.
     """
 
     def __init__(self) -> None:
         self._former: dict[int, Any] = {}
+        self._wire: tuple[socket.socket, socket.socket] | None = None
+        self._former_wire = -1
         self._timer: threading.Timer | None = None
 
     @hook_impl(trylast=True)
@@ -36,7 +39,11 @@ class StopHooks:
         """Begin to listen; the run is under way by now."""
         STOP.clear()
         if threading.current_thread() is threading.main_thread():  # no other may
-            self._former = {number: signal.signal(number, self._ask) for number in SIGNALS}
+            ears, mouth = self._wire = socket.socketpair()
+            mouth.setblocking(False)
+            self._former_wire = signal.set_wakeup_fd(mouth.fileno(), warn_on_full_buffer=False)
+            threading.Thread(target=self._listen, args=(ears,), daemon=True, name="signals").start()
+            self._former = {number: signal.signal(number, _heard) for number in SIGNALS}
 
     @hook_impl
     def before_node_run(self) -> None:
@@ -54,7 +61,14 @@ class StopHooks:
         """Listen no longer."""
         self._end()
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
+    def _listen(self, ears: socket.socket) -> None:
+        """Take up signals by their numbers, a byte each, until the other end is closed."""
+        with ears:
+            while number := ears.recv(1):
+                if number[0] in SIGNALS:
+                    self._ask(number[0])
+
+    def _ask(self, number: int) -> None:
         if STOP:  # somebody asks twice, and means it
             self._give_up()
             return
@@ -79,7 +93,15 @@ class StopHooks:
         for number, handler in self._former.items():
             signal.signal(number, handler)
         self._former = {}
+        if self._wire is not None:
+            signal.set_wakeup_fd(self._former_wire)
+            self._wire[1].close()
+            self._wire = None
         STOP.clear()
+
+
+def _heard(*_: object) -> None:
+    """Let a signal do nothing but wake the thread that listens; without a handler it would end the process."""
 
 
 def exit_status(reason: str) -> int:

@@ -80,6 +80,17 @@ def test_a_full_disk_names_the_database_of_mlflow(tracked: Tracked) -> None:
     assert 2 in tracked.steps()
 
 
+def test_a_full_disk_names_the_artifact(tracked: Tracked, tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_bytes(b"x" * 100_000)
+    tracking.log_file(tmp_path / "report.html", "reports")
+    (tmp_path / "other.html").write_bytes(b"x" * 100_000)
+    named = r"/artifacts/.*/reports/other\.html: cannot be written \(File too large\)"
+    with files_of_at_most(50_000), pytest.raises(InputError, match=named):
+        tracking.log_file(tmp_path / "other.html", "reports")
+    stored = tracked.client.download_artifacts(tracked.run, "reports/report.html")
+    assert Path(stored).stat().st_size == 100_000
+
+
 def test_a_full_disk_names_the_journal(tracked: Tracked) -> None:
     tracked.line.cut = True
     tracking.log_metrics({"loss": 1.0}, step=1)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import mlflow
 
-from goodbad_pipeline.tracking import close_leftovers, forget_end, process_tags
+from goodbad_pipeline.tracking import close_leftovers, forget_end, marked_runs, process_tags
 
 
 def test_runs_of_dead_processes_of_this_machine_are_closed_and_no_others(tmp_path: Path) -> None:
@@ -39,3 +39,15 @@ def test_runs_of_dead_processes_of_this_machine_are_closed_and_no_others(tmp_pat
     client.set_tag(runs["dead"], "failure", "a bug")
     forget_end(client.get_run(runs["dead"]))
     assert client.get_run(runs["dead"]).data.tags.keys() & {"stopped", "failure"} == set()
+
+
+def test_a_run_is_known_by_its_process_as_soon_as_it_is_created(tmp_path: Path, monkeypatch) -> None:
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.setenv("MLFLOW_RUN_CONTEXT", '{"team": "mine"}')
+    with marked_runs(), mlflow.start_run() as run:
+        pass
+    assert run.data.tags.items() >= {"team": "mine", **process_tags()}.items()
+    with mlflow.start_run() as other:
+        pass
+    assert other.data.tags["team"] == "mine"
+    assert "process.pid" not in other.data.tags

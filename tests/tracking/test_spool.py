@@ -137,6 +137,23 @@ def test_what_mlflow_refuses_stays_to_be_looked_at(tracked: Tracked, caplog) -> 
     assert refused["params"] == {"p": "2"}
 
 
+def test_a_file_that_is_too_large_for_the_server_holds_nothing_up(tracked: Tracked, tmp_path: Path) -> None:
+    tracked.line.cut = True
+    (tmp_path / "large").write_text("x")
+    tracking.log_file(tmp_path / "large")
+    tracking.log_metrics({"loss": 1.0}, step=1)
+    tracked.line.cut = False
+    tracked.line.log_artifact = refuse
+    assert tracking.end_run("FINISHED") == 0
+    assert tracked.steps() == [1]
+    (refused,) = tracked.folder.glob("*/refused.jsonl")
+    assert (refused.parent / json.loads(refused.read_text())["file"]).read_text() == "x"
+
+
+def refuse(*_: object) -> None:
+    raise answered(413)
+
+
 def test_a_refusal_at_once_is_an_error(tracked: Tracked) -> None:
     tracking.log_params({"p": 1})
     with pytest.raises(MlflowException, match="p"):
@@ -185,12 +202,28 @@ def test_children_of_a_run_that_loses_its_store(tracked: Tracked) -> None:
     assert tracked.steps() == []
 
 
+def answered(status: int) -> requests.HTTPError:
+    """What a store of artifacts raises."""
+    response = requests.Response()
+    response.status_code = status
+    return requests.HTTPError(response=response)
+
+
 @pytest.mark.parametrize(
     ("error", "away"),
     [
         (MlflowException("API request failed"), True),
         (RestException({"error_code": "TEMPORARILY_UNAVAILABLE"}), True),
+        (RestException({"error_code": "INTERNAL_ERROR"}), True),
+        (RestException({"error_code": "UNAUTHENTICATED"}), True),
+        (RestException({"error_code": "PERMISSION_DENIED"}), True),
         (RestException({"error_code": "RESOURCE_DOES_NOT_EXIST"}), False),
+        (RestException({"error_code": "INVALID_PARAMETER_VALUE"}), False),
+        (answered(403), True),
+        (answered(503), True),
+        (answered(413), False),
+        (answered(404), False),
+        (requests.HTTPError(), True),
         (requests.ConnectionError(), True),
         (ConnectionRefusedError(), True),
         (FileNotFoundError(), False),

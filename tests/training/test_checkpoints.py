@@ -171,6 +171,7 @@ def test_the_store_knows_the_training_that_was_interrupted_last(tmp_path: Path) 
         save(folder, number)
         os.utime(folder.path, (number, number))
     assert store.last_state()["number"] == 6
+    assert [state["number"] for state in store.states()] == [6, 5, 4, 3, 2, 1]
     store.forget("f" * 64)
     assert store.last_state()["number"] == 5
     store.forget()

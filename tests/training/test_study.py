@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from full_disk import files_of_at_most
+from optuna.trial import Trial
 from searching import FACTS, PLAN, PRESENT, loss, search
 
 from goodbad_pipeline.errors import InputError
@@ -45,6 +46,21 @@ def test_killed_in_a_trial_it_ends_with_the_trials_of_one_that_was_not(whole: li
     first = search(tmp_path / "s.db", 5)
     assert first == whole[:5]
     assert search(tmp_path / "s.db", 12) == whole
+
+
+def test_cut_off_between_two_values_it_ends_with_the_same_trials(whole: list[dict], tmp_path: Path) -> None:
+    """One value of the trial is on record then."""
+    search(tmp_path / "s.db", 3)
+    real = Trial._suggest
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Trial, "_suggest", lambda *said: real(*said) if said[1] == "rate" else cut_off())
+        with pytest.raises(KeyboardInterrupt):
+            search(tmp_path / "s.db", 12)
+    assert search(tmp_path / "s.db", 12) == whole
+
+
+def cut_off() -> None:
+    raise KeyboardInterrupt
 
 
 def test_a_search_that_is_done_goes_on_if_more_trials_are_asked_for(whole: list[dict], tmp_path: Path) -> None:

@@ -4,7 +4,14 @@ Everything the project logs goes through the functions of this room. They find t
 in whichever thread a node runs, and do nothing where there is none.
 """
 
-from goodbad_pipeline.tracking.leftovers import FAILURE, STOPPED, close_leftovers, forget_end, process_tags
+from goodbad_pipeline.tracking.leftovers import (
+    FAILURE,
+    STOPPED,
+    close_leftovers,
+    forget_end,
+    marked_runs,
+    process_tags,
+)
 from goodbad_pipeline.tracking.run import (
     begin,
     child_run,
@@ -48,6 +55,7 @@ __all__ = [
     "log_input",
     "log_metrics",
     "log_params",
+    "marked_runs",
     "process_tags",
     "replay",
     "served_run",

@@ -1,12 +1,16 @@
 """Runs that MLflow believes to go on, though their process is no more: killed, out of memory, out of power."""
 
 import contextlib
+import json
 import logging
+import os
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.environment_variables import MLFLOW_RUN_CONTEXT
 
 from goodbad_pipeline.processes import ProcessMark, this_process
 from goodbad_pipeline.tracking.server import KILLED
@@ -20,6 +24,20 @@ STOPPED, FAILURE = "stopped", "failure"  # tags that say how a run ended that di
 def process_tags() -> dict[str, str]:
     """Return the tags that say which process a run belongs to."""
     return {f"{PREFIX}{name}": str(value) for name, value in asdict(this_process()).items()}
+
+
+@contextlib.contextmanager
+def marked_runs() -> Iterator[None]:
+    """Have MLflow create runs with the tags of this process: one that is killed before it sets any is known too."""
+    name, told = MLFLOW_RUN_CONTEXT.name, MLFLOW_RUN_CONTEXT.get()
+    os.environ[name] = json.dumps({**json.loads(told or "{}"), **process_tags()})
+    try:
+        yield
+    finally:
+        if told is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = told
 
 
 def close_leftovers(experiment_id: str) -> int:

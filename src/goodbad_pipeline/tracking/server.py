@@ -14,24 +14,31 @@ from typing import Any
 import requests
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
-from mlflow.exceptions import MlflowException, RestException
+from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID
+
+from goodbad_pipeline.errors import FULL, writing
 
 Entry = dict[str, Any]
 
 KILLED = "KILLED"
 LOCAL = "local-"
 LOCAL_TAG = "spool.local_id"
-_AWAY = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
+# Answers that may be others later: a server in trouble or overrun, and access that ran out or was taken away.
+_IN_TROUBLE = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "DEADLINE_EXCEEDED"}
+_OVERRUN = {"REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"}
+_NO_ACCESS = {"UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED", "PERMISSION_DENIED"}
+_AWAY = _IN_TROUBLE | _OVERRUN | _NO_ACCESS
+_AWAY_STATUS = {401, 403, 407, 408, 425, 429, *range(500, 600)}  # the same of a store of artifacts
 _AT_ONCE = 100  # parameters that MLflow takes in one request; of metrics it takes more, and tags are few
 
 
 def is_away(error: BaseException) -> bool:
-    """Whether an error says that MLflow did not answer, rather than that it answered no."""
-    if isinstance(error, RestException):
-        return error.error_code in _AWAY[1:]
+    """Whether an error says that MLflow did not answer, or may answer otherwise later, rather than that it said no."""
     if isinstance(error, MlflowException):
         return error.error_code in _AWAY
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return error.response.status_code in _AWAY_STATUS
     return isinstance(error, requests.RequestException | ConnectionError | TimeoutError)
 
 
@@ -92,7 +99,7 @@ class Server:
         if entry["do"] == "log":
             self._log(run, entry)
         elif entry["do"] == "file":
-            self.client.log_artifact(run, str(file), entry["folder"])
+            self._store(run, Path(str(file)), entry["folder"])
         elif entry["do"] == "input":
             tags = [InputTag(MLFLOW_DATASET_CONTEXT, entry["context"])]
             self.client.log_inputs(run, [DatasetInput(Dataset(**entry["dataset"]), tags)])
@@ -113,6 +120,16 @@ class Server:
             self.client.log_batch(run, params=params[start : start + _AT_ONCE])
         if tags:
             self.client.log_batch(run, tags=tags)
+
+    def _store(self, run: str, file: Path, folder: str | None) -> None:
+        try:
+            self.client.log_artifact(run, str(file), folder)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            artifacts = self.client.get_run(run).info.artifact_uri
+            with writing(Path(artifacts, folder or "", file.name)):
+                raise
 
     def _held(self, run: str, names: set[str]) -> set[tuple[str, int, float]]:
         """What a run held of these metrics when it was first asked: name, step and value."""

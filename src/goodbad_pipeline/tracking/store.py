@@ -47,7 +47,7 @@ def first_use(uri: str) -> Iterator[None]:
 
 @contextmanager
 def answering(uri: str) -> Iterator[None]:
-    """Say in one line that a run cannot begin because a server does not answer.
+    """Say in one line that a run cannot begin because a server does not answer, or lets nobody in.
 
     Raises:
         InputError: It does not.
@@ -58,6 +58,7 @@ def answering(uri: str) -> Iterator[None]:
         if not is_away(error) or uri.startswith(SQLITE):
             raise
         raise InputError(
-            f"MLflow at {uri} does not answer: start the server, set MLFLOW_TRACKING_URI to another, or run with "
-            f"--params=tracking.offline=true, which keeps what is logged for later ({str(error)[:200]})"
+            f"MLflow at {uri} does not answer, or not as it should: start the server, see to your access, set "
+            "MLFLOW_TRACKING_URI to another, or run with --params=tracking.offline=true, which keeps what is logged "
+            f"for later ({str(error)[:200]})"
         ) from error

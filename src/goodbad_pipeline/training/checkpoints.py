@@ -4,13 +4,13 @@ A save writes arrays and state into a folder of another name, flushes both to th
 full disk or a power cut at any moment leaves the checkpoints before it untouched.
 """
 
-import errno
 import hashlib
 import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from goodbad_pipeline.disk import flush_folder, write_text
-from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.errors import FULL, InputError
 
 logger = logging.getLogger(__name__)
 
@@ -133,13 +133,15 @@ class CheckpointStore:
 
     def last_state(self) -> dict[str, Any] | None:
         """State of the newest checkpoint of the training that was interrupted last; None where there is none."""
+        return next(self.states(), None)
+
+    def states(self) -> Iterator[dict[str, Any]]:
+        """State of the newest checkpoint of each training that was interrupted, the last one first."""
         for training in self._trainings():
             for path in CheckpointFolder(training, 1)._names():
-                try:
-                    return _read_state(path)["state"]
-                except DamagedError:
-                    continue
-        return None
+                with suppress(DamagedError):
+                    yield _read_state(path)["state"]
+                    break
 
     def forget(self, fingerprint: str | None = None) -> None:
         """Remove a training that is complete, or, without a fingerprint, all but the last few that never were."""
@@ -201,8 +203,7 @@ def _text_digest(content: Mapping[str, Any]) -> str:
 
 
 def _cannot_write(target: Path, error: OSError) -> InputError:
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    advice = "make room and run again" if full else "make the folder writable and run again"
+    advice = "make room and run again" if error.errno in FULL else "make the folder writable and run again"
     return InputError(
         f"{target}: the checkpoint cannot be written ({error.strerror or error}), those before it are whole; {advice}"
     )

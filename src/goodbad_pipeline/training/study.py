@@ -86,10 +86,12 @@ class Search:
         """Take up the trial that was cut off, or propose another."""
         trial = self._cut_off()
         number = self._waiting_or_new() if trial is None else trial.number
-        self._study.sampler = _sampler(self._plan.seed, number)
         if trial is None:
             trial = self._study.ask()
-        values = {name: trial._suggest(name, distribution) for name, distribution in self._space.items()}
+        values = {}
+        for place, (name, distribution) in enumerate(self._space.items()):
+            self._study.sampler = _sampler(self._plan.seed, number, place)
+            values[name] = trial._suggest(name, distribution)
         return Attempt(trial.number, values, self._judge(trial))
 
     def tell(self, number: int, result: TrialResult, *, complete: bool) -> None:
@@ -173,11 +175,14 @@ class StudyStore:
         return optuna.storages.RDBStorage(f"sqlite:///{self._path}")
 
 
-def _sampler(seed: int, number: int) -> Any:
-    """A sampler that starts anew for each trial: what it proposes hangs on the trials before, not on who ran them."""
+def _sampler(seed: int, number: int, place: int) -> Any:
+    """A sampler that starts anew for each value of a trial: what it proposes hangs on the trials before alone.
+
+    Neither who ran them matters, nor whether a kill came between two values: those on record draw no number again.
+    """
     import optuna  # noqa: PLC0415
 
-    state = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+    state = int(np.random.SeedSequence([seed, number, place]).generate_state(1)[0])
     return optuna.samplers.TPESampler(seed=state, n_startup_trials=_RANDOM)
 
 
