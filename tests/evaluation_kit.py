@@ -12,7 +12,7 @@ NETWORK = {"resolution": SIDE, "network": "one convolution", "parameters": 99, "
 }
 
 HISTORY = pd.DataFrame(
-    {"epoch": [1], "phase": "all", "loss": 0.5, "accuracy": 0.8, "learning_rate": 0.1}
+    {"epoch": [1], "phase": "all", "loss": 0.5, "accuracy": 0.8, "learning_rate": 0.1, "kept": True}
     | {"val_loss": 0.6, "val_accuracy": 0.7}
 )
 

@@ -1,10 +1,12 @@
 """Training on small pictures with a network of two layers, which has the names that training goes by."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import keras
 import mlflow
 import numpy as np
+import pandas as pd
 import pytest
 from tiny_training import part, tiny_network, tiny_pixels, tiny_recipe
 
@@ -132,6 +134,39 @@ def test_the_weights_kept_are_the_averaged_ones_that_were_validated(pixels: np.n
     plain = fit_model(tiny_network(), part(pixels, 0, 40), validation, tiny_recipe(), pretrained=True)
     assert not np.isclose(plain["val_loss"].iloc[-1], history["val_loss"].iloc[-1], rtol=1e-7)
     np.testing.assert_allclose(plain["loss"], history["loss"], rtol=1e-6)
+
+
+def misled(pixels: np.ndarray) -> LabelledPixels:
+    """A validation split whose labels are the wrong ones: the more is learnt, the worse it gets."""
+    validation = part(pixels, 40, 48)
+    return replace(validation, truth=1 - validation.truth)
+
+
+@pytest.mark.parametrize("ema", [0.0, 1.0])
+def test_the_last_epoch_is_kept_where_the_recipe_says_so(pixels: np.ndarray, ema: float) -> None:
+    validation = misled(pixels)
+
+    def train(**changes: object) -> tuple[float, pd.DataFrame]:
+        model = tiny_network()
+        recipe = tiny_recipe(**changes, ema=ema)
+        history = fit_model(model, part(pixels, 0, 40), validation, recipe, pretrained=False)
+        answers = predict(model, validation.pixels, validation.rows)
+        return measure(answers, validation.truth, 0.0)["val_loss"], history
+
+    last, history = train(keep_epoch="last")
+    assert history["val_loss"].idxmin() < 5  # or this says nothing
+    assert history.loc[history["kept"], "epoch"].tolist() == [6]
+    assert last == pytest.approx(history["val_loss"].iloc[-1], rel=1e-4)
+    best, history = train(keep_epoch="best")
+    assert history.loc[history["kept"], "epoch"].tolist() == [history["val_loss"].idxmin() + 1]
+    assert best == pytest.approx(history["val_loss"].min(), rel=1e-4)
+
+
+def test_where_patience_ends_a_phase_its_best_epoch_is_kept(pixels: np.ndarray) -> None:
+    recipe = tiny_recipe(keep_epoch="last", patience=1)
+    history = fit_model(tiny_network(), part(pixels, 0, 40), misled(pixels), recipe, pretrained=False)
+    assert len(history) < 6
+    assert history.loc[history["kept"], "epoch"].tolist() == [history["val_loss"].idxmin() + 1]
 
 
 @pytest.mark.parametrize("monitor", ["val_accuracy", "val_roc_auc", "val_log_loss"])

@@ -1,5 +1,7 @@
 """One training of a search, with a network of one convolution."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -44,6 +46,19 @@ def test_a_complete_trial_measures_the_epoch_whose_weights_training_keeps(parts:
     assert result["epochs"] == 5
     assert {name: result[name] for name in LARGER_IS_BETTER} == {
         name: last.loc[best, name] for name in LARGER_IS_BETTER
+    }
+
+
+@pytest.mark.no_cover
+def test_a_complete_trial_measures_the_last_epoch_where_training_keeps_that(parts: tuple) -> None:
+    train, validation = parts
+    misled = replace(validation, truth=1 - validation.truth)  # the more is learnt, the worse it gets
+    result = attempt((train, misled), keep_epoch="last", epochs=3, learning_rate=1e-2)
+    recipe = tiny_recipe(keep_epoch="last", epochs=3, learning_rate=1e-2)
+    history = fit_model(tiny_network(), train, misled, recipe, pretrained=True)
+    assert history["val_loss"].iloc[2:].idxmin() < 4
+    assert {name: result[name] for name in LARGER_IS_BETTER} == {
+        name: history[name].iloc[-1] for name in LARGER_IS_BETTER
     }
 
 

@@ -63,6 +63,7 @@ class TrainingParams(Group):
     batch_norm_momentum: Annotated[float, Field(gt=0, lt=1)] | None = None
     patience: Count
     monitor: Literal["val_loss", "val_log_loss", "val_accuracy", "val_balanced_accuracy", "val_f1_macro", "val_roc_auc"]
+    keep_epoch: Literal["last", "best"] = "best"  # what runs on record did that lack it
     loss_limit: Positive
     augmentation: AugmentationParams
     checkpoint: CheckpointParams

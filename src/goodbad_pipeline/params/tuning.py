@@ -11,7 +11,8 @@ from goodbad_pipeline.params.training import AugmentationParams, TrainingParams
 AUTO = "auto"
 RATES = ("training.learning_rate", "training.scratch_learning_rate")  # of all layers: what the finder tells of
 DROPOUT = "model.dropout"
-_FIXED = {"preset", "seed", "auto_batch", "monitor", "loss_limit", "checkpoint", "require_gpu", "precision", "xla"}
+_FIXED = {"preset", "seed", "auto_batch", "monitor", "keep_epoch", "loss_limit", "checkpoint"}
+_FIXED |= {"require_gpu", "precision", "xla"}
 _UNUSED = {  # by whether the network has learnt before
     True: {"training.scratch_learning_rate", "training.scratch_epochs", "training.batch_norm_momentum"},
     False: {"training.learning_rate", "training.head_learning_rate", "training.epochs", "training.head_epochs"},

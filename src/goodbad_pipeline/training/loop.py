@@ -58,12 +58,14 @@ class Rules:
         patience: Epochs without a better one after which a phase ends, not before half of it: until the rate falls,
             validation swings, and a network without weights answers best before it has learnt anything.
         loss_limit: Loss of a step, in nats, beyond which training has exploded.
+        keeps_last: Whether a phase that comes to its last epoch ends with the weights of that, not of the best one.
     """
 
     monitor: str
     larger_is_better: bool
     patience: int
     loss_limit: float
+    keeps_last: bool = False
 
 
 class Loop:
@@ -78,10 +80,10 @@ class Loop:
 
     def __init__(self, rules: Rules, saver: Saver, report: Report, stop: StopRequest = STOP) -> None:
         self._rules, self._saver, self._report, self._stop = rules, saver, report, stop
-        self._best: list[np.ndarray] | None = None
+        self._kept: list[np.ndarray] | None = None
 
     def run(self, phase: Phase, progress: Progress, arrays: Mapping[str, np.ndarray] | None = None) -> None:
-        """Train until the phase ends; the model then has its best weights.
+        """Train until the phase ends; the model then has the weights that the rules keep.
 
         Args:
             phase: What to do.
@@ -92,12 +94,12 @@ class Loop:
             Stopped: Somebody asked for it; a checkpoint is written.
             InputError: The loss or the weights are spoilt, or a checkpoint cannot be written.
         """
-        self._best = None if arrays is None else restore(phase.model, arrays)
+        self._kept = None if arrays is None else restore(phase.model, arrays)
         with fast_training(phase.model), _Feed(phase.batches, progress.step, phase.steps * phase.epochs) as feed:
             while progress.epoch < phase.epochs and not self._gives_up(phase, progress):
                 self._run_epoch(phase, progress, feed)
-        if self._best is not None:
-            phase.model.set_weights(self._best)
+        if self._kept is not None:
+            phase.model.set_weights(self._kept)
 
     def _gives_up(self, phase: Phase, progress: Progress) -> bool:
         return progress.waited >= self._rules.patience and 2 * progress.epoch >= phase.epochs
@@ -118,7 +120,7 @@ class Loop:
         progress.add_step(measures, time.perf_counter() - started)
         stop = team().any(bool(self._stop))
         if stop or self._saver.due():
-            self._saver.save(progress, phase.model, self._best, where)
+            self._saver.save(progress, phase.model, self._kept, where)
         if stop:
             raise Stopped(self._stop.reason or "another process", f"after {where}; {self._saver.kept}")
 
@@ -130,10 +132,11 @@ class Loop:
         metrics["learning_rate"] = float(keras.ops.convert_to_numpy(phase.model.optimizer.learning_rate))
         progress.seconds += time.perf_counter() - started
         row = progress.close_epoch(phase.name, phase.steps, metrics)
-        if progress.judge(row[self._rules.monitor], larger_is_better=self._rules.larger_is_better):
-            self._best = weights
+        better = progress.judge(row[self._rules.monitor], larger_is_better=self._rules.larger_is_better)
+        if better or (self._rules.keeps_last and progress.epoch == phase.epochs):
+            self._kept, progress.kept = weights, row["epoch"]
         # First the checkpoint: a listener that has heard of an epoch never hears of it again with other numbers.
-        self._saver.save(progress, phase.model, self._best, f"the end of {title}")
+        self._saver.save(progress, phase.model, self._kept, f"the end of {title}")
         self._report.close_epoch(title, row)
 
 

@@ -14,7 +14,7 @@ from goodbad_pipeline.training.listener import EpochListener
 logger = logging.getLogger(__name__)
 
 HISTORY_COLUMNS = ["epoch", "phase", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds"]
-HISTORY_COLUMNS += ["val_log_loss", "val_balanced_accuracy", "val_f1_macro", "val_roc_auc"]
+HISTORY_COLUMNS += ["val_log_loss", "val_balanced_accuracy", "val_f1_macro", "val_roc_auc", "kept"]
 Row = dict[str, Any]
 
 
@@ -31,6 +31,7 @@ class Progress:
         rows: One an epoch, over all phases.
         best: Best value of the monitored measure in this phase; None before the first epoch.
         waited: Epochs since then.
+        kept: The epoch, over all phases, whose weights are kept so far; None before the first one.
         saves: Checkpoints written.
     """
 
@@ -42,6 +43,7 @@ class Progress:
     rows: list[Row] = field(default_factory=list)
     best: float | None = None
     waited: int = 0
+    kept: int | None = None
     saves: int = 0
 
     def to_state(self) -> dict[str, Any]:
@@ -76,8 +78,10 @@ class Progress:
         return better
 
     def table(self) -> pd.DataFrame:
-        """Return the epochs so far, columns as :data:`HISTORY_COLUMNS`."""
-        return pd.DataFrame(self.rows, columns=HISTORY_COLUMNS)
+        """Return the epochs so far, columns as :data:`HISTORY_COLUMNS`; one is marked as kept."""
+        table = pd.DataFrame(self.rows, columns=HISTORY_COLUMNS)
+        table["kept"] = table["epoch"] == self.kept
+        return table
 
     def _clear_epoch(self) -> None:
         self.sums, self.seconds = {}, 0.0

@@ -32,6 +32,7 @@ class Recipe:
         freeze_statistics: Whether moving batch statistics stay as they are; None: where the network is pretrained.
         patience: Epochs without a better validation after which a phase ends, not before half of it.
         monitor: Measure of validation that says what is better.
+        keep_epoch: Whose weights a phase ends with: best, or last, where no lack of patience ended it earlier.
         loss_limit: Nats above guessing beyond which the loss of a step counts as exploded.
         shares: Into how many shares the pictures are dealt for several processes; 1 for one order of all.
         augmentation: Random changes of the pictures.
@@ -51,6 +52,7 @@ class Recipe:
     label_smoothing: float
     patience: int
     monitor: str = "val_loss"
+    keep_epoch: str = "best"
     loss_limit: float = 8.0
     optimizer: str = "adamw"
     schedule: str = "cosine"

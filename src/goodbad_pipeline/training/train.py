@@ -69,7 +69,7 @@ def fit_model(
     checkpoints: Checkpointing | None = None,
     watch: Callable[[Row], None] | None = None,
 ) -> pd.DataFrame:
-    """Train ``model`` in place; it ends with the weights of the best epoch of the last phase.
+    """Train ``model`` in place; it ends with the weights of one epoch of the last phase, the best or the last one.
 
     Pretrained: the classifier is fitted on features of the frozen network, which are computed once; then all layers
     learn, with batch statistics frozen unless the recipe says otherwise (few pictures would spoil them). From scratch:
@@ -78,7 +78,7 @@ def fit_model(
     Args:
         model: Pixels (b, side, side, 3), 0–255, to class probabilities; with layers ``avg_pool`` and ``predictions``.
         train: What is learnt from.
-        validation: What early stopping and the choice of weights go by.
+        validation: What early stopping goes by, and the choice of weights where the recipe keeps the best ones.
         recipe: How.
         pretrained: Whether the weights come from earlier training.
         listener: Told of each epoch.
@@ -87,7 +87,7 @@ def fit_model(
 
     Returns:
         One row an epoch, over all phases: epoch, phase, loss, accuracy, val_loss, val_accuracy, learning_rate, seconds,
-        and the other measures of validation.
+        the other measures of validation, and whether its weights were kept.
 
     Raises:
         Stopped: Somebody asked for it.
@@ -115,7 +115,8 @@ def fit_model(
 def _rules(recipe: Recipe, train: LabelledPixels) -> Rules:
     limit = math.log(train.classes) + recipe.loss_limit
     heaviest = balanced_weights(train.targets).max() if recipe.class_weights else 1.0  # it multiplies what a step loses
-    return Rules(recipe.monitor, LARGER_IS_BETTER[recipe.monitor], recipe.patience, limit * max(1.0, float(heaviest)))
+    larger, limit = LARGER_IS_BETTER[recipe.monitor], limit * max(1.0, float(heaviest))
+    return Rules(recipe.monitor, larger, recipe.patience, limit, keeps_last=recipe.keep_epoch == "last")
 
 
 def _phases(
@@ -132,7 +133,7 @@ def _phases(
 
 
 def last_phase(recipe: Recipe, *, pretrained: bool) -> str:
-    """Name of the phase whose best epoch is kept."""
+    """Name of the phase of which an epoch is kept."""
     if not pretrained:
         return SCRATCH
     return ALL_LAYERS if recipe.epochs else HEAD

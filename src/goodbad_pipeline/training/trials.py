@@ -39,6 +39,7 @@ _UNUSED = (
     "learning_rate",
     "patience",
     "monitor",
+    "keep_epoch",
     "loss_limit",
     "freeze_statistics",
     "shares",

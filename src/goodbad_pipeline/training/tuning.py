@@ -50,7 +50,7 @@ def try_recipe(
         listener: Told of each epoch.
 
     Returns:
-        ``complete`` (1 or 0), ``seconds``, ``epochs``, and, as far as there were any, the measures of the best epoch.
+        ``complete`` (1 or 0), ``seconds``, ``epochs``, and, as far as there were any, the measures of that epoch.
         One that was given up, whose loss exploded, or that did not fit into memory is not complete.
     """
     started, rows = time.perf_counter(), list[Row]()
@@ -69,7 +69,12 @@ def try_recipe(
 
     complete = _comes_to_its_end(fit, rows, recipe)
     seconds = time.perf_counter() - started
-    return {COMPLETE: float(complete), "seconds": seconds, "epochs": float(len(rows)), **_kept(rows, phase, recipe)}
+    return {
+        COMPLETE: float(complete),
+        "seconds": seconds,
+        "epochs": float(len(rows)),
+        **_kept(rows, phase, epochs, recipe),
+    }
 
 
 def _comes_to_its_end(fit: Callable[[], None], rows: list[Row], recipe: Recipe) -> bool:
@@ -89,11 +94,12 @@ def _comes_to_its_end(fit: Callable[[], None], rows: list[Row], recipe: Recipe) 
     return False
 
 
-def _kept(rows: list[Row], phase: str, recipe: Recipe) -> TrialResult:
-    """The measures of the phase's best epoch by the recipe's monitor, the first of equals."""
+def _kept(rows: list[Row], phase: str, epochs: int, recipe: Recipe) -> TrialResult:
+    """The measures of the epoch that the recipe keeps; of a phase that was given up, of its best so far."""
     measured = [row for row in rows if row["phase"] == phase]
     if not measured:
         return {}
-    choose = max if LARGER_IS_BETTER[recipe.monitor] else min
+    choose = max if LARGER_IS_BETTER[recipe.monitor] else min  # the first of equals
     best = choose(measured, key=lambda row: row[recipe.monitor])
-    return {name: float(best[name]) for name in _KEPT}
+    kept = measured[-1] if recipe.keep_epoch == "last" and len(measured) == epochs else best
+    return {name: float(kept[name]) for name in _KEPT}

@@ -9,7 +9,7 @@ from goodbad_pipeline.evaluation.figures import history_figure
 def history(head, tuning):
     epochs = head + tuning
     loss = np.linspace(1, 0.2, epochs)
-    val_loss = np.abs(np.arange(epochs) - (epochs - 2)) / epochs + 0.3  # best: the last but one
+    val_loss = np.abs(np.arange(epochs) - (epochs - 2)) / epochs + 0.3  # kept: the last but one
     return pd.DataFrame(
         {
             "epoch": [*range(head), *range(tuning)],
@@ -19,6 +19,7 @@ def history(head, tuning):
             "val_loss": val_loss,
             "val_accuracy": np.linspace(0.5, 0.9, epochs),
             "learning_rate": 1e-3,
+            "kept": np.arange(epochs) == max(0, epochs - 2),
         }
     )
 
@@ -26,24 +27,24 @@ def history(head, tuning):
 def test_both_panels_are_named_and_count_epochs_through_the_phases(drawn):
     figure = history_figure(history(3, 5))
     texts = drawn(figure)
-    assert {"Loss", "Accuracy", "Epoch", "train", "validation", "best epoch"} <= set(texts)
+    assert {"Loss", "Accuracy", "Epoch", "train", "validation", "kept epoch"} <= set(texts)
     assert texts.count("head") == texts.count("fine-tune") == 2
     for axes in figure.axes:
         np.testing.assert_array_equal(axes.lines[0].get_xdata(), np.arange(1, 9))
 
 
-def test_the_boundary_lies_between_the_phases_and_the_best_epoch_is_marked():
+def test_the_boundary_lies_between_the_phases_and_the_kept_epoch_is_marked():
     table = history(3, 5)
     figure = history_figure(table)
     for axes, column in zip(figure.axes, ("val_loss", "val_accuracy"), strict=True):
-        boundary, best, ring = axes.lines[2:]
+        boundary, kept, ring = axes.lines[2:]
         assert list(boundary.get_xdata()) == [3.5, 3.5]
-        assert list(best.get_xdata()) == [7, 7]
+        assert list(kept.get_xdata()) == [7, 7]
         assert ring.get_xydata().tolist() == [[7, pytest.approx(table[column][6])]]
 
 
-def test_the_highest_accuracy_can_be_the_best(drawn):
-    assert "Training history: best epoch 8 of 8, val_accuracy 0.9000" in drawn(
+def test_the_title_tells_what_the_kept_epoch_is_worth(drawn):
+    assert "Training history: kept epoch 7 of 8, val_accuracy 0.8429" in drawn(
         history_figure(history(3, 5), monitor="val_accuracy")
     )
 
@@ -53,10 +54,10 @@ def test_short_and_long_histories_read_well(head, tuning, drawn):
     drawn(history_figure(history(head, tuning)))
 
 
-def test_without_validation_there_is_no_best_epoch(drawn):
+def test_without_validation_nothing_is_marked(drawn):
     texts = drawn(history_figure(history(2, 2).assign(val_loss=np.nan, val_accuracy=np.nan)))
     assert "Training history: 4 epochs" in texts
-    assert "best epoch" not in texts
+    assert "kept epoch" not in texts
 
 
 def test_missing_columns_and_no_epochs_are_refused():
@@ -75,7 +76,7 @@ def test_the_history_is_left_alone():
     pd.testing.assert_frame_equal(table, before)
 
 
-def test_a_better_epoch_of_an_earlier_phase_is_not_the_best(drawn):
+def test_a_better_epoch_that_was_not_kept_is_not_marked(drawn):
     table = history(3, 5)
     table.loc[0, "val_loss"] = 0.01
-    assert any("best epoch 7 of 8" in text for text in drawn(history_figure(table)))
+    assert any("kept epoch 7 of 8" in text for text in drawn(history_figure(table)))

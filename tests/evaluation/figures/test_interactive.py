@@ -24,11 +24,11 @@ def plain(chart) -> dict:
 
 def history() -> pd.DataFrame:
     rows = [
-        (1, "head", 0.9, 0.6, 0.8, 0.61, 1e-3),
-        (1, "all", 0.5, 0.8, 0.7, 0.7, 1e-4),
-        (2, "all", 0.4, 0.9, np.nan, np.nan, 0),
+        (1, "head", 0.9, 0.6, 0.8, 0.61, 1e-3, False),
+        (1, "all", 0.5, 0.8, 0.7, 0.7, 1e-4, True),
+        (2, "all", 0.4, 0.9, np.nan, np.nan, 0, False),
     ]
-    columns = ["epoch", "phase", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"]
+    columns = ["epoch", "phase", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "kept"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -44,10 +44,10 @@ def test_the_history_tells_each_epoch_in_the_colours_of_the_splits():
     assert chart["data"][0]["customdata"][1] == ["all", 1e-4]
     colours = list(split_colours(("train", "validation")).values())
     assert [line["line"]["color"] for line in chart["data"]] == colours * 2
-    assert {shape["x0"] for shape in chart["layout"]["shapes"]} == {2}  # the best epoch of the last phase
+    assert {shape["x0"] for shape in chart["layout"]["shapes"]} == {2}  # the epoch that was kept
 
 
-def test_a_history_without_validation_has_no_best_epoch():
+def test_a_history_without_validation_has_no_kept_epoch():
     chart = plain(history_chart(history().assign(val_loss=np.nan, val_accuracy=np.nan)))
     assert "shapes" not in chart["layout"]
 

@@ -11,20 +11,18 @@ from matplotlib.ticker import MaxNLocator
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.figures.style import FAINT, INK, elide, literal, new_figure, plain_axes, split_colours
 
-_COLUMNS = ("epoch", "phase", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
+_COLUMNS = ("epoch", "phase", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "kept")
 
 
 def history_figure(history: pd.DataFrame, monitor: str = "val_loss") -> Figure:
-    """Draw loss and accuracy of the training and validation splits; mark the phases and the best epoch of the last one.
+    """Draw loss and accuracy of the training and validation splits; mark the phases and the epoch that was kept.
 
-    Epochs are counted 1, 2, … through all phases, whatever the column `epoch` starts from in each. An earlier phase may
-    hold a better epoch; it is not marked, because training keeps the best weights of the last phase.
+    Epochs are counted 1, 2, … through all phases, whatever the column `epoch` starts from in each.
 
     Args:
         history: one row per epoch in the order trained: epoch, phase, loss, accuracy, val_loss, val_accuracy,
-            learning_rate. Not numbers (no validation) leave gaps.
-        monitor: column whose best value is the best epoch: the lowest of a loss, the highest of anything else, the
-            first of equals.
+            learning_rate, kept (whether the model has its weights). Not numbers (no validation) leave gaps.
+        monitor: column whose value at that epoch is told.
 
     Raises:
         InputError: for a missing column, or no epochs.
@@ -36,34 +34,31 @@ def history_figure(history: pd.DataFrame, monitor: str = "val_loss") -> Figure:
         raise InputError("history: no epochs; train for at least one")
     figure = new_figure(4.8)
     panels: Sequence[Axes] = figure.subplots(1, 2)
-    best = best_epoch(history, monitor)
+    kept = kept_epoch(history, monitor)
     for axes, measure in zip(panels, ("loss", "accuracy"), strict=True):
         _draw_panel(axes, history, measure)
         _mark_phases(axes, history["phase"].astype(str).tolist())
-        _mark_best(axes, history, measure, best)
-    figure.suptitle(_title(history, monitor, best), fontsize=13, color=INK)
+        _mark_kept(axes, history, measure, kept)
+    figure.suptitle(_title(history, monitor, kept), fontsize=13, color=INK)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=11)
     return figure
 
 
-def best_epoch(history: pd.DataFrame, monitor: str) -> int | None:
-    """Row of the best epoch of the last phase; None without validation."""
-    start = _phase_starts(history["phase"].astype(str).tolist())[-1]
-    values = history[monitor].to_numpy(dtype=np.float64)[start:]
-    if np.isnan(values).all():
-        return None
-    return start + int(np.nanargmin(values) if monitor.endswith("loss") else np.nanargmax(values))
+def kept_epoch(history: pd.DataFrame, monitor: str) -> int | None:
+    """Row of the epoch whose weights were kept; None where none was, or nothing is known of it."""
+    kept = np.flatnonzero(history["kept"].astype(bool) & history[monitor].notna())
+    return int(kept[-1]) if len(kept) else None
 
 
 def _phase_starts(phases: Sequence[str]) -> list[int]:
     return [0, *(index for index in range(1, len(phases)) if phases[index] != phases[index - 1])]
 
 
-def _title(history: pd.DataFrame, monitor: str, best: int | None) -> str:
-    if best is None:
+def _title(history: pd.DataFrame, monitor: str, kept: int | None) -> str:
+    if kept is None:
         return f"Training history: {len(history)} epochs"
-    return f"Training history: best epoch {best + 1} of {len(history)}, {monitor} {history[monitor].iloc[best]:.4f}"
+    return f"Training history: kept epoch {kept + 1} of {len(history)}, {monitor} {history[monitor].iloc[kept]:.4f}"
 
 
 def _draw_panel(axes: Axes, history: pd.DataFrame, measure: str) -> None:
@@ -99,9 +94,9 @@ def _mark_phases(axes: Axes, phases: Sequence[str]) -> None:
         )
 
 
-def _mark_best(axes: Axes, history: pd.DataFrame, measure: str, best: int | None) -> None:
-    if best is None:
+def _mark_kept(axes: Axes, history: pd.DataFrame, measure: str, kept: int | None) -> None:
+    if kept is None:
         return
-    value = float(history[f"val_{measure}"].iloc[best])
-    axes.axvline(best + 1, color=FAINT, linewidth=1, linestyle=":", label="best epoch")
-    axes.plot([best + 1], [value], "o", markersize=10, markerfacecolor="none", markeredgecolor=INK, markeredgewidth=1.5)
+    value = float(history[f"val_{measure}"].iloc[kept])
+    axes.axvline(kept + 1, color=FAINT, linewidth=1, linestyle=":", label="kept epoch")
+    axes.plot([kept + 1], [value], "o", markersize=10, markerfacecolor="none", markeredgecolor=INK, markeredgewidth=1.5)

@@ -17,7 +17,7 @@ from plotly.subplots import make_subplots
 from sklearn.metrics import roc_curve
 
 from goodbad_pipeline.evaluation.arrays import FloatArray, IntArray
-from goodbad_pipeline.evaluation.figures.curves import best_epoch
+from goodbad_pipeline.evaluation.figures.curves import kept_epoch
 from goodbad_pipeline.evaluation.figures.roc import roc_points, roc_title
 from goodbad_pipeline.evaluation.figures.slices import lowest_slices
 from goodbad_pipeline.evaluation.figures.style import FAINT, GRID, INK, elide, series_colours, split_colours
@@ -33,7 +33,7 @@ def history_chart(history: pd.DataFrame, monitor: str = "val_loss") -> Chart:
 
     Args:
         history: As `history_figure` takes it.
-        monitor: Column whose best value in the last phase is the best epoch.
+        monitor: As there.
     """
     chart = make_subplots(rows=1, cols=2, subplot_titles=("Loss", "Accuracy"))
     epochs = list(range(1, len(history) + 1))
@@ -54,9 +54,9 @@ def history_chart(history: pd.DataFrame, monitor: str = "val_loss") -> Chart:
                 hovertemplate="%{y:.4f} (%{customdata[0]}, rate %{customdata[1]:.2g})",
             )
             chart.add_trace(line, row=1, col=place)
-    best = best_epoch(history, monitor)
-    if best is not None:
-        chart.add_vline(x=best + 1, line={"color": FAINT, "width": 1, "dash": "dot"})
+    kept = kept_epoch(history, monitor)
+    if kept is not None:
+        chart.add_vline(x=kept + 1, line={"color": FAINT, "width": 1, "dash": "dot"})
     chart.update_xaxes(title="Epoch", tickformat="d", hoverformat="d", unifiedhovertitle={"text": "epoch %{x}"})
     return _styled(chart, 380, hovermode="x unified")
 
