@@ -15,6 +15,7 @@ import pytest
 from running import kedro_run, runs, store
 
 from goodbad_pipeline import interruption, tracking
+from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.interruption import StopHooks
 from goodbad_pipeline.training.stopping import STOP, Stopped
 
@@ -150,6 +151,26 @@ def test_a_run_that_sigterm_ends_is_killed_and_goes_on_as_the_same_run(tiny_proj
     assert len(continued.inputs.dataset_inputs) == 1
     assert "stopped" in killed.data.tags
     assert "stopped" not in continued.data.tags
+
+
+@pytest.mark.long
+@pytest.mark.no_cover
+def test_a_loss_that_is_no_number_fails_the_run_and_keeps_the_epoch_before(tiny_project: Path, monkeypatch) -> None:
+    real, done = keras.Model.train_on_batch, []
+
+    def spoilt(self, *data, **options):
+        done.append(self)
+        measures = real(self, *data, **options)
+        return {**measures, "loss": float("nan")} if len(done) == 5 else measures
+
+    monkeypatch.setattr(keras.Model, "train_on_batch", spoilt)
+    with pytest.raises(InputError, match="step 2 of scratch epoch 2/3") as failure:
+        kedro_run(tiny_project, "train")
+    (failed, _) = runs(tiny_project)
+    assert failed.info.status == "FAILED"
+    assert "step 2 of scratch epoch 2/3" in failed.data.tags["failure"]
+    (kept,) = tiny_project.glob("data/06_models/checkpoints/*/0*")
+    assert str(kept.relative_to(tiny_project)) in str(failure.value)
 
 
 @pytest.mark.long

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import pytest
 import yaml
 from full_disk import files_of_at_most
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import AbstractDataset, DatasetError, Version
 from making import PROJECT, encoded, picture
 from matplotlib.figure import Figure
 
@@ -165,3 +165,16 @@ def test_the_mixin_stands_before_the_dataset_whose_save_it_calls() -> None:
     """The other way round Kedro's own save would win, and nobody would notice."""
     for kind in (ours.CSVDataset, ours.ParquetDataset, ours.JSONDataset, ours.TextDataset, ours.FigureDataset):
         assert kind.__mro__[1] is AtomicSave
+
+
+def test_versions_are_whole_files_too(tmp_path: Path) -> None:
+    """As ``versioned: true`` in a catalog makes them."""
+    file = tmp_path / "table.csv"
+    for number, version in enumerate(("2026-01-01", "2026-01-02"), start=1):
+        ours.CSVDataset(filepath=str(file), version=Version(None, version), save_args={"index": False}).save(
+            table(number)
+        )
+    newest = ours.CSVDataset(filepath=str(file), version=Version(None, None))
+    assert len(newest.load()) == 2
+    assert len(ours.CSVDataset(filepath=str(file), version=Version("2026-01-01", None)).load()) == 1
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["2026-01-01", "2026-01-02", *["table.csv"] * 3]

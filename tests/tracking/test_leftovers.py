@@ -43,11 +43,12 @@ def test_runs_of_dead_processes_of_this_machine_are_closed_and_no_others(tmp_pat
 
 def test_a_run_is_known_by_its_process_as_soon_as_it_is_created(tmp_path: Path, monkeypatch) -> None:
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    experiment = mlflow.MlflowClient().create_experiment("e", artifact_location=str(tmp_path))
     monkeypatch.setenv("MLFLOW_RUN_CONTEXT", '{"team": "mine"}')
-    with marked_runs(), mlflow.start_run() as run:
+    with marked_runs(), mlflow.start_run(experiment_id=experiment) as run:
         pass
     assert run.data.tags.items() >= {"team": "mine", **process_tags()}.items()
-    with mlflow.start_run() as other:
+    with mlflow.start_run(experiment_id=experiment) as other:
         pass
     assert other.data.tags["team"] == "mine"
     assert "process.pid" not in other.data.tags

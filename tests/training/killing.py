@@ -1,8 +1,8 @@
-"""A training to be killed. Started from a process that has imported it all already; it ends with status 0 or is killed.
+"""A training to be killed, started from a process that has imported all of it; it ends with status 0 or is killed.
 
-HOW is ``live``, ``count`` (how many lines a run spends inside saves), ``step`` (SIGKILL in the middle of step NUMBER),
-``save`` (SIGKILL at line NUMBER inside saves) or ``term`` (SIGTERM during step NUMBER). What lives writes its hash and
-that count into ``outcome`` in its folder.
+HOW is ``live``, ``step`` (SIGKILL in the middle of step NUMBER), ``line`` (SIGKILL at line NUMBER of the package's
+code), ``save`` (SIGKILL at line NUMBER of any code inside saves) or ``term`` (SIGTERM at line NUMBER of the package's
+code). What lives writes its hash and how many such places it came by into ``outcome`` in its folder.
 """
 
 import os
@@ -10,16 +10,19 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 from tiny_training import tiny_fit
 
+import goodbad_pipeline
 from goodbad_pipeline.training.checkpoints import CheckpointFolder
 from goodbad_pipeline.training.stopping import STOP, Stopped
 
-lines: list[None] = []  # one a line of code inside saves
+PACKAGE = str(Path(goodbad_pipeline.__file__).parent)
+places: list[None] = []  # one for each that a run came by
 
 
 def die_soon(number: int) -> None:
@@ -28,28 +31,34 @@ def die_soon(number: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def at_step(number: int, how: str) -> None:
-    real, done = keras.Model.train_on_batch, []
+def in_steps(number: int) -> None:
+    real = keras.Model.train_on_batch
 
     def watched(self, *data, **options):
-        done.append(None)
-        if len(done) == number and how == "step":
+        places.append(None)
+        if len(places) == number:
             threading.Thread(target=die_soon, args=(number,)).start()
-        if len(done) == number and how == "term":
-            os.kill(os.getpid(), signal.SIGTERM)
         return real(self, *data, **options)
 
     keras.Model.train_on_batch = watched
 
 
-def inside_saves(number: int) -> None:
-    real = CheckpointFolder.save
+def at_line(number: int, sent: signal.Signals, folder: str = "") -> Callable:
+    """A tracer that sends a signal at some line of what lies in a folder."""
 
     def trace(frame, event, argument):
-        lines.append(None)
-        if len(lines) == number:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if not frame.f_code.co_filename.startswith(folder):
+            return None
+        places.append(None)
+        if len(places) == number:
+            os.kill(os.getpid(), sent)
         return trace
+
+    return trace
+
+
+def inside_saves(number: int) -> None:
+    real, trace = CheckpointFolder.save, at_line(number, signal.SIGKILL)
 
     def watched(self, *arguments):
         sys.settrace(trace)
@@ -61,15 +70,19 @@ def inside_saves(number: int) -> None:
     CheckpointFolder.save = watched
 
 
-def main(folder: Path, how: str, number: int) -> None:
+def main(folder: Path, how: str, number: int, options: dict) -> None:
     tf.config.run_functions_eagerly(True)
-    if how in ("step", "term"):
-        at_step(number, how)
-    if how in ("save", "count"):
-        inside_saves(number)
     signal.signal(signal.SIGTERM, lambda *_: STOP.ask("SIGTERM"))
+    if how == "step":
+        in_steps(number)
+    if how == "save":
+        inside_saves(number)
+    if how in ("line", "term"):
+        sys.settrace(at_line(number, signal.SIGKILL if how == "line" else signal.SIGTERM, PACKAGE))
     try:
-        found = tiny_fit(folder)
+        found = tiny_fit(folder, **options)
     except Stopped:
         sys.exit(143)
-    (folder / "outcome").write_text(f"{found} {len(lines)}")
+    finally:
+        sys.settrace(None)
+    (folder / "outcome").write_text(f"{found} {len(places)}")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-STEPS = 12  # of the tiny training: two epochs of three steps, twice
+OFTEN = {"ema": 1.0, "keep_epoch": "last", "checkpoints": {"minutes": 1e-9}}  # one after each step
 STARTER = multiprocessing.get_context("forkserver")  # it imports TensorFlow once, and computes nothing before it forks
 
 
@@ -23,11 +23,11 @@ def _imported_once() -> None:
         yield
 
 
-def train(folder: Path, how: str = "live", number: int = 0) -> int | None:
+def train(folder: Path, how: str = "live", number: int = 0, options: dict | None = None) -> int | None:
     """Train in a process of its own; returns how it ended."""
     from killing import main
 
-    process = STARTER.Process(target=main, args=(folder, how, number))
+    process = STARTER.Process(target=main, args=(folder, how, number, options or {}))
     process.start()
     process.join()
     return process.exitcode
@@ -37,28 +37,35 @@ def outcome(folder: Path) -> list[str]:
     return (folder / "outcome").read_text().split()
 
 
-def cut_off(folder: Path, how: str, number: int) -> None:
-    assert train(folder, how, number) == (143 if how == "term" else -signal.SIGKILL)
-    assert not (folder / "outcome").exists()
-
-
 @pytest.mark.slow
 def test_sigkill_in_a_step_and_then_inside_a_save(tmp_path: Path) -> None:
-    cut_off(tmp_path / "cut", "step", 5)
-    cut_off(tmp_path / "cut", "save", 300)
+    for how, number in (("step", 5), ("save", 300)):
+        assert train(tmp_path / "cut", how, number) == -signal.SIGKILL
+        assert not (tmp_path / "cut/outcome").exists()
     assert train(tmp_path / "cut") == train(tmp_path / "whole") == 0
     assert outcome(tmp_path / "cut")[0] == outcome(tmp_path / "whole")[0]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["step", "save", "term"])
-def test_at_random_places(tmp_path: Path, how: str) -> None:
-    """SIGKILL at 40 places in steps and 20 inside saves, SIGTERM at 20."""
-    assert train(tmp_path / "whole", "count", -1) == 0
-    expected, lines = outcome(tmp_path / "whole")
-    last = int(lines) if how == "save" else STEPS
-    places = np.random.default_rng(0).integers(1, last + 1, 40 if how == "step" else 20).tolist()
-    for turn, place in enumerate(places):
-        cut_off(tmp_path / str(turn), how, place)
-        assert train(tmp_path / str(turn)) == 0
-        assert outcome(tmp_path / str(turn))[0] == expected
+@pytest.mark.parametrize("options", [{}, OFTEN], ids=["an epoch", "a step"])
+@pytest.mark.parametrize(("how", "times"), [("step", 6), ("line", 20), ("save", 10), ("term", 10)])
+def test_at_random_places(tmp_path: Path, how: str, times: int, options: dict) -> None:
+    """SIGKILL in 12 steps, at 40 lines of the package and at 20 of any code inside saves; SIGTERM at 20.
+
+    With a checkpoint an epoch, and with one a step and averaged weights besides.
+    """
+    assert train(tmp_path / "whole", how, -1, options) == 0
+    expected, came_by = outcome(tmp_path / "whole")
+    places = np.random.default_rng(0).choice(int(came_by), times, replace=False) + 1
+    late = 0
+    for place in places.tolist():
+        cut = tmp_path / str(place)
+        ended = train(cut, how, place, options)
+        if ended == 0:  # somebody asked after the last step
+            late += 1
+        else:
+            assert ended == (143 if how == "term" else -signal.SIGKILL)
+            assert not (cut / "outcome").exists()
+            assert train(cut, options=options) == 0
+        assert outcome(cut)[0] == expected
+    assert late <= (times // 2 if how == "term" else 0)

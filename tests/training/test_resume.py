@@ -123,6 +123,26 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
     assert newest.parent.name in caplog.text
 
 
+@pytest.mark.no_cover
+@pytest.mark.parametrize("recipe", [{}, {"ema": 0.5}], ids=["", "averaged"])
+def test_a_stop_in_validation_keeps_the_steps_of_the_epoch(tmp_path: Path, recipe: dict) -> None:
+    """It may take minutes; features of two splits are computed before, in a block each."""
+    options = {"pretrained": True, **recipe}
+    with pytest.MonkeyPatch.context() as patch:
+        at_call(patch, keras.Model, "predict_on_batch", 2 + 2 + 1, lambda: STOP.ask("SIGTERM"))
+        where = r"SIGTERM in validation after all layers epoch 1/2; .*are in .*/000000003"
+        with pytest.raises(Stopped, match=where):
+            tiny_fit(tmp_path / "cut", **options)
+    STOP.clear()
+    steps = []
+    with pytest.MonkeyPatch.context() as patch:
+        real = keras.Model.train_on_batch
+        patch.setattr(keras.Model, "train_on_batch", lambda *said, **more: (steps.append(1), real(*said, **more))[1])
+        again = tiny_fit(tmp_path / "cut", **options)
+    assert len(steps) == 3  # of the last epoch
+    assert again == tiny_fit(tmp_path / "whole", **options)
+
+
 def test_a_stop_writes_a_checkpoint_and_says_where(whole, tmp_path: Path, monkeypatch) -> None:
     at_call(monkeypatch, keras.Model, "train_on_batch", 5, lambda: STOP.ask("SIGTERM"))
     with pytest.raises(Stopped, match=r"SIGTERM after step 2 of head epoch 2/2; .*are in .*/000000002"):

@@ -86,14 +86,15 @@ class AtomicSave:
     def save(self, data: Any) -> None:
         """Write under a temporary name and rename."""
         dataset: Any = self
-        own = dataset._filepath
+        own, version = dataset._filepath, getattr(dataset, "_version", None)
         write = super().save.__wrapped__  # type: ignore[misc] # without Kedro's wrapper, which would hide what failed
         with replacing(Path(dataset._get_save_path())) as draft:
-            dataset._filepath = PurePosixPath(draft)
+            # or it would make a version's path of the draft's
+            dataset._filepath, dataset._version = PurePosixPath(draft), None
             try:
                 write(self, data)
             finally:
-                dataset._filepath = own
+                dataset._filepath, dataset._version = own, version
 
 
 def _flush(path: Path) -> None:

@@ -1,6 +1,6 @@
 """Batches from an array of pixels: which pictures, in which order and how changed is drawn from (seed, step) alone."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -119,10 +119,17 @@ def balanced_weights(targets: np.ndarray) -> np.ndarray:
     return (len(targets) / (np.count_nonzero(counts) * np.maximum(counts, 1))).astype(np.float32)
 
 
-def predict(model: keras.Model, pixels: np.ndarray, rows: np.ndarray, batch_size: int = 64) -> np.ndarray:
+def predict(
+    model: keras.Model,
+    pixels: np.ndarray,
+    rows: np.ndarray,
+    batch_size: int = 64,
+    after_block: Callable[[], None] = lambda: None,
+) -> np.ndarray:
     """Return the model's outputs for ``pixels[rows]``: float32, shape (len(rows), outputs).
 
-    The last block is filled up to a whole batch: another shape would cost seconds of graph building.
+    The last block is filled up to a whole batch: another shape would cost seconds of graph building. What is called
+    after each block may raise, to end it.
     """
     outputs = []
     for start in range(0, len(rows), batch_size):
@@ -131,4 +138,5 @@ def predict(model: keras.Model, pixels: np.ndarray, rows: np.ndarray, batch_size
         if count < batch_size:
             block = np.concatenate([block, block[-1:].repeat(batch_size - count, axis=0)])
         outputs.append(keras.ops.convert_to_numpy(model.predict_on_batch(block))[:count])
+        after_block()
     return np.concatenate(outputs).astype(np.float32)

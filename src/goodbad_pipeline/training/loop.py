@@ -37,7 +37,8 @@ class Phase:
             same number.
         steps: Steps an epoch.
         epochs: Epochs at most.
-        validate: Measures the model on validation: names that begin with ``val_``.
+        validate: Measures the model on validation: names that begin with ``val_``. What it is given it calls every now
+            and then, and lets pass what that raises.
     """
 
     name: str
@@ -45,7 +46,7 @@ class Phase:
     batches: Callable[[int], Batch]
     steps: int
     epochs: int
-    validate: Callable[[], dict[str, float]]
+    validate: Callable[[Callable[[], None]], dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -126,8 +127,12 @@ class Loop:
 
     def _finish_epoch(self, phase: Phase, progress: Progress, title: str) -> None:
         started = time.perf_counter()
-        with averaged_weights(phase.model):
-            metrics, weights = phase.validate(), phase.model.get_weights()
+        try:
+            with averaged_weights(phase.model):
+                metrics, weights = phase.validate(self._look), phase.model.get_weights()
+        except Stopped as stopped:
+            self._saver.save(progress, phase.model, self._kept, f"validation after {title}")
+            raise Stopped(stopped.reason, f"in validation after {title}; {self._saver.kept}") from None
         check_loss(metrics["val_loss"], where=f"validation after {title}", limit=math.inf, kept=self._saver.kept)
         metrics["learning_rate"] = float(keras.ops.convert_to_numpy(phase.model.optimizer.learning_rate))
         progress.seconds += time.perf_counter() - started
@@ -138,6 +143,11 @@ class Loop:
         # First the checkpoint: a listener that has heard of an epoch never hears of it again with other numbers.
         self._saver.save(progress, phase.model, self._kept, f"the end of {title}")
         self._report.close_epoch(title, row)
+
+    def _look(self) -> None:
+        """End validation if somebody asks: it may take minutes. Several processes stop between steps alone, as one."""
+        if self._stop and team().count == 1:
+            raise Stopped(self._stop.reason, "in validation")
 
 
 class _Feed:

@@ -171,12 +171,12 @@ def _features(backbone: keras.Model, train: LabelledPixels, recipe: Recipe) -> n
 
 def _validator(
     model: keras.Model, trainee: keras.Model, validation: LabelledPixels, recipe: Recipe
-) -> Callable[[], dict[str, float]]:
+) -> Callable[[Callable[[], None]], dict[str, float]]:
     """Measure what is trained: every process asks about its own pictures, and all measure all answers."""
 
-    def validate() -> dict[str, float]:
+    def validate(look: Callable[[], None]) -> dict[str, float]:
         team().update(model, trainee)
-        answers = team().gather(predict(model, validation.pixels, validation.rows))
+        answers = team().gather(predict(model, validation.pixels, validation.rows, after_block=look))
         return measure(answers, team().gather(validation.truth), recipe.label_smoothing)
 
     return validate
