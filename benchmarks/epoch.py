@@ -42,7 +42,7 @@ def _ours(folder: Path, *, augmented: bool) -> Run:
         *pictures(TRAIN, SIDE),
         batch_size=BATCH,
         epochs=EPOCHS,
-        validate=lambda: measure(predict(model, seen, np.arange(VALIDATION)), truth, 0.0),
+        validate=lambda look: measure(predict(model, seen, np.arange(VALIDATION), after_block=look), truth, 0.0),
         saver=Saver(Checkpointing(CheckpointStore(folder / "checkpoints"), {}, resume=False), model),
         report=Report(EpochLogDataset().load()),
         augmentation=CHANGES if augmented else None,

@@ -31,7 +31,7 @@ RECIPE = Recipe(
 )
 CHANGES = Augmentation(rotation=30, translation=0.15, zoom=0.4, brightness=0.05)  # the project's defaults
 SCHEDULE = {"steps": 1000, "epochs": 1}  # one schedule for both arms
-Validate = Callable[[], dict[str, float]]
+Validate = Callable[[Callable[[], None]], dict[str, float]]
 
 
 def pictures(count: int, side: int) -> tuple[np.ndarray, np.ndarray]:
@@ -60,7 +60,7 @@ def through_the_loop(
     *,
     batch_size: int,
     epochs: int = 1,
-    validate: Validate = lambda: {"val_loss": 0.0},
+    validate: Validate = lambda _: {"val_loss": 0.0},
     saver: Saver | None = None,
     report: Report | None = None,
     augmentation: Augmentation | None = None,

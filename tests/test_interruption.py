@@ -89,6 +89,40 @@ def test_what_hears_nothing_is_cut_off() -> None:
     assert time.monotonic() - began < 60
 
 
+def test_handlers_hear_where_an_event_loop_took_the_wire_away(hooks: StopHooks, exits: list[int]) -> None:
+    wire = signal.set_wakeup_fd(-1)
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert STOP.reason == "SIGINT"
+        os.kill(os.getpid(), signal.SIGINT)
+        assert exits == [130]
+    finally:
+        signal.set_wakeup_fd(wire)
+
+
+def test_a_forked_child_hears_for_itself(hooks: StopHooks) -> None:
+    child = os.fork()
+    if not child:
+        signal.pause()
+        os._exit(0)
+    time.sleep(0.1)
+    os.kill(child, signal.SIGTERM)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+    assert not STOP
+
+
+def test_a_signal_at_the_very_end_cuts_nothing_off_later(exits: list[int], monkeypatch) -> None:
+    monkeypatch.setattr(interruption, "GRACE", 0.3)
+    listening = StopHooks()
+    for _ in range(20):
+        listening.before_pipeline_run()
+        os.kill(os.getpid(), signal.SIGTERM)
+        listening.after_pipeline_run()
+    assert not STOP
+    time.sleep(1)
+    assert not exits
+
+
 def test_a_server_that_hangs_is_not_waited_for(hooks: StopHooks, exits: list[int], monkeypatch, tmp_path: Path) -> None:
     """Three times twenty seconds it might be; what it would have been told is on disk."""
     monkeypatch.setattr(interruption, "LAST_WORD", 0.2)

@@ -214,7 +214,8 @@ class TrackingHooks(MlflowHook):
     def after_dataset_saved(self, dataset_name: str) -> None:
         """Log the file of an artifact."""
         if dataset := self._artifacts.get(dataset_name):
-            tracking.log_file(Path(dataset._filepath), dataset.artifact_path)
+            versioned = getattr(dataset, "_version", None) is not None
+            tracking.log_file(Path(dataset._get_load_path() if versioned else dataset._filepath), dataset.artifact_path)
 
     @hook_impl
     def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from kedro.framework.hooks import hook_impl
@@ -23,27 +24,27 @@ LAST_WORD = 2.0  # seconds that MLflow has to hear of it after that
 class StopHooks:
     """Hears signals while a pipeline runs.
 
-    A thread of its own listens: Python calls handlers in the main thread between two of its instructions, so not while
-    that compiles a graph. A signal leaves a wish (:data:`STOP`) that training looks at after every step, and every node
-    before it begins. What does neither in time is cut off.
+    A signal leaves a wish (:data:`STOP`) that training looks at after every step, and every node before it begins.
+    What does neither in time is cut off. A thread listens, for Python calls its handlers in the main thread between
+    two of its instructions, so not while that compiles a graph; the handlers listen as well, for an event loop may
+    take the thread's wire away.
     """
 
     def __init__(self) -> None:
         self._former: dict[int, Any] = {}
-        self._wire: tuple[socket.socket, socket.socket] | None = None
-        self._former_wire = -1
+        self._wire: _Wire | None = None
+        self._heard = [0, 0]  # signals, by the thread and by the handlers
+        self._counting = threading.RLock()  # a handler may interrupt another
         self._timer: threading.Timer | None = None
 
     @hook_impl(trylast=True)
     def before_pipeline_run(self) -> None:
         """Begin to listen; the run is under way by now."""
         STOP.clear()
+        self._heard = [0, 0]
         if threading.current_thread() is threading.main_thread():  # no other may
-            ears, mouth = self._wire = socket.socketpair()
-            mouth.setblocking(False)
-            self._former_wire = signal.set_wakeup_fd(mouth.fileno(), warn_on_full_buffer=False)
-            threading.Thread(target=self._listen, args=(ears,), daemon=True, name="signals").start()
-            self._former = {number: signal.signal(number, _heard) for number in SIGNALS}
+            self._wire = _Wire(lambda number: self._hear(0, number))
+            self._former = {number: signal.signal(number, lambda had, _: self._hear(1, had)) for number in SIGNALS}
 
     @hook_impl
     def before_node_run(self) -> None:
@@ -61,17 +62,18 @@ class StopHooks:
         """Listen no longer."""
         self._end()
 
-    def _listen(self, ears: socket.socket) -> None:
-        """Take up signals by their numbers, a byte each, until the other end is closed."""
-        with ears:
-            while number := ears.recv(1):
-                if number[0] in SIGNALS:
-                    self._ask(number[0])
+    def _hear(self, ear: int, number: int) -> None:
+        """Take up a signal when it is first heard of, by either ear."""
+        with self._counting:
+            before = max(self._heard)
+            self._heard[ear] += 1
+            now = max(self._heard)
+        if now == 1 > before:
+            self._ask(number)
+        elif now > before:
+            self._give_up()
 
     def _ask(self, number: int) -> None:
-        if STOP:  # somebody asks twice, and means it
-            self._give_up()
-            return
         STOP.ask(signal.Signals(number).name)
         logger.warning("%s: ending after the step under way, within %.0f seconds", STOP.reason, GRACE + LAST_WORD)
         self._timer = threading.Timer(GRACE, self._give_up)
@@ -79,7 +81,7 @@ class StopHooks:
         self._timer.start()
 
     def _give_up(self) -> None:
-        """End at once: what is running hears nothing, such as a graph being compiled."""
+        """End at once: what is running hears nothing, or somebody asks twice, and means it."""
         logger.warning("%s: what is running does not end by itself and is cut off", STOP.reason)
         try:
             tracking.cut_off_run(KILLED, LAST_WORD)
@@ -87,21 +89,59 @@ class StopHooks:
             os._exit(exit_status(STOP.reason))
 
     def _end(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         for number, handler in self._former.items():
             signal.signal(number, handler)
         self._former = {}
         if self._wire is not None:
-            signal.set_wakeup_fd(self._former_wire)
-            self._wire[1].close()
+            self._wire.cut()
             self._wire = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         STOP.clear()
 
 
-def _heard(*_: object) -> None:
-    """Let a signal do nothing but wake the thread that listens; without a handler it would end the process."""
+class _Wire:
+    """Brings the numbers of signals to a thread as they arrive, which the main thread need not have time for.
+
+    Args:
+        hear: Called with each, in that thread.
+    """
+
+    up = False  # whether there is one in this process
+
+    def __init__(self, hear: Callable[[int], None]) -> None:
+        self._ears, self._mouth = socket.socketpair()
+        self._mouth.setblocking(False)
+        self._former = signal.set_wakeup_fd(self._mouth.fileno(), warn_on_full_buffer=False)
+        self._thread = threading.Thread(target=self._listen, args=(hear,), daemon=True, name="signals")
+        self._thread.start()
+        _Wire.up = True
+
+    def cut(self) -> None:
+        """Bring no more; what has arrived is heard first."""
+        _Wire.up = False
+        signal.set_wakeup_fd(self._former)
+        self._mouth.close()
+        self._thread.join()
+        self._ears.close()
+
+    def _listen(self, hear: Callable[[int], None]) -> None:
+        while number := self._ears.recv(1):
+            if number[0] in SIGNALS:
+                hear(number[0])
+
+
+def _leave_to_parent() -> None:
+    """In a forked child: what comes by the wire is the parent's, who decides; SIGTERM ends the child as ever."""
+    if _Wire.up:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 def exit_status(reason: str) -> int:

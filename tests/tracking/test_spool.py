@@ -10,7 +10,7 @@ from spool_kit import Tracked
 
 from goodbad_pipeline import tracking
 from goodbad_pipeline.tracking import spool as spooling
-from goodbad_pipeline.tracking.server import Server
+from goodbad_pipeline.tracking.server import Server, is_shut
 from goodbad_pipeline.tracking.spool import Journal
 
 DATASET = {"name": "labels", "digest": "1", "source_type": "code", "source": "{}", "schema": "", "profile": ""}
@@ -150,6 +150,29 @@ def test_a_file_that_is_too_large_for_the_server_holds_nothing_up(tracked: Track
     assert (refused.parent / json.loads(refused.read_text())["file"]).read_text() == "x"
 
 
+def test_a_file_that_is_too_large_for_the_server_ends_no_run(tracked: Tracked, tmp_path: Path) -> None:
+    (tmp_path / "large").write_text("x")
+    tracked.line.log_artifact = refuse
+    tracking.log_file(tmp_path / "large")
+    tracking.log_metrics({"loss": 1.0}, step=1)
+    assert tracking.end_run("FINISHED") == 0
+    assert tracked.steps() == [1]
+    (refused,) = tracked.folder.glob("*/refused.jsonl")
+    assert (refused.parent / json.loads(refused.read_text())["file"]).read_text() == "x"
+
+
+def test_what_always_fails_in_the_server_holds_nothing_up(tracked: Tracked) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RestException({"error_code": "INTERNAL_ERROR"})
+
+    tracked.line.log_inputs = fail
+    tracking.log_input(DATASET, "labels")
+    tracking.log_metrics({"loss": 1.0}, step=1)
+    assert tracked.steps() == [1]
+    assert tracking.end_run("FINISHED") == 0
+    assert len(list(tracked.folder.glob("*/refused.jsonl"))) == 1
+
+
 def refuse(*_: object) -> None:
     raise answered(413)
 
@@ -215,11 +238,11 @@ def answered(status: int) -> requests.HTTPError:
         (MlflowException("API request failed"), True),
         (RestException({"error_code": "TEMPORARILY_UNAVAILABLE"}), True),
         (RestException({"error_code": "INTERNAL_ERROR"}), True),
-        (RestException({"error_code": "UNAUTHENTICATED"}), True),
-        (RestException({"error_code": "PERMISSION_DENIED"}), True),
         (RestException({"error_code": "RESOURCE_DOES_NOT_EXIST"}), False),
         (RestException({"error_code": "INVALID_PARAMETER_VALUE"}), False),
-        (answered(403), True),
+        (MlflowException("API request to endpoint x failed with error code 413 != 200. Response body: ''"), False),
+        (MlflowException("API request to endpoint x failed with error code 502 != 200. Response body: ''"), True),
+        (answered(403), False),
         (answered(503), True),
         (answered(413), False),
         (answered(404), False),
@@ -241,3 +264,28 @@ def test_without_a_run_nothing_is_logged(tmp_path: Path, monkeypatch) -> None:
         tracking.log_metrics({"loss": 1.0})
     assert tracking.current_run() is None
     assert tracking.end_run("FINISHED") == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "shut"),
+    [
+        (RestException({"error_code": "UNAUTHENTICATED"}), True),
+        (RestException({"error_code": "PERMISSION_DENIED"}), True),
+        (RestException({"error_code": "INVALID_PARAMETER_VALUE"}), False),
+        (MlflowException("API request to endpoint x failed with error code 401 != 200. Response body: ''"), True),
+        (answered(403), True),
+        (answered(413), False),
+        (ValueError(), False),
+    ],
+)
+def test_what_one_may_not_do_any_more_waits(tracked: Tracked, error: Exception, shut: bool) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    assert is_shut(error) == shut
+    if shut:
+        tracked.line.log_inputs = fail
+        tracking.log_input(DATASET, "labels")
+        del tracked.line.log_inputs
+        assert tracking.end_run("FINISHED") == 0
+        assert [found.dataset.digest for found in tracked.client.get_run(tracked.run).inputs.dataset_inputs] == ["1"]

@@ -48,9 +48,12 @@ def test_killed_in_a_trial_it_ends_with_the_trials_of_one_that_was_not(whole: li
     assert search(tmp_path / "s.db", 12) == whole
 
 
-def test_cut_off_between_two_values_it_ends_with_the_same_trials(whole: list[dict], tmp_path: Path) -> None:
-    """One value of the trial is on record then."""
-    search(tmp_path / "s.db", 3)
+@pytest.mark.parametrize("trials", [3, 9])
+def test_cut_off_between_two_values_it_ends_with_the_same_trials(
+    whole: list[dict], tmp_path: Path, trials: int
+) -> None:
+    """One value of the trial is on record then; values are drawn one by one at first, later together."""
+    search(tmp_path / "s.db", trials)
     real = Trial._suggest
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Trial, "_suggest", lambda *said: real(*said) if said[1] == "rate" else cut_off())

@@ -30,7 +30,10 @@ def process_tags() -> dict[str, str]:
 def marked_runs() -> Iterator[None]:
     """Have MLflow create runs with the tags of this process: one that is killed before it sets any is known too."""
     name, told = MLFLOW_RUN_CONTEXT.name, MLFLOW_RUN_CONTEXT.get()
-    os.environ[name] = json.dumps({**json.loads(told or "{}"), **process_tags()})
+    tags = {}
+    with contextlib.suppress(ValueError):  # MLflow warns of it, and goes on without
+        tags = dict(json.loads(told or "{}"))
+    os.environ[name] = json.dumps({**tags, **process_tags()})
     try:
         yield
     finally:

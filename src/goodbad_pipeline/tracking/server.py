@@ -4,6 +4,7 @@ An entry names its run and carries its own times, so that it means the same when
 twice: what MLflow holds already is not doubled. (An answer that was lost looks like a request that was.)
 """
 
+import re
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -24,22 +25,42 @@ Entry = dict[str, Any]
 KILLED = "KILLED"
 LOCAL = "local-"
 LOCAL_TAG = "spool.local_id"
-# Answers that may be others later: a server in trouble or overrun, and access that ran out or was taken away.
-_IN_TROUBLE = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "DEADLINE_EXCEEDED"}
 _OVERRUN = {"REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"}
-_NO_ACCESS = {"UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED", "PERMISSION_DENIED"}
-_AWAY = _IN_TROUBLE | _OVERRUN | _NO_ACCESS
-_AWAY_STATUS = {401, 403, 407, 408, 425, 429, *range(500, 600)}  # the same of a store of artifacts
+_AWAY = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "DEADLINE_EXCEEDED"} | _OVERRUN
+_AWAY_STATUS = {408, 425, 429, *range(500, 600)}
+_SHUT = {"UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED", "PERMISSION_DENIED"}
+_SHUT_STATUS = {401, 403, 407}
+_STATUS = re.compile(r"failed with error code (\d+) !=")  # how MLflow tells what no MLflow server answered
 _AT_ONCE = 100  # parameters that MLflow takes in one request; of metrics it takes more, and tags are few
 
 
 def is_away(error: BaseException) -> bool:
-    """Whether an error says that MLflow did not answer, or may answer otherwise later, rather than that it said no."""
+    """Whether an error says that MLflow did not answer, or is in trouble or overrun, rather than that it said no."""
+    status = _status(error)
+    if status is not None:
+        return status in _AWAY_STATUS
     if isinstance(error, MlflowException):
         return error.error_code in _AWAY
-    if isinstance(error, requests.HTTPError) and error.response is not None:
-        return error.response.status_code in _AWAY_STATUS
     return isinstance(error, requests.RequestException | ConnectionError | TimeoutError)
+
+
+def is_shut(error: BaseException) -> bool:
+    """Whether an error says that one may not do this, or not any more: a token may have run out."""
+    code = error.error_code if isinstance(error, MlflowException) else None
+    return _status(error) in _SHUT_STATUS or code in _SHUT
+
+
+def is_rejected(error: BaseException) -> bool:
+    """Whether a proxy or a store of artifacts will not have it, as 413 for what is too large."""
+    return _status(error) is not None and not (is_away(error) or is_shut(error))
+
+
+def _status(error: BaseException) -> int | None:
+    """The status of HTTP that a proxy or a store of artifacts answered with; None where it was MLflow, or nobody."""
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return int(error.response.status_code)
+    told = _STATUS.search(str(error)) if isinstance(error, MlflowException) else None
+    return int(told[1]) if told else None
 
 
 class AwayError(Exception):

@@ -14,10 +14,11 @@ from typing import BinaryIO
 
 from filelock import FileLock, Timeout
 from mlflow import MlflowClient
+from mlflow.exceptions import RestException
 
 from goodbad_pipeline.disk import write_text
 from goodbad_pipeline.errors import writing
-from goodbad_pipeline.tracking.server import Entry, Server, is_away
+from goodbad_pipeline.tracking.server import Entry, Server, is_away, is_rejected, is_shut
 
 logger = logging.getLogger(__name__)
 
@@ -54,20 +55,33 @@ class Journal:
     def append(self, entry: Entry, file: Path | None = None) -> None:
         """Keep an entry, with a copy of the file it is about."""
         with writing(self.path / _ENTRIES):
-            if not self._lock.is_locked:
-                self.path.mkdir(parents=True, exist_ok=True)
-                self._lock.acquire()
-                write_text(self.path / "uri", self.uri)
-            if file is not None:
-                copy = self.path / "files" / str(time.time_ns()) / file.name
-                copy.parent.mkdir(parents=True)
-                (shutil.copytree if file.is_dir() else shutil.copy2)(file, copy)
-                entry = {**entry, "file": str(copy.relative_to(self.path))}
+            entry = self._taken_in(entry, file)
             with (self.path / _ENTRIES).open("ab+") as stream:
                 self._cut_fragment(stream)
                 stream.write(json.dumps(entry).encode() + b"\n")
                 stream.flush()
                 os.fsync(stream.fileno())
+
+    def refuse(self, entry: Entry, error: Exception, file: Path | None = None) -> None:
+        """Keep what MLflow does not take, with a copy of the file it is about and the reason, to be looked at."""
+        logger.warning("MLflow does not take what is kept in %s: %s", self.path, error)
+        with writing(self.path / _REFUSED):
+            entry = self._taken_in(entry, file)
+            with (self.path / _REFUSED).open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps({**entry, "refused": str(error)}) + "\n")
+
+    def _taken_in(self, entry: Entry, file: Path | None) -> Entry:
+        """The entry, which names the copy of its file; makes the folder, and holds it from then on."""
+        if not self._lock.is_locked:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+            write_text(self.path / "uri", self.uri)
+        if file is None:
+            return entry
+        copy = self.path / "files" / str(time.time_ns()) / file.name
+        copy.parent.mkdir(parents=True)
+        (shutil.copytree if file.is_dir() else shutil.copy2)(file, copy)
+        return {**entry, "file": str(copy.relative_to(self.path))}
 
     def waiting(self) -> list[Entry]:
         """Entries that MLflow was not told."""
@@ -125,12 +139,9 @@ class Journal:
         try:
             server.tell(entry, self.path / entry["file"] if "file" in entry else None)
         except Exception as error:
-            if is_away(error):
+            if _may_change(error) and not _fails_there(error):
                 raise
-            logger.warning("MLflow does not take what waited in %s: %s", self.path, error)
-            refused = self.path / _REFUSED
-            with writing(refused), refused.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps({**entry, "refused": str(error)}) + "\n")
+            self.refuse(entry, error)
         if entry["do"] == "start" and entry["run"] in server.ids:
             with writing(self.path / _IDS):
                 write_text(self.path / _IDS, json.dumps(server.ids))
@@ -174,7 +185,10 @@ class Spool:
             if self._answers():
                 return self.server.tell(entry, file)
         except Exception as error:
-            if not is_away(error) or not (file is None or file.exists()):
+            if is_rejected(error) and entry["do"] != "start":  # no training should die of it
+                self._journal.refuse(entry, error, file)
+                return str(entry["run"])
+            if not _may_change(error) or not (file is None or file.exists()):
                 raise
             self._lose(error)
         self.keep(entry, file)
@@ -191,7 +205,7 @@ class Spool:
         try:
             self._answers()
         except Exception as error:
-            if not is_away(error):
+            if not _may_change(error):
                 raise
         return self._journal.close()
 
@@ -223,6 +237,16 @@ class Spool:
         self._ask_again = time.monotonic() + PAUSE
 
 
+def _may_change(error: Exception) -> bool:
+    """Whether MLflow may take later what it does not take now."""
+    return is_away(error) or is_shut(error)
+
+
+def _fails_there(error: Exception) -> bool:
+    """Whether MLflow itself answered that it failed: told again, it would for ever, and hold up what comes after."""
+    return isinstance(error, RestException) and error.error_code == "INTERNAL_ERROR"
+
+
 def replay(folder: Path, uri: str | None = None) -> tuple[int, int]:
     """Tell what ended processes left waiting.
 
@@ -245,7 +269,7 @@ def replay(folder: Path, uri: str | None = None) -> tuple[int, int]:
             try:
                 told += journal.tell(Server(MlflowClient(journal.uri)))
             except Exception as error:
-                if not is_away(error):
+                if not _may_change(error):
                     raise
                 left = len(journal.waiting())
                 told, waiting = told + before - left, waiting + left

@@ -76,7 +76,7 @@ class Loop:
         rules: When a phase ends.
         saver: Writes checkpoints.
         report: Is told of each epoch.
-        stop: Looked at after each step.
+        stop: Looked at after each step, and within validation.
     """
 
     def __init__(self, rules: Rules, saver: Saver, report: Report, stop: StopRequest = STOP) -> None:

@@ -96,7 +96,7 @@ class Saver:
         """Whether the last save is too long ago."""
         return self._plan is not None and time.monotonic() - self._last >= 60 * self._plan.minutes
 
-    def save(self, progress: Progress, model: keras.Model, best: Sequence[np.ndarray] | None, where: str) -> None:
+    def save(self, progress: Progress, model: keras.Model, kept: Sequence[np.ndarray] | None, where: str) -> None:
         """Write a checkpoint.
 
         Raises:
@@ -104,7 +104,7 @@ class Saver:
         """
         if self._plan is None or team().index:
             return
-        arrays = capture(model, best)
+        arrays = capture(model, kept)
         check_arrays(arrays, where=where, kept=self.kept)
         progress.saves += 1
         state = {"progress": progress.to_state(), "facts": self._facts, "owner": self._plan.store.owner()}

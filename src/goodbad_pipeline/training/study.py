@@ -84,13 +84,11 @@ class Search:
 
     def next(self) -> Attempt:
         """Take up the trial that was cut off, or propose another."""
-        trial = self._cut_off()
-        number = self._waiting_or_new() if trial is None else trial.number
-        if trial is None:
-            trial = self._study.ask()
-        values = {}
+        trial, values = self._cut_off() or self._study.ask(), {}
+        self._study.sampler = _sampler(self._plan.seed, trial.number)
+        _ = trial.relative_params  # what is drawn together, from the seventh trial on, is drawn here
         for place, (name, distribution) in enumerate(self._space.items()):
-            self._study.sampler = _sampler(self._plan.seed, number, place)
+            self._study.sampler = _sampler(self._plan.seed, trial.number, place)
             values[name] = trial._suggest(name, distribution)
         return Attempt(trial.number, values, self._judge(trial))
 
@@ -110,12 +108,6 @@ class Search:
 
         running = self._study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,))
         return optuna.trial.Trial(self._study, running[0]._trial_id) if running else None
-
-    def _waiting_or_new(self) -> int:
-        from optuna.trial import TrialState  # noqa: PLC0415
-
-        trials = self._study.get_trials(deepcopy=False)
-        return next((trial.number for trial in trials if trial.state == TrialState.WAITING), len(trials))
 
     def _judge(self, trial: "Trial") -> Callable[[int, float], bool]:
         known = self._study.get_trials(deepcopy=False)[trial.number].intermediate_values  # from before a cut
@@ -175,14 +167,14 @@ class StudyStore:
         return optuna.storages.RDBStorage(f"sqlite:///{self._path}")
 
 
-def _sampler(seed: int, number: int, place: int) -> Any:
-    """A sampler that starts anew for each value of a trial: what it proposes hangs on the trials before alone.
+def _sampler(*place: int) -> Any:
+    """A sampler that starts anew at each place (seed, trial, value): what it proposes hangs on the trials before alone.
 
     Neither who ran them matters, nor whether a kill came between two values: those on record draw no number again.
     """
     import optuna  # noqa: PLC0415
 
-    state = int(np.random.SeedSequence([seed, number, place]).generate_state(1)[0])
+    state = int(np.random.SeedSequence(place).generate_state(1)[0])
     return optuna.samplers.TPESampler(seed=state, n_startup_trials=_RANDOM)
 
 

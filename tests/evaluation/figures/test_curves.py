@@ -60,6 +60,10 @@ def test_without_validation_nothing_is_marked(drawn):
     assert "kept epoch" not in texts
 
 
+def test_in_a_history_of_an_older_version_nothing_is_marked(drawn):
+    assert "Training history: 4 epochs" in drawn(history_figure(history(2, 2).drop(columns="kept")))
+
+
 def test_missing_columns_and_no_epochs_are_refused():
     with pytest.raises(InputError, match="no column phase, learning_rate"):
         history_figure(history(1, 1).drop(columns=["phase", "learning_rate"]))

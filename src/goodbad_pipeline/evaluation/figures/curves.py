@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.figures.style import FAINT, INK, elide, literal, new_figure, plain_axes, split_colours
 
-_COLUMNS = ("epoch", "phase", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "kept")
+_COLUMNS = ("epoch", "phase", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
 
 
 def history_figure(history: pd.DataFrame, monitor: str = "val_loss") -> Figure:
@@ -21,7 +21,8 @@ def history_figure(history: pd.DataFrame, monitor: str = "val_loss") -> Figure:
 
     Args:
         history: one row per epoch in the order trained: epoch, phase, loss, accuracy, val_loss, val_accuracy,
-            learning_rate, kept (whether the model has its weights). Not numbers (no validation) leave gaps.
+            learning_rate. Not numbers (no validation) leave gaps. `kept`, whether the model has its weights, may be
+            lacking: older histories do not tell.
         monitor: column whose value at that epoch is told.
 
     Raises:
@@ -46,7 +47,9 @@ def history_figure(history: pd.DataFrame, monitor: str = "val_loss") -> Figure:
 
 
 def kept_epoch(history: pd.DataFrame, monitor: str) -> int | None:
-    """Row of the epoch whose weights were kept; None where none was, or nothing is known of it."""
+    """Row of the epoch whose weights were kept; None where nothing tells, or it was not validated."""
+    if "kept" not in history.columns:
+        return None
     kept = np.flatnonzero(history["kept"].astype(bool) & history[monitor].notna())
     return int(kept[-1]) if len(kept) else None
 
