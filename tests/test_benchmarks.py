@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -197,3 +198,15 @@ def test_every_file_is_listed_once():
     with_benchmarks = {file.stem for file in folder.glob("*.py") if "\nBENCHMARKS = " in file.read_text()}
     assert set(FILES) == with_benchmarks
     assert len(FILES) == len(with_benchmarks)
+
+
+@pytest.mark.long
+def test_the_arm_that_goes_through_epochs_as_training_does_runs(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from benchmarks import epoch\n"
+        "epoch.SIDE, epoch.BATCH, epoch.TRAIN, epoch.VALIDATION, epoch.EPOCHS = 32, 4, 8, 4, 1\n"
+        "epoch._ours(Path(sys.argv[1]), augmented=True)()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.glob("checkpoints/*/0*"))) == 1
