@@ -50,9 +50,14 @@ def is_shut(error: BaseException) -> bool:
     return _status(error) in _SHUT_STATUS or code in _SHUT
 
 
+def may_change(error: BaseException) -> bool:
+    """Whether MLflow may take later what it does not take now."""
+    return is_away(error) or is_shut(error)
+
+
 def is_rejected(error: BaseException) -> bool:
     """Whether a proxy or a store of artifacts will not have it, as 413 for what is too large."""
-    return _status(error) is not None and not (is_away(error) or is_shut(error))
+    return _status(error) is not None and not may_change(error)
 
 
 def _status(error: BaseException) -> int | None:

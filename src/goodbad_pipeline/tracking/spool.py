@@ -18,7 +18,7 @@ from mlflow.exceptions import RestException
 
 from goodbad_pipeline.disk import write_text
 from goodbad_pipeline.errors import writing
-from goodbad_pipeline.tracking.server import Entry, Server, is_away, is_rejected, is_shut
+from goodbad_pipeline.tracking.server import Entry, Server, is_rejected, may_change
 
 logger = logging.getLogger(__name__)
 
@@ -139,7 +139,7 @@ class Journal:
         try:
             server.tell(entry, self.path / entry["file"] if "file" in entry else None)
         except Exception as error:
-            if _may_change(error) and not _fails_there(error):
+            if may_change(error) and not _fails_there(error):
                 raise
             self.refuse(entry, error)
         if entry["do"] == "start" and entry["run"] in server.ids:
@@ -188,7 +188,7 @@ class Spool:
             if is_rejected(error) and entry["do"] != "start":  # no training should die of it
                 self._journal.refuse(entry, error, file)
                 return str(entry["run"])
-            if not _may_change(error) or not (file is None or file.exists()):
+            if not may_change(error) or not (file is None or file.exists()):
                 raise
             self._lose(error)
         self.keep(entry, file)
@@ -205,7 +205,7 @@ class Spool:
         try:
             self._answers()
         except Exception as error:
-            if not _may_change(error):
+            if not may_change(error):
                 raise
         return self._journal.close()
 
@@ -237,11 +237,6 @@ class Spool:
         self._ask_again = time.monotonic() + PAUSE
 
 
-def _may_change(error: Exception) -> bool:
-    """Whether MLflow may take later what it does not take now."""
-    return is_away(error) or is_shut(error)
-
-
 def _fails_there(error: Exception) -> bool:
     """Whether MLflow itself answered that it failed: told again, it would for ever, and hold up what comes after."""
     return isinstance(error, RestException) and error.error_code == "INTERNAL_ERROR"
@@ -269,7 +264,7 @@ def replay(folder: Path, uri: str | None = None) -> tuple[int, int]:
             try:
                 told += journal.tell(Server(MlflowClient(journal.uri)))
             except Exception as error:
-                if not _may_change(error):
+                if not may_change(error):
                     raise
                 left = len(journal.waiting())
                 told, waiting = told + before - left, waiting + left

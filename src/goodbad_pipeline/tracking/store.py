@@ -10,7 +10,7 @@ from filelock import FileLock
 
 from goodbad_pipeline.databases import name_databases
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.tracking.server import is_away, is_shut
+from goodbad_pipeline.tracking.server import may_change
 
 SQLITE = "sqlite:///"
 
@@ -55,7 +55,7 @@ def answering(uri: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not (is_away(error) or is_shut(error)) or uri.startswith(SQLITE):
+        if not may_change(error) or uri.startswith(SQLITE):
             raise
         raise InputError(
             f"MLflow at {uri} does not answer, or not as it should: start the server, see to your access, set "

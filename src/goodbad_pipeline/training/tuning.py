@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 
 import keras
+import pandas as pd
 
 from goodbad_pipeline.training.guards import SpoiltTrainingError
 from goodbad_pipeline.training.listener import EpochListener
@@ -63,24 +64,21 @@ def try_recipe(
         if row["phase"] == phase and number < epochs and prune(number, row[metric]):
             raise GivenUp
 
-    def fit() -> None:
+    def fit() -> pd.DataFrame:
         keras.utils.clear_session()
-        fit_model(build(), train, validation, recipe, pretrained=pretrained, listener=listener, watch=watch)
+        return fit_model(build(), train, validation, recipe, pretrained=pretrained, listener=listener, watch=watch)
 
-    complete = _comes_to_its_end(fit, rows, recipe)
-    seconds = time.perf_counter() - started
-    return {
-        COMPLETE: float(complete),
-        "seconds": seconds,
-        "epochs": float(len(rows)),
-        **_kept(rows, phase, epochs, recipe),
-    }
+    history = _whole_history(fit, rows, recipe)
+    facts = {COMPLETE: float(history is not None), "seconds": time.perf_counter() - started, "epochs": float(len(rows))}
+    best = _best_row([row for row in rows if row["phase"] == phase], recipe)
+    kept = best if history is None else history[history["kept"]].iloc[0]
+    return facts if kept is None else facts | {name: float(kept[name]) for name in _KEPT}
 
 
-def _comes_to_its_end(fit: Callable[[], None], rows: list[Row], recipe: Recipe) -> bool:
-    """Whether a training ends by itself; what else may end one trial without ending the search is told."""
+def _whole_history(fit: Callable[[], pd.DataFrame], rows: list[Row], recipe: Recipe) -> pd.DataFrame | None:
+    """The history of a training that ends by itself; what else may end a trial, and not the search, is told."""
     try:
-        fit()
+        return fit()
     except GivenUp:
         logger.info("Given up after %d epochs: below the median of the others", len(rows))
     except SpoiltTrainingError as error:
@@ -89,17 +87,10 @@ def _comes_to_its_end(fit: Callable[[], None], rows: list[Row], recipe: Recipe) 
         if not out_of_memory(error):
             raise
         logger.info("Gone wrong: %d pictures a step do not fit into memory", recipe.batch_size)
-    else:
-        return True
-    return False
+    return None
 
 
-def _kept(rows: list[Row], phase: str, epochs: int, recipe: Recipe) -> TrialResult:
-    """The measures of the epoch that the recipe keeps; of a phase that was given up, of its best so far."""
-    measured = [row for row in rows if row["phase"] == phase]
-    if not measured:
-        return {}
-    choose = max if LARGER_IS_BETTER[recipe.monitor] else min  # the first of equals
-    best = choose(measured, key=lambda row: row[recipe.monitor])
-    kept = measured[-1] if recipe.keep_epoch == "last" and len(measured) == epochs else best
-    return {name: float(kept[name]) for name in _KEPT}
+def _best_row(rows: list[Row], recipe: Recipe) -> Row | None:
+    """The best epoch by the recipe's monitor, the first of equals: what is told of a trial that was given up."""
+    choose = max if LARGER_IS_BETTER[recipe.monitor] else min
+    return choose(rows, key=lambda row: row[recipe.monitor], default=None)
