@@ -139,7 +139,8 @@ def test_the_comparison_counts_a_median_and_says_never() -> None:
     assert "| 0 | 0.800 | 20.0 | 4.0 | 0.20 | 0.20 | 0.700 | 0.900 | 0.700 | 0.900 |" in text
     assert "| 2 | 0.800 | 20.0 | never | – | – | 0.700 | 0.700 | 0.650 | 0.850 |" in text
     assert "| median | 0.800 | 20.0 | 10.0 | 0.50 | 0.50 | 0.700 | 0.900 | 0.650 | 0.850 |" in text
-    assert "in 0.50 of its time" in text
+    assert "validation accuracy in 0.50 of its time." in text
+    assert "validation accuracy on 0 of 1 splits." in against_tutorial.table(pairs[2:])
     assert "a CPU, 2026-01-01, commit abc" in text
 
 
