@@ -25,7 +25,7 @@ $(VENV)/.installed-dev: $(BIN)/python pyproject.toml constraints.txt
 
 install: $(VENV)/.installed-dev  # make .venv and install, development tools included
 
-run: $(VENV)/.installed  # make .venv, install, and go the whole road: pictures to registered model
+run: $(VENV)/.installed  # make .venv, install, and go the whole road: images to registered model
 	$(BIN)/kedro run
 
 test: $(VENV)/.installed-dev  # the default tests

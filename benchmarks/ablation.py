@@ -1,4 +1,4 @@
-"""``python -m benchmarks.ablation``: what each part of the recipe is worth, on a project's own pictures.
+"""``python -m benchmarks.ablation``: what each part of the recipe is worth, on a project's own images.
 
 Every variant is trained on the splits of several seeds, each training in a process of its own; what is done is not done
 again. From scratch is also held against keras.applications from scratch, in the same time. Writes docs/results.md.
@@ -41,7 +41,7 @@ def told(entries: Sequence[Entry]) -> str:
     """Where, when and by which code trainings were made, and what their columns mean."""
     places = sorted({f"{entry['machine']}, {entry['date']}, commit {entry['commit']}" for entry in entries})
     return (
-        "Median over splits (lowest–highest). Seconds go from a table of pictures to a trained network, with "
+        "Median over splits (lowest–highest). Seconds go from a table of images to a trained network, with "
         f"validation after each epoch. Measured on {'; '.join(places)}."
     )
 

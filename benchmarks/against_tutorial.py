@@ -1,6 +1,6 @@
-"""``python -m benchmarks.against_tutorial``: our training beside the usual tutorial's, on a project's own pictures.
+"""``python -m benchmarks.against_tutorial``: our training beside the usual tutorial's, on a project's own images.
 
-Same pictures, splits, resolution and network at the start. The tutorial is what one finds when one looks for it:
+Same images, splits, resolution and network at the start. The tutorial is what one finds when one looks for it:
 ImageDataGenerator.flow_from_dataframe with flips, turns, shifts and zoom; the classifier alone by Adam at 1e-3, then
 all layers at 1e-4, ten epochs each, with early stopping and the best weights restored. Writes docs/results.md.
 """

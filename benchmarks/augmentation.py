@@ -10,20 +10,20 @@ COUNT, SIDE, BATCH = 256, 128, 32
 def _ours(_: Path) -> Run:
     import numpy as np  # noqa: PLC0415
 
-    from benchmarks.training_arms import CHANGES, one_hot, pictures  # noqa: PLC0415 - starts TensorFlow
+    from benchmarks.training_arms import CHANGES, images, one_hot  # noqa: PLC0415 - starts TensorFlow
     from goodbad_pipeline.training.batches import TrainingBatches  # noqa: PLC0415
 
-    pixels, truth = pictures(COUNT, SIDE)
-    batches = TrainingBatches(pixels, np.arange(COUNT), one_hot(truth), batch_size=BATCH, seed=0, augmentation=CHANGES)
+    pixels, y_true = images(COUNT, SIDE)
+    batches = TrainingBatches(pixels, np.arange(COUNT), one_hot(y_true), batch_size=BATCH, seed=0, augmentation=CHANGES)
     return lambda: [batches[step] and None for step in range(batches.steps_per_epoch)]
 
 
 def _generator(_: Path) -> Run:
     from keras.src.legacy.preprocessing.image import ImageDataGenerator  # noqa: PLC0415 - no public name is left
 
-    from benchmarks.training_arms import CHANGES, one_hot, pictures  # noqa: PLC0415
+    from benchmarks.training_arms import CHANGES, images, one_hot  # noqa: PLC0415
 
-    pixels, truth = pictures(COUNT, SIDE)
+    pixels, y_true = images(COUNT, SIDE)
     generator = ImageDataGenerator(
         rotation_range=CHANGES.rotation,
         width_shift_range=CHANGES.translation,
@@ -32,7 +32,7 @@ def _generator(_: Path) -> Run:
         brightness_range=(1 - CHANGES.brightness, 1 + CHANGES.brightness),
         horizontal_flip=True,
     )
-    batches = generator.flow(pixels, one_hot(truth), batch_size=BATCH, seed=0)
+    batches = generator.flow(pixels, one_hot(y_true), batch_size=BATCH, seed=0)
     return lambda: [batches[step] and None for step in range(len(batches))]
 
 

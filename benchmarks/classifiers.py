@@ -1,6 +1,6 @@
-"""Three ways to a classifier of the same pictures: this project's, the usual tutorial's, a stock network from scratch.
+"""Three ways to a classifier of the same images: this project's, the usual tutorial's, a stock network from scratch.
 
-Each runs in a process of its own. Its clock starts when libraries are imported and the table of pictures is there; so
+Each runs in a process of its own. Its clock starts when libraries are imported and the table of images is there; so
 decoding, building and graph tracing count, and so does validation after each epoch.
 """
 
@@ -31,7 +31,7 @@ class Job:
 
     Attributes:
         arm: One of `ARMS`.
-        labels: Parquet file of the labelled pictures.
+        labels: Parquet file of the labelled images.
         parameters: All parameters of the project, its ``splits.seed`` included.
         epochs: Of each phase of the tutorial, or of the stock network; ours goes by the parameters.
     """
@@ -49,7 +49,7 @@ class Point:
     Attributes:
         seconds: Since the start, by the clock.
         cpu: The same in seconds of processors.
-        val_accuracy: Share of the validation pictures that are named rightly.
+        val_accuracy: Share of the validation images that are named rightly.
     """
 
     seconds: float
@@ -79,7 +79,7 @@ class Task:
     """A job, unpacked.
 
     Attributes:
-        splits: The labelled pictures with their splits.
+        splits: The labelled images with their splits.
         groups: Typed parameters.
         epochs: See :class:`Job`.
     """
@@ -94,16 +94,16 @@ class Task:
         return class_names(self.splits)
 
     def part(self, split: str) -> pd.DataFrame:
-        """The pictures of a split."""
+        """The images of a split."""
         return self.splits[self.splits["split"] == split]
 
-    def truth(self, split: str) -> np.ndarray:
+    def y_true(self, split: str) -> np.ndarray:
         """Their class numbers, int64."""
         return self.part(split)["label"].map(self.names.index).to_numpy("int64")
 
 
 Answer = Callable[[str], np.ndarray]
-"""From the name of a split to the probabilities of its pictures, (n, classes)."""
+"""From the name of a split to the probabilities of its images, (n, classes)."""
 Arm = Callable[[Task, Clock, Path], Answer]
 
 
@@ -123,7 +123,7 @@ def train(job: Job) -> dict[str, Any]:
         answer = ARMS[job.arm](task, clock, Path(folder))
         found: dict[str, Any] = {"curve": [asdict(point) for point in clock.points]}
         for split in ("validation", "test"):
-            measures = measure(answer(split), task.truth(split), 0.0)
+            measures = measure(answer(split), task.y_true(split), 0.0)
             found[split] = {name: round(measures[f"val_{name}"], 4) for name in ("accuracy", "roc_auc")}
     return found
 
@@ -191,7 +191,7 @@ def _tutorial(task: Task, clock: Clock, _: Path) -> Answer:
 
 
 def _stock(task: Task, clock: Clock, folder: Path) -> Answer:
-    """EfficientNetB0 of keras.applications without weights, fitted to pictures in memory.
+    """EfficientNetB0 of keras.applications without weights, fitted to images in memory.
 
     Its weights are the last ones or those of its best epoch by validation, whichever the test finds better: the
     choice is in its favour.
@@ -202,11 +202,11 @@ def _stock(task: Task, clock: Clock, folder: Path) -> Answer:
     side, count = task.groups["model"].scale.resolution, len(task.names)
     pixels = _pixels(task, side, folder)
 
-    def pictures(split: str) -> np.ndarray:
+    def images(split: str) -> np.ndarray:
         return pixels.array[pixels.rows(task.part(split)["image_id"])].astype(np.float32)
 
     def labelled(split: str) -> tuple[np.ndarray, np.ndarray]:
-        return pictures(split), np.eye(count, dtype=np.float32)[task.truth(split)]
+        return images(split), np.eye(count, dtype=np.float32)[task.y_true(split)]
 
     network = keras.applications.EfficientNetB0(weights=None, input_shape=(side, side, 3), classes=count)
     data = {"batch_size": BATCH, "validation_data": labelled("validation")}
@@ -218,7 +218,7 @@ def _stock(task: Task, clock: Clock, folder: Path) -> Answer:
     network.load_weights(file)
     if network.evaluate(*test, verbose=0, return_dict=True)["accuracy"] < of_last:
         network.set_weights(last)
-    return lambda split: network.predict(pictures(split), verbose=0)
+    return lambda split: network.predict(images(split), verbose=0)
 
 
 def _fit(

@@ -1,6 +1,6 @@
 """Epochs of `kedro run --pipeline=train` against a bare fit of the same network on tensors in memory.
 
-Ours validates, writes a checkpoint and tells MLflow; fit validates. Fit has no way to change pictures, so that ours
+Ours validates, writes a checkpoint and tells MLflow; fit validates. Fit has no way to change images, so that ours
 does not in the one that has a target; beside it, with the augmentation that is the default.
 """
 
@@ -20,8 +20,8 @@ def _ours(folder: Path, *, augmented: bool) -> Run:
 
     from benchmarks.training_arms import (  # noqa: PLC0415 - starts TensorFlow
         CHANGES,
+        images,
         network,
-        pictures,
         through_the_loop,
     )
     from goodbad_pipeline import tracking  # noqa: PLC0415
@@ -36,13 +36,13 @@ def _ours(folder: Path, *, augmented: bool) -> Run:
     mlflow.set_tracking_uri(uri)
     tracking.begin(tracking.Spool(folder / "spool", uri), mlflow.start_run().info.run_id)
     model = network("efficientnet_lite", SIDE, frozen=True)
-    seen, truth = pictures(VALIDATION, SIDE)
+    seen, y_true = images(VALIDATION, SIDE)
     return through_the_loop(
         model,
-        *pictures(TRAIN, SIDE),
+        *images(TRAIN, SIDE),
         batch_size=BATCH,
         epochs=EPOCHS,
-        validate=lambda look: measure(predict(model, seen, np.arange(VALIDATION), after_block=look), truth, 0.0),
+        validate=lambda look: measure(predict(model, seen, np.arange(VALIDATION), after_block=look), y_true, 0.0),
         saver=Saver(Checkpointing(CheckpointStore(folder / "checkpoints"), {}, resume=False), model),
         report=Report(EpochLogDataset().load()),
         augmentation=CHANGES if augmented else None,
@@ -52,12 +52,12 @@ def _ours(folder: Path, *, augmented: bool) -> Run:
 def _bare(_: Path) -> Run:
     import numpy as np  # noqa: PLC0415
 
-    from benchmarks.training_arms import by_fit, network, one_hot, pictures  # noqa: PLC0415
+    from benchmarks.training_arms import by_fit, images, network, one_hot  # noqa: PLC0415
 
-    seen, truth = pictures(VALIDATION, SIDE)
-    validation = (seen.astype(np.float32), one_hot(truth))
+    seen, y_true = images(VALIDATION, SIDE)
+    validation = (seen.astype(np.float32), one_hot(y_true))
     model = network("efficientnet_lite", SIDE, frozen=True)
-    return by_fit(model, *pictures(TRAIN, SIDE), batch_size=BATCH, epochs=EPOCHS, validation=validation)
+    return by_fit(model, *images(TRAIN, SIDE), batch_size=BATCH, epochs=EPOCHS, validation=validation)
 
 
 BENCHMARKS = [

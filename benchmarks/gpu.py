@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu_arms import CEILINGS, measure_arm
-from goodbad_pipeline.efficientnet.complexity import Complexity, count_complexity
-from goodbad_pipeline.efficientnet.scaling import resolve_scale
+from goodbad_pipeline.networks.complexity import Complexity, count_complexity
+from goodbad_pipeline.networks.scaling import resolve_scale
 
 Row = dict[str, Any]
 VARIANTS, BATCHES = ("b0", "b4"), (16, 64, 256, 1024)

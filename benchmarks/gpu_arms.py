@@ -61,10 +61,10 @@ def measure_ceiling(arm: Row) -> Row:
 
 
 def measure_ours(arm: Row) -> Row:
-    """Measure this project's network under mixed precision and XLA, on pictures that lie on the device."""
+    """Measure this project's network under mixed precision and XLA, on images that lie on the device."""
     import keras  # noqa: PLC0415
 
-    from goodbad_pipeline.efficientnet import build_efficientnet  # noqa: PLC0415
+    from goodbad_pipeline.networks import build_efficientnet  # noqa: PLC0415
     from goodbad_pipeline.training.devices import prepare_device  # noqa: PLC0415
 
     device = prepare_device("auto", "auto", 0)

@@ -12,13 +12,13 @@ def _ours(_: Path) -> Run:
 
     import numpy as np  # noqa: PLC0415
 
-    from benchmarks.training_arms import RECIPE, network, pictures  # noqa: PLC0415 - starts TensorFlow
+    from benchmarks.training_arms import RECIPE, images, network  # noqa: PLC0415 - starts TensorFlow
     from goodbad_pipeline.training.train import LabelledPixels, fit_model  # noqa: PLC0415
 
-    pixels, truth = pictures(COUNT + VALIDATION, SIDE)
+    pixels, y_true = images(COUNT + VALIDATION, SIDE)
     rows = np.arange(len(pixels))
-    train = LabelledPixels(pixels, rows[:COUNT], truth[:COUNT], 2)
-    validation = LabelledPixels(pixels, rows[COUNT:], truth[COUNT:], 2)
+    train = LabelledPixels(pixels, rows[:COUNT], y_true[:COUNT], 2)
+    validation = LabelledPixels(pixels, rows[COUNT:], y_true[COUNT:], 2)
     recipe = replace(RECIPE, batch_size=BATCH, head_epochs=EPOCHS, epochs=0, patience=EPOCHS)
     model = network("efficientnet_lite", SIDE)
     return lambda: fit_model(model, train, validation, recipe, pretrained=True)
@@ -27,11 +27,11 @@ def _ours(_: Path) -> Run:
 def _whole_network(_: Path) -> Run:
     import numpy as np  # noqa: PLC0415
 
-    from benchmarks.training_arms import RECIPE, SCHEDULE, network, one_hot, pictures  # noqa: PLC0415
+    from benchmarks.training_arms import RECIPE, SCHEDULE, images, network, one_hot  # noqa: PLC0415
     from goodbad_pipeline.training.optimizers import compile_model  # noqa: PLC0415
 
-    pixels, truth = pictures(COUNT + VALIDATION, SIDE)
-    x, y = pixels.astype(np.float32), one_hot(truth)
+    pixels, y_true = images(COUNT + VALIDATION, SIDE)
+    x, y = pixels.astype(np.float32), one_hot(y_true)
     model, validation = network("efficientnet_lite", SIDE), (x[COUNT:], y[COUNT:])
     for layer in model.layers:
         layer.trainable = layer.name == "predictions"

@@ -21,10 +21,10 @@ Changes = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Project:
-    """Labelled pictures and how they would be trained on.
+    """Labelled images and how they would be trained on.
 
     Attributes:
-        name: To show: the folder of the pictures, and the parameters that were said.
+        name: To show: the folder of the images, and the parameters that were said.
         parameters: All of them, with absolute paths.
         labels: The file of the labels.
     """

@@ -1,7 +1,7 @@
 """``python -m benchmarks.million [rows]``: ingest a manifest of a million rows, twice, by the real ``kedro run``.
 
 Prints the seconds of the first run and of one with nothing changed, and the peak memory of the parent process. The
-files are hard links to a few thousand pictures.
+files are hard links to a few thousand images.
 """
 
 import csv
@@ -21,17 +21,17 @@ DISTINCT, SIDE, A_GROUP, A_FOLDER = 4000, 64, 100, 10_000
 
 
 def main(rows: int) -> None:
-    """Make the pictures, run twice, print."""
+    """Make the images, run twice, print."""
     with tempfile.TemporaryDirectory() as place:
         project = copy_project(Path(place))
-        _write_manifest(project / "pictures", rows)
+        _write_manifest(project / "images", rows)
         for name in ("first run", "rerun, nothing changed"):
             seconds, gigabytes = _ingest(project)
             print(f"{name}: {rows:,} rows in {seconds:.1f} s, {rows / seconds:,.0f} a second, peak {gigabytes:.2f} GB")
 
 
 def _write_manifest(root: Path, rows: int) -> None:
-    """Pictures of coarse noise; those of one group are links to one file, as are those of other groups."""
+    """Images of coarse noise; those of one group are links to one file, as are those of other groups."""
     originals = root / "originals"
     originals.mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -52,7 +52,7 @@ def _write_manifest(root: Path, rows: int) -> None:
 
 def _ingest(project: Path) -> tuple[float, float]:
     """Wall-clock seconds and the parent's peak memory in GB (its workers are smaller)."""
-    command = [KEDRO, "run", "--pipeline=data", f"--params=images.root={project / 'pictures'}"]
+    command = [KEDRO, "run", "--pipeline=data", f"--params=images.root={project / 'images'}"]
     started = time.perf_counter()
     run = subprocess.Popen(command, cwd=project)
     _, status, usage = os.wait4(run.pid, 0)

@@ -70,10 +70,10 @@ def _network(folder: Path, backend: str) -> Any:
     if backend == KERAS:
         return _model(folder)
     if not (folder / RUNTIMES[backend].file).is_file():
-        from benchmarks.training_arms import pictures  # noqa: PLC0415
+        from benchmarks.training_arms import images  # noqa: PLC0415
         from goodbad_pipeline.exporting.converting import convert_model  # noqa: PLC0415
 
-        for name, content in convert_model(_model(folder), pictures(32, SIDE)[0]).items():
+        for name, content in convert_model(_model(folder), images(32, SIDE)[0]).items():
             (folder / RUNTIMES[name].file).write_bytes(content)
     return load_network(backend, folder)
 

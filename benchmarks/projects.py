@@ -11,7 +11,7 @@ KEDRO = Path(sys.executable).with_name("kedro")
 
 
 def copy_project(folder: Path) -> Path:
-    """Make a folder the project as it comes: configuration, no pictures, no outputs, nothing of ``conf/local``."""
+    """Make a folder the project as it comes: configuration, no images, no outputs, nothing of ``conf/local``."""
     shutil.copytree(PROJECT / "conf", folder / "conf", ignore=shutil.ignore_patterns("local"))
     (folder / "conf" / "local").mkdir()
     (folder / "src").mkdir()

@@ -10,20 +10,20 @@ STEPS = 4
 
 def our_step(_: Path, *, side: int, batch_size: int) -> Run:
     """Four steps of the project's B0 through its loop."""
-    from benchmarks.training_arms import network, pictures, through_the_loop  # noqa: PLC0415 - starts TensorFlow
+    from benchmarks.training_arms import images, network, through_the_loop  # noqa: PLC0415 - starts TensorFlow
 
     model = network("efficientnet", side)
-    return through_the_loop(model, *pictures(STEPS * batch_size, side), batch_size=batch_size)
+    return through_the_loop(model, *images(STEPS * batch_size, side), batch_size=batch_size)
 
 
 def stock_fit(_: Path, *, side: int, batch_size: int) -> Run:
     """Four steps of the B0 of keras.applications by fit."""
     import keras  # noqa: PLC0415
 
-    from benchmarks.training_arms import by_fit, pictures  # noqa: PLC0415
+    from benchmarks.training_arms import by_fit, images  # noqa: PLC0415
 
     model = keras.applications.EfficientNetB0(weights=None, input_shape=(side, side, 3), classes=2)
-    return by_fit(model, *pictures(STEPS * batch_size, side), batch_size=batch_size)
+    return by_fit(model, *images(STEPS * batch_size, side), batch_size=batch_size)
 
 
 BENCHMARKS = [

@@ -6,13 +6,12 @@ import keras
 import numpy as np
 
 from benchmarks.harness import Run
-from goodbad_pipeline.efficientnet import build_efficientnet
-from goodbad_pipeline.training.augmentation import Augmentation
+from goodbad_pipeline.networks import build_efficientnet
 from goodbad_pipeline.training.batches import TrainingBatches
 from goodbad_pipeline.training.loop import Loop, Phase, Rules
 from goodbad_pipeline.training.optimizers import compile_model
 from goodbad_pipeline.training.progress import Progress, Report
-from goodbad_pipeline.training.recipe import Recipe
+from goodbad_pipeline.training.recipe import Augmentation, Recipe
 from goodbad_pipeline.training.saving import Saver
 
 RECIPE = Recipe(
@@ -34,14 +33,14 @@ SCHEDULE = {"steps": 1000, "epochs": 1}  # one schedule for both arms
 Validate = Callable[[Callable[[], None]], dict[str, float]]
 
 
-def pictures(count: int, side: int) -> tuple[np.ndarray, np.ndarray]:
+def images(count: int, side: int) -> tuple[np.ndarray, np.ndarray]:
     """Noise, uint8 of shape (count, side, side, 3), and classes 0 and 1 in turn."""
     return np.random.default_rng(0).integers(0, 256, (count, side, side, 3), np.uint8), np.arange(count) % 2
 
 
-def one_hot(truth: np.ndarray) -> np.ndarray:
+def one_hot(y_true: np.ndarray) -> np.ndarray:
     """Targets, float32 of shape (n, 2)."""
-    return np.eye(2, dtype=np.float32)[truth]
+    return np.eye(2, dtype=np.float32)[y_true]
 
 
 def network(family: str, side: int, *, frozen: bool = False) -> keras.Model:
@@ -56,7 +55,7 @@ def network(family: str, side: int, *, frozen: bool = False) -> keras.Model:
 def through_the_loop(
     model: keras.Model,
     pixels: np.ndarray,
-    truth: np.ndarray,
+    y_true: np.ndarray,
     *,
     batch_size: int,
     epochs: int = 1,
@@ -67,7 +66,7 @@ def through_the_loop(
 ) -> Run:
     """Epochs as `kedro run --pipeline=train` goes through them, from pixels as the cache holds them."""
     rows = np.arange(len(pixels))
-    batches = TrainingBatches(pixels, rows, one_hot(truth), batch_size=batch_size, seed=0, augmentation=augmentation)
+    batches = TrainingBatches(pixels, rows, one_hot(y_true), batch_size=batch_size, seed=0, augmentation=augmentation)
     compile_model(model, RECIPE, RECIPE.learning_rate, **SCHEDULE)
     phase = Phase("all layers", model, batches.__getitem__, batches.steps_per_epoch, epochs, validate)
     loop = Loop(Rules("val_loss", False, epochs, 1e9), saver or Saver(None, model), report or Report())
@@ -77,7 +76,7 @@ def through_the_loop(
 def by_fit(
     model: keras.Model,
     pixels: np.ndarray,
-    truth: np.ndarray,
+    y_true: np.ndarray,
     *,
     batch_size: int,
     epochs: int = 1,
@@ -85,5 +84,5 @@ def by_fit(
 ) -> Run:
     """Epochs of Keras's fit on tensors in memory, with the same optimizer and loss."""
     compile_model(model, RECIPE, RECIPE.learning_rate, **SCHEDULE)
-    x, y = pixels.astype(np.float32), one_hot(truth)
+    x, y = pixels.astype(np.float32), one_hot(y_true)
     return lambda: model.fit(x, y, batch_size=batch_size, epochs=epochs, verbose=0, validation_data=validation)

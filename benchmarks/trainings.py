@@ -17,8 +17,8 @@ from benchmarks.ingested import Changes, Project, changed, read_project
 from benchmarks.results import Entry, keep, machine, read
 from goodbad_pipeline.params import TrainingParams, decisive_parameters, validate_parameters
 from goodbad_pipeline.params.training import AugmentationParams
-from goodbad_pipeline.provenance import git_state
-from goodbad_pipeline.training.fingerprint import splits_digest
+from goodbad_pipeline.tracking.provenance import git_state
+from goodbad_pipeline.training.config_hash import splits_digest
 
 ROOT = Path(__file__).parents[1]
 STOCK_EPOCHS = (15,)
@@ -78,7 +78,7 @@ class Trainings:
     """Does trainings of a project, each once, and keeps what they gave.
 
     Args:
-        project: The pictures and parameters.
+        project: The images and parameters.
         known: The variants.
         file: JSON file of all that was ever measured, by name.
         run: Does a job; by default in a process of its own.

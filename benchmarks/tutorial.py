@@ -1,6 +1,6 @@
 """Training as tutorials write it, with pandas, Pillow, Keras and scikit-learn: the opponent of `whole_run`.
 
-``python tutorial.py <pictures> <splits.parquet> <start.keras> <recipe.json> <outputs>``. Network, splits, phases,
+``python tutorial.py <images> <splits.parquet> <start.keras> <recipe.json> <outputs>``. Network, splits, phases,
 epochs and augmentation are those of the project's own run, the code is not;
 metrics and the model at the end.
 """
@@ -17,7 +17,7 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 from sklearn.metrics import ConfusionMatrixDisplay, classification_report, roc_auc_score
 
-pictures, table, start, recipe, outputs = map(Path, sys.argv[1:])
+image_files, table, start, recipe, outputs = map(Path, sys.argv[1:])
 recipe = json.loads(recipe.read_text())
 keras.utils.set_random_seed(recipe["seed"])
 outputs.mkdir(parents=True, exist_ok=True)
@@ -29,9 +29,9 @@ side = model.input_shape[1]
 
 
 def read_split(split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Decode the pictures of a split: pixels (n, side, side, 3) and one-hot labels (n, classes)."""
+    """Decode the images of a split: pixels (n, side, side, 3) and one-hot labels (n, classes)."""
     part = splits[splits["split"] == split]
-    images = [ImageOps.pad(Image.open(pictures / path).convert("RGB"), (side, side)) for path in part["path"]]
+    images = [ImageOps.pad(Image.open(image_files / path).convert("RGB"), (side, side)) for path in part["path"]]
     return np.stack([np.asarray(image) for image in images]), np.eye(len(names))[part["label"].map(names.index)]
 
 
@@ -76,10 +76,10 @@ if recipe["pretrained"]:
 else:
     history.append(fit(augmented, recipe["scratch_epochs"], recipe["scratch_learning_rate"]))
 
-answers, truth = model.predict(x_test, verbose=0), y_test.argmax(axis=1)
-print(classification_report(truth, answers.argmax(axis=1), target_names=names, zero_division=0))
+answers, y_true = model.predict(x_test, verbose=0), y_test.argmax(axis=1)
+print(classification_report(y_true, answers.argmax(axis=1), target_names=names, zero_division=0))
 print("ROC AUC", roc_auc_score(y_test, answers))
-ConfusionMatrixDisplay.from_predictions(truth, answers.argmax(axis=1), display_labels=names)
+ConfusionMatrixDisplay.from_predictions(y_true, answers.argmax(axis=1), display_labels=names)
 plt.savefig(outputs / "confusion_matrix.png")
 pd.concat([pd.DataFrame(one.history) for one in history]).to_csv(outputs / "history.csv")
 model.save(outputs / "model.keras")

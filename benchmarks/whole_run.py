@@ -1,6 +1,6 @@
 """`kedro run` on the sample, from nothing to a registered model, against a bare script with the same training.
 
-The script (`tutorial`) is handed the splits and reads no picture twice; it does not look for bad files or copies, and
+The script (`tutorial`) is handed the splits and reads no image twice; it does not look for bad files or copies, and
 measures, tracks and registers nothing. Both are commands: the start of Python and TensorFlow counts. Nothing is left of
 an earlier run but what the operating system keeps of files; neither gives up before its last epoch. A run takes
 minutes, so there are few pairs.
@@ -19,7 +19,7 @@ from benchmarks.projects import KEDRO, PROJECT, copy_project, run_quietly
 
 PAIRS = 3
 PATIENCE = 1000  # epochs: more than there are, so that both train as many
-PICTURES = Path("data", "01_raw", "characters")
+IMAGES = Path("data", "01_raw", "characters")
 SPLITS, START, RECIPE = "data/05_model_input/splits.parquet", "start.keras", "recipe.json"
 _MLFLOW = ("mlflow.db*", "mlartifacts", "mlruns")
 
@@ -45,7 +45,7 @@ def _script(folder: Path) -> Run:
     def run() -> None:
         with TemporaryDirectory(dir=folder) as outputs:
             script = Path(__file__).with_name("tutorial.py")
-            run_quietly([sys.executable, script, PICTURES, SPLITS, START, RECIPE, outputs], project)
+            run_quietly([sys.executable, script, IMAGES, SPLITS, START, RECIPE, outputs], project)
 
     return run
 
@@ -54,7 +54,7 @@ def _fresh(folder: Path) -> Path:
     """The project with its sample, never run."""
     project = folder / "fresh"
     if not project.is_dir():
-        shutil.copytree(PROJECT / PICTURES, project / PICTURES)
+        shutil.copytree(PROJECT / IMAGES, project / IMAGES)
         copy_project(project)
     return project
 
@@ -74,7 +74,7 @@ def _write_start(project: Path) -> None:
     from kedro.framework.session import KedroSession  # noqa: PLC0415
     from kedro.framework.startup import bootstrap_project  # noqa: PLC0415
 
-    from goodbad_pipeline.efficientnet import build_network  # noqa: PLC0415 - starts TensorFlow
+    from goodbad_pipeline.networks import build_network  # noqa: PLC0415 - starts TensorFlow
 
     bootstrap_project(project)
     with KedroSession.create(project) as session:
@@ -92,7 +92,7 @@ BENCHMARKS = [
     Benchmark(
         file=__name__,
         name="make_run",
-        compares="`kedro run` on the sample, pictures to registered model / a bare script of the same training",
+        compares="`kedro run` on the sample, images to registered model / a bare script of the same training",
         ours=_whole,
         reference=_script,
         target=1.0,

@@ -1,15 +1,15 @@
-"""Turn the data folder of an installed Battle for Wesnoth into labelled pictures.
+"""Turn the data folder of an installed Battle for Wesnoth into labelled images.
 
     python examples/wesnoth.py <wesnoth data folder> <output folder>
 
 The data folder is the one that holds `core`; Debian's package wesnoth-1.16-data installs it as
 `/usr/share/games/wesnoth/1.16/data`. The output folder gets `images/` and `labels.csv` with the columns path, label,
-group and race. The pictures keep the game's licences (GPL-2+ and CC BY-SA 4.0).
+group and race. The images keep the game's licences (GPL-2+ and CC BY-SA 4.0).
 
 - label: the game's own alignment. Lawful units are good, chaotic ones bad; neutral and liminal ones are left out.
-- group: the unit type. Its pictures are near-copies of each other and belong on one side of a split.
-- A picture belongs to the unit type whose base image its name starts with (the longest such name), else to the one
-  whose configuration names it. Pictures that belong to unit types of different alignments are left out, and so are
+- group: the unit type. Its images are near-copies of each other and belong on one side of a split.
+- An image belongs to the unit type whose base image its name starts with (the longest such name), else to the one
+  whose configuration names it. Images that belong to unit types of different alignments are left out, and so are
   those that only a macro names (most of the Walking Corpses). Team colours stay as they are in the files: magenta.
 """
 
@@ -29,7 +29,7 @@ BASE_BLOCKS = (["unit_type"], ["unit_type", "female"], ["unit_type", "male"], ["
 
 TAG = re.compile(r"^\s*\[(/?)\+?(\w+)\]")
 KEY = re.compile(r'^\s*(\w+)\s*=\s*(?:_\s*)?"?([^"#]*?)"?\s*(?:#.*)?$')
-PICTURE = re.compile(r'units/((?:[^\s"~:,\[\]{}()]|\[[^\]]*\])+\.png)')
+IMAGE = re.compile(r'units/((?:[^\s"~:,\[\]{}()]|\[[^\]]*\])+\.png)')
 RANGE = re.compile(r"\[([^\]]*)\]")
 
 
@@ -43,7 +43,7 @@ class UnitType:
         race: Its race; empty if it is taken over from the parent.
         parent: Id of the unit type it builds on, or empty.
         bases: Paths of its base images, those of its female form and its variations included, without `.png`.
-        named: Paths of all pictures that the block names.
+        named: Paths of all images that the block names.
     """
 
     name: str = ""
@@ -56,7 +56,7 @@ class UnitType:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the script; leaves with status 1 and one line of text where the folders will not do."""
-    parser = argparse.ArgumentParser(description="Turn Battle for Wesnoth's units into labelled pictures.")
+    parser = argparse.ArgumentParser(description="Turn Battle for Wesnoth's units into labelled images.")
     parser.add_argument("data", type=Path, help="data folder of the game, the one that holds core")
     parser.add_argument("output", type=Path, help="folder that gets images/ and labels.csv")
     given = parser.parse_args(arguments)
@@ -65,11 +65,11 @@ def main(arguments: list[str] | None = None) -> None:
     except (ValueError, OSError) as error:
         sys.exit(f"wesnoth.py: {error}")
     groups = len({row[2] for row in rows})
-    print(f"{len(rows)} pictures of {groups} unit types in {given.output}")
+    print(f"{len(rows)} images of {groups} unit types in {given.output}")
 
 
 def convert(data: Path, output: Path) -> list[tuple[str, str, str, str]]:
-    """Copy the labelled pictures and write the manifest.
+    """Copy the labelled images and write the manifest.
 
     Returns:
         The rows of the manifest: path relative to the output folder, label, group, race.
@@ -77,16 +77,16 @@ def convert(data: Path, output: Path) -> list[tuple[str, str, str, str]]:
     Raises:
         ValueError: The data folder is not one of Wesnoth, or no unit in it is lawful or chaotic.
     """
-    pictures_root = _find_folder(data, "core/images/units")
+    images_root = _find_folder(data, "core/images/units")
     units = read_unit_types(_find_folder(data, "core/units"))
-    pictures = sorted(path.relative_to(pictures_root).as_posix() for path in pictures_root.rglob("*.png"))
-    owners = assign_pictures(pictures, units)
+    images = sorted(path.relative_to(images_root).as_posix() for path in images_root.rglob("*.png"))
+    owners = assign_images(images, units)
     if not owners:
-        raise ValueError(f"{data}/core holds no picture of a lawful or chaotic unit; give a complete data folder")
-    for picture in owners:
-        target = output / "images" / picture
+        raise ValueError(f"{data}/core holds no image of a lawful or chaotic unit; give a complete data folder")
+    for image in owners:
+        target = output / "images" / image
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(pictures_root / picture, target)
+        shutil.copyfile(images_root / image, target)
     rows = [(f"images/{path}", LABELS[unit.alignment], unit.name, unit.race) for path, unit in owners.items()]
     _write_manifest(output / "labels.csv", rows)
     return rows
@@ -136,7 +136,7 @@ def _read_blocks(path: Path) -> Iterator[UnitType]:
 
 
 def _read_line(unit: UnitType, stack: list[str], line: str) -> None:
-    unit.named.update(picture for pattern in PICTURE.findall(line) for picture in expand_ranges(pattern))
+    unit.named.update(image for pattern in IMAGE.findall(line) for image in expand_ranges(pattern))
     key = KEY.match(line)
     if key is None:
         return
@@ -148,7 +148,7 @@ def _read_line(unit: UnitType, stack: list[str], line: str) -> None:
     elif stack == ["unit_type", "base_unit"] and name == "id":
         unit.parent = value
     elif name == "image" and stack in BASE_BLOCKS:
-        unit.bases.update(picture.removesuffix(".png") for picture in PICTURE.findall(value))
+        unit.bases.update(image.removesuffix(".png") for image in IMAGE.findall(value))
 
 
 def expand_ranges(pattern: str) -> list[str]:
@@ -173,19 +173,19 @@ def _expand_items(text: str) -> Iterator[str]:
             yield from [span] * repeats
 
 
-def assign_pictures(pictures: Iterable[str], units: list[UnitType]) -> dict[str, UnitType]:
-    """Give each picture to a lawful or chaotic unit type.
+def assign_images(images: Iterable[str], units: list[UnitType]) -> dict[str, UnitType]:
+    """Give each image to a lawful or chaotic unit type.
 
     Args:
-        pictures: Paths relative to `core/images/units`.
-        units: All unit types, the neutral ones too: their pictures go to nobody.
+        images: Paths relative to `core/images/units`.
+        units: All unit types, the neutral ones too: their images go to nobody.
     """
     by_base, by_name = _index_units(units)
     owners: dict[str, UnitType] = {}
-    for picture in pictures:
-        claimants = _claim_by_base(picture, by_base) or by_name.get(picture, [])
+    for image in images:
+        claimants = _claim_by_base(image, by_base) or by_name.get(image, [])
         if len({unit.alignment for unit in claimants}) == 1 and claimants[0].alignment in LABELS:
-            owners[picture] = claimants[0]
+            owners[image] = claimants[0]
     return owners
 
 
@@ -195,13 +195,13 @@ def _index_units(units: list[UnitType]) -> tuple[dict[str, list[UnitType]], dict
     for unit in units:
         for base in unit.bases:
             by_base.setdefault(base, []).append(unit)
-        for picture in unit.named:
-            by_name.setdefault(picture, []).append(unit)
+        for image in unit.named:
+            by_name.setdefault(image, []).append(unit)
     return by_base, by_name
 
 
-def _claim_by_base(picture: str, by_base: dict[str, list[UnitType]]) -> list[UnitType]:
-    folder, _, stem = picture.removesuffix(".png").rpartition("/")
+def _claim_by_base(image: str, by_base: dict[str, list[UnitType]]) -> list[UnitType]:
+    folder, _, stem = image.removesuffix(".png").rpartition("/")
     prefix = f"{folder}/" if folder else ""
     ends = [len(stem), *(place for place in range(len(stem) - 1, 0, -1) if stem[place] in "-+_")]
     return next((by_base[prefix + stem[:end]] for end in ends if prefix + stem[:end] in by_base), [])

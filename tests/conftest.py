@@ -7,7 +7,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-from making import make_project, write_manifest
+from factories import make_project, write_manifest
 
 # A busy machine is slow, not wrong.
 hypothesis.settings.register_profile("patient", deadline=None)
@@ -42,7 +42,7 @@ def _leave_no_tracking_behind() -> Iterator[None]:
 
 @pytest.fixture
 def manifest_root(tmp_path: Path) -> Path:
-    return write_manifest(tmp_path / "pictures_root")
+    return write_manifest(tmp_path / "images_root")
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def eager() -> Iterator[None]:
-    from running import eagerly
+    from cli_runner import eagerly
 
     with eagerly():
         yield
@@ -71,12 +71,12 @@ def set_policy() -> Iterator[Callable[[str], None]]:
 @pytest.fixture
 def tiny_project(tmp_path: Path, monkeypatch, eager: None) -> Path:
     """A project whose network is one convolution, trained for nine steps in three epochs; the data pipeline has run."""
-    from running import kedro_run
+    from cli_runner import kedro_run
     from tiny_training import tiny_network
 
-    import goodbad_pipeline.efficientnet
+    import goodbad_pipeline.networks
 
-    monkeypatch.setattr(goodbad_pipeline.efficientnet, "build_network", lambda *_, **__: tiny_network(48))
+    monkeypatch.setattr(goodbad_pipeline.networks, "build_network", lambda *_, **__: tiny_network(48))
     project = make_project(tmp_path / "project")
     (project / "conf/test/parameters_train.yml").write_text(
         "model: {resolution: 48, phi: -3, weights: none}\ntraining: {batch_size: 8, scratch_epochs: 3}\n"

@@ -1,4 +1,4 @@
-"""A network of one convolution, the pictures that it tells apart, and what a training of it would have left."""
+"""A network of one convolution, the images that it tells apart, and what a training of it would have left."""
 
 import hashlib
 from pathlib import Path
@@ -18,7 +18,7 @@ HISTORY = pd.DataFrame(
 
 
 def small_model(sign: float = 8.0):
-    """Tells light pictures (good) from dark ones by their mean; a negative sign mistakes each for the other."""
+    """Tells light images (good) from dark ones by their mean; a negative sign mistakes each for the other."""
     import keras
 
     constant = keras.initializers.Constant
@@ -32,7 +32,7 @@ def small_model(sign: float = 8.0):
 
 
 def read_splits(root: Path) -> pd.DataFrame:
-    """The labels dataframe of `write_manifest`'s pictures, every fifth group for the test and for validation each."""
+    """The labels dataframe of `write_manifest`'s images, every fifth group for the test and for validation each."""
     table = pd.read_csv(root / "labels.csv")
     data = [(root / path).read_bytes() for path in table["path"]]
     number = table["group"].str.rsplit(" ", n=1).str[-1].astype(int) % 5

@@ -7,7 +7,7 @@ import sys
 from multiprocessing.connection import Connection
 
 from goodbad_pipeline.images import worker
-from goodbad_pipeline.images.reading import Outcome, ReadSettings, Task, read_picture
+from goodbad_pipeline.images.reading import Outcome, ReadSettings, Task, read_image
 
 
 def read_or_fail(task: Task, settings: ReadSettings) -> Outcome:
@@ -18,9 +18,9 @@ def read_or_fail(task: Task, settings: ReadSettings) -> Outcome:
             ctypes.string_at(0)
         if "exit" in task.path:
             os._exit(3)
-    return read_picture(task, settings)
+    return read_image(task, settings)
 
 
 if __name__ == "__main__":
-    worker.read_picture = read_or_fail
+    worker.read_image = read_or_fail
     worker.serve(Connection(int(sys.argv[1])))

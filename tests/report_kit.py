@@ -5,11 +5,10 @@ import json
 import numpy as np
 import pandas as pd
 
-from goodbad_pipeline.evaluation.fairness import FAIRNESS_COLUMNS
+from goodbad_pipeline.evaluation.comparison import PAIRED_COLUMNS
 from goodbad_pipeline.evaluation.figures import slices_chart
 from goodbad_pipeline.evaluation.metrics import METRICS
-from goodbad_pipeline.evaluation.paired import PAIRED_COLUMNS
-from goodbad_pipeline.evaluation.slices import SLICE_COLUMNS
+from goodbad_pipeline.evaluation.slices import FAIRNESS_COLUMNS, SLICE_COLUMNS
 from goodbad_pipeline.reporting.facts import Tables, gather_facts
 
 HOSTILE = "<script>window.broken = true</script>"
@@ -74,6 +73,6 @@ def facts(**changes):
             "macs": 120_000_000,
             "weights": "imagenet",
         },
-        "data": {"root": f"/pictures/{HOSTILE}", "digest": "ab" * 32},
+        "data": {"root": f"/images/{HOSTILE}", "digest": "ab" * 32},
     }
     return gather_facts(tables(), **{**given, **changes})

@@ -9,7 +9,7 @@ SIDE = 24
 
 
 def small_model():
-    """Tells light pictures (good) from dark ones by their mean, and by nothing else."""
+    """Tells light images (good) from dark ones by their mean, and by nothing else."""
     import keras
 
     constant = keras.initializers.Constant

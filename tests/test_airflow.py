@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from making import make_project
+from factories import make_project
 
 from goodbad_pipeline.pipeline_registry import register_pipelines
 
@@ -70,8 +70,8 @@ def loaded(dags: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, li
 def test_every_node_is_in_one_task(loaded: dict[str, list[str]]) -> None:
     nodes = {node.name.replace(".", "-").replace("_", "-") for node in register_pipelines()["__default__"].nodes}
     network = ["modelling-build-model", "training-train-model"]  # which is in no file before it is trained
-    pictures = ["ingestion-group-images", "ingestion-report-ingestion", "ingestion-check-quarantine"]
-    assert set(loaded) == nodes.difference(network, pictures) | {"-".join(network), "-".join(pictures)}
+    images = ["ingestion-group-images", "ingestion-report-ingestion", "ingestion-check-quarantine"]
+    assert set(loaded) == nodes.difference(network, images) | {"-".join(network), "-".join(images)}
 
 
 def test_tasks_wait_for_what_they_read(loaded: dict[str, list[str]]) -> None:

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from making import PROJECT
+from factories import PROJECT
 
 sys.path.insert(0, str(PROJECT))
 

@@ -1,4 +1,4 @@
-"""What compares trainings: plans, what is kept, tables; and, slow, both commands on a few pictures."""
+"""What compares trainings: plans, what is kept, tables; and, slow, both commands on a few images."""
 
 import hashlib
 from pathlib import Path
@@ -12,11 +12,11 @@ from benchmarks.classifiers import Job, train
 from benchmarks.ingested import Project, changed, read_project, read_splits
 from benchmarks.results import put, read
 from benchmarks.trainings import Trainings, Variant, epochs_within, variants
-from making import make_project, parameters, write_manifest
-from running import kedro_run
+from cli_runner import kedro_run
+from factories import make_project, parameters, write_manifest
 from tiny_training import tiny_network
 
-import goodbad_pipeline.efficientnet
+import goodbad_pipeline.networks
 from goodbad_pipeline.params import TrainingParams, validate_parameters
 
 
@@ -52,7 +52,7 @@ class Runner:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    return Project("pictures", parameters(), labels(tmp_path))
+    return Project("images", parameters(), labels(tmp_path))
 
 
 def doer(project: Project, runner: Runner, folder: Path) -> Trainings:
@@ -93,7 +93,7 @@ def test_what_is_done_is_kept_until_something_decisive_changes(project: Project,
     decisive = Project(project.name, project.changed({"training.learning_rate": 1.0}), project.labels)
     doer(decisive, runner, tmp_path).entry("head", 0)
     assert len(runner.jobs) == 3
-    assert set(read(tmp_path / "trainings.json")) == {"pictures / head / 0", "pictures / head / 1"}
+    assert set(read(tmp_path / "trainings.json")) == {"images / head / 0", "images / head / 1"}
 
 
 def test_from_scratch_gets_as_many_epochs_as_the_stock_network_took_seconds(project: Project, tmp_path: Path) -> None:
@@ -185,9 +185,9 @@ def test_each_way_to_a_classifier_learns_discs(
     """One convolution in place of both networks: what is tried is the way."""
     import keras
 
-    monkeypatch.setattr(goodbad_pipeline.efficientnet, "build_network", lambda *_, **__: tiny_network())
+    monkeypatch.setattr(goodbad_pipeline.networks, "build_network", lambda *_, **__: tiny_network())
     monkeypatch.setattr(keras.applications, "EfficientNetB0", lambda **_: tiny_network())
-    root = write_manifest(tmp_path / "pictures")
+    root = write_manifest(tmp_path / "images")
     table = pd.read_csv(root / "labels.csv").assign(source_split=None)
     table["image_id"] = [hashlib.sha256((root / path).read_bytes()).hexdigest() for path in table["path"]]
     table.to_parquet(tmp_path / "labels.parquet")
@@ -201,7 +201,7 @@ def test_each_way_to_a_classifier_learns_discs(
 
 
 @pytest.mark.slow
-def test_both_commands_on_a_few_pictures(tmp_path: Path) -> None:
+def test_both_commands_on_a_few_images(tmp_path: Path) -> None:
     folder, page = make_project(tmp_path / "project"), tmp_path / "results.md"
     kedro_run(folder, "data")
     said = ["--project", str(folder), "--params", "model.resolution=32,training.epochs=1,training.head_epochs=2"]

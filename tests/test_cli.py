@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from factories import PROJECT
 from kedro.io import DatasetError
-from making import PROJECT
 
 from goodbad_pipeline import cli
 from goodbad_pipeline.errors import InputError

@@ -1,4 +1,4 @@
-"""The real ``kedro run`` in a temporary copy of the project, on pictures that the tests draw."""
+"""The real ``kedro run`` in a temporary copy of the project, on images that the tests draw."""
 
 import json
 import os
@@ -9,11 +9,11 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 import pytest
-from making import PROJECT, make_project
-from running import command, kedro_run, runs, store, table
+from cli_runner import command, kedro_run, runs, store, table
+from factories import PROJECT, make_project
 
-from goodbad_pipeline import hooks
-from goodbad_pipeline.registry import load_champion
+from goodbad_pipeline.hooks import tracking as hooks
+from goodbad_pipeline.registry.models import load_champion
 
 METRICS = ["accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "average_precision", "log_loss", "brier", "ece"]
 

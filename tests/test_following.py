@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from making import make_project
-from running import command, runs, store
+from cli_runner import command, runs, store
+from factories import make_project
 
-from goodbad_pipeline.claims import FOLDER
+from goodbad_pipeline.hooks.run_lock import FOLDER
 
 DISTRIBUTED = "--params=training.distributed=true,training.shares=2"
 

@@ -3,7 +3,7 @@ import sys
 import psutil
 import pytest
 
-from goodbad_pipeline.memory import MemoryHooks
+from goodbad_pipeline.hooks.memory import MemoryHooks
 from goodbad_pipeline.settings import HOOKS
 
 

@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 
 import pytest
-from making import make_project
-from running import command, store, table
+from cli_runner import command, store, table
+from factories import make_project
 
 JAX = os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
 
@@ -30,8 +30,8 @@ def test_the_road_ends_in_a_champion(trained: Path) -> None:
 
 @pytest.mark.slow
 def test_tensorflow_gives_the_answers_of_jax(trained: Path) -> None:
-    pictures = trained / "data/01_raw/characters"
-    done = command(trained, "run", "--env=test", "--pipeline=predict", f"--params=predict.source={pictures}")
+    images = trained / "data/01_raw/characters"
+    done = command(trained, "run", "--env=test", "--pipeline=predict", f"--params=predict.source={images}")
     assert done.returncode == 0, done.stdout + done.stderr
     ours = table(trained, "test_predictions").set_index("path")["probability_good"]
     theirs = table(trained, "predictions").set_index("path")["probability_good"]

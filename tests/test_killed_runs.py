@@ -12,8 +12,8 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-from making import make_project
-from running import runs, store, table
+from cli_runner import runs, store, table
+from factories import make_project
 
 pytestmark = pytest.mark.slow
 

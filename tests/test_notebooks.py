@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from making import PROJECT
-from running import kedro_run
+from cli_runner import kedro_run
+from factories import PROJECT
 
 NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
 

@@ -2,9 +2,9 @@ import math
 from pathlib import Path
 
 import pytest
+from factories import parameters
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
-from making import parameters
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.params import (
@@ -74,7 +74,7 @@ def test_a_preset_fills_what_is_null_and_nothing_else() -> None:
     assert "presets" not in training.model_dump()
 
 
-def test_learning_rates_are_given_for_256_pictures_and_scaled_to_the_batch() -> None:
+def test_learning_rates_are_given_for_256_images_and_scaled_to_the_batch() -> None:
     for batch_size, share in ((256, 1), (32, 1 / 8)):
         training = validate_parameters(parameters(training__batch_size=batch_size))["training"]
         assert isinstance(training, TrainingParams)
@@ -88,7 +88,7 @@ def test_learning_rates_are_given_for_256_pictures_and_scaled_to_the_batch() -> 
 def test_the_memory_of_batch_statistics_follows_the_steps_of_an_epoch() -> None:
     training = validate_parameters(parameters(training__batch_size=32))["training"]
     assert isinstance(training, TrainingParams)
-    momenta = [training.statistics_momentum(pictures) for pictures in (32, 320, 3200, 320_000)]
+    momenta = [training.statistics_momentum(images) for images in (32, 320, 3200, 320_000)]
     assert momenta == pytest.approx([0.7, 0.7, 0.96, 0.99])
     said = validate_parameters(parameters(training__batch_norm_momentum=0.5))["training"]
     assert isinstance(said, TrainingParams)

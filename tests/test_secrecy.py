@@ -1,7 +1,7 @@
+from factories import parameters
 from hypothesis import given
 from hypothesis import strategies as st
 from kedro_viz.models.flowchart.nodes import jsonable_encoder
-from making import parameters
 from pydantic import SecretStr
 
 from goodbad_pipeline.params import validate_parameters

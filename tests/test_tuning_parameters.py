@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from making import parameters
+from factories import parameters
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.params import TrainingParams, TuneParams, validate_parameters

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from making import picture
+from factories import make_image
 
-from goodbad_pipeline.training.augmentation import Augmentation
 from goodbad_pipeline.training.checkpoints import CheckpointStore
-from goodbad_pipeline.training.recipe import Recipe
+from goodbad_pipeline.training.recipe import Augmentation, Recipe
 from goodbad_pipeline.training.saving import Checkpointing
 from goodbad_pipeline.training.train import LabelledPixels, fit_model
 
@@ -19,7 +18,7 @@ FACTS = {"parameters": {"training": {"seed": 0}}}
 
 
 def tiny_pixels(count: int = 48) -> np.ndarray:
-    return np.stack([np.asarray(picture(n, bright=bool(n % 2), side=SIDE)) for n in range(count)])
+    return np.stack([np.asarray(make_image(n, bright=bool(n % 2), side=SIDE)) for n in range(count)])
 
 
 def part(pixels: np.ndarray, start: int, stop: int) -> LabelledPixels:
@@ -63,7 +62,7 @@ def checkpointing(folder: Path, **changes: object) -> Checkpointing:
 
 
 def tiny_fit(
-    folder: Path, *, pretrained: bool = True, checkpoints: dict | None = None, listener=None, **recipe: object
+    folder: Path, *, pretrained: bool = True, checkpoints: dict | None = None, epoch_callback=None, **recipe: object
 ) -> str:
     """Train with checkpoints in ``folder``; returns a hash of all that the run ends with."""
     pixels, model = tiny_pixels(), tiny_network()
@@ -74,7 +73,7 @@ def tiny_fit(
         part(pixels, 40, 48),
         tiny_recipe(**changes),
         pretrained=pretrained,
-        listener=listener,
+        epoch_callback=epoch_callback,
         checkpoints=checkpointing(folder, **(checkpoints or {})),
     )
     digest = hashlib.sha256()

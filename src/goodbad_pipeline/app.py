@@ -17,7 +17,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.registry import RegisteredModel, find_model
+from goodbad_pipeline.registry.models import RegisteredModel, find_model
 from goodbad_pipeline.serving.explanation import FileExplainer
 
 logger = logging.getLogger("goodbad_pipeline.app")  # its name is __main__ when it is called
@@ -46,7 +46,7 @@ def create_app(model: RegisteredModel, max_bytes: int = MAX_BYTES) -> FastAPI:
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
-    turn = asyncio.Lock()  # one picture at a time: the network has all cores as it is
+    turn = asyncio.Lock()  # one image at a time: the network has all cores as it is
     explainer = _explainer(model)
 
     @app.middleware("http")

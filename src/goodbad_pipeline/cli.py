@@ -10,7 +10,7 @@ from kedro.framework.project import pipelines
 from kedro.utils import find_kedro_project
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.interruption import exit_status
+from goodbad_pipeline.hooks.signals import exit_status
 from goodbad_pipeline.training.stopping import Stopped
 
 

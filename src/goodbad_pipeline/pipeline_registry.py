@@ -47,10 +47,10 @@ def register_pipelines() -> dict[str, Pipeline]:
 
 
 def _tune(choice: Pipeline) -> Pipeline:
-    """The choice of a network and the search for its parameters, from pictures among which there are none of test."""
+    """The choice of a network and the search for its parameters, from images among which there are none of test."""
     parameters = {name for name in choice.inputs() if name.startswith("params:")}
-    pictures, network = {"splits": "development"}, {"network": "tuning_network"}
-    apart = pipeline(choice, namespace="tune", parameters=parameters, inputs=pictures, outputs=network)
+    images, network = {"splits": "development"}, {"network": "tuning_network"}
+    apart = pipeline(choice, namespace="tune", parameters=parameters, inputs=images, outputs=network)
     return apart + tuning.create_pipeline()
 
 

@@ -23,16 +23,17 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from goodbad_pipeline.claims import ClaimHooks
-from goodbad_pipeline.hooks import CheckHooks, TrackingHooks
-from goodbad_pipeline.interruption import StopHooks
-from goodbad_pipeline.memory import MemoryHooks
+from goodbad_pipeline.hooks.checks import CheckHooks
+from goodbad_pipeline.hooks.memory import MemoryHooks
+from goodbad_pipeline.hooks.run_lock import RunLockHooks
+from goodbad_pipeline.hooks.signals import StopHooks
+from goodbad_pipeline.hooks.tracking import TrackingHooks
 
 logging.getLogger("kedro_mlflow").setLevel(logging.WARNING)  # it sets itself to INFO when it is imported
 
 # TrackingHooks is kedro-mlflow's own hook with our rules added; two of them would log everything twice.
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow", "kedro-mlflow")  # its name depends on the packaging tool
-HOOKS = (TrackingHooks(), ClaimHooks(), CheckHooks(), StopHooks(), MemoryHooks())
+HOOKS = (TrackingHooks(), RunLockHooks(), CheckHooks(), StopHooks(), MemoryHooks())
 
 # `--params model.phi=1` must change φ and nothing beside it.
 CONFIG_LOADER_ARGS = {

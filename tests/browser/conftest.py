@@ -47,8 +47,8 @@ def watched(page) -> Watched:
 
 
 @pytest.fixture
-def broken_pictures(page):
-    """Count the pictures of a page that do not show."""
+def broken_images(page):
+    """Count the images of a page that do not show."""
 
     def count() -> int:
         return page.evaluate("[...document.images].filter(image => !image.complete || !image.naturalWidth).length")

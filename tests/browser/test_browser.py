@@ -16,11 +16,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from making import PROJECT, make_project
-from running import kedro_run, runs
+from cli_runner import kedro_run, runs
+from factories import PROJECT, make_project
 
-from goodbad_pipeline.promotion import Check, Decision
-from goodbad_pipeline.registry import set_alias
+from goodbad_pipeline.evaluation.promotion import Check, Decision
+from goodbad_pipeline.registry.models import set_alias
 
 pytestmark = [pytest.mark.browser, pytest.mark.no_cover]
 BIN = Path(sys.executable).parent
@@ -35,7 +35,7 @@ ThreadingHTTPServer(("127.0.0.1", int(sys.argv[-1])), SimpleHTTPRequestHandler).
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
-    """One whole run over pictures one of whose names, and one of whose columns, would run a script."""
+    """One whole run over images one of whose names, and one of whose columns, would run a script."""
     folder = make_project(tmp_path_factory.mktemp("browser") / "project")
     root = folder / "data/01_raw/characters"
     rows = (root / "labels.csv").read_text().replace(",rain", f",{HOSTILE} [x](javascript:window.broken=1)")
@@ -170,22 +170,22 @@ def open_previews(page) -> None:
     assert page.evaluate("window.broken") is None
 
 
-def width_of(picture) -> int:
-    """The width in pixels of a picture of a page, once it is whole."""
-    picture.wait_for(state="attached")
-    return picture.evaluate("async image => { await image.decode(); return image.naturalWidth; }")
+def width_of(image) -> int:
+    """The width in pixels of an image of a page, once it is whole."""
+    image.wait_for(state="attached")
+    return image.evaluate("async image => { await image.decode(); return image.naturalWidth; }")
 
 
 @pytest.mark.parametrize("width", [1280, 800])
 def test_the_report_and_the_card_of_a_run_are_whole_and_quiet(
-    project: Path, page, watched, broken_pictures, width: int
+    project: Path, page, watched, broken_images, width: int
 ) -> None:
     page.set_viewport_size({"width": width, "height": 800})
     for name in ("report", "model_card"):
         page.goto(f"file://{project}/data/08_reporting/{name}.html")
         page.get_by_text(HOSTILE).first.wait_for(state="attached")
         assert page.evaluate("window.broken") is None
-        assert broken_pictures() == 0
+        assert broken_images() == 0
         assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert watched.told == []
     assert all(url.startswith(("data:", f"file://{project}/")) for url in watched.asked)
@@ -209,18 +209,18 @@ def classifier_page(project: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("width", [1280, 800])
-def test_the_page_answers_about_a_picture_and_says_what_is_wrong_with_a_file(
+def test_the_page_answers_about_a_image_and_says_what_is_wrong_with_a_file(
     project: Path, classifier_page: str, page, watched, width: int
 ) -> None:
     page.set_viewport_size({"width": width, "height": 800})
-    picture = project / "data/01_raw/characters/pictures/good_0_0.png"
+    image = project / "data/01_raw/characters/images/good_0_0.png"
     page.goto(classifier_page)
     page.get_by_text("goodbad version 1").wait_for()
-    page.set_input_files("#file", picture)
+    page.set_input_files("#file", image)
     page.get_by_text("% sure").wait_for()
     assert page.locator("#label").text_content() in ("bad", "good")
     assert page.locator(".bar").count() == 2
-    page.locator("#picture").wait_for(state="visible")
+    page.locator("#image").wait_for(state="visible")
     page.locator("#heat").wait_for(state="visible")
     said = page.locator("#label").text_content()
     assert page.locator("#class").text_content() == said
@@ -233,7 +233,7 @@ def test_the_page_answers_about_a_picture_and_says_what_is_wrong_with_a_file(
     assert page.locator(".bar").count() == 0
     assert not page.locator("#heat").is_visible()
     assert page.evaluate("window.broken") is None
-    drop(page, "good.png", picture.read_bytes())
+    drop(page, "good.png", image.read_bytes())
     page.locator("#label", has_text=said).wait_for()
     page.locator("#heat").wait_for(state="visible")
     assert all(url.startswith((classifier_page, f"blob:{classifier_page}")) for url in watched.asked)

@@ -26,14 +26,14 @@ def pages(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("name", ["report", "card"])
 @pytest.mark.parametrize("width", [1280, 800])
-def test_a_page_is_whole_and_quiet(pages: Path, page, watched, broken_pictures, name: str, width: int) -> None:
+def test_a_page_is_whole_and_quiet(pages: Path, page, watched, broken_images, name: str, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})
     page.goto(f"file://{pages / name}.html")
     assert watched.told == []
     assert [url for url in watched.asked if not url.startswith("data:")] == [f"file://{pages / name}.html"]
     assert page.evaluate("window.broken") is None
     assert page.get_by_text(HOSTILE).first.is_visible()
-    assert broken_pictures() == 0
+    assert broken_images() == 0
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
@@ -62,7 +62,7 @@ def test_pointing_at_a_slice_tells_its_whole_name_and_numbers(pages: Path, page,
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_without_scripts_the_pictures_stay(pages: Path, browser) -> None:
+def test_without_scripts_the_images_stay(pages: Path, browser) -> None:
     page = browser.new_page(java_script_enabled=False)
     page.goto(f"file://{pages / 'report'}.html")
     assert page.locator('.figure[data-name="slices"] img').is_visible()

@@ -9,16 +9,16 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 import yaml
+from factories import PROJECT, encoded, make_image
 from full_disk import files_of_at_most
 from kedro.io import AbstractDataset, DatasetError, Version
-from making import PROJECT, encoded, picture
 from matplotlib.figure import Figure
 
 import goodbad_pipeline.datasets as ours
-from goodbad_pipeline.datasets.atomic import AtomicSave
+from goodbad_pipeline.atomic_files import AtomicSave
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.images.pixels import PixelSource, Transform
-from goodbad_pipeline.images.sample import write_sample
+from goodbad_pipeline.sample.dataset import write_sample
 
 REFUSE_TO_SAVE = {
     "CheckpointsDataset",
@@ -63,8 +63,8 @@ def network() -> Any:
     return keras.Sequential([keras.Input((30,)), keras.layers.Dense(400)])
 
 
-def pictures(root: Path) -> PixelSource:
-    data = [encoded(picture(number, bright=True)) for number in range(9)]
+def images(root: Path) -> PixelSource:
+    data = [encoded(make_image(number, bright=True)) for number in range(9)]
     ids = [hashlib.sha256(content).hexdigest() for content in data]
     for number, content in enumerate(data):
         (root / f"{number}.png").write_bytes(content)
@@ -116,7 +116,7 @@ def data_for(kind: str, name: str, root: Path, which: dict[str, Any]) -> Any:
     if kind == "KerasModelDataset":
         return network()
     if kind == "PixelsDataset":
-        source = pictures(root)
+        source = images(root)
         return source if which is LARGE else PixelSource(root, source.image_ids[:1], source.paths[:1], source.transform)
     return [which[name]] if kind == "TableStreamDataset" else which[name]
 
@@ -155,7 +155,7 @@ def test_a_folder_of_figures_holds_those_of_the_last_save(tmp_path: Path) -> Non
 
 
 @pytest.mark.no_cover
-def test_a_full_disk_names_the_sample_picture(tmp_path: Path) -> None:
+def test_a_full_disk_names_the_sample_image(tmp_path: Path) -> None:
     with files_of_at_most(100), pytest.raises(InputError, match=r"pose_0\..*: cannot be written"):
         write_sample(tmp_path)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]

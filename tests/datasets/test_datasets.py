@@ -13,11 +13,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from factories import encoded, make_image
 from full_disk import files_of_at_most
 from kedro.io import DatasetError
-from making import encoded, picture
 from matplotlib.figure import Figure
 
+from goodbad_pipeline.atomic_files import replacing
 from goodbad_pipeline.datasets import (
     EpochLogDataset,
     FigureDataset,
@@ -28,13 +29,12 @@ from goodbad_pipeline.datasets import (
     ParquetDataset,
     PixelsDataset,
 )
-from goodbad_pipeline.datasets.atomic import replacing
 from goodbad_pipeline.images.pixels import PixelSource, Transform
 
 
 def source(root: Path, count: int, budget: int | None = None) -> PixelSource:
     root.mkdir(exist_ok=True)
-    data = [encoded(picture(number, bright=True)) for number in range(count)]
+    data = [encoded(make_image(number, bright=True)) for number in range(count)]
     for number, content in enumerate(data):
         (root / f"{number}.png").write_bytes(content)
     ids = [hashlib.sha256(content).hexdigest() for content in data]
@@ -45,13 +45,13 @@ def source(root: Path, count: int, budget: int | None = None) -> PixelSource:
 def test_pixels_come_back_mapped_or_streamed_the_same(tmp_path: Path, budget: int | None) -> None:
     dataset = PixelsDataset(filepath=str(tmp_path / "cache"))
     assert not dataset.exists()
-    pictures = source(tmp_path / "raw", 5, budget)
-    dataset.save(pictures)
+    images = source(tmp_path / "raw", 5, budget)
+    dataset.save(images)
     assert dataset.exists()
     loaded = PixelsDataset(filepath=str(tmp_path / "cache")).load()
     assert isinstance(loaded.array, np.memmap) == (budget is None)
-    expected = np.concatenate(list(pictures.blocks()))
-    np.testing.assert_array_equal(loaded.array[loaded.rows(pictures.image_ids)], expected)
+    expected = np.concatenate(list(images.blocks()))
+    np.testing.assert_array_equal(loaded.array[loaded.rows(images.image_ids)], expected)
 
 
 def test_pixels_that_fail_leave_what_was_there(tmp_path: Path) -> None:

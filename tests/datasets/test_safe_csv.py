@@ -3,9 +3,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from factories import PROJECT
 from hypothesis import given
 from hypothesis import strategies as st
-from making import PROJECT
 
 from goodbad_pipeline.datasets import SafeCSVDataset, files
 from goodbad_pipeline.datasets.safe_csv import neutralise, restore

@@ -1,18 +1,18 @@
 import numpy as np
 import pytest
 
-from goodbad_pipeline.evaluation.agreement import Agreement, measure_agreement
+from goodbad_pipeline.evaluation.comparison import Agreement, measure_agreement
 from goodbad_pipeline.evaluation.decision import Calibration
 
 
 def test_labels_are_compared_as_they_are_read() -> None:
-    truth = np.array([0, 1, 1, 0])
+    y_true = np.array([0, 1, 1, 0])
     reference = np.array([[0.9, 0.1], [0.5, 0.5], [0.2, 0.8], [0.8, 0.2]])
     other = reference + np.array([[0, 0], [0.11, -0.11], [0, 0], [0, 0]])
-    plain = measure_agreement(truth, reference, other, Calibration(["a", "b"]))
+    plain = measure_agreement(y_true, reference, other, Calibration(["a", "b"]))
     assert (plain.same_labels, plain.accuracy, plain.reference_accuracy) == (1.0, 0.75, 0.75)
     assert plain.max_difference == pytest.approx(0.11)
-    moved = measure_agreement(truth, reference, other, Calibration(["a", "b"], threshold=0.45))
+    moved = measure_agreement(y_true, reference, other, Calibration(["a", "b"], threshold=0.45))
     assert (moved.same_labels, moved.accuracy, moved.reference_accuracy) == (0.75, 0.75, 1.0)
 
 

@@ -19,12 +19,12 @@ def test_rows_come_back_normalised_in_double_precision_and_the_argument_is_left_
 
 
 @pytest.mark.parametrize(
-    ("truth", "probabilities", "message"),
+    ("y_true", "probabilities", "message"),
     [
         (np.array([0, 1]), np.array([0.1, 0.9]), r"probabilities: shape \(2,\)"),
         (np.array([0, 1]), np.array([[1.0], [1.0]]), r"probabilities: shape \(2, 1\)"),
-        (np.array([0]), GOOD, r"truth: shape \(1,\) for 2 predictions"),
-        (np.zeros((0,), int), np.zeros((0, 2)), "no pictures"),
+        (np.array([0]), GOOD, r"y_true: shape \(1,\) for 2 predictions"),
+        (np.zeros((0,), int), np.zeros((0, 2)), "no images"),
         (np.array([0.0, 1.0]), GOOD, "dtype float64"),
         (np.array([0, 2]), GOOD, "from 0 to 2; with 2 classes they run from 0 to 1"),
         (np.array([-1, 0]), GOOD, "from -1 to 0"),
@@ -33,9 +33,9 @@ def test_rows_come_back_normalised_in_double_precision_and_the_argument_is_left_
         (np.array([0, 1]), np.array([[0.9, 0.9], [0.9, 0.9]]), "2 of 2 rows"),
     ],
 )
-def test_whatever_is_no_set_of_predictions_is_refused_by_name(truth, probabilities, message):
+def test_whatever_is_no_set_of_predictions_is_refused_by_name(y_true, probabilities, message):
     with pytest.raises(InputError, match=message):
-        check_predictions(truth, probabilities)
+        check_predictions(y_true, probabilities)
 
 
 @settings(max_examples=40)

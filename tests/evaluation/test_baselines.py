@@ -15,7 +15,7 @@ def noise(count, seed, low=0, high=256, size=8):
 
 
 def dark_and_light(count, seed):
-    """Pictures of class 0 (dark) and 1 (light), in turn."""
+    """Images of class 0 (dark) and 1 (light), in turn."""
     pixels = np.where(
         np.arange(count)[:, None, None, None] % 2, noise(count, seed, 100, 256), noise(count, seed, 0, 156)
     )
@@ -31,23 +31,23 @@ def test_majority_breaks_a_tie_for_the_first_class():
     assert majority_baseline(np.array([2, 1, 1, 2]), 2, 3).argmax(axis=1).tolist() == [1, 1]
 
 
-def test_majority_of_no_test_pictures_is_empty():
+def test_majority_of_no_test_images_is_empty():
     assert majority_baseline(np.array([0, 1]), 0, 2).shape == (0, 2)
 
 
 @pytest.mark.parametrize(
-    ("truth", "message"), [([], "must not be empty"), ([0, 2], "from 0 to 2"), ([-1, 0], "from -1")]
+    ("y_true", "message"), [([], "must not be empty"), ([0, 2], "from 0 to 2"), ([-1, 0], "from -1")]
 )
-def test_majority_refuses_a_truth_that_is_none(truth, message):
+def test_majority_refuses_a_truth_that_is_none(y_true, message):
     with pytest.raises(InputError, match=message):
-        majority_baseline(np.array(truth, dtype=int), 1, 2)
+        majority_baseline(np.array(y_true, dtype=int), 1, 2)
 
 
 def test_a_histogram_by_hand():
-    picture = np.zeros((1, 2, 2, 3), dtype=np.uint8)
-    picture[0, 0, 0] = [255, 0, 0]
-    picture[0, 0, 1] = [0, 128, 127]
-    histogram = colour_histograms(picture, bins=2)
+    image = np.zeros((1, 2, 2, 3), dtype=np.uint8)
+    image[0, 0, 0] = [255, 0, 0]
+    image[0, 0, 1] = [0, 128, 127]
+    histogram = colour_histograms(image, bins=2)
     assert histogram.dtype == np.float32
     np.testing.assert_array_equal(histogram, [[0.5, 0, 0.25, 0, 0.25, 0, 0, 0]])
 
@@ -57,7 +57,7 @@ def test_a_histogram_by_hand():
 def test_histograms_match_numpys_own(seed, bins):
     pixels = noise(2, seed, size=5)
     edges = [np.ceil(np.arange(bins + 1) * 256 / bins)] * 3
-    expected = [np.histogramdd(picture.reshape(-1, 3), bins=edges)[0].ravel() / 25 for picture in pixels]
+    expected = [np.histogramdd(image.reshape(-1, 3), bins=edges)[0].ravel() / 25 for image in pixels]
     np.testing.assert_allclose(colour_histograms(pixels, bins), expected, rtol=1e-6)
 
 
@@ -92,7 +92,7 @@ def test_a_memory_map_is_read_block_by_block(tmp_path, monkeypatch):
     assert sizes == [2] * 6
 
 
-def test_histograms_of_no_pictures_are_empty():
+def test_histograms_of_no_images_are_empty():
     assert colour_histograms(noise(0, 0)).shape == (0, 512)
 
 
@@ -107,30 +107,30 @@ def test_histograms_of_no_pictures_are_empty():
         (np.zeros((2, 4, 4, 3), np.uint8), 33, "bins: 33"),
     ],
 )
-def test_histograms_refuse_what_is_no_picture(pixels, bins, message):
+def test_histograms_refuse_what_is_no_image(pixels, bins, message):
     with pytest.raises(InputError, match=message):
         colour_histograms(pixels, bins)
 
 
 def test_the_colour_baseline_tells_dark_from_light_without_warnings():
-    train, truth = dark_and_light(80, seed=1)
+    train, y_true = dark_and_light(80, seed=1)
     test, expected = dark_and_light(40, seed=2)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        answers = histogram_baseline(train, truth, test, classes=2, seed=0)
+        answers = histogram_baseline(train, y_true, test, classes=2, seed=0)
     np.testing.assert_allclose(answers.sum(axis=1), 1)
     assert (answers.argmax(axis=1) == expected).mean() > 0.9
 
 
 def test_the_colour_baseline_gives_the_same_answers_twice():
-    train, truth = dark_and_light(40, seed=1)
-    first, second = (histogram_baseline(train, truth, train, classes=2, seed=3) for _ in range(2))
+    train, y_true = dark_and_light(40, seed=1)
+    first, second = (histogram_baseline(train, y_true, train, classes=2, seed=3) for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
 
-def test_a_class_without_training_pictures_gets_nothing():
-    train, truth = dark_and_light(40, seed=1)
-    answers = histogram_baseline(train, truth * 2, train[:4], classes=4, seed=0)
+def test_a_class_without_training_images_gets_nothing():
+    train, y_true = dark_and_light(40, seed=1)
+    answers = histogram_baseline(train, y_true * 2, train[:4], classes=4, seed=0)
     assert answers.shape == (4, 4)
     np.testing.assert_array_equal(answers[:, [1, 3]], 0)
     assert answers.argmax(axis=1).tolist() == [0, 2, 0, 2]
@@ -141,11 +141,11 @@ def test_a_lone_class_gets_everything():
     np.testing.assert_array_equal(answers, [[0, 1], [0, 1]])
 
 
-def test_no_test_pictures_give_no_answers():
-    train, truth = dark_and_light(4, seed=1)
-    assert histogram_baseline(train, truth, train[:0], classes=2, seed=0).shape == (0, 2)
+def test_no_test_images_give_no_answers():
+    train, y_true = dark_and_light(4, seed=1)
+    assert histogram_baseline(train, y_true, train[:0], classes=2, seed=0).shape == (0, 2)
 
 
-def test_pictures_and_truth_must_match():
-    with pytest.raises(InputError, match="2 class indices for 3 pictures"):
+def test_images_and_truth_must_match():
+    with pytest.raises(InputError, match="2 class indices for 3 images"):
         histogram_baseline(noise(3, 0), np.array([0, 1]), noise(1, 0), classes=2, seed=0)

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from goodbad_pipeline.evaluation.bootstrap import resample_groups
 from goodbad_pipeline.evaluation.calibration import find_abstention, find_threshold, fit_calibration, fit_temperature
 from goodbad_pipeline.evaluation.decision import Calibration, scale_temperature
 from goodbad_pipeline.evaluation.metrics import classification_metrics
-from goodbad_pipeline.evaluation.resampling import resample_groups
 
 
 def overconfident(seed, temperature, classes=2, count=3000, prior=None):
@@ -16,21 +16,21 @@ def overconfident(seed, temperature, classes=2, count=3000, prior=None):
     rng = np.random.default_rng(seed)
     logits = rng.normal(0, 1.5, (count, classes)) + (0 if prior is None else np.array(prior))
     honest = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    truth = (rng.random((count, 1)) > honest.cumsum(axis=1)).sum(axis=1)
-    return np.minimum(truth, classes - 1), scale_temperature(honest, 1 / temperature), honest
+    y_true = (rng.random((count, 1)) > honest.cumsum(axis=1)).sum(axis=1)
+    return np.minimum(y_true, classes - 1), scale_temperature(honest, 1 / temperature), honest
 
 
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 2.5])
 @pytest.mark.parametrize("classes", [2, 5])
 def test_the_temperature_that_was_put_in_is_found(temperature, classes):
-    truth, said, _ = overconfident(0, temperature, classes)
-    assert fit_temperature(truth, said) == pytest.approx(temperature, rel=0.1)
+    y_true, said, _ = overconfident(0, temperature, classes)
+    assert fit_temperature(y_true, said) == pytest.approx(temperature, rel=0.1)
 
 
 def test_scaling_lowers_the_calibration_error_and_touches_no_answer():
-    truth, said, _ = overconfident(1, 3.0)
-    calibrated = scale_temperature(said, fit_temperature(truth, said))
-    before, after = (classification_metrics(truth, values) for values in (said, calibrated))
+    y_true, said, _ = overconfident(1, 3.0)
+    calibrated = scale_temperature(said, fit_temperature(y_true, said))
+    before, after = (classification_metrics(y_true, values) for values in (said, calibrated))
     assert after["ece"] < 0.03
     assert before["ece"] > 0.1
     assert after["log_loss"] < before["log_loss"]
@@ -39,9 +39,9 @@ def test_scaling_lowers_the_calibration_error_and_touches_no_answer():
 
 
 def test_a_validation_without_errors_does_not_make_answers_certain():
-    truth = np.repeat([0, 1], 20)
-    said = np.where(truth[:, None] == [0, 1], 0.8, 0.2)
-    calibrated = scale_temperature(said, fit_temperature(truth, said))
+    y_true = np.repeat([0, 1], 20)
+    said = np.where(y_true[:, None] == [0, 1], 0.8, 0.2)
+    calibrated = scale_temperature(said, fit_temperature(y_true, said))
     assert calibrated.max() == pytest.approx(41 / 42, abs=1e-3)  # (1 + 40) / (2 + 40)
 
 
@@ -61,23 +61,23 @@ def test_a_zero_stays_finite():
 
 
 def test_a_threshold_moves_where_that_gains_beyond_chance():
-    truth, _, honest = overconfident(2, 1.0, prior=(3.0, 0.0))  # few of class 1: 1/2 misses most of them
-    resamples = resample_groups(np.arange(len(truth)), 500, 0)
-    threshold = find_threshold(truth, honest, resamples)
+    y_true, _, honest = overconfident(2, 1.0, prior=(3.0, 0.0))  # few of class 1: 1/2 misses most of them
+    resamples = resample_groups(np.arange(len(y_true)), 500, 0)
+    threshold = find_threshold(y_true, honest, resamples)
     assert threshold < 0.25
-    moved = classification_metrics(truth, honest, chosen=(honest[:, 1] >= threshold).astype(int))
-    assert moved["balanced_accuracy"] > classification_metrics(truth, honest)["balanced_accuracy"] + 0.1
+    moved = classification_metrics(y_true, honest, chosen=(honest[:, 1] >= threshold).astype(int))
+    assert moved["balanced_accuracy"] > classification_metrics(y_true, honest)["balanced_accuracy"] + 0.1
 
 
-def count_moved(rounds, pictures, gap, spread, middle=0.5):
-    """How often the threshold leaves 1/2, in validation splits of so many pictures, each a group."""
+def count_moved(rounds, images, gap, spread, middle=0.5):
+    """How often the threshold leaves 1/2, in validation splits of so many images, each a group."""
     rng = np.random.default_rng(3)
     moved = 0
     for seed in range(rounds):
-        truth = np.arange(pictures) % 2
-        scores = np.clip(middle + (truth - 0.5) * gap + rng.normal(0, spread, pictures), 0.01, 0.99)
-        resamples = resample_groups(np.arange(pictures), 200, seed)
-        moved += find_threshold(truth, np.stack([1 - scores, scores], axis=1), resamples) != 0.5
+        y_true = np.arange(images) % 2
+        scores = np.clip(middle + (y_true - 0.5) * gap + rng.normal(0, spread, images), 0.01, 0.99)
+        resamples = resample_groups(np.arange(images), 200, seed)
+        moved += find_threshold(y_true, np.stack([1 - scores, scores], axis=1), resamples) != 0.5
     return moved / rounds
 
 
@@ -91,9 +91,9 @@ def test_a_threshold_stays_where_a_gain_is_luck():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("pictures", [24, 80, 400])
-def test_a_threshold_stays_where_a_gain_is_luck_however_many_pictures(pictures):
-    assert count_moved(600, pictures, gap=0.3, spread=0.2) <= 0.05  # of 400 pictures 0.042, twice the nominal
+@pytest.mark.parametrize("images", [24, 80, 400])
+def test_a_threshold_stays_where_a_gain_is_luck_however_many_images(images):
+    assert count_moved(600, images, gap=0.3, spread=0.2) <= 0.05  # of 400 images 0.042, twice the nominal
 
 
 @pytest.mark.slow
@@ -108,10 +108,10 @@ def test_a_threshold_that_gains_is_found():
 
 def test_groups_of_a_pattern_are_dealt_so_that_each_part_has_both_classes():
     """Every fifth group is of class 1; as they come, one part of five would hold them all."""
-    truth = (np.arange(400) % 5 == 0).astype(int)
-    scores = np.where(truth == 1, 0.3, 0.1)
+    y_true = (np.arange(400) % 5 == 0).astype(int)
+    scores = np.where(y_true == 1, 0.3, 0.1)
     resamples = resample_groups(np.arange(400), 200, 0)
-    assert find_threshold(truth, np.stack([1 - scores, scores], axis=1), resamples) == pytest.approx(0.2)
+    assert find_threshold(y_true, np.stack([1 - scores, scores], axis=1), resamples) == pytest.approx(0.2)
 
 
 def test_answers_are_given_from_the_confidence_that_meets_the_target():
@@ -130,20 +130,20 @@ def test_a_target_out_of_reach_takes_the_surest_that_err_least_and_says_so(caplo
 
 
 def test_everything_is_fitted_on_what_came_before_it():
-    truth, said, _ = overconfident(4, 2.0)
-    resamples = resample_groups(np.arange(len(truth)), 300, 0)
-    reading = fit_calibration(truth, said, ["bad", "good"], resamples, abstain_at_error=0.1)
+    y_true, said, _ = overconfident(4, 2.0)
+    resamples = resample_groups(np.arange(len(y_true)), 300, 0)
+    reading = fit_calibration(y_true, said, ["bad", "good"], resamples, abstain_at_error=0.1)
     calibrated = reading.calibrate(said)
     chosen, given = reading.choose(calibrated), ~reading.abstain(calibrated)
-    assert 0.05 < np.mean(chosen[given] != truth[given]) <= 0.1
+    assert 0.05 < np.mean(chosen[given] != y_true[given]) <= 0.1
     assert Calibration.from_dict(reading.to_dict()) == reading
     assert list(reading.to_dict()) == ["class_names", "temperature", "threshold", "abstain_below"]
 
 
 def test_more_than_two_classes_have_no_threshold():
-    truth, said, _ = overconfident(5, 1.0, classes=3, count=300)
+    y_true, said, _ = overconfident(5, 1.0, classes=3, count=300)
     resamples = resample_groups(np.arange(300), 300, 0)
-    assert fit_calibration(truth, said, list("abc"), resamples).threshold is None
+    assert fit_calibration(y_true, said, list("abc"), resamples).threshold is None
 
 
 def test_reading_without_a_threshold_takes_the_likeliest_and_with_one_the_second_class_from_it_on():

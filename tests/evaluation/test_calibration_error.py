@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from goodbad_pipeline.evaluation import calibration_error
-from goodbad_pipeline.evaluation.calibration_error import ece_by_chance
+from goodbad_pipeline.evaluation import calibration as calibration_error
+from goodbad_pipeline.evaluation.bootstrap import resample_groups
+from goodbad_pipeline.evaluation.calibration import ece_by_chance
 from goodbad_pipeline.evaluation.decision import scale_temperature
 from goodbad_pipeline.evaluation.findings import POOR_ECE
 from goodbad_pipeline.evaluation.metrics import classification_metrics
-from goodbad_pipeline.evaluation.resampling import resample_groups
 
 
 def honest(rng, count):
@@ -20,9 +20,9 @@ def share_found(count, rounds, temperature=1.0):
     rng = np.random.default_rng(count)
     beyond = plainly = 0
     for seed in range(rounds):
-        truth, probabilities = honest(rng, count)
+        y_true, probabilities = honest(rng, count)
         probabilities = scale_temperature(probabilities, 1 / temperature)
-        error = classification_metrics(truth, probabilities)["ece"]
+        error = classification_metrics(y_true, probabilities)["ece"]
         by_chance = ece_by_chance(probabilities, resample_groups(np.arange(count), 300, seed), seed)
         beyond += error > max(by_chance, POOR_ECE)
         plainly += error > POOR_ECE
@@ -39,7 +39,7 @@ def test_a_model_that_is_too_sure_is_found():
     assert share_found(400, 40, temperature=3)[0] > 0.9
 
 
-def test_pictures_that_are_right_or_wrong_together_leave_more_to_chance():
+def test_images_that_are_right_or_wrong_together_leave_more_to_chance():
     _, probabilities = honest(np.random.default_rng(0), 200)
     alone, together = (
         ece_by_chance(probabilities, resample_groups(groups, 400, 0), 0)

@@ -17,7 +17,7 @@ def test_mass_on_the_border_is_told_from_mass_in_the_middle():
     assert np.isnan(border_share(np.zeros((1, 16, 16)))).all()
 
 
-def test_the_centre_is_masked_and_nothing_else_and_the_pictures_stay():
+def test_the_centre_is_masked_and_nothing_else_and_the_images_stay():
     pixels = np.random.default_rng(0).integers(0, 255, (2, 16, 16, 3), dtype=np.uint8)
     before = pixels.copy()
     masked = mask_centre(pixels, (255, 254, 253))
@@ -43,5 +43,5 @@ def test_heat_is_enlarged_in_place_and_shows_where_it_is():
     assert shown[0, 0, 31].astype(int).sum() > shown[0, 31, 0].astype(int).sum() + 150
 
 
-def test_no_pictures_are_no_trouble():
+def test_no_images_are_no_trouble():
     assert enlarge(np.empty((0, 4, 4)), 8).shape == (0, 8, 8)

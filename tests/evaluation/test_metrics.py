@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.evaluation.bootstrap import resample_groups
 from goodbad_pipeline.evaluation.metrics import (
     METRICS,
     classification_metrics,
@@ -16,9 +17,8 @@ from goodbad_pipeline.evaluation.metrics import (
     roc_auc,
     surest_accuracy,
 )
-from goodbad_pipeline.evaluation.resampling import resample_groups
 
-# Five pictures: 0 is right twice and wrong once, 1 right once and wrong once.
+# Five images: 0 is right twice and wrong once, 1 right once and wrong once.
 TRUTH = np.array([0, 0, 0, 1, 1])
 SCORES = np.array([0.1, 0.4, 0.6, 0.8, 0.3])
 PROBABILITIES = np.stack([1 - SCORES, SCORES], axis=1)
@@ -31,8 +31,8 @@ def one_hot(predicted, classes, certainty=0.7):
 
 def predictions(seed, classes, count=40):
     rng = np.random.default_rng(seed)
-    truth = np.concatenate([np.arange(classes), rng.integers(0, classes, count - classes)])
-    return truth, rng.dirichlet(np.ones(classes), count)
+    y_true = np.concatenate([np.arange(classes), rng.integers(0, classes, count - classes)])
+    return y_true, rng.dirichlet(np.ones(classes), count)
 
 
 def test_two_classes_by_hand():
@@ -59,19 +59,19 @@ def test_two_classes_by_hand():
 def test_every_metric_is_scikit_learns(seed, classes):
     from sklearn import metrics as sk
 
-    truth, probabilities = predictions(seed, classes)
-    ours = classification_metrics(truth, probabilities)
-    chosen, one_hot_truth = probabilities.argmax(axis=1), np.eye(classes)[truth]
+    y_true, probabilities = predictions(seed, classes)
+    ours = classification_metrics(y_true, probabilities)
+    chosen, one_hot_truth = probabilities.argmax(axis=1), np.eye(classes)[y_true]
     columns = [1] if classes == 2 else range(classes)
     expected = {
-        "accuracy": sk.accuracy_score(truth, chosen),
-        "balanced_accuracy": sk.balanced_accuracy_score(truth, chosen),
-        "f1_macro": sk.f1_score(truth, chosen, average="macro"),
+        "accuracy": sk.accuracy_score(y_true, chosen),
+        "balanced_accuracy": sk.balanced_accuracy_score(y_true, chosen),
+        "f1_macro": sk.f1_score(y_true, chosen, average="macro"),
         "roc_auc": np.mean([sk.roc_auc_score(one_hot_truth[:, c], probabilities[:, c]) for c in columns]),
         "average_precision": np.mean(
             [sk.average_precision_score(one_hot_truth[:, c], probabilities[:, c]) for c in columns]
         ),
-        "log_loss": sk.log_loss(truth, probabilities),
+        "log_loss": sk.log_loss(y_true, probabilities),
         "brier": sk.brier_score_loss(one_hot_truth[:, 1], probabilities[:, 1])
         if classes == 2
         else ((probabilities - one_hot_truth) ** 2).sum(axis=1).mean(),
@@ -95,8 +95,8 @@ def test_the_surest_answers_come_first():
 
 
 def test_three_classes_by_hand():
-    truth = np.array([0, 0, 1, 1, 2, 2])
-    metrics = classification_metrics(truth, one_hot([0, 1, 1, 1, 2, 2], 3))
+    y_true = np.array([0, 0, 1, 1, 2, 2])
+    metrics = classification_metrics(y_true, one_hot([0, 1, 1, 1, 2, 2], 3))
     assert metrics["accuracy"] == pytest.approx(5 / 6)
     assert metrics["balanced_accuracy"] == pytest.approx((1 / 2 + 1 + 1) / 3)
     assert metrics["f1_macro"] == pytest.approx((2 / 3 + 4 / 5 + 1) / 3)
@@ -111,23 +111,23 @@ def test_a_tie_goes_to_the_first_class():
     assert metrics["log_loss"] == pytest.approx(log(2))
 
 
-def test_a_class_without_pictures_leaves_the_averages_and_is_named(caplog):
-    truth = np.array([0, 0, 2, 2])
+def test_a_class_without_images_leaves_the_averages_and_is_named(caplog):
+    y_true = np.array([0, 0, 2, 2])
     with caplog.at_level(logging.WARNING):
-        metrics = classification_metrics(truth, one_hot([0, 0, 2, 2], 3), ["cat", "cow", "dog"])
+        metrics = classification_metrics(y_true, one_hot([0, 0, 2, 2], 3), ["cat", "cow", "dog"])
     assert metrics["balanced_accuracy"] == metrics["f1_macro"] == metrics["roc_auc"] == 1
     assert "class cow" in caplog.text
 
 
-def test_predicting_a_class_without_pictures_costs_f1():
-    truth = np.array([0, 0, 2, 2])
-    metrics = classification_metrics(truth, one_hot([0, 1, 2, 2], 3))
+def test_predicting_a_class_without_images_costs_f1():
+    y_true = np.array([0, 0, 2, 2])
+    metrics = classification_metrics(y_true, one_hot([0, 1, 2, 2], 3))
     assert metrics["f1_macro"] == pytest.approx((2 / 3 + 0 + 1) / 3)
     assert metrics["balanced_accuracy"] == pytest.approx(3 / 4)
 
 
 def test_one_class_in_truth_is_refused_by_its_name():
-    with pytest.raises(InputError, match="all 3 pictures are of class good"):
+    with pytest.raises(InputError, match="all 3 images are of class good"):
         classification_metrics(np.ones(3, dtype=int), one_hot([0, 1, 1], 2), ["bad", "good"])
     with pytest.raises(InputError, match="of class 2"):
         roc_auc(np.full(3, 2), one_hot([0, 1, 2], 3))
@@ -153,20 +153,20 @@ def test_metrics_stay_within_their_bounds(seed, classes):
 
 @settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 6))
-def test_neither_the_order_of_pictures_nor_of_classes_matters(seed, classes):
-    truth, probabilities = predictions(seed, classes)
+def test_neither_the_order_of_images_nor_of_classes_matters(seed, classes):
+    y_true, probabilities = predictions(seed, classes)
     rng = np.random.default_rng(seed)
     # Of two classes average precision is that of the second, whichever it is.
-    pictures, order = rng.permutation(len(truth)), rng.permutation(classes) if classes > 2 else np.arange(2)
-    shuffled = classification_metrics(np.argsort(order)[truth[pictures]], probabilities[pictures][:, order])
-    assert shuffled == pytest.approx(classification_metrics(truth, probabilities))
+    images, order = rng.permutation(len(y_true)), rng.permutation(classes) if classes > 2 else np.arange(2)
+    shuffled = classification_metrics(np.argsort(order)[y_true[images]], probabilities[images][:, order])
+    assert shuffled == pytest.approx(classification_metrics(y_true, probabilities))
 
 
 @settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 6))
 def test_the_truth_itself_scores_best(seed, classes):
-    truth, _ = predictions(seed, classes)
-    metrics = classification_metrics(truth, one_hot(truth, classes, certainty=1.0))
+    y_true, _ = predictions(seed, classes)
+    metrics = classification_metrics(y_true, one_hot(y_true, classes, certainty=1.0))
     assert metrics == pytest.approx(dict.fromkeys(METRICS, 1) | {"log_loss": 0, "brier": 0, "ece": 0}, abs=1e-12)
 
 
@@ -192,7 +192,7 @@ def test_per_class_by_hand():
     pd.testing.assert_frame_equal(table, expected)
 
 
-def test_per_class_keeps_the_row_of_a_class_without_pictures():
+def test_per_class_keeps_the_row_of_a_class_without_images():
     table = per_class_metrics(np.array([0, 2]), one_hot([0, 2], 3), ["cat", "cow", "dog"], each_its_own(2))
     assert table["class"].tolist() == ["cat", "cow", "dog"]
     assert table.loc[1, "support"] == 0
@@ -207,11 +207,11 @@ def test_per_class_wants_a_name_for_each_class():
 @settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 6))
 def test_per_class_agrees_with_the_averages(seed, classes):
-    truth, probabilities = predictions(seed, classes)
+    y_true, probabilities = predictions(seed, classes)
     names = [str(index) for index in range(classes)]
-    table = per_class_metrics(truth, probabilities, names, each_its_own(len(truth)))
-    metrics = classification_metrics(truth, probabilities)
-    assert table["support"].sum() == len(truth)
+    table = per_class_metrics(y_true, probabilities, names, each_its_own(len(y_true)))
+    metrics = classification_metrics(y_true, probabilities)
+    assert table["support"].sum() == len(y_true)
     assert table["recall"].mean() == pytest.approx(metrics["balanced_accuracy"])
     assert table["f1"].mean() == pytest.approx(metrics["f1_macro"])
 

@@ -2,33 +2,33 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from goodbad_pipeline.evaluation.baselines import file_features, shortcut_baseline, shortcut_warning
+from goodbad_pipeline.evaluation.bootstrap import Interval, resample_groups
 from goodbad_pipeline.evaluation.findings import list_findings
 from goodbad_pipeline.evaluation.leakage import find_leaks
 from goodbad_pipeline.evaluation.metrics import interval_table, resampled_metrics
-from goodbad_pipeline.evaluation.resampling import Interval, resample_groups
-from goodbad_pipeline.evaluation.shortcut import file_features, shortcut_baseline, shortcut_warning
 from goodbad_pipeline.evaluation.slices import SLICE_COLUMNS
 
 
 def files(seed, count=200, *, telling=None):
     """Files whose `telling` property goes with the label, and no other."""
     rng = np.random.default_rng(seed)
-    truth = rng.integers(0, 2, count)
+    y_true = rng.integers(0, 2, count)
     table = pd.DataFrame(
         {
-            "size": rng.integers(2000, 9000, count) + (6000 * truth if telling == "size" else 0),
-            "width": rng.integers(90, 120, count) + (40 * truth if telling == "width" else 0),
+            "size": rng.integers(2000, 9000, count) + (6000 * y_true if telling == "size" else 0),
+            "width": rng.integers(90, 120, count) + (40 * y_true if telling == "width" else 0),
             "height": rng.integers(90, 120, count),
-            "format": np.where(truth if telling == "format" else rng.random(count) < 0.5, "JPEG", "PNG"),
+            "format": np.where(y_true if telling == "format" else rng.random(count) < 0.5, "JPEG", "PNG"),
         }
     )
-    exif = truth.astype(bool) if telling == "exif" else rng.random(count) < 0.5
-    return file_features(table, exif), truth
+    exif = y_true.astype(bool) if telling == "exif" else rng.random(count) < 0.5
+    return file_features(table, exif), y_true
 
 
 def balanced_accuracy(telling):
-    (train, truth), (test, expected) = files(1, telling=telling), files(2, telling=telling)
-    answers = shortcut_baseline(train, truth, test, 2, seed=0)
+    (train, y_true), (test, expected) = files(1, telling=telling), files(2, telling=telling)
+    answers = shortcut_baseline(train, y_true, test, 2, seed=0)
     np.testing.assert_allclose(answers.sum(axis=1), 1)
     resamples = resample_groups(np.arange(len(expected)) // 2, 500, 0)
     rows = interval_table(resampled_metrics(expected, answers, resamples), expected, resamples).set_index("metric")
@@ -52,12 +52,12 @@ def test_files_that_tell_nothing_are_not():
 
 
 def test_a_format_that_training_never_saw_and_a_lone_class():
-    train, truth = files(1)
+    train, y_true = files(1)
     test, _ = files(2)
     odd = test.drop(columns="format_PNG").assign(format_BMP=1.0)
-    assert shortcut_baseline(train, truth, odd, 3, seed=0).shape == (200, 3)
-    np.testing.assert_array_equal(shortcut_baseline(train, truth * 0, test, 2, seed=0)[:, 0], 1)
-    assert shortcut_baseline(train, truth, test[:0], 2, seed=0).shape == (0, 2)
+    assert shortcut_baseline(train, y_true, odd, 3, seed=0).shape == (200, 3)
+    np.testing.assert_array_equal(shortcut_baseline(train, y_true * 0, test, 2, seed=0)[:, 0], 1)
+    assert shortcut_baseline(train, y_true, test[:0], 2, seed=0).shape == (0, 2)
 
 
 def splits(**changes):
@@ -69,7 +69,7 @@ def test_leaks_are_found_by_group_file_and_pixels():
     assert find_leaks(splits()) == []
     assert find_leaks(splits(group=list("abb"))) == ["1 groups lie in more than one split (first: b)"]
     assert find_leaks(splits(image_id=list("xyy"))) == ["1 files lie in more than one split (first: y)"]
-    assert find_leaks(splits(pixel_id=list("ppp"))) == ["1 pictures lie in more than one split (first: p)"]
+    assert find_leaks(splits(pixel_id=list("ppp"))) == ["1 images lie in more than one split (first: p)"]
 
 
 def found(
@@ -93,7 +93,7 @@ def found(
 
 def test_nothing_is_found_where_nothing_is_wrong():
     assert found() == []
-    assert found(ece=0.15, by_chance=0.16) == []  # a calibrated model's could be as far off on these pictures
+    assert found(ece=0.15, by_chance=0.16) == []  # a calibrated model's could be as far off on these images
 
 
 @pytest.mark.parametrize(
@@ -105,8 +105,8 @@ def test_nothing_is_found_where_nothing_is_wrong():
         ({"blind": 0.75, "sighted": 0.76}, "background", "masked accuracy is still 0.750, against 0.760"),
         ({"colours": 0.87}, "baseline", "Colours alone reach a balanced accuracy of 0.870"),
         ({"ece": 0.15}, "calibration", "0.150 off on average, those of a calibrated model 0.050 at most"),
-        ({"slice_high": 0.7}, "slices", "Accuracy is 0.600 where hair is red (30 pictures"),
-        ({"support": 4}, "few_pictures", "bad (4)"),
+        ({"slice_high": 0.7}, "slices", "Accuracy is 0.600 where hair is red (30 images"),
+        ({"support": 4}, "few_images", "bad (4)"),
     ],
 )
 def test_each_finding_has_its_code_and_sentence(changes, code, text):

@@ -6,9 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.evaluation.fairness import check_sensitive, fairness_table
-from goodbad_pipeline.evaluation.resampling import resample_groups
-from goodbad_pipeline.evaluation.slices import MOST_VALUES, slice_table, slice_values, why_no_slices
+from goodbad_pipeline.evaluation.bootstrap import resample_groups
+from goodbad_pipeline.evaluation.slices import (
+    MOST_VALUES,
+    check_sensitive,
+    fairness_table,
+    slice_table,
+    slice_values,
+    why_no_slices,
+)
 
 
 def labels(count=120):
@@ -31,7 +37,7 @@ def labels(count=120):
     )
 
 
-def test_every_column_that_describes_pictures_is_sliced_and_no_other():
+def test_every_column_that_describes_images_is_sliced_and_no_other():
     values = slice_values(labels())
     assert list(values.columns) == ["weather", "size", "stars", "place"]
     assert set(values["weather"]) == {"sun", "rain", "(missing)"}
@@ -75,9 +81,9 @@ def test_numbers_that_differ_have_names_that_differ(numbers):
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("constant", "it says the same of all 120 pictures"),
-        ("serial", "its 120 values name nearly each of 120 pictures"),
-        ("thumbnail", "it is no property of a picture"),
+        ("constant", "it says the same of all 120 images"),
+        ("serial", "its 120 values name nearly each of 120 images"),
+        ("thumbnail", "it is no property of an image"),
         ("box", "it holds no texts or numbers"),
         ("weather", None),
     ],
@@ -123,18 +129,18 @@ def test_a_slice_of_one_group_has_no_interval():
 def unfair(count=400):
     rng = np.random.default_rng(2)
     skin = rng.choice(["dark", "light"], count)
-    truth = rng.choice(["bad", "good"], count)
-    flipped = (rng.random(count) < np.where(skin == "dark", 0.35, 0.05)) & (truth == "good")
-    predicted = np.where(flipped, "bad", truth)
-    return pd.DataFrame({"skin": skin}), pd.Series(truth), pd.Series(predicted), np.arange(count) // 4
+    y_true = rng.choice(["bad", "good"], count)
+    flipped = (rng.random(count) < np.where(skin == "dark", 0.35, 0.05)) & (y_true == "good")
+    predicted = np.where(flipped, "bad", y_true)
+    return pd.DataFrame({"skin": skin}), pd.Series(y_true), pd.Series(predicted), np.arange(count) // 4
 
 
 def test_gaps_are_fairlearns_with_an_interval_around_them():
-    skin, truth, predicted, groups = unfair()
-    table = fairness_table(skin, truth, predicted, resample_groups(groups, 500, 0), ["bad", "good"]).set_index(
+    skin, y_true, predicted, groups = unfair()
+    table = fairness_table(skin, y_true, predicted, resample_groups(groups, 500, 0), ["bad", "good"]).set_index(
         "measure"
     )
-    good, called = truth == "good", predicted == "good"
+    good, called = y_true == "good", predicted == "good"
     parity = demographic_parity_difference(good, called, sensitive_features=skin["skin"])
     odds = equalized_odds_difference(good, called, sensitive_features=skin["skin"])
     assert table.loc["called good", "gap"] == pytest.approx(parity)
@@ -148,12 +154,12 @@ def test_gaps_are_fairlearns_with_an_interval_around_them():
 
 
 def test_resampled_gaps_agree_with_fairlearns_own():
-    skin, truth, predicted, groups = unfair()
+    skin, y_true, predicted, groups = unfair()
     resamples = resample_groups(groups, 1, 7)
-    table = fairness_table(skin, truth, predicted, resamples, ["bad", "good"])
+    table = fairness_table(skin, y_true, predicted, resamples, ["bad", "good"])
     drawn = np.repeat(np.arange(400), resamples.weights[1][resamples.codes].astype(int))
     expected = demographic_parity_difference(
-        truth[drawn] == "good", predicted[drawn] == "good", sensitive_features=skin["skin"][drawn]
+        y_true[drawn] == "good", predicted[drawn] == "good", sensitive_features=skin["skin"][drawn]
     )
     from goodbad_pipeline.evaluation.slices import sum_by_slice
 
@@ -166,24 +172,26 @@ def test_resampled_gaps_agree_with_fairlearns_own():
     assert len(table) == 4
 
 
-def test_values_of_few_pictures_and_of_many_classes():
+def test_values_of_few_images_and_of_many_classes():
     values = pd.DataFrame({"kind": ["a"] * 30 + ["b"] * 30 + ["rare"] * 3})
-    truth = pd.Series(np.resize(["x", "y", "z"], 63))
-    table = fairness_table(values, truth, truth, resample_groups(np.arange(63), 200, 0), ["x", "y", "z"])
+    y_true = pd.Series(np.resize(["x", "y", "z"], 63))
+    table = fairness_table(values, y_true, y_true, resample_groups(np.arange(63), 200, 0), ["x", "y", "z"])
     assert "rare" not in set(table["lowest"]) | set(table["highest"])
     assert len(table) == 1 + 3 * 3
-    assert fairness_table(values[:25], truth[:25], truth[:25], resample_groups(np.arange(25), 9, 0), list("xyz")).empty
+    assert fairness_table(
+        values[:25], y_true[:25], y_true[:25], resample_groups(np.arange(25), 9, 0), list("xyz")
+    ).empty
 
 
 def two_ages(old_truth, old_answers, young_truth, young_answers, groups=None):
-    """Gaps between 30 old and 30 young pictures, by measure."""
+    """Gaps between 30 old and 30 young images, by measure."""
     ages = pd.DataFrame({"age": ["old"] * 30 + ["young"] * 30})
-    truth, predicted = (
+    y_true, predicted = (
         pd.Series(np.r_[np.resize(old, 30), np.resize(young, 30)])
         for old, young in ((old_truth, young_truth), (old_answers, young_answers))
     )
     resamples = resample_groups(np.arange(60) if groups is None else groups, 500, 0)
-    return fairness_table(ages, truth, predicted, resamples, ["bad", "good"]).set_index("measure")
+    return fairness_table(ages, y_true, predicted, resamples, ["bad", "good"]).set_index("measure")
 
 
 def test_a_rate_with_nothing_to_divide_by_makes_no_gap_and_is_told(caplog):
@@ -194,7 +202,7 @@ def test_a_rate_with_nothing_to_divide_by_makes_no_gap_and_is_told(caplog):
     assert table.loc["called good", "gap"] == 0.5
 
 
-def test_few_pictures_to_divide_by_make_no_gap():
+def test_few_images_to_divide_by_make_no_gap():
     nine = ["good"] * 9 + ["bad"] * 21
     assert "good called good" not in two_ages(nine, nine, ["good"], ["good"]).index
 
@@ -220,9 +228,9 @@ def test_values_that_fare_alike_are_seldom_told_apart():
     apart = 0
     for seed in range(200):
         values = pd.DataFrame({"age": np.repeat(["old", "young"], 60)})
-        truth = pd.Series(rng.choice(["bad", "good"], 120))
-        predicted = truth.where(rng.random(120) < 0.8, "other")
-        table = fairness_table(values, truth, predicted, resample_groups(np.arange(120), 300, seed), ["bad", "good"])
+        y_true = pd.Series(rng.choice(["bad", "good"], 120))
+        predicted = y_true.where(rng.random(120) < 0.8, "other")
+        table = fairness_table(values, y_true, predicted, resample_groups(np.arange(120), 300, seed), ["bad", "good"])
         apart += table.loc[0, "low"] > 0
     assert apart <= 16  # 5 % and the noise of 200 rounds; of a gap that is never below 0 it was nearly all
 

@@ -56,7 +56,7 @@ ELF = """\
     [/idle_anim]
 [/unit_type]
 """
-PICTURES = (
+IMAGES = (
     "humans/paladin.png",
     "humans/paladin-defend.png",
     "humans/smite-1.png",
@@ -104,7 +104,7 @@ def install(tmp_path: Path) -> Path:
         path = data / "core" / "units" / name
         path.parent.mkdir(parents=True)
         path.write_text(text, encoding="utf-8")
-    for name in PICTURES:
+    for name in IMAGES:
         path = data / "core" / "images" / "units" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(name.encode())
@@ -122,10 +122,10 @@ def test_labels_come_from_the_alignment_and_groups_from_the_unit_type(
     output = tmp_path / "out"
     wesnoth.main([str(install), str(output)])
     assert _read(output) == EXPECTED
-    assert "10 pictures of 3 unit types" in capsys.readouterr().out
+    assert "10 images of 3 unit types" in capsys.readouterr().out
 
 
-def test_the_labelled_pictures_are_copied_and_no_others(wesnoth: ModuleType, install: Path, tmp_path: Path) -> None:
+def test_the_labelled_images_are_copied_and_no_others(wesnoth: ModuleType, install: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     wesnoth.convert(install, output)
     wesnoth.convert(install, output)  # again, over what is there

@@ -3,7 +3,7 @@ import numpy as np
 from goodbad_pipeline.exporting.measuring import BATCH, ask_networks, measure_rates
 
 
-def test_every_picture_is_asked_about_once_and_filling_is_left_out() -> None:
+def test_every_image_is_asked_about_once_and_filling_is_left_out() -> None:
     pixels = np.arange(100, dtype=np.uint8).reshape(100, 1, 1, 1)
     rows = np.arange(99, 29, -1)
     shapes = []

@@ -3,9 +3,9 @@ import io
 import numpy as np
 import pytest
 from decoding import decode, pixels, reason
+from factories import encoded, make_image
 from hypothesis import given
 from hypothesis import strategies as st
-from making import encoded, picture
 from PIL import Image, ImageOps
 
 from goodbad_pipeline.images.decode import Decoded, Rejected
@@ -68,17 +68,17 @@ def test_animation_gives_its_first_frame() -> None:
     ("data", "expected"),
     [
         (b"", Reason.EMPTY),
-        (b"no picture at all, only words", Reason.NOT_AN_IMAGE),
+        (b"no image at all, only words", Reason.NOT_AN_IMAGE),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", Reason.NOT_AN_IMAGE),
     ],
 )
-def test_what_is_no_picture(data: bytes, expected: Reason) -> None:
+def test_what_is_no_image(data: bytes, expected: Reason) -> None:
     assert reason(data) == expected
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "BMP"])
 def test_a_cut_file_is_found_wherever_it_is_cut(format: str) -> None:
-    data = encoded(picture(1, bright=True, side=64), format)
+    data = encoded(make_image(1, bright=True, side=64), format)
     for share in (0.3, 0.6, 0.9):
         assert reason(data[: int(len(data) * share)]) in (Reason.TRUNCATED, Reason.CORRUPT)
 
@@ -86,7 +86,7 @@ def test_a_cut_file_is_found_wherever_it_is_cut(format: str) -> None:
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
 def test_every_orientation_in_every_format_that_has_it(orientation: int, format: str) -> None:
-    image = picture(1, bright=True).crop((0, 0, 40, 24))
+    image = make_image(1, bright=True).crop((0, 0, 40, 24))
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = encoded(image, format, exif=exif, **({"lossless": True} if format == "WEBP" else {}))
@@ -100,12 +100,12 @@ def test_every_orientation_in_every_format_that_has_it(orientation: int, format:
 )
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
 def test_the_strict_decoder_gives_the_pixels_of_pillow(mode: str, options: dict) -> None:
-    data = encoded(picture(2, bright=True, side=51).convert(mode), "JPEG", **options)
+    data = encoded(make_image(2, bright=True, side=51).convert(mode), "JPEG", **options)
     np.testing.assert_array_equal(pixels(data), np.asarray(Image.open(io.BytesIO(data)).convert("RGB")))
 
 
 def test_damage_within_a_jpeg_that_pillow_passes_is_found() -> None:
-    data = encoded(picture(3, bright=True, side=200), "JPEG", quality=90)
+    data = encoded(make_image(3, bright=True, side=200), "JPEG", quality=90)
     middle = len(data) // 2
     damaged = data[:middle] + bytes(64) + data[middle + 64 :]
     Image.open(io.BytesIO(damaged)).load()
@@ -114,7 +114,7 @@ def test_damage_within_a_jpeg_that_pillow_passes_is_found() -> None:
 
 
 def test_damage_within_a_png_that_pillow_passes_is_found() -> None:
-    data = bytearray(encoded(picture(3, bright=True)))
+    data = bytearray(encoded(make_image(3, bright=True)))
     data[data.index(b"IEND") - 5] ^= 1  # the checksum of the chunk before
     Image.open(io.BytesIO(data)).load()
     assert reason(bytes(data)) == Reason.CORRUPT
@@ -127,15 +127,15 @@ def test_further_frames_are_noted(format: str) -> None:
     assert not decode(encoded(first, format)).animated
 
 
-def test_a_multi_picture_jpeg_gives_its_first() -> None:
-    first, second = picture(1, bright=True), picture(2, bright=False)
+def test_a_multi_image_jpeg_gives_its_first() -> None:
+    first, second = make_image(1, bright=True), make_image(2, bright=False)
     decoded = decode(encoded(first, "MPO", save_all=True, append_images=[second], quality=95))
     assert (decoded.format, decoded.animated) == ("MPO", True)
     assert np.abs(decoded.pixels.astype(int) - np.asarray(first)).mean() < 20
 
 
 def test_tiff_is_a_choice() -> None:
-    data = encoded(picture(1, bright=True), "TIFF")
+    data = encoded(make_image(1, bright=True), "TIFF")
     assert reason(data, tiff=False) == Reason.UNSUPPORTED
     assert isinstance(decode(data, tiff=True), Decoded)
 
@@ -147,7 +147,7 @@ def test_a_clear_level_of_sixteen_bits_shows_the_background() -> None:
 
 
 def test_details_are_one_printable_line() -> None:
-    data = bytearray(encoded(picture(1, bright=True)))
+    data = bytearray(encoded(make_image(1, bright=True)))
     data[37:41] = b"\nI\x1b\0"
     assert decode(bytes(data)).detail.isprintable()
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from making import encoded, picture
+from factories import encoded, make_image
 from PIL import Image, ImageEnhance
 
 from goodbad_pipeline.images.duplicates import Grouping, group_duplicates
@@ -13,7 +13,7 @@ from goodbad_pipeline.images.scan import scan_candidates
 
 
 def cartoon(seed: int) -> Image.Image:
-    """A picture of a few large patches, as photographs have; noise has no outline to be recognised by."""
+    """An image of a few large patches, as photographs have; noise has no outline to be recognised by."""
     patches = np.random.default_rng(seed).integers(0, 256, (6, 6, 3)).astype(np.uint8)
     return Image.fromarray(patches).resize((96, 96), Image.Resampling.BICUBIC)
 
@@ -60,7 +60,7 @@ def test_near_copies_join_groups(tmp_path: Path, change) -> None:
     assert len(group(tmp_path, files, distance=-1).duplicates) == 0
 
 
-def test_like_outlines_in_other_colours_are_other_pictures(tmp_path: Path) -> None:
+def test_like_outlines_in_other_colours_are_other_images(tmp_path: Path) -> None:
     red = cartoon(1)
     blue = Image.merge("RGB", red.split()[::-1])
     assert difference_hash(np.asarray(red.convert("L").convert("RGB"))) is not None
@@ -79,7 +79,7 @@ def test_groups_join_through_chains(tmp_path: Path) -> None:
     assert set(group(tmp_path, files).labels["group"]) == {"A"}
 
 
-def test_a_picture_under_two_labels_is_set_aside_and_names_both(tmp_path: Path) -> None:
+def test_a_image_under_two_labels_is_set_aside_and_names_both(tmp_path: Path) -> None:
     data = encoded(cartoon(1))
     files = [
         ("a.png", data, "good", "1", None),
@@ -124,12 +124,12 @@ def test_a_given_split_gives_way_to_the_test_side(tmp_path: Path) -> None:
     assert result.conflicts[["path", "reason"]].values.tolist() == [["a.png", "split_leak"]]
 
 
-def test_without_groups_every_picture_is_its_own(tmp_path: Path) -> None:
-    files = [(f"{n}.png", encoded(picture(n, bright=True)), "x", None, None) for n in range(5)]
+def test_without_groups_every_image_is_its_own(tmp_path: Path) -> None:
+    files = [(f"{n}.png", encoded(make_image(n, bright=True)), "x", None, None) for n in range(5)]
     assert group(tmp_path, files).labels["group"].nunique() == 5
 
 
-def test_flat_pictures_are_copies_only_of_their_own_colour(tmp_path: Path) -> None:
+def test_flat_images_are_copies_only_of_their_own_colour(tmp_path: Path) -> None:
     flat = [Image.new("RGB", (20, 20 + extra), (grey,) * 3) for extra, grey in ((0, 0), (1, 0), (2, 255))]
     files = [(f"{n}.png", encoded(image), "x", str(n), None) for n, image in enumerate(flat)]
     assert group(tmp_path, files).labels["group"].tolist() == ["0", "0", "2"]

@@ -1,6 +1,6 @@
 import os
 
-from making import encoded, picture
+from factories import encoded, make_image
 from PIL import Image
 
 from goodbad_pipeline.images.exif import find_exif
@@ -10,7 +10,7 @@ from goodbad_pipeline.images.paths import to_text
 def test_exif_is_seen_in_headers_and_a_file_that_went_away_has_none(tmp_path):
     exif = Image.Exif()
     exif[0x010F] = "maker"
-    image = picture(0, bright=True)
+    image = make_image(0, bright=True)
     files = {
         "with.jpg": encoded(image, "JPEG", exif=exif),
         "without.jpg": encoded(image, "JPEG"),

@@ -17,6 +17,6 @@ def test_shrinking_averages_the_sampled_rows_of_every_block(height: int, width: 
     assert np.array_equal(shrink(pixels), np.asarray(rows.reduce((factor, factor // step))))
 
 
-def test_small_pictures_are_not_shrunk() -> None:
+def test_small_images_are_not_shrunk() -> None:
     pixels = np.zeros((127, 900, 3), np.uint8)
     assert shrink(pixels) is pixels

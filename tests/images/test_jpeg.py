@@ -5,15 +5,15 @@ import time
 import numpy as np
 import pytest
 from decoding import decode, pixels, reason
-from making import encoded, picture
+from factories import encoded, make_image
 from PIL import Image
 
 from goodbad_pipeline.images.decode import Decoded
 from goodbad_pipeline.images.formats import CutOffError
-from goodbad_pipeline.images.jpeg_scans import check_scans
+from goodbad_pipeline.images.jpeg import check_scans
 from goodbad_pipeline.images.reasons import Reason
 
-PHOTO = picture(3, bright=True, side=120).resize((200, 200), Image.Resampling.BICUBIC)
+PHOTO = make_image(3, bright=True, side=120).resize((200, 200), Image.Resampling.BICUBIC)
 SAMPLINGS = {across << 4 | down for across in range(1, 5) for down in range(1, 5)}
 
 
@@ -28,7 +28,7 @@ def with_sampling(data: bytes, sampling: int) -> bytes:
 
 
 def sampled(across: int, down: int) -> bytes:
-    """A sound grey-blue picture whose first colour has ``across`` × ``down`` blocks to one of the others.
+    """A sound grey-blue image whose first colour has ``across`` × ``down`` blocks to one of the others.
 
     Made of a JPEG whose three colours have one block each a unit: every block of it is the same, so is its data.
     """
@@ -72,7 +72,7 @@ def test_unusual_sampling_and_several_scans_cannot_be_checked() -> None:
     assert reason(data) == Reason.UNSUPPORTED
 
 
-def test_what_follows_the_picture_is_no_matter() -> None:
+def test_what_follows_the_image_is_no_matter() -> None:
     """A motion photo: a video behind it, with whatever bytes."""
     data = encoded(PHOTO, "JPEG")
     tail = np.random.default_rng(0).bytes(4_000_000) + b"\xff\xda" * 600
@@ -96,7 +96,7 @@ def test_orientation_is_read_where_another_remark_is_broken() -> None:
 
 
 def with_scans(count: int, side: int) -> bytes:
-    data = encoded(picture(3, bright=True).resize((side, side)), "JPEG", progressive=True)
+    data = encoded(make_image(3, bright=True).resize((side, side)), "JPEG", progressive=True)
     last = data.rindex(b"\xff\xda")
     return data[:-2] + data[last:-2] * count + data[-2:]
 
@@ -154,7 +154,7 @@ def without_scans(data: bytes, kept: int) -> bytes:
 
 
 @pytest.mark.parametrize(("mode", "sampling"), [("RGB", 0), ("RGB", 1), ("RGB", 2), ("L", -1), ("CMYK", 0)])
-def test_a_progressive_picture_needs_all_of_its_scans(mode: str, sampling: int) -> None:
+def test_a_progressive_image_needs_all_of_its_scans(mode: str, sampling: int) -> None:
     whole = encoded(PHOTO.convert(mode), "JPEG", progressive=True, subsampling=sampling)
     scans = whole.count(b"\xff\xda")
     assert scans >= 6

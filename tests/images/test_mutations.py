@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from making import encoded, picture
+from corrupt_files import MAX_PIXELS, bombs, mutate, write_torture
+from factories import encoded, make_image
 from PIL import Image
-from torture import MAX_PIXELS, bombs, mutate, write_torture
 
 from goodbad_pipeline.images.decode import Decoded, decode_image
 from goodbad_pipeline.images.pixels import Transform, pixel_source
@@ -48,7 +48,7 @@ def test_ten_thousand_mutations_are_all_accounted_for_and_train(tmp_path: Path) 
 
     ways = [("JPEG", {}), ("JPEG", {"progressive": True}), ("PNG", {}), ("PNG", {"compress_level": 0}), ("GIF", {})]
     ways += [("WEBP", {}), ("WEBP", {"lossless": True}), ("BMP", {})]
-    sources = [encoded(picture(number, bright=True), way, **options) for number, (way, options) in enumerate(ways)]
+    sources = [encoded(make_image(number, bright=True), way, **options) for number, (way, options) in enumerate(ways)]
     (tmp_path / "a").mkdir()
     for seed in range(10_000):
         (tmp_path / "a" / f"{seed:05}").write_bytes(mutate(sources[seed % len(sources)], seed))
@@ -69,12 +69,12 @@ def test_ten_thousand_mutations_are_all_accounted_for_and_train(tmp_path: Path) 
 
 
 def test_a_scan_that_is_killed_again_and_again_ends_with_the_same_tables(tmp_path: Path) -> None:
-    root, journal = tmp_path / "root", tmp_path / "journal"
+    root, scan_cache = tmp_path / "root", tmp_path / "journal"
     write_torture(root)
     time.sleep(2.1)  # so that what was read counts
-    journal.mkdir()
+    scan_cache.mkdir()
     _, whole = scan(root)
-    command = [sys.executable, "-c", SCAN, str(root), str(journal)]
+    command = [sys.executable, "-c", SCAN, str(root), str(scan_cache)]
     started = time.monotonic()
     subprocess.run([*command[:-1], str(_made(tmp_path / "timing"))], check=True)
     seconds = time.monotonic() - started
@@ -83,8 +83,8 @@ def test_a_scan_that_is_killed_again_and_again_ends_with_the_same_tables(tmp_pat
         process = subprocess.Popen(command)
         try:
             process.wait(rng.uniform(0.2, 1.0) * seconds)
-            shutil.rmtree(journal)  # it was done: the next one starts from nothing
-            journal.mkdir()
+            shutil.rmtree(scan_cache)  # it was done: the next one starts from nothing
+            scan_cache.mkdir()
         except subprocess.TimeoutExpired:
             process.kill()
             killed += process.wait() == -signal.SIGKILL
@@ -92,7 +92,7 @@ def test_a_scan_that_is_killed_again_and_again_ends_with_the_same_tables(tmp_pat
     for name, table in (("images", whole.images), ("quarantine", whole.quarantine)):
         table.to_parquet(tmp_path / "whole.parquet")
         expected = pd.read_parquet(tmp_path / "whole.parquet")
-        pd.testing.assert_frame_equal(pd.read_parquet(journal / f"{name}.parquet"), expected)
+        pd.testing.assert_frame_equal(pd.read_parquet(scan_cache / f"{name}.parquet"), expected)
 
 
 def _made(folder: Path) -> Path:
@@ -122,7 +122,7 @@ print(rejected.reason, seconds, int(peak.split()[1]) * 1024)  # not ru_maxrss, w
 
 
 def test_how_much_damage_within_a_jpeg_is_found() -> None:
-    """500 files with one byte changed in the pictures' data; Pillow alone finds one or two in a hundred."""
+    """500 files with one byte changed in the images' data; Pillow alone finds one or two in a hundred."""
     rng = np.random.default_rng(1)
     ours = pillow = 0
     for number in range(500):

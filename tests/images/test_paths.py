@@ -12,7 +12,7 @@ from goodbad_pipeline.images.paths import leaves_root, locate, printable, read_i
 def test_every_file_name_has_a_text_of_its_own(name: bytes) -> None:
     text = to_text(os.fsdecode(name))
     assert text.encode().decode() == text  # Parquet, CSV and JSON take it
-    assert os.fsencode(locate(Path("/pictures"), text)) == b"/pictures/" + name
+    assert os.fsencode(locate(Path("/images"), text)) == b"/images/" + name
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=20))

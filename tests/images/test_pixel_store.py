@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from factories import encoded, make_image
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from making import encoded, picture
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.images import paths, pixel_store, pixels
@@ -24,7 +24,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, bytes
     root = tmp_path_factory.mktemp("raw")
     found = {}
     for number in range(12):
-        data = encoded(picture(number, bright=bool(number % 2)))
+        data = encoded(make_image(number, bright=bool(number % 2)))
         (root / f"{number}.png").write_bytes(data)
         found[hashlib.sha256(data).hexdigest()] = (root / f"{number}.png", data)
     return found
@@ -109,13 +109,13 @@ def test_a_failure_keeps_what_was_decoded_before(raw: dict, tmp_path: Path, monk
     root = tmp_path / "raw"
     shutil.copytree(source(raw).root, root)
     (root / "9.png").unlink()
-    pictures = replace(source(raw), root=root)
+    images = replace(source(raw), root=root)
     with pytest.raises(InputError, match=r"9\.png: cannot be read any more"):
-        open_pixels(tmp_path / "cache", pictures)
+        open_pixels(tmp_path / "cache", images)
     assert len(PixelStore(tmp_path / "cache", TRANSFORM)) == 8
     (root / "9.png").write_bytes(list(raw.values())[9][1])
     decoded.clear()
-    assert len(open_pixels(tmp_path / "cache", pictures).array) == 12
+    assert len(open_pixels(tmp_path / "cache", images).array) == 12
     assert len(decoded) == 4
 
 
@@ -130,7 +130,7 @@ def test_the_budget_holds_for_all_transforms_together(raw: dict, tmp_path: Path)
     assert store_of(tmp_path, second).stat().st_size == 12 * ROW
 
 
-def test_pictures_that_are_gone_give_way(raw: dict, tmp_path: Path) -> None:
+def test_images_that_are_gone_give_way(raw: dict, tmp_path: Path) -> None:
     open_pixels(tmp_path, source(raw, range(6), budget=8 * ROW))
     given = open_pixels(tmp_path, source(raw, range(6, 12), budget=8 * ROW))
     assert sorted(one.decode() for one in given.image_ids) == sorted(list(raw)[6:])
@@ -162,22 +162,22 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def cached(raw: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hashed: list[str]) -> PixelSource:
-    """Pictures whose pixels are stored under ``tmp_path``, old enough to be trusted."""
+    """Images whose pixels are stored under ``tmp_path``, old enough to be trusted."""
     shutil.copytree(source(raw).root, tmp_path / "raw")
     monkeypatch.setattr(paths, "_TICK", -1)
-    pictures = replace(source(raw), root=(tmp_path / "raw").resolve())
-    open_pixels(tmp_path / "cache", pictures)
+    images = replace(source(raw), root=(tmp_path / "raw").resolve())
+    open_pixels(tmp_path / "cache", images)
     hashed.clear()
-    return pictures
+    return images
 
 
-def test_stored_pictures_whose_files_stayed_are_not_read(cached: PixelSource, tmp_path: Path, hashed) -> None:
+def test_stored_images_whose_files_stayed_are_not_read(cached: PixelSource, tmp_path: Path, hashed) -> None:
     open_pixels(tmp_path / "cache", cached)
     open_pixels(tmp_path / "cache", replace(cached, paths=cached.paths[3:5], image_ids=cached.image_ids[3:5]))
     assert hashed == []
 
 
-def test_a_stored_picture_that_changed_or_went_away_is_named(cached: PixelSource, tmp_path: Path) -> None:
+def test_a_stored_image_that_changed_or_went_away_is_named(cached: PixelSource, tmp_path: Path) -> None:
     file = cached.root / "3.png"
     before, data = file.stat(), file.read_bytes()
     file.write_bytes(data[:-1] + b"?")

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from making import encoded, picture
+from factories import encoded, make_image
 from PIL import Image
 
 from goodbad_pipeline.errors import InputError
@@ -22,7 +22,7 @@ def wide() -> np.ndarray:
     return pixels
 
 
-def test_pad_keeps_the_whole_picture_in_bars() -> None:
+def test_pad_keeps_the_whole_image_in_bars() -> None:
     square = resize_image(wide(), transform("pad"))
     assert square.shape == (16, 16, 3)
     np.testing.assert_array_equal(square[0], 9)
@@ -43,13 +43,13 @@ def test_stretch_fills_the_square() -> None:
 def table(root: Path, count: int) -> pd.DataFrame:
     rows = []
     for number in range(count):
-        data = encoded(picture(number, bright=True))
+        data = encoded(make_image(number, bright=True))
         (root / f"{number}.png").write_bytes(data)
         rows.append((hashlib.sha256(data).hexdigest(), f"{number}.png"))
     return pd.DataFrame(rows, columns=["image_id", "path"])
 
 
-def test_blocks_hold_every_distinct_picture_in_order(tmp_path: Path) -> None:
+def test_blocks_hold_every_distinct_image_in_order(tmp_path: Path) -> None:
     frame = table(tmp_path, 5)
     doubled = pd.concat([frame, frame])
     source = pixel_source(doubled, tmp_path, transform())
@@ -83,6 +83,6 @@ def test_rows_are_found_by_identity() -> None:
         pixels.rows(["a", "d"])
 
 
-def test_bytes_that_are_no_picture_give_their_reason() -> None:
+def test_bytes_that_are_no_image_give_their_reason() -> None:
     with pytest.raises(InputError, match="not_an_image"):
         transform_image(b"words", transform())

@@ -7,8 +7,8 @@ import decoding
 import numpy as np
 import pytest
 from decoding import decode, reason
-from making import encoded, picture
-from odd_pictures import DEPTHS, chunk, png, png_cases, png_rows
+from factories import encoded, make_image
+from odd_images import DEPTHS, chunk, png, png_cases, png_rows
 from PIL import Image
 
 from goodbad_pipeline.images.decode import Decoded
@@ -53,7 +53,7 @@ def test_data_behind_the_last_row_and_a_black_last_row_are_no_fault() -> None:
 
 
 def test_pixel_data_in_many_chunks() -> None:
-    whole = encoded(picture(1, bright=True))
+    whole = encoded(make_image(1, bright=True))
     stream = zlib.compress(png_rows(GREY, 8))
     parts = b"".join(chunk(b"IDAT", stream[place : place + 1]) for place in range(len(stream)))
     data = png(GREY, 0, 8, stream=b"").replace(chunk(b"IDAT", b""), parts)
@@ -71,7 +71,7 @@ def test_pixel_data_in_many_chunks() -> None:
         *(chunk(kind, b"\1") for kind in (b"pHYs", b"gAMA", b"cHRM", b"sRGB", b"tIME", b"eXIf", b"acTL", b"fcTL")),
     ],
 )
-def test_a_bad_remark_costs_nobody_the_picture(remark: bytes) -> None:
+def test_a_bad_remark_costs_nobody_the_image(remark: bytes) -> None:
     np.testing.assert_array_equal(pixels(png(GREY, 0, 8, remark))[..., :1], GREY)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from making import encoded, picture
+from factories import encoded, make_image
 
 from goodbad_pipeline.images.scan import Scan, scan_candidates
 
@@ -15,12 +15,12 @@ def scan(root: Path, rows: list[tuple[str | None, str | None]]) -> Scan:
 
 
 def test_every_file_is_accepted_or_set_aside_with_a_reason(tmp_path: Path) -> None:
-    good = encoded(picture(1, bright=True))
+    good = encoded(make_image(1, bright=True))
     (tmp_path / "good.png").write_bytes(good)
     (tmp_path / "empty.jpg").write_bytes(b"")
     (tmp_path / "text.jpg").write_text("hello")
     (tmp_path / "cut.png").write_bytes(good[: len(good) // 2])
-    (tmp_path / "large.png").write_bytes(encoded(picture(2, bright=True, side=101)))
+    (tmp_path / "large.png").write_bytes(encoded(make_image(2, bright=True, side=101)))
     (tmp_path / "unlabelled.png").write_bytes(good)
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe")
@@ -53,8 +53,8 @@ def test_every_file_is_accepted_or_set_aside_with_a_reason(tmp_path: Path) -> No
     ]
 
 
-def test_an_accepted_picture_carries_what_was_measured(tmp_path: Path) -> None:
-    data = encoded(picture(3, bright=False))
+def test_an_accepted_image_carries_what_was_measured(tmp_path: Path) -> None:
+    data = encoded(make_image(3, bright=False))
     (tmp_path / "a.png").write_bytes(data)
     row = scan(tmp_path, [("a.png", "x")]).images.iloc[0]
     assert row["image_id"] == hashlib.sha256(data).hexdigest()
@@ -77,6 +77,6 @@ def test_nothing_accepted_still_gives_tables(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
 def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
-    (tmp_path / "secret.png").write_bytes(encoded(picture(1, bright=True)))
+    (tmp_path / "secret.png").write_bytes(encoded(make_image(1, bright=True)))
     (tmp_path / "secret.png").chmod(0)
     assert scan(tmp_path, [("secret.png", "x")]).quarantine["reason"].tolist() == ["unreadable"]

@@ -7,27 +7,27 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from factories import encoded, make_image
 from filelock import FileLock
 from full_disk import files_of_at_most
-from making import encoded, picture
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.images import journal as journal_module
 from goodbad_pipeline.images import paths as paths_module
 from goodbad_pipeline.images import scan as scan_module
-from goodbad_pipeline.images.journal import Journal
+from goodbad_pipeline.images import scan_cache as scan_cache_module
 from goodbad_pipeline.images.paths import find_state
-from goodbad_pipeline.images.reading import ReadSettings, Task, read_picture
+from goodbad_pipeline.images.reading import ReadSettings, Task, read_image
 from goodbad_pipeline.images.scan import Scan, scan_candidates
+from goodbad_pipeline.images.scan_cache import ScanCache
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Pictures, and a file that is none, old enough to be trusted."""
+    """Images, and a file that is none, old enough to be trusted."""
     folder = tmp_path / "root"
     folder.mkdir()
     for number in range(6):
-        (folder / f"{number}.png").write_bytes(encoded(picture(number, bright=True)))
+        (folder / f"{number}.png").write_bytes(encoded(make_image(number, bright=True)))
     (folder / "text.png").write_text("words")
     time.sleep(2.1)
     return folder
@@ -75,7 +75,7 @@ def test_what_changed_is_read_again_and_what_is_gone_is_gone(root: Path, asked: 
     asked.clear()
     (root / "1.png").write_bytes((root / "2.png").read_bytes())
     times = (root / "3.png").stat()
-    (root / "3.png").write_bytes(encoded(picture(99, bright=True))[: times.st_size].ljust(times.st_size, b"\0"))
+    (root / "3.png").write_bytes(encoded(make_image(99, bright=True))[: times.st_size].ljust(times.st_size, b"\0"))
     os.utime(root / "3.png", ns=(times.st_atime_ns, times.st_mtime_ns))  # size and times say that nothing happened
     (root / "4.png").unlink()
     (root / "text.png").rename(root / "words.png")
@@ -107,14 +107,14 @@ def test_what_was_moved_out_behind_a_link_is_not_trusted(root: Path, asked: list
 
 def test_a_file_that_just_changed_is_not_trusted(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = ReadSettings(root.resolve(), 10_000, (0, 0, 0))
-    assert read_picture(Task("0.png"), settings).state == find_state(root, "0.png")
+    assert read_image(Task("0.png"), settings).state == find_state(root, "0.png")
     monkeypatch.setattr(paths_module, "_TICK", 10**18)
-    assert read_picture(Task("0.png"), settings).state is None
+    assert read_image(Task("0.png"), settings).state is None
 
 
 def test_what_was_not_trusted_is_read_again(root: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(journal_module, "_state", lambda state: {})
+        patch.setattr(scan_cache_module, "_state", lambda state: {})
         first = scan(root)
     asked.clear()
     assert_same(scan(root), first)
@@ -141,7 +141,7 @@ def test_other_settings_start_anew_and_leave_nothing_of_the_old(root: Path, aske
 
 
 def test_a_broken_shard_costs_its_rows_only(root: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal_module, "SHARD_ROWS", 3)
+    monkeypatch.setattr(scan_cache_module, "SHARD_ROWS", 3)
     first = scan(root)
     shards = sorted((root.parent / "journal").rglob("*.parquet"))
     shards[1].write_bytes(b"")
@@ -155,9 +155,9 @@ def test_rows_of_a_scan_that_was_stopped_are_not_read_again(
     root: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scan_module, "BATCH", 2)
-    monkeypatch.setattr(journal_module, "SHARD_ROWS", 2)
+    monkeypatch.setattr(scan_cache_module, "SHARD_ROWS", 2)
     with monkeypatch.context() as patch:
-        append, count = Journal.append, []
+        append, count = ScanCache.append, []
 
         def stop(self, *arguments):
             count.append(1)
@@ -165,7 +165,7 @@ def test_rows_of_a_scan_that_was_stopped_are_not_read_again(
                 raise KeyboardInterrupt
             return append(self, *arguments)
 
-        patch.setattr(Journal, "append", stop)
+        patch.setattr(ScanCache, "append", stop)
         with pytest.raises(KeyboardInterrupt):
             scan(root)
     asked.clear()
@@ -176,7 +176,7 @@ def test_rows_of_a_scan_that_was_stopped_are_not_read_again(
 
 def test_two_scans_of_one_root_do_not_run_at_once(root: Path) -> None:
     scan(root)
-    journal = Journal(root.parent / "journal", ReadSettings(root.resolve(), 10_000, (0, 0, 0)))
+    journal = ScanCache(root.parent / "journal", ReadSettings(root.resolve(), 10_000, (0, 0, 0)))
     with FileLock(journal._lock.lock_file), pytest.raises(InputError, match=r"images\.root: another run scans it now"):
         scan(root)
 
@@ -191,8 +191,8 @@ def test_a_full_disk_names_the_shard_and_lets_go(tmp_path: Path) -> None:
     settings = ReadSettings(tmp_path, 10_000, (0, 0, 0))
 
     def append() -> None:
-        with Journal(tmp_path / "journal", settings) as journal:
-            journal.append("0.png", read_picture(Task("0.png"), settings))
+        with ScanCache(tmp_path / "journal", settings) as journal:
+            journal.append("0.png", read_image(Task("0.png"), settings))
 
     with files_of_at_most(0), pytest.raises(InputError, match=r"\d+\.parquet: cannot be written"):
         append()

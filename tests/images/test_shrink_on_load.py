@@ -4,14 +4,14 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+from corrupt_files import mutate
+from factories import encoded, make_image, parameters
 from hypothesis import given
 from hypothesis import strategies as st
-from making import encoded, parameters, picture
 from PIL import Image
-from torture import mutate
 
 from goodbad_pipeline.images.decode import Decoded, Rejected, decode_image
-from goodbad_pipeline.images.pixels import SPARE, Transform, see_image, transform_image
+from goodbad_pipeline.images.pixels import SPARE, Transform, load_image, transform_image
 from goodbad_pipeline.params import ImageParams, validate_parameters
 
 WHOLE = Transform(16, "pad", (255, 255, 255), 10**6)
@@ -19,7 +19,7 @@ SHRUNK = replace(WHOLE, shrink_on_load=True)
 
 
 def photo(width: int, height: int) -> Image.Image:
-    return picture(3, bright=True, side=max(width, height)).resize((width, height), Image.Resampling.BICUBIC)
+    return make_image(3, bright=True, side=max(width, height)).resize((width, height), Image.Resampling.BICUBIC)
 
 
 def one_byte_changed(data: bytes, seed: int) -> bytes:
@@ -30,7 +30,7 @@ def one_byte_changed(data: bytes, seed: int) -> bytes:
 
 
 def lossless(width: int, height: int) -> bytes:
-    """A grey picture by JPEG's lossless process: every level is the one that is expected, a bit of 0 says."""
+    """A grey image by JPEG's lossless process: every level is the one that is expected, a bit of 0 says."""
     frame = b"\xff\xc3" + struct.pack(">HBHHB", 17, 8, height, width, 3) + b"\1\x11\0\2\x11\0\3\x11\0"
     table = b"\xff\xc4" + struct.pack(">HB16B", 20, 0, 1, *[0] * 15) + b"\0"
     scan = b"\xff\xda" + struct.pack(">HB", 12, 3) + b"\1\0\2\0\3\0" + b"\1\0\0"
@@ -63,7 +63,7 @@ def test_what_cannot_be_decoded_smaller_comes_whole() -> None:
         np.testing.assert_array_equal(found.pixels, whole.pixels)
 
 
-def test_a_turned_picture_is_turned_after() -> None:
+def test_a_turned_image_is_turned_after() -> None:
     exif = Image.Exif()
     exif[274] = 6
     found = shrunk(encoded(photo(160, 80), "JPEG", exif=exif), 2)
@@ -116,4 +116,4 @@ def test_the_parameter_decides_and_a_model_of_before_says_no() -> None:
     known = {name: value for name, value in asdict(WHOLE).items() if name != "shrink_on_load"}
     assert Transform(**known) == WHOLE
     data = encoded(photo(200, 200), "JPEG")
-    assert not np.array_equal(see_image(data, SHRUNK), see_image(data, WHOLE))
+    assert not np.array_equal(load_image(data, SHRUNK), load_image(data, WHOLE))

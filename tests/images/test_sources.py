@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from making import encoded, picture
+from factories import encoded, make_image
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.slices import slice_values
@@ -15,7 +15,7 @@ def put(root: Path, *paths: str) -> None:
     for number, path in enumerate(paths):
         file = root / path
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(encoded(picture(number, bright=False)))
+        file.write_bytes(encoded(make_image(number, bright=False)))
 
 
 def read(root: Path, layout: str = "auto", manifest: str | None = None, **columns: str | None) -> pd.DataFrame:

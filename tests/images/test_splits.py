@@ -5,8 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.images.placing import place_by_name
-from goodbad_pipeline.images.splits import SPLITS, Division, class_names, count_splits
+from goodbad_pipeline.images.splits import SPLITS, Division, class_names, count_splits, place_by_name
 from goodbad_pipeline.images.splits import split_labels as split_by_division
 
 FRACTIONS = {"train": 0.7, "validation": 0.15, "test": 0.15}
@@ -17,7 +16,7 @@ def split_labels(frame: pd.DataFrame, seed: int, method: str = "stratified", **o
 
 
 def table(groups: list[tuple[str, str, int]], given_split: dict[str, str] | None = None) -> pd.DataFrame:
-    """(group, label, pictures) → labels."""
+    """(group, label, images) → labels."""
     rows = [(f"{name}/{n}", label, name) for name, label, count in groups for n in range(count)]
     frame = pd.DataFrame(rows, columns=["path", "label", "group"])
     return frame.assign(
@@ -27,7 +26,7 @@ def table(groups: list[tuple[str, str, int]], given_split: dict[str, str] | None
 
 @st.composite
 def labels(draw: st.DrawFn) -> pd.DataFrame:
-    """Two to five classes of six to twenty groups, each of one to nine pictures."""
+    """Two to five classes of six to twenty groups, each of one to nine images."""
     classes = draw(st.integers(2, 5))
     groups = []
     for number in range(classes):
@@ -74,7 +73,7 @@ def test_a_stable_place_is_not_moved_by_what_comes_or_goes(
     assert after.groupby(whole["group"]).nunique().max() == 1
 
 
-def test_pictures_that_come_or_go_move_no_other_in_a_stable_split() -> None:
+def test_images_that_come_or_go_move_no_other_in_a_stable_split() -> None:
     frame = table([(f"{label}{n}", label, 1 + n % 4) for label in "ab" for n in range(60)])
     more = table([(f"{label}{n}", label, 2) for label in "abc" for n in range(30, 90)])
     whole = pd.concat([more.assign(path="more " + more["path"]), frame[7:]], ignore_index=True)
@@ -97,7 +96,7 @@ def test_stable_shares_are_right_on_average() -> None:
 
 
 @pytest.mark.parametrize("method", ["stratified", "stable"])
-def test_folds_test_every_picture_once_and_hold_still(method: str) -> None:
+def test_folds_test_every_image_once_and_hold_still(method: str) -> None:
     frame = table([(f"{label}{n}", label, 1 + n % 4) for label in "ab" for n in range(60)])
     sides = [split_labels(frame, 3, method, folds=5, fold=fold)["split"] for fold in range(5)]
     for side in ("test", "validation"):
@@ -163,7 +162,7 @@ def test_counts_name_every_split_and_class() -> None:
 
 def test_folds_of_a_given_split_and_of_too_few_groups_are_refused() -> None:
     groups = [(f"{label}{n}", label, 2) for label in "ab" for n in range(4)]
-    with pytest.raises(InputError, match=r"splits\.folds: 3 folds are asked for, but the pictures have a split"):
+    with pytest.raises(InputError, match=r"splits\.folds: 3 folds are asked for, but the images have a split"):
         split_labels(table(groups, {name: "train" for name, *_ in groups}), 0, folds=3)
     with pytest.raises(InputError, match=r"at least 5 groups to fill fold 0, .*; class 'a' has 4"):
         split_labels(table(groups), 0, folds=5)

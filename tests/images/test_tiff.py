@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from making import encoded
+from factories import encoded
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from evaluation_kit import NETWORK, read_splits, small_model
-from making import parameters, write_manifest
+from factories import parameters, write_manifest
 
 from goodbad_pipeline.images.pixels import Pixels
 from goodbad_pipeline.params import validate_parameters

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from cli_runner import kedro_run, runs, store, table
+from factories import make_project
+from factories import parameters as make_parameters
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.validation.exceptions import DataValidationError
-from making import make_project
-from making import parameters as make_parameters
-from running import kedro_run, runs, store, table
 
 from goodbad_pipeline.params import validate_parameters
 from goodbad_pipeline.pipelines.splitting.nodes import report_leaks
@@ -25,14 +25,14 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = make_project(tmp_path_factory.mktemp("road") / "project")
     root = folder / "data/01_raw/characters"
     (root / "broken.png").write_bytes(b"nothing to see")
-    (root / "pictures/copy.png").write_bytes((root / "pictures/good_1_1.png").read_bytes())
+    (root / "images/copy.png").write_bytes((root / "images/good_1_1.png").read_bytes())
     with (root / "labels.csv").open("a") as manifest:
-        manifest.write("broken.png,bad,bad 0,sun\npictures/copy.png,bad,bad 1,sun\n")
+        manifest.write("broken.png,bad,bad 0,sun\nimages/copy.png,bad,bad 1,sun\n")
     (folder / "corrections.csv").write_text(
         "path,label,exclude,why,who\n"
-        "pictures/bad_0_0.png,good,,smiles,Ann\n"
-        "pictures/bad_0_1.png,,true,blurred,Bob\n"
-        "pictures/copy.png,good,,a copy of good_1_1,Ann\n"
+        "images/bad_0_0.png,good,,smiles,Ann\n"
+        "images/bad_0_1.png,,true,blurred,Bob\n"
+        "images/copy.png,good,,a copy of good_1_1,Ann\n"
     )
     kedro_run(folder, "data", images__corrections="corrections.csv")
     return folder
@@ -40,8 +40,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_corrections_are_applied_and_accounted_for(project: Path) -> None:
     labels, quarantine = table(project, "labels").set_index("path"), table(project, "quarantine")
-    assert labels.loc["pictures/bad_0_0.png", ["label", "source_label"]].tolist() == ["good", "bad"]
-    assert labels.loc["pictures/copy.png", "label"] == "good"  # settled before copies are compared
+    assert labels.loc["images/bad_0_0.png", ["label", "source_label"]].tolist() == ["good", "bad"]
+    assert labels.loc["images/copy.png", "label"] == "good"  # settled before copies are compared
     assert set(quarantine["reason"]) == {"not_an_image", "excluded"}
     assert len(labels) + len(quarantine) == 38
     report = table(project, "corrections")
@@ -84,7 +84,7 @@ def test_a_table_that_somebody_changed_is_refused_by_the_catalog(project: Path) 
         session.load_context().catalog.load("splits")
 
 
-def test_leaks_do_not_depend_on_the_order_of_the_pictures() -> None:
+def test_leaks_do_not_depend_on_the_order_of_the_images() -> None:
     rng = np.random.default_rng(0)
     names = [f"{number}.png" for number in range(40)]
     looks = [rng.integers(0, 256, 192, np.uint8).tobytes() for _ in names]

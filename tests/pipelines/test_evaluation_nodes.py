@@ -49,9 +49,9 @@ def test_a_sensitive_column_that_cannot_be_sliced_is_named_with_the_reason(road,
     assert "no gaps between values of 'frame': its " in caplog.text
 
 
-def test_with_and_without_a_centre_answers_are_chosen_alike_and_of_the_same_pictures(road, monkeypatch) -> None:
-    """A threshold that none reaches calls every picture bad, also those without a centre; and only a part is asked."""
-    monkeypatch.setattr(drawing, "EXPLAINED_PICTURES", 10)
+def test_with_and_without_a_centre_answers_are_chosen_alike_and_of_the_same_images(road, monkeypatch) -> None:
+    """A threshold that none reaches calls every image bad, also those without a centre; and only a part is asked."""
+    monkeypatch.setattr(drawing, "EXPLAINED_IMAGES", 10)
     unreached = {**road.calibration, "threshold": 2.0}
     test = evaluation.predict_test(road.model, road.pixels, road.splits, unreached)
     part = test.sample(10, random_state=road.params.seed)
@@ -70,10 +70,10 @@ def test_without_a_centre_the_answer_is_another(road) -> None:
     torn = road.splits.assign(group="one")
     findings = evaluation.find_problems(torn, *road.measured, NETWORK)
     assert findings[0]["code"] == "leakage"
-    grown = NETWORK | {"source": {"version": "goodbad/1", "recorded": True, "test_pictures": 7}}
+    grown = NETWORK | {"source": {"version": "goodbad/1", "recorded": True, "test_images": 7}}
     findings = evaluation.find_problems(road.splits, *road.measured, grown)
     assert findings[0]["text"] == (
-        "Test results cannot be trusted: the weights it started from were trained or selected on 7 of 48 test pictures "
+        "Test results cannot be trusted: the weights it started from were trained or selected on 7 of 48 test images "
         "or others of their groups."
     )
 

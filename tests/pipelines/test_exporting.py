@@ -9,25 +9,25 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-from making import encoded, parameters, picture
+from factories import encoded, make_image, parameters
 from serving_kit import SIDE
 
 from goodbad_pipeline.datasets import FilesDataset
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.decision import Calibration
-from goodbad_pipeline.evaluation.seen import NOTHING, seen_in_training
-from goodbad_pipeline.exports import EXPORTS_TAG
+from goodbad_pipeline.evaluation.exposure import NOTHING, seen_in_training
 from goodbad_pipeline.images.pixels import Transform
 from goodbad_pipeline.params import Group, validate_parameters
 from goodbad_pipeline.pipelines.exporting import nodes
 from goodbad_pipeline.pipelines.prediction.nodes import predict_files
-from goodbad_pipeline.registry import find_model, log_model
+from goodbad_pipeline.registry.exports import EXPORTS_TAG
+from goodbad_pipeline.registry.models import find_model, log_model
 
 CLASSES = ["bad", "good"]
 
 
 def network():
-    """Has all that is folded and quantised; tells light pictures from dark ones."""
+    """Has all that is folded and quantised; tells light images from dark ones."""
     import keras
 
     layers = keras.layers
@@ -60,9 +60,9 @@ def store(tmp_path_factory) -> str:
 def splits(tmp_path_factory) -> pd.DataFrame:
     import hashlib
 
-    root, rows = tmp_path_factory.mktemp("pictures"), []
+    root, rows = tmp_path_factory.mktemp("images"), []
     for number in range(60):
-        data = encoded(picture(number, bright=bool(number % 2)))
+        data = encoded(make_image(number, bright=bool(number % 2)))
         (root / f"{number}.png").write_bytes(data)
         split = "train" if number < 20 else "test"
         rows.append((f"{number}.png", hashlib.sha256(data).hexdigest(), CLASSES[number % 2], split, str(number)))
@@ -84,7 +84,7 @@ def exported(store: str, splits: pd.DataFrame, tmp_path_factory) -> tuple[Path, 
     dataset = FilesDataset(filepath=str(tmp_path_factory.mktemp("files") / "exported"))
     dataset.save(nodes.export_model(model, splits, given["export"], given["images"]))
     table, numbers = nodes.measure_exports(model, dataset.load(), splits, given["export"], given["images"])
-    assert numbers["export_seen_pictures"] == 0
+    assert numbers["export_seen_images"] == 0
     assert numbers["export_onnx_accuracy"] == table.set_index("backend")["accuracy"]["onnx"]
     nodes.attach_exports(model, dataset.load(), table)
     return dataset.load(), table
@@ -174,9 +174,9 @@ def test_other_classes_than_the_splits_cannot_be_checked(
 @pytest.mark.parametrize(
     ("seen", "told", "warning"),
     [
-        (20, {"export_seen_pictures": 0.0}, ""),
-        (30, {"export_seen_pictures": 10.0}, "Version 3 was trained or selected on 10 of 40 test pictures"),
-        (None, {}, "Which pictures version 3 was trained on is not all on record"),
+        (20, {"export_seen_images": 0.0}, ""),
+        (30, {"export_seen_images": 10.0}, "Version 3 was trained or selected on 10 of 40 test images"),
+        (None, {}, "Which images version 3 was trained on is not all on record"),
     ],
 )
 def test_splits_that_are_not_the_versions_own_prove_nothing(monkeypatch, caplog, splits, seen, told, warning) -> None:

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from factories import encoded, make_image, parameters
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
-from making import encoded, parameters, picture
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.params import ImageParams, SplitParams
@@ -28,7 +28,7 @@ def root(tmp_path: Path) -> Path:
     folder = tmp_path / "root"
     for number, name in enumerate(("cat/1.png", "cat/2.png", "dog/1.png", "cat/._1.png", "dog/Thumbs.db")):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(encoded(picture(number, bright=True)))
+        (folder / name).write_bytes(encoded(make_image(number, bright=True)))
     (folder / "dog" / "new\nline.jpg").write_bytes(b"")
     return folder
 
@@ -76,7 +76,7 @@ def test_a_given_split_of_which_nothing_is_left_ends_the_run(tmp_path: Path) -> 
             file = tmp_path / "root" / split / label / f"{number}.{'tif' if split == 'test' else 'png'}"
             file.parent.mkdir(parents=True, exist_ok=True)
             kind = "TIFF" if split == "test" else "PNG"
-            file.write_bytes(encoded(picture(number, bright=label == "cat"), kind))
+            file.write_bytes(encoded(make_image(number, bright=label == "cat"), kind))
     wanted = images(tmp_path / "root", layout="presplit")
     accepted, unreadable, listing = scan_images(wanted, tmp_path / "journal")
     labels, quarantine, duplicates, *_ = group_images(accepted, unreadable, wanted)
@@ -89,7 +89,7 @@ def test_a_given_split_of_which_nothing_is_left_ends_the_run(tmp_path: Path) -> 
 def test_a_given_split_without_labels_is_none(tmp_path: Path) -> None:
     for name in ("train/cat/1.png", "train/dog/1.png", "test/1.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(encoded(picture(len(name), bright=True)))
+        (tmp_path / name).write_bytes(encoded(make_image(len(name), bright=True)))
     assert scan_images(images(tmp_path), tmp_path / ".journal")[2]["given_splits"] == {"train": 2}
 
 
@@ -112,7 +112,7 @@ def test_a_refused_scan_stores_why_and_neither_labels_nor_splits(root: Path) -> 
 
 
 def test_limits_and_tiff_reach_the_scan(root: Path) -> None:
-    (root / "cat" / "3.tif").write_bytes(encoded(picture(9, bright=True), "TIFF"))
+    (root / "cat" / "3.tif").write_bytes(encoded(make_image(9, bright=True), "TIFF"))
     _, unreadable, _ = scan_images(images(root), root.parent / "journal")
     assert "unsupported" in set(unreadable["reason"])
     accepted, _, _ = scan_images(images(root, tiff=True), root.parent / "journal")

@@ -8,20 +8,21 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-from making import parameters
-from running import kedro_run, runs, store
+from cli_runner import kedro_run, runs, store
+from factories import parameters
 
-from goodbad_pipeline import building, lineage
-from goodbad_pipeline.efficientnet.scaling import read_scale, resolve_scale
-from goodbad_pipeline.efficientnet.weight_shapes import kernel_shapes
+from goodbad_pipeline import network_factory as building
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.decision import Calibration
-from goodbad_pipeline.evaluation.seen import seen_in_training
+from goodbad_pipeline.evaluation.exposure import seen_in_training
+from goodbad_pipeline.networks.scaling import read_scale, resolve_scale
+from goodbad_pipeline.networks.weight_shapes import kernel_shapes
 from goodbad_pipeline.params import validate_parameters
 from goodbad_pipeline.pipeline_registry import register_pipelines
 from goodbad_pipeline.pipelines.modelling import nodes
 from goodbad_pipeline.pipelines.modelling.nodes import build_model, check_columns, choose_network
-from goodbad_pipeline.registry import RegisteredModel, load_version
+from goodbad_pipeline.registry import lineage
+from goodbad_pipeline.registry.models import RegisteredModel, load_version
 from goodbad_pipeline.serving.classifier import Classifier
 
 SPLITS = pd.DataFrame(
@@ -178,16 +179,16 @@ def test_growth_from_a_file_keeps_its_classifier(tmp_path, caplog) -> None:
     base.save(file)
     grown = {"phi": -5, "resolution": 32, "grow_from": str(file)}
     network = choose(**grown)
-    assert network["source"] == {"version": None, "recorded": False, "test_pictures": 0}
+    assert network["source"] == {"version": None, "recorded": False, "test_images": 0}
     assert f"not on record what the first weights (grown from {file}) were trained on" in caplog.text
     large = build(network, **grown)
     kernels = [model.get_layer("predictions").get_weights()[0] for model in (base, large)]
     assert kernels[0].any()
     assert (kernels[1][: len(kernels[0])] == kernels[0]).all()
     assert not kernels[1][len(kernels[0]) :].any()
-    pictures = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype("float32")
-    before, after = (np.asarray(model(pictures, training=False)) for model in (base, large))
-    assert np.ptp(before, axis=0).min() > 1e-3  # the pictures are told apart
+    images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype("float32")
+    before, after = (np.asarray(model(images, training=False)) for model in (base, large))
+    assert np.ptp(before, axis=0).min() > 1e-3  # the images are told apart
     assert abs(before - after).max() <= 1e-4
 
 
@@ -207,14 +208,14 @@ def test_growth_to_something_smaller_ends_before_it_is_built(tmp_path, monkeypat
         choose(phi=-6, grow_from=3)
 
 
-def test_that_the_first_weights_know_test_pictures_is_said_before_training(monkeypatch, caplog) -> None:
+def test_that_the_first_weights_know_test_images_is_said_before_training(monkeypatch, caplog) -> None:
     monkeypatch.setattr(nodes, "_shape_to_grow", lambda *_: None)
     seen = seen_in_training(SPLITS[:2])
     monkeypatch.setattr(lineage, "read_seen", lambda name, version: {("goodbad", "3"): seen}[name, version])
     monkeypatch.setattr(sys.modules[__name__], "SPLITS", SPLITS.assign(split=["test"] * 3 + ["train"] * 3))
     network = choose(phi=1, grow_from=3)
-    assert network["source"] == {"version": "goodbad/3", "recorded": True, "test_pictures": 2}
-    assert "The first weights (grown from 3) were trained or selected on 2 of the test pictures" in caplog.text
+    assert network["source"] == {"version": "goodbad/3", "recorded": True, "test_images": 2}
+    assert "The first weights (grown from 3) were trained or selected on 2 of the test images" in caplog.text
 
 
 def _rewritten(archive: Path, target: Path, **members: bytes) -> Path:
@@ -251,7 +252,7 @@ def test_weights_that_a_budget_does_not_buy_end_the_run_before_it_is_built() -> 
 
 def test_a_version_to_grow_from_that_is_not_there_ends_before_time_is_measured(tmp_path, monkeypatch) -> None:
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    monkeypatch.setattr(nodes, "spend_budget", lambda *_: pytest.fail("measured"))
+    monkeypatch.setattr(nodes, "fit_budget", lambda *_: pytest.fail("measured"))
     with pytest.raises(InputError, match="there is no version 9 of 'goodbad'"):
         choose(phi=1, grow_from=9)
 
@@ -277,7 +278,7 @@ def test_a_registered_version_is_grown_within_a_budget(project) -> None:
     assert run.data.params["network.weights"] == "grown from goodbad/1"
     assert float(run.data.params["network.budget.max_macs.cost"]) <= 1.2e7
     assert runs(project)[2].data.params["network.phi"] == "-6.0"
-    known = int(run.data.params["network.source.test_pictures"])
+    known = int(run.data.params["network.source.test_images"])
     assert known > 0
     grown = store(project).get_model_version("goodbad", "2").tags
     assert (grown["gate.leakage"], grown["alias_at_registration"]) == ("failed", "challenger")

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from making import encoded, parameters, picture
+from factories import encoded, make_image, parameters
 
 from goodbad_pipeline.params import ImageParams, validate_parameters
 from goodbad_pipeline.pipelines.ingestion.sheets import draw_quarantine_sheet
@@ -10,7 +10,7 @@ from goodbad_pipeline.pipelines.ingestion.sheets import draw_quarantine_sheet
 
 @pytest.fixture
 def images(tmp_path: Path) -> ImageParams:
-    (tmp_path / "a.png").write_bytes(encoded(picture(1, bright=True)))
+    (tmp_path / "a.png").write_bytes(encoded(make_image(1, bright=True)))
     typed = validate_parameters(parameters(images__root=str(tmp_path)))["images"]
     assert isinstance(typed, ImageParams)
     return typed
@@ -35,4 +35,4 @@ def test_a_file_of_each_reason_is_shown_and_none_that_a_decoder_refused(images: 
 
 def test_an_empty_quarantine_is_a_sheet_that_says_so(images: ImageParams) -> None:
     figure = draw_quarantine_sheet(pd.DataFrame(columns=["path", "reason", "image_id"]), images)
-    assert [text.get_text() for text in figure.texts][-1] == "No pictures"
+    assert [text.get_text() for text in figure.texts][-1] == "No images"

@@ -10,10 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from evaluation_kit import HISTORY, NETWORK, read_splits, small_model
-from making import parameters
+from factories import parameters
 from PIL import Image, ImageOps
 
-from goodbad_pipeline import lineage
 from goodbad_pipeline.images.splits import count_splits
 from goodbad_pipeline.params import validate_parameters
 from goodbad_pipeline.pipelines.evaluation import nodes as evaluation
@@ -21,7 +20,8 @@ from goodbad_pipeline.pipelines.modelling.nodes import cache_pixels
 from goodbad_pipeline.pipelines.registration import nodes as registration
 from goodbad_pipeline.pipelines.reporting import nodes as reporting
 from goodbad_pipeline.pipelines.reporting.pipeline import FIGURES
-from goodbad_pipeline.registry import load_version
+from goodbad_pipeline.registry import lineage
+from goodbad_pipeline.registry.models import load_version
 
 
 def register(road, model, calibration, metrics, test, splits=None, network=NETWORK, pixels=None):
@@ -95,8 +95,8 @@ def splits_before(road, groups: int) -> pd.DataFrame:
     return road.splits.assign(split=road.splits["split"].mask(moved, "train"))
 
 
-def with_wide_pictures(road, root: Path) -> SimpleNamespace:
-    """The same pictures between black bars, twice as wide as high, so that it matters how they become square."""
+def with_wide_images(road, root: Path) -> SimpleNamespace:
+    """The same images between black bars, twice as wide as high, so that it matters how they become square."""
     for path in road.splits["path"]:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         ImageOps.expand(Image.open(road.root / path), (20, 0)).save(root / path)
@@ -106,8 +106,8 @@ def with_wide_pictures(road, root: Path) -> SimpleNamespace:
     return SimpleNamespace(**{**vars(road), "images": images, "typed": typed, "splits": read_splits(root)})
 
 
-def test_a_version_reads_pictures_as_it_learnt_to_whatever_the_parameters_say_by_now(road, store, tmp_path) -> None:
-    road = with_wide_pictures(road, tmp_path)
+def test_a_version_reads_images_as_it_learnt_to_whatever_the_parameters_say_by_now(road, store, tmp_path) -> None:
+    road = with_wide_images(road, tmp_path)
     padded = cache_pixels(road.splits, NETWORK, road.images).streamed()
     cropped = cache_pixels(road.splits, NETWORK, road.images.model_copy(update={"resize": "crop"})).streamed()
     tests = [evaluation.predict_test(road.model, pixels, road.splits, road.calibration) for pixels in (cropped, padded)]
@@ -145,21 +145,20 @@ def test_a_champion_that_saw_nearly_all_is_not_compared(road, store) -> None:
     second, theirs, _ = register(road, road.model, road.calibration, road.metrics, road.test)
     assert (second["alias"], theirs.empty) == ("challenger", True)
     assert second["reason"] == (
-        "not comparable with the champion: it was trained or selected on 42 of the 48 test pictures, and only 3 of 24 "
-        "pictures of 'bad' are new to it"
+        "not comparable with the champion: it was trained or selected on 42 of the 48 test images, and only 3 of 24 "
+        "images of 'bad' are new to it"
     )
 
 
 @pytest.mark.parametrize("change", [{"format": "TIFF"}, {"width": 50_000_000}])
-def test_a_champion_that_refuses_a_test_picture_is_not_compared(road, store, change) -> None:
+def test_a_champion_that_refuses_a_test_image_is_not_compared(road, store, change) -> None:
     register(road, road.model, road.calibration, road.metrics, road.test)
     odd = road.splits.copy()
     odd.loc[odd.index[odd["split"] == "test"][0], list(change)] = list(change.values())
     second, theirs, _ = register(road, road.model, road.calibration, road.metrics, road.test, odd)
     assert (second["alias"], theirs.empty) == ("challenger", True)
     assert second["reason"] == (
-        "not comparable with the champion: it refuses 1 of the 48 test pictures "
-        "(it takes up to 50000000 pixels, no TIFF)"
+        "not comparable with the champion: it refuses 1 of the 48 test images (it takes up to 50000000 pixels, no TIFF)"
     )
 
 
@@ -172,13 +171,13 @@ def test_what_the_source_was_trained_on_is_no_test_either(road, store) -> None:
     register(road, road.model, road.calibration, road.metrics, road.test, before)
     grown = validate_parameters(parameters(model__phi=1, model__grow_from="goodbad/1"))["model"]
     source = lineage.describe_source(grown, "grown from goodbad/1", "goodbad", road.splits)
-    assert source == {"version": "goodbad/1", "recorded": True, "test_pictures": 6}
-    assert lineage.describe_source(grown, "grown from goodbad/1", "goodbad", before)["test_pictures"] == 0
+    assert source == {"version": "goodbad/1", "recorded": True, "test_images": 6}
+    assert lineage.describe_source(grown, "grown from goodbad/1", "goodbad", before)["test_images"] == 0
     second, *_ = register(
         road, road.model, road.calibration, road.metrics, road.test, network=NETWORK | {"source": source}
     )
     assert statuses(second)["leakage"] == "failed"
-    assert "the weights it started from were trained or selected on 6 of 48 test pictures" in second["reason"]
+    assert "the weights it started from were trained or selected on 6 of 48 test images" in second["reason"]
     assert second["alias"] == "challenger"
     everything = lineage.read_seen("goodbad", "2")  # and what is grown from that has seen as much
     assert everything.complete
@@ -192,18 +191,18 @@ def test_of_weights_from_elsewhere_nobody_knows_what_they_saw(road, store, tmp_p
     for weights in ("none", "imagenet"):
         assert lineage.describe_source(road.typed["model"], weights, "goodbad", road.splits) is None
     source = lineage.describe_source(road.typed["model"], "others.weights.h5", "goodbad", road.splits)
-    assert source == {"version": None, "recorded": False, "test_pictures": 0}
+    assert source == {"version": None, "recorded": False, "test_images": 0}
     network = NETWORK | {"source": source, "weights": "others.weights.h5"}
     decided, *_ = register(road, road.model, road.calibration, road.metrics, road.test, network=network)
     (leakage,) = (check for check in decided["checks"] if check["name"] == "leakage")
     assert leakage["status"] == "passed"
-    assert "(others.weights.h5) may have seen test pictures: that is not on record" in leakage["reason"]
+    assert "(others.weights.h5) may have seen test images: that is not on record" in leakage["reason"]
     assert store.get_model_version("goodbad", "1").tags["gate.leakage.reason"] == leakage["reason"]
     assert not lineage.read_seen("goodbad", "1").complete
 
 
 @pytest.mark.slow
-def test_other_classes_a_leak_and_fewer_pictures_each_keep_the_champion(road, store) -> None:
+def test_other_classes_a_leak_and_fewer_images_each_keep_the_champion(road, store) -> None:
     register(road, road.model, road.calibration, road.metrics, road.test)
     torn, *_ = register(road, road.model, road.calibration, road.metrics, road.test, road.splits.assign(group="g"))
     fewer = road.splits.drop(road.splits.index[road.splits["split"] == "train"][:5])
@@ -237,4 +236,4 @@ def test_a_copy_that_answers_differently_is_no_champion(road, store) -> None:
 
 def test_without_a_champion_there_is_a_sheet_that_says_so(road) -> None:
     figure = registration.draw_disagreements(road.test, road.test.iloc[:0], road.pixels)
-    assert "no pictures to compare" in figure.texts[0].get_text()
+    assert "no images to compare" in figure.texts[0].get_text()

@@ -5,14 +5,14 @@ import logging
 import mlflow
 import pandas as pd
 import pytest
-from making import parameters
+from factories import parameters
 
-from goodbad_pipeline import runs
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.params import validate_parameters
 from goodbad_pipeline.pipelines.replay import nodes
-from goodbad_pipeline.provenance import labels_digest, package_versions
-from goodbad_pipeline.runs import PARAMETERS_FILE, RunRecord, active_tags, parameters_to_repeat, read_run
+from goodbad_pipeline.tracking import run_record as runs
+from goodbad_pipeline.tracking.provenance import labels_digest, package_versions
+from goodbad_pipeline.tracking.run_record import PARAMETERS_FILE, RunRecord, active_tags, parameters_to_repeat, read_run
 
 LABELS = pd.DataFrame({"image_id": ["a", "b"], "label": ["x", "y"], "group": ["1", "2"], "path": ["p", "q"]})
 CLEAN = {"git_commit": "c0ffee", "git_dirty": "false", "version.keras": "3.15.1"}

@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from making import parameters
-from running import kedro_run, runs, store, table
+from cli_runner import kedro_run, runs, store, table
+from factories import parameters
 
-from goodbad_pipeline.efficientnet.complexity import Cost
-from goodbad_pipeline.efficientnet.paper import NETWORKS, PaperNetwork
+from goodbad_pipeline.networks.complexity import Cost
+from goodbad_pipeline.networks.paper import NETWORKS, PaperNetwork
 from goodbad_pipeline.params import ModelParams, TrainingParams, validate_parameters
 from goodbad_pipeline.pipelines.modelling.nodes import choose_network
 from goodbad_pipeline.pipelines.scaling_report import nodes
@@ -79,7 +79,7 @@ def test_a_budget_buys_the_network_that_training_takes(budget: dict) -> None:
     assert bought["parameters"] == trained["parameters"]
 
 
-def test_a_budget_without_pictures_says_how_many_classes_it_assumes(caplog) -> None:
+def test_a_budget_without_images_says_how_many_classes_it_assumes(caplog) -> None:
     caplog.set_level("INFO")
     bought = tabulate(phi=None, budget={"max_parameters": 3e6}).iloc[-1]
     assert 2.9e6 < bought["parameters"] <= 3e6
@@ -126,7 +126,7 @@ def test_accuracy_is_drawn_with_every_network_by_name(compared: pd.DataFrame) ->
     assert {text.get_text() for text in parameters_panel.texts} >= {"B0", "B7", "GPipe", "NASNet-A"}
 
 
-def test_the_pipeline_needs_no_pictures_and_logs_its_tables_and_figures(project: Path, monkeypatch) -> None:
+def test_the_pipeline_needs_no_images_and_logs_its_tables_and_figures(project: Path, monkeypatch) -> None:
     monkeypatch.setattr(nodes, "_count", _ours)
     kedro_run(project, "scaling_report")
     (run,) = runs(project)

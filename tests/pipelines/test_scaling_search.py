@@ -6,8 +6,8 @@ import mlflow
 import pandas as pd
 import pytest
 import yaml
-from making import parameters
-from running import kedro_run, runs, store
+from cli_runner import kedro_run, runs, store
+from factories import parameters
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.params import ScalingSearchParams, validate_parameters
@@ -73,7 +73,7 @@ def test_a_clear_winner_is_called_one_and_ready_to_paste() -> None:
     best = candidates["network"].iloc[3]
     ranking, report, snippet = rank_candidates(candidates, trials(candidates, best, 0.38), SPLITS)
     assert report["first"] == ranking["network"].iloc[0] == best
-    assert "groups of pictures, do not overlap" in report["conclusion"]
+    assert "groups of images, do not overlap" in report["conclusion"]
     assert "do not tell" not in report["conclusion"]
     pasted = yaml.safe_load(snippet)
     assert pasted == {"model": {"coefficients": dict(candidates.loc[3, ["alpha", "beta", "gamma"]])}}
@@ -81,14 +81,14 @@ def test_a_clear_winner_is_called_one_and_ready_to_paste() -> None:
     assert report["conclusion"] in snippet
 
 
-def test_a_lead_on_many_pictures_of_few_groups_is_no_claim() -> None:
+def test_a_lead_on_many_images_of_few_groups_is_no_claim() -> None:
     candidates = list_candidates(SPLITS, search())
     best = candidates["network"].iloc[3]
     few = SPLITS.assign(group=[number // 8 for number in SPLITS["group"]])
     ranking, report, _ = rank_candidates(candidates, trials(candidates, best, 0.3), few)
     assert set(ranking["groups"]) == {10}
     assert "lies above" not in report["conclusion"]
-    assert "over the 10 groups of the 80 validation pictures" in report["intervals"]
+    assert "over the 10 groups of the 80 validation images" in report["intervals"]
     _, report, _ = rank_candidates(candidates, trials(candidates, best, 0.3), SPLITS)
     assert "lies above" in report["conclusion"]
 
@@ -126,8 +126,8 @@ def test_a_single_candidate_is_not_compared() -> None:
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory) -> Path:
-    """A project whose search has run twice, the pictures of the test split gone before the first."""
-    from making import make_project
+    """A project whose search has run twice, the images of the test split gone before the first."""
+    from factories import make_project
 
     project = make_project(tmp_path_factory.mktemp("search") / "project")
     kedro_run(project, "data")

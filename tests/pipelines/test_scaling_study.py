@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from making import parameters
-from running import kedro_run, runs, store
+from cli_runner import kedro_run, runs, store
+from factories import parameters
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.params import ScalingStudyParams, validate_parameters

@@ -9,13 +9,13 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from making import parameters
+from factories import parameters
 from tiny_training import SIDE, tiny_network, tiny_pixels
 
-from goodbad_pipeline.efficientnet.scaling import resolve_scale
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.exporting.folding import fold_normalisation
 from goodbad_pipeline.images.pixels import Pixels
+from goodbad_pipeline.networks.scaling import resolve_scale
 from goodbad_pipeline.params import validate_parameters
 from goodbad_pipeline.pipelines.training.nodes import train_model
 from goodbad_pipeline.serving.archive import load_archive
@@ -31,7 +31,7 @@ class ResourceExhaustedError(Exception):
 
 @pytest.fixture
 def crammed(monkeypatch, eager) -> list[int]:
-    """A device on which no more than ten pictures fit; the sizes of the batches that were tried."""
+    """A device on which no more than ten images fit; the sizes of the batches that were tried."""
     real, sizes = keras.Model.train_on_batch, []
 
     def limited(self, pixels, *rest, **options):
@@ -62,7 +62,7 @@ def train_network(network: keras.Model, folder: Path, **changes: object) -> tupl
 
 
 def test_a_batch_that_does_not_fit_ends_with_one_that_should(crammed: list[int], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"training.batch_size: 32 pictures a step do not fit into memory; 16 should"):
+    with pytest.raises(InputError, match=r"training.batch_size: 32 images a step do not fit into memory; 16 should"):
         train(tmp_path)
 
 

@@ -13,26 +13,26 @@ import optuna
 import pandas as pd
 import pytest
 import yaml
+from cli_runner import kedro_run, runs, store, table
+from factories import PROJECT, make_project, parameters
 from kedro.io import DataCatalog
-from making import PROJECT, make_project, parameters
-from running import kedro_run, runs, store, table
 
 from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.experiments.tuning import confirm, resolve_space
 from goodbad_pipeline.params import validate_parameters
 from goodbad_pipeline.params.tuning import RangeParams
 from goodbad_pipeline.pipeline_registry import register_pipelines
 from goodbad_pipeline.pipelines.tuning.nodes import choose_parameters
-from goodbad_pipeline.tuning import confirm, resolve_space
 
 TRIALS = 4
 
 
 def workplace(pretrained: bool = True, dropout: float = 0.2, **changes: object) -> SimpleNamespace:
-    from goodbad_pipeline.tuning import Workplace
+    from goodbad_pipeline.experiments.tuning import TuningContext
 
     typed = validate_parameters(parameters(**changes))
     network = {"pretrained": pretrained, "dropout": dropout}
-    return Workplace(pd.DataFrame(), network, typed["model"], typed["training"], typed["images"], "goodbad", None)
+    return TuningContext(pd.DataFrame(), network, typed["model"], typed["training"], typed["images"], "goodbad", None)
 
 
 def resolved(place, **space: object) -> dict:
@@ -186,7 +186,7 @@ def is_in_third_trial(project: Path) -> bool:
 
 @pytest.fixture(scope="module")
 def killed_once(tmp_path_factory) -> Path:
-    """A project whose search was killed in its third trial, and went on; pictures of the test split do not exist."""
+    """A project whose search was killed in its third trial, and went on; images of the test split do not exist."""
     project = make_project(tmp_path_factory.mktemp("tune") / "project")
     kedro_run(project, "data")
     splits = table(project, "splits")

@@ -1,7 +1,7 @@
 import networkx as nx
 import pytest
 import yaml
-from making import PROJECT
+from factories import PROJECT
 
 from goodbad_pipeline.pipeline_registry import register_pipelines
 

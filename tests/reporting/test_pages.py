@@ -90,7 +90,7 @@ def test_the_essentials_come_first(pages):
     first = text[: text.index("Champion or challenger")]
     for words in ("goodbad version 7", "challenger", "the gain is not beyond chance", "0.910", "0.810 to 0.960"):
         assert words in first
-    assert "On 83 test pictures in 12 groups" in first
+    assert "On 83 test images in 12 groups" in first
     assert "colours alone 0.640" in first
     assert "Colours alone reach 0.64" in first
 
@@ -118,7 +118,7 @@ def test_a_run_without_findings_columns_or_champion_has_a_report_too():
 
 def test_disagreements_are_shown_beside_a_champion_alone():
     figures = {"disagreements": PNG}
-    shown = "Pictures on which champion and challenger differ"
+    shown = "Images on which champion and challenger differ"
     assert shown in write_report(facts(), figures)
     bare = facts()
     bare["registered"] |= {"champion": None}
@@ -141,9 +141,9 @@ def test_the_card_says_that_it_must_not_judge_people(pages):
 
 def test_weights_whose_past_is_not_on_record_are_told_on_both_pages():
     network = facts()["network"] | {"weights": "others.keras"}
-    told = "What these weights had been trained on before is not on record: they may have seen test pictures."
+    told = "What these weights had been trained on before is not on record: they may have seen test images."
     for recorded in (False, True):
-        source = {"version": None, "recorded": recorded, "test_pictures": 0}
+        source = {"version": None, "recorded": recorded, "test_images": 0}
         known = facts(network=network | {"source": source})
         for page in (write_card(known), write_report(known, {})):
             assert (f"others.keras. {told}" in page) != recorded
@@ -164,7 +164,7 @@ def test_markdown_is_escaped_in_one_line():
     assert len(NAMES) == 2
 
 
-def test_the_card_says_that_test_pictures_choose_the_champion(pages):
+def test_the_card_says_that_test_images_choose_the_champion(pages):
     text = pages["card"].text
     assert "used once" not in text
-    assert "The same test pictures decide for every model of this split whether it replaces the champion" in text
+    assert "The same test images decide for every model of this split whether it replaces the champion" in text

@@ -5,7 +5,7 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pytest
-from making import encoded, picture
+from factories import encoded, make_image
 from serving_kit import CLASSES, SIDE, small_model
 
 
@@ -14,14 +14,14 @@ def files() -> dict[str, bytes]:
     """200 files by name, of the formats that are read and of most reasons why one is not."""
     found = {}
     for index in range(160):
-        image = picture(index, bright=bool(index % 2), side=20 + index % 30)
+        image = make_image(index, bright=bool(index % 2), side=20 + index % 30)
         form = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")[index % 6]
-        found[f"picture_{index:03}.{form.lower()}"] = encoded(image, form)
-    whole = encoded(picture(500, bright=True, side=100), "JPEG")
+        found[f"image_{index:03}.{form.lower()}"] = encoded(image, form)
+    whole = encoded(make_image(500, bright=True, side=100), "JPEG")
     for index in range(10):
         found[f"cut_{index}.jpg"] = whole[: len(whole) // 2 + 7 * index]
         found[f"text_{index}.png"] = f"nothing to see {index}".encode()
-        found[f"huge_{index}.png"] = encoded(picture(index, bright=True, side=150 + index))
+        found[f"huge_{index}.png"] = encoded(make_image(index, bright=True, side=150 + index))
         found[f"empty_{index}.gif"] = b""
     return found
 
@@ -31,7 +31,7 @@ def registered(tmp_path_factory) -> str:
     """The tracking URI of a store whose champion is `small_model`, with a temperature and an abstention of its own."""
     from goodbad_pipeline.evaluation.decision import Calibration
     from goodbad_pipeline.images.pixels import Transform
-    from goodbad_pipeline.registry import CHAMPION, log_model
+    from goodbad_pipeline.registry.models import CHAMPION, log_model
 
     folder = tmp_path_factory.mktemp("registry")
     uri = f"sqlite:///{folder / 'mlflow.db'}"

@@ -50,7 +50,7 @@ def test_what_was_saved_loads_and_answers_the_same(whole: Path) -> None:
 
 @pytest.mark.parametrize("family", ["efficientnet", "efficientnet_lite"])
 def test_every_layer_of_our_networks_is_on_the_list(family: str, tmp_path: Path) -> None:
-    from goodbad_pipeline.efficientnet import build_efficientnet
+    from goodbad_pipeline.networks import build_efficientnet
 
     model = build_efficientnet(phi=-6, family=family, classes=2, resolution=32)
     assert {type(layer).__name__ for layer in model.layers} <= ALLOWED["keras.layers"]

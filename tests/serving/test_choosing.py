@@ -2,7 +2,7 @@ import pytest
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.serving import runtimes
-from goodbad_pipeline.serving.choosing import choose_backend
+from goodbad_pipeline.serving.runtimes import choose_backend
 
 EXPORTS = {
     "keras": {"images_per_second": 100.0, "agrees": True, "same_answers": True},

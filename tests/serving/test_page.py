@@ -12,14 +12,14 @@ import mlflow
 import numpy as np
 import pytest
 import uvicorn
-from making import encoded
+from factories import encoded
 from PIL import Image
 from serving_kit import SIDE
 
 from goodbad_pipeline import app
 from goodbad_pipeline.evaluation.decision import Calibration
 from goodbad_pipeline.images.pixels import Transform
-from goodbad_pipeline.registry import RegisteredModel, load_champion
+from goodbad_pipeline.registry.models import RegisteredModel, load_champion
 from goodbad_pipeline.serving.classifier import Classifier
 
 LIMIT = 100_000
@@ -79,7 +79,7 @@ def test_it_shows_what_speaks_for_a_class(address: str, files: dict[str, bytes])
 
 @pytest.mark.parametrize(("label", "data"), [("ugly", None), ("good", b"nothing to see"), ("", None)])
 def test_what_cannot_be_explained_is_not_found(address: str, files: dict[str, bytes], label: str, data) -> None:
-    assert ask(f"{address}/explain?label={label}", data or files["picture_001.jpeg"])[0] == 404
+    assert ask(f"{address}/explain?label={label}", data or files["image_001.jpeg"])[0] == 404
     assert ask(f"{address}/explain?label=good", b"x" * (LIMIT + 1))[0] == 413
 
 
@@ -127,7 +127,7 @@ def test_another_sites_page_is_refused(address: str, data: bytes | None, headers
 
 def test_its_own_page_and_a_link_to_it_are_answered(address: str, files: dict[str, bytes]) -> None:
     own = {"Origin": address, SITE: "same-origin", MODE: "cors"}
-    assert ask(f"{address}/predict", files["picture_001.jpeg"], **own)[0] == 200
+    assert ask(f"{address}/predict", files["image_001.jpeg"], **own)[0] == 200
     assert ask(f"{address}/", **{SITE: "cross-site", MODE: "navigate"})[0] == 200
     assert ask(f"{address}/model", **{SITE: "none"})[0] == 200
 

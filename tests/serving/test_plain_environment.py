@@ -9,7 +9,7 @@ import mlflow
 import pytest
 from serving_kit import environment
 
-from goodbad_pipeline.registry import load_champion
+from goodbad_pipeline.registry.models import load_champion
 
 pytestmark = pytest.mark.slow
 URI = "models:/goodbad@champion"

@@ -7,7 +7,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-from making import parameters
+from factories import parameters
 from serving_kit import SIDE, small_model
 
 from goodbad_pipeline.datasets import TableStreamDataset
@@ -92,7 +92,7 @@ def test_the_sheet_shows_a_fair_draw(predicted: pd.DataFrame, folder: Path) -> N
 
 
 def test_a_manifest_is_read_where_there_is_one(tracking: str, folder: Path) -> None:
-    rows = ["picture_000.png", "empty_0.gif", "../etc/passwd", "none.png", ""]
+    rows = ["image_000.png", "empty_0.gif", "../etc/passwd", "none.png", ""]
     pd.DataFrame({"file": rows, "x": 1}).to_csv(folder / "some.csv", index=False)
     pd.DataFrame({"file": [*rows[:4], None]}).to_parquet(folder / "some.parquet")
     for manifest in ("some.csv", "some.parquet"):
@@ -133,7 +133,7 @@ def test_a_manifest_without_the_column_is_told(tracking: str, tmp_path: Path) ->
 
 
 def a_million() -> Iterator[pd.DataFrame]:
-    part = pd.DataFrame({"path": [f"folder/picture_{index}.png" for index in range(10_000)], "probability": 0.5})
+    part = pd.DataFrame({"path": [f"folder/image_{index}.png" for index in range(10_000)], "probability": 0.5})
     for _ in range(100):
         yield part.copy()
 

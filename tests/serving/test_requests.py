@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goodbad_pipeline.images.reasons import SetAside
+from goodbad_pipeline.images.reasons import Rejection
 from goodbad_pipeline.serving.requests import read_image
 
 
@@ -19,7 +19,7 @@ def test_bytes_and_their_base64_are_the_same(data: bytes) -> None:
 @given(st.one_of(st.text(max_size=40), st.none(), st.floats(), st.lists(st.integers(), max_size=3)))
 def test_nothing_makes_it_raise(cell: object) -> None:
     for allow in (True, False):
-        assert isinstance(read_image(cell, allow_paths=allow), bytes | SetAside)
+        assert isinstance(read_image(cell, allow_paths=allow), bytes | Rejection)
 
 
 def test_a_path_is_read_where_paths_are_allowed(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_a_name_that_could_be_base64_is_a_path_where_there_is_such_a_file(tmp_pa
 def test_a_server_reads_no_paths(tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(b"GIF89a, as far as its first bytes go")
     refused = read_image(str(tmp_path / "secret"), allow_paths=False)
-    assert isinstance(refused, SetAside)
+    assert isinstance(refused, Rejection)
     assert refused.reason == "not_an_image"
 
 

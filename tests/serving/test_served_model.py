@@ -14,7 +14,7 @@ import pytest
 from serving_kit import SIDE, small_model
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.registry import FACTS_TAG, load_champion, load_version
+from goodbad_pipeline.registry.models import FACTS_TAG, load_champion, load_version
 from goodbad_pipeline.serving import bundle
 from goodbad_pipeline.serving.archive import file_digest
 from goodbad_pipeline.serving.classifier import Facts
@@ -128,9 +128,9 @@ def test_a_threshold_or_class_names_that_were_swapped_are_refused(tracking: str,
 
 
 def test_it_is_never_ten_times_slower_than_the_model_itself(tracking: str, files: dict[str, bytes]) -> None:
-    """Of one decoded picture a call, and of a batch; the pictures are small, so that overhead is what is measured."""
+    """Of one decoded image a call, and of a batch; the images are small, so that overhead is what is measured."""
     served = mlflow.pyfunc.load_model(URI)
-    frame = pd.DataFrame({"image": [data for name, data in files.items() if name.startswith("picture")][:64]})
+    frame = pd.DataFrame({"image": [data for name, data in files.items() if name.startswith("image")][:64]})
     pixels = np.zeros((64, SIDE, SIDE, 3), np.uint8)
     model = small_model()
 

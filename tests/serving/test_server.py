@@ -18,10 +18,10 @@ from pathlib import Path
 
 import mlflow
 import pytest
-from making import PROJECT
+from factories import PROJECT
 from serving_kit import REFUSING, environment
 
-from goodbad_pipeline.registry import load_champion
+from goodbad_pipeline.registry.models import load_champion
 
 PORT = "5001"
 """The README's; the tests take a free one in its place."""
@@ -108,14 +108,14 @@ def test_the_server_gives_the_answers_of_the_project(server: str, files: dict[st
         (b'{"dataframe_records": [{"image": 7}]}', "application/json", 400, "missing"),
         (b'{"dataframe_records": [{"image": "/etc/hostname"}]}', "application/json", 400, "not_an_image: not base64"),
         (b'{"dataframe_records": []}', "application/json", 400, ""),
-        (b'{"dataframe_records": [{"picture": "aGk="}]}', "application/json", 400, "image"),
+        (b'{"dataframe_records": [{"image": "aGk="}]}', "application/json", 400, "image"),
         (b'{"dataframe_split": {"columns": ["image"], "data": 3}}', "application/json", 400, ""),
         (b'{"instances": "x"}', "application/json", 400, ""),
         (b"{}", "application/json", 400, ""),
         (b"no json", "application/json", 400, ""),
         (b"\xff\xfe", "application/json", 400, ""),
         (b"image\n%%%\n", "text/csv", 400, ""),
-        (b"picture", "image/png", 415, "content type"),
+        (b"image", "image/png", 415, "content type"),
     ],
 )
 def test_garbage_gets_a_4xx_with_the_reason(server: str, body: bytes, kind: str, status: int, reason: str) -> None:
@@ -125,7 +125,7 @@ def test_garbage_gets_a_4xx_with_the_reason(server: str, body: bytes, kind: str,
 
 
 def test_one_bad_row_spoils_no_other(server: str, files: dict[str, bytes]) -> None:
-    status, answer = post(server, records(files["picture_000.png"], b"garbage"))
+    status, answer = post(server, records(files["image_000.png"], b"garbage"))
     assert status == 200
     good, bad = answer["predictions"]
     assert good["label"] in ("bad", "good")
@@ -136,9 +136,9 @@ def test_one_bad_row_spoils_no_other(server: str, files: dict[str, bytes]) -> No
 def test_the_readmes_curl_line_works_as_written(server: str, files: dict[str, bytes], tmp_path: Path) -> None:
     (line,) = re.findall(r"^.*curl .*(?:\\\n.*)*$", (PROJECT / "README.md").read_text(), re.MULTILINE)
     assert f"http://127.0.0.1:{PORT}/" in line
-    picture = re.findall(r"base64 \S+ ([\w/.]+)", line)[0]
-    (tmp_path / picture).parent.mkdir(parents=True)
-    (tmp_path / picture).write_bytes(files["picture_001.jpeg"])
+    image = re.findall(r"base64 \S+ ([\w/.]+)", line)[0]
+    (tmp_path / image).parent.mkdir(parents=True)
+    (tmp_path / image).write_bytes(files["image_001.jpeg"])
     done = subprocess.run(
         ["bash", "-c", line.replace(f"http://127.0.0.1:{PORT}", server)],
         cwd=tmp_path,

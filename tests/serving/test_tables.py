@@ -2,7 +2,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from making import encoded, picture
+from factories import encoded, make_image
 
 from goodbad_pipeline.evaluation.decision import Calibration
 from goodbad_pipeline.images.pixels import Transform
@@ -20,7 +20,7 @@ class Even:
 
 
 def test_a_block_holds_no_more_bytes_than_it_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = encoded(picture(1, bright=True))
+    data = encoded(make_image(1, bright=True))
     for number in range(5):
         (tmp_path / f"{number}.png").write_bytes(data)
     (tmp_path / "large.png").write_bytes(data * 3)

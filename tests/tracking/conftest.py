@@ -1,10 +1,10 @@
 from pathlib import Path
 
 import pytest
-from spool_kit import Tracked
+from outbox_kit import Tracked
 
 from goodbad_pipeline import tracking
-from goodbad_pipeline.tracking import spool as spooling
+from goodbad_pipeline.tracking import outbox as spooling
 
 
 @pytest.fixture(scope="module")

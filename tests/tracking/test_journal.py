@@ -7,12 +7,12 @@ from types import SimpleNamespace
 import pytest
 from full_disk import files_of_at_most
 from mlflow.exceptions import MlflowException
-from spool_kit import Tracked
+from outbox_kit import Tracked
 
 from goodbad_pipeline import tracking
 from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.tracking.outbox import Journal
 from goodbad_pipeline.tracking.server import Server
-from goodbad_pipeline.tracking.spool import Journal
 from goodbad_pipeline.tracking.store import first_use
 
 

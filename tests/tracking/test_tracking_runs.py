@@ -13,13 +13,13 @@ from pathlib import Path
 import keras
 import mlflow
 import pytest
+from cli_runner import kedro_run, runs, store
 from click.testing import CliRunner
-from running import kedro_run, runs, store
 
 from goodbad_pipeline import tracking
 from goodbad_pipeline.cli import cli
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.tracking import spool as spooling
+from goodbad_pipeline.tracking import outbox as spooling
 
 
 def test_a_server_that_does_not_answer_is_one_line_within_seconds(project: Path, monkeypatch) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from tiny_training import checkpointing, part, tiny_network, tiny_pixels, tiny_recipe
 
-from goodbad_pipeline.training.team import join_team, leave_team
+from goodbad_pipeline.training.distributed import join_team, leave_team
 from goodbad_pipeline.training.train import fit_model
 
 SHARES = 4

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from tiny_training import checkpointing, part, tiny_network, tiny_pixels, tiny_recipe
 
-from goodbad_pipeline.training import replicas, team
+from goodbad_pipeline.training import distributed, replicas
 from goodbad_pipeline.training.train import fit_model
 
 
@@ -39,7 +39,7 @@ def train(folder: Path, *, pretrained: bool, dropout: float, watch=None, **recip
     return model.get_weights(), history["val_loss"].tolist()
 
 
-def two_devices() -> team.Alone:
+def two_devices() -> distributed.SingleProcess:
     if keras.backend.backend() == "jax":
         return replicas.spread_over(2)
     return replicas.Mirrored(["CPU:0", "CPU:1"])
@@ -55,7 +55,7 @@ def main(folder: Path) -> None:
     dropout = 0.3 if keras.backend.backend() == "jax" else 0.0
     for name, how in (("scratch", {"pretrained": False, "ema": 0.5}), ("pretrained", {"pretrained": True})):
         alone = train(folder / f"{name}_one", dropout=dropout, **how)
-        team._team = two_devices()
+        distributed._team = two_devices()
         found[name] = difference(train(folder / f"{name}_two", dropout=dropout, **how), alone)
         whole = train(folder / f"{name}_whole", dropout=0.3, **how)
         try:
@@ -63,7 +63,7 @@ def main(folder: Path) -> None:
         except CutError:
             resumed = train(folder / f"{name}_cut", dropout=0.3, **how)
         found[f"{name}_resumed"] = difference(resumed, whole)
-        team.leave_team()
+        distributed.leave_team()
     sys.stdout.write(json.dumps(found) + "\n")
 
 

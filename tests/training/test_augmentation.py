@@ -3,9 +3,10 @@ import numpy as np
 import pytest
 
 from goodbad_pipeline.training import augmentation as made_by
-from goodbad_pipeline.training.augmentation import Augmentation, draw
+from goodbad_pipeline.training.augmentation import draw
 from goodbad_pipeline.training.batches import TrainingBatches
-from goodbad_pipeline.training.team import team
+from goodbad_pipeline.training.distributed import team
+from goodbad_pipeline.training.recipe import Augmentation
 
 EVERYTHING = Augmentation(True, 20, 0.2, 0.3, 0.2, 0.2)
 
@@ -34,13 +35,13 @@ def test_nothing_switched_on_changes_nothing() -> None:
 def test_flip_mirrors_about_half_and_only_that() -> None:
     batch = ramp(64)
     result = augment(batch, Augmentation(flip=True), rng())
-    mirrored = [bool((picture == batch[0, :, ::-1]).all()) for picture in result]
-    kept = [bool((picture == batch[0]).all()) for picture in result]
+    mirrored = [bool((image == batch[0, :, ::-1]).all()) for image in result]
+    kept = [bool((image == batch[0]).all()) for image in result]
     assert all(one != other for one, other in zip(mirrored, kept, strict=True))
     assert 16 < sum(mirrored) < 48
 
 
-def test_the_same_generator_gives_the_same_pictures() -> None:
+def test_the_same_generator_gives_the_same_images() -> None:
     first, second = (augment(ramp(), EVERYTHING, rng()) for _ in range(2))
     np.testing.assert_array_equal(first, second)
     assert not np.array_equal(first, augment(ramp(), EVERYTHING, np.random.default_rng(1)))
@@ -86,13 +87,13 @@ def test_the_input_is_not_touched() -> None:
     np.testing.assert_array_equal(batch, ramp())
 
 
-def test_colours_are_told_from_the_mean_of_the_moved_picture() -> None:
+def test_colours_are_told_from_the_mean_of_the_moved_image() -> None:
     batch = ramp(2, 9)
     changes = draw(2, (9, 9), Augmentation(flip=False, brightness=0.4, contrast=0.4), rng())
     assert changes.maps is None
     expected = [
-        np.clip((picture - picture.mean()) * contrast + picture.mean() * brightness, 0, 255)
-        for picture, brightness, contrast in zip(batch, changes.brightness, changes.contrast, strict=True)
+        np.clip((image - image.mean()) * contrast + image.mean() * brightness, 0, 255)
+        for image, brightness, contrast in zip(batch, changes.brightness, changes.contrast, strict=True)
     ]
     np.testing.assert_allclose(made_by.augment(batch, changes), expected, atol=0.51)
 

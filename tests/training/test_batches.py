@@ -4,12 +4,12 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from making import encoded, picture
+from factories import encoded, make_image
 
 from goodbad_pipeline.images.pixel_store import open_pixels
 from goodbad_pipeline.images.pixels import PixelSource, Transform
-from goodbad_pipeline.training.augmentation import Augmentation
 from goodbad_pipeline.training.batches import TrainingBatches, balanced_weights, predict
+from goodbad_pipeline.training.recipe import Augmentation
 
 
 def batches(count: int = 10, size: int = 4, seed: int = 0, augmentation: Augmentation | None = None) -> TrainingBatches:
@@ -19,7 +19,7 @@ def batches(count: int = 10, size: int = 4, seed: int = 0, augmentation: Augment
     return TrainingBatches(pixels, rows, targets, batch_size=size, seed=seed, augmentation=augmentation)
 
 
-def test_every_batch_is_full_and_every_picture_comes_once_a_shuffle_with_its_target() -> None:
+def test_every_batch_is_full_and_every_image_comes_once_a_shuffle_with_its_target() -> None:
     stream = batches()
     assert stream.steps_per_epoch == 3
     taken = [stream[step] for step in range(5)]
@@ -32,7 +32,7 @@ def test_every_batch_is_full_and_every_picture_comes_once_a_shuffle_with_its_tar
     assert not np.array_equal(seen[:10], seen[10:])
 
 
-def test_fewer_pictures_than_a_batch_come_several_times() -> None:
+def test_fewer_images_than_a_batch_come_several_times() -> None:
     pixels, _ = batches(count=3, size=8)[0]
     assert sorted(np.unique(pixels[:, 0, 0, 0], return_counts=True)[1]) == [2, 3, 3]
 
@@ -51,7 +51,7 @@ def test_predict_keeps_the_order_over_blocks() -> None:
     np.testing.assert_allclose(outputs[:, 0], stream.rows, rtol=1e-6)
 
 
-def test_a_block_that_is_not_full_reads_no_picture_twice() -> None:
+def test_a_block_that_is_not_full_reads_no_image_twice() -> None:
     model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.GlobalAveragePooling2D()])
     stream, read = batches(), []
 
@@ -64,10 +64,10 @@ def test_a_block_that_is_not_full_reads_no_picture_twice() -> None:
     assert read == stream.rows.tolist()
 
 
-def test_streamed_pictures_make_the_batches_that_stored_ones_make(tmp_path: Path) -> None:
+def test_streamed_images_make_the_batches_that_stored_ones_make(tmp_path: Path) -> None:
     ids = []
     for number in range(10):
-        data = encoded(picture(number, bright=bool(number % 2)))
+        data = encoded(make_image(number, bright=bool(number % 2)))
         (tmp_path / f"{number}.png").write_bytes(data)
         ids.append(hashlib.sha256(data).hexdigest())
     plan = PixelSource(tmp_path, ids, [f"{n}.png" for n in range(10)], Transform(12, "pad", (0, 0, 0), 10**6))
@@ -81,7 +81,7 @@ def test_streamed_pictures_make_the_batches_that_stored_ones_make(tmp_path: Path
         np.testing.assert_array_equal(stored[step][0], streamed[step][0])
 
 
-def test_pictures_stay_bytes_until_the_device() -> None:
+def test_images_stay_bytes_until_the_device() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
     batches = TrainingBatches(
         pixels, np.arange(4), np.eye(4, dtype=np.float32), batch_size=4, seed=0, augmentation=None

@@ -13,9 +13,9 @@ import pytest
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.training import checkpoints as module
-from goodbad_pipeline.training import fingerprint as fingerprints
+from goodbad_pipeline.training import config_hash as fingerprints
 from goodbad_pipeline.training.checkpoints import CheckpointFolder, CheckpointStore
-from goodbad_pipeline.training.fingerprint import code_facts, differences, fingerprint
+from goodbad_pipeline.training.config_hash import code_config, differences, fingerprint
 
 
 def save(folder: CheckpointFolder, number: int) -> Path:
@@ -190,7 +190,7 @@ def test_a_training_that_is_handed_over_is_whole_and_the_last_one(tmp_path: Path
 
 
 def test_a_fingerprint_changes_with_every_fact() -> None:
-    facts = {"parameters": {"training": {"seed": 0, "rate": 0.1}}, "splits": "a" * 64, **code_facts()}
+    facts = {"parameters": {"training": {"seed": 0, "rate": 0.1}}, "splits": "a" * 64, **code_config()}
     other = {**facts, "parameters": {"training": {"seed": 0, "rate": 0.2}}, "splits": "b" * 64}
     assert fingerprint(facts) == fingerprint(dict(reversed(facts.items())))
     assert fingerprint(facts) != fingerprint(other)
@@ -202,12 +202,12 @@ def test_a_fingerprint_changes_with_every_fact() -> None:
     assert {"keras", "numpy", "pillow", "scikit-learn", "simplejpeg", "tensorflow"} <= set(facts["versions"])
 
 
-@pytest.mark.parametrize("source", ["params/training.py", "building.py", "training/loop.py"])
+@pytest.mark.parametrize("source", ["params/training.py", "network_factory.py", "training/loop.py"])
 def test_code_that_decides_what_training_gives_is_a_fact(tmp_path: Path, monkeypatch, source: str) -> None:
     package = Path(fingerprints.__file__).parents[1]
     copy = shutil.copytree(package, tmp_path / "package", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(fingerprints, "__file__", str(copy / "training/fingerprint.py"))
-    before = code_facts()["code"]
+    before = code_config()["code"]
     with (copy / source).open("a") as file:
         file.write("# changed\n")
-    assert code_facts()["code"] != before
+    assert code_config()["code"] != before

@@ -3,11 +3,11 @@ import os
 import keras
 import pytest
 import yaml
-from making import PROJECT
+from factories import PROJECT
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.training import devices
-from goodbad_pipeline.training.team import Alone, Sharing
+from goodbad_pipeline.training.distributed import DataParallel, SingleProcess
 
 pytestmark = pytest.mark.usefixtures("set_policy")
 
@@ -90,7 +90,8 @@ def test_xla_that_was_asked_for_is_not_left_off_by_determinism(monkeypatch, xla)
 
 
 @pytest.mark.parametrize(
-    ("gpus", "together", "expected"), [(0, Alone(), False), (1, Alone(), True), (2, Sharing(None), False)]
+    ("gpus", "together", "expected"),
+    [(0, SingleProcess(), False), (1, SingleProcess(), True), (2, DataParallel(None), False)],
 )
 def test_one_gpu_augments_what_it_learns_from(monkeypatch, gpus, together, expected) -> None:
     monkeypatch.setattr(devices, "count_gpus", lambda: gpus)

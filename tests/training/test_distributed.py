@@ -13,7 +13,7 @@ import pytest
 from tiny_training import checkpointing, tiny_network
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.training import saving, team
+from goodbad_pipeline.training import distributed, saving
 
 SCRIPT = Path(__file__).with_name("distributing.py")
 
@@ -73,19 +73,19 @@ def test_other_backends_than_jax_train_alone(monkeypatch: pytest.MonkeyPatch) ->
         "KERAS_DISTRIBUTION_PROCESS_ID": "0",
     }
     with pytest.raises(InputError, match=r"2 processes train together with KERAS_BACKEND=jax alone, got tensorflow"):
-        team.join_team(place)
-    assert team.join_team({}).count == 1
+        distributed.join_team(place)
+    assert distributed.join_team({}).count == 1
 
 
 def test_alone_there_is_nobody_to_ask() -> None:
-    alone, values = team.Alone(), np.arange(3)
+    alone, values = distributed.SingleProcess(), np.arange(3)
     assert alone.gather(values) is values
     assert alone.any(True)
     assert not alone.any(False)
     assert list(alone.shares(4)) == [0, 1, 2, 3]
 
 
-class Second(team.Alone):
+class Second(distributed.SingleProcess):
     """Process 2 of 2, beside one that says this."""
 
     count, index = 2, 1
@@ -98,7 +98,7 @@ class Second(team.Alone):
 
 
 def test_processes_agree_on_what_all_of_them_say() -> None:
-    assert team.Alone().agree("this")
+    assert distributed.SingleProcess().agree("this")
     assert Second("this").agree("this")
     assert not Second("this").agree("that")
 
@@ -111,7 +111,7 @@ def test_processes_that_would_train_something_else_end_before_they_begin(monkeyp
 
 @pytest.mark.parametrize("index", [0, 1])
 def test_the_first_process_alone_clears_what_is_of_no_use(monkeypatch, tmp_path: Path, index: int) -> None:
-    one = team.Alone()
+    one = distributed.SingleProcess()
     one.index = index
     monkeypatch.setattr(saving, "team", lambda: one)
     saver = saving.Saver(checkpointing(tmp_path, resume=False), tiny_network())
@@ -121,7 +121,7 @@ def test_the_first_process_alone_clears_what_is_of_no_use(monkeypatch, tmp_path:
 
 
 def test_shares_are_dealt_in_a_row_and_evenly() -> None:
-    one = team.Alone()
+    one = distributed.SingleProcess()
     one.count, one.index = 2, 1
     assert list(one.shares(6)) == [3, 4, 5]
     with pytest.raises(InputError, match=r"training.shares: must be a multiple of the 2 processes, got 5"):

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from goodbad_pipeline.training.augmentation import Augmentation
 from goodbad_pipeline.training.batches import TrainingBatches
+from goodbad_pipeline.training.recipe import Augmentation
 
 KINDS = [{"rand_augment": 2}, {"erasing": 1.0}, {"mixup": 0.4}, {"cutmix": 1.0}]
 
@@ -26,7 +26,7 @@ def test_a_step_is_the_same_whenever_it_is_asked_for(kind: dict) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: next(iter(kind)))
-def test_pictures_change_and_stay_in_range(kind: dict) -> None:
+def test_images_change_and_stay_in_range(kind: dict) -> None:
     plain, changed = batches()[0][0], batches(**kind)[0][0]
     assert changed.shape == plain.shape
     assert changed.dtype == np.float32
@@ -36,18 +36,18 @@ def test_pictures_change_and_stay_in_range(kind: dict) -> None:
 
 
 @pytest.mark.parametrize("kind", ["mixup", "cutmix"])
-def test_labels_are_mixed_as_pictures_are(kind: str) -> None:
+def test_labels_are_mixed_as_images_are(kind: str) -> None:
     targets = np.concatenate([batches(**{kind: 1.0})[step][1] for step in range(4)])
     np.testing.assert_allclose(targets.sum(axis=1), 1, rtol=1e-5)
     assert ((targets > 0.01) & (targets < 0.99)).any()
 
 
 @pytest.mark.parametrize("kind", ["rand_augment", "erasing"])
-def test_labels_stay_where_pictures_keep_their_own(kind: str) -> None:
+def test_labels_stay_where_images_keep_their_own(kind: str) -> None:
     np.testing.assert_array_equal(batches(**{kind: 1})[0][1], batches()[0][1])
 
 
-def test_erasing_takes_its_share_of_pictures() -> None:
+def test_erasing_takes_its_share_of_images() -> None:
     plain, changed = batches()[0][0], batches(erasing=0.5)[0][0]
     touched = (plain != changed).any(axis=(1, 2, 3)).mean()
     assert 0 < touched < 1

@@ -1,8 +1,8 @@
 import pytest
 
-from goodbad_pipeline.efficientnet.complexity import count_complexity
-from goodbad_pipeline.efficientnet.scaling import resolve_scale
-from goodbad_pipeline.training.memory import batch_that_fits, out_of_memory
+from goodbad_pipeline.networks.complexity import count_complexity
+from goodbad_pipeline.networks.scaling import resolve_scale
+from goodbad_pipeline.training.devices import batch_that_fits, out_of_memory
 
 B0 = resolve_scale(variant="b0")
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from tiny_training import tiny_network, tiny_recipe
 
-from goodbad_pipeline.efficientnet.model import build_efficientnet
+from goodbad_pipeline.networks.model import build_efficientnet
 from goodbad_pipeline.training.optimizers import (
     averaged_weights,
     compile_model,

@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from running import eagerly
+from cli_runner import eagerly
 from tiny_training import FACTS, tiny_fit
 
 from goodbad_pipeline.errors import InputError
@@ -154,7 +154,7 @@ def test_a_stop_writes_a_checkpoint_and_says_where(whole, tmp_path: Path, monkey
 def test_epochs_before_the_cut_are_told_again_and_only_whole_ones(tmp_path: Path) -> None:
     cut_off(tmp_path, keras.Model, "train_on_batch", 5)
     heard: list[int] = []
-    tiny_fit(tmp_path, listener=lambda epoch, metrics: heard.append(epoch))
+    tiny_fit(tmp_path, epoch_callback=lambda epoch, metrics: heard.append(epoch))
     assert heard == [1, 2, 3, 4]
 
 

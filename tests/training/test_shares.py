@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.training.augmentation import Augmentation
 from goodbad_pipeline.training.batches import TrainingBatches
+from goodbad_pipeline.training.recipe import Augmentation
 
 
 def batches(count: int, size: int, shares: int, mine: range | None = None, **options: object) -> TrainingBatches:
@@ -32,14 +32,14 @@ def test_processes_together_see_what_one_sees(count: int, shares: int, times: in
 
 @given(st.integers(4, 60), st.sampled_from([1, 2, 4]), st.integers(1, 4))
 @settings(max_examples=25)
-def test_an_epoch_has_every_picture_and_a_share_no_others(count: int, shares: int, times: int) -> None:
+def test_an_epoch_has_every_image_and_a_share_no_others(count: int, shares: int, times: int) -> None:
     for share in range(shares):
         made = batches(count, shares * times, shares, range(share, share + 1))
         seen = {int(one) for step in range(made.steps_per_epoch) for one in made[step][0][:, 0, 0, 0]}
         assert seen == set(range(share, count, shares))
 
 
-def test_shares_change_pictures_each_in_its_own_way() -> None:
+def test_shares_change_images_each_in_its_own_way() -> None:
     augmentation = Augmentation(flip=False, brightness=0.5)
     options = {"augmentation": augmentation}
     shares = [batches(16, 8, 2, mine, **options) for mine in (None, range(1), range(1, 2))]
@@ -54,7 +54,7 @@ def test_shares_change_pictures_each_in_its_own_way() -> None:
     ("count", "size", "shares", "message"),
     [
         (16, 10, 4, r"training.batch_size: must be a multiple of training.shares \(4\), got 10"),
-        (3, 4, 4, "training.shares: 3 pictures cannot be dealt into 4 shares"),
+        (3, 4, 4, "training.shares: 3 images cannot be dealt into 4 shares"),
     ],
 )
 def test_what_cannot_be_dealt_is_told(count: int, size: int, shares: int, message: str) -> None:

@@ -1,4 +1,4 @@
-"""Training on small pictures with a network of two layers, which has the names that training goes by."""
+"""Training on small images with a network of two layers, which has the names that training goes by."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +11,9 @@ import pytest
 from tiny_training import part, tiny_network, tiny_pixels, tiny_recipe
 
 from goodbad_pipeline.datasets import EpochLogDataset
-from goodbad_pipeline.training.augmentation import Augmentation
 from goodbad_pipeline.training.batches import predict
 from goodbad_pipeline.training.progress import HISTORY_COLUMNS
+from goodbad_pipeline.training.recipe import Augmentation
 from goodbad_pipeline.training.train import LabelledPixels, _batches, _rules, fit_model
 from goodbad_pipeline.training.validation import measure
 
@@ -34,7 +34,7 @@ def test_from_scratch_learns_and_tells_every_epoch(pixels: np.ndarray) -> None:
         part(pixels, 40, 48),
         tiny_recipe(),
         pretrained=False,
-        listener=lambda epoch, metrics: heard.append(epoch),
+        epoch_callback=lambda epoch, metrics: heard.append(epoch),
     )
     assert list(history.columns) == HISTORY_COLUMNS
     assert heard == history["epoch"].tolist() == [1, 2, 3, 4, 5, 6]
@@ -47,7 +47,7 @@ def test_the_weights_kept_are_those_of_the_best_validation_loss(pixels: np.ndarr
     validation = part(pixels, 40, 48)
     history = fit_model(model, part(pixels, 0, 40), validation, tiny_recipe(), pretrained=False)
     probabilities = predict(model, validation.pixels, validation.rows)
-    loss = -np.log(probabilities[np.arange(8), validation.truth]).mean()
+    loss = -np.log(probabilities[np.arange(8), validation.y_true]).mean()
     assert loss == pytest.approx(history["val_loss"].min(), rel=1e-4)
 
 
@@ -72,7 +72,7 @@ def test_both_phases_are_one_curve_in_mlflow(pixels: np.ndarray, tmp_path: Path)
             part(pixels, 40, 48),
             tiny_recipe(),
             pretrained=True,
-            listener=EpochLogDataset().load(),
+            epoch_callback=EpochLogDataset().load(),
         )
     assert history["phase"].tolist() == ["head", "head", "all layers", "all layers"]
     for name in ("loss", "val_loss", "val_accuracy", "learning_rate"):
@@ -93,7 +93,7 @@ def test_the_head_does_in_the_model_what_it_did_on_features(pixels: np.ndarray) 
     validation = part(pixels, 40, 48)
     history = fit_model(model, part(pixels, 0, 40), validation, tiny_recipe(epochs=0), pretrained=True)
     probabilities = predict(model, validation.pixels, validation.rows)
-    loss = -np.log(probabilities[np.arange(8), validation.truth]).mean()
+    loss = -np.log(probabilities[np.arange(8), validation.y_true]).mean()
     assert loss == pytest.approx(history["val_loss"].min(), rel=1e-3)
 
 
@@ -129,7 +129,7 @@ def test_the_weights_kept_are_the_averaged_ones_that_were_validated(pixels: np.n
     validation = part(pixels, 40, 48)
     history = fit_model(model, part(pixels, 0, 40), validation, tiny_recipe(ema=1.0), pretrained=True)
     probabilities = predict(model, validation.pixels, validation.rows)
-    loss = -np.log(probabilities[np.arange(8), validation.truth]).mean()
+    loss = -np.log(probabilities[np.arange(8), validation.y_true]).mean()
     assert loss == pytest.approx(history["val_loss"].iloc[2:].min(), rel=1e-4)
     plain = fit_model(tiny_network(), part(pixels, 0, 40), validation, tiny_recipe(), pretrained=True)
     assert not np.isclose(plain["val_loss"].iloc[-1], history["val_loss"].iloc[-1], rtol=1e-7)
@@ -139,7 +139,7 @@ def test_the_weights_kept_are_the_averaged_ones_that_were_validated(pixels: np.n
 def misled(pixels: np.ndarray) -> LabelledPixels:
     """A validation split whose labels are the wrong ones: the more is learnt, the worse it gets."""
     validation = part(pixels, 40, 48)
-    return replace(validation, truth=1 - validation.truth)
+    return replace(validation, y_true=1 - validation.y_true)
 
 
 @pytest.mark.parametrize("ema", [0.0, 1.0])
@@ -151,7 +151,7 @@ def test_the_last_epoch_is_kept_where_the_recipe_says_so(pixels: np.ndarray, ema
         recipe = tiny_recipe(**changes, ema=ema)
         history = fit_model(model, part(pixels, 0, 40), validation, recipe, pretrained=False)
         answers = predict(model, validation.pixels, validation.rows)
-        return measure(answers, validation.truth, 0.0)["val_loss"], history
+        return measure(answers, validation.y_true, 0.0)["val_loss"], history
 
     last, history = train(keep_epoch="last")
     assert history["val_loss"].idxmin() < 5  # or this says nothing
@@ -176,7 +176,7 @@ def test_the_best_epoch_is_that_of_the_chosen_measure(pixels: np.ndarray, monito
     tiny = tiny_recipe(monitor=monitor, label_smoothing=0.1)
     history = fit_model(model, part(pixels, 0, 40), validation, tiny, pretrained=False)
     best = history[monitor].idxmin() if monitor == "val_log_loss" else history[monitor].idxmax()
-    kept = measure(predict(model, validation.pixels, validation.rows), validation.truth, 0.1)
+    kept = measure(predict(model, validation.pixels, validation.rows), validation.y_true, 0.1)
     assert kept["val_loss"] == pytest.approx(history["val_loss"][best], rel=1e-5)
 
 
@@ -200,7 +200,7 @@ def test_a_rare_class_that_weighs_more_may_lose_more_before_training_counts_as_e
 
 @pytest.mark.parametrize(("class_weights", "shares"), [(False, (7 / 8, 1 / 8)), (True, (1 / 2, 1 / 2))])
 def test_class_weights_let_the_rare_class_weigh_as_much(pixels: np.ndarray, class_weights: bool, shares: tuple) -> None:
-    """A network that says the same of every picture, and hardly learns: its loss is a mean over classes."""
+    """A network that says the same of every image, and hardly learns: its loss is a mean over classes."""
     model = tiny_network()
     classifier = model.get_layer("predictions")
     classifier.set_weights([np.zeros(classifier.kernel.shape), np.array([2.0, 0.0])])

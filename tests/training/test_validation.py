@@ -12,21 +12,21 @@ def predictions(classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("classes", [2, 3])
 def test_measures_agree_with_those_of_evaluation(classes: int) -> None:
-    probabilities, truth = predictions(classes)
-    measured = measure(probabilities, truth, 0.0)
+    probabilities, y_true = predictions(classes)
+    measured = measure(probabilities, y_true, 0.0)
     assert set(measured) == set(LARGER_IS_BETTER)
     probabilities = probabilities.astype(np.float64) / probabilities.sum(axis=1, keepdims=True)
-    theirs = classification_metrics(truth, probabilities)
+    theirs = classification_metrics(y_true, probabilities)
     for name in set(measured) - {"val_loss"}:
         assert measured[name] == pytest.approx(theirs[name.removeprefix("val_")], rel=1e-5)
     assert measured["val_loss"] == measured["val_log_loss"]
 
 
 def test_the_loss_is_smoothed_as_in_training() -> None:
-    probabilities, truth = predictions(3)
-    targets = np.eye(3)[truth] * 0.9 + 0.1 / 3
+    probabilities, y_true = predictions(3)
+    targets = np.eye(3)[y_true] * 0.9 + 0.1 / 3
     expected = -(targets * np.log(np.clip(probabilities.astype(float), 1e-7, None))).sum(axis=1).mean()
-    assert measure(probabilities, truth, 0.1)["val_loss"] == pytest.approx(expected)
+    assert measure(probabilities, y_true, 0.1)["val_loss"] == pytest.approx(expected)
 
 
 def test_one_class_alone_has_no_curve() -> None:
@@ -35,6 +35,6 @@ def test_one_class_alone_has_no_curve() -> None:
 
 
 def test_no_numbers_no_measures() -> None:
-    probabilities, truth = predictions(2)
+    probabilities, y_true = predictions(2)
     probabilities[3] = np.nan
-    assert all(np.isnan(value) for value in measure(probabilities, truth, 0.0).values())
+    assert all(np.isnan(value) for value in measure(probabilities, y_true, 0.0).values())

@@ -5,10 +5,10 @@ from typing import Any
 from kedro.io import AbstractDataset, DatasetError
 
 from goodbad_pipeline import tracking
-from goodbad_pipeline.training.listener import EpochListener
+from goodbad_pipeline.training.progress import EpochCallback
 
 
-class EpochLogDataset(AbstractDataset[None, EpochListener]):
+class EpochLogDataset(AbstractDataset[None, EpochCallback]):
     """Loads a function that logs metrics to the MLflow run under way, step by step; without a run it does nothing.
 
     So training needs no MLflow, and the run's curves grow while it trains. A training that goes on where it was cut off
@@ -21,7 +21,7 @@ class EpochLogDataset(AbstractDataset[None, EpochListener]):
     def __init__(self, *, metadata: dict[str, Any] | None = None) -> None:
         self.metadata = metadata
 
-    def load(self) -> EpochListener:
+    def load(self) -> EpochCallback:
         """Return the function: it takes the epoch's number and its metrics."""
         return _log_epoch
 

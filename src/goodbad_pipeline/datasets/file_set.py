@@ -5,7 +5,7 @@ from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
 
-from goodbad_pipeline.datasets.atomic import replacing, restored
+from goodbad_pipeline.atomic_files import replacing, restored
 
 
 class FilesDataset(AbstractDataset[dict[str, bytes], Path]):

@@ -1,4 +1,4 @@
-"""Kedro's file datasets, written whole or not at all: see :class:`goodbad_pipeline.datasets.atomic.AtomicSave`."""
+"""Kedro's file datasets, written whole or not at all: see :class:`goodbad_pipeline.atomic_files.AtomicSave`."""
 
 from pathlib import Path
 from typing import ClassVar
@@ -10,9 +10,9 @@ from kedro_datasets import json, matplotlib, pandas, plotly, text
 from kedro_datasets._typing import TablePreview
 from pyarrow import csv
 
-from goodbad_pipeline.datasets.atomic import AtomicSave
+from goodbad_pipeline.atomic_files import AtomicSave
 
-# Arrow's own allocator keeps what reading a table took, a quarter of a gigabyte for a million pictures.
+# Arrow's own allocator keeps what reading a table took, a quarter of a gigabyte for a million images.
 pa.set_memory_pool(pa.system_memory_pool())
 
 PART = 50_000  # rows that are written at a time
@@ -72,7 +72,7 @@ class TextDataset(AtomicSave, text.TextDataset):
 class FigureDataset(AtomicSave, matplotlib.MatplotlibDataset):
     """A figure, or a folder of them, saved as PNG to be looked at; one can be loaded to be put into a report."""
 
-    # Sheets of pictures take half the time or less, and a tenth to a fifth more bytes, than at Matplotlib's level of 6.
+    # Sheets of images take half the time or less, and a tenth to a fifth more bytes, than at Matplotlib's level of 6.
     DEFAULT_SAVE_ARGS: ClassVar = {"pil_kwargs": {"compress_level": 1}}
 
     def load(self) -> bytes:

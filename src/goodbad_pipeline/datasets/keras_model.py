@@ -8,7 +8,7 @@ from typing import Any
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 
-from goodbad_pipeline.datasets.atomic import replacing
+from goodbad_pipeline.atomic_files import replacing
 from goodbad_pipeline.serving.archive import load_archive
 
 SHOWN = ("filters", "units", "kernel_size", "strides", "activation", "rate")

@@ -7,7 +7,7 @@ from typing import Any
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import HTMLPreview
 
-from goodbad_pipeline.datasets.atomic import replacing
+from goodbad_pipeline.atomic_files import replacing
 
 _TAG = re.compile(r"(<[^>]*>)")
 _LOOK_ALIKES = str.maketrans({"_": "\u02cd", "*": "\u2217", "`": "\u02cb"})

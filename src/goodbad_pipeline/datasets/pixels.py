@@ -1,4 +1,4 @@
-"""The pictures of a run at one resolution."""
+"""The images of a run at one resolution."""
 
 import json
 from dataclasses import asdict
@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from kedro.io import AbstractDataset
 
-from goodbad_pipeline.datasets.atomic import replacing, restored
+from goodbad_pipeline.atomic_files import replacing, restored
 from goodbad_pipeline.images.pixel_store import open_pixels
 from goodbad_pipeline.images.pixels import Pixels, PixelSource, Transform
 
@@ -16,7 +16,7 @@ PLAN, TABLE = "source.json", "images.parquet"
 
 
 class PixelsDataset(AbstractDataset[PixelSource, Pixels]):
-    """Keeps a :class:`PixelSource`, decodes what of it is new, and gives its pictures to read.
+    """Keeps a :class:`PixelSource`, decodes what of it is new, and gives its images to read.
 
     They are memory-mapped from a store that outlives the run (:mod:`goodbad_pipeline.images.pixel_store`), or decoded
     whenever they are read, where a store would be larger than the source allows. Readers see no difference.
@@ -32,7 +32,7 @@ class PixelsDataset(AbstractDataset[PixelSource, Pixels]):
         self.metadata = metadata
 
     def load(self) -> Pixels:
-        """Return the pictures."""
+        """Return the images."""
         facts = json.loads((restored(self._plan) / PLAN).read_text(encoding="utf-8"))
         table = pd.read_parquet(self._plan / TABLE)
         transform = Transform(**{**facts["transform"], "background": tuple(facts["transform"]["background"])})

@@ -5,8 +5,8 @@ from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
 
+from goodbad_pipeline.experiments.study import StudyStore
 from goodbad_pipeline.tracking import current_run
-from goodbad_pipeline.training.study import StudyStore
 
 
 class StudyDataset(AbstractDataset[None, StudyStore]):

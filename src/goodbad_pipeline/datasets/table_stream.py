@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from kedro.io import AbstractDataset
 
-from goodbad_pipeline.datasets.atomic import replacing
+from goodbad_pipeline.atomic_files import replacing
 from goodbad_pipeline.datasets.safe_csv import neutralise, restore
 
 PART = 50_000

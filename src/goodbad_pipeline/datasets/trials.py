@@ -8,16 +8,16 @@ from typing import Any
 from kedro.io import AbstractDataset, DatasetError
 
 from goodbad_pipeline import tracking
-from goodbad_pipeline.datasets.atomic import replacing
+from goodbad_pipeline.atomic_files import replacing
+from goodbad_pipeline.experiments.trial_spec import TrialCache, TrialResult, TrialSpec
 from goodbad_pipeline.tracking import process_tags
-from goodbad_pipeline.training.listener import EpochListener
-from goodbad_pipeline.training.recording import TrialFacts, TrialRecorder, TrialResult
+from goodbad_pipeline.training.progress import EpochCallback
 
 REUSED = "trial.reused"
 FINGERPRINT = "trial.fingerprint"
 
 
-class TrialsDataset(AbstractDataset[None, TrialRecorder]):
+class TrialsDataset(AbstractDataset[None, TrialCache]):
     """Loads a function that runs a trial, or gives back what the same trial gave before.
 
     Each trial is a child of the MLflow run under way, if there is one, with parameters, epochs and results; one that
@@ -34,7 +34,7 @@ class TrialsDataset(AbstractDataset[None, TrialRecorder]):
         self._folder = Path(filepath)
         self.metadata = metadata
 
-    def load(self) -> TrialRecorder:
+    def load(self) -> TrialCache:
         """Return the function: it takes a trial's facts and how to train it."""
         return self._record
 
@@ -42,7 +42,7 @@ class TrialsDataset(AbstractDataset[None, TrialRecorder]):
         """Refuse: trials are kept one by one."""
         raise DatasetError("A trial is kept by calling the function that this dataset loads, not by saving")
 
-    def _record(self, facts: TrialFacts, train: Callable[[EpochListener], TrialResult]) -> TrialResult:
+    def _record(self, facts: TrialSpec, train: Callable[[EpochCallback], TrialResult]) -> TrialResult:
         content = self._read(facts)
         stored = None if content is None else content["result"]
         shown, here = ([] if content is None else content["shown"]), f"{facts.name} in {tracking.current_run()}"
@@ -59,10 +59,10 @@ class TrialsDataset(AbstractDataset[None, TrialRecorder]):
             self._keep(facts, result, [*shown, here])
         return result
 
-    def _file(self, facts: TrialFacts) -> Path:
+    def _file(self, facts: TrialSpec) -> Path:
         return self._folder / f"{facts.fingerprint}.json"
 
-    def _read(self, facts: TrialFacts) -> dict[str, Any] | None:
+    def _read(self, facts: TrialSpec) -> dict[str, Any] | None:
         """What was kept: the result, and the runs it was shown in."""
         try:
             content = json.loads(self._file(facts).read_text(encoding="utf-8"))
@@ -71,7 +71,7 @@ class TrialsDataset(AbstractDataset[None, TrialRecorder]):
         except (OSError, ValueError, KeyError, TypeError, AttributeError):  # none there, or somebody wrote into it
             return None
 
-    def _keep(self, facts: TrialFacts, result: TrialResult, shown: list[str]) -> None:
+    def _keep(self, facts: TrialSpec, result: TrialResult, shown: list[str]) -> None:
         content = {
             "network": facts.name,
             "seed": facts.seed,

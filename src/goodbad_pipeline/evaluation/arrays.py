@@ -16,11 +16,11 @@ ROW_SUM_TOLERANCE = 1e-2
 """How far a row of probabilities may sum from 1: half precision errs by some thousandths, logits by far more."""
 
 
-def check_predictions(truth: IntArray, probabilities: FloatArray) -> FloatArray:
+def check_predictions(y_true: IntArray, probabilities: FloatArray) -> FloatArray:
     """Check that probabilities answer truth, and give them back in double precision with rows that sum to 1.
 
     Args:
-        truth: (n,) class indices in [0, k), n ≥ 1.
+        y_true: (n,) class indices in [0, k), n ≥ 1.
         probabilities: (n, k) in [0, 1], k ≥ 2, each row summing to 1 within `ROW_SUM_TOLERANCE`.
 
     Returns:
@@ -29,8 +29,8 @@ def check_predictions(truth: IntArray, probabilities: FloatArray) -> FloatArray:
     Raises:
         InputError: for another shape, an index out of range, or rows that are no probabilities.
     """
-    _check_shapes(truth, probabilities)
-    _check_indices(truth, probabilities.shape[1])
+    _check_shapes(y_true, probabilities)
+    _check_indices(y_true, probabilities.shape[1])
     return _normalised(probabilities)
 
 
@@ -42,24 +42,26 @@ def check_class_names(class_names: Sequence[str], classes: int) -> None:
         )
 
 
-def _check_shapes(truth: IntArray, probabilities: FloatArray) -> None:
+def _check_shapes(y_true: IntArray, probabilities: FloatArray) -> None:
     if probabilities.ndim != 2 or probabilities.shape[1] < 2:
         raise InputError(
             f"probabilities: shape {probabilities.shape}; give (n, k), one column for each of k ≥ 2 classes"
         )
-    if truth.shape != probabilities.shape[:1]:
-        raise InputError(f"truth: shape {truth.shape} for {len(probabilities)} predictions; give one class index each")
-    if truth.size == 0:
-        raise InputError("truth: no pictures to evaluate; the test split must not be empty")
+    if y_true.shape != probabilities.shape[:1]:
+        raise InputError(
+            f"y_true: shape {y_true.shape} for {len(probabilities)} predictions; give one class index each"
+        )
+    if y_true.size == 0:
+        raise InputError("y_true: no images to evaluate; the test split must not be empty")
 
 
-def _check_indices(truth: IntArray, classes: int) -> None:
-    if not np.issubdtype(truth.dtype, np.integer):
-        raise InputError(f"truth: dtype {truth.dtype}; give class indices as integers")
-    low, high = int(truth.min()), int(truth.max())
+def _check_indices(y_true: IntArray, classes: int) -> None:
+    if not np.issubdtype(y_true.dtype, np.integer):
+        raise InputError(f"y_true: dtype {y_true.dtype}; give class indices as integers")
+    low, high = int(y_true.min()), int(y_true.max())
     if low < 0 or high >= classes:
         raise InputError(
-            f"truth: class indices from {low} to {high}; with {classes} classes they run from 0 to {classes - 1}"
+            f"y_true: class indices from {low} to {high}; with {classes} classes they run from 0 to {classes - 1}"
         )
 
 

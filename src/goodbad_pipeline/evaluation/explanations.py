@@ -1,4 +1,4 @@
-"""What a model looks at: heat maps over pictures, how much of them lies on the border, pictures without a centre."""
+"""What a model looks at: heat maps over images, how much of them lies on the border, images without a centre."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ from goodbad_pipeline.evaluation.arrays import FloatArray, PixelArray
 BORDER = 1 / 8
 """Width of the border, as a share of the side; a heat map that is the same everywhere has 44 % of its mass there."""
 CENTRE = 1 / 2
-"""Side of the square that is masked, as a share of the picture's: a quarter of its area."""
+"""Side of the square that is masked, as a share of the image's: a quarter of its area."""
 
 
 def enlarge(maps: FloatArray, side: int) -> NDArray[np.float32]:
@@ -20,7 +20,7 @@ def enlarge(maps: FloatArray, side: int) -> NDArray[np.float32]:
 
 
 def overlay(pixels: PixelArray, heat: FloatArray) -> PixelArray:
-    """Lay heat over greyed pictures.
+    """Lay heat over greyed images.
 
     Args:
         pixels: (n, side, side, 3) 8-bit RGB.
@@ -48,7 +48,7 @@ def border_share(heat: FloatArray) -> NDArray[np.float64]:
 
 
 def mask_centre(pixels: PixelArray, colour: tuple[int, int, int]) -> PixelArray:
-    """Return a copy of pictures (n, side, side, 3) whose centre is one colour."""
+    """Return a copy of images (n, side, side, 3) whose centre is one colour."""
     side = pixels.shape[1]
     start = round(side * (1 - CENTRE) / 2)
     masked = pixels.copy()

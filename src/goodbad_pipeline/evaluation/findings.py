@@ -2,12 +2,12 @@
 
 import pandas as pd
 
+from goodbad_pipeline.evaluation.baselines import shortcut_warning
+from goodbad_pipeline.evaluation.bootstrap import Interval
 from goodbad_pipeline.evaluation.metrics import read_intervals
 from goodbad_pipeline.evaluation.predictions import MODEL
-from goodbad_pipeline.evaluation.resampling import Interval
-from goodbad_pipeline.evaluation.shortcut import shortcut_warning
 
-FEW_PICTURES = 10
+FEW_IMAGES = 10
 POOR_ECE = 0.1
 SLICE_GAP = 0.1
 BLIND_SHARE = 0.9
@@ -31,13 +31,13 @@ def list_findings(
         intervals: Metrics with intervals, column model.
         per_class: One row per class.
         slices: What `slice_table` gave.
-        blind: Accuracy on pictures whose centre is masked.
-        sighted: Accuracy on the same pictures as they are.
+        blind: Accuracy on images whose centre is masked.
+        sighted: Accuracy on the same images as they are.
         ece_by_chance: What the calibration error of a calibrated model stays below.
 
     Returns:
         Findings, the gravest first, each with ``code`` (leakage, shortcut, background, baseline, calibration, slices,
-        few_pictures) and ``text``.
+        few_images) and ``text``.
     """
     bounds = read_intervals(intervals)
     found = [("leakage", f"Test results cannot be trusted: {leak}.") for leak in leaks]
@@ -49,7 +49,7 @@ def list_findings(
         + _beside_colours(bounds)
         + _calibration(bounds[MODEL, "ece"].value, ece_by_chance)
         + _weak_slices(bounds, slices)
-        + _few_pictures(per_class)
+        + _few_images(per_class)
     )
     return [{"code": code, "text": text} for code, text in found]
 
@@ -58,7 +58,7 @@ def _background(chance: float, blind: float, sighted: float) -> list[tuple[str, 
     if sighted <= chance or blind - chance < BLIND_SHARE * (sighted - chance):
         return []
     text = (
-        f"With the centre of every picture masked accuracy is still {blind:.3f}, against {sighted:.3f} with it: the "
+        f"With the centre of every image masked accuracy is still {blind:.3f}, against {sighted:.3f} with it: the "
         "model may go by the background rather than by what stands before it."
     )
     return [("background", text)]
@@ -71,7 +71,7 @@ def _beside_colours(bounds: dict[tuple[str, str], Interval]) -> list[tuple[str, 
     reach = f"from {ours.low:.3f}" if ours.low <= ours.value else "of too few groups for an interval"
     text = (
         f"Colours alone reach a balanced accuracy of {colours.value:.3f}, which lies within reach of the model's "
-        f"{ours.value:.3f} ({reach}): these pictures do not show that the network is worth more."
+        f"{ours.value:.3f} ({reach}): these images do not show that the network is worth more."
     )
     return [("baseline", text)]
 
@@ -92,16 +92,16 @@ def _weak_slices(bounds: dict[tuple[str, str], Interval], slices: pd.DataFrame) 
     return [
         (
             "slices",
-            f"Accuracy is {row.accuracy:.3f} where {row.column} is {row.value} ({row.images} pictures; 95 % interval "
+            f"Accuracy is {row.accuracy:.3f} where {row.column} is {row.value} ({row.images} images; 95 % interval "
             f"{row.low:.3f} to {row.high:.3f}), against {accuracy:.3f} over all.",
         )
         for row in weak.itertuples(index=False)
     ]
 
 
-def _few_pictures(per_class: pd.DataFrame) -> list[tuple[str, str]]:
-    scarce = per_class[per_class["support"] < FEW_PICTURES]
+def _few_images(per_class: pd.DataFrame) -> list[tuple[str, str]]:
+    scarce = per_class[per_class["support"] < FEW_IMAGES]
     if scarce.empty:
         return []
     names = ", ".join(f"{row['class']} ({row['support']})" for _, row in scarce.iterrows())
-    return [("few_pictures", f"Too few test pictures to say much of: {names}.")]
+    return [("few_images", f"Too few test images to say much of: {names}.")]

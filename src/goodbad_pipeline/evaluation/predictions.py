@@ -42,11 +42,11 @@ def predicted_classes(predictions: pd.DataFrame) -> list[str]:
     return [name.removeprefix(PREFIX) for name in predictions.columns if name.startswith(PREFIX)]
 
 
-def truth_and_probabilities(predictions: pd.DataFrame) -> tuple[IntArray, FloatArray]:
+def y_true_and_probabilities(predictions: pd.DataFrame) -> tuple[IntArray, FloatArray]:
     """Return class numbers, int64 of shape (n,), and probabilities, float64 of shape (n, k), of a prediction table."""
     names = predicted_classes(predictions)
-    truth = predictions["label"].map(names.index).to_numpy("int64")
-    return truth, predictions[[f"{PREFIX}{name}" for name in names]].to_numpy("float64")
+    y_true = predictions["label"].map(names.index).to_numpy("int64")
+    return y_true, predictions[[f"{PREFIX}{name}" for name in names]].to_numpy("float64")
 
 
 def chosen_classes(predictions: pd.DataFrame) -> IntArray:

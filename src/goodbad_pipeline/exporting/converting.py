@@ -26,8 +26,8 @@ def convert_model(model: keras.Model, calibration_pixels: np.ndarray) -> dict[st
         calibration_pixels: uint8, shape (m, side, side, 3), of which whole numbers learn their ranges.
 
     Returns:
-        Files by backend: ``onnx`` (float32, any number of pictures), ``litert`` (float32) and ``litert_int8`` (uint8
-        pixels in), both for one picture.
+        Files by backend: ``onnx`` (float32, any number of images), ``litert`` (float32) and ``litert_int8`` (uint8
+        pixels in), both for one image.
 
     Raises:
         InputError: A package or TensorFlow is missing, or the network has a part that cannot be folded.
@@ -94,12 +94,12 @@ def _quantise(converter: Any, calibration_pixels: np.ndarray) -> None:
     """Whole numbers all through (arXiv 1712.05877): weights by channel, activations by the ranges that are seen."""
     import tensorflow as tf  # noqa: PLC0415
 
-    pictures = calibration_pixels.astype(np.float32)
-    pictures[0, 0, :2] = [[0.0], [255.0]]  # the widest range, so that a pixel's byte is its whole number
+    images = calibration_pixels.astype(np.float32)
+    images[0, 0, :2] = [[0.0], [255.0]]  # the widest range, so that a pixel's byte is its whole number
 
     def examples() -> Iterator[list[np.ndarray]]:
-        for picture in pictures:
-            yield [picture[None]]
+        for image in images:
+            yield [image[None]]
 
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = examples

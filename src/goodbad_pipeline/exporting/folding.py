@@ -6,8 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from goodbad_pipeline.efficientnet.layers import renew_standardisation
 from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.networks.layers import renew_standardisation
 
 CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 

@@ -1,4 +1,4 @@
-"""The same pictures through several networks: what each answers, and how fast."""
+"""The same images through several networks: what each answers, and how fast."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,7 +11,7 @@ Ask = Callable[[np.ndarray], np.ndarray]
 
 
 def ask_networks(networks: Mapping[str, Ask], pixels: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Ask each network about the same pictures, of which one batch at a time is in memory.
+    """Ask each network about the same images, of which one batch at a time is in memory.
 
     Args:
         networks: By name.
@@ -35,7 +35,7 @@ def measure_rates(
     rounds: int,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, float]:
-    """Pictures a second of each network, in batches of 64: the median of rounds in which they take turns.
+    """Images a second of each network, in batches of 64: the median of rounds in which they take turns.
 
     Args:
         networks: By name; each has answered before, so that nothing is built any more.

@@ -23,12 +23,12 @@ _YES, _NO = ("true", "yes", "1"), ("", "false", "no", "0")
 
 @dataclass(frozen=True)
 class Corrected:
-    """Pictures after their corrections.
+    """Images after their corrections.
 
     Attributes:
-        images: The accepted pictures with their right labels; column ``source_label`` keeps what the source says.
+        images: The accepted images with their right labels; column ``source_label`` keeps what the source says.
         excluded: Quarantine rows of those that a correction takes out.
-        report: One row a correction and picture: row (of the file, 1 is the first below the header), path, image_id,
+        report: One row a correction and image: row (of the file, 1 is the first below the header), path, image_id,
             before, after (labels, or ``(excluded)``), why, who and status.
     """
 
@@ -79,10 +79,10 @@ def _check(row: pd.Series, where: str) -> None:
 
 
 def apply_corrections(images: pd.DataFrame, unreadable: pd.DataFrame, corrections: pd.DataFrame) -> Corrected:
-    """Change labels and take pictures out as the corrections say.
+    """Change labels and take images out as the corrections say.
 
     Args:
-        images: Accepted pictures of a scan.
+        images: Accepted images of a scan.
         unreadable: Quarantine rows of the scan; a correction of one of these has nothing left to do.
         corrections: Table of :func:`read_corrections`.
 

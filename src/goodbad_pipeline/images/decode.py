@@ -1,6 +1,6 @@
 """THE decoder: bytes in, upright 8-bit RGB out, or a reason.
 
-Ingestion, training, evaluation and prediction all go through :func:`decode_image`, so that a picture is the same
+Ingestion, training, evaluation and prediction all go through :func:`decode_image`, so that an image is the same
 array everywhere.
 """
 
@@ -15,13 +15,13 @@ from goodbad_pipeline.images.formats import (
     NO_FORMAT,
     Colour,
     CutOffError,
-    Picture,
+    EncodedImage,
     UnsupportedError,
     find_container,
 )
-from goodbad_pipeline.images.jpeg import JpegPicture
-from goodbad_pipeline.images.other_formats import OtherPicture
-from goodbad_pipeline.images.png import PngPicture
+from goodbad_pipeline.images.jpeg import JpegImage
+from goodbad_pipeline.images.other_formats import OtherImage
+from goodbad_pipeline.images.png import PngImage
 from goodbad_pipeline.images.reasons import Reason
 
 _LONGEST_DETAIL = 200
@@ -41,7 +41,7 @@ warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd metadata; what conc
 
 @dataclass(frozen=True)
 class Decoded:
-    """An upright picture.
+    """An upright image.
 
     Attributes:
         pixels: uint8 array of shape (height, width, 3), RGB, 0–255.
@@ -56,7 +56,7 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Rejected:
-    """A file that is no usable picture, and why (in one printable line)."""
+    """A file that is no usable image, and why (in one printable line)."""
 
     reason: Reason
     detail: str
@@ -81,11 +81,11 @@ def decode_image(
         max_pixels: Largest width × height that is decoded.
         background: RGB colour, 0–255 each, under transparent pixels.
         tiff: Whether TIFF is accepted beside JPEG, PNG, GIF, BMP and WebP.
-        shrink: By how much a picture may come out smaller, which takes less time; what is accepted does not depend on
-            it. JPEG alone can. None for pictures in full size.
+        shrink: By how much an image may come out smaller, which takes less time; what is accepted does not depend on
+            it. JPEG alone can. None for images in full size.
 
     Returns:
-        The picture, or the reason why there is none.
+        The image, or the reason why there is none.
     """
     if not data:
         return Rejected(Reason.EMPTY, "zero bytes")
@@ -100,27 +100,27 @@ def decode_image(
         return Rejected(_reason(error, data, container), _one_line(error))
 
 
-def _open(data: bytes, container: str) -> Picture:
+def _open(data: bytes, container: str) -> EncodedImage:
     if container == "PNG":
-        return PngPicture(data)
-    return JpegPicture(data) if container == "JPEG" else OtherPicture(data, container)
+        return PngImage(data)
+    return JpegImage(data) if container == "JPEG" else OtherImage(data, container)
 
 
-def _decode(picture: Picture, max_pixels: int, background: Colour, shrink: Shrink | None) -> Decoded | Rejected:
-    size = f"{picture.width} × {picture.height} pixels"
-    if picture.width * picture.height > max_pixels:
+def _decode(encoded: EncodedImage, max_pixels: int, background: Colour, shrink: Shrink | None) -> Decoded | Rejected:
+    size = f"{encoded.width} × {encoded.height} pixels"
+    if encoded.width * encoded.height > max_pixels:
         return Rejected(Reason.TOO_MANY_PIXELS, f"{size}, images.max_pixels is {max_pixels}")
-    if picture.width * picture.height == 0:
+    if encoded.width * encoded.height == 0:
         return Rejected(Reason.CORRUPT, size)
-    pixels = picture.pixels(background, 1 if shrink is None else shrink(picture.width, picture.height))
-    upright = _UPRIGHT.get(_orientation(picture), np.asarray)(pixels)
-    return Decoded(np.ascontiguousarray(upright), picture.format, picture.animated)
+    pixels = encoded.pixels(background, 1 if shrink is None else shrink(encoded.width, encoded.height))
+    upright = _UPRIGHT.get(_orientation(encoded), np.asarray)(pixels)
+    return Decoded(np.ascontiguousarray(upright), encoded.format, encoded.animated)
 
 
-def _orientation(picture: Picture) -> int:
+def _orientation(encoded: EncodedImage) -> int:
     try:
-        return picture.orientation()
-    except Exception:  # broken metadata of a sound picture: it stays as it is stored, as in any viewer
+        return encoded.orientation()
+    except Exception:  # broken metadata of a sound image: it stays as it is stored, as in any viewer
         return 1
 
 

@@ -1,6 +1,6 @@
-"""Which pictures are copies of one another, exact or near, and what that does to groups and labels.
+"""Which images are copies of one another, exact or near, and what that does to groups and labels.
 
-A copy on the other side of a split lets a model pass the test by memory. So copies join one group, and a picture that
+A copy on the other side of a split lets a model pass the test by memory. So copies join one group, and an image that
 stands under two labels is set aside: nobody can say which is right.
 """
 
@@ -9,11 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from goodbad_pipeline.images.forest import Forest
-from goodbad_pipeline.images.near import near_links, thumbnail_levels
+from goodbad_pipeline.images.near_duplicates import Forest, near_links, thumbnail_levels
 from goodbad_pipeline.images.reasons import QUARANTINE_COLUMNS, Reason
 
-# Least correlation of two thumbnails for look-alike outlines to count as one picture. Measured on 3,208 game sprites:
+# Least correlation of two thumbnails for look-alike outlines to count as one image. Measured on 3,208 game sprites:
 # in 99 of 100, JPEG at quality 40, 12 % more brightness and 70 % of the size keep 0.998, 0.997 and 0.996; of the pairs
 # of different units with like outlines, 1 in 1,000 reaches 0.996.
 LEAST_CORRELATION = 0.996
@@ -23,13 +22,13 @@ DUPLICATE_COLUMNS = ["path", "twin", "kind", "label", "twin_label", "group", "tw
 
 @dataclass(frozen=True)
 class Grouping:
-    """Pictures with their final groups.
+    """Images with their final groups.
 
     Attributes:
-        labels: The accepted pictures; ``group`` never splits copies, ``copies`` names the set of copies that a picture
+        labels: The accepted images; ``group`` never splits copies, ``copies`` names the set of copies that an image
             belongs to whatever its group. pixel_id, fingerprint and thumbnail are gone.
-        conflicts: Quarantine rows of pictures under two labels, and of those that leak across a given split.
-        duplicates: One row per picture that is a copy of an earlier one: path, twin, kind (exact | near), their labels
+        conflicts: Quarantine rows of images under two labels, and of those that leak across a given split.
+        duplicates: One row per image that is a copy of an earlier one: path, twin, kind (exact | near), their labels
             and the groups they had before. A set of n copies has n - 1 rows.
     """
 
@@ -42,7 +41,7 @@ def group_duplicates(images: pd.DataFrame, near_distance: int) -> Grouping:
     """Join copies into groups and set contradictions aside.
 
     Args:
-        images: Accepted pictures of a scan.
+        images: Accepted images of a scan.
         near_distance: Near copies differ in at most this many of the 64 bits of the difference hash (and hardly in
             colour); 0 joins only those with the same hash, -1 switches near copies off.
     """
@@ -67,18 +66,18 @@ def group_duplicates(images: pd.DataFrame, near_distance: int) -> Grouping:
 
 
 def _without(images: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """The pictures that are not in ``rows``; where there are none, no copy of a million others is made."""
+    """The images that are not in ``rows``; where there are none, no copy of a million others is made."""
     return images.drop(rows.index) if len(rows) else images
 
 
 def _own_groups(images: pd.DataFrame) -> pd.Series:
-    """Give each picture without a group one of its own, named after its pixels: exact copies have the same."""
+    """Give each image without a group one of its own, named after its pixels: exact copies have the same."""
     alone = "image " + images["pixel_id"].str[:16]
     return images["group"].where(images["group"].notna(), alone).astype(str)
 
 
 def _exact_pairs(images: pd.DataFrame) -> np.ndarray:
-    """Pair each picture with the first that has the same decoded pixels: int64 (n, 2), row positions."""
+    """Pair each image with the first that has the same decoded pixels: int64 (n, 2), row positions."""
     position = np.arange(len(images))
     leader = pd.Series(position).groupby(pd.factorize(images["pixel_id"])[0]).transform("min").to_numpy()
     copies = leader != position
@@ -117,22 +116,22 @@ def _join_groups(groups: pd.Series, named: pd.Series, copies: Forest) -> pd.Seri
 
 
 def _name_copies(images: pd.DataFrame, copies: Forest) -> pd.Series:
-    """Name each set of copies after its first picture."""
+    """Name each set of copies after its first image."""
     first = pd.Series(np.arange(len(images))).groupby(copies.component).transform("min").to_numpy()
     return images["pixel_id"].str[:16].iloc[first].set_axis(images.index)
 
 
 def _conflicts(images: pd.DataFrame) -> pd.DataFrame:
-    """Quarantine rows of every picture that stands under more than one label."""
+    """Quarantine rows of every image that stands under more than one label."""
     rows = images[images.groupby("pixel_id")["label"].transform("nunique") > 1]
     one_each = rows.drop_duplicates(["pixel_id", "label"])
     claims = (one_each["path"] + " as '" + one_each["label"] + "'").groupby(one_each["pixel_id"]).agg(" and ".join)
-    details = [f"the same picture under several labels: {claims[picture]}" for picture in rows["pixel_id"]]
+    details = [f"the same image under several labels: {claims[image]}" for image in rows["pixel_id"]]
     return _set_aside(rows, Reason.CONFLICTING_LABEL, details)
 
 
 def _split_leaks(images: pd.DataFrame) -> pd.DataFrame:
-    """Quarantine rows of pictures whose group lies in a given split that counts for more (test, validation, train)."""
+    """Quarantine rows of images whose group lies in a given split that counts for more (test, validation, train)."""
     rank = images["source_split"].map({"test": 0, "validation": 1, "train": 2})
     best = rank.groupby(images["group"]).transform("min")
     rows = images[rank > best]

@@ -1,4 +1,4 @@
-"""What tells copies of a picture, exact and near, without keeping its pixels.
+"""What tells copies of an image, exact and near, without keeping its pixels.
 
 Apart from :mod:`~goodbad_pipeline.images.duplicates`, which compares them, because worker processes start quickly
 without pandas.
@@ -15,13 +15,13 @@ _MINIATURE_SIDE = 64
 
 
 def pixel_hash(pixels: np.ndarray) -> str:
-    """Return the BLAKE3 digest of uint8 (h, w, 3) and its size: 64 hex digits, the same for equal pictures alone."""
+    """Return the BLAKE3 digest of uint8 (h, w, 3) and its size: 64 hex digits, the same for equal images alone."""
     height, width, _ = pixels.shape
     return blake3(f"{width}x{height}".encode()).update(pixels.data.cast("B")).hexdigest()
 
 
 def shrink(pixels: np.ndarray) -> np.ndarray:
-    """Average whole blocks of pixels until the shorter side is about 64: fingerprints of large pictures cost less.
+    """Average whole blocks of pixels until the shorter side is about 64: fingerprints of large images cost less.
 
     Of a block's rows two are enough, if it has that many; the others are stepped over without a copy.
     """

@@ -4,6 +4,7 @@ import re
 from typing import Protocol
 
 import numpy as np
+from PIL import Image
 
 Colour = tuple[int, int, int]
 
@@ -20,14 +21,14 @@ NO_FORMAT = "content is none of JPEG, PNG, GIF, BMP, WebP, TIFF"
 
 
 class CutOffError(ValueError):
-    """The file, or the data of its pixels, ends before the picture does."""
+    """The file, or the data of its pixels, ends before the image does."""
 
 
 class UnsupportedError(ValueError):
     """A variant of an accepted format that is not decoded."""
 
 
-class Picture(Protocol):
+class EncodedImage(Protocol):
     """A file whose header was read, and none of its pixels yet."""
 
     width: int
@@ -48,3 +49,24 @@ class Picture(Protocol):
 def find_container(data: bytes) -> str | None:
     """Name the format that the first bytes announce, in Pillow's words; None where it is none of ours."""
     return next((name for name, signature in SIGNATURES.items() if signature.match(data)), None)
+
+
+def scale(levels: np.ndarray, most: int = 65535) -> np.ndarray:
+    """Bring levels 0–``most`` to uint8 0–255, rounded, not clipped."""
+    return ((levels.astype(np.uint32) * 255 + most // 2) // most).astype(np.uint8)
+
+
+def apply_transparency(image: Image.Image, clear: np.ndarray) -> Image.Image:
+    """Make the pixels transparent where ``clear``, bool (height, width), is true."""
+    seen = image.convert("RGB")
+    seen.putalpha(Image.fromarray(np.where(clear, 0, 255).astype(np.uint8)))
+    return seen
+
+
+def to_rgb(image: Image.Image, background: Colour) -> np.ndarray:
+    """Lay an image of 8 bits over ``background``: uint8 (height, width, 3)."""
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        under = Image.new("RGBA", rgba.size, (*background, 255))
+        return np.asarray(Image.alpha_composite(under, rgba).convert("RGB"))
+    return np.asarray(image.convert("RGB"))

@@ -1,25 +1,22 @@
 """JPEG: decoded as Pillow does, whole or smaller, to the bit, but what libjpeg only warns of is an error.
 
-Pillow drops libjpeg's warnings, so that a file that was damaged in the middle comes out as a picture with a grey or
+Pillow drops libjpeg's warnings, so that a file that was damaged in the middle comes out as an image with a grey or
 shifted part. simplejpeg, the same library, can be strict.
 """
 
 import io
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 import simplejpeg
 from PIL import ExifTags, Image
 
-from goodbad_pipeline.images.colours import to_rgb
-from goodbad_pipeline.images.formats import Colour, CutOffError, UnsupportedError
-from goodbad_pipeline.images.jpeg_extent import check_extent
-from goodbad_pipeline.images.jpeg_scans import check_scans
+from goodbad_pipeline.images.formats import Colour, CutOffError, UnsupportedError, to_rgb
 
-MAX_SCANS = 500  # each walks the whole picture again, so that a small file could keep a core for hours
+MAX_SCANS = 500  # each walks the whole image again, so that a small file could keep a core for hours
 USUAL_SCANS = 20  # whatever the size: a progressive photo has 10, in CMYK 18
 MAX_SCANNED = 100_000_000  # scans × pixels beyond that: half a second
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # no stuffed 0xFF, no restart within a scan
@@ -41,11 +38,11 @@ class _Segment(NamedTuple):
     end: int  # of the segment itself; what follows a scan's belongs to it, up to the next marker
 
 
-class JpegPicture:
-    """A JPEG file; see :class:`~goodbad_pipeline.images.formats.Picture`.
+class JpegImage:
+    """A JPEG file; see :class:`~goodbad_pipeline.images.formats.Image`.
 
     Raises:
-        CutOffError: The file ends before the picture does; here, or when pixels are asked for.
+        CutOffError: The file ends before the image does; here, or when pixels are asked for.
         UnsupportedError: It is of a kind that cannot be decoded strictly.
         ValueError: What it holds does not add up; here, or when pixels are asked for.
     """
@@ -69,7 +66,7 @@ class JpegPicture:
         self.format, self.animated, self._orientation = self._describe()
 
     def pixels(self, background: Colour, factor: int) -> np.ndarray:
-        """Decode it; see :meth:`~goodbad_pipeline.images.formats.Picture.pixels`.
+        """Decode it; see :meth:`~goodbad_pipeline.images.formats.Image.pixels`.
 
         What is lossless, in CMYK or sampled in a rare way comes whole whatever the factor.
         """
@@ -123,19 +120,19 @@ class JpegPicture:
         return bool(self._segments) and self._segments[-1].kind == _END
 
     def _describe(self) -> tuple[str, bool, int]:
-        """Format, whether there are further pictures, and orientation: what Pillow finds in the remarks."""
+        """Format, whether there are further images, and orientation: what Pillow finds in the remarks."""
         exif = next((segment for segment in self._segments if segment.kind == _EXIF), None)
         for find in (lambda: self._data, lambda: self._bare(keep=exif)):  # the second where other remarks are broken
             try:
                 with Image.open(io.BytesIO(find()), formats=("JPEG",)) as image:
                     orientation = int(image.getexif().get(ExifTags.Base.Orientation, 1))
                     return str(image.format), bool(getattr(image, "is_animated", False)), orientation
-            except Exception:  # broken metadata of a sound picture: it stays as it is stored
+            except Exception:  # broken metadata of a sound image: it stays as it is stored
                 continue
         return "JPEG", False, 1
 
     def _bare(self, keep: _Segment | None = None) -> bytes:
-        """The file without remarks, without what lies between segments, and without what follows the picture."""
+        """The file without remarks, without what lies between segments, and without what follows the image."""
         parts = [b"\xff\xd8"]
         for segment, following in zip(self._segments, [*self._segments[1:], None], strict=True):
             if segment.kind == 0xE0 and self._data.startswith(b"JFIF\0", segment.start + 4):
@@ -152,7 +149,7 @@ def _segments(data: bytes) -> Iterator[_Segment]:
     while found := _MARKER.search(data, place):
         kind, end = data[found.end() - 1], found.end()
         if kind == _START:
-            raise ValueError("a second picture begins within it")
+            raise ValueError("a second image begins within it")
         if kind not in (_ALONE, _END):
             if end + 2 > len(data):
                 return
@@ -166,3 +163,64 @@ def _segments(data: bytes) -> Iterator[_Segment]:
         if kind == _END:
             return
         place = end
+
+
+COEFFICIENTS = 64
+_NEVER = 255  # bits that are still to come, of a coefficient that no scan has brought
+
+
+def check_scans(frame: bytes, scans: Iterable[bytes]) -> None:
+    """Follow what each scan brings (ITU-T T.81, B.2.3 and G.1.1.1).
+
+    Args:
+        frame: The frame's segment, from its marker on.
+        scans: The segments that start scans, from their markers on.
+
+    Raises:
+        CutOffError: Bits of some coefficient never come.
+        ValueError: A segment is too short for what it announces.
+    """
+    names = frame[10 : 10 + 3 * frame[9] : 3]
+    missing = {name: np.full(COEFFICIENTS, _NEVER, np.uint8) for name in names}
+    for scan in scans:
+        end = 5 + 2 * scan[4] if len(scan) > 4 else 0
+        if len(scan) < end + 3 or not end:
+            raise ValueError("the head of a scan is too short")
+        first, last, bits = scan[end : end + 3]
+        for name in scan[5:end:2]:
+            if name in missing:
+                missing[name][first : last + 1] = bits & 15
+    if any(left.any() for left in missing.values()):
+        raise CutOffError("a progressive image of which scans are missing")
+
+
+_SLACK = 16  # bytes; a decoder looks 8 ahead
+_END_BYTES = 2  # bytes of the end marker
+
+
+def check_extent(data: bytes) -> None:
+    """Check that a sequential JPEG of one scan needs all of its data and no more.
+
+    Args:
+        data: The file, which has no thumbnails and ends with its end marker.
+
+    Raises:
+        ValueError: It does not.
+    """
+    if _wants_more(data[:-_END_BYTES] + bytes(_SLACK)):
+        raise ValueError("its data end too early")
+    header = data.rindex(b"\xff\xda") + 2
+    start = header + int.from_bytes(data[header : header + 2])
+    if not _wants_more(data[: max(start, len(data) - _END_BYTES - _SLACK)]):
+        raise ValueError("its data go on behind its last row")
+
+
+def _wants_more(data: bytes) -> bool:
+    try:
+        with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+            image.load()
+    except OSError as error:
+        if "truncated" not in str(error):
+            raise
+        return True
+    return False

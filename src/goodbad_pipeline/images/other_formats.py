@@ -6,14 +6,13 @@ import numpy as np
 from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT
 
-from goodbad_pipeline.images.colours import scale, to_rgb
-from goodbad_pipeline.images.formats import Colour, UnsupportedError
+from goodbad_pipeline.images.formats import Colour, UnsupportedError, scale, to_rgb
 
 _UNSIGNED, _WHITE_IS_ZERO = 1, 0
 
 
-class OtherPicture:
-    """A file that Pillow decodes; see :class:`~goodbad_pipeline.images.formats.Picture`.
+class OtherImage:
+    """A file that Pillow decodes; see :class:`~goodbad_pipeline.images.formats.Image`.
 
     Raises:
         Exception: Whatever Pillow raises, here or when pixels are asked for.
@@ -26,7 +25,7 @@ class OtherPicture:
         self.animated = bool(getattr(self._image, "is_animated", False))
 
     def pixels(self, background: Colour, factor: int) -> np.ndarray:
-        """Decode it whole; see :meth:`~goodbad_pipeline.images.formats.Picture.pixels`."""
+        """Decode it whole; see :meth:`~goodbad_pipeline.images.formats.Image.pixels`."""
         image = self._image
         if image.mode == "F" or image.mode.startswith("I"):
             return to_rgb(Image.fromarray(_eight_bits(image)), background)

@@ -19,7 +19,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from goodbad_pipeline.images.formats import HEAD_BYTES, NO_FORMAT, find_container
-from goodbad_pipeline.images.reasons import Reason, SetAside
+from goodbad_pipeline.images.reasons import Reason, Rejection
 
 _LEAVES_ROOT = re.compile(r"\0|://|^(/|\\\\)|(^|[\\/])\.\.([\\/]|$)")
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")  # in a folder that is walked, `a:` is a name like any other
@@ -130,7 +130,7 @@ class Read(NamedTuple):
         state: When it was opened; None where it was not, or where it is to be tried again.
     """
 
-    content: bytes | SetAside
+    content: bytes | Rejection
     state: State | None = None
 
 
@@ -146,35 +146,35 @@ def read_inside(root: Path, path: str, *, most: int | None = None, seconds: floa
         seconds: How long a file that is not read may take to be hashed; beyond that it has no hash.
     """
     if _LEAVES_ROOT.search(path):
-        return Read(SetAside(Reason.OUTSIDE_ROOT, "a path must be relative to images.root and hold no '..'"))
+        return Read(Rejection(Reason.OUTSIDE_ROOT, "a path must be relative to images.root and hold no '..'"))
     name = locate(root, path)
     try:
         file = os.path.realpath(name, strict=True)
         if not Path(file).is_relative_to(root):
-            return Read(SetAside(Reason.OUTSIDE_ROOT, "a link that leaves images.root"))
+            return Read(Rejection(Reason.OUTSIDE_ROOT, "a link that leaves images.root"))
         if not stat.S_ISREG(mode := os.stat(file).st_mode):
             return Read(_no_file(name, mode))
         with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC), "rb") as stream:
             return _read(stream, most, seconds)
     except FileNotFoundError:
         link = os.path.islink(name)
-        return Read(SetAside(Reason.MISSING, "a link to nothing" if link else "no such file in images.root"))
+        return Read(Rejection(Reason.MISSING, "a link to nothing" if link else "no such file in images.root"))
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
-        return Read(SetAside(Reason.UNREADABLE, f"{type(error).__name__}: {why}"))
+        return Read(Rejection(Reason.UNREADABLE, f"{type(error).__name__}: {why}"))
 
 
 def _read(stream: BinaryIO, most: int | None, seconds: float) -> Read:
     facts = os.fstat(stream.fileno())
     if not stat.S_ISREG(facts.st_mode):  # it was, a moment ago
-        return Read(SetAside(Reason.NOT_A_FILE, "not a regular file any more"))
+        return Read(Rejection(Reason.NOT_A_FILE, "not a regular file any more"))
     state, head = State.of(facts), stream.read(HEAD_BYTES)
     stream.seek(0)
     if head and find_container(head) is None:
-        return Read(SetAside(Reason.NOT_AN_IMAGE, NO_FORMAT, state.size, _hash(stream, seconds)), state)
+        return Read(Rejection(Reason.NOT_AN_IMAGE, NO_FORMAT, state.size, _hash(stream, seconds)), state)
     if most is not None and state.size > most:
         detail = f"a file of {state.size >> 20} MiB, of which {most >> 20} may be read"
-        return Read(SetAside(Reason.OUT_OF_MEMORY, detail, state.size, _hash(stream, seconds)))
+        return Read(Rejection(Reason.OUT_OF_MEMORY, detail, state.size, _hash(stream, seconds)))
     return Read(stream.read(), state)
 
 
@@ -188,11 +188,11 @@ def _hash(stream: BinaryIO, seconds: float) -> str | None:
     return digest.hexdigest()
 
 
-def _no_file(name: str, mode: int) -> SetAside:
+def _no_file(name: str, mode: int) -> Rejection:
     kinds = {stat.S_IFDIR: "folder", stat.S_IFIFO: "FIFO", stat.S_IFSOCK: "socket"}
     kind = kinds.get(stat.S_IFMT(mode), "device")
     if os.path.islink(name):
-        return SetAside(Reason.NOT_A_FILE, f"a link to a {kind}, which is not followed")
+        return Rejection(Reason.NOT_A_FILE, f"a link to a {kind}, which is not followed")
     if kind == "folder" and not os.access(name, os.R_OK | os.X_OK):
-        return SetAside(Reason.UNREADABLE, "a folder that cannot be listed")
-    return SetAside(Reason.NOT_A_FILE, f"a {kind}, not a regular file")
+        return Rejection(Reason.UNREADABLE, "a folder that cannot be listed")
+    return Rejection(Reason.NOT_A_FILE, f"a {kind}, not a regular file")

@@ -1,4 +1,4 @@
-"""Decoded pictures on disk, one file a transform: what is there already is never decoded again.
+"""Decoded images on disk, one file a transform: what is there already is never decoded again.
 
 A store is a folder with ``pixels.bin``, row after row of uint8, and ``image_ids.bin``, 64 hexadecimal digits a row.
 Rows are only ever added, pixels first, so that whenever a run is interrupted, all rows that have an identity are whole,
@@ -31,22 +31,22 @@ from goodbad_pipeline.images.pixels import Pixels, PixelSource, Transform
 
 logger = logging.getLogger(__name__)
 
-VERSION = 2  # raise it when the code changes what a picture becomes: stored pixels are then made again
+VERSION = 2  # raise it when the code changes what an image becomes: stored pixels are then made again
 ID_BYTES = 64
 UNKNOWN = -1  # in place of a state: this file is hashed again
 COMMIT = 8  # blocks between two moments at which what is decoded is safe
 
 
 def open_pixels(folder: Path, source: PixelSource) -> Pixels:
-    """Give the pictures of ``source``: from the store for its transform, filled as far as need be, or streamed.
+    """Give the images of ``source``: from the store for its transform, filled as far as need be, or streamed.
 
     Args:
         folder: Where stores lie, one for each transform; it may be removed at any time.
-        source: The pictures.
+        source: The images.
 
     Returns:
-        The store's pictures, which may be more than those of ``source``, memory-mapped; or, where a cache would not fit
-        the budget or the disk, the pictures of ``source``, each decoded whenever it is read.
+        The store's images, which may be more than those of ``source``, memory-mapped; or, where a cache would not fit
+        the budget or the disk, the images of ``source``, each decoded whenever it is read.
 
     Raises:
         InputError: A file changed or went away since ingestion.
@@ -67,11 +67,11 @@ def open_pixels(folder: Path, source: PixelSource) -> Pixels:
 
 
 class PixelStore:
-    """The pictures that went through one transform.
+    """The images that went through one transform.
 
     Args:
         folder: Where stores lie, one for each transform.
-        transform: What pictures go through.
+        transform: What images go through.
     """
 
     def __init__(self, folder: Path, transform: Transform) -> None:
@@ -88,7 +88,7 @@ class PixelStore:
         return self._pixels.is_file() and self._ids.is_file()
 
     def __len__(self) -> int:
-        """Pictures that are stored whole."""
+        """Images that are stored whole."""
         if not self.exists():
             return 0
         return min(self._ids.stat().st_size // ID_BYTES, self._pixels.stat().st_size // self._row)
@@ -98,7 +98,7 @@ class PixelStore:
         return np.fromfile(self._ids, f"S{ID_BYTES}", len(self)) if len(self) else np.empty(0, f"S{ID_BYTES}")
 
     def pixels(self) -> Pixels:
-        """The pictures, memory-mapped read-only."""
+        """The images, memory-mapped read-only."""
         shape = (len(self), *self._shape)
         return Pixels(self.image_ids(), np.memmap(self._pixels, np.uint8, "r", shape=shape), self._transform)
 
@@ -110,7 +110,7 @@ class PixelStore:
         """Hold the files of what is stored against their SHA-256, where they are in another state than they were.
 
         Args:
-            source: The pictures.
+            source: The images.
             states: Of their files now, int64 of shape (n, 4).
 
         Raises:
@@ -136,7 +136,7 @@ class PixelStore:
                 os.replace(draft, self._states)
 
     def _rows(self, source: PixelSource) -> np.ndarray:
-        """Row of each picture, −1 where it is not stored."""
+        """Row of each image, −1 where it is not stored."""
         return pd.Index(self.image_ids()).get_indexer(pd.Index(np.array(source.image_ids, f"S{ID_BYTES}")))
 
     def _known_states(self) -> np.ndarray:
@@ -149,7 +149,7 @@ class PixelStore:
         return states
 
     def fill(self, source: PixelSource) -> None:
-        """Decode every picture of ``source`` that is not stored, and add it."""
+        """Decode every image of ``source`` that is not stored, and add it."""
         kept, missing = len(self), self.missing(source)
         count = len(missing.paths)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -183,7 +183,7 @@ class PixelStore:
         """Keep all stores together within the budget.
 
         What goes first is the stores of other transforms, those longest unused before the others; then this one, where
-        pictures that are gone fill it.
+        images that are gone fill it.
 
         Returns:
             Whether the disk has room for what is missing.

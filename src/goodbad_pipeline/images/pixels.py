@@ -1,6 +1,6 @@
-"""Decoded pictures at one resolution, in one array: what training and evaluation read.
+"""Decoded images at one resolution, in one array: what training and evaluation read.
 
-Everything random happens after this point; a picture's pixels are a pure function of its bytes and the transform.
+Everything random happens after this point; an image's pixels are a pure function of its bytes and the transform.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.images.decode import Colour, Rejected, decode_image
 from goodbad_pipeline.images.paths import read_inside
-from goodbad_pipeline.images.reasons import SetAside
+from goodbad_pipeline.images.reasons import Rejection
 
 ResizeMode = Literal["pad", "crop", "stretch"]
 BLOCK = 256
@@ -27,14 +27,14 @@ SPARE = 2  # pixels that a decoder leaves, at least, for one of the square
 
 @dataclass(frozen=True)
 class Transform:
-    """How a decoded picture becomes a square of ``resolution`` pixels a side.
+    """How a decoded image becomes a square of ``resolution`` pixels a side.
 
     Attributes:
         resolution: Side of the square in pixels.
-        resize: ``pad`` keeps all of the picture inside bars of ``background``, ``crop`` fills the square and loses
+        resize: ``pad`` keeps all of the image inside bars of ``background``, ``crop`` fills the square and loses
             the ends of the longer side, ``stretch`` changes the aspect ratio.
         background: RGB, 0–255, for bars and under transparent pixels.
-        max_pixels: Largest picture that is decoded, width × height.
+        max_pixels: Largest image that is decoded, width × height.
         tiff: Whether TIFF is decoded.
         shrink_on_load: Whether a JPEG that is much larger than the square is decoded at a half, a quarter or an eighth
             of its size. Models that were registered before there was a choice say nothing: theirs were decoded whole.
@@ -48,10 +48,10 @@ class Transform:
     shrink_on_load: bool = False
 
     def factor(self, width: int, height: int) -> int:
-        """By how much a picture's sides may be divided before it is resized: 1, 2, 4 or 8, without remainder.
+        """By how much an image's sides may be divided before it is resized: 1, 2, 4 or 8, without remainder.
 
         At least twice the pixels that the square needs are left along each side, so that what the eye or a network
-        sees hardly differs (Pillow's ``reducing_gap`` of 2). With a remainder the picture would be moved a little.
+        sees hardly differs (Pillow's ``reducing_gap`` of 2). With a remainder the image would be moved a little.
         """
         if not self.shrink_on_load:
             return 1
@@ -62,10 +62,10 @@ class Transform:
 
 @dataclass(frozen=True)
 class Pixels:
-    """Pictures by content.
+    """Images by content.
 
     Attributes:
-        image_ids: SHA-256 of each picture's file, in the order of ``array``; a copy of a file shares its row.
+        image_ids: SHA-256 of each image's file, in the order of ``array``; a copy of a file shares its row.
         array: uint8, shape (n, resolution, resolution, 3), RGB 0–255; memory-mapped, or a :class:`StreamedPixels`,
             which is indexed like an array.
         transform: What each went through.
@@ -90,7 +90,7 @@ class Pixels:
 
 @dataclass(frozen=True)
 class PixelSource:
-    """Pictures still to be decoded, block by block, so that no more than one block is in memory.
+    """Images still to be decoded, block by block, so that no more than one block is in memory.
 
     Attributes:
         root: Folder that ``paths`` are relative to, resolved.
@@ -110,13 +110,13 @@ class PixelSource:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """Shape of all pictures together: (n, resolution, resolution, 3)."""
+        """Shape of all images together: (n, resolution, resolution, 3)."""
         side = self.transform.resolution
         return (len(self.paths), side, side, 3)
 
     @property
     def fits(self) -> bool:
-        """Whether a cache of all pictures stays within the budget."""
+        """Whether a cache of all images stays within the budget."""
         return self.budget is None or math.prod(self.shape) <= self.budget
 
     def without(self, image_ids: Collection[bytes]) -> "PixelSource":
@@ -126,7 +126,7 @@ class PixelSource:
         return replace(self, image_ids=ids, paths=paths)
 
     def streamed(self) -> Pixels:
-        """The pictures, each decoded whenever it is asked for."""
+        """The images, each decoded whenever it is asked for."""
         array = cast(np.ndarray, StreamedPixels(self))  # it is indexed like one, which is all that readers do
         return Pixels(np.array(self.image_ids, "S64"), array, self.transform)
 
@@ -141,7 +141,7 @@ class PixelSource:
                 yield self.decode(range(start, min(start + BLOCK, len(self.paths))), pool)
 
     def decode(self, places: Iterable[int], pool: ThreadPoolExecutor) -> np.ndarray:
-        """Decode some pictures at once: uint8 of shape (number, resolution, resolution, 3).
+        """Decode some images at once: uint8 of shape (number, resolution, resolution, 3).
 
         Raises:
             InputError: A file changed or went away since ingestion.
@@ -165,7 +165,7 @@ class PixelSource:
 
     def _content(self, path: str, image_id: str) -> bytes:
         data = read_inside(self.root, path).content
-        if isinstance(data, SetAside):
+        if isinstance(data, Rejection):
             if data.size is None:  # not even opened
                 raise InputError(f"{path}: cannot be read any more ({data.detail}); run --pipeline=data again")
             data = b""
@@ -176,7 +176,7 @@ class PixelSource:
 
 @dataclass(frozen=True)
 class StreamedPixels:
-    """Pictures that are decoded when they are indexed; read-only, and read like the array that a cache would be.
+    """Images that are decoded when they are indexed; read-only, and read like the array that a cache would be.
 
     A file that has changed since ingestion ends the run with its name, as it does when a cache is made.
     """
@@ -187,14 +187,14 @@ class StreamedPixels:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """Shape of all pictures together: (n, resolution, resolution, 3)."""
+        """Shape of all images together: (n, resolution, resolution, 3)."""
         return self.source.shape
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, rows: Any) -> np.ndarray:
-        """Decode the pictures of a row number, a slice, or an array of row numbers of any shape."""
+        """Decode the images of a row number, a slice, or an array of row numbers of any shape."""
         places = np.arange(len(self))[rows]
         with ThreadPoolExecutor(self.source.workers) as pool:
             found = self.source.decode(places.ravel().tolist(), pool)
@@ -206,7 +206,7 @@ PixelCache = Callable[[PixelSource], Pixels]
 
 
 def pixel_source(table: pd.DataFrame, root: Path, transform: Transform, cache_gb: float | None = None) -> PixelSource:
-    """Plan the decoding of every distinct picture of ``table`` (columns image_id and path), by default to be kept."""
+    """Plan the decoding of every distinct image of ``table`` (columns image_id and path), by default to be kept."""
     distinct = table.drop_duplicates("image_id")
     budget = None if cache_gb is None else int(cache_gb * 1e9)
     return PixelSource(root.resolve(), distinct["image_id"].tolist(), distinct["path"].tolist(), transform, budget)
@@ -216,16 +216,16 @@ def transform_image(data: bytes, transform: Transform) -> np.ndarray:
     """Decode and resize one file's bytes to uint8 of shape (resolution, resolution, 3).
 
     Raises:
-        InputError: The bytes are no usable picture; the message holds the reason code.
+        InputError: The bytes are no usable image; the message holds the reason code.
     """
-    pixels = see_image(data, transform)
+    pixels = load_image(data, transform)
     if isinstance(pixels, Rejected):
         raise InputError(f"image rejected: {pixels.reason} ({pixels.detail})")
     return pixels
 
 
-def see_image(data: bytes, transform: Transform) -> np.ndarray | Rejected:
-    """As :func:`transform_image`, but for what is no usable picture it returns why."""
+def load_image(data: bytes, transform: Transform) -> np.ndarray | Rejected:
+    """As :func:`transform_image`, but for what is no usable image it returns why."""
     decoded = decode_image(
         data,
         max_pixels=transform.max_pixels,

@@ -1,7 +1,7 @@
 """PNG: every chunk checked, and nothing but what makes pixels shown to Pillow.
 
-Pillow skips the checksums of pixel data, takes an early end of them for the end of the picture, gives up a sound
-picture over a bad remark, and keeps eight of sixteen bits.
+Pillow skips the checksums of pixel data, takes an early end of them for the end of the image, gives up a sound
+image over a bad remark, and keeps eight of sixteen bits.
 """
 
 import io
@@ -14,8 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import ExifTags, Image
 
-from goodbad_pipeline.images.colours import hide, scale, to_rgb
-from goodbad_pipeline.images.formats import Colour, CutOffError, UnsupportedError
+from goodbad_pipeline.images.formats import Colour, CutOffError, UnsupportedError, apply_transparency, scale, to_rgb
 
 GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -41,11 +40,11 @@ class _Chunk(NamedTuple):
     whole: memoryview
 
 
-class PngPicture:
-    """A PNG file; see :class:`~goodbad_pipeline.images.formats.Picture`.
+class PngImage:
+    """A PNG file; see :class:`~goodbad_pipeline.images.formats.Image`.
 
     Raises:
-        CutOffError: The file ends before the picture does; here, or when pixels are asked for.
+        CutOffError: The file ends before the image does; here, or when pixels are asked for.
         ValueError: What it holds does not add up; here, or when pixels are asked for.
     """
 
@@ -72,7 +71,7 @@ class PngPicture:
         self._pixel_chunks: list[_Chunk] = []
 
     def pixels(self, background: Colour, factor: int) -> np.ndarray:
-        """Decode it whole; see :meth:`~goodbad_pipeline.images.formats.Picture.pixels`."""
+        """Decode it whole; see :meth:`~goodbad_pipeline.images.formats.Image.pixels`."""
         self._walk()
         image = self._load()
         self._check_length(image)
@@ -83,11 +82,11 @@ class PngPicture:
             if self._depth < 16:
                 levels = np.asarray(image.convert("L") if image.mode == "1" else image)
             alike = np.atleast_3d(levels) == self._clear_levels()
-            image = hide(image, alike.all(axis=2))
+            image = apply_transparency(image, alike.all(axis=2))
         return to_rgb(image, background)
 
     def orientation(self) -> int:
-        """How it is to be turned; read from a picture of one pixel with its metadata, for they may be broken."""
+        """How it is to be turned; read from an image of one pixel with its metadata, for they may be broken."""
         if not self._metadata:
             return 1
         header = struct.pack(">IIBBBBB", 1, 1, 8, GREY, 0, 0, 0)
@@ -169,7 +168,7 @@ class PngPicture:
     def _check_length(self, image: Image.Image) -> None:
         """Check that the pixels' data reach to the last row.
 
-        Pillow writes whole rows into a picture of an unlikely colour, so that a last row of another has been there.
+        Pillow writes whole rows into an image of an unlikely colour, so that a last row of another has been there.
         Only for others, and where rows are interlaced, the data are inflated once more, and not kept.
         """
         last = image.crop((0, self.height - 1, self.width, self.height))

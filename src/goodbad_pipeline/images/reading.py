@@ -8,7 +8,7 @@ from goodbad_pipeline.images.decode import Decoded, Rejected, decode_image
 from goodbad_pipeline.images.fingerprints import difference_hash, pixel_hash, shrink, thumbnail
 from goodbad_pipeline.images.formats import Colour
 from goodbad_pipeline.images.paths import State, read_inside
-from goodbad_pipeline.images.reasons import Reason, SetAside
+from goodbad_pipeline.images.reasons import Reason, Rejection
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class ReadSettings:
     """What every file of a scan is read with.
 
     Attributes:
-        root: Folder of the pictures, resolved.
+        root: Folder of the images, resolved.
         max_pixels: Largest width × height that is accepted.
         background: RGB under transparent pixels.
         tiff: Whether TIFF is accepted.
@@ -55,12 +55,12 @@ class Task:
 
     path: str
     image_id: str | None = None
-    blame: SetAside | None = None
+    blame: Rejection | None = None
 
 
 @dataclass(frozen=True)
 class Measured:
-    """An accepted picture: columns of the table of images."""
+    """An accepted image: columns of the table of images."""
 
     image_id: str
     width: int
@@ -87,11 +87,11 @@ class Outcome:
         state: Of the file when it was read; None where it was not, or changed so lately that one cannot rely on it.
     """
 
-    result: Measured | SetAside | Unchanged
+    result: Measured | Rejection | Unchanged
     state: State | None = None
 
 
-def read_picture(task: Task, settings: ReadSettings) -> Outcome:
+def read_image(task: Task, settings: ReadSettings) -> Outcome:
     """Read, hash, decode and measure one file; nothing is written anywhere.
 
     Raises:
@@ -100,7 +100,7 @@ def read_picture(task: Task, settings: ReadSettings) -> Outcome:
     limits = settings.limits
     found = read_inside(settings.root, task.path, most=limits.memory, seconds=limits.seconds / 2)
     state = found.state if found.state and found.state.is_settled else None
-    if isinstance(found.content, SetAside):
+    if isinstance(found.content, Rejection):
         known = task.image_id is not None and found.content.image_id == task.image_id
         return Outcome(Unchanged() if known else found.content, state)
     data = found.content
@@ -113,7 +113,7 @@ def read_picture(task: Task, settings: ReadSettings) -> Outcome:
     if isinstance(decoded, Rejected):
         if decoded.reason is Reason.OUT_OF_MEMORY:
             raise MemoryError(decoded.detail)
-        return Outcome(SetAside(decoded.reason, decoded.detail, len(data), image_id), state)
+        return Outcome(Rejection(decoded.reason, decoded.detail, len(data), image_id), state)
     return Outcome(_measure(decoded, image_id, len(data)), state)
 
 

@@ -19,13 +19,13 @@ class Reason(StrEnum):
     NOT_AN_IMAGE = "not_an_image"  # the content is none of the known formats
     UNSUPPORTED = "unsupported"  # a format or variant that is not accepted
     TOO_MANY_PIXELS = "too_many_pixels"  # width × height beyond images.max_pixels
-    TRUNCATED = "truncated"  # the file ends before the picture does
+    TRUNCATED = "truncated"  # the file ends before the image does
     CORRUPT = "corrupt"  # the decoder gave up part-way, or what it read does not add up
     TIMEOUT = "timeout"  # reading or decoding took longer than images.scan.timeout
     CRASHED = "crashed"  # the process that decoded it ended
     OUT_OF_MEMORY = "out_of_memory"  # decoding took more than images.scan.memory
     EXCLUDED = "excluded"  # a row of images.corrections takes it out
-    CONFLICTING_LABEL = "conflicting_label"  # the same picture under two labels
+    CONFLICTING_LABEL = "conflicting_label"  # the same image under two labels
     SPLIT_LEAK = "split_leak"  # its group also lies in a given split that counts for more
 
 
@@ -33,7 +33,7 @@ PASSING = (Reason.TIMEOUT, Reason.CRASHED, Reason.OUT_OF_MEMORY)  # the next sca
 
 
 @dataclass(frozen=True)
-class SetAside:
+class Rejection:
     """One file that is not accepted.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""Open every candidate once: an accepted picture, or a row of the quarantine."""
+"""Open every candidate once: an accepted image, or a row of the quarantine."""
 
 import tempfile
 from dataclasses import dataclass, fields
@@ -9,12 +9,12 @@ import pandas as pd
 import pyarrow as pa
 
 from goodbad_pipeline.images.decode import Colour
-from goodbad_pipeline.images.engine import Engine, read_batches
-from goodbad_pipeline.images.journal import Journal
 from goodbad_pipeline.images.paths import State, find_states
 from goodbad_pipeline.images.progress import Progress
 from goodbad_pipeline.images.reading import Limits, Measured, ReadSettings, Task, Unchanged
 from goodbad_pipeline.images.reasons import PASSING, QUARANTINE_COLUMNS, Reason
+from goodbad_pipeline.images.scan_cache import ScanCache
+from goodbad_pipeline.images.workers import Engine, read_batches
 
 MEASURED_COLUMNS = [field.name for field in fields(Measured)]
 BATCH = 64  # files that a worker reads before it is asked again
@@ -27,7 +27,7 @@ class Scan:
     """What a scan found: every candidate is in exactly one of the two tables.
 
     Attributes:
-        images: One row per accepted picture: path, label, group, source_split, the manifest's other columns, and
+        images: One row per accepted image: path, label, group, source_split, the manifest's other columns, and
             image_id (SHA-256 of the file), width, height (upright, in pixels), format, animated, size (bytes), pixel_id
             (BLAKE3 of the decoded pixels), fingerprint (64-bit difference hash) and thumbnail (RGB bytes).
         quarantine: One row per file set aside: path, label, reason, detail, size, image_id.
@@ -64,7 +64,7 @@ def scan_candidates(
             hashes every file again and decodes those that changed.
     """
     settings = ReadSettings(root.resolve(), max_pixels, background, tiff, limits or Limits())
-    with tempfile.TemporaryDirectory() as temporary, Journal(journal or Path(temporary), settings) as record:
+    with tempfile.TemporaryDirectory() as temporary, ScanCache(journal or Path(temporary), settings) as record:
         scan = _Scanner(candidates, settings, record)
         scan.recall(trust_timestamps)
         scan.read(engine or Engine())
@@ -74,7 +74,7 @@ def scan_candidates(
 class _Scanner:
     """A scan under way: ``rows`` is each candidate's row of the journal, −1 as long as it has none."""
 
-    def __init__(self, candidates: pd.DataFrame, settings: ReadSettings, journal: Journal) -> None:
+    def __init__(self, candidates: pd.DataFrame, settings: ReadSettings, journal: ScanCache) -> None:
         self._candidates = candidates.reset_index(drop=True)
         self._settings, self._journal = settings, journal
         self._named = self._candidates["path"].notna().to_numpy()

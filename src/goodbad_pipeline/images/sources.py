@@ -1,13 +1,13 @@
-"""Where pictures and their labels come from: class folders, pre-split folders, or a manifest.
+"""Where images and their labels come from: class folders, pre-split folders, or a manifest.
 
-Each reader gives the same table of candidates: one row per picture that is *said* to be there, before any is opened.
+Each reader gives the same table of candidates: one row per image that is *said* to be there, before any is opened.
 """
 
 import logging
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,7 +15,6 @@ from typing import Literal
 import pandas as pd
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.images.manifest_csv import read_manifest_csv
 from goodbad_pipeline.images.paths import leaves_root, to_text
 
 logger = logging.getLogger(__name__)
@@ -58,7 +57,7 @@ class Columns:
         path: File, relative to the root.
         label: Class name.
         group: What must stay on one side of a split (a person, a scene, a unit). The default name may be absent; then
-            every picture is its own group. None leaves a column of that name alone.
+            every image is its own group. None leaves a column of that name alone.
         split: A split given by the data's owner; where it is given, a blank counts as train. The default name may be
             absent. None ignores it.
     """
@@ -74,7 +73,7 @@ class Listing:
     """What is said to be in the root.
 
     Attributes:
-        candidates: One row per picture: path (relative to root, `/` between parts), label, group and split (None where
+        candidates: One row per image: path (relative to root, `/` between parts), label, group and split (None where
             not given), then every other column of the manifest.
         ignored: How many files of which name were passed over as hidden; `._*` stands for all that start so.
     """
@@ -84,10 +83,10 @@ class Listing:
 
 
 def read_candidates(root: Path, layout: Layout, manifest: str | None, columns: Columns) -> Listing:
-    """List the pictures of ``root`` with what is known of each before it is opened.
+    """List the images of ``root`` with what is known of each before it is opened.
 
     Args:
-        root: Folder of the pictures.
+        root: Folder of the images.
         layout: ``folders`` (root/class/…), ``presplit`` (root/train/class/…), ``manifest``, or ``auto``: a manifest if
             one is named or root holds labels.csv or labels.parquet, else pre-split if the top folders are named like
             splits, else class folders.
@@ -95,7 +94,7 @@ def read_candidates(root: Path, layout: Layout, manifest: str | None, columns: C
         columns: The manifest's column names.
 
     Returns:
-        The pictures, and what was passed over.
+        The images, and what was passed over.
 
     Raises:
         InputError: root is missing or empty, or the layout does not fit what is there.
@@ -110,7 +109,7 @@ def read_candidates(root: Path, layout: Layout, manifest: str | None, columns: C
     else:
         table = _read_folders(root, ignored, presplit=found == "presplit")
     if table.empty:
-        raise InputError(f"images.root: no pictures found, '{root}' (read as {found}) is empty")
+        raise InputError(f"images.root: no images found, '{root}' (read as {found}) is empty")
     return Listing(table, dict(sorted(ignored.items())))
 
 
@@ -261,3 +260,41 @@ def _visible(root: Path) -> Iterator[Path]:
 
 def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name.lower() in ("thumbs.db", "desktop.ini")
+
+
+_NO_NUMBER = ("", "NA", "N/A", "NaN", "nan", "null", "None")  # in a column of numbers
+_LOSES_DIGITS = r"\s*[+-]?(0\d|\d{16})"
+"""Zeros in front, or more digits than a number of 64 bits is sure to hold: a code, no quantity."""
+
+
+def read_manifest_csv(file: Path, text: Collection[str | None]) -> pd.DataFrame:
+    """Read a CSV file; a cell that is empty is missing.
+
+    Args:
+        file: The file.
+        text: Columns to leave as they are written, whatever they look like. Others become numbers where all that they
+            hold are numbers, with no digit lost.
+
+    Returns:
+        Columns of text and of nullable numbers.
+
+    Raises:
+        ValueError: The file is no CSV, or not in UTF-8.
+    """
+    raw = pd.read_csv(file, dtype=str, keep_default_na=False)
+    return raw.apply(lambda column: _filled(column) if column.name in text else _as_numbers(column))
+
+
+def _filled(column: pd.Series) -> pd.Series:
+    return column.where(column != "")
+
+
+def _as_numbers(column: pd.Series) -> pd.Series:
+    """The column as numbers if it is one of numbers, else as text."""
+    known = column.where(~column.isin(_NO_NUMBER))
+    if known.isna().all() or known.str.match(_LOSES_DIGITS).any():
+        return _filled(column)
+    try:
+        return pd.to_numeric(known, dtype_backend="numpy_nullable")
+    except ValueError:
+        return _filled(column)

@@ -11,7 +11,7 @@ import signal
 import sys
 from multiprocessing.connection import Connection
 
-from goodbad_pipeline.images.reading import Outcome, ReadSettings, Task, read_picture
+from goodbad_pipeline.images.reading import Outcome, ReadSettings, Task, read_image
 
 OUT_OF_MEMORY_STATUS = 77
 _IDLE_SECONDS = 60.0  # a worker that nobody asks any more, or whose parent was killed, goes
@@ -38,7 +38,7 @@ def serve(connection: Connection) -> None:
 def _read(task: Task, settings: ReadSettings) -> Outcome:
     """Read one file; without enough memory for it end the process, for a heap in pieces serves no other file."""
     try:
-        return read_picture(task, settings)
+        return read_image(task, settings)
     except MemoryError:
         os._exit(OUT_OF_MEMORY_STATUS)
 

@@ -46,7 +46,7 @@ async function ask(file) {
   if (!file) return;
   const turn = ++asked;
   at("seen").hidden = at("why").hidden = true;
-  put(at("picture"), file);
+  put(at("image"), file);
   show("…", file.name);
   let answer;
   try {
@@ -59,7 +59,7 @@ async function ask(file) {
   if (turn !== asked) return;
   const bars = Object.entries(answer.probabilities || {}).map(([name, value]) => bar(file, name, value));
   if (answer.reason) {
-    show("Not a usable picture", `${answer.reason}: ${answer.detail}`);
+    show("Not a usable image", `${answer.reason}: ${answer.detail}`);
   } else if (answer.abstained) {
     show("Too unsure to say", `The likeliest is ${answer.label}, ${percent(answer.probability)}`, bars);
   } else {
@@ -68,7 +68,7 @@ async function ask(file) {
   if (answer.label) explain(file, answer.label);
 }
 
-at("picture").addEventListener("load", () => { at("seen").hidden = false; });
+at("image").addEventListener("load", () => { at("seen").hidden = false; });
 at("file").addEventListener("change", (event) => ask(event.target.files[0]));
 for (const name of ["dragover", "dragleave", "drop"]) {
   at("drop").addEventListener(name, (event) => {

@@ -114,7 +114,7 @@ def anchor_paths(raw: dict[str, Any], project_path: Path) -> dict[str, Any]:
 def decisive_parameters(model: ModelParams, training: TrainingParams, images: ImageParams) -> dict[str, Any]:
     """What of the parameters decides the weights a training ends with, as plain nested values.
 
-    Left out are names of presets, whose values count, and what says how a run is saved or where it may run; pictures
+    Left out are names of presets, whose values count, and what says how a run is saved or where it may run; images
     count by their content, not by their folder.
     """
     return {

@@ -1,4 +1,4 @@
-"""Parameters of the pictures: where they are, how they are read and divided."""
+"""Parameters of the images: where they are, how they are read and divided."""
 
 from typing import Annotated, Any, Self
 
@@ -11,11 +11,11 @@ from goodbad_pipeline.images.splits import Division, SplitMethod
 from goodbad_pipeline.params.base import Byte, Count, Group, Positive, Seed
 
 MAX_PIXELS = 178_956_970
-"""Pillow opens no larger picture, whatever one wants."""
+"""Pillow opens no larger image, whatever one wants."""
 
 
 class SampleParams(Group):
-    """Where the sample pictures are drawn, and from which seed."""
+    """Where the sample images are drawn, and from which seed."""
 
     root: str
     seed: Seed
@@ -31,7 +31,7 @@ class ColumnParams(Group):
 
 
 class ScanParams(Group):
-    """Who reads the pictures, and what one of them may cost."""
+    """Who reads the images, and what one of them may cost."""
 
     engine: Annotated[str, Field(min_length=1)]
     engine_options: dict[str, Any]
@@ -47,7 +47,7 @@ class ScanParams(Group):
 
 
 class ImageParams(Group):
-    """Where the pictures are, how they are laid out, and how one is decoded."""
+    """Where the images are, how they are laid out, and how one is decoded."""
 
     root: str
     layout: Layout
@@ -65,12 +65,12 @@ class ImageParams(Group):
     scan: ScanParams
 
     def transform(self, resolution: int) -> Transform:
-        """What a picture goes through before a network of this resolution."""
+        """What an image goes through before a network of this resolution."""
         return Transform(resolution, self.resize, self.background, self.max_pixels, self.tiff, self.shrink_on_load)
 
 
 class FractionParams(Group):
-    """Share of the pictures in each split; they sum to 1."""
+    """Share of the images in each split; they sum to 1."""
 
     train: Annotated[float, Field(gt=0, lt=1)]
     validation: Annotated[float, Field(gt=0, lt=1)]
@@ -85,7 +85,7 @@ class FractionParams(Group):
 
 
 class SplitParams(Group):
-    """How the pictures are divided."""
+    """How the images are divided."""
 
     method: SplitMethod
     seed: Seed

@@ -5,18 +5,18 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from goodbad_pipeline.efficientnet.architecture import layer_shape
-from goodbad_pipeline.efficientnet.budget import Budget, Choice, Probe, Step, choose_phi
-from goodbad_pipeline.efficientnet.growth_source import (
+from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.networks.architecture import layer_shape
+from goodbad_pipeline.networks.budget import Budget, BudgetResult, Probe, Step, choose_phi
+from goodbad_pipeline.networks.net2net_source import (
     GrowthSource,
     check_growth,
     check_growth_source,
     parse_growth_source,
     source_shape,
 )
-from goodbad_pipeline.efficientnet.pretrained import IMAGENET, check_weights, check_weights_file, check_weights_fit
-from goodbad_pipeline.efficientnet.scaling import Coefficients, NetworkScale, resolve_scale
-from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.networks.pretrained import IMAGENET, check_weights, check_weights_file, check_weights_fit
+from goodbad_pipeline.networks.scaling import Coefficients, NetworkScale, resolve_scale
 from goodbad_pipeline.params.base import Count, Fraction, Group, Positive
 
 WEIGHT_WORDS = ("auto", "none", "imagenet")
@@ -129,7 +129,7 @@ class ModelParams(Group):
         size = self.variant if self.phi is None else f"φ={self.phi:g}"
         return f"{self.family if self.budget else self.scale.family} {'budget' if self.budget else size}"
 
-    def spend(self, step: Step, probe: Probe) -> Choice | None:
+    def spend(self, step: Step, probe: Probe) -> BudgetResult | None:
         """The largest network that the budget allows; None where there is no budget."""
         if self.budget is None:
             return None

@@ -4,9 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from goodbad_pipeline.evaluation.promotion import Policy, Rules
 from goodbad_pipeline.params.base import Count, Fraction, Group, Positive, Seed
-from goodbad_pipeline.promotion import Policy, Rules
-from goodbad_pipeline.serving.choosing import Backend
+from goodbad_pipeline.serving.runtimes import Backend
 
 
 class EvaluationParams(Group):
@@ -55,7 +55,7 @@ class ExportParams(Group):
     """Which version is written for other runtimes, and how near they must come to it."""
 
     version: str | int
-    calibration_pictures: Count
+    calibration_images: Count
     seed: Seed
     tolerance: Positive
     int8_accuracy: Fraction

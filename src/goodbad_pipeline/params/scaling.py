@@ -5,8 +5,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from goodbad_pipeline.efficientnet.grid import Candidate, list_candidates
-from goodbad_pipeline.efficientnet.scaling import MIN_RESOLUTION, NetworkScale, resolve_scale
+from goodbad_pipeline.networks.grid import Candidate, list_candidates
+from goodbad_pipeline.networks.scaling import MIN_RESOLUTION, NetworkScale, resolve_scale
 from goodbad_pipeline.params.base import Count, Group, Positive, Seed
 from goodbad_pipeline.training.recipe import Recipe
 

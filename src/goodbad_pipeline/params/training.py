@@ -6,14 +6,13 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from goodbad_pipeline.params.base import Count, Fraction, Group, Positive, Seed
-from goodbad_pipeline.training.augmentation import Augmentation
-from goodbad_pipeline.training.recipe import Recipe
+from goodbad_pipeline.training.recipe import Augmentation, Recipe
 
-RATE_PICTURES = 256  # pictures a step that learning rates are given for
+RATE_IMAGES = 256  # images a step that learning rates are given for
 
 
 class AugmentationParams(Group):
-    """Random changes of training pictures; 0 or false switches one off."""
+    """Random changes of training images; 0 or false switches one off."""
 
     flip: bool
     rotation: Annotated[float, Field(ge=0, le=180)]
@@ -95,25 +94,25 @@ class TrainingParams(Group):
             raise ValueError("head_epochs and epochs must not both be 0, or nothing is trained; got 0 and 0")
         return self
 
-    def statistics_momentum(self, pictures: int) -> float:
+    def statistics_momentum(self, images: int) -> float:
         """Momentum of moving batch statistics: as said, or such that they remember a quarter of an epoch.
 
         Statistics that lag behind the weights make validation of the first epochs meaningless; 0.99 remembers a hundred
         steps, which may be all there are.
 
         Args:
-            pictures: How many there are to train on.
+            images: How many there are to train on.
         """
         if self.batch_norm_momentum is not None:
             return self.batch_norm_momentum
-        steps = max(1, -(-pictures // self.batch_size))
+        steps = max(1, -(-images // self.batch_size))
         return min(0.99, max(0.7, 1 - 4 / steps))
 
     def recipe(self, *, jit_compile: bool) -> Recipe:
-        """What training takes: learning rates scaled from 256 pictures to the batch (arXiv 1706.02677)."""
+        """What training takes: learning rates scaled from 256 images to the batch (arXiv 1706.02677)."""
         names = {field.name for field in fields(Recipe)} - {"augmentation", "jit_compile"}
         values = self.model_dump(include=names)
-        share = self.batch_size / RATE_PICTURES
+        share = self.batch_size / RATE_IMAGES
         rates = {name: values[name] * share for name in names if name.endswith("learning_rate")}
         return Recipe(
             **values | rates,

@@ -59,7 +59,7 @@ def gather_facts(
         seeing: Share of Grad-CAM on the border, accuracy with the centre masked.
         ingestion: Counts of files.
         network: Family, size, resolution, parameters.
-        data: Where the pictures came from: root and digest.
+        data: Where the images came from: root and digest.
     """
     weakest = tables.slices.sort_values("accuracy", kind="stable")
     facts = {

@@ -14,10 +14,10 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~&])")
 def write_report(
     facts: Mapping[str, Any], figures: Mapping[str, bytes], charts: Mapping[str, Mapping[str, Any]] | None = None
 ) -> str:
-    """Write the report: one HTML page with its pictures inside, which asks nothing of any server.
+    """Write the report: one HTML page with its images inside, which asks nothing of any server.
 
     The only scripts that a browser runs in it are plotly.js and ours, known by their hashes; where it runs none, the
-    pictures stay.
+    images stay.
 
     Args:
         facts: What `gather_facts` gave.

@@ -14,13 +14,13 @@ import pandas as pd
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.decision import Calibration
 from goodbad_pipeline.images.decode import Rejected
-from goodbad_pipeline.images.pixels import Transform, see_image
-from goodbad_pipeline.images.reasons import SetAside
+from goodbad_pipeline.images.pixels import Transform, load_image
+from goodbad_pipeline.images.reasons import Rejection
 from goodbad_pipeline.serving.archive import load_archive
 
 COLUMNS = ["label", "probability", "probabilities", "abstained", "reason", "detail"]
 BATCHES = (1, 4, 16, 64)
-"""Pictures that the model is asked about at once; every other number would cost the building of another graph."""
+"""Images that the model is asked about at once; every other number would cost the building of another graph."""
 ARCHIVE, FACTS = "model.keras", "facts.json"
 
 
@@ -29,7 +29,7 @@ class Facts:
     """What is recorded beside the archive.
 
     Attributes:
-        transform: What a picture goes through before the model.
+        transform: What an image goes through before the model.
         calibration: Class names, and how probabilities are read.
         digest: SHA-256 of the archive.
     """
@@ -70,7 +70,7 @@ class Classifier:
 
     Attributes:
         model: Pixels (n, side, side, 3), 0–255, to probabilities (n, classes).
-        transform: What a picture goes through before it.
+        transform: What an image goes through before it.
         calibration: Class names, and how its probabilities are read.
     """
 
@@ -78,29 +78,29 @@ class Classifier:
     transform: Transform
     calibration: Calibration
 
-    def classify(self, files: Sequence[bytes | SetAside]) -> pd.DataFrame:
+    def classify(self, files: Sequence[bytes | Rejection]) -> pd.DataFrame:
         """Answer about each file.
 
         Returns:
             A row a file, in order: label, probability (of that label), probabilities (a dictionary by class),
-            abstained, reason and detail. A file that is no usable picture has a reason and no label; a picture has
+            abstained, reason and detail. A file that is no usable image has a reason and no label; an image has
             neither reason nor detail. What is not there is None, which JSON has a word for, never NaN.
         """
         parts = [self._classify(files[start : start + BATCHES[-1]]) for start in range(0, len(files), BATCHES[-1])]
         return pd.DataFrame([row for part in parts for row in part], columns=COLUMNS, dtype=object)
 
-    def _classify(self, files: Sequence[bytes | SetAside]) -> list[tuple[Any, ...]]:
+    def _classify(self, files: Sequence[bytes | Rejection]) -> list[tuple[Any, ...]]:
         with ThreadPoolExecutor() as pool:
             pixels = list(pool.map(self.see, files))
         good = [one for one in pixels if isinstance(one, np.ndarray)]
         answers = iter(self._answers(np.stack(good)) if good else [])
         return [next(answers) if isinstance(one, np.ndarray) else _refusal(one) for one in pixels]
 
-    def see(self, file: bytes | SetAside) -> np.ndarray | Rejected | SetAside:
-        """Decode and resize a file as the model sees it: uint8 (side, side, 3), or why it is no usable picture."""
-        if isinstance(file, SetAside):
+    def see(self, file: bytes | Rejection) -> np.ndarray | Rejected | Rejection:
+        """Decode and resize a file as the model sees it: uint8 (side, side, 3), or why it is no usable image."""
+        if isinstance(file, Rejection):
             return file
-        return see_image(file, self.transform)
+        return load_image(file, self.transform)
 
     def _answers(self, pixels: np.ndarray) -> list[tuple[Any, ...]]:
         """Answer about uint8 pixels (n, side, side, 3), n from 1 to the largest of BATCHES."""
@@ -115,7 +115,7 @@ class Classifier:
         ]
 
 
-def _refusal(rejected: Rejected | SetAside) -> tuple[Any, ...]:
+def _refusal(rejected: Rejected | Rejection) -> tuple[Any, ...]:
     return None, None, None, False, str(rejected.reason), rejected.detail
 
 

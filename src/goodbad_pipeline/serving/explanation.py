@@ -1,4 +1,4 @@
-"""What in a file speaks for a class, as a picture: for the page; it does not go along with the registered model."""
+"""What in a file speaks for a class, as an image: for the page; it does not go along with the registered model."""
 
 import io
 
@@ -9,7 +9,7 @@ from goodbad_pipeline.evaluation.explanations import enlarge, overlay
 from goodbad_pipeline.serving.classifier import Classifier
 
 SIDE = 320
-"""Pixels a side at least: smaller pictures are enlarged by a whole number."""
+"""Pixels a side at least: smaller images are enlarged by a whole number."""
 
 
 class FileExplainer:
@@ -29,14 +29,14 @@ class FileExplainer:
         self._explainer = Explainer(classifier.model)
 
     def explain(self, file: bytes, label: str) -> bytes | None:
-        """Lay what speaks for a label over the picture, brighter where it weighs more.
+        """Lay what speaks for a label over the image, brighter where it weighs more.
 
         Args:
             file: The file's bytes.
             label: One of the classifier's classes.
 
         Returns:
-            A square PNG; None of a file that is no usable picture, or of another label.
+            A square PNG; None of a file that is no usable image, or of another label.
         """
         names = list(self._classifier.calibration.class_names)
         pixels = self._classifier.see(file)

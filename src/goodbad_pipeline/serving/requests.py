@@ -7,13 +7,13 @@ import re
 from pathlib import Path
 
 from goodbad_pipeline.images.paths import read_inside, to_text
-from goodbad_pipeline.images.reasons import Reason, SetAside
+from goodbad_pipeline.images.reasons import Reason, Rejection
 
 _DATA_URL = re.compile(r"data:[\w.+-]+/[\w.+-]+;base64,", re.ASCII)
 _BASE64 = re.compile(r"[A-Za-z0-9+/\s]*={0,2}\s*", re.ASCII)
 
 
-def read_image(cell: object, *, allow_paths: bool) -> bytes | SetAside:
+def read_image(cell: object, *, allow_paths: bool) -> bytes | Rejection:
     """Turn one cell into a file's bytes; never raises.
 
     A text that is wholly base64 is taken as base64 unless a file of that name exists.
@@ -27,7 +27,7 @@ def read_image(cell: object, *, allow_paths: bool) -> bytes | SetAside:
     if isinstance(cell, Path):
         cell = str(cell)
     if not isinstance(cell, str):
-        return SetAside(Reason.MISSING, f"image must be bytes, base64 or a path, got {type(cell).__name__}")
+        return Rejection(Reason.MISSING, f"image must be bytes, base64 or a path, got {type(cell).__name__}")
     if allow_paths and _is_path(cell):
         return _read(cell)
     return _from_base64(cell, allow_paths)
@@ -44,15 +44,15 @@ def _is_path(text: str) -> bool:
         return False
 
 
-def _read(path: str) -> bytes | SetAside:
+def _read(path: str) -> bytes | Rejection:
     """Read any file: the caller is who may read it."""
     return read_inside(Path("/"), to_text(os.path.abspath(path)).lstrip("/")).content
 
 
-def _from_base64(text: str, allow_paths: bool) -> bytes | SetAside:
+def _from_base64(text: str, allow_paths: bool) -> bytes | Rejection:
     bare = "".join(_DATA_URL.sub("", text, count=1).split())
     try:
         return base64.b64decode(bare, validate=True)
     except (binascii.Error, ValueError) as error:
         names = "neither base64 nor a file" if allow_paths else "not base64"
-        return SetAside(Reason.NOT_AN_IMAGE, f"{names} ({error})")
+        return Rejection(Reason.NOT_AN_IMAGE, f"{names} ({error})")

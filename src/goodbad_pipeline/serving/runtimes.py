@@ -2,12 +2,12 @@
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 
@@ -28,7 +28,7 @@ class OnnxNetwork:
     """A network run by ONNX Runtime.
 
     Args:
-        file: The ONNX graph: one input of float32 pixels, of any number of pictures.
+        file: The ONNX graph: one input of float32 pixels, of any number of images.
     """
 
     def __init__(self, file: Path) -> None:
@@ -45,12 +45,12 @@ class OnnxNetwork:
 
 
 class LiteRTNetwork:
-    """A network run by LiteRT, one picture at a time on each core.
+    """A network run by LiteRT, one image at a time on each core.
 
-    That is faster than its own threads, which divide the little work there is in one layer of one picture.
+    That is faster than its own threads, which divide the little work there is in one layer of one image.
 
     Args:
-        file: The flatbuffer: one input of one picture.
+        file: The flatbuffer: one input of one image.
     """
 
     def __init__(self, file: Path) -> None:
@@ -63,10 +63,10 @@ class LiteRTNetwork:
         """From pixels (n, side, side, 3), 0–255, to probabilities float32 (n, classes)."""
         return np.stack(list(self._pool.map(self._ask, pixels)))
 
-    def _ask(self, picture: np.ndarray) -> np.ndarray:
+    def _ask(self, image: np.ndarray) -> np.ndarray:
         interpreter = self._interpreter()
         given, found = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-        interpreter.set_tensor(given["index"], picture[None].astype(given["dtype"]))
+        interpreter.set_tensor(given["index"], image[None].astype(given["dtype"]))
         interpreter.invoke()
         return interpreter.get_tensor(found["index"])[0]
 
@@ -146,3 +146,41 @@ def require_runtime(name: str) -> None:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+Backend = Literal["auto", "keras", "onnx", "litert", "litert_int8"]
+Exports = Mapping[str, Mapping[str, Any]]
+"""By backend what `kedro run --pipeline=export` found: images_per_second, agrees, same_answers and, but for Keras,
+sha256."""
+
+
+def choose_backend(wanted: Backend, exports: Exports, version: str) -> str:
+    """Return ``keras`` or one of `RUNTIMES`.
+
+    ``auto`` is the fastest, as measured at export, whose answers are the model's own and whose runtime is installed;
+    whole numbers, which change answers a little, are used only where they are asked for.
+
+    Raises:
+        InputError: What is wanted was not exported, did not agree, or has no runtime here.
+    """
+    if wanted == "auto":
+        usable = [name for name, one in exports.items() if one["same_answers"] and _runs(name)]
+        return max(usable, key=lambda name: exports[name]["images_per_second"], default=KERAS)
+    if wanted == KERAS:
+        return wanted
+    if wanted not in exports:
+        raise InputError(
+            f"predict.backend: version {version} was not exported as {wanted}; "
+            f"kedro run --pipeline=export --params=export.version={version}"
+        )
+    if not exports[wanted]["agrees"]:
+        raise InputError(
+            f"predict.backend: {wanted} does not agree with version {version} (data/08_reporting/export.csv tells by "
+            "how much); choose another"
+        )
+    require_runtime(wanted)
+    return wanted
+
+
+def _runs(name: str) -> bool:
+    return name == KERAS or (name in RUNTIMES and RUNTIMES[name].installed)

@@ -26,7 +26,7 @@ class ServedModel(PythonModel):
         """Answer about each row.
 
         Raises:
-            MlflowException: In a server, with status 400: no row of the request is a usable picture. Everywhere else,
+            MlflowException: In a server, with status 400: no row of the request is a usable image. Everywhere else,
                 and where some row is, the rows tell their reasons.
         """
         from goodbad_pipeline.serving.requests import read_image  # noqa: PLC0415
@@ -36,7 +36,7 @@ class ServedModel(PythonModel):
         answers = self._classifier.classify(files)
         if served and answers["reason"].notna().all():
             first = f"{answers['reason'].iloc[0]}: {answers['detail'].iloc[0]}" if len(answers) else "no rows"
-            message = f"image: no row is a usable picture; the first one's reason is {first}"
+            message = f"image: no row is a usable image; the first one's reason is {first}"
             raise MlflowException(message, error_code=BAD_REQUEST)
         return answers[OUTPUTS].set_index(model_input.index)
 

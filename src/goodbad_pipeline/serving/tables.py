@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from goodbad_pipeline.images.paths import find_state, read_inside
-from goodbad_pipeline.images.reasons import Reason, SetAside
+from goodbad_pipeline.images.reasons import Reason, Rejection
 from goodbad_pipeline.images.streams import PathStream
 from goodbad_pipeline.serving.classifier import Classifier
 
@@ -63,7 +63,7 @@ def answer_table(paths: list[str | None], root: Path, classifier: Classifier) ->
 
     Returns:
         path, image_id (SHA-256 of the file), label, probability (of that label), abstained, reason and detail (both
-        missing for a picture), milliseconds (the file's share of its block's), and ``probability_<class>`` a class.
+        missing for an image), milliseconds (the file's share of its block's), and ``probability_<class>`` a class.
     """
     start = time.perf_counter()
     resolved = root.resolve()
@@ -79,11 +79,11 @@ def answer_table(paths: list[str | None], root: Path, classifier: Classifier) ->
     return table.astype(dict.fromkeys(TEXTS, "string") | dict.fromkeys(numbers, "float64") | {"abstained": "bool"})
 
 
-def _read(root: Path, path: str | None) -> bytes | SetAside:
+def _read(root: Path, path: str | None) -> bytes | Rejection:
     if path is None:
-        return SetAside(Reason.MISSING, "the manifest's row has no path")
+        return Rejection(Reason.MISSING, "the manifest's row has no path")
     return read_inside(root, path, most=BLOCK_BYTES).content
 
 
-def _identity(file: bytes | SetAside) -> str | None:
-    return file.image_id if isinstance(file, SetAside) else hashlib.sha256(file).hexdigest()
+def _identity(file: bytes | Rejection) -> str | None:
+    return file.image_id if isinstance(file, Rejection) else hashlib.sha256(file).hexdigest()

@@ -4,14 +4,7 @@ Everything the project logs goes through the functions of this room. They find t
 in whichever thread a node runs, and do nothing where there is none.
 """
 
-from goodbad_pipeline.tracking.leftovers import (
-    FAILURE,
-    STOPPED,
-    close_leftovers,
-    forget_end,
-    marked_runs,
-    process_tags,
-)
+from goodbad_pipeline.tracking.outbox import FOLDER, Spool, replay
 from goodbad_pipeline.tracking.run import (
     begin,
     child_run,
@@ -27,8 +20,15 @@ from goodbad_pipeline.tracking.run import (
     set_tags,
     start_offline,
 )
-from goodbad_pipeline.tracking.server import KILLED, AwayError, asking, is_away
-from goodbad_pipeline.tracking.spool import FOLDER, Spool, replay
+from goodbad_pipeline.tracking.server import KILLED, TrackingUnavailable, asking, is_away
+from goodbad_pipeline.tracking.stale_runs import (
+    FAILURE,
+    STOPPED,
+    close_stale_runs,
+    forget_end,
+    marked_runs,
+    process_tags,
+)
 from goodbad_pipeline.tracking.store import anchor_store, answering, first_use
 
 __all__ = [
@@ -36,14 +36,14 @@ __all__ = [
     "FOLDER",
     "KILLED",
     "STOPPED",
-    "AwayError",
     "Spool",
+    "TrackingUnavailable",
     "anchor_store",
     "answering",
     "asking",
     "begin",
     "child_run",
-    "close_leftovers",
+    "close_stale_runs",
     "current_run",
     "cut_off_run",
     "end_run",

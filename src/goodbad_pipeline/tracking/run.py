@@ -10,8 +10,8 @@ from typing import Any
 import mlflow
 from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH
 
+from goodbad_pipeline.tracking.outbox import Spool
 from goodbad_pipeline.tracking.server import KILLED, LOCAL, Entry, Server, local_id, now
-from goodbad_pipeline.tracking.spool import Spool
 from goodbad_pipeline.training.stopping import Stopped
 
 _CHILD: ContextVar[str | None] = ContextVar("child", default=None)

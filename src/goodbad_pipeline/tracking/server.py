@@ -68,19 +68,19 @@ def _status(error: BaseException) -> int | None:
     return int(told[1]) if told else None
 
 
-class AwayError(Exception):
+class TrackingUnavailable(Exception):
     """MLflow does not answer: nothing can be registered or looked up now."""
 
 
 @contextmanager
 def asking() -> Iterator[None]:
-    """Turn what MLflow raises when it does not answer into an `AwayError`."""
+    """Turn what MLflow raises when it does not answer into an `TrackingUnavailable`."""
     try:
         yield
     except Exception as error:
         if not is_away(error):
             raise
-        raise AwayError(f"MLflow does not answer ({str(error)[:200]})") from error
+        raise TrackingUnavailable(f"MLflow does not answer ({str(error)[:200]})") from error
 
 
 def now() -> int:

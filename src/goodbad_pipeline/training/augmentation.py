@@ -1,4 +1,4 @@
-"""Random changes of training pictures: one affine map and one colour map per picture, from a seed alone.
+"""Random changes of training images: one affine map and one colour map per image, from a seed alone.
 
 They are drawn in one place and made in one of two: by OpenCV on the host, where bytes stay bytes, or by Keras on the
 GPU that is to learn from them.
@@ -8,60 +8,22 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+import keras
 import numpy as np
+
+from goodbad_pipeline.training.recipe import Augmentation
 
 _VALUES = np.arange(256, dtype=np.float32)
 
 
 @dataclass(frozen=True)
-class Augmentation:
-    """How much training pictures vary; 0 or False switches one off.
-
-    Attributes:
-        flip: Mirror half of the pictures left to right.
-        rotation: Largest turn in degrees, to either side.
-        translation: Largest shift as a fraction of the side, in either direction.
-        zoom: Largest relative change of size, either way.
-        brightness: Largest relative change of brightness, either way.
-        contrast: Largest relative change of contrast about the picture's mean, either way.
-        rand_augment: Operations a batch drawn by RandAugment (arXiv 1909.13719).
-        rand_magnitude: How strong they are, 0–1.
-        erasing: Share of the pictures that lose a rectangle (arXiv 1708.04896).
-        mixup: α of the Beta distribution that blends pairs of pictures and their labels (arXiv 1710.09412).
-        cutmix: α of the one that pastes a rectangle of another picture (arXiv 1905.04899).
-    """
-
-    flip: bool = True
-    rotation: float = 0.0
-    translation: float = 0.0
-    zoom: float = 0.0
-    brightness: float = 0.0
-    contrast: float = 0.0
-    rand_augment: int = 0
-    rand_magnitude: float = 0.3
-    erasing: float = 0.0
-    mixup: float = 0.0
-    cutmix: float = 0.0
-
-    @property
-    def by_layers(self) -> bool:
-        """Whether any of Keras's augmentation layers is asked for."""
-        return bool(self.rand_augment or self.erasing or self.mixup or self.cutmix)
-
-    @property
-    def moves(self) -> bool:
-        """Whether any change needs resampling."""
-        return bool(self.flip or self.rotation or self.translation or self.zoom)
-
-
-@dataclass(frozen=True)
 class Changes:
-    """What becomes of a batch of n pictures.
+    """What becomes of a batch of n images.
 
     Attributes:
         maps: Affine maps from output to input coordinates (x, y), the first two rows: float32, shape (n, 2, 3). None
-            where no picture moves.
-        brightness: Factor of each picture's mean: float32, shape (n,). None, like contrast, where no colour changes.
+            where no image moves.
+        brightness: Factor of each image's mean: float32, shape (n,). None, like contrast, where no colour changes.
         contrast: Factor of differences from that mean: float32, shape (n,).
     """
 
@@ -74,7 +36,7 @@ def draw(count: int, size: tuple[int, int], augmentation: Augmentation, rng: np.
     """Draw the changes of a batch.
 
     Args:
-        count: Number of pictures.
+        count: Number of images.
         size: Their height and width.
         augmentation: Ranges to draw from, uniformly.
         rng: The only source of randomness.
@@ -90,7 +52,7 @@ def draw(count: int, size: tuple[int, int], augmentation: Augmentation, rng: np.
 
 
 def _affine_maps(count: int, size: tuple[int, int], augmentation: Augmentation, rng: np.random.Generator) -> np.ndarray:
-    """Turn, scale, mirror and shift about the picture's centre."""
+    """Turn, scale, mirror and shift about the image's centre."""
     height, width = size
     angle = np.deg2rad(rng.uniform(-1, 1, count) * augmentation.rotation)
     scale = 1 / (1 + rng.uniform(-1, 1, count) * augmentation.zoom)
@@ -109,15 +71,15 @@ def augment(pixels: np.ndarray, changes: Changes) -> np.ndarray:
 
     Args:
         pixels: uint8, shape (n, height, width, 3), RGB.
-        changes: Those of each picture.
+        changes: Those of each image.
 
     Returns:
-        uint8 of the same shape: to the device go the same bytes as of pictures that nothing changes.
+        uint8 of the same shape: to the device go the same bytes as of images that nothing changes.
     """
     import cv2  # noqa: PLC0415 - the ranges above are wanted without it
     from joblib import cpu_count  # noqa: PLC0415 - those that this process may use
 
-    cv2.setNumThreads(1)  # its threads share single pictures, which costs more; ours take whole ones
+    cv2.setNumThreads(1)  # its threads share single images, which costs more; ours take whole ones
     changed = np.empty(pixels.shape, np.uint8)
     workers = min(len(pixels), cpu_count())
     with ThreadPoolExecutor(workers) as pool:
@@ -126,24 +88,24 @@ def augment(pixels: np.ndarray, changes: Changes) -> np.ndarray:
 
 
 def _change(pixels: np.ndarray, changed: np.ndarray, changes: Changes, part: slice) -> None:
-    """Write some of the pictures into ``changed``."""
+    """Write some of the images into ``changed``."""
     import cv2  # noqa: PLC0415 - the ranges above are wanted without it
 
     height, width = pixels.shape[1:3]
     options = {"flags": cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, "borderMode": cv2.BORDER_REPLICATE}
     for place in range(len(pixels))[part]:
-        picture = changed[place]
+        out = changed[place]
         if changes.maps is None:
-            picture[:] = pixels[place]
+            out[:] = pixels[place]
         else:
-            cv2.warpAffine(pixels[place], changes.maps[place], (width, height), dst=picture, **options)
+            cv2.warpAffine(pixels[place], changes.maps[place], (width, height), dst=out, **options)
         if changes.brightness is not None and changes.contrast is not None:
-            table = _colour_table(np.mean(cv2.mean(picture)[:3]), changes.brightness[place], changes.contrast[place])
-            cv2.LUT(picture, table, dst=picture)
+            table = _colour_table(np.mean(cv2.mean(out)[:3]), changes.brightness[place], changes.contrast[place])
+            cv2.LUT(out, table, dst=out)
 
 
 def _colour_table(mean: float, brightness: float, contrast: float) -> np.ndarray:
-    """What becomes of each value of a picture with that mean: uint8, shape (256,)."""
+    """What becomes of each value of an image with that mean: uint8, shape (256,)."""
     values = _VALUES * contrast + mean * (brightness - contrast)
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
@@ -153,7 +115,7 @@ def augment_on_device(pixels: np.ndarray, changes: Changes) -> Any:
 
     Args:
         pixels: uint8, shape (n, height, width, 3), RGB.
-        changes: Those of each picture.
+        changes: Those of each image.
 
     Returns:
         The backend's tensor, float32 of the same shape, 0–255: what ``augment`` gives, before rounding.
@@ -171,3 +133,59 @@ def augment_on_device(pixels: np.ndarray, changes: Changes) -> Any:
         mean = ops.mean(changed, axis=(1, 2, 3), keepdims=True)
         changed = ops.clip((changed - mean) * contrast + mean * brightness, 0, 255)
     return changed
+
+
+_RANGE = (0.0, 255.0)
+
+
+class LayerAugmenter:
+    """Applies those of the layers that are asked for, one after another; MixUp and CutMix change labels too.
+
+    The layers draw from generators that count their calls. Here each call starts from a state made of (seed, step), so
+    that a batch is the same whenever it is asked for.
+
+    Args:
+        augmentation: Which, and how much.
+    """
+
+    def __init__(self, augmentation: Augmentation) -> None:
+        options = {"seed": 0, "dtype": "float32"}
+        self._layers: list[keras.layers.Layer] = []
+        if augmentation.rand_augment:
+            self._layers.append(
+                keras.layers.RandAugment(
+                    value_range=_RANGE,
+                    num_ops=augmentation.rand_augment,
+                    factor=augmentation.rand_magnitude,
+                    **options,
+                )
+            )
+        if augmentation.erasing:
+            share = (augmentation.erasing, augmentation.erasing)
+            self._layers.append(keras.layers.RandomErasing(factor=share, value_range=_RANGE, **options))
+        if augmentation.mixup:
+            self._layers.append(keras.layers.MixUp(alpha=augmentation.mixup, **options))
+        if augmentation.cutmix:
+            alpha = (augmentation.cutmix, augmentation.cutmix)  # a number alone would be the end of a range
+            self._layers.append(keras.layers.CutMix(factor=alpha, **options))
+
+    def __call__(
+        self, pixels: np.ndarray, targets: np.ndarray, state: tuple[int, ...]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Change a batch.
+
+        Args:
+            pixels: uint8 or float32, shape (b, height, width, 3), 0–255.
+            targets: float32, shape (b, classes), rows summing to 1.
+            state: Seed, step and, where images are dealt into shares, the share.
+
+        Returns:
+            Both as float32, of the same shapes and ranges.
+        """
+        data = {"images": keras.ops.cast(pixels, "float32"), "labels": targets}
+        for number, layer in enumerate(self._layers):
+            seeds = np.random.SeedSequence([*state, number]).generate_state(2, np.uint32)
+            layer.generator.state.assign(seeds)
+            data = layer(data, training=True)
+        images, labels = (keras.ops.convert_to_numpy(data[name]) for name in ("images", "labels"))
+        return np.clip(images, *_RANGE), labels

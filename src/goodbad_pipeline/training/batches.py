@@ -1,4 +1,4 @@
-"""Batches from an array of pixels: which pictures, in which order and how changed is drawn from (seed, step) alone."""
+"""Batches from an array of pixels: which images, in which order and how changed is drawn from (seed, step) alone."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,8 +7,8 @@ import keras
 import numpy as np
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.training.augmentation import Augmentation, augment, augment_on_device, draw
-from goodbad_pipeline.training.layer_augmentation import LayerAugmenter
+from goodbad_pipeline.training.augmentation import LayerAugmenter, augment, augment_on_device, draw
+from goodbad_pipeline.training.recipe import Augmentation
 
 
 class TrainingBatches(keras.utils.PyDataset):
@@ -16,19 +16,19 @@ class TrainingBatches(keras.utils.PyDataset):
 
     What is made on a device and on the host differs by the rounding to bytes.
 
-    One shuffle of all pictures follows another, and batches are cut from that: each is full, so that steps are compiled
-    for one shape and weigh every picture alike.
+    One shuffle of all images follows another, and batches are cut from that: each is full, so that steps are compiled
+    for one shape and weigh every image alike.
 
     Args:
         pixels: uint8, shape (N, side, side, 3), which may be memory-mapped; or features (N, c), not to be augmented.
-        rows: Which pictures of ``pixels`` to train on, int64 of shape (n,).
+        rows: Which images of ``pixels`` to train on, int64 of shape (n,).
         targets: float32, shape (n, classes), one row for each of ``rows``.
-        batch_size: Pictures per step.
+        batch_size: Images per step.
         seed: Seed of order and augmentation.
         augmentation: Ranges of change; None for none.
         class_weights: Weight of each class in the loss, shape (classes,); a third item of each batch. None for none.
-        shares: Into how many shares the pictures are dealt; each is shuffled alone and gives as many to each batch.
-        mine: The shares that are wanted here, in a row: others' pictures are never touched. None for all.
+        shares: Into how many shares the images are dealt; each is shuffled alone and gives as many to each batch.
+        mine: The shares that are wanted here, in a row: others' images are never touched. None for all.
         on_device: Whether batches are augmented where Keras computes, and stay there; not with several shares.
     """
 
@@ -50,7 +50,7 @@ class TrainingBatches(keras.utils.PyDataset):
         if batch_size % shares:
             raise InputError(f"training.batch_size: must be a multiple of training.shares ({shares}), got {batch_size}")
         if len(rows) < shares:
-            raise InputError(f"training.shares: {len(rows)} pictures cannot be dealt into {shares} shares")
+            raise InputError(f"training.shares: {len(rows)} images cannot be dealt into {shares} shares")
         self._shares, self._mine = shares, range(shares) if mine is None else mine
         self._augment = augment_on_device if on_device else augment
         self.pixels, self.rows, self.targets = pixels, rows, targets
@@ -65,7 +65,7 @@ class TrainingBatches(keras.utils.PyDataset):
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches in which every picture comes at least once."""
+        """Batches in which every image comes at least once."""
         return -(-len(self._dealt(0)) // (self.batch_size // self._shares))  # the first share is never smaller
 
     def __getitem__(self, step: int) -> tuple[Any, ...]:
@@ -73,11 +73,11 @@ class TrainingBatches(keras.utils.PyDataset):
 
         Pixels are uint8 as they are stored, unless they were augmented on the device or by Keras's layers: float32.
         """
-        parts = [self._pictures(step, share) for share in self._mine]
+        parts = [self._images(step, share) for share in self._mine]
         pixels, targets = (np.concatenate(both) for both in zip(*parts, strict=True)) if len(parts) > 1 else parts[0]
         return (pixels, targets) if self._class_weights is None else (pixels, targets, targets @ self._class_weights)
 
-    def _pictures(self, step: int, share: int) -> tuple[Any, np.ndarray]:
+    def _images(self, step: int, share: int) -> tuple[Any, np.ndarray]:
         chosen = self._chosen(step, share)
         pixels = self.pixels[self.rows[chosen]]
         if self.augmentation is None:
@@ -99,7 +99,7 @@ class TrainingBatches(keras.utils.PyDataset):
         return np.arange(share, len(self.rows), self._shares)
 
     def _chosen(self, step: int, share: int) -> np.ndarray:
-        """Places of the step's pictures in the share's endless row of shuffles."""
+        """Places of the step's images in the share's endless row of shuffles."""
         dealt, size = self._dealt(share), self.batch_size // self._shares
         shuffles, places = np.divmod(np.arange(size) + step * size, len(dealt))
         orders = {
@@ -110,7 +110,7 @@ class TrainingBatches(keras.utils.PyDataset):
 
 
 def balanced_weights(targets: np.ndarray) -> np.ndarray:
-    """Weights under which each class counts alike and a picture 1 on average: float32, shape (classes,).
+    """Weights under which each class counts alike and an image 1 on average: float32, shape (classes,).
 
     Args:
         targets: One-hot, shape (n, classes).

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from goodbad_pipeline.disk import flush_folder, write_text
+from goodbad_pipeline.atomic_files import flush_folder, write_text
 from goodbad_pipeline.errors import FULL, InputError
 
 logger = logging.getLogger(__name__)

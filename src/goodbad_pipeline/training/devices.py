@@ -1,12 +1,15 @@
 """The one place that decides on what, and how precisely, the network is trained."""
 
 import logging
+import math
 import os
 from dataclasses import dataclass
 from importlib.util import find_spec
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.training.team import Sharing, join_team, spread_over_gpus, team
+from goodbad_pipeline.networks.complexity import count_complexity
+from goodbad_pipeline.networks.scaling import NetworkScale
+from goodbad_pipeline.training.distributed import DataParallel, join_team, spread_over_gpus, team
 
 logger = logging.getLogger(__name__)
 
@@ -58,8 +61,8 @@ def count_gpus() -> int:
 
 
 def augments_on_device() -> bool:
-    """Whether pictures are augmented on the GPU: several take parts of what the host made."""
-    return count_gpus() > 0 and not isinstance(team(), Sharing)
+    """Whether images are augmented on the GPU: several take parts of what the host made."""
+    return count_gpus() > 0 and not isinstance(team(), DataParallel)
 
 
 def memory_bytes() -> int | None:
@@ -110,7 +113,7 @@ def prepare_device(
         xla: ``auto``, ``on`` or ``off``.
         seed: Seed of Python, NumPy and the backend.
         distributed: Whether to meet the other processes that the environment speaks of.
-        batch_size: Pictures a step that all GPUs may share; None for one GPU.
+        batch_size: Images a step that all GPUs may share; None for one GPU.
     """
     import keras  # noqa: PLC0415
 
@@ -159,3 +162,49 @@ def _prepare_tensorflow(*, jit_compile: bool) -> None:
             tf.config.experimental.set_memory_growth(gpu, True)
         except RuntimeError:  # the device is in use already; its memory stays as it is
             logger.debug("Memory growth of %s cannot be changed any more", gpu)
+
+
+_USABLE = 0.85  # of the memory: the framework takes some for itself, and it is never packed tight
+_SIGNS = ("ResourceExhaustedError", "RESOURCE_EXHAUSTED", "OutOfMemory", "MemoryError", "OOM when allocating")
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error, of whatever library, says that memory is used up."""
+    described = f"{type(error).__name__} {error}"
+    return any(sign in described for sign in _SIGNS)
+
+
+def batch_that_fits(
+    scale: NetworkScale,
+    *,
+    classes: int,
+    precision: str,
+    tried: int,
+    memory_bytes: int | None,
+    devices: int = 1,
+    multiple: int = 1,
+) -> int | None:
+    """Estimate how many images a step would fit, no more than half of what was tried.
+
+    Args:
+        scale: The network.
+        classes: Outputs of the classifier.
+        precision: ``float32``, ``mixed_float16`` or ``mixed_bfloat16``.
+        tried: Images a step that did not fit.
+        memory_bytes: Memory of a device; None where it is not known, then half of what was tried is the answer.
+        devices: How many take an equal part of a batch each.
+        multiple: What else has to divide the batch.
+
+    Returns:
+        A multiple of ``devices`` and ``multiple``; None where no smaller one than was tried is left.
+    """
+    least = math.lcm(devices, multiple)
+    if tried // 2 < least:
+        return None
+    most = tried // 2
+    if memory_bytes is not None:
+        cost = count_complexity(scale, classes)
+        fixed = cost.training_memory_bytes(1, precision)
+        each = cost.training_memory_bytes(2, precision) - fixed
+        most = min(most, devices * (1 + int((_USABLE * memory_bytes - fixed) // each)))
+    return max(least, most // least * least)

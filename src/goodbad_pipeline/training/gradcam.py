@@ -1,4 +1,4 @@
-"""Grad-CAM: which parts of a picture speak for a class."""
+"""Grad-CAM: which parts of an image speak for a class."""
 
 import keras
 import numpy as np
@@ -33,7 +33,7 @@ class Explainer:
 
         Returns:
             float32 of shape (n, h, w), h and w of the last feature map; at least 0 and at most 1, which is the
-            strongest place of the picture. All 0 where nothing speaks for the class.
+            strongest place of the image. All 0 where nothing speaks for the class.
         """
         found = keras.ops.convert_to_numpy(self._features.predict_on_batch(pixels)).astype(np.float32)
         heat = np.maximum(np.einsum("nhwf,fn->nhw", found, self._kernel[:, classes]), 0)
@@ -43,14 +43,14 @@ class Explainer:
 def explain(
     model: keras.Model, pixels: np.ndarray, rows: np.ndarray, classes: np.ndarray, batch_size: int = 64
 ) -> np.ndarray:
-    """Explain many pictures, in batches of one size.
+    """Explain many images, in batches of one size.
 
     Args:
         model: As :class:`Explainer` takes it.
         pixels: uint8, shape (N, side, side, 3); may be memory-mapped.
         rows: Which of ``pixels``, int64 of shape (n,).
         classes: Class index to explain for each, shape (n,).
-        batch_size: Pictures at a time.
+        batch_size: Images at a time.
 
     Returns:
         As :meth:`Explainer.explain`.

@@ -13,14 +13,13 @@ from typing import Any, Self
 import keras
 import numpy as np
 
-from goodbad_pipeline.training.fast import fast_training
-from goodbad_pipeline.training.guards import check_loss
+from goodbad_pipeline.training.distributed import team
+from goodbad_pipeline.training.fused_ops import fused_training
 from goodbad_pipeline.training.optimizers import averaged_weights
 from goodbad_pipeline.training.progress import Progress, Report
-from goodbad_pipeline.training.saving import Saver
-from goodbad_pipeline.training.snapshot import restore
+from goodbad_pipeline.training.saving import Saver, restore
 from goodbad_pipeline.training.stopping import STOP, Stopped, StopRequest
-from goodbad_pipeline.training.team import team
+from goodbad_pipeline.training.validation import check_loss
 
 Batch = tuple[Any, ...]
 """Pixels, targets and, it may be, weights: arrays, or the backend's tensors."""
@@ -33,7 +32,7 @@ class Phase:
     Attributes:
         name: To show.
         model: The compiled model.
-        batches: From the number of a step (0, 1, …) to its pictures, targets and, it may be, weights; the same for the
+        batches: From the number of a step (0, 1, …) to its images, targets and, it may be, weights; the same for the
             same number.
         steps: Steps an epoch.
         epochs: Epochs at most.
@@ -96,7 +95,7 @@ class Loop:
             InputError: The loss or the weights are spoilt, or a checkpoint cannot be written.
         """
         self._kept = None if arrays is None else restore(phase.model, arrays)
-        with fast_training(phase.model), _Feed(phase.batches, progress.step, phase.steps * phase.epochs) as feed:
+        with fused_training(phase.model), _Feed(phase.batches, progress.step, phase.steps * phase.epochs) as feed:
             while progress.epoch < phase.epochs and not self._gives_up(phase, progress):
                 self._run_epoch(phase, progress, feed)
         if self._kept is not None:

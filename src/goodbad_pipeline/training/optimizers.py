@@ -73,7 +73,7 @@ def make_optimizer(
         peak: Highest learning rate.
         steps: Steps an epoch.
         epochs: Epochs of the phase.
-        layers: Names of the network's layers from pictures to classes, where rates fall with depth.
+        layers: Names of the network's layers from images to classes, where rates fall with depth.
     """
     average = recipe.ema > 0
     optimizer = _by_depth(_BASES[recipe.optimizer])(

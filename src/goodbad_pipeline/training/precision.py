@@ -2,7 +2,7 @@
 
 import keras
 
-from goodbad_pipeline.training.team import copy_variables
+from goodbad_pipeline.training.distributed import copy_variables
 
 
 def in_float32(model: keras.Model) -> keras.Model:

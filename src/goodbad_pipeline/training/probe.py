@@ -1,11 +1,11 @@
-"""How long a network takes for one picture on this device."""
+"""How long a network takes for one image on this device."""
 
 import time
 
 import numpy as np
 
-from goodbad_pipeline.efficientnet.model import build_network
-from goodbad_pipeline.efficientnet.scaling import NetworkScale
+from goodbad_pipeline.networks.model import build_network
+from goodbad_pipeline.networks.scaling import NetworkScale
 
 TIMED = 3
 
@@ -18,7 +18,7 @@ def measure_ms_per_image(scale: NetworkScale, *, classes: int, batch_size: int) 
     Args:
         scale: The network.
         classes: Outputs of the classifier.
-        batch_size: Pictures at a time; many at a time take less each.
+        batch_size: Images at a time; many at a time take less each.
     """
     model = build_network(scale, classes=classes)
     pixels = np.random.default_rng(0).integers(0, 256, (batch_size, scale.resolution, scale.resolution, 3), np.uint8)

@@ -9,9 +9,11 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from goodbad_pipeline.training.listener import EpochListener
-
 logger = logging.getLogger(__name__)
+
+EpochCallback = Callable[[int, dict[str, float]], None]
+"""Called after each epoch with its number over all phases (1, 2, …) and its metrics."""
+
 
 HISTORY_COLUMNS = ["epoch", "phase", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds"]
 HISTORY_COLUMNS += ["val_log_loss", "val_balanced_accuracy", "val_f1_macro", "val_roc_auc", "kept"]
@@ -91,12 +93,12 @@ class Report:
     """Tells people and a listener of each epoch.
 
     Args:
-        listener: Called after each epoch with its number (1, 2, …) and its metrics; None for nobody.
+        epoch_callback: Called after each epoch with its number (1, 2, …) and its metrics; None for nobody.
         watch: Called after that with the epoch's whole row; it may raise to end the training. None for nobody.
     """
 
-    def __init__(self, listener: EpochListener | None = None, watch: Callable[[Row], None] | None = None) -> None:
-        self._listener, self._watch = listener, watch
+    def __init__(self, epoch_callback: EpochCallback | None = None, watch: Callable[[Row], None] | None = None) -> None:
+        self._epoch_callback, self._watch = epoch_callback, watch
         self._bar: tqdm | None = None
 
     def open_epoch(self, title: str, steps: int, done: int) -> None:
@@ -122,6 +124,6 @@ class Report:
 
     def tell(self, row: Row) -> None:
         """Tell the listener alone: of an epoch that an earlier process went through."""
-        if self._listener is not None:
+        if self._epoch_callback is not None:
             metrics = {name: float(value) for name, value in row.items() if name not in ("epoch", "phase")}
-            self._listener(row["epoch"], metrics)
+            self._epoch_callback(row["epoch"], metrics)

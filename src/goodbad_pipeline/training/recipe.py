@@ -2,7 +2,46 @@
 
 from dataclasses import dataclass, field
 
-from goodbad_pipeline.training.augmentation import Augmentation
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How much training images vary; 0 or False switches one off.
+
+    Attributes:
+        flip: Mirror half of the images left to right.
+        rotation: Largest turn in degrees, to either side.
+        translation: Largest shift as a fraction of the side, in either direction.
+        zoom: Largest relative change of size, either way.
+        brightness: Largest relative change of brightness, either way.
+        contrast: Largest relative change of contrast about the image's mean, either way.
+        rand_augment: Operations a batch drawn by RandAugment (arXiv 1909.13719).
+        rand_magnitude: How strong they are, 0–1.
+        erasing: Share of the images that lose a rectangle (arXiv 1708.04896).
+        mixup: α of the Beta distribution that blends pairs of images and their labels (arXiv 1710.09412).
+        cutmix: α of the one that pastes a rectangle of another image (arXiv 1905.04899).
+    """
+
+    flip: bool = True
+    rotation: float = 0.0
+    translation: float = 0.0
+    zoom: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    rand_augment: int = 0
+    rand_magnitude: float = 0.3
+    erasing: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+
+    @property
+    def by_layers(self) -> bool:
+        """Whether any of Keras's augmentation layers is asked for."""
+        return bool(self.rand_augment or self.erasing or self.mixup or self.cutmix)
+
+    @property
+    def moves(self) -> bool:
+        """Whether any change needs resampling."""
+        return bool(self.flip or self.rotation or self.translation or self.zoom)
 
 
 @dataclass(frozen=True)
@@ -11,7 +50,7 @@ class Recipe:
 
     Attributes:
         seed: Of shuffling, augmentation, dropout and new weights.
-        batch_size: Pictures per step.
+        batch_size: Images per step.
         head_epochs: Epochs of the classifier alone on frozen features; 0 to skip. Needs pretrained weights.
         epochs: Epochs of all layers after that.
         scratch_epochs: Epochs of all layers where no weights are given.
@@ -28,14 +67,14 @@ class Recipe:
         ema: Half-life, in epochs, of the moving average of weights that is validated and kept; 0 for the weights
             themselves. The classifier alone, which is fitted in seconds, goes without.
         layer_decay: Factor of the rate from each block to the one before it; 1 for one rate.
-        class_weights: Whether each class weighs alike in the loss, however many pictures it has.
+        class_weights: Whether each class weighs alike in the loss, however many images it has.
         freeze_statistics: Whether moving batch statistics stay as they are; None: where the network is pretrained.
         patience: Epochs without a better validation after which a phase ends, not before half of it.
         monitor: Measure of validation that says what is better.
         keep_epoch: Whose weights a phase ends with: best, or last, where no lack of patience ended it earlier.
         loss_limit: Nats above guessing beyond which the loss of a step counts as exploded.
-        shares: Into how many shares the pictures are dealt for several processes; 1 for one order of all.
-        augmentation: Random changes of the pictures.
+        shares: Into how many shares the images are dealt for several processes; 1 for one order of all.
+        augmentation: Random changes of the images.
         jit_compile: Whether XLA compiles the step.
     """
 

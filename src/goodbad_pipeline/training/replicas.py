@@ -8,14 +8,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from goodbad_pipeline.training.team import Sharing
+from goodbad_pipeline.training.distributed import DataParallel
 
 
-class Mirrored(Sharing):
+class Mirrored(DataParallel):
     """Devices under TensorFlow, each with a copy of the network; gradients and batch statistics are of whole batches.
 
     States of dropout are the same on all devices: the parts of a batch drop alike, where one device would drop in each
-    picture anew.
+    image anew.
 
     Args:
         devices: Their names, as TensorFlow has them.
@@ -38,7 +38,7 @@ class Mirrored(Sharing):
 
     def step(self, model: keras.Model, batch: tuple[np.ndarray, ...]) -> dict[str, float]:
         """Train on a batch, of which each device takes its part."""
-        if model.train_function is None:  # what is built from the shapes of pictures cannot be from parts
+        if model.train_function is None:  # what is built from the shapes of images cannot be from parts
             model._maybe_symbolic_build(data_batch=(*batch, None)[:3])
         count = self._distribution.num_replicas_in_sync
         parts = list(zip(*(np.split(values, count) for values in batch), strict=True))
@@ -56,9 +56,9 @@ def _strategy(devices: tuple[str, ...]) -> Any:
     return tf.distribute.MirroredStrategy(list(devices))
 
 
-def spread_over(count: int) -> Sharing:
+def spread_over(count: int) -> DataParallel:
     """Return the first so many GPUs as a team; under JAX they compute as if they were one."""
     if keras.backend.backend() != "tensorflow":
         devices = keras.distribution.list_devices()[:count]
-        return Sharing(keras.distribution.DataParallel(devices=devices, auto_shard_dataset=False))
+        return DataParallel(keras.distribution.DataParallel(devices=devices, auto_shard_dataset=False))
     return Mirrored([f"GPU:{number}" for number in range(count)])

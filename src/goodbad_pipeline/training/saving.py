@@ -3,20 +3,20 @@
 import hashlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.training.checkpoints import Checkpoint, CheckpointStore
-from goodbad_pipeline.training.fingerprint import Facts, differences, fingerprint
-from goodbad_pipeline.training.guards import check_arrays
+from goodbad_pipeline.training.config_hash import Facts, differences, fingerprint
+from goodbad_pipeline.training.distributed import team
 from goodbad_pipeline.training.progress import Progress
-from goodbad_pipeline.training.snapshot import capture
-from goodbad_pipeline.training.team import team
+from goodbad_pipeline.training.validation import check_arrays
 
 logger = logging.getLogger(__name__)
 
@@ -129,3 +129,32 @@ def _digest(model: keras.Model) -> str:
     for variable in model.variables:
         digest.update(np.ascontiguousarray(variable).tobytes())
     return digest.hexdigest()
+
+
+_MODEL, _OPTIMIZER, _KEPT = "model", "optimizer", "kept"
+
+
+def capture(model: keras.Model, kept: Sequence[np.ndarray] | None) -> dict[str, np.ndarray]:
+    """Copy the state of a compiled model, by name.
+
+    ``variables`` hold weights, moving batch statistics and the states of every seeded layer; the optimizer's hold the
+    number of steps, slots, moving averages of weights and, under mixed precision, the loss scale.
+    """
+    arrays = _numbered(_MODEL, model.variables) | _numbered(_OPTIMIZER, model.optimizer.variables)
+    return arrays if kept is None else arrays | _numbered(_KEPT, kept)
+
+
+def restore(model: keras.Model, arrays: Mapping[str, np.ndarray]) -> list[np.ndarray] | None:
+    """Put what :func:`capture` copied back; returns the kept weights, None where there were none yet."""
+    for kind, variables in ((_MODEL, model.variables), (_OPTIMIZER, model.optimizer.variables)):
+        for variable, array in zip(variables, _of(kind, arrays), strict=True):
+            variable.assign(array)
+    return _of(_KEPT, arrays) or None
+
+
+def _numbered(kind: str, values: Sequence[Any]) -> dict[str, np.ndarray]:
+    return {f"{kind}/{number:05d}": np.array(value) for number, value in enumerate(values)}
+
+
+def _of(kind: str, arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    return [arrays[name] for name in sorted(arrays) if name.startswith(f"{kind}/")]

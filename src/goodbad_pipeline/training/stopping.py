@@ -3,7 +3,7 @@
 import threading
 
 
-class Stopped(Exception):  # noqa: N818 - nothing went wrong
+class Stopped(Exception):
     """The run ended because somebody asked for it; what it had done is kept.
 
     Args:

@@ -13,13 +13,12 @@ import pandas as pd
 
 from goodbad_pipeline.training.batches import TrainingBatches, balanced_weights, predict
 from goodbad_pipeline.training.devices import augments_on_device
-from goodbad_pipeline.training.listener import EpochListener
+from goodbad_pipeline.training.distributed import team
 from goodbad_pipeline.training.loop import Loop, Phase, Rules
 from goodbad_pipeline.training.optimizers import compile_model
-from goodbad_pipeline.training.progress import Progress, Report, Row
+from goodbad_pipeline.training.progress import EpochCallback, Progress, Report, Row
 from goodbad_pipeline.training.recipe import Recipe
 from goodbad_pipeline.training.saving import Checkpointing, Saver
-from goodbad_pipeline.training.team import team
 from goodbad_pipeline.training.validation import LARGER_IS_BETTER, measure
 
 logger = logging.getLogger(__name__)
@@ -29,32 +28,32 @@ HEAD, ALL_LAYERS, SCRATCH = "head", "all layers", "scratch"  # names of the phas
 
 @dataclass(frozen=True)
 class LabelledPixels:
-    """Pictures of one split.
+    """Images of one split.
 
     Attributes:
         pixels: uint8, shape (N, side, side, 3), RGB; may be memory-mapped and hold other splits too.
-        rows: The split's pictures in ``pixels``, int64 of shape (n,).
-        truth: Their class numbers, int64 of shape (n,).
+        rows: The split's images in ``pixels``, int64 of shape (n,).
+        y_true: Their class numbers, int64 of shape (n,).
         classes: Number of classes.
     """
 
     pixels: np.ndarray
     rows: np.ndarray
-    truth: np.ndarray
+    y_true: np.ndarray
     classes: int
 
     @property
     def targets(self) -> np.ndarray:
         """One-hot classes: float32, shape (n, classes)."""
-        return np.eye(self.classes, dtype=np.float32)[self.truth]
+        return np.eye(self.classes, dtype=np.float32)[self.y_true]
 
     def share(self) -> "LabelledPixels":
-        """Those of the pictures that this process looks after."""
+        """Those of the images that this process looks after."""
         mine = slice(team().index, None, team().count)
-        return replace(self, rows=self.rows[mine], truth=self.truth[mine])
+        return replace(self, rows=self.rows[mine], y_true=self.y_true[mine])
 
     def renumbered(self) -> "LabelledPixels":
-        """The same where ``pixels`` holds this split's pictures alone, in their order."""
+        """The same where ``pixels`` holds this split's images alone, in their order."""
         return replace(self, rows=np.arange(len(self.rows)))
 
 
@@ -65,14 +64,14 @@ def fit_model(
     recipe: Recipe,
     *,
     pretrained: bool,
-    listener: EpochListener | None = None,
+    epoch_callback: EpochCallback | None = None,
     checkpoints: Checkpointing | None = None,
     watch: Callable[[Row], None] | None = None,
 ) -> pd.DataFrame:
     """Train ``model`` in place; it ends with the weights of one epoch of the last phase, the best or the last one.
 
     Pretrained: the classifier is fitted on features of the frozen network, which are computed once; then all layers
-    learn, with batch statistics frozen unless the recipe says otherwise (few pictures would spoil them). From scratch:
+    learn, with batch statistics frozen unless the recipe says otherwise (few images would spoil them). From scratch:
     all layers learn at once, batch statistics too.
 
     Args:
@@ -81,7 +80,7 @@ def fit_model(
         validation: What early stopping goes by, and the choice of weights where the recipe keeps the best ones.
         recipe: How.
         pretrained: Whether the weights come from earlier training.
-        listener: Told of each epoch.
+        epoch_callback: Told of each epoch.
         checkpoints: Where the run is saved, and goes on from if it was interrupted; None for nowhere.
         watch: Shown each epoch's row; what it raises ends the training.
 
@@ -93,7 +92,7 @@ def fit_model(
         Stopped: Somebody asked for it.
         InputError: The loss or the weights are spoilt, or a checkpoint cannot be written.
     """
-    saver, report, progress = Saver(checkpoints, model), Report(listener, watch), Progress()
+    saver, report, progress = Saver(checkpoints, model), Report(epoch_callback, watch), Progress()
     found = saver.resume()
     if found is not None:
         progress = Progress(**found.state["progress"])
@@ -145,7 +144,7 @@ def _head_alone(
 ) -> Iterator[Phase]:
     """Fit the classifier on frozen features; afterwards its weights are in ``model``."""
     backbone = keras.Model(model.input, model.get_layer("avg_pool").output)
-    logger.info("Computing frozen features of %d pictures once", len(train.rows) + len(validation.rows))
+    logger.info("Computing frozen features of %d images once", len(train.rows) + len(validation.rows))
     validation = validation.share()
     features = _features(backbone, train, recipe)
     seen = replace(validation, pixels=predict(backbone, validation.pixels, validation.rows)).renumbered()
@@ -162,7 +161,7 @@ def _head_alone(
 
 
 def _features(backbone: keras.Model, train: LabelledPixels, recipe: Recipe) -> np.ndarray:
-    """Features of this process's shares of the pictures, float32 (n, c); those of others stay 0 and are never read."""
+    """Features of this process's shares of the images, float32 (n, c); those of others stay 0 and are never read."""
     mine = np.isin(np.arange(len(train.rows)) % recipe.shares, team().shares(recipe.shares))
     features = np.zeros((len(train.rows), int(backbone.output_shape[-1])), np.float32)
     features[mine] = predict(backbone, train.pixels, train.rows[mine])
@@ -172,12 +171,12 @@ def _features(backbone: keras.Model, train: LabelledPixels, recipe: Recipe) -> n
 def _validator(
     model: keras.Model, trainee: keras.Model, validation: LabelledPixels, recipe: Recipe
 ) -> Callable[[Callable[[], None]], dict[str, float]]:
-    """Measure what is trained: every process asks about its own pictures, and all measure all answers."""
+    """Measure what is trained: every process asks about its own images, and all measure all answers."""
 
     def validate(look: Callable[[], None]) -> dict[str, float]:
         team().update(model, trainee)
         answers = team().gather(predict(model, validation.pixels, validation.rows, after_block=look))
-        return measure(answers, team().gather(validation.truth), recipe.label_smoothing)
+        return measure(answers, team().gather(validation.y_true), recipe.label_smoothing)
 
     return validate
 

@@ -31,10 +31,10 @@ def case(request):
     """Truth, probabilities and class names, for 2, 3 and 10 classes."""
     classes = request.param
     rng = np.random.default_rng(classes)
-    truth = np.concatenate([np.arange(classes), rng.integers(0, classes, 4000)])
-    logits = rng.normal(size=(len(truth), classes)) + 2 * np.eye(classes)[truth]
+    y_true = np.concatenate([np.arange(classes), rng.integers(0, classes, 4000)])
+    logits = rng.normal(size=(len(y_true), classes)) + 2 * np.eye(classes)[y_true]
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    return truth, probabilities, ["good", "bad"] if classes == 2 else LONG_NAMES[:classes]
+    return y_true, probabilities, ["good", "bad"] if classes == 2 else LONG_NAMES[:classes]
 
 
 @pytest.fixture

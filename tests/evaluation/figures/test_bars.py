@@ -55,7 +55,7 @@ def test_an_empty_comparison_is_refused(table):
 def test_splits_are_stacked_in_their_order_and_colours(drawn):
     figure = split_figure(counts(["good", "bad"]))
     texts = drawn(figure)
-    assert {"Pictures: 600", "Groups: 60", "Pictures", "Groups", "Class", "good", "bad"} <= set(texts)
+    assert {"Images: 600", "Groups: 60", "Images", "Groups", "Class", "good", "bad"} <= set(texts)
     assert {"train", "validation", "test", "140", "280", "14", "28"} <= set(texts)
     bars = figure.axes[0].patches
     assert [bar.get_x() for bar in bars] == [0, 0, 140, 280, 170, 340]

@@ -53,8 +53,8 @@ def test_a_history_without_validation_has_no_kept_epoch():
 
 
 def test_the_roc_curve_tells_from_which_probability_it_finds_what():
-    truth, values = np.array([0, 1, 0, 1]), np.array([0.1, 0.9, 0.6, 0.4])
-    chart = plain(roc_chart(truth, {"model": np.stack([1 - values, values], axis=1)}, ["<b>", "good"]))
+    y_true, values = np.array([0, 1, 0, 1]), np.array([0.1, 0.9, 0.6, 0.4])
+    chart = plain(roc_chart(y_true, {"model": np.stack([1 - values, values], axis=1)}, ["<b>", "good"]))
     (line,) = chart["data"]
     points = dict(zip(line["customdata"], zip(line["x"], line["y"], strict=True), strict=True))
     assert points[0.9] == (0, 0.5)
@@ -64,13 +64,13 @@ def test_the_roc_curve_tells_from_which_probability_it_finds_what():
 
 
 def test_curves_stay_small_and_keep_their_ends_and_area(case):
-    truth, probabilities, names = case
-    chart = plain(roc_chart(truth, {"model": probabilities, "histogram": probabilities}, names))
+    y_true, probabilities, names = case
+    chart = plain(roc_chart(y_true, {"model": probabilities, "histogram": probabilities}, names))
     assert [line["line"]["color"] for line in chart["data"]] == list(series_colours(["model", "histogram"]).values())
     line = chart["data"][0]
     assert len(line["x"]) <= MOST_POINTS
     assert (line["x"][0], line["y"][0], line["x"][-1], line["y"][-1]) == pytest.approx((0, 0, 1, 1))
-    assert np.trapezoid(line["y"], line["x"]) == pytest.approx(roc_auc(truth, probabilities), abs=5e-3)
+    assert np.trapezoid(line["y"], line["x"]) == pytest.approx(roc_auc(y_true, probabilities), abs=5e-3)
 
 
 def test_each_slice_tells_its_whole_name_interval_and_size():

@@ -8,29 +8,29 @@ from goodbad_pipeline.evaluation.metrics import roc_auc
 
 
 def test_each_model_is_named_with_its_area(case, drawn):
-    truth, probabilities, names = case
-    majority = majority_baseline(truth, len(truth), len(names))
-    texts = drawn(roc_figure(truth, {"model": probabilities, "majority class": majority}, names))
-    assert f"model, AUC {roc_auc(truth, probabilities):.3f}" in texts
+    y_true, probabilities, names = case
+    majority = majority_baseline(y_true, len(y_true), len(names))
+    texts = drawn(roc_figure(y_true, {"model": probabilities, "majority class": majority}, names))
+    assert f"model, AUC {roc_auc(y_true, probabilities):.3f}" in texts
     assert {"majority class, AUC 0.500", "chance, AUC 0.500"} <= set(texts)
     assert {"False positive rate", "True positive rate"} <= set(texts)
 
 
 def test_the_title_says_which_class_is_found(drawn):
-    truth, perfect = np.array([0, 1]), np.eye(2)
-    assert "ROC: finding “bad” among “good”" in drawn(roc_figure(truth, {"model": perfect}, ["good", "bad"]))
+    y_true, perfect = np.array([0, 1]), np.eye(2)
+    assert "ROC: finding “bad” among “good”" in drawn(roc_figure(y_true, {"model": perfect}, ["good", "bad"]))
     many = roc_figure(np.array([0, 1, 2]), {"model": np.eye(3)}, ["a", "b", "c"])
     assert "ROC: mean of 3 classes, each against the rest" in drawn(many)
 
 
 def test_curves_rise_from_the_origin_to_the_corner_and_hold_their_area(case):
-    truth, probabilities, names = case
-    line = roc_figure(truth, {"model": probabilities}, names).axes[0].lines[1]
+    y_true, probabilities, names = case
+    line = roc_figure(y_true, {"model": probabilities}, names).axes[0].lines[1]
     x, y = line.get_data()
     assert (x[0], y[0], x[-1], y[-1]) == pytest.approx((0, 0, 1, 1))
     assert (np.diff(x) >= 0).all()
     assert (np.diff(y) >= -1e-12).all()
-    assert np.trapezoid(y, x) == pytest.approx(roc_auc(truth, probabilities), abs=2e-3)
+    assert np.trapezoid(y, x) == pytest.approx(roc_auc(y_true, probabilities), abs=2e-3)
 
 
 def test_no_models_and_a_lone_class_are_refused():

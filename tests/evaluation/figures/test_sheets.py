@@ -6,19 +6,19 @@ from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.figures import class_colours, contact_sheet
 
 
-def pictures(count, height=16, width=16):
+def images(count, height=16, width=16):
     return np.random.default_rng(0).integers(0, 256, (count, height, width, 3), dtype=np.uint8)
 
 
-def test_each_picture_stands_in_its_place_with_its_caption(drawn):
-    pixels = pictures(5)
-    figure = contact_sheet(pixels, [f"picture {index}" for index in range(5)], columns=3, title="Samples of good")
+def test_each_image_stands_in_its_place_with_its_caption(drawn):
+    pixels = images(5)
+    figure = contact_sheet(pixels, [f"image {index}" for index in range(5)], columns=3, title="Samples of good")
     texts = drawn(figure)
     assert texts[0] == "Samples of good"
-    assert texts[1:] == [f"picture {index}" for index in range(5)]
+    assert texts[1:] == [f"image {index}" for index in range(5)]
     shown = figure.axes[0].images
-    for image, picture in zip(shown, pixels, strict=True):
-        np.testing.assert_array_equal(image.get_array(), picture)
+    for axes_image, image in zip(shown, pixels, strict=True):
+        np.testing.assert_array_equal(axes_image.get_array(), image)
     lefts, _, bottoms, _ = zip(*(image.get_extent() for image in shown), strict=True)
     assert lefts[0] < lefts[1] < lefts[2]
     assert lefts[3] == lefts[0]
@@ -26,8 +26,8 @@ def test_each_picture_stands_in_its_place_with_its_caption(drawn):
 
 
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (10, 30), (30, 10)])
-def test_pictures_keep_their_shape(height, width, drawn):
-    figure = contact_sheet(pictures(4, height, width), ["a"] * 4, columns=2, title="Samples")
+def test_images_keep_their_shape(height, width, drawn):
+    figure = contact_sheet(images(4, height, width), ["a"] * 4, columns=2, title="Samples")
     drawn(figure)
     box = figure.axes[0].images[0].get_window_extent()
     assert box.width / box.height == pytest.approx(width / height, rel=1e-3)
@@ -36,39 +36,39 @@ def test_pictures_keep_their_shape(height, width, drawn):
 @pytest.mark.parametrize("columns", [1, 4, 8, 10])
 def test_long_captions_stay_apart(columns, drawn):
     captions = ["images/human-loyalists/ROYAL-GUARD-attack-melee-12.png\ntruth good, said bad 99 %"] * 2 * columns
-    drawn(contact_sheet(pictures(2 * columns), captions, columns, title="Most confident mistakes " * 8))
+    drawn(contact_sheet(images(2 * columns), captions, columns, title="Most confident mistakes " * 8))
 
 
 def test_a_caption_keeps_its_lines_and_both_ends(drawn):
-    caption = drawn(contact_sheet(pictures(1), ["start" + "x" * 400 + "end\n\nlast"], 4, "Mistakes"))[1]
+    caption = drawn(contact_sheet(images(1), ["start" + "x" * 400 + "end\n\nlast"], 4, "Mistakes"))[1]
     assert caption.startswith("start")
     assert caption.endswith("end\n\nlast")
     assert "…" in caption
 
 
 def test_dollars_are_no_formula(drawn):
-    assert r"\$x_1\$" in drawn(contact_sheet(pictures(1), ["$x_1$"], 1, "Prices"))
+    assert r"\$x_1\$" in drawn(contact_sheet(images(1), ["$x_1$"], 1, "Prices"))
 
 
 def test_frames_take_their_colours():
     colours = class_colours(["good", "bad"])
-    figure = contact_sheet(pictures(2), ["a", "b"], 2, "Mistakes", frames=[colours["bad"], colours["good"]])
+    figure = contact_sheet(images(2), ["a", "b"], 2, "Mistakes", frames=[colours["bad"], colours["good"]])
     edges = [frame.get_edgecolor() for frame in figure.axes[0].patches]
     assert edges == [to_rgba(colours["bad"]), to_rgba(colours["good"])]
 
 
-def test_no_pictures_say_so(drawn):
-    assert drawn(contact_sheet(pictures(0), [], 4, "Quarantine")) == ["Quarantine", "No pictures"]
+def test_no_images_say_so(drawn):
+    assert drawn(contact_sheet(images(0), [], 4, "Quarantine")) == ["Quarantine", "No images"]
 
 
 @pytest.mark.parametrize(
     ("pixels", "captions", "columns", "frames", "message"),
     [
-        (pictures(2)[..., 0], ["a", "b"], 2, None, "pixels: shape"),
-        (pictures(2, 0), ["a", "b"], 2, None, "pixels: shape"),
-        (pictures(2), ["a"], 2, None, "captions: 1 for 2"),
-        (pictures(2), ["a", "b"], 2, ["red"], "captions: 2 for 2"),
-        (pictures(2), ["a", "b"], 0, None, "columns: 0"),
+        (images(2)[..., 0], ["a", "b"], 2, None, "pixels: shape"),
+        (images(2, 0), ["a", "b"], 2, None, "pixels: shape"),
+        (images(2), ["a"], 2, None, "captions: 1 for 2"),
+        (images(2), ["a", "b"], 2, ["red"], "captions: 2 for 2"),
+        (images(2), ["a", "b"], 0, None, "columns: 0"),
     ],
 )
 def test_what_does_not_match_is_refused(pixels, captions, columns, frames, message):

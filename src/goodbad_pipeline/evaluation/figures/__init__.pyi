@@ -1,16 +1,10 @@
-from .bars import metrics_figure, split_figure
-from .confusion import confusion_matrix_figure
-from .curves import history_figure
+from .bars import confusion_matrix_figure, metrics_figure, slices_figure, split_figure
+from .curves import history_figure, precision_recall_figure, reliability_figure, roc_figure
+from .experiments import ranking_figure, rate_figure, search_figure, study_figure
 from .interactive import Chart, history_chart, roc_chart, slices_chart
-from .precision_recall import precision_recall_figure
-from .reliability import reliability_figure
-from .roc import roc_figure
 from .scaling import accuracy_figure, coefficients_figure, law_figure
 from .sheets import contact_sheet
-from .slices import slices_figure
 from .style import Figure, class_colours, split_colours
-from .trials import ranking_figure, study_figure
-from .tuning import rate_figure, search_figure
 
 __all__ = [
     "Chart",

@@ -1,15 +1,24 @@
 """Bars: the model against its baselines, and what each split holds."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from numpy.typing import NDArray
+from sklearn.metrics import confusion_matrix
 
 from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.evaluation.arrays import FloatArray, IntArray, check_class_names, check_predictions
 from goodbad_pipeline.evaluation.figures.style import (
+    FAINT,
     INK,
+    elide,
     elide_all,
     legend_below,
+    literal,
     new_figure,
     plain_axes,
     series_colours,
@@ -56,7 +65,7 @@ def metrics_figure(comparison: pd.DataFrame) -> Figure:
 
 
 def split_figure(counts: pd.DataFrame) -> Figure:
-    """Draw how many pictures and groups of each class lie in each split.
+    """Draw how many images and groups of each class lie in each split.
 
     Args:
         counts: one row per split and label: split, label, images, groups.
@@ -71,7 +80,7 @@ def split_figure(counts: pd.DataFrame) -> Figure:
     colours = split_colours(_split_order(counts))
     figure = new_figure(2.2 + 0.45 * max(2, len(labels)))
     panels = figure.subplots(1, 2, sharey=True)
-    for axes, measure, unit in zip(panels, ("images", "groups"), ("Pictures", "Groups"), strict=True):
+    for axes, measure, unit in zip(panels, ("images", "groups"), ("Images", "Groups"), strict=True):
         _draw_splits(axes, counts, measure, colours)
         plain_axes(axes, title=f"{unit}: {int(counts[measure].sum()):,}", x=unit, grid="x")
     panels[0].set_yticks(range(len(labels)), elide_all(labels, 26))
@@ -123,3 +132,104 @@ def _draw_splits(axes: Axes, counts: pd.DataFrame, measure: str, colours: dict[s
 def _if_it_fits(text: str, share: float) -> str:
     """Give the text back where a bar of this share of the panel's width holds it; a digit takes some 2.4 %."""
     return text if share > 0.012 + 0.024 * len(text) else ""
+
+
+FEW = 4
+"""Up to so many classes there is room for large letters."""
+
+
+def confusion_matrix_figure(
+    y_true: IntArray, probabilities: FloatArray, class_names: Sequence[str], chosen: IntArray | None = None
+) -> Figure:
+    """Draw counts and row percentages, shaded by row, so that the diagonal shows each class's recall.
+
+    Args:
+        y_true: (n,) class indices in [0, k).
+        probabilities: (n, k).
+        class_names: k names; long ones are shortened in the middle. From 2 to 10 read well.
+        chosen: (n,) class index of each answer; the likeliest, the first of equals, where left out.
+
+    Raises:
+        InputError: for arrays that `check_predictions` refuses, or another number of names.
+    """
+    values = check_predictions(y_true, probabilities)
+    classes = values.shape[1]
+    check_class_names(class_names, classes)
+    answers = values.argmax(axis=1) if chosen is None else chosen
+    counts = confusion_matrix(y_true, answers, labels=np.arange(classes))
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    figure = new_figure(min(14.0, 4.6 + 0.4 * classes))
+    axes = figure.subplots()
+    image = axes.imshow(shares * 100, cmap="Blues", vmin=0, vmax=100, aspect="auto")
+    right = np.trace(counts) / counts.sum()
+    plain_axes(
+        axes,
+        title=f"Confusion matrix: {right:.1%} of {counts.sum():,} images right",
+        x="Predicted class",
+        y="True class",
+        grid="none",
+    )
+    _name_ticks(axes, class_names)
+    _write_cells(axes, counts, shares)
+    figure.colorbar(image, ax=axes, label="Share of the true class (%)", pad=0.02)
+    if classes <= FEW:  # it stands beside text, at half its size
+        for text in figure.findobj(Text):
+            text.set_fontsize(1.5 * float(text.get_fontsize()))
+    return figure
+
+
+def _name_ticks(axes: Axes, class_names: Sequence[str]) -> None:
+    names = elide_all(class_names, 24)
+    crowded = len(names) * max(len(name) for name in names) > 70
+    axes.set_xticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), names)
+    if crowded:
+        axes.tick_params(axis="x", labelrotation=35)
+        for label in axes.get_xticklabels():
+            label.set(horizontalalignment="right", rotation_mode="anchor")
+
+
+def _write_cells(axes: Axes, counts: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
+    size = float(np.clip(20 - 1.1 * len(counts), 7, 15))
+    for (row, column), count in np.ndenumerate(counts):
+        share = shares[row, column]
+        percent = f"{share:.0%}" if counts[row].any() else "–"
+        colour = "white" if share > 0.55 else INK
+        axes.text(column, row, f"{count:,}\n{percent}", ha="center", va="center", fontsize=size, color=colour)
+
+
+MOST = 40
+
+
+def lowest_slices(slices: pd.DataFrame) -> pd.DataFrame:
+    """Return the slices that a figure has room for: those with the lowest bounds, in the order of the table."""
+    return slices if len(slices) <= MOST else slices.loc[slices["low"].nsmallest(MOST).index].sort_index()
+
+
+def slices_figure(slices: pd.DataFrame, accuracy: float) -> Figure:
+    """Draw one dot and whisker per slice, by column, beside the accuracy on all images.
+
+    Args:
+        slices: what `slice_table` makes; of more than `MOST` the lowest bounds are shown.
+        accuracy: on all images.
+    """
+    shown = lowest_slices(slices)
+    figure = new_figure(1.6 + 0.26 * max(2, len(shown)))
+    axes = figure.subplots()
+    axes.axvline(accuracy, color=FAINT, linewidth=1, linestyle="--")
+    places = np.arange(len(shown)) + (shown["column"] != shown["column"].shift()).cumsum().to_numpy(float) * 0.7
+    colour = series_colours(["model"])["model"]
+    axes.hlines(places, shown["low"], shown["high"], color=colour, alpha=0.45, linewidth=4)
+    axes.plot(shown["accuracy"], places, "o", color=colour, markersize=6)
+    names = [
+        literal(f"{elide(str(row.column), 18)}: {elide(str(row.value), 26)}  ({row.images})")
+        for row in shown.itertuples(index=False)
+    ]
+    axes.set_yticks(places, names)
+    axes.invert_yaxis()
+    note = "" if len(shown) == len(slices) else f", the {len(shown)} lowest of {len(slices)}"
+    title = f"Accuracy by slice{note}; all test images {accuracy:.3f} (dashed)" if len(shown) else "No slices"
+    plain_axes(axes, title=title, x="Accuracy with 95 % interval; images in brackets", grid="x")
+    axes.tick_params(axis="y", labelsize=9, colors=INK)
+    axes.set_xlim(-0.02, 1.02)
+    return figure

@@ -1,15 +1,29 @@
 """Training history: loss and accuracy, epoch by epoch, over both phases."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_curve
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.evaluation.figures.style import FAINT, INK, elide, literal, new_figure, plain_axes, split_colours
+from goodbad_pipeline.evaluation.arrays import FloatArray, IntArray, check_class_names, check_predictions
+from goodbad_pipeline.evaluation.figures.style import (
+    FAINT,
+    INK,
+    elide,
+    elide_all,
+    literal,
+    new_figure,
+    plain_axes,
+    series_colours,
+    split_colours,
+)
+from goodbad_pipeline.evaluation.metrics import classification_metrics, roc_auc, scored_classes
 
 _COLUMNS = ("epoch", "phase", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
 
@@ -40,7 +54,7 @@ def history_figure(history: pd.DataFrame, monitor: str = "val_loss") -> Figure:
         _draw_panel(axes, history, measure)
         _mark_phases(axes, history["phase"].astype(str).tolist())
         _mark_kept(axes, history, measure, kept)
-    figure.suptitle(_title(history, monitor, kept), fontsize=13, color=INK)
+    figure.suptitle(_history_title(history, monitor, kept), fontsize=13, color=INK)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=11)
     return figure
@@ -58,7 +72,7 @@ def _phase_starts(phases: Sequence[str]) -> list[int]:
     return [0, *(index for index in range(1, len(phases)) if phases[index] != phases[index - 1])]
 
 
-def _title(history: pd.DataFrame, monitor: str, kept: int | None) -> str:
+def _history_title(history: pd.DataFrame, monitor: str, kept: int | None) -> str:
     if kept is None:
         return f"Training history: {len(history)} epochs"
     return f"Training history: kept epoch {kept + 1} of {len(history)}, {monitor} {history[monitor].iloc[kept]:.4f}"
@@ -103,3 +117,172 @@ def _mark_kept(axes: Axes, history: pd.DataFrame, measure: str, kept: int | None
     value = float(history[f"val_{measure}"].iloc[kept])
     axes.axvline(kept + 1, color=FAINT, linewidth=1, linestyle=":", label="kept epoch")
     axes.plot([kept + 1], [value], "o", markersize=10, markerfacecolor="none", markeredgecolor=INK, markeredgewidth=1.5)
+
+
+_STYLES = ("-", "--", "-.", ":")
+
+
+def roc_figure(y_true: IntArray, probabilities_by_name: Mapping[str, FloatArray], class_names: Sequence[str]) -> Figure:
+    """Draw one ROC curve per model, with its area in the legend, as `roc_auc` computes it.
+
+    Args:
+        y_true: (n,) class indices in [0, k).
+        probabilities_by_name: (n, k) of each model, ours first, then the baselines.
+        class_names: k names. Of two classes the second is the one found; of more the curve is the mean of one-vs-rest.
+
+    Raises:
+        InputError: for no models, arrays that `check_predictions` refuses, another number of names, or a truth that
+            holds one class only.
+    """
+    if not probabilities_by_name:
+        raise InputError("probabilities_by_name: no models to draw; give at least one")
+    figure = new_figure(6.5)
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=(0, (1, 3)), label="chance, AUC 0.500")
+    names = elide_all(list(probabilities_by_name), 32)
+    colours = series_colours(names)
+    for index, (name, probabilities) in enumerate(zip(names, probabilities_by_name.values(), strict=True)):
+        values = check_predictions(y_true, probabilities)
+        check_class_names(class_names, values.shape[1])
+        label = f"{name}, AUC {roc_auc(y_true, values, class_names):.3f}"
+        width, style = (2.6 if index == 0 else 1.8), _STYLES[index % len(_STYLES)]
+        axes.plot(*roc_points(y_true, values), color=colours[name], linewidth=width, linestyle=style, label=label)
+    plain_axes(axes, title=roc_title(class_names), x="False positive rate", y="True positive rate")
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+    axes.legend(loc="lower right", fontsize=11, frameon=True, framealpha=0.95, edgecolor="none")
+    return figure
+
+
+def roc_title(class_names: Sequence[str]) -> str:
+    """Say which class is found among which."""
+    if len(class_names) == 2:
+        names = elide_all(class_names, 32)
+        return f"ROC: finding “{names[1]}” among “{names[0]}”"
+    return f"ROC: mean of {len(class_names)} classes, each against the rest"
+
+
+def roc_points(y_true: IntArray, probabilities: FloatArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean true positive rate over the scored classes, at every false positive rate that one of them has."""
+    columns = scored_classes(y_true, probabilities.shape[1])
+    curves = [roc_curve(y_true == column, probabilities[:, column])[:2] for column in columns]
+    if len(curves) == 1:
+        return curves[0]
+    rates = np.unique(np.concatenate([false for false, _ in curves]))
+    mean = np.mean([np.interp(rates, false, true) for false, true in curves], axis=0)
+    return np.concatenate([[0.0], rates]), np.concatenate([[0.0], mean])
+
+
+def precision_recall_figure(
+    y_true: IntArray, probabilities_by_name: Mapping[str, FloatArray], class_names: Sequence[str]
+) -> Figure:
+    """Draw one curve per model, with its average precision in the legend.
+
+    Args:
+        y_true: (n,) class indices in [0, k).
+        probabilities_by_name: (n, k) of each model, ours first, then the baselines.
+        class_names: k names. Of two classes the second is the one found; of more the curve is the mean of one-vs-rest.
+
+    Raises:
+        InputError: for arrays that `check_predictions` refuses, another number of names, or a truth that holds one
+            class only.
+    """
+    figure = new_figure(6.5)
+    axes = figure.subplots()
+    names = elide_all(list(probabilities_by_name), 32)
+    colours = series_colours(names)
+    columns = scored_classes(y_true, len(class_names), class_names)
+    chance = float(np.mean([np.mean(y_true == column) for column in columns]))
+    axes.axhline(chance, color=FAINT, linewidth=1, linestyle=(0, (1, 3)), label=f"chance, AP {chance:.3f}")
+    for index, (name, probabilities) in enumerate(zip(names, probabilities_by_name.values(), strict=True)):
+        values = check_predictions(y_true, probabilities)
+        check_class_names(class_names, values.shape[1])
+        area = np.mean([average_precision_score(y_true == column, values[:, column]) for column in columns])
+        width, style = (2.6 if index == 0 else 1.8), _STYLES[index % len(_STYLES)]
+        line = axes.plot(*_curve(y_true, values, columns), color=colours[name], linewidth=width, linestyle=style)[0]
+        line.set(label=f"{name}, AP {area:.3f}", drawstyle="steps-pre")
+    plain_axes(axes, title=_precision_recall_title(class_names), x="Recall", y="Precision")
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+    figure.legend(loc="outside lower center", ncols=3, fontsize=11, frameon=False)
+    return figure
+
+
+def _precision_recall_title(class_names: Sequence[str]) -> str:
+    if len(class_names) == 2:
+        names = elide_all(class_names, 32)
+        return f"Precision and recall: finding “{names[1]}” among “{names[0]}”"
+    return f"Precision and recall: mean of {len(class_names)} classes, each against the rest"
+
+
+def _curve(
+    y_true: IntArray, probabilities: FloatArray, columns: Sequence[int]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean precision of the scored classes at every recall that one of them has.
+
+    What it takes to reach a recall is the precision there: steps, not slopes, between two recalls, so that the area is
+    the average precision. (Davis & Goadrich 2006: between two points of it a line is too good.)
+    """
+    curves = [precision_recall_curve(y_true == column, probabilities[:, column]) for column in columns]
+    recalls = np.unique(np.concatenate([recall for _, recall, _ in curves]))
+    found = [precision[::-1][np.searchsorted(recall[::-1], recalls)] for precision, recall, _ in curves]
+    mean = np.mean(found, axis=0)
+    mean[0] = mean[1]  # nothing is found at no recall, and its precision is a convention
+    return recalls, mean
+
+
+BINS = 10
+
+
+def reliability_figure(y_true: IntArray, raw: FloatArray, calibrated: FloatArray, temperature: float) -> Figure:
+    """Draw accuracy against confidence, before and after temperature scaling, and accuracy against coverage.
+
+    Args:
+        y_true: (n,) class indices in [0, k).
+        raw: (n, k) the model's own probabilities.
+        calibrated: (n, k) the same after scaling.
+        temperature: for the title.
+    """
+    figure = new_figure(5.2)
+    left, right = figure.subplots(1, 2)
+    colours = series_colours(["calibrated", "as trained"])
+    _draw_reliability(left, y_true, {"as trained": raw, "calibrated": calibrated}, colours)
+    left.set_title(f"Reliability: temperature {temperature:.2f}", fontsize=12, color=INK)
+    _draw_coverage(right, y_true, calibrated, colours["calibrated"])
+    return figure
+
+
+def _draw_reliability(axes: Axes, y_true: IntArray, models: dict[str, FloatArray], colours: dict[str, str]) -> None:
+    axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=(0, (1, 3)))
+    for name, probabilities in models.items():
+        values = check_predictions(y_true, probabilities)
+        confidence, accuracy, counts = _binned(y_true, values)
+        error = classification_metrics(y_true, values)["ece"]
+        axes.plot(confidence, accuracy, color=colours[name], linewidth=2, label=f"{name}, ECE {error:.3f}")
+        sizes = 25 + 275 * counts / len(y_true)
+        axes.scatter(confidence, accuracy, sizes, color=colours[name], alpha=0.75, edgecolors="white", zorder=3)
+    low = 1 / probabilities.shape[1]
+    plain_axes(axes, x="Confidence (dots as large as their share of images)", y="Share that is right")
+    axes.set(xlim=(low - 0.03, 1.03), ylim=(-0.03, 1.05))
+    axes.legend(loc="lower right", fontsize=11, frameon=True, framealpha=0.95, edgecolor="none")
+
+
+def _draw_coverage(axes: Axes, y_true: IntArray, calibrated: FloatArray, colour: str) -> None:
+    order = np.argsort(-calibrated.max(axis=1), kind="stable")
+    accuracy = np.cumsum((calibrated.argmax(axis=1) == y_true)[order]) / np.arange(1, len(y_true) + 1)
+    # The first few per cent are too few images to read anything from.
+    first = max(0, min(len(y_true) - 1, len(y_true) // 20))
+    share = np.arange(1, len(y_true) + 1) / len(y_true)
+    axes.plot(share[first:] * 100, accuracy[first:], color=colour, linewidth=2)
+    plain_axes(axes, title="Abstaining where unsure", x="Surest images that are answered (%)", y="Share that is right")
+    axes.set(xlim=(0, 102))
+    axes.margins(y=0.1)
+
+
+def _binned(
+    y_true: IntArray, probabilities: FloatArray
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == y_true
+    bins = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
+    counts = np.bincount(bins, minlength=BINS).astype(np.float64)
+    filled = counts > 0
+    means = [np.bincount(bins, values, BINS)[filled] / counts[filled] for values in (confidence, right)]
+    return means[0], means[1], counts[filled]

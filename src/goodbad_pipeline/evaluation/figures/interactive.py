@@ -17,9 +17,8 @@ from plotly.subplots import make_subplots
 from sklearn.metrics import roc_curve
 
 from goodbad_pipeline.evaluation.arrays import FloatArray, IntArray
-from goodbad_pipeline.evaluation.figures.curves import kept_epoch
-from goodbad_pipeline.evaluation.figures.roc import roc_points, roc_title
-from goodbad_pipeline.evaluation.figures.slices import lowest_slices
+from goodbad_pipeline.evaluation.figures.bars import lowest_slices
+from goodbad_pipeline.evaluation.figures.curves import kept_epoch, roc_points, roc_title
 from goodbad_pipeline.evaluation.figures.style import FAINT, GRID, INK, elide, series_colours, split_colours
 from goodbad_pipeline.evaluation.metrics import roc_auc
 
@@ -61,25 +60,25 @@ def history_chart(history: pd.DataFrame, monitor: str = "val_loss") -> Chart:
     return _styled(chart, 380, hovermode="x unified")
 
 
-def roc_chart(truth: IntArray, probabilities_by_name: Mapping[str, FloatArray], class_names: Sequence[str]) -> Chart:
+def roc_chart(y_true: IntArray, probabilities_by_name: Mapping[str, FloatArray], class_names: Sequence[str]) -> Chart:
     """Draw the ROC curves; of two classes, pointing at a place tells the probability from which the second is said.
 
     Args:
-        truth: As `roc_figure` takes it, like the rest.
+        y_true: As `roc_figure` takes it, like the rest.
         probabilities_by_name: (n, k) of each model, ours first.
         class_names: k names.
     """
     chart = Chart()
     colours = series_colours(list(probabilities_by_name))
     for index, (name, probabilities) in enumerate(probabilities_by_name.items()):
-        false, true, thresholds = _thin(*_curve(truth, probabilities))
+        false, true, thresholds = _thin(*_curve(y_true, probabilities))
         said = "" if thresholds is None else "<br>from a probability of %{customdata:.3f}"
         chart.add_trace(
             go.Scatter(
                 x=false.tolist(),
                 y=true.tolist(),
                 customdata=None if thresholds is None else thresholds.tolist(),
-                name=f"{escape(elide(name, 32))}, AUC {roc_auc(truth, probabilities, class_names):.3f}",
+                name=f"{escape(elide(name, 32))}, AUC {roc_auc(y_true, probabilities, class_names):.3f}",
                 mode="lines",
                 line={"color": colours[name], "width": 2.6 if index == 0 else 1.8},
                 hovertemplate=f"finds %{{y:.1%}}, false alarms %{{x:.1%}}{said}",
@@ -93,11 +92,11 @@ def roc_chart(truth: IntArray, probabilities_by_name: Mapping[str, FloatArray], 
 
 
 def slices_chart(slices: pd.DataFrame, accuracy: float) -> Chart:
-    """Draw accuracy by slice; pointing at one tells its whole name, interval, pictures and groups.
+    """Draw accuracy by slice; pointing at one tells its whole name, interval, images and groups.
 
     Args:
         slices: What `slice_table` makes; the lowest are shown, as in `slices_figure`.
-        accuracy: On all pictures.
+        accuracy: On all images.
     """
     shown = lowest_slices(slices)
     places = list(range(len(shown)))
@@ -122,7 +121,7 @@ def slices_chart(slices: pd.DataFrame, accuracy: float) -> Chart:
             mode="markers",
             marker={"color": series_colours(["model"])["model"], "size": 9},
             hovertemplate="%{customdata[0]}: %{customdata[1]}<br>accuracy %{x:.3f}, %{customdata[4]}"
-            "<br>%{customdata[2]} pictures in %{customdata[3]} groups<extra></extra>",
+            "<br>%{customdata[2]} images in %{customdata[3]} groups<extra></extra>",
         )
     )
     names = [f"{escape(elide(str(row.column), 18))}: {escape(elide(str(row.value), 26))}" for row in shown.itertuples()]
@@ -130,17 +129,17 @@ def slices_chart(slices: pd.DataFrame, accuracy: float) -> Chart:
     chart.update_yaxes(tickvals=places, ticktext=names, autorange="reversed", automargin=True)
     chart.update_xaxes(title="Accuracy with 95 % interval", range=[-0.02, 1.02])
     return _styled(
-        chart, 150 + 26 * max(2, len(shown)), title=f"Accuracy by slice; all test pictures {accuracy:.3f} (dashed)"
+        chart, 150 + 26 * max(2, len(shown)), title=f"Accuracy by slice; all test images {accuracy:.3f} (dashed)"
     )
 
 
 def _curve(
-    truth: IntArray, probabilities: FloatArray
+    y_true: IntArray, probabilities: FloatArray
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]:
     """False and true positive rates, and of two classes the thresholds, the first of which nothing reaches."""
     if probabilities.shape[1] != 2:
-        return *roc_points(truth, probabilities), None
-    false, true, thresholds = roc_curve(truth == 1, probabilities[:, 1])
+        return *roc_points(y_true, probabilities), None
+    false, true, thresholds = roc_curve(y_true == 1, probabilities[:, 1])
     return false, true, np.minimum(thresholds, 1)
 
 

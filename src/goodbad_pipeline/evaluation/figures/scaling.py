@@ -59,7 +59,7 @@ def accuracy_figure(comparison: pd.DataFrame) -> Figure:
     """
     figure = new_figure(5.6)
     panels: Sequence[Axes] = figure.subplots(1, 2, sharey=True)
-    named = (("flops", "Multiply-adds of one picture"), ("parameters", "Parameters"))
+    named = (("flops", "Multiply-adds of one image"), ("parameters", "Parameters"))
     for axes, (measure, title) in zip(panels, named, strict=True):
         plain_axes(axes, x=title)
         axes.set_xscale("log")
@@ -116,7 +116,7 @@ def coefficients_figure(curve: pd.DataFrame, published: pd.DataFrame) -> Figure:
         colour, _, base = _DIMENSIONS[key]
         title = f"Resolution, 224·{base}^φ pixels" if key == "resolution" else f"{key.capitalize()} ×{base}^φ"
         _draw_along(panels[name], curve, published, key, colour, title)
-    for name, key, title in (("D", "macs", "Multiply-adds of one picture"), ("E", "activations", "Activations")):
+    for name, key, title in (("D", "macs", "Multiply-adds of one image"), ("E", "activations", "Activations")):
         _draw_along(panels[name], curve, published, key, _OURS, title)
         panels[name].set_yscale("log")
         panels[name].yaxis.set_major_formatter(FuncFormatter(_short))

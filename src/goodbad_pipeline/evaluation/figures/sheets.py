@@ -1,4 +1,4 @@
-"""Contact sheets: pictures with a caption each, in a grid."""
+"""Contact sheets: images with a caption each, in a grid."""
 
 import math
 import textwrap
@@ -26,15 +26,15 @@ def contact_sheet(
     *,
     frames: Sequence[str] | None = None,
 ) -> Figure:
-    """Lay pictures out in rows, each with its caption below; 1000 pixels wide, as high as it takes.
+    """Lay images out in rows, each with its caption below; 1000 pixels wide, as high as it takes.
 
     Args:
         pixels: (n, h, w, 3) 8-bit RGB; n = 0 gives a sheet that says so.
-        captions: n captions, lines parted by newlines; a line too long for its picture is wrapped, and shortened in the
+        captions: n captions, lines parted by newlines; a line too long for its image is wrapped, and shortened in the
             middle where two lines do not hold it.
-        columns: pictures a row, at least 1. Up to 10 read well.
+        columns: images a row, at least 1. Up to 10 read well.
         title: one line above the sheet.
-        frames: n colours to frame the pictures in, such as `class_colours` gives; no frames where left out.
+        frames: n colours to frame the images in, such as `class_colours` gives; no frames where left out.
 
     Raises:
         InputError: for pixels of another shape, or counts that do not match.
@@ -49,7 +49,7 @@ def contact_sheet(
     total = _TITLE + row * math.ceil(len(pixels) / columns)
     figure = Figure(figsize=(WIDTH, total), dpi=DPI)
     figure.text(0.5, 1 - 0.5 * _TITLE / total, _title(title), ha="center", va="center", fontsize=13, color=INK)
-    axes = figure.add_axes((0, 0, 1, 1))  # in inches; axes for each picture would take most of the time
+    axes = figure.add_axes((0, 0, 1, 1))  # in inches; axes for each image would take most of the time
     axes.axis("off")
     for index, caption in enumerate(lines):
         left = _GAP + index % columns * (cell + _GAP)
@@ -72,7 +72,7 @@ def _check(pixels: PixelArray, captions: Sequence[str], columns: int, frames: Se
         raise InputError(f"pixels: shape {pixels.shape}; give (n, h, w, 3)")
     if len(captions) != len(pixels) or (frames is not None and len(frames) != len(pixels)):
         raise InputError(
-            f"captions: {len(captions)} for {len(pixels)} pictures; give one each, and one frame each if any"
+            f"captions: {len(captions)} for {len(pixels)} images; give one each, and one frame each if any"
         )
     if columns < 1:
         raise InputError(f"columns: {columns}; give at least 1")
@@ -92,5 +92,5 @@ def _wrapped(caption: str, width: int) -> list[str]:
 def _empty_sheet(title: str) -> Figure:
     figure = Figure(figsize=(WIDTH, 1.6), dpi=DPI)
     figure.text(0.5, 0.75, _title(title), ha="center", va="center", fontsize=13, color=INK)
-    figure.text(0.5, 0.35, "No pictures", ha="center", va="center", fontsize=11, color=FAINT)
+    figure.text(0.5, 0.35, "No images", ha="center", va="center", fontsize=11, color=FAINT)
     return figure

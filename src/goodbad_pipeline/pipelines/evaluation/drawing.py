@@ -11,20 +11,20 @@ import pandas as pd
 from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.evaluation.decision import Calibration, scale_temperature
 from goodbad_pipeline.evaluation.explanations import border_share, enlarge, mask_centre, overlay
+from goodbad_pipeline.evaluation.metrics import log_losses
 from goodbad_pipeline.evaluation.predictions import (
     by_model,
     chosen_classes,
     predicted_classes,
-    truth_and_probabilities,
+    y_true_and_probabilities,
 )
-from goodbad_pipeline.evaluation.sums import log_losses
 from goodbad_pipeline.images.pixels import Pixels
 from goodbad_pipeline.params import EvaluationParams, ImageParams
 
 logger = logging.getLogger(__name__)
 
-SHEET_PICTURES = 24
-EXPLAINED_PICTURES = 2000
+SHEET_IMAGES = 24
+EXPLAINED_IMAGES = 2000
 
 
 def draw_evaluation(
@@ -36,26 +36,26 @@ def draw_evaluation(
     """Draw the confusion matrix, ROC and precision-recall curves, the metrics beside the baselines, and reliability."""
     names = predicted_classes(test_predictions)
     models = by_model(test_predictions, baseline_predictions)
-    truth, probabilities = truth_and_probabilities(test_predictions)
-    curves = {name: truth_and_probabilities(answers)[1] for name, answers in models.items()}
+    y_true, probabilities = y_true_and_probabilities(test_predictions)
+    curves = {name: y_true_and_probabilities(answers)[1] for name, answers in models.items()}
     temperature = calibration["temperature"]
     return (
-        figures.confusion_matrix_figure(truth, probabilities, names, chosen_classes(test_predictions)),
-        figures.roc_figure(truth, curves, names),
-        figures.precision_recall_figure(truth, curves, names),
+        figures.confusion_matrix_figure(y_true, probabilities, names, chosen_classes(test_predictions)),
+        figures.roc_figure(y_true, curves, names),
+        figures.precision_recall_figure(y_true, curves, names),
         figures.metrics_figure(comparison),
         figures.reliability_figure(
-            truth, scale_temperature(probabilities, 1 / temperature), probabilities, temperature
+            y_true, scale_temperature(probabilities, 1 / temperature), probabilities, temperature
         ),
     )
 
 
 def draw_mistakes(test_predictions: pd.DataFrame, pixels: Pixels) -> tuple[figures.Figure, figures.Figure]:
-    """Show the wrong answers that the model was surest of, and the pictures whose class it thought least likely."""
+    """Show the wrong answers that the model was surest of, and the images whose class it thought least likely."""
     wrong = test_predictions[~test_predictions["correct"]]
-    surest = wrong.nlargest(SHEET_PICTURES, "probability")
-    truth, probabilities = truth_and_probabilities(test_predictions)
-    loss = pd.Series(log_losses(truth, probabilities), index=test_predictions.index).nlargest(SHEET_PICTURES)
+    surest = wrong.nlargest(SHEET_IMAGES, "probability")
+    y_true, probabilities = y_true_and_probabilities(test_predictions)
+    loss = pd.Series(log_losses(y_true, probabilities), index=test_predictions.index).nlargest(SHEET_IMAGES)
     lost = test_predictions.loc[loss.index]
     captions = [f"{row.label}, called {row.predicted}\n{row.probability:.0%} sure" for row in surest.itertuples()]
     losses = [
@@ -77,27 +77,27 @@ def explain_predictions(
     images: ImageParams,
     evaluation: EvaluationParams,
 ) -> tuple[figures.Figure, dict[str, float]]:
-    """Show what speaks for right and for wrong answers, and measure how much of it is in the picture's middle.
+    """Show what speaks for right and for wrong answers, and measure how much of it is in the image's middle.
 
-    Of many test pictures a random part is taken; accuracy with the centre and without is of the same ones, with answers
+    Of many test images a random part is taken; accuracy with the centre and without is of the same ones, with answers
     chosen alike.
     """
     from goodbad_pipeline.training.batches import predict  # noqa: PLC0415 - imports Keras
     from goodbad_pipeline.training.gradcam import explain  # noqa: PLC0415 - imports Keras
 
     seen = test_predictions
-    if len(seen) > EXPLAINED_PICTURES:
-        seen = seen.sample(EXPLAINED_PICTURES, random_state=evaluation.seed)
+    if len(seen) > EXPLAINED_IMAGES:
+        seen = seen.sample(EXPLAINED_IMAGES, random_state=evaluation.seed)
     names, chosen = predicted_classes(seen), chosen_classes(seen)
     array = np.asarray(pixels.array[pixels.rows(seen["image_id"])])
     rows = np.arange(len(seen))
     heat = enlarge(explain(model, array, rows, chosen), array.shape[1])
     reading = Calibration.from_dict(calibration)
     blind = reading.choose(reading.calibrate(predict(model, mask_centre(array, images.background), rows)))
-    truth = seen["label"].map(names.index).to_numpy()
+    y_true = seen["label"].map(names.index).to_numpy()
     measured = {
         "test_gradcam_border_share": float(np.nanmean(border_share(heat))),
-        "test_accuracy_centre_masked": float((blind == truth).mean()),
+        "test_accuracy_centre_masked": float((blind == y_true).mean()),
         "test_accuracy_centre_shown": float(seen["correct"].mean()),
     }
     logger.info(
@@ -111,7 +111,7 @@ def explain_predictions(
 
 
 def _explanation_sheet(seen: pd.DataFrame, array: Any, heat: Any, names: list[str]) -> figures.Figure:
-    half = SHEET_PICTURES // 2
+    half = SHEET_IMAGES // 2
     right, wrong = (seen[seen["correct"] == correct].nlargest(half, "probability") for correct in (True, False))
     shown = pd.concat([right, wrong])
     places = shown.index.to_numpy()
@@ -123,6 +123,6 @@ def _explanation_sheet(seen: pd.DataFrame, array: Any, heat: Any, names: list[st
 
 
 def _sheet(shown: pd.DataFrame, pixels: Pixels, captions: list[str], names: list[str], title: str) -> figures.Figure:
-    pictures = np.asarray(pixels.array[pixels.rows(shown["image_id"])])
+    shown_pixels = np.asarray(pixels.array[pixels.rows(shown["image_id"])])
     frames = [figures.class_colours(names)[label] for label in shown["label"]]
-    return figures.contact_sheet(pictures, captions, columns=6, title=title, frames=frames)
+    return figures.contact_sheet(shown_pixels, captions, columns=6, title=title, frames=frames)

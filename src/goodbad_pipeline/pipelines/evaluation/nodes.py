@@ -1,4 +1,4 @@
-"""What the trained model is worth on pictures it has never seen, beside what takes no network at all."""
+"""What the trained model is worth on images it has never seen, beside what takes no network at all."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from typing import Any
 import pandas as pd
 
 from goodbad_pipeline.evaluation import figures
-from goodbad_pipeline.evaluation.baselines import histogram_baseline, majority_baseline
-from goodbad_pipeline.evaluation.calibration import fit_calibration
-from goodbad_pipeline.evaluation.calibration_error import ece_by_chance
+from goodbad_pipeline.evaluation.baselines import (
+    file_features,
+    histogram_baseline,
+    majority_baseline,
+    shortcut_baseline,
+)
+from goodbad_pipeline.evaluation.bootstrap import Interval, resample_groups
+from goodbad_pipeline.evaluation.calibration import ece_by_chance, fit_calibration
 from goodbad_pipeline.evaluation.decision import Calibration, scale_temperature
-from goodbad_pipeline.evaluation.fairness import fairness_table
 from goodbad_pipeline.evaluation.findings import list_findings
 from goodbad_pipeline.evaluation.leakage import find_leaks
 from goodbad_pipeline.evaluation.metrics import (
@@ -31,16 +35,14 @@ from goodbad_pipeline.evaluation.predictions import (
     chosen_classes,
     predicted_classes,
     prediction_table,
-    truth_and_probabilities,
+    y_true_and_probabilities,
 )
-from goodbad_pipeline.evaluation.resampling import Interval, resample_groups
-from goodbad_pipeline.evaluation.shortcut import file_features, shortcut_baseline
-from goodbad_pipeline.evaluation.slices import slice_table, slice_values, why_no_slices
+from goodbad_pipeline.evaluation.slices import fairness_table, slice_table, slice_values, why_no_slices
 from goodbad_pipeline.images.exif import find_exif
 from goodbad_pipeline.images.pixels import Pixels
 from goodbad_pipeline.images.splits import class_names
-from goodbad_pipeline.lineage import seen_before
 from goodbad_pipeline.params import EvaluationParams, ImageParams
+from goodbad_pipeline.registry.lineage import seen_before
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +50,7 @@ BEFORE_SCALING = ("log_loss", "brier", "ece")
 
 
 def predict_validation(model: Any, pixels: Pixels, splits: pd.DataFrame) -> pd.DataFrame:
-    """Ask the model about every validation picture; its probabilities stay as they are."""
+    """Ask the model about every validation image; its probabilities stay as they are."""
     return _predict(model, pixels, splits, "validation", Calibration(class_names(splits)))
 
 
@@ -56,7 +58,7 @@ def calibrate_model(validation_predictions: pd.DataFrame, evaluation: Evaluation
     """Learn from validation how to read the model: temperature, threshold, and when to abstain."""
     names = predicted_classes(validation_predictions)
     calibration = fit_calibration(
-        *truth_and_probabilities(validation_predictions),
+        *y_true_and_probabilities(validation_predictions),
         names,
         resample_groups(validation_predictions["group"], evaluation.replicates, evaluation.seed),
         choose_threshold=evaluation.choose_threshold,
@@ -72,7 +74,7 @@ def calibrate_model(validation_predictions: pd.DataFrame, evaluation: Evaluation
 
 
 def predict_test(model: Any, pixels: Pixels, splits: pd.DataFrame, calibration: dict[str, Any]) -> pd.DataFrame:
-    """Ask the model about every test picture, once."""
+    """Ask the model about every test image, once."""
     return _predict(model, pixels, splits, "test", Calibration.from_dict(calibration))
 
 
@@ -89,13 +91,13 @@ def predict_baselines(
     """Ask the majority class, the colours and the bare files the same; column ``baseline`` says whose answer it is."""
     names = class_names(splits)
     train, test = splits[splits["split"] == "train"], splits[splits["split"] == "test"]
-    truth = train["label"].map(names.index).to_numpy("int64")
+    y_true = train["label"].map(names.index).to_numpy("int64")
     train_pixels, test_pixels = (pixels.array[pixels.rows(part["image_id"])] for part in (train, test))
     files = [file_features(part, find_exif(Path(images.root), part["path"].tolist())) for part in (train, test)]
     answers = {
-        "majority": majority_baseline(truth, len(test), len(names)),
-        "histogram": histogram_baseline(train_pixels, truth, test_pixels, len(names), evaluation.seed),
-        "shortcut": shortcut_baseline(files[0], truth, files[1], len(names), evaluation.seed),
+        "majority": majority_baseline(y_true, len(test), len(names)),
+        "histogram": histogram_baseline(train_pixels, y_true, test_pixels, len(names), evaluation.seed),
+        "shortcut": shortcut_baseline(files[0], y_true, files[1], len(names), evaluation.seed),
     }
     tables = [
         prediction_table(test, answer, Calibration(names)).assign(baseline=name) for name, answer in answers.items()
@@ -109,7 +111,7 @@ def evaluate_predictions(
     calibration: dict[str, Any],
     evaluation: EvaluationParams,
 ) -> tuple[dict[str, float], pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Measure the model and, on the same pictures, the baselines.
+    """Measure the model and, on the same images, the baselines.
 
     Returns:
         Metrics, a comparison, metrics with their intervals (column ``model`` says whose), and a table per class.
@@ -118,19 +120,19 @@ def evaluate_predictions(
     resamples = resample_groups(test_predictions["group"], evaluation.replicates, evaluation.seed)
     intervals = []
     for name, answers in by_model(test_predictions, baseline_predictions).items():
-        truth, probabilities = truth_and_probabilities(answers)
-        measured = resampled_metrics(truth, probabilities, resamples, names, chosen_classes(answers))
-        intervals.append(interval_table(measured, truth, resamples).assign(model=name))
+        y_true, probabilities = y_true_and_probabilities(answers)
+        measured = resampled_metrics(y_true, probabilities, resamples, names, chosen_classes(answers))
+        intervals.append(interval_table(measured, y_true, resamples).assign(model=name))
     table = pd.concat(intervals, ignore_index=True)[["model", "metric", "value", "low", "high"]]
     bounds = read_intervals(table)
     _tell(bounds)
     metrics = _flatten(bounds) | _about_certainty(test_predictions, Calibration.from_dict(calibration))
     metrics["test_ece_by_chance"] = ece_by_chance(
-        truth_and_probabilities(test_predictions)[1], resamples, evaluation.seed
+        y_true_and_probabilities(test_predictions)[1], resamples, evaluation.seed
     )
     metrics |= {"test_images": float(len(test_predictions)), "test_groups": float(resamples.groups)}
     per_class = per_class_metrics(
-        *truth_and_probabilities(test_predictions), names, resamples, chosen_classes(test_predictions)
+        *y_true_and_probabilities(test_predictions), names, resamples, chosen_classes(test_predictions)
     )
     return metrics, comparison_table(_by_metric(bounds)), table, per_class
 
@@ -204,8 +206,8 @@ def _flatten(intervals: dict[tuple[str, str], Interval]) -> dict[str, float]:
 
 def _about_certainty(predictions: pd.DataFrame, calibration: Calibration) -> dict[str, float]:
     """What scaling changed, and what abstaining buys."""
-    truth, probabilities = truth_and_probabilities(predictions)
-    raw = classification_metrics(truth, scale_temperature(probabilities, 1 / calibration.temperature))
+    y_true, probabilities = y_true_and_probabilities(predictions)
+    raw = classification_metrics(y_true, scale_temperature(probabilities, 1 / calibration.temperature))
     metrics = {f"uncalibrated_test_{name}": raw[name] for name in BEFORE_SCALING}
     right, given = predictions["correct"].to_numpy(), ~predictions["abstained"].to_numpy()
     metrics["test_accuracy_surest_80"] = surest_accuracy(right, predictions["probability"].to_numpy(), 0.8)

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.evaluation.agreement import Agreement, measure_agreement
-from goodbad_pipeline.exports import record_exports
+from goodbad_pipeline.evaluation.comparison import Agreement, measure_agreement
 from goodbad_pipeline.images.pixels import pixel_source
 from goodbad_pipeline.images.splits import class_names
-from goodbad_pipeline.lineage import read_seen
 from goodbad_pipeline.params import ExportParams, ImageParams, RegistryParams
-from goodbad_pipeline.registry import RegisteredModel, find_model, record_use
+from goodbad_pipeline.registry.exports import record_exports
+from goodbad_pipeline.registry.lineage import read_seen
+from goodbad_pipeline.registry.models import RegisteredModel, find_model, record_use
 from goodbad_pipeline.serving.runtimes import KERAS, RUNTIMES, load_network
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ def load_exported_version(export: ExportParams, registry: RegistryParams) -> Reg
 def export_model(
     model: RegisteredModel, splits: pd.DataFrame, export: ExportParams, images: ImageParams
 ) -> dict[str, bytes]:
-    """Convert the model; whole numbers learn their ranges from pictures of the training split.
+    """Convert the model; whole numbers learn their ranges from images of the training split.
 
     Returns:
         Files by name.
@@ -43,7 +43,7 @@ def export_model(
     from goodbad_pipeline.exporting.converting import convert_model  # noqa: PLC0415 - imports Keras
 
     train = splits[splits["split"] == "train"]
-    seen = train.sample(min(export.calibration_pictures, len(train)), random_state=export.seed)
+    seen = train.sample(min(export.calibration_images, len(train)), random_state=export.seed)
     pixels = pixel_source(seen, Path(images.root), model.transform).streamed().array
     files = convert_model(model.model, np.asarray(pixels[:]))
     return {RUNTIMES[backend].file: content for backend, content in files.items()}
@@ -56,13 +56,13 @@ def measure_exports(
 
     Returns:
         A row a backend, Keras first (backend, file, megabytes, images_per_second, times_keras, same_labels,
-        max_difference, accuracy, agrees, same_answers), and its numbers one by one, with how many test pictures the
+        max_difference, accuracy, agrees, same_answers), and its numbers one by one, with how many test images the
         version has seen, where that is on record.
     """
     from goodbad_pipeline.exporting.measuring import ask_networks, measure_rates  # noqa: PLC0415
 
     test = splits[splits["split"] == "test"]
-    truth = _truth(model, splits, test)
+    y_true = _y_true(model, splits, test)
     seen = _count_seen(model, test)
     pixels = pixel_source(test, Path(images.root), model.transform).streamed()
     rows = pixels.rows(test["image_id"])
@@ -71,7 +71,7 @@ def measure_exports(
     answers = ask_networks(networks, pixels.array, rows)
     rates = measure_rates(networks, np.asarray(pixels.array[rows[:TIMED]]), rounds=export.rounds)
     agreements = {
-        name: measure_agreement(truth, answers[KERAS], found, model.classifier.calibration)
+        name: measure_agreement(y_true, answers[KERAS], found, model.classifier.calibration)
         for name, found in answers.items()
     }
     table = pd.DataFrame([_row(name, one, rates, files, export) for name, one in agreements.items()])
@@ -81,11 +81,11 @@ def measure_exports(
 
 
 def _count_seen(model: RegisteredModel, test: pd.DataFrame) -> dict[str, float]:
-    """Say of how many test pictures the version's accuracy proves nothing: the stored splits may not be its own."""
+    """Say of how many test images the version's accuracy proves nothing: the stored splits may not be its own."""
     seen = read_seen(model.name, model.version)
     if not seen.complete:
         logger.warning(
-            "Which pictures version %s was trained on is not all on record: accuracies here compare its exports with "
+            "Which images version %s was trained on is not all on record: accuracies here compare its exports with "
             "it, and may say nothing of how good they are",
             model.version,
         )
@@ -93,11 +93,11 @@ def _count_seen(model: RegisteredModel, test: pd.DataFrame) -> dict[str, float]:
     count = int(seen.among(test).sum())
     if count:
         logger.warning(
-            "Version %s was trained or selected on %d of %d test pictures, or others of their groups: accuracies here "
+            "Version %s was trained or selected on %d of %d test images, or others of their groups: accuracies here "
             "compare its exports with it, and say nothing of how good they are",
             *(model.version, count, len(test)),
         )
-    return {"export_seen_pictures": float(count)}
+    return {"export_seen_images": float(count)}
 
 
 def attach_exports(model: RegisteredModel, files: Path, export_table: pd.DataFrame) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def attach_exports(model: RegisteredModel, files: Path, export_table: pd.DataFra
     return {"name": model.name, "version": model.version, "files": where}
 
 
-def _truth(model: RegisteredModel, splits: pd.DataFrame, test: pd.DataFrame) -> np.ndarray:
+def _y_true(model: RegisteredModel, splits: pd.DataFrame, test: pd.DataFrame) -> np.ndarray:
     names = class_names(splits)
     if names != model.class_names:
         raise InputError(

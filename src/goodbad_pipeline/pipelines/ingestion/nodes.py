@@ -1,4 +1,4 @@
-"""From a folder of pictures to the labels dataframe, and a reason for every file that is not in it."""
+"""From a folder of images to the labels dataframe, and a reason for every file that is not in it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.images.corrections import apply_corrections, read_corrections
 from goodbad_pipeline.images.duplicates import group_duplicates
-from goodbad_pipeline.images.engine import Engine
 from goodbad_pipeline.images.paths import printable
 from goodbad_pipeline.images.pixels import pixel_source
 from goodbad_pipeline.images.scan import scan_candidates
 from goodbad_pipeline.images.sources import Columns, read_candidates
+from goodbad_pipeline.images.workers import Engine
 from goodbad_pipeline.params import ImageParams
 
 logger = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ SHEET_IMAGES_PER_CLASS = 16
 
 
 def scan_images(images: ImageParams, journal: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
-    """Open every file once: the pictures, what is no picture, and what was listed before any was opened."""
+    """Open every file once: the images, what is no image, and what was listed before any was opened."""
     root = Path(images.root)
     listing = read_candidates(root, images.layout, images.manifest, Columns(**images.columns.model_dump()))
     scan = scan_candidates(
@@ -53,7 +53,7 @@ def group_images(
     corrections = read_corrections(None if images.corrections is None else Path(images.corrections))
     corrected = apply_corrections(accepted, unreadable, corrections)
     for status, count in corrected.report["status"].value_counts().items():
-        logger.info("Corrections: %d pictures %s", count, status)
+        logger.info("Corrections: %d images %s", count, status)
     grouping = group_duplicates(corrected.images, images.near_duplicate_bits)
     quarantine = pd.concat([unreadable, corrected.excluded, grouping.conflicts], ignore_index=True)
     return grouping.labels, quarantine, grouping.duplicates, corrected.report
@@ -97,7 +97,7 @@ def report_ingestion(
     if len(disputed):
         first = disputed.iloc[0]
         logger.warning(
-            "%d near copies bear another label than the picture that they are like (first: %s as '%s', %s as '%s'); "
+            "%d near copies bear another label than the image that they are like (first: %s as '%s', %s as '%s'); "
             "they are kept: look at data/03_primary/duplicates.csv",
             *(len(disputed), first["path"], first["label"], first["twin"], first["twin_label"]),
         )
@@ -130,7 +130,7 @@ def check_quarantine(grouped: pd.DataFrame, summary: dict[str, Any], images: Ima
         )
     for split in sorted(set(summary["given_splits"]) - set(grouped["source_split"].dropna())):
         raise InputError(
-            f"images: every split that is given must keep a picture, got '{split}', of which all "
+            f"images: every split that is given must keep an image, got '{split}', of which all "
             f"{summary['given_splits'][split]} were set aside; data/08_reporting/quarantine.csv says why: mend them, "
             "or take the split out of the source to have one cut from train"
         )
@@ -138,8 +138,8 @@ def check_quarantine(grouped: pd.DataFrame, summary: dict[str, Any], images: Ima
 
 
 def draw_image_sheet(labels: pd.DataFrame, images: ImageParams) -> figures.Figure:
-    """Show a few pictures of each class, the first of as many groups."""
+    """Show a few images of each class, the first of as many groups."""
     firsts = labels.drop_duplicates("group").groupby("label", sort=True).head(SHEET_IMAGES_PER_CLASS)
     shown = firsts.sort_values(["label", "path"]).drop_duplicates("image_id")
     pixels = pixel_source(shown, Path(images.root), images.transform(SHEET_SIDE)).streamed().array[:]
-    return figures.contact_sheet(pixels, shown["label"].tolist(), columns=8, title="Accepted pictures by label")
+    return figures.contact_sheet(pixels, shown["label"].tolist(), columns=8, title="Accepted images by label")

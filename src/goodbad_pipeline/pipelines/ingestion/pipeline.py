@@ -1,4 +1,4 @@
-"""raw pictures → images → labels, quarantine."""
+"""raw images → images → labels, quarantine."""
 
 from kedro.pipeline import Pipeline, node, pipeline
 
@@ -13,7 +13,7 @@ from goodbad_pipeline.pipelines.ingestion.sheets import draw_quarantine_sheet
 
 
 def create_pipeline() -> Pipeline:
-    """Return the pipeline that turns a folder of pictures into the labels dataframe."""
+    """Return the pipeline that turns a folder of images into the labels dataframe."""
     return pipeline(
         [
             node(

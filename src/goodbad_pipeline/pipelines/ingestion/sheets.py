@@ -17,16 +17,16 @@ from goodbad_pipeline.params import ImageParams
 SIDE = 96
 PER_REASON = 8
 GREY = 225
-# Sound pictures that other rules set aside. What a decoder refused once is not given to it again for a figure.
+# Sound images that other rules set aside. What a decoder refused once is not given to it again for a figure.
 SOUND = (Reason.CONFLICTING_LABEL, Reason.EXCLUDED, Reason.NO_LABEL, Reason.SPLIT_LEAK)
 
 
 def draw_quarantine_sheet(quarantine: pd.DataFrame, images: ImageParams) -> figures.Figure:
-    """Show a few files for each reason; one that holds no sound picture is a grey field."""
+    """Show a few files for each reason; one that holds no sound image is a grey field."""
     shown = quarantine.sort_values(["reason", "path"]).groupby("reason").head(PER_REASON)
     transform = images.transform(SIDE)
-    pictures = [_picture(shown.iloc[[row]], Path(images.root), transform) for row in range(len(shown))]
-    pixels = np.stack(pictures) if pictures else np.empty((0, SIDE, SIDE, 3), np.uint8)
+    thumbnails = [_image(shown.iloc[[row]], Path(images.root), transform) for row in range(len(shown))]
+    pixels = np.stack(thumbnails) if thumbnails else np.empty((0, SIDE, SIDE, 3), np.uint8)
     captions = [
         f"{reason.replace('_', ' ')}\n{file_name(path)}"
         for reason, path in zip(shown["reason"].astype(str), shown["path"], strict=True)
@@ -40,7 +40,7 @@ def file_name(path: object) -> str:
     return "" if not isinstance(path, str) else Path(printable(path)).name
 
 
-def _picture(row: pd.DataFrame, root: Path, transform: Transform) -> np.ndarray:
+def _image(row: pd.DataFrame, root: Path, transform: Transform) -> np.ndarray:
     if row["reason"].iloc[0] in SOUND:
         try:
             return pixel_source(row, root, transform).streamed().array[0]

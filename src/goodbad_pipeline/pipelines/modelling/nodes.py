@@ -7,20 +7,19 @@ from typing import Any
 
 import pandas as pd
 
-from goodbad_pipeline.building import build_untrained
-from goodbad_pipeline.efficientnet.architecture import LayerShape, layer_shape
-from goodbad_pipeline.efficientnet.complexity import count_complexity
-from goodbad_pipeline.efficientnet.growth_source import check_growth, source_shape
-from goodbad_pipeline.efficientnet.pretrained import check_weights, check_weights_fit
-from goodbad_pipeline.efficientnet.scaling import NetworkScale
-from goodbad_pipeline.evaluation.fairness import check_sensitive
+from goodbad_pipeline.evaluation.slices import check_sensitive
 from goodbad_pipeline.images.pixels import PixelCache, Pixels, PixelSource, pixel_source
 from goodbad_pipeline.images.splits import class_names
-from goodbad_pipeline.lineage import SCRATCH, SOURCE, describe_source
+from goodbad_pipeline.network_factory import build_untrained, fit_budget
+from goodbad_pipeline.networks.architecture import LayerShape, layer_shape
+from goodbad_pipeline.networks.complexity import count_complexity
+from goodbad_pipeline.networks.net2net_source import check_growth, source_shape
+from goodbad_pipeline.networks.pretrained import check_weights, check_weights_fit
+from goodbad_pipeline.networks.scaling import NetworkScale
 from goodbad_pipeline.params import EvaluationParams, ImageParams, ModelParams, RegistryParams, TrainingParams
-from goodbad_pipeline.registry import load_version
-from goodbad_pipeline.spending import spend_budget
-from goodbad_pipeline.training.team import join_team
+from goodbad_pipeline.registry.lineage import SCRATCH, SOURCE, describe_source
+from goodbad_pipeline.registry.models import load_version
+from goodbad_pipeline.training.distributed import join_team
 
 logger = logging.getLogger(__name__)
 
@@ -36,13 +35,13 @@ def choose_network(
     """Settle which network the parameters stand for, once a run, and say what it costs.
 
     Every later node reads the network from here: a budget of time, asked again, might answer otherwise. What cannot be
-    grown ends here, before pictures are decoded.
+    grown ends here, before images are decoded.
     """
     if training.distributed:
         join_team()  # before a model to grow, or a budget, asks for devices
     classes = len(class_names(splits))
     small = _shape_to_grow(model, registry.name)
-    choice = spend_budget(model, training, classes)
+    choice = fit_budget(model, training, classes)
     scale = choice.scale if choice else model.scale
     if small is not None:
         check_growth(small, layer_shape(scale))
@@ -57,7 +56,7 @@ def choose_network(
             "The budget buys φ = %.4g, bound by %s; %s", scale.phi, choice.reason, "; ".join(map(str, choice.spending))
         )
     logger.info(
-        "%s: depth ×%.3g, width ×%.3g, resolution %d; %s parameters, %s multiply-adds a picture; weights: %s",
+        "%s: depth ×%.3g, width ×%.3g, resolution %d; %s parameters, %s multiply-adds an image; weights: %s",
         scale.label,
         scale.depth,
         scale.width,
@@ -79,7 +78,7 @@ def _shape_to_grow(model: ModelParams, registered: str) -> LayerShape | None:
         return None
     if source.version is None:
         return source_shape(source, model.family if model.budget else model.scale.family)
-    from goodbad_pipeline.efficientnet.growth import read_shape  # noqa: PLC0415 - imports Keras
+    from goodbad_pipeline.networks.net2net import read_shape  # noqa: PLC0415 - imports Keras
 
     return read_shape(load_version(source.name or registered, source.version).model)
 
@@ -87,11 +86,11 @@ def _shape_to_grow(model: ModelParams, registered: str) -> LayerShape | None:
 def _look_into_source(splits: pd.DataFrame, model: ModelParams, origin: str, registered: str) -> dict[str, Any] | None:
     """Say before hours of training what its test results will be worth."""
     source = describe_source(model, origin, registered, splits)
-    if source is not None and source["test_pictures"]:
+    if source is not None and source["test_images"]:
         logger.warning(
-            "The first weights (%s) were trained or selected on %d of the test pictures, or others of their groups: "
+            "The first weights (%s) were trained or selected on %d of the test images, or others of their groups: "
             "tests will flatter the model",
-            *(origin, source["test_pictures"]),
+            *(origin, source["test_images"]),
         )
     elif source is not None and not source["recorded"]:
         logger.warning(
@@ -110,7 +109,7 @@ def _describe(scale: NetworkScale, model: ModelParams, classes: int) -> dict[str
 
 
 def cache_pixels(splits: pd.DataFrame, network: dict[str, Any], images: ImageParams) -> PixelSource:
-    """Decode every picture once, at the network's resolution, or plan to stream those that would fill the disk."""
+    """Decode every image once, at the network's resolution, or plan to stream those that would fill the disk."""
     source = pixel_source(splits, Path(images.root), images.transform(network["resolution"]), images.cache_gb)
     if not source.fits:
         logger.info(
@@ -122,7 +121,7 @@ def cache_pixels(splits: pd.DataFrame, network: dict[str, Any], images: ImagePar
 
 
 def share_pixels(splits: pd.DataFrame, network: dict[str, Any], images: ImageParams, pixel_cache: PixelCache) -> Pixels:
-    """Give the same pictures from the cache that all processes of a training share; who comes first decodes."""
+    """Give the same images from the cache that all processes of a training share; who comes first decodes."""
     return pixel_cache(cache_pixels(splits, network, images))
 
 

@@ -14,10 +14,10 @@ from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.images.paths import read_inside
 from goodbad_pipeline.images.pixels import transform_image
-from goodbad_pipeline.images.reasons import SetAside
+from goodbad_pipeline.images.reasons import Rejection
 from goodbad_pipeline.images.streams import PathStream, open_source
 from goodbad_pipeline.params import ImageParams, PredictParams, RegistryParams
-from goodbad_pipeline.registry import find_model, record_use
+from goodbad_pipeline.registry.models import find_model, record_use
 from goodbad_pipeline.serving.tables import PREFIX, AnswerStream
 
 logger = logging.getLogger(__name__)
@@ -79,17 +79,17 @@ def draw_predictions(
     """Show some answers, drawn from all of them with equal chances."""
     total, chosen = _draw_rows(predictions, predict.sheet, predict.seed)
     root, transform = _source(predict, images).root.resolve(), images.transform(SHEET_SIDE)
-    pictures, captions, frames = [], [], []
+    thumbnails, captions, frames = [], [], []
     colours = figures.class_colours([name.removeprefix(PREFIX) for name in chosen.columns if name.startswith(PREFIX)])
     for row in chosen.to_dict("records"):
         data = read_inside(root, row["path"]).content
-        if not isinstance(data, SetAside):
+        if not isinstance(data, Rejection):
             # The model's own limit let it pass; here it is only shown.
-            pictures.append(transform_image(data, replace(transform, max_pixels=2**62, tiff=True)))
+            thumbnails.append(transform_image(data, replace(transform, max_pixels=2**62, tiff=True)))
             says = "abstained" if row["abstained"] else row["label"]
             captions.append(f"{row['path']}\n{says}, {row['probability']:.0%}")
             frames.append(colours[row["label"]])
-    pixels = np.array(pictures, np.uint8).reshape(-1, SHEET_SIDE, SHEET_SIDE, 3)
+    pixels = np.array(thumbnails, np.uint8).reshape(-1, SHEET_SIDE, SHEET_SIDE, 3)
     title = f"{len(pixels)} of {total:,} predictions"
     return figures.contact_sheet(pixels, captions, columns=6, title=title, frames=frames)
 

@@ -1,4 +1,4 @@
-"""What the decision rests on: the champion on the same pictures, and the registered copy on the same files."""
+"""What the decision rests on: the champion on the same images, and the registered copy on the same files."""
 
 from pathlib import Path
 from typing import Any
@@ -6,19 +6,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from goodbad_pipeline.evaluation.metrics import classification_metrics
-from goodbad_pipeline.evaluation.paired import (
+from goodbad_pipeline.evaluation.bootstrap import Resamples, resample_groups
+from goodbad_pipeline.evaluation.comparison import (
     PAIRED_COLUMNS,
     Answers,
     compare_slices,
     measure_ece_rise,
     measure_gain,
 )
-from goodbad_pipeline.evaluation.predictions import chosen_classes, predicted_classes, truth_and_probabilities
-from goodbad_pipeline.evaluation.resampling import Resamples, resample_groups
+from goodbad_pipeline.evaluation.metrics import classification_metrics
+from goodbad_pipeline.evaluation.predictions import chosen_classes, predicted_classes, y_true_and_probabilities
+from goodbad_pipeline.evaluation.promotion import Champion, SliceDrop
 from goodbad_pipeline.evaluation.slices import slice_values
 from goodbad_pipeline.params import EvaluationParams
-from goodbad_pipeline.promotion import Champion, SliceDrop
 from goodbad_pipeline.serving.classifier import Classifier
 
 NO_SLICES = pd.DataFrame(columns=PAIRED_COLUMNS)
@@ -32,13 +32,13 @@ def measure_champion(
     metric: str,
     evaluation: EvaluationParams,
 ) -> tuple[Champion | None, pd.DataFrame]:
-    """Compare the champion's answers with the new model's, row by row the same pictures.
+    """Compare the champion's answers with the new model's, row by row the same images.
 
     Args:
         champion: What is known of it.
-        champion_predictions: Its answers, to the test pictures that it has not seen.
+        champion_predictions: Its answers, to the test images that it has not seen.
         test_predictions: The new model's, to all of them.
-        splits: The pictures.
+        splits: The images.
         metric: Which decides.
         evaluation: How intervals are drawn.
 
@@ -49,39 +49,39 @@ def measure_champion(
         return None, NO_SLICES
     if champion.get("incomparable"):
         return Champion(**champion), NO_SLICES
-    test_predictions = on_same_pictures(test_predictions, champion_predictions)
-    splits = on_same_pictures(splits[splits["split"] == "test"], champion_predictions)
+    test_predictions = on_same_images(test_predictions, champion_predictions)
+    splits = on_same_images(splits[splits["split"] == "test"], champion_predictions)
     resamples = resample_groups(test_predictions["group"], evaluation.replicates, evaluation.seed)
-    truth, probabilities = truth_and_probabilities(champion_predictions)
+    y_true, probabilities = y_true_and_probabilities(champion_predictions)
     ours, theirs = (_answers(table) for table in (test_predictions, champion_predictions))
-    gain = measure_gain(truth, ours, theirs, resamples, metric, evaluation.seed)
+    gain = measure_gain(y_true, ours, theirs, resamples, metric, evaluation.seed)
     slices = _slices(test_predictions, champion_predictions, splits, resamples)
     names = predicted_classes(champion_predictions)
     beside = Champion(
         **champion,
         score=gain.champion,
         p_value=gain.p_value,
-        ece=classification_metrics(truth, probabilities, names)["ece"],
+        ece=classification_metrics(y_true, probabilities, names)["ece"],
         same_answers=bool((ours.chosen == theirs.chosen).all()),
         drops=_drops(slices),
-        ece_rise=measure_ece_rise(truth, ours, theirs, resamples).low,
+        ece_rise=measure_ece_rise(y_true, ours, theirs, resamples).low,
     )
     return beside, slices
 
 
-def on_same_pictures(images: pd.DataFrame, champion_predictions: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of those pictures that the champion was asked about, in their order."""
+def on_same_images(images: pd.DataFrame, champion_predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of those images that the champion was asked about, in their order."""
     return images[images["image_id"].isin(champion_predictions["image_id"])].reset_index(drop=True)
 
 
 def measure_beside(
     champion_predictions: pd.DataFrame, test_predictions: pd.DataFrame, test_metrics: dict[str, float], metric: str
 ) -> tuple[float, float]:
-    """Return the new model's metric and calibration error: on all test pictures, or on those the champion was asked."""
-    same = on_same_pictures(test_predictions, champion_predictions)
+    """Return the new model's metric and calibration error: on all test images, or on those the champion was asked."""
+    same = on_same_images(test_predictions, champion_predictions)
     if len(same) in (0, len(test_predictions)):
         return test_metrics[f"test_{metric}"], test_metrics["test_ece"]
-    measured = classification_metrics(*truth_and_probabilities(same), chosen=chosen_classes(same))
+    measured = classification_metrics(*y_true_and_probabilities(same), chosen=chosen_classes(same))
     return measured[metric], measured["ece"]
 
 
@@ -101,11 +101,11 @@ def measure_parity(classifier: Classifier, predictions: pd.DataFrame, root: Path
         return float("inf")
     names = predicted_classes(predictions)
     theirs = np.array([[row[name] for name in names] for row in answers["probabilities"]])
-    return float(np.abs(theirs - truth_and_probabilities(predictions)[1]).max())
+    return float(np.abs(theirs - y_true_and_probabilities(predictions)[1]).max())
 
 
 def _answers(predictions: pd.DataFrame) -> Answers:
-    return Answers(truth_and_probabilities(predictions)[1], chosen_classes(predictions))
+    return Answers(y_true_and_probabilities(predictions)[1], chosen_classes(predictions))
 
 
 def _slices(ours: pd.DataFrame, theirs: pd.DataFrame, splits: pd.DataFrame, resamples: Resamples) -> pd.DataFrame:

@@ -13,22 +13,22 @@ import pandas as pd
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.evaluation.decision import Calibration
+from goodbad_pipeline.evaluation.exposure import UNKNOWN, too_few_left
 from goodbad_pipeline.evaluation.leakage import find_leaks
 from goodbad_pipeline.evaluation.predictions import predicted_classes, prediction_table
-from goodbad_pipeline.evaluation.seen import UNKNOWN, too_few_left
+from goodbad_pipeline.evaluation.promotion import Champion, Evidence, decide_promotion
 from goodbad_pipeline.images.pixels import Pixels, pixel_source
 from goodbad_pipeline.images.splits import class_names
-from goodbad_pipeline.lineage import read_seen, seen_before, seen_in_all, unrecorded_source
 from goodbad_pipeline.params import EvaluationParams, ImageParams, PromotionParams, RegistryParams
 from goodbad_pipeline.pipelines.registration.evidence import (
     NO_SLICES,
     measure_beside,
     measure_champion,
     measure_parity,
-    on_same_pictures,
+    on_same_images,
 )
-from goodbad_pipeline.promotion import Champion, Evidence, decide_promotion
-from goodbad_pipeline.registry import (
+from goodbad_pipeline.registry.lineage import read_seen, seen_before, seen_in_all, unrecorded_source
+from goodbad_pipeline.registry.models import (
     RegisteredModel,
     load_champion,
     load_version,
@@ -36,13 +36,13 @@ from goodbad_pipeline.registry import (
     read_tags,
     set_alias,
 )
-from goodbad_pipeline.tracking import AwayError
+from goodbad_pipeline.tracking import TrackingUnavailable
 
 logger = logging.getLogger(__name__)
 
 REGISTER = "register"
-PARITY_PICTURES = 64
-SHEET_PICTURES = 12
+PARITY_IMAGES = 64
+SHEET_IMAGES = 12
 
 
 def compare_with_champion(
@@ -52,19 +52,19 @@ def compare_with_champion(
     images: ImageParams,
     registry: RegistryParams,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Ask the present champion about the same test pictures, decoded and read the way it wants them.
+    """Ask the present champion about the same test images, decoded and read the way it wants them.
 
-    It is not asked about pictures that it was trained or selected on, which its splits may have had elsewhere.
+    It is not asked about images that it was trained or selected on, which its splits may have had elsewhere.
 
     Returns:
-        What is known of it (``version``, null where there is none, ``images`` it was made from, test pictures it has
+        What is known of it (``version``, null where there is none, ``images`` it was made from, test images it has
         ``seen``, whether all such are ``recorded``, and why it is ``incomparable``; ``away`` where MLflow does not
         answer), and its predictions, empty where there are none.
     """
     try:
         champion = load_champion(registry.name)
         seen = UNKNOWN if champion is None else read_seen(registry.name, champion.version)
-    except AwayError as error:
+    except TrackingUnavailable as error:
         logger.warning("%s: the present champion is not compared with", error)
         return {"version": None, "away": True}, test_predictions.iloc[:0]
     if champion is None:
@@ -89,14 +89,14 @@ def _why_incomparable(
         apart = f"it tells apart {', '.join(champion.class_names)}, these data {', '.join(names)}"
         return f"{apart} (registry.name gives them a model of their own)"
     if scarce := too_few_left(test["label"], hidden):
-        return f"it was trained or selected on {hidden.sum()} of the {len(test)} test pictures, and {scarce}"
+        return f"it was trained or selected on {hidden.sum()} of the {len(test)} test images, and {scarce}"
     limits, new = champion.transform, test[~hidden]
     refused = new["width"] * new["height"] > limits.max_pixels
     if not limits.tiff:
         refused |= new["format"] == "TIFF"
     if refused.any():
         taken = f"up to {limits.max_pixels} pixels{'' if limits.tiff else ', no TIFF'}"
-        return f"it refuses {refused.sum()} of the {len(test)} test pictures (it takes {taken})"
+        return f"it refuses {refused.sum()} of the {len(test)} test images (it takes {taken})"
     return None
 
 
@@ -117,13 +117,13 @@ def register_model(
 ) -> dict[str, str | None]:
     """Register the model as a new version, which has no alias yet; the version is null where MLflow does not answer.
 
-    It will read pictures as ``pixels`` were read, whatever the parameters say by now.
+    It will read images as ``pixels`` were read, whatever the parameters say by now.
     """
     example = np.asarray(pixels.array[0])
     try:
         seen = seen_in_all(network, splits)
         version = log_model(model, registry.name, Calibration.from_dict(calibration), pixels.transform, example, seen)
-    except AwayError as error:
+    except TrackingUnavailable as error:
         logger.warning("%s: the model is not registered", error)
         return {"name": registry.name, "version": None}
     return {"name": registry.name, "version": version}
@@ -166,7 +166,7 @@ def decide_alias(
     decision = decide_promotion(evidence, promotion.rules)
     try:
         decision = set_alias(name, version, decision, champion["version"], test_metrics, images=len(splits))
-    except AwayError:
+    except TrackingUnavailable:
         return _undecided(name, version, promotion.policy), slices
     logger.info("Registered %s version %s as %s: %s", name, version, decision.alias, decision.reason)
     registered = {"name": name, "version": version, "alias": decision.alias, "reason": decision.reason}
@@ -184,22 +184,22 @@ def _undecided(name: str, version: str | None, policy: str) -> dict[str, Any]:
 def draw_disagreements(
     test_predictions: pd.DataFrame, champion_predictions: pd.DataFrame, pixels: Pixels
 ) -> figures.Figure:
-    """Show pictures that one of the two models knows and the other does not, each model's surest mistakes first."""
-    title = "Champion and new model: no pictures to compare"
+    """Show images that one of the two models knows and the other does not, each model's surest mistakes first."""
+    title = "Champion and new model: no images to compare"
     if champion_predictions.empty:
         return figures.contact_sheet(np.empty((0, 1, 1, 3), np.uint8), [], columns=6, title=title)
-    new, old = on_same_pictures(test_predictions, champion_predictions), champion_predictions.reset_index(drop=True)
-    lost = new[old["correct"] & ~new["correct"]].nlargest(SHEET_PICTURES, "probability")
-    won = old[~old["correct"] & new["correct"]].nlargest(SHEET_PICTURES, "probability")
+    new, old = on_same_images(test_predictions, champion_predictions), champion_predictions.reset_index(drop=True)
+    lost = new[old["correct"] & ~new["correct"]].nlargest(SHEET_IMAGES, "probability")
+    won = old[~old["correct"] & new["correct"]].nlargest(SHEET_IMAGES, "probability")
     shown = pd.concat([lost, won])
     verdicts = ["only the champion is right"] * len(lost) + ["only the new model is right"] * len(won)
     captions = [f"{label}\n{verdict}" for label, verdict in zip(shown["label"], verdicts, strict=True)]
     counts = int((old["correct"] & ~new["correct"]).sum()), int((~old["correct"] & new["correct"]).sum())
     title = f"Where they differ: {counts[0]} that only the champion knows, {counts[1]} that only the new model knows"
     colours = figures.class_colours(predicted_classes(test_predictions))
-    pictures = np.asarray(pixels.array[pixels.rows(shown["image_id"])])
+    shown_pixels = np.asarray(pixels.array[pixels.rows(shown["image_id"])])
     return figures.contact_sheet(
-        pictures, captions, columns=6, title=title, frames=[colours[one] for one in shown["label"]]
+        shown_pixels, captions, columns=6, title=title, frames=[colours[one] for one in shown["label"]]
     )
 
 
@@ -210,7 +210,7 @@ def _reload(name: str, version: str, predictions: pd.DataFrame, root: Path) -> f
     except InputError as error:
         logger.warning("%s", error)
         return float("inf")
-    return measure_parity(classifier, predictions.head(PARITY_PICTURES), root)
+    return measure_parity(classifier, predictions.head(PARITY_IMAGES), root)
 
 
 def _describe(champion: Champion | None) -> dict[str, Any] | None:

@@ -8,8 +8,8 @@ import pandas as pd
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.params import ReplayParams
-from goodbad_pipeline.provenance import labels_digest
-from goodbad_pipeline.runs import RunRecord, active_tags, read_run
+from goodbad_pipeline.tracking.provenance import labels_digest
+from goodbad_pipeline.tracking.run_record import RunRecord, active_tags, read_run
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def verify_run(labels: pd.DataFrame, replay: ReplayParams) -> tuple[pd.DataFrame
         lost = " (changes that were not committed nobody can restore)" if CHANGED in _commit(record.tags) else ""
         raise InputError(
             f"replay: run '{record.run_id}' cannot be repeated here: {told}{lost}. Restore them (git checkout, "
-            "constraints.txt, the pictures), or accept other code and versions with replay.strict=false"
+            "constraints.txt, the images), or accept other code and versions with replay.strict=false"
         )
     return labels, checks
 

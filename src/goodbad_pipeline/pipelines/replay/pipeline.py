@@ -6,7 +6,7 @@ from goodbad_pipeline.pipelines.replay.nodes import compare_metrics, verify_run
 
 
 def create_pipeline() -> Pipeline:
-    """Return the two ends of a replay; the registry of pipelines puts the road from pictures to metrics between."""
+    """Return the two ends of a replay; the registry of pipelines puts the road from images to metrics between."""
     return pipeline(
         [
             node(

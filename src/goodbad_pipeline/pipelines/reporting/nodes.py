@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 
 from goodbad_pipeline.evaluation import figures
-from goodbad_pipeline.evaluation.predictions import by_model, predicted_classes, truth_and_probabilities
+from goodbad_pipeline.evaluation.predictions import by_model, predicted_classes, y_true_and_probabilities
 from goodbad_pipeline.params import ImageParams, TrainingParams
-from goodbad_pipeline.provenance import labels_digest
 from goodbad_pipeline.reporting.facts import Rows, Tables, gather_facts
 from goodbad_pipeline.reporting.pages import render_card, write_card, write_report
+from goodbad_pipeline.tracking.provenance import labels_digest
 
 
 def gather_report_facts(
@@ -56,11 +56,11 @@ def draw_charts(
 ) -> tuple[figures.Chart, figures.Chart, figures.Chart]:
     """Draw what is worth pointing at: epochs, thresholds of the ROC curve, slices."""
     models = by_model(test_predictions, baseline_predictions)
-    curves = {name: truth_and_probabilities(answers)[1] for name, answers in models.items()}
-    truth, _ = truth_and_probabilities(test_predictions)
+    curves = {name: y_true_and_probabilities(answers)[1] for name, answers in models.items()}
+    y_true, _ = y_true_and_probabilities(test_predictions)
     return (
         figures.history_chart(history, training.monitor),
-        figures.roc_chart(truth, curves, predicted_classes(test_predictions)),
+        figures.roc_chart(y_true, curves, predicted_classes(test_predictions)),
         figures.slices_chart(slices, float(test_predictions["correct"].mean())),
     )
 

@@ -1,4 +1,4 @@
-"""A seed → the sample pictures."""
+"""A seed → the sample images."""
 
 from kedro.pipeline import Pipeline, node, pipeline
 

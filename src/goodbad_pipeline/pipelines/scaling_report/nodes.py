@@ -8,15 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from goodbad_pipeline.efficientnet.budget import phi_range
-from goodbad_pipeline.efficientnet.complexity import Cost, count_complexity
-from goodbad_pipeline.efficientnet.paper import NETWORKS, PaperNetwork
-from goodbad_pipeline.efficientnet.scaling import BASE_RESOLUTION, Coefficients, NetworkScale, resolve_scale
-from goodbad_pipeline.efficientnet.variants import variants_of
 from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.images.splits import class_names
+from goodbad_pipeline.network_factory import fit_budget
+from goodbad_pipeline.networks.budget import phi_range
+from goodbad_pipeline.networks.complexity import Cost, count_complexity
+from goodbad_pipeline.networks.paper import NETWORKS, PaperNetwork
+from goodbad_pipeline.networks.scaling import BASE_RESOLUTION, Coefficients, NetworkScale, resolve_scale, variants_of
 from goodbad_pipeline.params import ModelParams, TrainingParams
-from goodbad_pipeline.spending import spend_budget
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +65,7 @@ def _choose(model: ModelParams, training: TrainingParams, splits: pd.DataFrame |
     classes = IMAGENET if splits is None else len(class_names(splits))
     where = "no stored splits, so as in the paper" if splits is None else "as in the stored splits"
     logger.info("The budget is spent on a classifier of %d classes: %s", classes, where)
-    choice = spend_budget(model, training, classes)
+    choice = fit_budget(model, training, classes)
     return (choice.scale if choice else model.scale), classes
 
 
@@ -112,7 +111,7 @@ def _count(network: PaperNetwork) -> Cost | None:
     if network.variant:
         return count_complexity(resolve_scale(variant=network.variant), IMAGENET).total
     if network.application:
-        from goodbad_pipeline.efficientnet.applications import count_application  # noqa: PLC0415 - imports Keras
+        from goodbad_pipeline.networks.applications import count_application  # noqa: PLC0415 - imports Keras
 
         return count_application(network.application)
     return None

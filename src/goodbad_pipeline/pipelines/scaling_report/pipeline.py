@@ -1,4 +1,4 @@
-"""φ → what it means, beside the paper. No pictures, no training."""
+"""φ → what it means, beside the paper. No images, no training."""
 
 from kedro.pipeline import Pipeline, node, pipeline
 

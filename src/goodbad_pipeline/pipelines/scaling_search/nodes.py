@@ -1,4 +1,4 @@
-"""From a grid of α, β, γ to the ones that serve these pictures best, as far as the pictures can tell."""
+"""From a grid of α, β, γ to the ones that serve these images best, as far as the images can tell."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from goodbad_pipeline.efficientnet.complexity import count_complexity
 from goodbad_pipeline.evaluation import figures
-from goodbad_pipeline.evaluation.trials import compare, explain_interval, rank_networks, summarise_trials
+from goodbad_pipeline.experiments.analysis import compare, explain_interval, rank_networks, summarise_trials
+from goodbad_pipeline.experiments.trial_spec import TrialCache
 from goodbad_pipeline.images.pixels import PixelCache
 from goodbad_pipeline.images.splits import class_names, development_part
+from goodbad_pipeline.networks.complexity import count_complexity
 from goodbad_pipeline.params import ImageParams, ScalingSearchParams, TrainingParams
-from goodbad_pipeline.training.recording import TrialRecorder
-from goodbad_pipeline.trials import try_networks
 
 logger = logging.getLogger(__name__)
 
@@ -55,9 +54,11 @@ def train_candidates(
     training: TrainingParams,
     scaling_search: ScalingSearchParams,
     pixel_cache: PixelCache,
-    trial_record: TrialRecorder,
+    trial_record: TrialCache,
 ) -> pd.DataFrame:
     """Train every candidate from every seed, and measure each on the validation split."""
+    from goodbad_pipeline.experiments.trials import try_networks  # noqa: PLC0415 - imports Keras
+
     return try_networks(candidates, splits, images, training, scaling_search, pixel_cache, trial_record)
 
 

@@ -1,4 +1,4 @@
-"""One dimension against all three at equal cost, on these pictures (the paper's Figure 8)."""
+"""One dimension against all three at equal cost, on these images (the paper's Figure 8)."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from typing import Any
 
 import pandas as pd
 
-from goodbad_pipeline.efficientnet.complexity import count_complexity
-from goodbad_pipeline.efficientnet.matched import MatchedNetwork, match_macs
-from goodbad_pipeline.efficientnet.scaling import Coefficients, NetworkScale
 from goodbad_pipeline.evaluation import figures
-from goodbad_pipeline.evaluation.trials import compare, explain_interval, summarise_trials
+from goodbad_pipeline.experiments.analysis import compare, explain_interval, summarise_trials
+from goodbad_pipeline.experiments.trial_spec import TrialCache
 from goodbad_pipeline.images.pixels import PixelCache
 from goodbad_pipeline.images.splits import class_names, development_part
+from goodbad_pipeline.networks.complexity import count_complexity
+from goodbad_pipeline.networks.equal_flops import MatchedNetwork, match_macs
+from goodbad_pipeline.networks.scaling import Coefficients, NetworkScale
 from goodbad_pipeline.params import ImageParams, ScalingStudyParams, TrainingParams
-from goodbad_pipeline.training.recording import TrialRecorder
-from goodbad_pipeline.trials import try_networks
 
 BASE = "base"
 # Table 7: B0 and what grew out of it, operations in billions and top-1 accuracy on ImageNet.
@@ -58,9 +57,11 @@ def train_networks(
     training: TrainingParams,
     scaling_study: ScalingStudyParams,
     pixel_cache: PixelCache,
-    trial_record: TrialRecorder,
+    trial_record: TrialCache,
 ) -> pd.DataFrame:
     """Train every network from every seed, and measure each on the validation split."""
+    from goodbad_pipeline.experiments.trials import try_networks  # noqa: PLC0415 - imports Keras
+
     return try_networks(networks, splits, images, training, scaling_study, pixel_cache, trial_record)
 
 

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from goodbad_pipeline.evaluation import figures
-from goodbad_pipeline.images.leaks import OURS, PLAIN, measure_leaks
-from goodbad_pipeline.images.near import thumbnail_levels
+from goodbad_pipeline.images.near_duplicates import thumbnail_levels
 from goodbad_pipeline.images.pixels import pixel_source
+from goodbad_pipeline.images.split_leakage import OURS, PLAIN, measure_leaks
 from goodbad_pipeline.images.splits import SPLITS, class_names, count_splits, split_labels
 from goodbad_pipeline.params import ImageParams, SplitParams
 
@@ -25,12 +25,12 @@ SHEET_CLASSES = 20
 
 
 def assign_splits(labels: pd.DataFrame, splits: SplitParams) -> pd.DataFrame:
-    """Give every picture its side, whole groups at a time."""
+    """Give every image its side, whole groups at a time."""
     return split_labels(labels, splits.division)
 
 
 def report_splits(splits: pd.DataFrame, parameters: SplitParams) -> tuple[pd.DataFrame, figures.Figure]:
-    """Count pictures and groups per split and class, as a table and a figure, and say how far off the wish they are."""
+    """Count images and groups per split and class, as a table and a figure, and say how far off the wish they are."""
     counts = count_splits(splits)
     if splits["source_split"].isna().all():
         wished = counts["split"].map(parameters.division.shares)
@@ -69,7 +69,7 @@ def report_leaks(
 
 
 def draw_split_sheets(splits: pd.DataFrame, images: ImageParams) -> dict[str, figures.Figure]:
-    """Show a few pictures of each class and split, of as many groups as there are: a figure each, by file name."""
+    """Show a few images of each class and split, of as many groups as there are: a figure each, by file name."""
     names = class_names(splits)
     if len(names) > SHEET_CLASSES:
         logger.info("Sheets show the first %d of %d classes", SHEET_CLASSES, len(names))
@@ -86,6 +86,6 @@ def _draw_sheet(part: pd.DataFrame, name: str, split: str, images: ImageParams) 
     turn = part.groupby("group").cumcount()
     shown = part.loc[turn.sort_values(kind="stable").index].drop_duplicates("image_id").head(SHEET_IMAGES)
     pixels = pixel_source(shown, Path(images.root), images.transform(SHEET_SIDE)).streamed().array[:]
-    title = f"{name}: {len(shown)} of {len(part)} pictures, {part['group'].nunique()} groups"
+    title = f"{name}: {len(shown)} of {len(part)} images, {part['group'].nunique()} groups"
     frames = [figures.split_colours(SPLITS)[split]] * len(shown)
     return figures.contact_sheet(pixels, shown["group"].tolist(), columns=8, title=title, frames=frames)

@@ -1,4 +1,4 @@
-"""From pictures and a network to a trained network."""
+"""From images and a network to a trained network."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from goodbad_pipeline.efficientnet.scaling import read_scale
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.images.pixels import Pixels
 from goodbad_pipeline.images.splits import class_names
+from goodbad_pipeline.networks.scaling import read_scale
 from goodbad_pipeline.params import ImageParams, ModelParams, TrainingParams, decisive_parameters
 from goodbad_pipeline.training.checkpoints import CheckpointStore
-from goodbad_pipeline.training.devices import Device, memory_bytes, prepare_device
-from goodbad_pipeline.training.fingerprint import Facts, training_facts
-from goodbad_pipeline.training.listener import EpochListener
-from goodbad_pipeline.training.memory import batch_that_fits, out_of_memory
-from goodbad_pipeline.training.team import leave_team
+from goodbad_pipeline.training.config_hash import Facts, training_config
+from goodbad_pipeline.training.devices import Device, batch_that_fits, memory_bytes, out_of_memory, prepare_device
+from goodbad_pipeline.training.distributed import leave_team
+from goodbad_pipeline.training.progress import EpochCallback
 
 if TYPE_CHECKING:
     from goodbad_pipeline.training.train import LabelledPixels
@@ -37,7 +36,7 @@ def train_model(
     model: ModelParams,
     training: TrainingParams,
     images: ImageParams,
-    epoch_log: EpochListener,
+    epoch_log: EpochCallback,
     checkpoints: CheckpointStore,
 ) -> tuple[Any, pd.DataFrame]:
     """Train on train, choose by validation: the trained model, in float32 whatever it was trained in, and its history.
@@ -59,7 +58,7 @@ def train_model(
             validation,
             params.recipe(jit_compile=device.jit_compile),
             pretrained=network["pretrained"],
-            listener=epoch_log,
+            epoch_callback=epoch_log,
             checkpoints=Checkpointing(checkpoints, facts, **params.checkpoint.model_dump()),
         )
 
@@ -73,8 +72,8 @@ def _labelled(split: str, splits: pd.DataFrame, pixels: Pixels) -> LabelledPixel
     from goodbad_pipeline.training.train import LabelledPixels  # noqa: PLC0415 - imports Keras
 
     names, table = class_names(splits), splits[splits["split"] == split]
-    truth = table["label"].map(names.index).to_numpy("int64")
-    return LabelledPixels(pixels.array, pixels.rows(table["image_id"]), truth, len(names))
+    y_true = table["label"].map(names.index).to_numpy("int64")
+    return LabelledPixels(pixels.array, pixels.rows(table["image_id"]), y_true, len(names))
 
 
 def _fit_into_memory(
@@ -117,7 +116,7 @@ def _facts(
     measured = ("budget", "bound_by")  # a time, measured again, is another; the network may be the same all the same
     chosen = {name: value for name, value in network.items() if name not in measured}
     parameters = decisive_parameters(model, training, images)
-    return {**training_facts(parameters, splits), "network": chosen, "device": str(device)}
+    return {**training_config(parameters, splits), "network": chosen, "device": str(device)}
 
 
 def _smaller_batch(
@@ -133,7 +132,7 @@ def _smaller_batch(
         devices=max(1, device.gpus),
         multiple=training.shares,
     )
-    said = f"training.batch_size: {training.batch_size} pictures a step do not fit into memory"
+    said = f"training.batch_size: {training.batch_size} images a step do not fit into memory"
     if fits is None:
         raise InputError(f"{said}; choose a smaller network or a lower model.resolution") from error
     if not training.auto_batch:

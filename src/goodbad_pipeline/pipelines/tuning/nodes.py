@@ -1,4 +1,4 @@
-"""From the present parameters to better ones, by pictures of train and validation alone."""
+"""From the present parameters to better ones, by images of train and validation alone."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pandas as pd
 import yaml
 
 from goodbad_pipeline.evaluation import figures
-from goodbad_pipeline.evaluation.tuning import conclude, nest, rank_finalists
+from goodbad_pipeline.experiments.analysis import conclude, nest, rank_finalists
+from goodbad_pipeline.experiments.study import StudyStore
+from goodbad_pipeline.experiments.trial_spec import TrialCache
+from goodbad_pipeline.experiments.tuning import TuningContext, confirm, search_space
 from goodbad_pipeline.images.pixels import PixelCache
 from goodbad_pipeline.params import ImageParams, ModelParams, RegistryParams, TrainingParams, TuneParams
 from goodbad_pipeline.params.tuning import RATES
-from goodbad_pipeline.training.recording import TrialRecorder
-from goodbad_pipeline.training.study import StudyStore
 from goodbad_pipeline.training.validation import LARGER_IS_BETTER
-from goodbad_pipeline.tuning import Workplace, confirm, search_space
 
 
 def gather_workplace(
@@ -27,14 +27,14 @@ def gather_workplace(
     images: ImageParams,
     registry: RegistryParams,
     pixel_cache: PixelCache,
-) -> Workplace:
-    """Bring together what every training of the search shares; pictures are decoded when the first begins."""
-    return Workplace(development, network, model, training, images, registry.name, pixel_cache)
+) -> TuningContext:
+    """Bring together what every training of the search shares; images are decoded when the first begins."""
+    return TuningContext(development, network, model, training, images, registry.name, pixel_cache)
 
 
-def find_learning_rates(place: Workplace, tune: TuneParams) -> tuple[pd.DataFrame, dict[str, float]]:
+def find_learning_rates(place: TuningContext, tune: TuneParams) -> tuple[pd.DataFrame, dict[str, float]]:
     """Make the range test for the rate of all layers: its curve, and the range to search."""
-    from goodbad_pipeline.training.rate_test import suggest_range  # noqa: PLC0415 - imports Keras
+    from goodbad_pipeline.experiments.lr_range_test import suggest_range  # noqa: PLC0415 - imports Keras
 
     curve = place.scan(tune)
     low, high = suggest_range(curve)
@@ -48,14 +48,14 @@ def draw_learning_rates(curve: pd.DataFrame, rates: dict[str, float]) -> figures
 
 
 def search_parameters(
-    place: Workplace, tune: TuneParams, rates: dict[str, float], studies: StudyStore, trial_record: TrialRecorder
+    place: TuningContext, tune: TuneParams, rates: dict[str, float], studies: StudyStore, trial_record: TrialCache
 ) -> pd.DataFrame:
     """Try values of the stated parameters, the present ones first; a search that was cut off goes on."""
     return search_space(place, tune, rates, studies, trial_record)
 
 
 def confirm_finalists(
-    place: Workplace, tune: TuneParams, trials: pd.DataFrame, trial_record: TrialRecorder
+    place: TuningContext, tune: TuneParams, trials: pd.DataFrame, trial_record: TrialCache
 ) -> pd.DataFrame:
     """Train the best trials, and the present parameters, from other seeds: the luck that chose them decides nothing."""
     return confirm(place, tune, trials, trial_record)

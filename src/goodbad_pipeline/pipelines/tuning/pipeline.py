@@ -1,4 +1,4 @@
-"""network, pictures of train and validation → range test → trials → finalists → parameters."""
+"""network, images of train and validation → range test → trials → finalists → parameters."""
 
 from kedro.pipeline import Pipeline, node, pipeline
 

@@ -1,0 +1,1 @@
+"""Everything that compares several trainings: trials, hyperparameter search and the learning-rate range test."""

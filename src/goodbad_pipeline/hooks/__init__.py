@@ -1,0 +1,1 @@
+"""Kedro hooks: parameter checks, tracking, run lock, signals, memory."""

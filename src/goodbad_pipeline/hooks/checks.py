@@ -1,0 +1,61 @@
+"""Checks parameters and stored inputs before a run begins."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
+
+from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.networks.scaling import warn_of_product
+from goodbad_pipeline.params import Group, ModelParams, TrainingParams, anchor_paths, validate_parameters
+from goodbad_pipeline.secrecy import hide_secrets
+from goodbad_pipeline.training import devices
+from goodbad_pipeline.training.distributed import check_place, read_place
+
+logger = logging.getLogger(__name__)
+
+IMAGES = {"pixels", "pixel_cache"}  # of a pipeline that trains
+FOLLOW = "follow"  # another process tells MLflow
+
+
+class CheckHooks:
+    """Finds what would end the run before it begins."""
+
+    def __init__(self) -> None:
+        self.parameters: dict[str, Group] = {}
+
+    @hook_impl(tryfirst=True)
+    def after_context_created(self, context: KedroContext) -> None:
+        """Hide what is secret, check every parameter, and let relative paths start at the project's root."""
+        raw = anchor_paths(hide_secrets(context.config_loader["parameters"]), Path(context.project_path))
+        self.parameters = validate_parameters(raw)
+        context.config_loader["parameters"] = raw
+
+    @hook_impl(tryfirst=True)
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Check that stored inputs are there, and what is trained on; warn of odd coefficients, once a run."""
+        stored = (name for name in sorted(pipeline.inputs()) if not name.startswith("params:"))
+        missing = [name for name in stored if not catalog.exists(name)]
+        if missing:
+            raise InputError(
+                f"{', '.join(missing)}: this pipeline starts from what an earlier one stored, and there is none; "
+                "run --pipeline=data"
+            )
+        model = self.parameters.get("model")
+        if isinstance(model, ModelParams) and {"params:model", "params:model.coefficients"} & pipeline.inputs():
+            warn_of_product(model.coefficients.constants)
+        training = self.parameters.get("training")
+        made = {name.rpartition(".")[2] for name in pipeline.datasets()}  # a replay's, or a follower's, too
+        trains = "params:training" in pipeline.inputs() and IMAGES & made
+        if isinstance(training, TrainingParams) and trains:
+            devices.require_backend()
+            follows = run_params.get("pipeline_names") == [FOLLOW]
+            place = read_place(os.environ) if training.distributed else None
+            check_place(place, distributed=training.distributed, follows=follows)
+            if training.require_gpu:
+                devices.require_gpu(distributed=training.distributed)

@@ -1,0 +1,178 @@
+"""What a scan has found so far, on disk: a scan that is killed goes on where it was, a later one reads what changed.
+
+Rows go into shards that are written once, whole or not at all. A file that was read again stands in a later shard, and
+the last row of a path counts.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
+
+from goodbad_pipeline.errors import InputError, writing
+from goodbad_pipeline.images.fingerprints import THUMBNAIL_BYTES
+from goodbad_pipeline.images.paths import State
+from goodbad_pipeline.images.reading import Measured, Outcome, ReadSettings
+from goodbad_pipeline.images.reasons import Rejection
+
+FORMAT_VERSION = 4  # of the rows and of what decides them; another one reads everything anew
+SHARD_ROWS = 8192
+SHARD_SECONDS = 5.0  # what a kill costs at most
+
+_SHARD = pa.schema(
+    [
+        ("path", pa.string()),
+        ("size", pa.int64()),
+        ("modified", pa.int64()),
+        ("changed", pa.int64()),
+        ("inode", pa.int64()),
+        ("reason", pa.string()),
+        ("detail", pa.string()),
+        ("image_id", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("format", pa.string()),
+        ("animated", pa.bool_()),
+        ("pixel_id", pa.string()),
+        ("fingerprint", pa.int64()),
+        ("thumbnail", pa.binary(THUMBNAIL_BYTES)),
+    ]
+)
+
+
+class ScanCache:
+    """The rows of one root and one way to read it; a context manager, held by one process at a time.
+
+    Args:
+        folder: Where journals lie; it may be removed at any time.
+        settings: What files are read with; under others nothing here counts.
+
+    Raises:
+        InputError: On entering, another process scans the same root.
+    """
+
+    def __init__(self, folder: Path, settings: ReadSettings) -> None:
+        root, rest = _digests(settings)
+        self._folder = folder / f"{root}-{rest}"
+        self._outdated = [other for other in folder.glob(f"{root}-*") if other.name != self._folder.name]
+        self._lock = FileLock(folder / f".{root}.lock", timeout=0)
+        self._shards: list[Path] = []
+        self._pending: list[dict[str, object]] = []
+        self._written = 0.0
+        self.rows = 0
+
+    def __enter__(self) -> "ScanCache":
+        self._folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire()
+        except Timeout as error:
+            raise InputError(
+                f"images.root: another run scans it now (lock {self._lock.lock_file}); wait for it"
+            ) from error
+        for folder in self._outdated:
+            shutil.rmtree(folder, ignore_errors=True)
+        self._written = time.monotonic()
+        self._shards = [file for file in sorted(self._folder.glob("*.parquet")) if _is_whole(file)]
+        self.rows = sum(pq.read_metadata(file).num_rows for file in self._shards)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.flush()
+        finally:
+            self._lock.release()
+
+    def find(self, paths: pa.Array) -> np.ndarray:
+        """Return the last row of each of ``paths``: int64, −1 where there is none."""
+        if not self.rows:
+            return np.full(len(paths), -1)
+        known = self._read(["path"]).column("path").combine_chunks()
+        backwards = known.take(pa.array(np.arange(self.rows)[::-1]))
+        found = pc.index_in(paths, value_set=backwards).fill_null(self.rows)
+        return self.rows - 1 - found.to_numpy()
+
+    def read(self, rows: np.ndarray, columns: list[str]) -> pa.Table:
+        """Return ``rows`` in their order."""
+        table = self._read(columns)
+        if len(rows) == len(table) and (rows == np.arange(len(rows))).all():
+            return table
+        return table.take(pa.array(rows))
+
+    def thumbnails(self, rows: np.ndarray) -> pa.Array:
+        """Return the thumbnails of ``rows``: one copy of them, and a shard, are in memory."""
+        gathered = np.empty((len(rows), THUMBNAIL_BYTES), np.uint8)
+        start = 0
+        for shard in self._shards:
+            column = pq.read_table(shard, columns=["thumbnail"]).column(0).combine_chunks()
+            levels = np.frombuffer(column.buffers()[1], np.uint8).reshape(-1, THUMBNAIL_BYTES)
+            here = np.flatnonzero((rows >= start) & (rows < start + len(column)))
+            gathered[here] = levels[rows[here] - start]
+            start += len(column)
+        ends = np.arange(len(rows) + 1, dtype=np.int64) * THUMBNAIL_BYTES
+        return pa.LargeBinaryArray.from_buffers(
+            pa.large_binary(), len(rows), [None, pa.py_buffer(ends), pa.py_buffer(gathered)]
+        )
+
+    def append(self, path: str, outcome: Outcome) -> int:
+        """Add a row and return its number; it is on disk within seconds."""
+        self._pending.append({"path": path} | _state(outcome.state) | _values(outcome.result))
+        if len(self._pending) >= SHARD_ROWS or time.monotonic() - self._written > SHARD_SECONDS:
+            self.flush()
+        self.rows += 1
+        return self.rows - 1
+
+    def flush(self) -> None:
+        """Write what is not on disk yet."""
+        if self._pending:
+            shard = self._folder / f"{time.time_ns()}.parquet"
+            draft = shard.with_suffix(".draft")
+            with writing(shard):
+                pq.write_table(pa.Table.from_pylist(self._pending, schema=_SHARD), draft, compression="zstd")
+                os.replace(draft, shard)
+            self._shards.append(shard)
+            self._pending = []
+        self._written = time.monotonic()
+
+    def _read(self, columns: list[str]) -> pa.Table:
+        parts = [pq.read_table(shard, columns=columns) for shard in self._shards]
+        return pa.concat_tables(parts) if parts else _SHARD.empty_table().select(columns)
+
+
+def _digests(settings: ReadSettings) -> tuple[str, str]:
+    """Name the root, and all that decides what becomes of a file in it."""
+    tools = {name: version(name) for name in ("Pillow", "simplejpeg", "numpy")}
+    how = {**asdict(settings), "root": None, "limits": None, "format": FORMAT_VERSION, "tools": tools}
+    texts = (os.fsencode(settings.root), json.dumps(how, sort_keys=True).encode())
+    root, rest = (hashlib.sha256(text).hexdigest()[:12] for text in texts)
+    return root, rest
+
+
+def _is_whole(file: Path) -> bool:
+    """Whether a shard can be read; after a power cut it may be empty, and its files are read again."""
+    try:
+        return pq.read_schema(file).equals(_SHARD)
+    except (pa.ArrowInvalid, OSError):
+        return False
+
+
+def _state(state: State | None) -> dict[str, object]:
+    return {} if state is None else state._asdict()
+
+
+def _values(result: object) -> dict[str, object]:
+    if isinstance(result, Rejection | Measured):
+        return {name: getattr(result, name) for name in result.__dataclass_fields__}
+    raise TypeError(f"no row for {result!r}")

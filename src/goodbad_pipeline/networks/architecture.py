@@ -1,0 +1,237 @@
+"""Table 1 of the paper and the two families as data, and how a scale expands them into blocks.
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from string import ascii_lowercase
+
+from goodbad_pipeline.networks.scaling import NetworkScale, resolve_scale, round_filters, round_repeats, variants_of
+
+STEM_FILTERS = 32
+HEAD_FILTERS = 1280
+IMAGENET_CLASSES = 1000
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STDDEV = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One row of Table 1: a run of equal MBConv blocks, the first of which may shrink the image."""
+
+    kernel: int
+    stride: int
+    expansion: int
+    channels: int
+    repeats: int
+
+
+# Stages 2 to 8 of EfficientNet-B0.
+STAGES = (
+    Stage(kernel=3, stride=1, expansion=1, channels=16, repeats=1),
+    Stage(kernel=3, stride=2, expansion=6, channels=24, repeats=2),
+    Stage(kernel=5, stride=2, expansion=6, channels=40, repeats=2),
+    Stage(kernel=3, stride=2, expansion=6, channels=80, repeats=3),
+    Stage(kernel=5, stride=1, expansion=6, channels=112, repeats=3),
+    Stage(kernel=5, stride=2, expansion=6, channels=192, repeats=4),
+    Stage(kernel=3, stride=1, expansion=6, channels=320, repeats=1),
+)
+
+
+@dataclass(frozen=True)
+class Family:
+    """What sets one family apart from the other.
+
+    Attributes:
+        activation: Keras name of the activation after each normalisation.
+        squeeze_ratio: Squeezed channels as a share of a block's input; 0 for no squeeze-and-excitation.
+        scales_ends: Whether stem and head widen, and the first and last stage deepen, with the network.
+        pixel_scale: Factor on pixels of 0 to 255, before anything else.
+        pixel_offset: Summand after `pixel_scale`.
+        standardises: Whether the ImageNet mean and variance are then taken out by a Normalization layer.
+    """
+
+    activation: str
+    squeeze_ratio: float
+    scales_ends: bool
+    pixel_scale: float
+    pixel_offset: float
+    standardises: bool
+
+
+FAMILY_OF: dict[str, Family] = {
+    "efficientnet": Family("swish", 0.25, True, 1 / 255, 0.0, True),
+    # (x - 127) / 128, as the published lite networks were trained.
+    "efficientnet_lite": Family("relu6", 0.0, False, 1 / 128, -127 / 128, False),
+}
+
+
+@dataclass(frozen=True)
+class Block:
+    """One MBConv block, all sizes settled.
+
+    Attributes:
+        name: As in keras.applications: `block2a` is the first block of the second run.
+        stage: Row of Table 1, 2 to 8.
+        kernel: Side of the depthwise kernel, 3 or 5.
+        stride: 1 or 2.
+        inputs: Channels that come in.
+        expanded: Channels of the depthwise convolution; equal to `inputs` where there is no expansion.
+        outputs: Channels that go out.
+        squeezed: Channels inside squeeze-and-excitation, 0 for none.
+        resolution: Side of the incoming feature map in pixels.
+        drop_rate: Probability that stochastic depth skips the block in training.
+    """
+
+    name: str
+    stage: int
+    kernel: int
+    stride: int
+    inputs: int
+    expanded: int
+    outputs: int
+    squeezed: int
+    resolution: int
+    drop_rate: float
+
+    @property
+    def has_expansion(self) -> bool:
+        """Whether a 1×1 convolution widens the input first."""
+        return self.expanded != self.inputs
+
+    @property
+    def has_shortcut(self) -> bool:
+        """Whether input and output have the same shape and are added."""
+        return self.stride == 1 and self.inputs == self.outputs
+
+    @property
+    def output_resolution(self) -> int:
+        """Side of the outgoing feature map in pixels."""
+        return halve(self.resolution, self.stride)
+
+
+def halve(resolution: int, stride: int) -> int:
+    """Side of a feature map after a convolution with `same` padding: the quotient, rounded up."""
+    return -(-resolution // stride)
+
+
+def stem_filters(scale: NetworkScale) -> int:
+    """Channels of the first convolution."""
+    return round_filters(STEM_FILTERS, scale.width) if FAMILY_OF[scale.family].scales_ends else STEM_FILTERS
+
+
+def head_filters(scale: NetworkScale) -> int:
+    """Channels of the last convolution, which is the number of pooled features."""
+    return round_filters(HEAD_FILTERS, scale.width) if FAMILY_OF[scale.family].scales_ends else HEAD_FILTERS
+
+
+def stage_repeats(scale: NetworkScale) -> tuple[int, ...]:
+    """Blocks of each of the seven stages."""
+    ends = (0, len(STAGES) - 1)
+    fixed = () if FAMILY_OF[scale.family].scales_ends else ends
+    return tuple(s.repeats if i in fixed else round_repeats(s.repeats, scale.depth) for i, s in enumerate(STAGES))
+
+
+def expand_blocks(scale: NetworkScale) -> tuple[Block, ...]:
+    """All MBConv blocks of a network, from the image to the head."""
+    repeats = stage_repeats(scale)
+    blocks: list[Block] = []
+    channels, resolution = stem_filters(scale), halve(scale.resolution, 2)
+    for index, count in enumerate(repeats):
+        for position in range(count):
+            rate = scale.stochastic_depth * len(blocks) / sum(repeats)
+            block = _first_block(scale, index, channels, resolution, rate)
+            if position:
+                block = replace(block, name=f"block{index + 1}{_letters(position)}", stride=1)
+            channels, resolution = block.outputs, block.output_resolution
+            blocks.append(block)
+    return tuple(blocks)
+
+
+def _first_block(scale: NetworkScale, index: int, channels: int, resolution: int, drop_rate: float) -> Block:
+    stage = STAGES[index]
+    ratio = FAMILY_OF[scale.family].squeeze_ratio
+    return Block(
+        name=f"block{index + 1}a",
+        stage=index + 2,
+        kernel=stage.kernel,
+        stride=stage.stride,
+        inputs=channels,
+        expanded=channels * stage.expansion,
+        outputs=round_filters(stage.channels, scale.width),
+        squeezed=max(1, int(channels * ratio)) if ratio else 0,
+        resolution=resolution,
+        drop_rate=drop_rate,
+    )
+
+
+def _letters(position: int) -> str:
+    """The letters a to z, then aa, ab and so on, as a spreadsheet counts its columns."""
+    rest, last = divmod(position, len(ascii_lowercase))
+    return (_letters(rest - 1) if rest else "") + ascii_lowercase[last]
+
+
+@dataclass(frozen=True)
+class StageRow:
+    """One row of a table like the paper's Table 1, for any scale.
+
+    Attributes:
+        stage: 1 (stem) to 9 (head).
+        operator: As the paper writes it.
+        resolution: Side of the incoming feature map in pixels.
+        channels: Channels that go out.
+        layers: Layers in the stage.
+    """
+
+    stage: int
+    operator: str
+    resolution: int
+    channels: int
+    layers: int
+
+
+def stage_table(scale: NetworkScale) -> tuple[StageRow, ...]:
+    """The nine rows of Table 1 for this scale."""
+    blocks = expand_blocks(scale)
+    firsts = [blocks[0]] + [after for before, after in pairwise(blocks) if after.stage != before.stage]
+    rows = [StageRow(1, "Conv3×3", scale.resolution, stem_filters(scale), 1)]
+    for stage, first, count in zip(STAGES, firsts, stage_repeats(scale), strict=True):
+        operator = f"MBConv{stage.expansion} k{stage.kernel}×{stage.kernel}"
+        rows.append(StageRow(first.stage, operator, first.resolution, first.outputs, count))
+    rows.append(StageRow(9, "Conv1×1, pooling, FC", blocks[-1].output_resolution, head_filters(scale), 1))
+    return tuple(rows)
+
+
+@dataclass(frozen=True)
+class LayerShape:
+    """All that decides which weights a network has, which the resolution does not.
+
+    Attributes:
+        family: `efficientnet` or `efficientnet_lite`.
+        channels: Of the stem, the seven stages and the head.
+        repeats: Blocks of each of the seven stages.
+    """
+
+    family: str
+    channels: tuple[int, ...]
+    repeats: tuple[int, ...]
+
+
+def layer_shape(scale: NetworkScale) -> LayerShape:
+    """The layers of a scale, rounding done."""
+    channels = tuple(round_filters(stage.channels, scale.width) for stage in STAGES)
+    return LayerShape(scale.family, (stem_filters(scale), *channels, head_filters(scale)), stage_repeats(scale))
+
+
+def matching_variant(scale: NetworkScale) -> str | None:
+    """The published network that has exactly these layers, whatever the input size, or None.
+
+    Weights fit a network if and only if its layers do. φ = 0 is B0 or Lite0; φ = 1 has the layers of B2 or Lite2 at
+    another resolution.
+    """
+    shape = layer_shape(scale)
+    names = (variant.name for variant in variants_of(scale.family))
+    return next((name for name in names if layer_shape(resolve_scale(variant=name)) == shape), None)

@@ -1,0 +1,149 @@
+"""The parts of an EfficientNet as Keras layers, named as keras.applications names them.
+
+Strided convolutions pad with `same`. keras.applications puts a ZeroPadding2D and `valid` in their place; for stride 2
+and odd kernels the two pad alike at every size, even or odd, and the tests hold that.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from goodbad_pipeline.networks.architecture import (
+    IMAGENET_CLASSES,
+    IMAGENET_MEAN,
+    IMAGENET_STDDEV,
+    Block,
+    Family,
+)
+
+
+@dataclass(frozen=True)
+class LayerMaker:
+    """Makes layers that share a family's activation, the momentum of batch statistics and a seed.
+
+    Attributes:
+        activation: Keras name of the activation.
+        momentum: Momentum of the moving batch statistics, above 0 and below 1.
+        seed: Where given, each layer draws from a seed of its own, made of this and the layer's name.
+    """
+
+    activation: str
+    momentum: float
+    seed: int | None
+
+    def layer_seed(self, name: str) -> int | None:
+        """The seed of one layer. Sharing one seed would give layers of equal shape equal weights."""
+        return None if self.seed is None else zlib.crc32(f"{self.seed}:{name}".encode())
+
+    def _kernel(self, name: str) -> keras.Initializer:
+        return keras.initializers.VarianceScaling(
+            scale=2.0, mode="fan_out", distribution="truncated_normal", seed=self.layer_seed(name)
+        )
+
+    def convolution(self, x: Any, filters: int, name: str, *, kernel: int = 1, strides: int = 1, **options: Any) -> Any:
+        """A convolution without bias unless `options` say otherwise."""
+        options = {"use_bias": False, "padding": "same", "kernel_initializer": self._kernel(name)} | options
+        return keras.layers.Conv2D(filters, kernel, strides=strides, name=name, **options)(x)
+
+    def depthwise(self, x: Any, kernel: int, strides: int, name: str) -> Any:
+        """A depthwise convolution without bias."""
+        return keras.layers.DepthwiseConv2D(
+            kernel,
+            strides=strides,
+            padding="same",
+            use_bias=False,
+            depthwise_initializer=self._kernel(name),
+            name=name,
+        )(x)
+
+    def normalise(self, x: Any, name: str) -> Any:
+        """Batch normalisation."""
+        return keras.layers.BatchNormalization(momentum=self.momentum, name=name)(x)
+
+    def activate(self, x: Any, name: str) -> Any:
+        """The family's activation."""
+        return keras.layers.Activation(self.activation, name=name)(x)
+
+    def drop(self, x: Any, rate: float, name: str, **options: Any) -> Any:
+        """Dropout, or nothing where the rate is 0."""
+        if rate == 0:
+            return x
+        return keras.layers.Dropout(rate, seed=self.layer_seed(name), name=name, **options)(x)
+
+
+def scale_pixels(x: Any, family: Family) -> Any:
+    """Pixels of 0 to 255 to the range the network was trained on, always in float32."""
+    scaling = keras.layers.Rescaling(family.pixel_scale, family.pixel_offset, dtype="float32", name="rescaling")
+    x = scaling(x)
+    if not family.standardises:
+        return x
+    layer = keras.layers.Normalization(axis=-1, dtype="float32", name="normalization")
+    x = layer(x)
+    layer.adapt_mean.assign(IMAGENET_MEAN)
+    layer.adapt_variance.assign([deviation**2 for deviation in IMAGENET_STDDEV])
+    layer.finalize_state()
+    return x
+
+
+def renew_standardisation(model: keras.Model) -> None:
+    """Standardise pixels by the mean and variance that a network has now.
+
+    Keras's Normalization computes with what it made of them once; where weights are assigned or set, it goes on with
+    what it had, which in a copy is mean 0 and variance 1.
+    """
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()
+
+
+def add_block(make: LayerMaker, x: Any, block: Block) -> Any:
+    """One MBConv block (arXiv 1801.04381, figure 4d, with squeeze-and-excitation where the family has it)."""
+    inputs = x
+    if block.has_expansion:
+        x = make.convolution(x, block.expanded, f"{block.name}_expand_conv")
+        x = make.normalise(x, f"{block.name}_expand_bn")
+        x = make.activate(x, f"{block.name}_expand_activation")
+    x = make.depthwise(x, block.kernel, block.stride, f"{block.name}_dwconv")
+    x = make.normalise(x, f"{block.name}_bn")
+    x = make.activate(x, f"{block.name}_activation")
+    if block.squeezed:
+        x = _squeeze_excite(make, x, block)
+    x = make.convolution(x, block.outputs, f"{block.name}_project_conv")
+    x = make.normalise(x, f"{block.name}_project_bn")
+    if not block.has_shortcut:
+        return x
+    # One draw per image: stochastic depth (arXiv 1603.09382).
+    x = make.drop(x, block.drop_rate, f"{block.name}_drop", noise_shape=(None, 1, 1, 1))
+    return keras.layers.Add(name=f"{block.name}_add")([x, inputs])
+
+
+def _squeeze_excite(make: LayerMaker, x: Any, block: Block) -> Any:
+    """Weigh channels by what the whole feature map holds (arXiv 1709.01507)."""
+    name = block.name
+    weights = keras.layers.GlobalAveragePooling2D(name=f"{name}_se_squeeze")(x)
+    weights = keras.layers.Reshape((1, 1, block.expanded), name=f"{name}_se_reshape")(weights)
+    weights = make.convolution(weights, block.squeezed, f"{name}_se_reduce", use_bias=True, activation=make.activation)
+    weights = make.convolution(weights, block.expanded, f"{name}_se_expand", use_bias=True, activation="sigmoid")
+    return keras.layers.Multiply(name=f"{name}_se_excite")([x, weights])
+
+
+def add_classifier(make: LayerMaker, x: Any, classes: int, dropout: float, activation: str | None) -> Any:
+    """Dropout and the dense layer; its output stays float32 under mixed precision.
+
+    The kernel starts uniform within ±√(1 / 1000), as the reference code has it for ImageNet's 1000 classes. Its rule,
+    ±√(1 / classes), would give a network of two classes logits of ±5, and losses of up to 9 nats before the first step.
+    """
+    x = make.drop(x, dropout, "top_dropout")
+    kernel = keras.initializers.VarianceScaling(
+        scale=classes / IMAGENET_CLASSES / 3,
+        mode="fan_out",
+        distribution="uniform",
+        seed=make.layer_seed("predictions"),
+    )
+    return keras.layers.Dense(
+        classes, activation=activation, kernel_initializer=kernel, dtype="float32", name="predictions"
+    )(x)

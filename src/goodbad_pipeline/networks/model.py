@@ -1,0 +1,127 @@
+"""The Keras model for a scale: one flat graph, stable layer names, pixel scaling inside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.networks import layers, pretrained
+from goodbad_pipeline.networks.architecture import FAMILY_OF, expand_blocks, head_filters, stem_filters
+from goodbad_pipeline.networks.scaling import STOCHASTIC_DEPTH, Coefficients, NetworkScale, resolve_scale
+
+
+def build_efficientnet(
+    *,
+    phi: float | None = None,
+    variant: str | None = None,
+    family: str = "efficientnet",
+    classes: int = 1000,
+    resolution: int | None = None,
+    weights: str | Path | None = None,
+    include_top: bool = True,
+    coefficients: Coefficients | None = None,
+    dropout: float | None = None,
+    stochastic_depth: float = STOCHASTIC_DEPTH,
+    classifier_activation: str | None = "softmax",
+    batch_norm_momentum: float = 0.99,
+    seed: int | None = None,
+) -> keras.Model:
+    """An EfficientNet or EfficientNet-Lite from φ or from a published name (arXiv 1905.11946).
+
+    The arguments up to `stochastic_depth` that shape the network are those of
+    `goodbad_pipeline.networks.scaling.resolve_scale`, the others those of `build_network`.
+
+    Returns:
+        A model from pixels of 0 to 255, uint8 or float, (batch, resolution, resolution, 3), to (batch, classes).
+
+    Raises:
+        InputError: A value breaks its rule, or the weights do not exist or do not fit.
+    """
+    scale = resolve_scale(
+        phi=phi,
+        variant=variant,
+        family=family,
+        coefficients=coefficients,
+        resolution=resolution,
+        dropout=dropout,
+        stochastic_depth=stochastic_depth,
+    )
+    return build_network(
+        scale,
+        classes=classes,
+        weights=weights,
+        include_top=include_top,
+        classifier_activation=classifier_activation,
+        batch_norm_momentum=batch_norm_momentum,
+        seed=seed,
+    )
+
+
+def build_network(
+    scale: NetworkScale,
+    *,
+    classes: int = 1000,
+    weights: str | Path | None = None,
+    include_top: bool = True,
+    classifier_activation: str | None = "softmax",
+    batch_norm_momentum: float = 0.99,
+    seed: int | None = None,
+) -> keras.Model:
+    """The Keras model of a scale.
+
+    Layers have the names of keras.applications: `stem_conv`, `block2a_dwconv`, `top_activation` (the last feature map,
+    where Grad-CAM looks), `avg_pool` (the pooled features), `top_dropout` (absent at rate 0), `predictions`.
+
+    Args:
+        scale: What `resolve_scale` gave.
+        classes: Outputs of the classifier, at least 2.
+        weights: None for a random start, `imagenet`, or a file (.weights.h5, .h5 or .keras) of the same network.
+            The classifier starts at zero where `imagenet` meets other than 1000 classes, or the file has none.
+        include_top: Whether to end in the classifier; without it the model ends in `avg_pool`, (batch, features).
+        classifier_activation: Keras name, or None for logits.
+        batch_norm_momentum: Of the moving batch statistics, above 0 and below 1. Short training from scratch wants
+            less than 0.99, or validation lags behind.
+        seed: Makes initial weights, dropout and stochastic depth repeatable.
+
+    Raises:
+        InputError: A value breaks its rule, or the weights do not exist or do not fit.
+    """
+    _check(classes, batch_norm_momentum)
+    top_classes = classes if include_top else None
+    pretrained.check_weights(weights, scale)
+    family = FAMILY_OF[scale.family]
+    make = layers.LayerMaker(family.activation, batch_norm_momentum, seed)
+    pixels = keras.Input((scale.resolution, scale.resolution, 3), name="image")
+    outputs = _add_features(make, layers.scale_pixels(pixels, family), scale)
+    if include_top:
+        outputs = layers.add_classifier(make, outputs, classes, scale.dropout, classifier_activation)
+    model = keras.Model(pixels, outputs, name=_model_name(scale))
+    pretrained.load_weights(model, weights, scale, top_classes)
+    return model
+
+
+def _add_features(make: layers.LayerMaker, x: Any, scale: NetworkScale) -> Any:
+    """Stem, blocks, head and pooling."""
+    x = make.convolution(x, stem_filters(scale), "stem_conv", kernel=3, strides=2)
+    x = make.activate(make.normalise(x, "stem_bn"), "stem_activation")
+    for block in expand_blocks(scale):
+        x = layers.add_block(make, x, block)
+    x = make.convolution(x, head_filters(scale), "top_conv")
+    x = make.activate(make.normalise(x, "top_bn"), "top_activation")
+    return keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
+
+
+def _check(classes: int, batch_norm_momentum: float) -> None:
+    if isinstance(classes, bool) or not isinstance(classes, int) or classes < 2:
+        raise InputError(f"classes must be a whole number, at least 2; received {classes!r}.")
+    if not 0 < batch_norm_momentum < 1:
+        raise InputError(f"batch_norm_momentum must be above 0 and below 1; received {batch_norm_momentum!r}.")
+
+
+def _model_name(scale: NetworkScale) -> str:
+    if scale.variant is None:
+        return f"{scale.family}_phi"
+    return f"efficientnet{scale.variant}" if scale.family == "efficientnet" else f"efficientnet_{scale.variant}"

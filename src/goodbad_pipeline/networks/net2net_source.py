@@ -1,0 +1,147 @@
+"""Where the network that is made larger comes from: ImageNet, a registered version or a file; and what it may become.
+
+Standard library only, so that growth that cannot be is refused before Keras starts.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.networks.architecture import STAGES, LayerShape, layer_shape
+from goodbad_pipeline.networks.pretrained import IMAGENET, check_weights
+from goodbad_pipeline.networks.scaling import NetworkScale, resolve_scale
+
+_VERSION = re.compile(r"(?:(?P<name>[^/]+)/)?(?P<number>[0-9]+)")
+_DEPTHWISE = re.compile(r"block([1-7])([a-z]+)_dwconv")
+_SUFFIX = ".keras"
+
+
+@dataclass(frozen=True)
+class GrowthSource:
+    """Exactly one of three.
+
+    Attributes:
+        imagenet: Whether it is φ = 0 of the family with its ImageNet weights.
+        version: Number of a registered version, or None.
+        name: The registered model, where the user named one.
+        path: A `.keras` file, or None.
+    """
+
+    imagenet: bool = False
+    version: str | None = None
+    name: str | None = None
+    path: Path | None = None
+
+
+def parse_growth_source(value: str | int) -> GrowthSource:
+    """Read `imagenet`, a version (`3` or `goodbad/3`) or the path of a `.keras` file.
+
+    Raises:
+        InputError: It is none of these.
+    """
+    text = str(value)
+    if text == IMAGENET:
+        return GrowthSource(imagenet=True)
+    if match := _VERSION.fullmatch(text):
+        return GrowthSource(version=match["number"], name=match["name"])
+    if text.endswith(_SUFFIX):
+        return GrowthSource(path=Path(text))
+    raise InputError(
+        f"grow_from must be imagenet, a registered version (3 or goodbad/3) or a {_SUFFIX} file; received {value!r}."
+    )
+
+
+def base_scale(family: str, resolution: int | None = None) -> NetworkScale:
+    """φ = 0 of a family, B0 or Lite0, whose ImageNet weights growth starts from."""
+    return resolve_scale(phi=0, family=family, resolution=resolution)
+
+
+def check_growth_source(source: GrowthSource, family: str) -> None:
+    """Find before anything is built what would keep the source from being loaded.
+
+    Raises:
+        InputError: The ImageNet weights' package is missing, or the file is.
+    """
+    if source.imagenet:
+        check_weights(IMAGENET, base_scale(family))
+    if source.path is not None and not source.path.is_file():
+        raise InputError(f"grow_from names a file that does not exist: {str(source.path)!r}. Correct the path.")
+
+
+def source_shape(source: GrowthSource, family: str) -> LayerShape | None:
+    """The layers of the source, as far as they can be told without Keras; None for a registered version.
+
+    Raises:
+        InputError: The file is no `.keras` archive, or not of this project.
+    """
+    if source.imagenet:
+        return layer_shape(base_scale(family))
+    return None if source.path is None else _file_shape(source.path)
+
+
+def _file_shape(path: Path) -> LayerShape:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            layers: list[Any] = json.loads(archive.read("config.json"))["config"]["layers"]
+        filters = {layer["config"]["name"]: layer["config"].get("filters") for layer in layers}
+    except (OSError, zipfile.BadZipFile, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"grow_from: {path} cannot be read as a {_SUFFIX} file ({type(error).__name__}). Save the model anew."
+        ) from error
+    return shape_of_layers(filters, str(path))
+
+
+def shape_of_layers(filters: Mapping[str, int | None], source: str) -> LayerShape:
+    """The family, widths and depths that layers of `build_network` tell by their names.
+
+    Args:
+        filters: Each layer's name and, of a convolution, the channels that go out.
+        source: What to call the model in an error.
+
+    Raises:
+        InputError: Layers have other names: the model is from elsewhere.
+    """
+    ends = ["stem_conv", *(f"block{stage}a_project_conv" for stage in range(1, len(STAGES) + 1)), "top_conv"]
+    channels = [filters.get(name) for name in ends]
+    if None in channels:
+        lacking = ends[channels.index(None)]
+        raise InputError(
+            f"grow_from: {source} is no EfficientNet of this project: it lacks the layer '{lacking}'. Use one it saved."
+        )
+    stages = [int(match[1]) for name in filters if (match := _DEPTHWISE.fullmatch(name))]
+    family = "efficientnet" if "block1a_se_reduce" in filters else "efficientnet_lite"
+    repeats = tuple(stages.count(stage) for stage in range(1, len(STAGES) + 1))
+    return LayerShape(family, tuple(int(count or 0) for count in channels), repeats)
+
+
+def check_growth(source: LayerShape, target: LayerShape) -> None:
+    """Find what keeps one network from growing into another.
+
+    Raises:
+        InputError: The families differ, the target is narrower or shallower somewhere, or a block would come by a
+            shortcut, which no weights can undo.
+    """
+    if source.family != target.family:
+        raise InputError(f"grow_from: {source.family} cannot become {target.family}. Set family to {source.family}.")
+    places = ["stem", *(f"stage {number + 2}" for number in range(len(STAGES))), "head"]
+    for place, old, new in zip(places, source.channels, target.channels, strict=True):
+        if new < old:
+            raise InputError(f"grow_from: {place} has {old} channels, the target only {new}. Use a larger phi.")
+    for place, old, new in zip(places[1:-1], source.repeats, target.repeats, strict=True):
+        if new < old:
+            raise InputError(f"grow_from: {place} has {old} layers, the target only {new}. Use a larger phi.")
+    if list(_shortcuts(source)) != list(_shortcuts(target)):
+        raise InputError("grow_from: the first block of a stage would come by a shortcut. Use another phi.")
+
+
+def _shortcuts(shape: LayerShape) -> Iterator[bool]:
+    """Whether the first block of each stage adds its input."""
+    for index, stage in enumerate(STAGES):
+        yield stage.stride == 1 and shape.channels[index] == shape.channels[index + 1]

@@ -1,0 +1,1 @@
+"""Registered models in MLflow: log, load, lineage and exported files."""

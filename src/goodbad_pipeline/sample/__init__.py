@@ -1,0 +1,1 @@
+"""The sample data set: cartoon characters that the project draws."""

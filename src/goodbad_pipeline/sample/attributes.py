@@ -1,0 +1,183 @@
+"""What a character wears and carries: each attribute in a friendly and a menacing shape, in neutral colours."""
+
+import math
+
+from goodbad_pipeline.sample.characters import Character, Colour
+from goodbad_pipeline.sample.pen import Pen, Point, shade, smooth
+
+
+def draw_back(pen: Pen, character: Character, flap: float) -> None:
+    """Draw what is behind the body: wings or a cape; friendly ones are round, menacing ones jagged.
+
+    Args:
+        pen: Pen at the character's feet.
+        character: Whose attribute to draw.
+        flap: Degrees by which the pose raises the wings.
+    """
+    colour = character.accents[0]
+    shoulder = -character.body_height * 1.7 - 14
+    if character.cues.back == 0:
+        return
+    if character.variant:
+        for mirrored in (False, True):
+            wing = pen.at(0, shoulder + 12, 0, 1, mirrored).at(12, 0, -flap)
+            (_draw_feather_wing if character.cues.back > 0 else _draw_bat_wing)(wing, colour)
+    else:
+        _draw_cape(pen, colour, shoulder, character.cues.back > 0)
+
+
+def _draw_feather_wing(pen: Pen, colour: Colour) -> None:
+    for index, (x, y) in enumerate(((44, -22), (43, -5), (36, 11), (25, 22))):
+        feather = pen.at(x * 0.62, y * 0.62, math.degrees(math.atan2(y, x)))
+        feather.blob(0, 0, (27 - 2 * index, 11), shade(colour, 1 + 0.05 * index), 1.6)
+
+
+def _draw_bat_wing(pen: Pen, colour: Colour) -> None:
+    tips: list[Point] = [
+        (0, 0),
+        (16, -27),
+        (30, -46),
+        (44, -34),
+        (64, -30),
+        (52, -20),
+        (58, 2),
+        (42, -2),
+        (38, 22),
+        (24, 10),
+        (4, 22),
+    ]
+    pen.fill(tips, colour)
+    for tip in ((64, -30), (58, 2), (38, 22)):
+        pen.stroke([(20, -24), tip], pen.ink, 1.4, 0)
+
+
+def _draw_cape(pen: Pen, colour: Colour, shoulder: float, friendly: bool) -> None:
+    if friendly:
+        hem: list[Point] = [
+            (-17, shoulder),
+            (-46, -46),
+            (-58, -10),
+            (-36, -4),
+            (-12, -9),
+            (14, -4),
+            (38, -9),
+            (58, -14),
+            (46, -48),
+            (17, shoulder),
+        ]
+        pen.fill(smooth(hem), colour)
+        return
+    spikes: list[Point] = [(-56 + 14 * step, -2 if step % 2 == 0 else -28) for step in range(9)]
+    pen.fill([(-16, shoulder), (-44, -52), *spikes, (44, -52), (16, shoulder)], colour)
+    for side in (-1, 1):
+        collar: list[Point] = [
+            (side * 4, shoulder + 14),
+            (side * 30, shoulder + 12),
+            (side * 58, shoulder - 40),
+            (side * 34, shoulder - 16),
+        ]
+        pen.fill(collar, shade(colour, 0.86))
+
+
+def draw_headgear(pen: Pen, character: Character) -> None:
+    """Draw a halo above the head or horns on it.
+
+    Args:
+        pen: Pen at the centre of the head.
+        character: Whose attribute to draw.
+    """
+    top, colour = -character.head_height, character.accents[1]
+    if character.cues.headgear > 0:
+        pen.ring(0, top - 13, (28, 8), colour, 5.5)
+    if character.cues.headgear < 0:
+        for mirrored in (False, True):
+            horn = pen.at(0, top * 0.78, 0, 1, mirrored).at(character.head_width * 0.52, 0)
+            curve = smooth([(0, 0), (14, -6), (20, -18), (17, -34)], closed=False)
+            back = smooth([(17, -34), (8, -22), (-2, -16), (-14, -8)], closed=False)
+            horn.fill([*curve, *back], colour)
+
+
+def draw_held(pen: Pen, character: Character) -> None:
+    """Draw what the hand holds: a shield or a flower, a spiked club or a trident.
+
+    Args:
+        pen: Pen at the hand.
+        character: Whose attribute to draw.
+    """
+    colour = character.accents[2]
+    if character.cues.hand > 0:
+        (_draw_shield if character.variant else _draw_flower)(pen, colour)
+    if character.cues.hand < 0:
+        (_draw_club if character.variant else _draw_trident)(pen, colour)
+
+
+def _draw_shield(pen: Pen, colour: Colour) -> None:
+    pen.fill(smooth([(-20, -22), (0, -25), (20, -22), (19, 4), (0, 26), (-19, 4)]), colour)
+    pen.fill(star(0, -2, 12, 5, 5), shade(colour, 1.35), 1.4)
+
+
+def _draw_flower(pen: Pen, colour: Colour) -> None:
+    pen.stroke([(0, 24), (0, -24)], (104, 140, 92), 3.5)
+    for step in range(6):
+        angle = math.tau * step / 6
+        pen.blob(11 * math.cos(angle), -32 + 11 * math.sin(angle), (8, 8), colour)
+    pen.blob(0, -32, (7, 7), shade(colour, 1.35))
+
+
+def _draw_club(pen: Pen, colour: Colour) -> None:
+    pen.stroke([(0, 20), (0, -18)], (128, 98, 78), 5)
+    pen.fill(star(0, -30, 23, 11, 9), colour)
+
+
+def _draw_trident(pen: Pen, colour: Colour) -> None:
+    pen.stroke([(0, 32), (0, -18)], (128, 98, 78), 4)
+    prongs: list[Point] = [
+        (-3, -12),
+        (-17, -16),
+        (-20, -46),
+        (-11, -27),
+        (-4, -25),
+        (0, -54),
+        (4, -25),
+        (11, -27),
+        (20, -46),
+        (17, -16),
+        (3, -12),
+    ]
+    pen.fill(prongs, colour)
+
+
+def draw_emblem(pen: Pen, character: Character) -> None:
+    """Draw the sign on the chest: a heart or a star, a bolt or a fanged skull.
+
+    Args:
+        pen: Pen at the middle of the chest.
+        character: Whose attribute to draw.
+    """
+    colour = character.accents[3]
+    if character.cues.emblem > 0:
+        if character.variant:
+            pen.fill(star(0, 0, 14, 6.5, 5), colour, 1.5)
+        else:
+            pen.fill(smooth([(0, 12), (-13, -1), (-9, -11), (0, -6), (9, -11), (13, -1)]), colour, 1.5)
+    if character.cues.emblem < 0:
+        if character.variant:
+            pen.fill([(4, -15), (-11, 3), (-1, 2), (-5, 15), (11, -4), (1, -3)], colour, 1.5)
+        else:
+            _draw_skull(pen, colour)
+
+
+def _draw_skull(pen: Pen, colour: Colour) -> None:
+    pen.fill([(-7, 3), (7, 3), (6, 13), (3, 9), (0, 13), (-3, 9), (-6, 13)], colour, 1.5)
+    pen.blob(0, -3, (12, 10), colour, 1.5)
+    for side in (-1, 1):
+        pen.blob(side * 5, -3, (3.2, 3.6), pen.ink, 0)
+
+
+def star(x: float, y: float, outer: float, inner: float, points: int) -> list[Point]:
+    """Give the corners of a star with its first point up."""
+    corners = []
+    for step in range(2 * points):
+        radius, angle = (outer if step % 2 == 0 else inner), math.pi * step / points - math.pi / 2
+        corners.append((x + radius * math.cos(angle), y + radius * math.sin(angle)))
+    return corners

@@ -1,0 +1,111 @@
+"""The sample that comes with the project: cartoon good guys and bad guys, and a handful of bad files among them."""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import pandas as pd
+from PIL import Image
+
+from goodbad_pipeline.errors import writing
+from goodbad_pipeline.sample.bad_files import draw_oddities
+from goodbad_pipeline.sample.characters import Character, design_characters
+from goodbad_pipeline.sample.drawing import POSES, draw_character
+
+SAMPLE_SEED = 15
+MANIFEST = "labels.csv"
+COLUMNS = ("path", "label", "group", "skin_tone", "hair", "age", "clothes", "background", "pose")
+JPEG_QUALITY = 82
+PNG_COLOURS = 64
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A sample in memory.
+
+    Attributes:
+        files: Bytes of each image by its path, relative to the folder of the manifest.
+        manifest: One row per image with the columns `COLUMNS`, all text.
+    """
+
+    files: Mapping[str, bytes]
+    manifest: pd.DataFrame
+
+
+def draw_sample(seed: int = SAMPLE_SEED) -> Sample:
+    """Draw the sample: sixty characters in eight poses each, and the bad files of `draw_oddities`.
+
+    The same seed gives the same bytes, as long as Pillow encodes JPEG and PNG the same way.
+    """
+    files: dict[str, bytes] = {}
+    rows: list[dict[str, str]] = []
+    for character in design_characters(seed):
+        for index, pose in enumerate(POSES):
+            path = f"images/{character.group}/pose_{index}.{_suffix(character, index)}"
+            files[path] = _encode(draw_character(character, pose, seed), path)
+            rows.append(describe(path, character, character.label, character.group, pose.name))
+    for oddity in draw_oddities(files, seed):
+        files[oddity.path] = oddity.content
+        rows.append(describe(oddity.path, oddity.character, oddity.label, oddity.group, oddity.pose))
+    return Sample(files, pd.DataFrame(rows, columns=list(COLUMNS)))
+
+
+def write_sample(root: Path, seed: int = SAMPLE_SEED) -> Path:
+    """Draw the sample and write it under a folder.
+
+    Every file appears under its name only when it is whole, the manifest last. Files of other names stay as they are.
+
+    Args:
+        root: Folder that gets the manifest and the folder `images`; created if missing.
+        seed: Seed of the sample.
+
+    Returns:
+        Path of the manifest.
+    """
+    sample = draw_sample(seed)
+    for path, content in sample.files.items():
+        _write_whole(root / path, content)
+    _write_whole(root / MANIFEST, manifest_bytes(sample.manifest))
+    return root / MANIFEST
+
+
+def manifest_bytes(manifest: pd.DataFrame) -> bytes:
+    """Give a manifest as the bytes of its CSV file, the same on every platform."""
+    return manifest.to_csv(index=False, lineterminator="\n").encode()
+
+
+def describe(path: str, character: Character, label: str, group: str, pose: str) -> dict[str, str]:
+    """Give the manifest's row for one image of a character."""
+    traits = {name: str(getattr(character, name)) for name in ("skin_tone", "hair", "age", "clothes", "background")}
+    return {"path": path, "label": label, "group": group, **traits, "pose": pose}
+
+
+def _suffix(character: Character, index: int) -> str:
+    """Make one image of every character a PNG, whatever its label."""
+    return "png" if index == character.number % len(POSES) else "jpg"
+
+
+def _encode(image: Image.Image, path: str) -> bytes:
+    stream = BytesIO()
+    if path.endswith(".png"):
+        image.quantize(PNG_COLOURS).save(stream, "PNG", optimize=True)
+    else:
+        image.save(stream, "JPEG", quality=JPEG_QUALITY, optimize=True)
+    return stream.getvalue()
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(content)
+            Path(name).chmod(0o644)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise

@@ -1,0 +1,140 @@
+"""One image: a character of the sample in one of eight poses, before its background."""
+
+from dataclasses import dataclass
+from random import Random
+
+from PIL import Image, ImageDraw
+
+from goodbad_pipeline.sample.attributes import draw_back, draw_emblem, draw_headgear, draw_held
+from goodbad_pipeline.sample.characters import Character
+from goodbad_pipeline.sample.face import draw_head
+from goodbad_pipeline.sample.pen import SIZE, Pen, open_canvas, reduce_canvas, shade, smooth
+from goodbad_pipeline.sample.scenery import draw_scenery
+
+
+@dataclass(frozen=True)
+class Pose:
+    """How a character stands: angles in degrees, arms from hanging (0) to straight up (180)."""
+
+    name: str
+    holding_arm: float
+    free_arm: float
+    lean: float
+    tilt: float
+    stride: float
+    openness: float
+    mirrored: bool
+
+
+POSES = (
+    Pose("standing", 65, 25, 0, 0, 0, 0.2, False),
+    Pose("waving", 55, 150, 3, 7, 0, 0.7, True),
+    Pose("pointing", 85, 95, -4, -5, 4, 0.4, False),
+    Pose("cheering", 112, 145, 0, 0, 7, 1.0, True),
+    Pose("leaning", 75, 40, 11, -9, 3, 0.3, True),
+    Pose("walking", 90, 55, -7, 5, 9, 0.5, False),
+    Pose("jumping", 105, 120, 6, -7, 10, 0.9, True),
+    Pose("resting", 45, 15, -9, 10, 2, 0.0, False),
+)
+
+
+@dataclass(frozen=True)
+class _Stance:
+    """Where the parts of a hunched or upright body go, relative to the feet."""
+
+    hip: float
+    chest: float
+    head_x: float
+    head_y: float
+    bend: float
+
+
+def draw_character(character: Character, pose: Pose, seed: int) -> Image.Image:
+    """Draw one image.
+
+    Args:
+        character: Who is in it.
+        pose: One of `POSES`; the same pose of another character looks a little different.
+        seed: Seed of the sample.
+
+    Returns:
+        RGB image of `SIZE` by `SIZE` pixels.
+    """
+    rng = Random(f"picture {seed} {character.number} {pose.name}")
+    canvas = open_canvas()
+    page = Pen(ImageDraw.Draw(canvas), character.ink)
+    draw_scenery(page, character.background, rng)
+    _draw_figure(_place_feet(page, pose, rng), character, pose, rng)
+    return reduce_canvas(canvas)
+
+
+def _place_feet(page: Pen, pose: Pose, rng: Random) -> Pen:
+    scale = rng.uniform(0.84, 1.06)
+    x, y = SIZE / 2 + rng.uniform(-20, 20), 181 - (1.06 - scale) * rng.uniform(10, 60)
+    shadow_y = y + 1
+    page.blob(x, shadow_y, (40 * scale, 6 * scale), (84, 80, 88), 0)
+    hop = 9 if pose.name == "jumping" and scale < 1 else 0
+    return page.at(x, y - hop, pose.lean + rng.uniform(-3, 3), scale, pose.mirrored)
+
+
+def _draw_figure(feet: Pen, character: Character, pose: Pose, rng: Random) -> None:
+    stance = _take_stance(character)
+    draw_back(feet, character, rng.uniform(-8, 14))
+    _draw_legs(feet, character, stance, pose.stride)
+    _draw_arm(feet, character, stance, -(pose.free_arm + rng.uniform(-12, 12)))
+    _draw_body(feet, character, stance)
+    head = feet.at(stance.head_x, stance.head_y, stance.bend * 0.4 + pose.tilt + rng.uniform(-4, 4))
+    draw_head(head, character, pose.openness, rng.uniform(-1, 1))
+    draw_headgear(head, character)
+    hand = _draw_arm(feet, character, stance, pose.holding_arm + rng.uniform(-12, 12))
+    draw_held(hand, character)
+
+
+def _take_stance(character: Character) -> _Stance:
+    upright = character.cues.posture > 0
+    hip = -16.0
+    chest = hip - character.body_height * (1.0 if upright else 0.86)
+    shoulders = hip - character.body_height * (1.8 if upright else 1.36)
+    return _Stance(
+        hip=hip,
+        chest=chest,
+        head_x=0 if upright else -17,
+        head_y=shoulders - character.head_height * (0.68 if upright else 0.42),
+        bend=0 if upright else -17,
+    )
+
+
+def _draw_legs(feet: Pen, character: Character, stance: _Stance, stride: float) -> None:
+    for side in (-1, 1):
+        x = side * (11 + stride)
+        feet.stroke([(side * 11, stance.hip - 6), (x, -5)], character.trouser_colour, 11)
+        feet.blob(x + 3, -3, (11, 6), shade(character.trouser_colour, 0.7))
+
+
+def _draw_body(feet: Pen, character: Character, stance: _Stance) -> None:
+    width, height = character.body_width, character.body_height
+    body = feet.at(stance.bend * 0.2, stance.chest, stance.bend)
+    if stance.bend:
+        body.blob(width * 0.5, -height * 0.42, (width * 0.78, height * 0.74), shade(character.clothes_colour, 0.9))
+    outline = smooth(
+        [
+            (0, -height),
+            (width * 0.72, -height * 0.62),
+            (width, height * 0.4),
+            (0, height),
+            (-width, height * 0.4),
+            (-width * 0.72, -height * 0.62),
+        ]
+    )
+    body.fill(outline, character.clothes_colour)
+    draw_emblem(body.at(0, height * 0.34), character)
+
+
+def _draw_arm(feet: Pen, character: Character, stance: _Stance, angle: float) -> Pen:
+    """Draw an arm, to the right for a positive angle, and give a pen at its hand that is nearly upright."""
+    side = 1 if angle > 0 else -1
+    x, y = side * character.body_width * 0.76 + stance.bend * 0.4, stance.chest - character.body_height * 0.34
+    arm = feet.at(x, y, -angle)
+    arm.stroke(smooth([(0, 0), (side * 4, 17), (0, 33)], closed=False), shade(character.clothes_colour, 0.92), 10)
+    arm.blob(0, 36, (8, 8), character.skin_colour)
+    return arm.at(0, 36, angle * 0.8 + 6)

@@ -1,0 +1,44 @@
+"""What a result came from: commit, versions, data."""
+
+import hashlib
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pandas as pd
+
+VERSION_PREFIX = "version."
+PACKAGES = ("keras", "tensorflow", "numpy", "pandas", "Pillow", "scikit-learn", "scipy", "mlflow", "kedro")
+"""What results can depend on."""
+
+
+def package_versions() -> dict[str, str]:
+    """Return the tags ``version.python`` and ``version.<package>`` of what is installed."""
+    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for package in PACKAGES:
+        try:
+            found[package.lower()] = version(package)
+        except PackageNotFoundError:
+            continue
+    return {f"{VERSION_PREFIX}{name}": number for name, number in found.items()}
+
+
+def git_state(folder: Path) -> dict[str, str]:
+    """Return the tags ``git_commit`` and ``git_dirty`` (true | false); both ``unknown`` outside a git checkout."""
+    commands = (["git", "rev-parse", "HEAD"], ["git", "status", "--porcelain"])
+    try:
+        commit, changes = (
+            subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
+            for command in commands
+        )
+    except (OSError, subprocess.SubprocessError):
+        return {"git_commit": "unknown", "git_dirty": "unknown"}
+    return {"git_commit": commit, "git_dirty": str(bool(changes)).lower()}
+
+
+def labels_digest(labels: pd.DataFrame) -> str:
+    """SHA-256 over the content, label and group of every image, whatever the order of rows: 64 hex digits."""
+    image, label, group = (labels[name].astype(str) for name in ("image_id", "label", "group"))
+    rows = image + "\t" + label + "\t" + group
+    return hashlib.sha256("\n".join(sorted(rows.tolist())).encode()).hexdigest()

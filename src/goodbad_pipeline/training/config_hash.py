@@ -1,0 +1,94 @@
+"""What a training depends on, and how two trainings differ. Knows no Keras: it is asked before anything is built."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+Facts = dict[str, Any]
+"""Nested names and plain values, as JSON takes them; equal facts give equal weights, bit for bit."""
+
+_SOURCES = (
+    "network_factory.py",
+    "networks/**/*.py",
+    "images/**/*.py",
+    "params/**/*.py",
+    "pipelines/training/*.py",
+    "training/**/*.py",
+)
+_LIBRARIES = (
+    "jax",
+    "jaxlib",
+    "keras",
+    "numpy",
+    "opencv-python-headless",
+    "pillow",
+    "scikit-learn",
+    "simplejpeg",
+    "tensorflow",
+)
+
+
+def fingerprint(facts: Facts) -> str:
+    """SHA-256 of the facts, 64 hex digits."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def training_config(parameters: Facts, splits: pd.DataFrame) -> Facts:
+    """All that decides a training and is known before its network is built."""
+    return {"parameters": parameters, "splits": splits_digest(splits), **code_config()}
+
+
+def splits_digest(splits: pd.DataFrame) -> str:
+    """SHA-256 over the content, label and split of every image, in order: 64 hex digits."""
+    rows = splits[["image_id", "label", "split"]].astype(str).agg("\t".join, axis=1)
+    return hashlib.sha256("\n".join(rows).encode()).hexdigest()
+
+
+def code_config() -> Facts:
+    """Digest of the sources that decide what training gives, and the versions of the libraries under them."""
+    package = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for file in sorted(file for sources in _SOURCES for file in package.glob(sources)):
+        digest.update(f"{file.relative_to(package)}\0".encode() + file.read_bytes())
+    return {"code": digest.hexdigest(), "versions": dict(_versions())}
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    for name in _LIBRARIES:
+        with suppress(PackageNotFoundError):  # JAX is an extra
+            yield name, version(name)
+
+
+def differences(old: Facts, new: Facts) -> list[str]:
+    """Say what differs, a line a name: ``parameters.training.seed was 0, is 1``.
+
+    Args:
+        old: Facts of a training that was interrupted.
+        new: Facts of this one.
+    """
+    before, after = dict(_leaves(old)), dict(_leaves(new))
+    names = [*before, *(name for name in after if name not in before)]
+    return [
+        f"{name} was {_short(before.get(name))}, is {_short(after.get(name))}"
+        for name in names
+        if before.get(name) != after.get(name)
+    ]
+
+
+def _leaves(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in facts.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return f"{text[:8]}…" if len(text) == 64 else text

@@ -1,0 +1,72 @@
+"""What a model was trained or selected on, and whether enough else is left to test it on."""
+
+import hashlib
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from goodbad_pipeline.evaluation.exposure import NOTHING, UNKNOWN, Exposure, seen_in_training, too_few_left
+from goodbad_pipeline.evaluation.leakage import find_leaks
+
+IDS = st.lists(st.text(min_size=1, max_size=4), unique=True, min_size=1, max_size=20)
+
+
+def images(split: str, *image_ids: str, group: str | None = None) -> pd.DataFrame:
+    return pd.DataFrame({"image_id": image_ids, "split": split, "group": group or list(image_ids), "label": "good"})
+
+
+@given(IDS, IDS)
+def test_seen_is_what_was_not_the_test_and_all_that_the_sources_saw(own: list[str], others: list[str]) -> None:
+    seen = seen_in_training(images("train", *own)).joined(seen_in_training(images("validation", *others)))
+    asked = images("test", *own, *others, *(f"{one}-new" for one in [*own, *others]))
+    assert seen.among(asked).tolist() == asked["image_id"].isin([*own, *others]).tolist()
+    assert seen_in_training(images("test", *own)).digests.size == 0
+    assert seen.complete
+    assert not seen.joined(UNKNOWN).complete
+    assert not NOTHING.among(asked).any()
+
+
+def test_of_a_group_one_image_is_enough() -> None:
+    seen = seen_in_training(images("train", "a1"))
+    asked = pd.concat([images("test", "a1", "a2", group="a"), images("test", "b1", group="b")])
+    assert seen.among(asked).tolist() == [True, True, False]
+    assert seen.among(asked.iloc[:0]).tolist() == []
+
+
+@given(IDS, st.booleans())
+def test_what_is_written_is_read_and_is_eight_bytes_a_image(tmp_path_factory, ids: list[str], complete: bool) -> None:
+    file = tmp_path_factory.mktemp("seen") / "seen.npz"
+    seen = Exposure(seen_in_training(images("train", *ids)).digests, complete)
+    seen.write(file)
+    read = Exposure.read(file)
+    np.testing.assert_array_equal(read.digests, seen.digests)
+    assert (read.digests.nbytes, read.complete) == (8 * len(ids), complete)
+
+
+def test_the_same_image_is_the_same_number_for_ever() -> None:
+    image_id = hashlib.sha256(b"a picture").hexdigest()
+    assert seen_in_training(images("train", image_id)).digests.tolist() == [91116027659626801]
+
+
+@pytest.mark.parametrize(
+    ("seen", "total", "told"),
+    [
+        (0, 4, None),
+        (1, 4, "only 3 of 4 images of 'good' are new to it"),
+        (10, 20, None),
+        (11, 20, "only 9 of 20 images of 'good' are new to it"),
+    ],
+)
+def test_ten_of_a_class_are_enough_or_all_there_are(seen: int, total: int, told: str | None) -> None:
+    labels = pd.Series(["good"] * total + ["bad"] * 30)
+    assert too_few_left(labels, np.arange(total + 30) < seen) == told
+
+
+def test_what_the_first_weights_had_seen_is_a_leak() -> None:
+    splits = pd.concat([images("train", "a"), images("test", "b", "c")])
+    assert find_leaks(splits) == find_leaks(splits, 0) == []
+    (leak,) = find_leaks(splits, 1)
+    assert leak.startswith("the weights it started from were trained or selected on 1 of 2 test images")

@@ -1,0 +1,197 @@
+import dataclasses
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.evaluation.promotion import (
+    CHECKS,
+    HIGHER_IS_BETTER,
+    Champion,
+    Evidence,
+    Rules,
+    SliceDrop,
+    decide_promotion,
+    reconsider,
+)
+
+STRICT = Rules("strict", significance=0.025, max_ece_rise=0.02, max_slice_drop=0.05, parity_tolerance=1e-5)
+OLD = Champion("3", score=0.9, p_value=0.001, ece=0.03, images=400, ece_rise=-0.01)
+NEW = Evidence("balanced_accuracy", score=0.95, ece=0.03, images=400, parity=0.0, champion=OLD)
+scores = st.floats(0, 1)
+
+
+def decide(*, policy="strict", **changes):
+    """A decision about a clearly better model, with what it or the champion is changed by name."""
+    fields = {field.name for field in dataclasses.fields(Champion)} - {"score", "ece", "images"}
+    old = {key.removeprefix("old_"): value for key, value in changes.items() if key.startswith("old_") or key in fields}
+    new = {key: value for key, value in changes.items() if key not in fields and not key.startswith("old_")}
+    evidence = dataclasses.replace(NEW, champion=dataclasses.replace(OLD, **old), **new)
+    return decide_promotion(evidence, dataclasses.replace(STRICT, policy=policy))
+
+
+def status(decision):
+    return {check.name: check.status for check in decision.checks}
+
+
+def test_a_model_that_passes_everything_takes_over():
+    decision = decide()
+    assert decision.promoted
+    assert decision.reason == (
+        "balanced_accuracy 0.9500 is better than the champion's 0.9000; the gain is beyond chance (p = 0.001)"
+    )
+    assert status(decision) == dict.fromkeys(CHECKS, "passed")
+
+
+@pytest.mark.parametrize(
+    ("changes", "check", "reason"),
+    [
+        ({"score": 0.85}, "score", "balanced_accuracy 0.8500 is no better than the champion's 0.9000"),
+        ({"score": 0.9}, "score", "balanced_accuracy 0.9000 is no better than the champion's 0.9000"),
+        ({"p_value": 0.2}, "chance", "the gain is not beyond chance (p = 0.2)"),
+        (
+            {"ece": 0.08, "ece_rise": 0.024},
+            "calibration",
+            "calibration error 0.080 is more than 0.02 above the champion's 0.030, by 0.024 at least",
+        ),
+        ({"leaks": ("2 groups lie in more than one split (first: a)",)}, "leakage", "the split leaks: 2 groups lie"),
+        ({"parity": 1e-3}, "parity", "the registered copy answers 0.001 off, 1e-05 is allowed"),
+        ({"parity": math.inf}, "parity", "could not be loaded"),
+        ({"parity": math.nan}, "parity", "could not be loaded"),
+        ({"images": 399}, "images", "made from 399 images, fewer than the champion's 400"),
+        ({"incomparable": "it knows cats"}, "comparable", "not comparable with the champion: it knows cats"),
+        (
+            {"drops": (SliceDrop("hair", "red", 30, 0.07), SliceDrop("hair", "grey", 50, 0.2))},
+            "slices",
+            "accuracy where hair is grey (50 images) fell by 0.200, and on 1 more slices",
+        ),
+    ],
+)
+def test_each_failure_alone_keeps_the_champion_and_is_told(changes, check, reason):
+    decision = decide(**changes)
+    assert decision.alias == "challenger"
+    assert status(decision)[check] == "failed"
+    assert reason in decision.reason
+    assert [one.name for one in decision.checks] == list(CHECKS)
+
+
+def test_a_small_drop_on_a_slice_is_let_pass():
+    assert decide(drops=(SliceDrop("hair", "red", 30, 0.04),)).promoted
+
+
+def test_a_calibration_error_that_may_have_risen_by_chance_is_let_pass():
+    decision = decide(ece=0.08, ece_rise=0.01)
+    assert decision.promoted
+    assert "calibration error 0.080 is no more than 0.02 above the champion's 0.030, but for chance" in [
+        check.reason for check in decision.checks
+    ]
+    assert status(decide(ece=0.08, ece_rise=math.nan))["calibration"] == "skipped"  # a single group
+
+
+def test_the_same_again_stays_challenger_and_says_so():
+    decision = decide(score=0.9, p_value=1.0, same_answers=True)
+    assert decision.alias == "challenger"
+    assert "no better than the champion's 0.9000, and every answer is the same" in decision.reason
+
+
+def test_the_first_model_becomes_champion_if_it_is_sound():
+    first = dataclasses.replace(NEW, champion=None)
+    decision = decide_promotion(first, STRICT)
+    assert decision.promoted
+    assert decision.reason == "no champion yet; balanced_accuracy 0.9500"
+    assert status(decision) == dict.fromkeys(CHECKS, "skipped") | {"parity": "passed", "leakage": "passed"}
+    for unsound in ({"parity": 0.1}, {"leaks": ("x",)}, {"score": math.nan}):
+        assert not decide_promotion(dataclasses.replace(first, **unsound), STRICT).promoted
+
+
+def test_lower_log_loss_is_better():
+    better = decide(metric="log_loss", score=0.2, old_score=0.3)
+    assert better.promoted
+    assert better.reason.startswith("log_loss 0.2000 is better than the champion's 0.3000 (lower is better)")
+    assert not decide(metric="log_loss", score=0.3, old_score=0.2).promoted
+
+
+def test_numbers_that_differ_read_differently():
+    assert "0.900001 is better than the champion's 0.900000" in decide(score=0.900001).reason
+
+
+def test_a_policy_relaxes_by_choice_and_what_it_lets_pass_is_told():
+    lucky = {"p_value": 0.4, "ece": 0.2, "ece_rise": 0.1, "images": 10}
+    assert not decide(**lucky).promoted
+    decision = decide(policy="better", **lucky)
+    assert decision.promoted
+    assert "promotion.policy=better lets pass: the gain is not beyond chance (p = 0.4); calibration" in decision.reason
+    assert not decide(policy="better", score=0.9).promoted
+    assert not decide(policy="better", leaks=("x",)).promoted
+    assert decide(policy="always", score=0.1, incomparable="it knows cats").promoted
+    assert not decide(policy="always", parity=0.5).promoted
+
+
+def test_not_a_number_never_wins_and_always_loses():
+    assert not decide(score=math.nan).promoted
+    assert decide(old_score=math.nan, p_value=math.nan).promoted
+
+
+def test_a_champion_of_unknown_size_is_no_obstacle():
+    decision = decide(old_images=None)
+    assert decision.promoted
+    assert status(decision)["images"] == "skipped"
+
+
+def test_what_the_champion_has_seen_is_told_beside_what_it_was_measured_on():
+    reasons = [
+        next(check.reason for check in decide(**changes).checks if check.name == "comparable")
+        for changes in ({}, {"seen": 7}, {"recorded": False})
+    ]
+    assert reasons[0] == "measured on the same test images as champion version 3"
+    assert reasons[1].startswith(f"{reasons[0]}, but for 7 that it was trained or selected on")
+    assert reasons[2] == f"{reasons[0]}; what it was trained on is not on record, and they may flatter it"
+
+
+def test_weights_of_unknown_past_are_let_pass_and_told():
+    decision = decide(unrecorded="others.keras")
+    assert decision.promoted
+    assert "what it started from (others.keras) may have seen test images" in decision.checks[1].reason
+
+
+@pytest.mark.parametrize(
+    ("compared", "now", "told"),
+    [
+        (None, "4", "there was no champion when they were compared, it is version 4 now"),
+        ("3", "4", "it was version 3 when they were compared, it is version 4 now"),
+        ("3", None, "it was version 3 when they were compared, there is none now"),
+    ],
+)
+def test_a_champion_that_changed_meanwhile_stays(compared, now, told):
+    late = reconsider(decide(), compared, now)
+    assert late.alias == "challenger"
+    assert late.reason == f"the champion changed meanwhile: {told}"
+    assert status(late) == dict.fromkeys(CHECKS, "passed") | {"comparable": "failed"}
+    assert reconsider(decide(policy="always"), compared, now).promoted
+    assert reconsider(decide(), compared, compared) == decide()
+    assert reconsider(decide(score=0.1), compared, now) == decide(score=0.1)
+
+
+def test_an_unknown_metric_is_refused_with_the_choice():
+    with pytest.raises(InputError, match="'speed' is unknown; choose one of accuracy, balanced_accuracy"):
+        decide(metric="speed")
+
+
+@settings(max_examples=50)
+@given(scores, scores, st.sampled_from(sorted(HIGHER_IS_BETTER)), st.sampled_from(["strict", "better"]))
+def test_two_models_never_both_win_and_one_does_unless_equal(one, other, metric, policy):
+    wins = [
+        decide(metric=metric, score=a, old_score=b, policy=policy).promoted for a, b in ((one, other), (other, one))
+    ]
+    assert sum(wins) == (one != other)
+
+
+@settings(max_examples=50)
+@given(scores, scores, scores, scores, st.sampled_from(["strict", "better", "always"]))
+def test_what_a_looser_policy_refuses_a_stricter_one_refuses_too(score, p_value, ece, parity, policy):
+    changes = {"score": score, "p_value": p_value, "ece_rise": ece, "parity": parity / 1e4}
+    strict, loose = decide(**changes), decide(policy=policy, **changes)
+    assert loose.promoted or not strict.promoted
+    assert "\n" not in strict.reason

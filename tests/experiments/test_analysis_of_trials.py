@@ -1,0 +1,97 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import t as student
+
+from goodbad_pipeline.experiments.analysis import compare, explain_interval, rank_networks, summarise_trials
+
+
+def trials(**accuracies: list[float]) -> pd.DataFrame:
+    rows = [
+        (name, seed, value, 1 - value, 1.0, f"{name} {seed}")
+        for name, values in accuracies.items()
+        for seed, value in enumerate(values)
+    ]
+    return pd.DataFrame(rows, columns=["network", "seed", "val_accuracy", "val_loss", "seconds", "fingerprint"])
+
+
+def test_mean_spread_and_interval_over_seeds():
+    summary = summarise_trials(trials(a=[0.5, 0.6, 0.7], b=[0.8, 0.8, 0.8]), groups=10**9).set_index("network")
+    assert summary["accuracy"].tolist() == pytest.approx([0.6, 0.8])
+    assert summary["spread"].tolist() == pytest.approx([0.1, 0.0])
+    # The spread is pooled over both networks: variance 0.01 · 2 / 4, four degrees of freedom.
+    half = student.ppf(0.975, 4) * (0.005 / 3) ** 0.5
+    assert (summary["high"] - summary["accuracy"]).tolist() == pytest.approx([half, half], rel=1e-4)
+
+
+def test_few_groups_widen_the_interval_even_where_seeds_agree():
+    few, many = (summarise_trials(trials(a=[0.8, 0.8]), groups) for groups in (50, 5000))
+    assert few["low"][0] < 0.7
+    assert 0.78 < many["low"][0] < 0.8
+    assert few["seeds"][0] == 2
+
+
+@settings(max_examples=30)
+@given(st.lists(st.lists(st.floats(0, 1), min_size=1, max_size=4), min_size=1, max_size=5), st.integers(1, 10**4))
+def test_means_lie_in_their_intervals_and_those_in_0_to_1(accuracies, groups):
+    summary = summarise_trials(trials(**{f"n{i}": values for i, values in enumerate(accuracies)}), groups)
+    if summary["low"].isna().any():
+        assert (summary["seeds"] == 1).all()
+        return
+    assert (summary["low"] >= 0).all()
+    assert (summary["high"] <= 1).all()
+    assert (summary["low"] <= summary["accuracy"] + 1e-12).all()
+    assert (summary["accuracy"] <= summary["high"] + 1e-12).all()
+
+
+def test_ranked_by_mean_accuracy_then_by_loss():
+    table = trials(a=[0.5, 0.7], b=[0.9, 0.9], c=[0.6, 0.6])
+    table.loc[table["network"] == "c", "val_loss"] = 0.1
+    ranked = rank_networks(summarise_trials(table, 100))
+    assert ranked["network"].tolist() == ["b", "c", "a"]
+    assert ranked["rank"].tolist() == [1, 2, 3]
+
+
+def test_intervals_that_overlap_carry_no_claim():
+    summary = summarise_trials(trials(a=[0.70, 0.74], b=[0.72, 0.76]), 80)
+    assert compare(summary, "b", ["a"]) == (
+        "b (0.740) overlaps in its interval with a (0.720): these data do not tell them apart."
+    )
+
+
+def test_intervals_apart_say_so_both_ways():
+    summary = summarise_trials(trials(a=[0.5, 0.51], b=[0.95, 0.96], c=[0.93, 0.94]), 400)
+    assert compare(summary, "b", ["a", "c"]) == (
+        "b (0.955) lies above a (0.505), and the intervals, from 400 groups of images, do not overlap; it overlaps "
+        "in its interval with c (0.935): these data do not tell them apart."
+    )
+    assert compare(summary, "a", ["b", "c"]) == (
+        "a (0.505) lies below b (0.955) and c (0.935), and the intervals, from 400 groups of images, do not overlap."
+    )
+
+
+def test_one_seed_carries_nothing():
+    summary = summarise_trials(trials(a=[0.5], b=[0.9]), 400)
+    assert np.isnan(summary["low"]).all()
+    assert compare(summary, "b", ["a"]) == "b (0.900): one seed a network carries no comparison; give more seeds."
+    assert explain_interval(summary, 400).startswith("No intervals")
+
+
+def test_the_interval_is_explained():
+    summary = summarise_trials(trials(a=[0.5, 0.6], b=[0.7, 0.8]), 11)
+    text = explain_interval(summary, 83)
+    assert "95% over seeds (t, spread pooled over 2 networks, 2 degrees of freedom)" in text
+    assert "over the 11 groups of the 83 validation images" in text
+
+
+def test_networks_of_the_same_layers_count_once():
+    table = trials(a=[0.5, 0.6], b=[0.7, 0.75], c=[0.7, 0.75])
+    table.loc[table["network"] == "c", "fingerprint"] = ["b 0", "b 1"]
+    summary = summarise_trials(table, 50)
+    assert summary["same_as"].fillna("").tolist() == ["", "", "b"]
+    alone = summarise_trials(table[table["network"] != "c"], 50)
+    pd.testing.assert_frame_equal(summary.iloc[:2], alone, check_dtype=False)
+    assert summary["high"][2] == summary["high"][1]
+    assert explain_interval(summary, 80) == explain_interval(alone, 80)

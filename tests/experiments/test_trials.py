@@ -1,0 +1,287 @@
+"""Trials with a network of one convolution, which takes milliseconds where an EfficientNet takes a minute."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+from factories import encoded, make_image
+from kedro.io import DatasetError
+
+from goodbad_pipeline.datasets import PixelCacheDataset, TrialsDataset
+from goodbad_pipeline.experiments.data import DevelopmentData, development_data
+from goodbad_pipeline.experiments.trial_spec import TrialSpec
+from goodbad_pipeline.experiments.trials import (
+    TRIAL_COLUMNS,
+    TrialNetwork,
+    TrialSetup,
+    read_networks,
+    run_trials,
+    trial_spec,
+)
+from goodbad_pipeline.images.pixels import Transform
+from goodbad_pipeline.networks.scaling import resolve_scale
+from goodbad_pipeline.training.recipe import Augmentation, Recipe
+from goodbad_pipeline.training.stopping import STOP, Stopped, StopRequest
+
+RECIPE = Recipe(0, 8, 0, 0, 2, 1e-3, 1e-3, 1e-2, 0.1, 0.01, 0.0, 9, Augmentation(flip=True))
+BASE = resolve_scale(phi=-4, resolution=32)
+NETWORKS = [TrialNetwork(f"w{width}", replace(BASE, width=width), {"width": width}) for width in (0.6, 1.2)]
+
+
+def tiny(scale, *, classes, batch_norm_momentum, seed) -> keras.Model:
+    keras.utils.set_random_seed(seed)
+    pixels = keras.Input((scale.resolution, scale.resolution, 3))
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1)(pixels)
+    x = keras.layers.Conv2D(round(8 * scale.width), 5, strides=4)(x)
+    x = keras.layers.BatchNormalization(momentum=batch_norm_momentum)(x)
+    x = keras.layers.Dropout(0.2, seed=seed)(keras.layers.GlobalAveragePooling2D()(x))
+    return keras.Model(pixels, keras.layers.Dense(classes, activation="softmax")(x))
+
+
+pytestmark = pytest.mark.usefixtures("eager")
+SETUP = TrialSetup(RECIPE, 0.9, "float32", build=tiny)
+
+
+@pytest.fixture
+def splits(tmp_path: Path) -> pd.DataFrame:
+    """24 images for train, 12 for validation; what the table says of test does not exist."""
+    rows = []
+    for number in range(36):
+        data = encoded(make_image(number, bright=bool(number % 2)))
+        (tmp_path / f"{number}.png").write_bytes(data)
+        split = "train" if number < 24 else "validation"
+        rows.append((hashlib.sha256(data).hexdigest(), f"{number}.png", "ba" if number % 2 else "go", split))
+    rows.append(("f" * 64, "nowhere.png", "ba", "test"))
+    return pd.DataFrame(rows, columns=["image_id", "path", "label", "split"])
+
+
+@pytest.fixture
+def data(splits: pd.DataFrame, tmp_path: Path) -> DevelopmentData:
+    return in_folder(splits, tmp_path)
+
+
+def in_folder(splits: pd.DataFrame, folder: Path, resize: str = "pad") -> DevelopmentData:
+    cache = PixelCacheDataset(filepath=str(folder / "cache")).load()
+    return development_data(splits, folder, lambda side: Transform(side, resize, (255, 255, 255), 10**6), cache)
+
+
+class Counter:
+    """A recorder that counts what is trained, and stops at a number of them as Ctrl-C would."""
+
+    def __init__(self, folder: Path, stop: int | None = None) -> None:
+        self._record, self.trained, self._stop = TrialsDataset(filepath=str(folder)).load(), 0, stop
+
+    def __call__(self, facts: TrialSpec, train):
+        def counted(epoch_callback):
+            if self.trained == self._stop:
+                raise KeyboardInterrupt
+            self.trained += 1
+            return train(epoch_callback)
+
+        return self._record(facts, counted)
+
+
+def test_one_row_a_trial_measured_on_validation(data: DevelopmentData, tmp_path: Path) -> None:
+    trials = run_trials(NETWORKS, [0, 1], data, SETUP, TrialsDataset(filepath=str(tmp_path / "t")).load())
+    assert list(trials.columns) == TRIAL_COLUMNS
+    assert trials[["network", "seed"]].values.tolist() == [["w0.6", 0], ["w0.6", 1], ["w1.2", 0], ["w1.2", 1]]
+    assert set(np.round(trials["val_accuracy"] * 12, 6) % 1) == {0}
+    assert (trials["seconds"] > 0).all()
+    assert trials["fingerprint"].is_unique
+
+
+@pytest.mark.long
+@pytest.mark.no_cover
+def test_an_interrupted_run_goes_on_where_it_was(data: DevelopmentData, tmp_path: Path) -> None:
+    first = Counter(tmp_path / "t", stop=3)
+    with pytest.raises(KeyboardInterrupt):
+        run_trials(NETWORKS, [0, 1], data, SETUP, first)
+    assert len(list((tmp_path / "t").glob("*.json"))) == 3
+    second = Counter(tmp_path / "t")
+    resumed = run_trials(NETWORKS, [0, 1], data, SETUP, second)
+    assert (first.trained, second.trained) == (3, 1)
+    at_once = run_trials(NETWORKS, [0, 1], data, SETUP, Counter(tmp_path / "other"))
+    pd.testing.assert_frame_equal(resumed.drop(columns="seconds"), at_once.drop(columns="seconds"))
+
+
+@pytest.mark.long
+@pytest.mark.no_cover
+def test_a_seed_gives_the_same_first_or_second_on_the_traced_network(data: DevelopmentData, tmp_path: Path) -> None:
+    tf.config.run_functions_eagerly(False)
+    alone = run_trials(NETWORKS[:1], [1], data, SETUP, Counter(tmp_path / "alone"))
+    after = run_trials(NETWORKS[:1], [0, 1], data, SETUP, Counter(tmp_path / "after"))
+    results = [table.query("seed == 1").drop(columns="seconds").values.tolist() for table in (alone, after)]
+    assert results[0] == results[1]
+    assert after["loss"].nunique() == 2
+
+
+def test_classes_weigh_alike_where_training_says_so(splits: pd.DataFrame, tmp_path: Path) -> None:
+    rare = in_folder(splits[(splits["label"] == "go") | (splits.index % 3 == 0)], tmp_path)
+    weighed = replace(SETUP, recipe=replace(RECIPE, class_weights=True))
+    record = Counter(tmp_path / "t")
+    plain, alike = (run_trials(NETWORKS[:1], [0], rare, setup, record)["loss"][0] for setup in (SETUP, weighed))
+    assert record.trained == 2
+    assert plain != pytest.approx(alike, rel=1e-3)
+
+
+@pytest.fixture
+def stop() -> Iterator[StopRequest]:
+    yield STOP
+    STOP.clear()
+
+
+@pytest.mark.long
+@pytest.mark.no_cover
+def test_a_wish_to_stop_ends_the_trial_under_way_and_keeps_those_done(
+    data: DevelopmentData, tmp_path: Path, stop: StopRequest
+) -> None:
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    mlflow.set_experiment("trials")
+    record = TrialsDataset(filepath=str(tmp_path / "t")).load()
+
+    def asking(facts: TrialSpec, train):
+        if facts.seed == 1:
+            stop.ask("SIGTERM")
+        return record(facts, train)
+
+    with mlflow.start_run():
+        with pytest.raises(Stopped, match="stopped by SIGTERM within a trial") as caught:
+            run_trials(NETWORKS[:1], [0, 1], data, SETUP, asking)
+        assert caught.value.reason == "SIGTERM"
+        with pytest.raises(Stopped, match="after 0 of 1 trials, which are kept"):
+            run_trials(NETWORKS[:1], [0], data, SETUP, record)
+    assert len(list((tmp_path / "t").glob("*.json"))) == 1
+    children = mlflow.search_runs(filter_string="tags.`trial.reused` = 'false'", output_format="list")
+    assert {child.info.run_name[-1]: child.info.status for child in children} == {"0": "FINISHED", "1": "KILLED"}
+
+
+def test_networks_that_round_to_the_same_layers_are_trained_once(data: DevelopmentData, tmp_path: Path) -> None:
+    twins = [TrialNetwork(f"d{depth}", replace(BASE, depth=depth), {}) for depth in (1.05, 1.1)]
+    counter = Counter(tmp_path / "t")
+    trials = run_trials(twins, [0], data, SETUP, counter)
+    assert counter.trained == 1
+    assert len(set(trials["val_loss"])) == 1
+    assert len(set(trials["fingerprint"])) == 1
+
+
+def test_networks_are_read_from_a_table_that_was_stored(data: DevelopmentData, tmp_path: Path) -> None:
+    scale = replace(BASE, depth=BASE.depth * 1.2**1.7, width=BASE.width * 1.1**1.7, resolution=41, phi=None)
+    table = pd.DataFrame([{"network": "n", "depth": scale.depth, "width": scale.width, "resolution": 41, "macs": 5}])
+    table.to_csv(tmp_path / "table.csv", index=False)
+    (read,) = read_networks(pd.read_csv(tmp_path / "table.csv"), BASE)
+    given = TrialNetwork("n", scale, {})
+    facts = [trial_spec(network, 0, data, SETUP) for network in (read, given)]
+    assert facts[0].fingerprint == facts[1].fingerprint
+    assert read.shown["macs"] == 5
+
+
+@pytest.mark.no_cover
+def test_a_damaged_file_is_trained_again(data: DevelopmentData, tmp_path: Path) -> None:
+    run_trials(NETWORKS[:1], [0], data, SETUP, Counter(tmp_path / "t"))
+    (file,) = (tmp_path / "t").glob("*.json")
+    file.write_text(file.read_text()[:40])
+    counter = Counter(tmp_path / "t")
+    run_trials(NETWORKS[:1], [0], data, SETUP, counter)
+    assert counter.trained == 1
+    assert json.loads(file.read_text())["seed"] == 0
+
+
+def test_everything_that_decides_changes_the_fingerprint(splits: pd.DataFrame, tmp_path: Path) -> None:
+    def fingerprint(network=NETWORKS[0], seed=0, table=splits, setup=SETUP, **options) -> str:
+        return trial_spec(network, seed, in_folder(table, tmp_path, **options), setup).fingerprint
+
+    moved = splits.assign(split=["validation", *splits["split"][1:]])
+    longer = replace(SETUP, recipe=replace(RECIPE, scratch_epochs=3))
+    augmented = replace(SETUP, recipe=replace(RECIPE, augmentation=Augmentation(flip=False)))
+    changed = [
+        fingerprint(network=NETWORKS[1]),
+        fingerprint(network=replace(NETWORKS[0], scale=replace(NETWORKS[0].scale, resolution=33))),
+        fingerprint(seed=1),
+        fingerprint(table=moved),
+        fingerprint(table=splits.iloc[1:]),
+        fingerprint(table=splits.iloc[::-1]),
+        fingerprint(setup=longer),
+        fingerprint(setup=augmented),
+        fingerprint(setup=replace(SETUP, recipe=replace(RECIPE, class_weights=True))),
+        fingerprint(setup=replace(SETUP, precision="mixed_bfloat16")),
+        fingerprint(resize="crop"),
+    ]
+    assert len({fingerprint(), *changed}) == len(changed) + 1
+    same = [
+        fingerprint(network=replace(NETWORKS[0], name="another name")),
+        fingerprint(table=splits[splits["split"] != "test"]),
+        fingerprint(table=splits.assign(path="elsewhere")),
+        fingerprint(setup=replace(SETUP, recipe=replace(RECIPE, patience=1, head_epochs=4))),
+    ]
+    assert set(same) == {fingerprint()}
+
+
+def test_the_test_split_is_neither_decoded_nor_counted(data: DevelopmentData, tmp_path: Path) -> None:
+    train, validation = data.at(16)
+    assert (len(train.rows), len(validation.rows)) == (24, 12)
+    assert len(train.pixels) == 36
+    assert "f" * 64 not in next((tmp_path / "cache").glob("16px-*/image_ids.bin")).read_text()
+
+
+def test_pixels_are_decoded_once_for_each_resolution(splits: pd.DataFrame, tmp_path: Path, monkeypatch) -> None:
+    in_folder(splits, tmp_path).at(16)
+    monkeypatch.setattr("goodbad_pipeline.images.pixels.decode_image", None)
+    train, _ = in_folder(splits, tmp_path).at(16)
+    assert train.pixels.shape == (36, 16, 16, 3)
+    with pytest.raises(TypeError):  # of another resolution they are decoded, by what is no function now
+        in_folder(splits, tmp_path).at(20)
+
+
+def test_what_is_called_cannot_be_saved(tmp_path: Path) -> None:
+    for dataset in (TrialsDataset(filepath=str(tmp_path)), PixelCacheDataset(filepath=str(tmp_path))):
+        assert dataset.exists()
+        assert str(tmp_path) in str(dataset)
+        with pytest.raises(DatasetError, match="not by saving"):
+            dataset.save(object())
+
+
+def test_trials_are_children_of_the_run_and_leave_it_active(data: DevelopmentData, tmp_path: Path) -> None:
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    mlflow.set_experiment("trials")
+    record = TrialsDataset(filepath=str(tmp_path / "t")).load()
+    parents = []
+    for _ in range(2):
+        with mlflow.start_run() as parent:
+            run_trials(NETWORKS[:1], [0, 1], data, SETUP, record)
+            assert mlflow.active_run().info.run_id == parent.info.run_id
+            parents.append(parent.info.run_id)
+    for parent, reused in zip(parents, ("false", "true"), strict=True):
+        children = mlflow.search_runs(filter_string=f"tags.`mlflow.parentRunId` = '{parent}'", output_format="list")
+        assert {child.info.run_name for child in children} == {"w0.6, seed 0", "w0.6, seed 1"}
+        assert {child.data.tags["trial.reused"] for child in children} == {reused}
+        assert all(child.data.params["width"] == "0.6" for child in children)
+        assert all("val_accuracy" in child.data.metrics for child in children)
+    steps = mlflow.MlflowClient().get_metric_history(
+        mlflow.search_runs(filter_string="tags.`trial.reused` = 'false'", output_format="list")[0].info.run_id, "loss"
+    )
+    assert {1, 2} <= {metric.step for metric in steps}
+
+
+def test_a_trial_that_fails_is_a_failed_child_and_leaves_no_file(tmp_path: Path) -> None:
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    mlflow.set_experiment("trials")
+    record = TrialsDataset(filepath=str(tmp_path / "t")).load()
+
+    def fail(epoch_callback):
+        raise RuntimeError("out of memory")
+
+    with mlflow.start_run() as parent:
+        with pytest.raises(RuntimeError, match="out of memory"):
+            record(TrialSpec("n", 0, {}, {"seed": 0}), fail)
+        assert mlflow.active_run().info.run_id == parent.info.run_id
+    (child,) = mlflow.search_runs(filter_string="tags.`trial.reused` = 'false'", output_format="list")
+    assert child.info.status == "FAILED"
+    assert not (tmp_path / "t").exists()

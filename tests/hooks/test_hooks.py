@@ -1,0 +1,161 @@
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+from factories import parameters
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.pipeline import node, pipeline
+from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
+
+from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.hooks.checks import CheckHooks
+from goodbad_pipeline.hooks.tracking import TrackingHooks, git_state, labels_digest, run_name
+from goodbad_pipeline.params import validate_parameters
+from goodbad_pipeline.tracking import anchor_store
+from goodbad_pipeline.training.distributed import STARTERS
+
+SETTINGS = {
+    "server": {"mlflow_tracking_uri": "sqlite:///mlflow.db"},
+    "tracking": {"experiment": {"name": "goodbad_pipeline"}},
+}
+
+
+def test_exactly_one_mlflow_hook_is_registered(project: Path) -> None:
+    bootstrap_project(project)
+    with KedroSession.create(project) as session:
+        plugins = session._hook_manager.get_plugins()
+    trackers = [plugin for plugin in plugins if isinstance(plugin, MlflowHook)]
+    assert [type(plugin) for plugin in trackers] == [TrackingHooks]
+
+
+def test_the_store_sits_at_the_projects_root_with_artifacts_beside_it(tmp_path: Path) -> None:
+    settings = anchor_store(SETTINGS, tmp_path)
+    assert settings["server"]["mlflow_tracking_uri"] == f"sqlite:///{tmp_path}/mlflow.db"
+    experiment = settings["tracking"]["experiment"]
+    assert experiment["name"] == "goodbad_pipeline"
+    assert experiment["create_experiment_kwargs"] == {"artifact_location": f"{tmp_path}/mlartifacts"}
+
+
+def test_a_servers_artifacts_are_the_servers_business(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    settings = anchor_store(SETTINGS, tmp_path)
+    assert settings["server"]["mlflow_tracking_uri"] == "http://127.0.0.1:9"
+    assert "create_experiment_kwargs" not in settings["tracking"]["experiment"]
+
+
+def labels() -> pd.DataFrame:
+    return pd.DataFrame({"image_id": ["a", "b"], "label": ["x", "y"], "group": ["1", "2"], "path": ["p", "q"]})
+
+
+def test_the_digest_tells_labels_apart_but_not_their_order() -> None:
+    digest = labels_digest(labels())
+    assert digest == labels_digest(labels().iloc[::-1])
+    for column in ("image_id", "label", "group"):
+        changed = labels()
+        changed.loc[1, column] = "other"
+        assert labels_digest(changed) != digest
+
+
+def test_the_commit_and_whether_the_checkout_is_dirty(tmp_path: Path) -> None:
+    assert git_state(tmp_path) == {"git_commit": "unknown", "git_dirty": "unknown"}
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    for arguments in (["init", "-q"], [*identity, "commit", "-q", "--allow-empty", "-m", "x"]):
+        subprocess.run(["git", *arguments], cwd=tmp_path, check=True)
+    clean = git_state(tmp_path)
+    assert len(clean["git_commit"]) == 40
+    assert clean["git_dirty"] == "false"
+    (tmp_path / "new").write_text("x")
+    assert git_state(tmp_path)["git_dirty"] == "true"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, "train efficientnet_lite φ=0"),
+        ({"model__phi": None, "model__variant": "b2", "model__weights": "none"}, "train efficientnet b2"),
+    ],
+)
+def test_a_run_is_named_after_pipeline_and_network(changes: dict, expected: str) -> None:
+    assert run_name("train", validate_parameters(parameters(**changes))["model"]) == expected
+
+
+def test_a_run_without_a_network_is_named_after_its_pipeline() -> None:
+    assert run_name("data", None) == "data"
+
+
+@pytest.mark.parametrize(
+    "size", [{"phi": 1}, {"phi": None, "budget": {"max_macs": 1e8}}, {"phi": None, "variant": "b2", "weights": "none"}]
+)
+@pytest.mark.parametrize("name", ["params:model", "params:model.coefficients"])
+def test_odd_coefficients_are_warned_of_once_a_run_that_reads_them(caplog, tmp_path: Path, size: dict, name) -> None:
+    raw = parameters(**{f"model__{key}": value for key, value in size.items()}, model__coefficients__gamma=1.1)
+    hooks = CheckHooks()
+    hooks.after_context_created(SimpleNamespace(config_loader={"parameters": raw}, project_path=tmp_path))
+    validate_parameters(raw)  # as TrackingHooks does
+    assert not caplog.records
+    for inputs in (name, "params:images"):
+        hooks.before_pipeline_run({}, pipeline([node(repr, inputs, "text")]), DataCatalog())
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "α·β²·γ² is 1.757" in caplog.text
+
+
+def test_the_papers_coefficients_are_not_warned_of(caplog, tmp_path: Path) -> None:
+    hooks = CheckHooks()
+    hooks.after_context_created(SimpleNamespace(config_loader={"parameters": parameters()}, project_path=tmp_path))
+    hooks.before_pipeline_run({}, pipeline([node(repr, "params:model", "text")]), DataCatalog())
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(("name", "needs"), [("pixels", True), ("pixel_cache", True), ("stored_splits", False)])
+def test_a_required_gpu_is_asked_for_where_a_network_is_trained(name, needs, tmp_path: Path, monkeypatch) -> None:
+    asked = []
+    monkeypatch.setattr("goodbad_pipeline.training.devices.require_gpu", lambda **_: asked.append(True))
+    raw = parameters(training__require_gpu=True)
+    hooks = CheckHooks()
+    hooks.after_context_created(SimpleNamespace(config_loader={"parameters": raw}, project_path=tmp_path))
+    catalog = DataCatalog({name: MemoryDataset("data")})
+    hooks.before_pipeline_run({}, pipeline([node(max, ["params:training", name], "model")]), catalog)
+    assert bool(asked) == needs
+
+
+def begin(tmp_path: Path, name: str, **changes: object) -> None:
+    """What is checked before a pipeline that trains."""
+    hooks = CheckHooks()
+    raw = parameters(**changes)
+    hooks.after_context_created(SimpleNamespace(config_loader={"parameters": raw}, project_path=tmp_path))
+    road = pipeline([node(max, ["params:training", "pixels"], "model")])
+    hooks.before_pipeline_run({"pipeline_names": [name]}, road, DataCatalog({"pixels": MemoryDataset("data")}))
+
+
+@pytest.fixture
+def nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    for starter in STARTERS:
+        for name in (starter.count, starter.index):
+            monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.usefixtures("nobody_else")
+def test_who_is_to_train_together_and_is_alone_is_told(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    begin(tmp_path, "train")
+    assert not caplog.records
+    begin(tmp_path, "train", training__distributed=True)
+    assert "training.distributed: the environment speaks of no other process, this one trains alone" in caplog.text
+
+
+@pytest.mark.usefixtures("nobody_else")
+def test_nobody_follows_alone_or_takes_the_part_of_another(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"training\.distributed: must be true with --pipeline=follow, got False"):
+        begin(tmp_path, "follow")
+    with pytest.raises(InputError, match="--pipeline=follow: the environment speaks of no other process"):
+        begin(tmp_path, "follow", training__distributed=True)
+    place = {"COORDINATOR_ADDRESS": "a", "COORDINATOR_PORT": "1", "NUM_PROCESSES": "2"}
+    for index, right, wrong in (("0", "train", "follow"), ("1", "follow", "train")):
+        for name, value in {**place, "PROCESS_ID": index}.items():
+            monkeypatch.setenv(name, value)
+        begin(tmp_path, right, training__distributed=True)
+        with pytest.raises(InputError, match=f"process {index} of 2, from 0: must run --pipeline={right}"):
+            begin(tmp_path, wrong, training__distributed=True)

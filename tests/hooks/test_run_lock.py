@@ -1,0 +1,239 @@
+"""Two runs at once in one project: neither reads what the other is writing."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import psutil
+import pytest
+import yaml
+from factories import PROJECT
+from full_disk import files_of_at_most
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline, node, pipeline
+
+from goodbad_pipeline.datasets import JSONDataset
+from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.hooks.run_lock import FOLDER, RunLock, RunLockHooks, _places, acquire
+from goodbad_pipeline.pipeline_registry import register_pipelines
+from goodbad_pipeline.tracking.process_identity import ProcessMark, this_process
+
+MARK = this_process()
+
+
+def claim(reads: str = "", writes: str = "", process: ProcessMark = MARK) -> RunLock:
+    return RunLock(process, "2026-11-21 10:00:00", "kedro run", frozenset(reads.split()), frozenset(writes.split()))
+
+
+@pytest.fixture
+def other() -> Iterator[ProcessMark]:
+    """A process that lives as long as the test, and longer than that."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        yield dataclasses.replace(MARK, pid=process.pid, started=psutil.Process(process.pid).create_time())
+        process.communicate(b"\n")
+
+
+def test_this_process_goes_on_and_one_that_was_waited_for_does_not() -> None:
+    assert not this_process().has_ended()
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        pass
+    assert dataclasses.replace(MARK, pid=process.pid).has_ended()
+
+
+@pytest.mark.parametrize(
+    ("changes", "ended"),
+    [
+        ({"boot": "another"}, True),
+        ({"started": MARK.started - 3600}, True),
+        ({"host": "elsewhere"}, False),
+        ({"host": "elsewhere", "boot": "another", "pid": 1}, False),
+    ],
+)
+def test_a_number_alone_does_not_make_a_process(changes: dict, ended: bool) -> None:
+    assert dataclasses.replace(MARK, **changes).has_ended() == ended
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "clashes"),
+    [
+        (("splits", "model"), ("splits", "predictions"), []),
+        (("splits", "model"), ("", "splits"), ["splits"]),
+        (("", "splits"), ("splits", "model"), ["splits"]),
+        (("", "splits labels"), ("", "labels splits"), ["labels", "splits"]),
+        (("a", "b"), ("b", "a"), ["a", "b"]),
+    ],
+)
+def test_runs_clash_where_one_writes_what_the_other_uses(first, second, clashes) -> None:
+    assert claim(*first).clashes(claim(*second)) == clashes
+    assert claim(*second).clashes(claim(*first)) == clashes
+
+
+def test_the_message_names_the_process_since_when_and_by_which_command(tmp_path: Path, other: ProcessMark) -> None:
+    acquire(claim("", "labels splits", other), tmp_path)
+    with pytest.raises(InputError) as refused:
+        acquire(claim("splits", "model"), tmp_path)
+    assert str(refused.value).startswith(
+        f"splits: in use by another run of this project, process {other.pid} on {MARK.host} since 2026-11-21 10:00:00 "
+        "(kedro run); wait until it has ended"
+    )
+    acquire(claim("images", "predictions"), tmp_path)
+
+
+def test_what_a_dead_process_held_is_free(tmp_path: Path, other: ProcessMark) -> None:
+    file = acquire(claim("", "splits", dataclasses.replace(other, boot="before the last start")), tmp_path)
+    acquire(claim("", "splits"), tmp_path)
+    assert [path.name for path in tmp_path.glob("*.json")] == [f"{MARK.host}-{MARK.pid}.json"]
+    assert not file.exists()
+
+
+def test_of_another_machine_it_says_what_to_remove(tmp_path: Path) -> None:
+    file = acquire(claim("", "splits", dataclasses.replace(MARK, host="elsewhere")), tmp_path)
+    with pytest.raises(InputError, match=f"if that is no more, remove {file}"):
+        acquire(claim("", "splits"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("held", "now", "free"),
+    [
+        ("4711.0", {"SLURM_JOB_ID": "4711", "SLURM_RESTART_COUNT": "1"}, True),
+        ("4711.0", {"SLURM_JOB_ID": "4711"}, False),  # another step of the same attempt
+        ("471.0", {"SLURM_JOB_ID": "4711", "SLURM_RESTART_COUNT": "1"}, False),
+        ("4711.0", {}, False),
+        ("", {"SLURM_JOB_ID": "4711", "SLURM_RESTART_COUNT": "1"}, False),
+        ("", {}, False),
+    ],
+)
+def test_a_requeued_job_finds_free_what_it_held_on_another_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: str, now: dict[str, str], free: bool
+) -> None:
+    for name in ("SLURM_JOB_ID", "SLURM_RESTART_COUNT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in now.items():
+        monkeypatch.setenv(name, value)
+    there = claim("", "splits", dataclasses.replace(MARK, host="elsewhere"))
+    file = acquire(dataclasses.replace(there, attempt=held), tmp_path)
+    if free:
+        acquire(claim("splits"), tmp_path)
+        assert not file.exists()
+    else:
+        with pytest.raises(InputError, match="in use by another run"):
+            acquire(claim("splits"), tmp_path)
+
+
+def test_a_run_notes_the_job_it_belongs_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "4711")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "2")
+    beginning = hooks_of(tmp_path).before_pipeline_run({}, two_nodes(), DataCatalog())
+    next(beginning)
+    (file,) = (tmp_path / FOLDER).glob("*.json")
+    assert json.loads(file.read_text())["attempt"] == "4711.2"
+
+
+def test_a_full_disk_names_the_claim(tmp_path: Path) -> None:
+    with files_of_at_most(10), pytest.raises(InputError, match=rf"{MARK.pid}\.json: cannot be written"):
+        acquire(claim("", "splits"), tmp_path)
+    assert not list(tmp_path.glob("*.json"))
+
+
+def test_a_damaged_claim_is_none(tmp_path: Path) -> None:
+    (tmp_path / "host-1.json").write_text(json.dumps({"process": {}}))
+    acquire(claim("", "splits"), tmp_path)
+    assert len(list(tmp_path.glob("*.json"))) == 1
+
+
+def hooks_of(root: Path) -> RunLockHooks:
+    hooks = RunLockHooks()
+    hooks.after_context_created(SimpleNamespace(project_path=root))
+    return hooks
+
+
+def two_nodes() -> Pipeline:
+    return pipeline([node(max, ["splits", "params:model"], "memory"), node(list, "memory", "model")])
+
+
+@pytest.mark.parametrize("end", ["after_pipeline_run", "on_pipeline_error"])
+def test_a_run_claims_what_is_stored_and_gives_it_up_however_it_ends(tmp_path: Path, end: str) -> None:
+    catalog = DataCatalog({name: JSONDataset(filepath=str(tmp_path / name)) for name in ("splits", "model", "labels")})
+    hooks = hooks_of(tmp_path)
+    beginning = hooks.before_pipeline_run({}, two_nodes(), catalog)
+    next(beginning)
+    (file,) = (tmp_path / FOLDER).glob("*.json")
+    held = json.loads(file.read_text())
+    assert (held["reads"], held["writes"]) == (["splits"], ["model"])  # where they lie under the project
+    getattr(hooks, end)()
+    assert not file.exists()
+    getattr(hooks, end)()
+
+
+def test_values_of_parameters_are_told_to_nobody(tmp_path: Path, other: ProcessMark, monkeypatch) -> None:
+    option = "images.scan.engine_options.token.secret"
+    monkeypatch.setattr(sys, "argv", ["kedro", "run", "--pipeline=data", f"--params={option}=CANARY,splits.seed=7"])
+    monkeypatch.setattr("goodbad_pipeline.hooks.run_lock.this_process", lambda: other)
+    parameters = {"images": {"scan": {"engine_options": {"token": {"secret": "CANARY"}}}}, "splits": {"seed": 7}}
+    called = {"pipeline_names": ["data"], "runtime_params": parameters}
+    catalog = DataCatalog({"model": JSONDataset(filepath=str(tmp_path / "model"))})
+    beginning = hooks_of(tmp_path).before_pipeline_run(called, two_nodes(), catalog)
+    next(beginning)
+    (file,) = (tmp_path / FOLDER).glob("*.json")  # it stays, if the process is killed
+    assert "CANARY" not in file.read_text()
+    monkeypatch.undo()
+    with pytest.raises(InputError) as refused:
+        acquire(claim("model"), tmp_path / FOLDER)
+    assert f"(kedro run --pipeline=data --params={option},splits.seed)" in str(refused.value)
+
+
+def claimed(pipeline: Pipeline, catalog: DataCatalog, root: Path) -> RunLock:
+    """What a run holds once it has begun."""
+    beginning = hooks_of(root).before_pipeline_run({}, pipeline, catalog)
+    next(beginning)
+    (file,) = (root / FOLDER).glob("*.json")
+    values = json.loads(file.read_text())
+    file.unlink()
+    return claim(" ".join(values["reads"]), " ".join(values["writes"]))
+
+
+def test_a_file_is_the_same_under_two_names_and_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    catalog = DataCatalog(
+        {
+            "splits": JSONDataset(filepath=str(tmp_path / "data/splits.json")),
+            "development": JSONDataset(filepath=str(tmp_path / "link/splits.json")),
+        }
+    )
+    write, read = pipeline([node(list, "memory", "splits")]), pipeline([node(list, "development", "other")])
+    assert claimed(write, catalog, tmp_path).clashes(claimed(read, catalog, tmp_path)) == ["data/splits.json"]
+
+
+SPLITS = "data/05_model_input/splits.parquet"
+
+
+def test_what_each_pipeline_claims_parts_those_that_share_a_file() -> None:
+    files = (yaml.safe_load(file.read_text()) for file in sorted((PROJECT / "conf/base").glob("catalog_*.yml")))
+    entries = {name: entry for found in files for name, entry in found.items()}
+    catalog = DataCatalog.from_config(entries)
+
+    def places(name: str) -> RunLock:
+        road = register_pipelines()[name]
+        reads, writes = (_places(names, catalog, Path()) for names in (road.inputs(), road.all_outputs()))
+        return RunLock(MARK, "", "", reads, writes)
+
+    data, train = places("data"), places("train")
+    for name in ("tune", "scaling_search", "scaling_study", "scaling_report", "train"):
+        assert SPLITS in data.clashes(places(name)), name
+    for name in ("tune", "scaling_search", "scaling_study", "predict", "follow"):
+        assert train.clashes(places(name)) == [], name
+    assert places("follow").writes == frozenset()  # any number of them train along
+    assert SPLITS in data.clashes(places("follow"))
+
+
+def test_a_run_that_cannot_begin_holds_nothing(tmp_path: Path) -> None:
+    beginning = hooks_of(tmp_path).before_pipeline_run({}, two_nodes(), DataCatalog())
+    next(beginning)
+    assert list((tmp_path / FOLDER).glob("*.json"))
+    with pytest.raises(InputError, match="no GPU"):
+        beginning.throw(InputError("no GPU"))
+    assert not list((tmp_path / FOLDER).glob("*.json"))

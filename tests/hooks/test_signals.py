@@ -1,0 +1,253 @@
+"""Signals, and the MLflow run that is killed and continued: the real pipeline with a network of one convolution."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import keras
+import pytest
+from cli_runner import kedro_run, runs, store
+
+from goodbad_pipeline import tracking
+from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.hooks import signals as interruption
+from goodbad_pipeline.hooks.signals import StopHooks
+from goodbad_pipeline.training.stopping import STOP, Stopped
+
+
+@pytest.fixture
+def hooks():
+    """Hooks that listen, for as long as a test lasts."""
+    listening = StopHooks()
+    before = signal.getsignal(signal.SIGTERM)
+    listening.before_pipeline_run()
+    yield listening
+    listening.after_pipeline_run()
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert not STOP
+
+
+def eventually(happens: Callable[[], object]) -> bool:
+    """Whether something comes true within seconds: signals are taken up by another thread."""
+    end = time.monotonic() + 20
+    while not happens() and time.monotonic() < end:
+        time.sleep(0.01)
+    return bool(happens())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_a_wish_and_no_node_begins(hooks: StopHooks, number: signal.Signals) -> None:
+    os.kill(os.getpid(), number)
+    assert eventually(lambda: STOP)
+    assert STOP.reason == number.name
+    with pytest.raises(Stopped, match=f"stopped by {number.name} between two nodes"):
+        hooks.before_node_run()
+
+
+@pytest.fixture
+def exits(monkeypatch) -> list[int]:
+    statuses: list[int] = []
+    monkeypatch.setattr(interruption.os, "_exit", statuses.append)
+    return statuses
+
+
+def test_a_second_signal_ends_it_at_once(hooks: StopHooks, exits: list[int]) -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+    assert eventually(lambda: hooks._timer)
+    assert not exits
+    first = hooks._timer
+    os.kill(os.getpid(), signal.SIGINT)
+    assert eventually(lambda: exits)
+    assert exits == [130]
+    assert hooks._timer is first  # which the end of the run cancels
+
+
+def test_what_does_not_end_in_time_is_cut_off(hooks: StopHooks, exits: list[int], monkeypatch) -> None:
+    monkeypatch.setattr(interruption, "GRACE", 0.05)
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert eventually(lambda: exits)
+    assert exits == [143]
+
+
+def test_what_hears_nothing_is_cut_off() -> None:
+    """A call that comes back after minutes, in which Python calls no handler: a graph that is compiled."""
+    code = (
+        "import hashlib, os, signal, threading\n"
+        "from goodbad_pipeline.hooks import signals as interruption\n"
+        "interruption.GRACE = 0.2\n"
+        "interruption.StopHooks().before_pipeline_run()\n"
+        "threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()\n"
+        "hashlib.pbkdf2_hmac('sha256', b'x', b'y', 2**31 - 1)\n"
+    )
+    began = time.monotonic()
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == 143
+    assert time.monotonic() - began < 60
+
+
+def test_handlers_hear_where_an_event_loop_took_the_wire_away(hooks: StopHooks, exits: list[int]) -> None:
+    wire = signal.set_wakeup_fd(-1)
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert STOP.reason == "SIGINT"
+        os.kill(os.getpid(), signal.SIGINT)
+        assert exits == [130]
+    finally:
+        signal.set_wakeup_fd(wire)
+
+
+def test_a_forked_child_hears_for_itself(hooks: StopHooks) -> None:
+    child = os.fork()
+    if not child:
+        signal.pause()
+        os._exit(0)
+    time.sleep(0.1)
+    os.kill(child, signal.SIGTERM)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+    assert not STOP
+
+
+def test_a_signal_at_the_very_end_cuts_nothing_off_later(exits: list[int], monkeypatch) -> None:
+    monkeypatch.setattr(interruption, "GRACE", 0.3)
+    listening = StopHooks()
+    for _ in range(20):
+        listening.before_pipeline_run()
+        os.kill(os.getpid(), signal.SIGTERM)
+        listening.after_pipeline_run()
+    assert not STOP
+    time.sleep(1)
+    assert not exits
+
+
+def test_a_server_that_hangs_is_not_waited_for(hooks: StopHooks, exits: list[int], monkeypatch, tmp_path: Path) -> None:
+    """Three times twenty seconds it might be; what it would have been told is on disk."""
+    monkeypatch.setattr(interruption, "LAST_WORD", 0.2)
+    answered, spool = threading.Event(), tracking.Spool(tmp_path, "http://127.0.0.1:9")
+
+    def hang(*_: object) -> None:
+        answered.wait(60)
+        raise SystemExit  # of the thread that asked
+
+    spool.server = SimpleNamespace(tell=hang)
+    tracking.begin(spool, "a run")
+    began = time.monotonic()
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert eventually(lambda: STOP)
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert eventually(lambda: exits)
+    waited = time.monotonic() - began
+    (entry,) = spool._journal.waiting()
+    answered.set()
+    assert exits == [143]
+    assert waited < 20
+    assert (entry["do"], entry["run"], entry["status"]) == ("end", "a run", "KILLED")
+
+
+def test_what_does_not_end_in_time_ends_within_ten_seconds() -> None:
+    assert interruption.GRACE + interruption.LAST_WORD <= 10
+
+
+@pytest.mark.long
+@pytest.mark.no_cover
+def test_a_run_that_sigterm_ends_is_killed_and_goes_on_as_the_same_run(tiny_project: Path, monkeypatch) -> None:
+    """Three steps an epoch: after five one epoch is complete, the second under way."""
+    real, done = keras.Model.train_on_batch, []
+
+    def terminated(self, *data, **options):
+        done.append(self)
+        if len(done) == 5:
+            threading.Timer(0, os.kill, (os.getpid(), signal.SIGTERM)).start()
+            STOP._event.wait(10)
+        return real(self, *data, **options)
+
+    monkeypatch.setattr(keras.Model, "train_on_batch", terminated)
+    with pytest.raises(Stopped, match=r"SIGTERM after step 2 of scratch epoch 2/3"):
+        kedro_run(tiny_project, "train")
+    killed = runs(tiny_project)[0]
+    assert killed.info.status == "KILLED"
+    assert len(list(tiny_project.glob("data/06_models/checkpoints/*/0*"))) == 2
+
+    kedro_run(tiny_project, "train")
+    finished = runs(tiny_project)
+    assert [run.info.run_id for run in finished].count(killed.info.run_id) == 1
+    assert len(finished) == 2  # the data pipeline's is the other
+    continued = next(run for run in finished if run.info.run_id == killed.info.run_id)
+    assert continued.info.status == "FINISHED"
+    for name in ("loss", "val_loss", "learning_rate", "seconds"):
+        history = store(tiny_project).get_metric_history(killed.info.run_id, name)
+        assert [metric.step for metric in history] == [1, 2, 3]
+    assert len(done) == 9
+    assert not list(tiny_project.glob("data/06_models/checkpoints/*"))
+    assert len(continued.inputs.dataset_inputs) == 1
+    assert "stopped" in killed.data.tags
+    assert "stopped" not in continued.data.tags
+
+
+@pytest.mark.long
+@pytest.mark.no_cover
+def test_a_loss_that_is_no_number_fails_the_run_and_keeps_the_epoch_before(tiny_project: Path, monkeypatch) -> None:
+    real, done = keras.Model.train_on_batch, []
+
+    def spoilt(self, *data, **options):
+        done.append(self)
+        measures = real(self, *data, **options)
+        return {**measures, "loss": float("nan")} if len(done) == 5 else measures
+
+    monkeypatch.setattr(keras.Model, "train_on_batch", spoilt)
+    with pytest.raises(InputError, match="step 2 of scratch epoch 2/3") as failure:
+        kedro_run(tiny_project, "train")
+    (failed, _) = runs(tiny_project)
+    assert failed.info.status == "FAILED"
+    assert "step 2 of scratch epoch 2/3" in failed.data.tags["failure"]
+    (kept,) = tiny_project.glob("data/06_models/checkpoints/*/0*")
+    assert str(kept.relative_to(tiny_project)) in str(failure.value)
+
+
+@pytest.mark.long
+@pytest.mark.no_cover
+def test_a_run_is_continued_though_another_was_cut_off_since(tiny_project: Path, monkeypatch) -> None:
+    real, done = keras.Model.train_on_batch, []
+
+    def failing(self, *data, **options):
+        done.append(self)
+        if len(done) in (5, 10):
+            raise RuntimeError("a bug")
+        return real(self, *data, **options)
+
+    monkeypatch.setattr(keras.Model, "train_on_batch", failing)
+    for seed in (0, 1):
+        with pytest.raises(RuntimeError, match="a bug"):
+            kedro_run(tiny_project, "train", training__seed=seed)
+    second, first = runs(tiny_project)[:2]
+    kedro_run(tiny_project, "train", training__seed=0)
+    status = {run.info.run_id: run.info.status for run in runs(tiny_project)}
+    assert status[first.info.run_id] == "FINISHED"
+    assert status[second.info.run_id] == "FAILED"
+    assert len(status) == 3
+
+
+@pytest.mark.slow
+def test_another_parameter_begins_another_run_that_has_all_epochs(tiny_project: Path, monkeypatch, caplog) -> None:
+    """What is on record differs though training goes on: the new run is told of the epochs before the cut."""
+    real, done = keras.Model.train_on_batch, []
+
+    def failing(self, *data, **options):
+        done.append(self)
+        if len(done) == 6:
+            raise RuntimeError("a bug")
+        return real(self, *data, **options)
+
+    monkeypatch.setattr(keras.Model, "train_on_batch", failing)
+    with pytest.raises(RuntimeError, match="a bug"):
+        kedro_run(tiny_project, "train")
+    kedro_run(tiny_project, "train", evaluation__seed=1)
+    newest = runs(tiny_project)[0]
+    assert newest.info.status == "FINISHED"
+    assert len(runs(tiny_project)) == 3
+    assert [metric.step for metric in store(tiny_project).get_metric_history(newest.info.run_id, "loss")] == [1, 2, 3]
+    assert len(done) == 6 + 6

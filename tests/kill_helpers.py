@@ -1,0 +1,84 @@
+"""A real run to be killed, its network one convolution: ``python killing_runs.py PROJECT PIPELINE [PLACE [NUMBER]]``.
+
+PLACE is ``step`` (SIGKILL in the middle of step NUMBER), ``save`` (when checkpoint NUMBER is written but does not bear
+its name yet), ``model`` (when the trained network is stored, and nothing after it), ``scan`` (when NUMBER files have
+been read) or ``draft`` (when the labels are written but do not bear their name yet).
+"""
+
+import itertools
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cli_runner import kedro_run
+
+
+def die(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_soon(*_: object) -> None:
+    """From another thread, a few milliseconds into a step."""
+    threading.Thread(target=lambda: (time.sleep(0.003), die())).start()
+
+
+def around(
+    owner: Any, name: str, number: int, *, before: Callable = lambda *_: None, after: Callable = lambda *_: None
+):
+    """Do something before or after a function's call NUMBER 1, 2, …."""
+    count, real = itertools.count(1), getattr(owner, name)
+
+    def counted(*arguments, **options):
+        here = next(count) == number
+        if here:
+            before(*arguments)
+        result = real(*arguments, **options)
+        if here:
+            after(*arguments)
+        return result
+
+    setattr(owner, name, counted)
+
+
+def in_training(place: str, number: int) -> None:
+    import keras
+    from tiny_training import tiny_network
+
+    import goodbad_pipeline.networks
+    from goodbad_pipeline.datasets import KerasModelDataset
+    from goodbad_pipeline.training import checkpoints
+
+    goodbad_pipeline.networks.build_network = lambda *_, **__: tiny_network(48)
+    if place == "step":
+        around(keras.Model, "train_on_batch", number, before=die_soon)
+    if place == "save":
+        around(checkpoints, "_write", number, after=die)
+    if place == "model":
+        around(KerasModelDataset, "save", 1, after=die)
+
+
+def in_ingestion(place: str, number: int) -> None:
+    from goodbad_pipeline import atomic_files
+    from goodbad_pipeline.images.scan_cache import Journal
+
+    def die_of_labels(draft: Path) -> None:
+        if draft.name.endswith("labels.parquet"):
+            die()
+
+    if place == "scan":
+        around(Journal, "append", number, after=lambda journal, *_: (journal.flush(), die()))
+    if place == "draft":
+        real = atomic_files._flush
+        atomic_files._flush = lambda draft: (real(draft), die_of_labels(draft))
+
+
+if __name__ == "__main__":
+    project, pipeline, *rest = sys.argv[1:]
+    place, number = [*rest, *["nowhere", "1"][len(rest) :]]
+    (in_ingestion if pipeline == "data" else in_training)(place, int(number))
+    kedro_run(Path(project), pipeline)

@@ -1,0 +1,202 @@
+import math
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.networks.architecture import stage_table
+from goodbad_pipeline.networks.budget import LARGEST, STEPS, Budget, Step, choose_phi, phi_range
+from goodbad_pipeline.networks.complexity import count_complexity
+from goodbad_pipeline.networks.scaling import Coefficients, resolve_scale
+
+DOCS = Path(__file__).parents[2] / "docs" / "scaling.md"
+FAMILIES = ["efficientnet", "efficientnet_lite"]
+
+
+def _costs(phi, family="efficientnet", step=None):
+    step = step or Step()
+    cost = count_complexity(resolve_scale(phi=phi, family=family), step.classes)
+    memory = cost.training_memory_bytes(step.batch_size, step.precision) / 1e9
+    return {"max_macs": cost.macs, "max_parameters": cost.parameters, "max_memory_gb": memory}
+
+
+@settings(max_examples=40)
+@given(st.floats(2e7, 1e11), st.sampled_from(FAMILIES))
+def test_the_largest_phi_within_the_limit_is_chosen(macs, family):
+    phi = choose_phi(Budget(max_macs=macs), family=family).scale.phi
+    assert _costs(phi, family)["max_macs"] <= macs < _costs(phi + 0.01, family)["max_macs"]
+
+
+def test_every_limit_is_kept_and_the_one_that_bound_is_named():
+    step = Step(classes=2, batch_size=32)
+    budget = Budget(max_macs=1e9, max_parameters=2e6, max_memory_gb=100)
+    choice = choose_phi(budget, step=step)
+    assert choice.bound_by == ("max_parameters",)
+    assert choice.reason == "max_parameters"
+    assert {one.name: one.cost for one in choice.spending} == pytest.approx(_costs(choice.scale.phi, step=step))
+    assert {one.name: one.limit for one in choice.spending} == budget.limits
+    assert all(one.fits for one in choice.spending)
+    assert str(choice.spending[1]).startswith("max_parameters: 1.99")
+
+
+def test_memory_counts_batch_and_precision():
+    phis = [
+        choose_phi(Budget(max_memory_gb=2), step=Step(2, batch, precision)).scale.phi
+        for batch, precision in ((64, "float32"), (32, "float32"), (32, "mixed_float16"))
+    ]
+    assert phis == sorted(phis)
+    assert len(set(phis)) == 3
+
+
+def test_a_fixed_resolution_leaves_more_for_depth_and_width():
+    small = choose_phi(Budget(max_macs=4e8), resolution=128)
+    assert small.scale.resolution == 128
+    assert small.scale.phi > choose_phi(Budget(max_macs=4e8)).scale.phi
+
+
+def test_a_budget_without_bottom_ends_at_the_largest_phi_tried():
+    choice = choose_phi(Budget(max_macs=1e15))
+    assert choice.scale.phi == LARGEST / STEPS
+    assert choice.bound_by == ()
+    assert choice.reason == "the largest φ tried, 10"
+    steep = choose_phi(Budget(max_macs=1e15), coefficients=Coefficients(1, 2, 1))
+    assert steep.reason == "the largest φ tried, 6.64"  # 2^6.65 is beyond the largest factor, 100
+
+
+def test_a_budget_none_can_meet_says_by_how_much():
+    with pytest.raises(InputError, match=r"smallest network, φ = -7.27 at 81 pixels, .*max_macs is 1e\+06") as caught:
+        choose_phi(Budget(max_macs=1e6, max_parameters=1e9))
+    least = _costs(-7.27)["max_macs"] / 1e6
+    assert f"{least:.3g} times that" in str(caught.value)
+    assert "max_parameters" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({}, "budget must limit something"),
+        ({"max_macs": 0}, "max_macs must be above 0; received 0"),
+        ({"max_memory_gb": math.nan}, "max_memory_gb must be above 0"),
+        ({"max_ms_per_image": math.inf}, "max_ms_per_image must be above 0"),
+    ],
+)
+def test_a_budget_that_is_none_is_refused(limits, message):
+    with pytest.raises(InputError, match=message):
+        Budget(**limits)
+
+
+class Clock:
+    """A device that takes a millisecond, and another for every ten million activations."""
+
+    def __init__(self):
+        self.asked = []
+
+    def __call__(self, scale):
+        self.asked.append(scale.phi)
+        return 1 + count_complexity(scale).activations / 1e7
+
+
+@pytest.mark.parametrize("limit", [1.2, 1.6, 3, 20])
+def test_time_is_measured_a_few_times_and_kept(limit):
+    clock = Clock()
+    choice = choose_phi(Budget(max_ms_per_image=limit), probe=clock)
+    assert choice.bound_by == ("max_ms_per_image",)
+    assert clock(choice.scale) <= limit < clock(resolve_scale(phi=choice.scale.phi + 0.1))
+    assert len(clock.asked) <= 8
+
+
+def test_time_is_asked_only_within_the_other_limits():
+    clock = Clock()
+    choice = choose_phi(Budget(max_macs=2e8, max_ms_per_image=1000), probe=clock)
+    assert choice.bound_by == ("max_macs",)
+    assert choice.scale.phi == choose_phi(Budget(max_macs=2e8)).scale.phi
+    assert max(clock.asked) <= choice.scale.phi
+
+
+def test_time_that_no_network_keeps_is_told_with_what_was_measured():
+    with pytest.raises(InputError, match=r"max_ms_per_image is 1, it takes 1.0\d+, 1.0\d times that"):
+        choose_phi(Budget(max_ms_per_image=1), probe=Clock())
+
+
+def test_a_noisy_clock_ends_the_search_all_the_same():
+    answers, measured = iter([5.0, 900.0, 0.0, 70.0] * 20), {}
+
+    def probe(scale):
+        measured[scale.phi] = next(answers)
+        return measured[scale.phi]
+
+    choice = choose_phi(Budget(max_ms_per_image=100), probe=probe)
+    assert measured[choice.scale.phi] <= 100
+    assert choice.spending[-1].cost == measured[choice.scale.phi]
+    assert measured[round(choice.scale.phi + 0.1, 2)] > 100
+
+
+def test_time_without_a_probe_is_refused():
+    with pytest.raises(InputError, match="needs a probe"):
+        choose_phi(Budget(max_ms_per_image=1))
+
+
+@pytest.mark.no_cover
+@pytest.mark.parametrize(
+    "coefficients", [Coefficients(), Coefficients(1, 1, 1), Coefficients(2, 1.5, 1.2), Coefficients(30, 1, 1)]
+)
+def test_the_range_of_phi_is_as_far_as_networks_exist(coefficients):
+    low, high = phi_range(coefficients)
+    for phi in (low, high):
+        resolve_scale(phi=phi, coefficients=coefficients, quiet=True)
+    if low > -10:
+        with pytest.raises(InputError):
+            resolve_scale(phi=low - 0.01, coefficients=coefficients, quiet=True)
+
+
+@pytest.mark.no_cover
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_steep_alpha_ends_the_grid_before_a_stage_vanishes(family):
+    steep = Coefficients(30, 1, 1)
+    with pytest.raises(InputError, match=r"not even the smallest network, .*φ = -6.29 at 224 pixels"):
+        choose_phi(Budget(max_macs=1), family=family, coefficients=steep)
+    smallest = resolve_scale(phi=phi_range(steep)[0], family=family, coefficients=steep, quiet=True)
+    assert [row.layers for row in stage_table(smallest)] == [1] * 9
+
+
+def test_the_search_asks_about_many_phi_and_warns_of_none(caplog):
+    choose_phi(Budget(max_macs=4e8), coefficients=Coefficients(1.2, 1.1, 1.1))
+    assert not caplog.records
+
+
+TABLE = re.findall(r"^\| ([\d.]+) \| ([+−]\d+) \| ([+−]\d+) \|$", DOCS.read_text(), re.MULTILINE)
+
+
+def _over(phi):
+    """Counted multiply-adds over 2^φ and over the product's own power, in excess of 1."""
+    ratio = count_complexity(resolve_scale(phi=phi)).macs / count_complexity(resolve_scale(phi=0)).macs
+    return ratio / 2**phi - 1, ratio / Coefficients().product ** phi - 1
+
+
+def test_the_docs_have_a_table_of_the_law():
+    assert [float(phi) for phi, *_ in TABLE] == [0.02, 1, 2, 3, 4, 5, 6, 7]
+
+
+@pytest.mark.no_cover
+@pytest.mark.parametrize("row", TABLE)
+def test_the_law_is_as_the_docs_tabulate_it(row):
+    phi, *printed = (float(cell.replace("−", "-")) for cell in row)
+    assert [round(100 * over) for over in _over(phi)] == printed
+
+
+@pytest.mark.no_cover
+def test_the_law_of_doubling_is_kept_and_broken_where_the_docs_say():
+    """The sentences of docs/scaling.md."""
+    over = {step / 100: _over(step / 100) for step in range(1, 701)}
+    doubling = {phi: by_two for phi, (by_two, _) in over.items()}
+    assert max(doubling.values()) == pytest.approx(0.71, abs=0.005)
+    assert max(doubling, key=doubling.get) < 0.05
+    assert min(doubling.values()) == pytest.approx(-0.215, abs=0.005)
+    assert all(abs(doubling[phi]) <= 0.22 for phi in doubling if phi >= 2.05)
+    middle = [abs(doubling[phi]) <= 0.15 for phi in doubling if 2.05 <= phi <= 5.3]
+    assert sum(middle) / len(middle) == pytest.approx(0.94, abs=0.005)
+    assert all(-0.01 <= by_product <= 0.18 for phi, (_, by_product) in over.items() if phi >= 5.08)
+    assert _over(-3)[0] + 1 == pytest.approx(2.2, abs=0.05)

@@ -1,0 +1,66 @@
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.networks.complexity import count_complexity
+from goodbad_pipeline.networks.equal_flops import DIMENSIONS, match_macs
+from goodbad_pipeline.networks.grid import scale_up
+from goodbad_pipeline.networks.scaling import Coefficients, resolve_scale
+
+PAPER = Coefficients()
+
+
+@pytest.mark.no_cover
+@pytest.mark.parametrize("dimension", DIMENSIONS)
+@pytest.mark.parametrize("multiple", [2, 4])
+@pytest.mark.parametrize("base", [resolve_scale(phi=0), resolve_scale(variant="lite0")], ids=["b0", "lite0"])
+def test_networks_of_equal_cost_are_within_six_percent(dimension, multiple, base):
+    match = match_macs(base, dimension, multiple, PAPER, 2)
+    assert match.ratio == pytest.approx(multiple, rel=0.06)
+    assert match.ratio == count_complexity(match.scale, 2).macs / count_complexity(base, 2).macs
+
+
+@pytest.mark.no_cover
+@settings(max_examples=25)
+@given(st.sampled_from(DIMENSIONS), st.floats(1.1, 8), st.floats(-4, 1), st.integers(32, 96))
+def test_no_neighbouring_factor_comes_closer(dimension, multiple, phi, resolution):
+    base = resolve_scale(phi=phi, resolution=resolution, family="efficientnet_lite")
+    match = match_macs(base, dimension, multiple, PAPER, 2)
+    start = count_complexity(base, 2).macs
+
+    def distance(factor):
+        if dimension == "compound":
+            scale = scale_up(base, PAPER, max(factor, 0.0))
+        else:
+            one = {"depth": "alpha", "width": "beta", "resolution": "gamma"}[dimension]
+            scale = scale_up(base, Coefficients(**{"alpha": 1, "beta": 1, "gamma": 1, one: max(factor, 1.0)}))
+        return abs(math.log(count_complexity(scale, 2).macs / start / multiple))
+
+    assert distance(match.factor) == pytest.approx(abs(math.log(match.ratio / multiple)))
+    for step in (1e-9, 1e-4, 0.01, 0.1):
+        for neighbour in (match.factor * (1 + step), match.factor * (1 - step)):
+            assert distance(match.factor) <= distance(neighbour) + 1e-12
+
+
+def test_only_its_own_dimension_grows():
+    base = resolve_scale(phi=0)
+    for dimension in ("depth", "width", "resolution"):
+        scale = match_macs(base, dimension, 2, PAPER, 2).scale
+        changed = [name for name in ("depth", "width", "resolution") if getattr(scale, name) != getattr(base, name)]
+        assert changed == [dimension]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("height", 2, PAPER), "dimension must be one of depth, width, resolution, compound"),
+        (("depth", 1, PAPER), "multiples must be above 1"),
+        (("compound", 2, Coefficients(1, 1, 1)), "no compound up to ×64 costs 2 times the base"),
+    ],
+)
+def test_bad_requests_say_what_is_wrong(arguments, message):
+    with pytest.raises(InputError, match=message):
+        match_macs(resolve_scale(phi=0), *arguments, 2)

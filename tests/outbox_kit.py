@@ -1,0 +1,50 @@
+"""What tests need to tell MLflow things through a line that can be cut."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import mlflow
+from mlflow.exceptions import MlflowException
+
+from goodbad_pipeline.tracking.outbox import Spool
+from goodbad_pipeline.tracking.server import Server
+
+
+class Line:
+    """A client whose line can be cut: before a request arrives, or before its answer does."""
+
+    def __init__(self, client: mlflow.MlflowClient) -> None:
+        self._client, self.cut, self.answers = client, False, True
+
+    def __getattr__(self, name: str) -> Callable:
+        def ask(*arguments, **options):
+            if self.cut:
+                raise MlflowException("API request to http://x failed with exception Max retries exceeded")
+            answer = getattr(self._client, name)(*arguments, **options)
+            if not self.answers:
+                raise MlflowException("API request to http://x failed with timeout exception")
+            return answer
+
+        return ask
+
+
+class Tracked:
+    """A store with one run, told through a line that can be cut."""
+
+    def __init__(self, uri: str, folder: Path) -> None:
+        self.uri, self.folder = uri, folder / "spool"
+        self.client = mlflow.MlflowClient(self.uri)
+        self.experiment = self.client.create_experiment(str(folder), artifact_location=str(folder / "artifacts"))
+        self.run = self.client.create_run(self.experiment).info.run_id
+        self.spool, self.line = self.new_spool()
+
+    def new_spool(self, **options: bool) -> tuple[Spool, Line]:
+        spool, line = Spool(self.folder, self.uri, **options), Line(self.client)
+        spool.server = Server(line)
+        return spool, line
+
+    def steps(self, name: str = "loss") -> list[int]:
+        return [metric.step for metric in self.client.get_metric_history(self.run, name)]
+
+    def left(self) -> list[Path]:
+        return [path for path in self.folder.glob("*") if path.name != ".lock"]

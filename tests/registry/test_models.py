@@ -1,0 +1,80 @@
+"""A run that was killed between registration and its end goes on: what it registered is found, not doubled."""
+
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+from serving_kit import CLASSES, SIDE, small_model
+
+from goodbad_pipeline.evaluation.decision import Calibration
+from goodbad_pipeline.evaluation.promotion import Check, Decision
+from goodbad_pipeline.images.pixels import Transform
+from goodbad_pipeline.registry import models as registry
+
+TRANSFORM = Transform(SIDE, "pad", (255, 255, 255), 120 * 120, tiff=True)
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> mlflow.MlflowClient:
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    mlflow.create_experiment("registry", artifact_location=str(tmp_path / "mlartifacts"))
+    mlflow.set_experiment("registry")
+    return mlflow.MlflowClient()
+
+
+def register(model, temperature: float = 1.0) -> str:
+    example = np.zeros((SIDE, SIDE, 3), np.uint8)
+    return registry.log_model(model, "goodbad", Calibration(CLASSES, temperature), TRANSFORM, example)
+
+
+def decide(version: str, alias: str, compared: str | None = None) -> Decision:
+    checks = (Check("comparable", "passed", "on the same images"), Check("score", "passed", "it is better"))
+    decision = Decision(alias=alias, reason="for a test", policy="strict", checks=checks)
+    return registry.set_alias("goodbad", version, decision, compared, {}, images=3)
+
+
+def test_a_run_that_goes_on_finds_its_version_and_another_model_gets_its_own(client) -> None:
+    with mlflow.start_run() as run:
+        assert register(small_model()) == "1"
+    with mlflow.start_run(run_id=run.info.run_id):
+        assert register(small_model()) == "1"
+        assert register(small_model(), temperature=2.0) == "2"
+    with mlflow.start_run():
+        assert register(small_model()) == "3"
+    versions = client.search_model_versions("name = 'goodbad'")
+    assert sorted(int(found.version) for found in versions) == [1, 2, 3]
+    assert all(len(found.tags["archive_sha256"]) == 64 for found in versions)
+
+
+def test_to_a_run_that_goes_on_the_champion_is_the_one_before_its_own(client) -> None:
+    with mlflow.start_run():
+        decide(register(small_model()), "champion")
+    with mlflow.start_run() as second:
+        assert registry.load_champion("goodbad").version == "1"
+        decide(register(small_model()), "champion", compared="1")
+    assert registry.load_champion("goodbad").version == "2"
+    with mlflow.start_run(run_id=second.info.run_id):
+        assert registry.load_champion("goodbad").version == "1"
+        decide("2", "champion", compared="1")
+        assert registry.load_champion("goodbad").version == "1"
+    first = client.get_model_version("goodbad", "1")
+    assert first.tags["champion_before"] == ""
+    assert first.description == first.tags["alias_reason"] == "for a test"
+
+
+def test_of_two_that_were_compared_with_the_same_champion_only_one_takes_its_place(client) -> None:
+    """Two projects on one server: the second has never been compared with the first's model."""
+    with mlflow.start_run():
+        decide(register(small_model()), "champion")
+    for temperature in (2.0, 3.0):
+        with mlflow.start_run():
+            register(small_model(), temperature)
+    assert decide("2", "champion", compared="1").promoted
+    late = decide("3", "champion", compared="1")
+    assert (late.alias, registry.load_champion("goodbad").version) == ("challenger", "2")
+    found = client.get_model_version_by_alias("goodbad", "challenger")
+    told = "the champion changed meanwhile: it was version 1 when they were compared, it is version 2 now"
+    assert (int(found.version), found.description, found.tags["alias_reason"]) == (3, told, told)
+    assert (found.tags["gate.comparable"], found.tags["gate.comparable.reason"]) == ("failed", told)
+    assert (found.tags["alias_at_registration"], found.tags["champion_before"]) == ("challenger", "1")

@@ -1,0 +1,133 @@
+"""``kedro run`` on other folders, from the command line, and where it must fail: each on a fresh project."""
+
+import json
+from pathlib import Path
+
+import pytest
+from cli_runner import BACKENDS, SLOW, WATCHED, command, imported, kedro_run, runs, table
+from factories import encoded, make_image
+
+from goodbad_pipeline.errors import InputError
+
+pytestmark = pytest.mark.no_cover  # each road is covered elsewhere; measuring it doubles the time
+
+
+def write_presplit(root: Path) -> None:
+    for place, (split, count) in enumerate((("train", 8), ("valid", 3), ("test", 3))):
+        for number, label in enumerate("abc"):
+            folder = root / split / label
+            folder.mkdir(parents=True)
+            for index in range(count):
+                image = make_image(1000 * place + 100 * number + index, bright=bool(number))
+                (folder / f"{split}{index}.jpg").write_bytes(encoded(image, "JPEG"))
+
+
+@pytest.mark.no_cover
+def test_presplit_folders_keep_their_split(project: Path) -> None:
+    write_presplit(project / "mine")
+    kedro_run(project, "data", images__root="mine")
+    splits = table(project, "splits")
+    assert splits["split"].value_counts().to_dict() == {"train": 24, "validation": 9, "test": 9}
+    assert set(splits["label"]) == {"a", "b", "c"}
+
+
+@pytest.mark.slow
+def test_three_classes_go_the_whole_road(project: Path) -> None:
+    write_presplit(project / "mine")
+    kedro_run(project, images__root="mine")
+    metrics = json.loads((project / "data/08_reporting/test_metrics.json").read_text())
+    assert 0 <= metrics["test_roc_auc"] <= 1
+    assert len(table(project, "per_class_metrics")) == 3
+
+
+def test_train_without_stored_splits_says_what_to_run(project: Path) -> None:
+    with pytest.raises(
+        InputError,
+        match="splits: this pipeline starts from what an earlier one stored, and there is none; run --pipeline=data",
+    ):
+        kedro_run(project, "train")
+
+
+def test_a_failed_run_is_marked_failed_with_its_reason(project: Path) -> None:
+    labels = project / "data/01_raw/characters/labels.csv"
+    labels.write_text(labels.read_text().replace(",good,", ",bad,"))
+    with pytest.raises(InputError, match="at least two classes are needed, found only 'bad'"):
+        kedro_run(project)
+    (run,) = runs(project)
+    assert run.info.status == "FAILED"
+    assert "at least two classes" in run.data.tags["failure"]
+    assert not (project / "data/05_model_input/splits.parquet").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.no_cover
+def test_a_tracking_uri_of_the_users_own_wins(project: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'elsewhere.db'}")
+    kedro_run(project, "data")
+    assert (tmp_path / "elsewhere.db").exists()
+    assert (tmp_path / "mlartifacts").is_dir()
+    assert not (project / "mlflow.db").exists()
+
+
+@pytest.mark.long
+def test_the_command_line_goes_the_data_road_from_a_folder_below(project: Path) -> None:
+    (project / "conf/local/parameters.yml").write_text("images:\n  max_pixels: 5000\n")
+    done = command(project / "data", "run", "--pipeline=data", "--params=splits.seed=3", environment=WATCHED)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {"goodbad_pipeline", "mlflow"} <= imported(done)
+    assert not imported(done) & BACKENDS
+    assert len(table(project, "labels")) == 36
+    (run,) = runs(project)
+    assert run.data.params["splits.seed"] == "3"
+    assert run.data.params["splits.fractions.test"] == "0.15"
+    assert run.data.params["images.max_pixels"] == "5000"
+    assert not (project / "data" / "mlflow.db").exists()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--params=model.fi=1", "model.fi: unknown parameter"),
+        ("--pipeline=trian", "--pipeline: there is no 'trian'; there are __default__, data, "),
+        pytest.param("--params=images.root=nowhere", "images.root: must be an existing folder", marks=pytest.mark.slow),
+        pytest.param("--env=gpu", "training.require_gpu: a GPU is required", marks=pytest.mark.slow),
+    ],
+)
+def test_bad_input_is_one_line_and_status_one(project: Path, option: str, message: str) -> None:
+    done = command(project, "run", option)
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("Error: ")
+    assert message in last
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not list((project / "data").glob("0[2-8]*/*"))
+
+
+def test_help_imports_no_tensorflow_and_nothing_that_draws(project: Path) -> None:
+    done = command(project, "run", "--help", environment=WATCHED)
+    assert "--params" in done.stdout
+    assert {"goodbad_pipeline", "mlflow"} <= imported(done)
+    assert not imported(done) & (BACKENDS | SLOW)
+
+
+def test_listing_pipelines_imports_no_tensorflow_and_nothing_that_draws(project: Path) -> None:
+    done = command(project, "registry", "list", environment=WATCHED)
+    assert {"goodbad_pipeline", "mlflow"} <= imported(done)
+    assert not imported(done) & (BACKENDS | SLOW)
+    names = [
+        "__default__",
+        "data",
+        "export",
+        "follow",
+        "predict",
+        "register",
+        "replay",
+        "sample_data",
+        "scaling_report",
+        "scaling_search",
+        "scaling_study",
+        "train",
+        "tune",
+    ]
+    assert [line.removeprefix("- ") for line in done.stdout.splitlines() if line.startswith("- ")] == names
