@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import lazy_loader as lazy
 import numpy as np
 import pandas as pd
 
@@ -22,6 +23,8 @@ from goodbad_pipeline.images.pixels import Pixels
 from goodbad_pipeline.params import EvaluationParams, ImageParams
 
 logger = logging.getLogger(__name__)
+batches = lazy.load("goodbad_pipeline.training.batches", suppress_warning=True)
+gradcam = lazy.load("goodbad_pipeline.training.gradcam", suppress_warning=True)
 
 SHEET_IMAGES = 24
 EXPLAINED_IMAGES = 2000
@@ -82,18 +85,15 @@ def explain_predictions(
     Of many test images a random part is taken; accuracy with the centre and without is of the same ones, with answers
     chosen alike.
     """
-    from goodbad_pipeline.training.batches import predict  # noqa: PLC0415 - imports Keras
-    from goodbad_pipeline.training.gradcam import explain  # noqa: PLC0415 - imports Keras
-
     seen = test_predictions
     if len(seen) > EXPLAINED_IMAGES:
         seen = seen.sample(EXPLAINED_IMAGES, random_state=evaluation.seed)
     names, chosen = predicted_classes(seen), chosen_classes(seen)
     array = np.asarray(pixels.array[pixels.rows(seen["image_id"])])
     rows = np.arange(len(seen))
-    heat = enlarge(explain(model, array, rows, chosen), array.shape[1])
+    heat = enlarge(gradcam.explain(model, array, rows, chosen), array.shape[1])
     reading = Calibration.from_dict(calibration)
-    blind = reading.choose(reading.calibrate(predict(model, mask_centre(array, images.background), rows)))
+    blind = reading.choose(reading.calibrate(batches.predict(model, mask_centre(array, images.background), rows)))
     y_true = seen["label"].map(names.index).to_numpy()
     measured = {
         "test_gradcam_border_share": float(np.nanmean(border_share(heat))),

@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import lazy_loader as lazy
 import pandas as pd
 
 from goodbad_pipeline.evaluation import figures
@@ -45,6 +46,7 @@ from goodbad_pipeline.params import EvaluationParams, ImageParams
 from goodbad_pipeline.registry.lineage import seen_before
 
 logger = logging.getLogger(__name__)
+batches = lazy.load("goodbad_pipeline.training.batches", suppress_warning=True)
 
 BEFORE_SCALING = ("log_loss", "brier", "ece")
 
@@ -79,10 +81,8 @@ def predict_test(model: Any, pixels: Pixels, splits: pd.DataFrame, calibration: 
 
 
 def _predict(model: Any, pixels: Pixels, splits: pd.DataFrame, split: str, calibration: Calibration) -> pd.DataFrame:
-    from goodbad_pipeline.training.batches import predict  # noqa: PLC0415 - imports Keras
-
     part = splits[splits["split"] == split]
-    return prediction_table(part, predict(model, pixels.array, pixels.rows(part["image_id"])), calibration)
+    return prediction_table(part, batches.predict(model, pixels.array, pixels.rows(part["image_id"])), calibration)
 
 
 def predict_baselines(

@@ -4,11 +4,13 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import lazy_loader as lazy
 import numpy as np
 import pandas as pd
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.comparison import Agreement, measure_agreement
+from goodbad_pipeline.exporting.measuring import ask_networks, measure_rates
 from goodbad_pipeline.images.pixels import pixel_source
 from goodbad_pipeline.images.splits import class_names
 from goodbad_pipeline.params import ExportParams, ImageParams, RegistryParams
@@ -18,15 +20,14 @@ from goodbad_pipeline.registry.models import RegisteredModel, find_model, record
 from goodbad_pipeline.serving.runtimes import KERAS, RUNTIMES, load_network
 
 logger = logging.getLogger(__name__)
+converting = lazy.load("goodbad_pipeline.exporting.converting", suppress_warning=True)
 
 TIMED = 256
 
 
 def load_exported_version(export: ExportParams, registry: RegistryParams) -> RegisteredModel:
     """Load the version that is to be exported."""
-    from goodbad_pipeline.exporting.converting import require_converters  # noqa: PLC0415 - imports Keras
-
-    require_converters()
+    converting.require_converters()
     model = find_model(registry.name, export.version)
     record_use(model)
     return model
@@ -40,12 +41,10 @@ def export_model(
     Returns:
         Files by name.
     """
-    from goodbad_pipeline.exporting.converting import convert_model  # noqa: PLC0415 - imports Keras
-
     train = splits[splits["split"] == "train"]
     seen = train.sample(min(export.calibration_images, len(train)), random_state=export.seed)
     pixels = pixel_source(seen, Path(images.root), model.transform).streamed().array
-    files = convert_model(model.model, np.asarray(pixels[:]))
+    files = converting.convert_model(model.model, np.asarray(pixels[:]))
     return {RUNTIMES[backend].file: content for backend, content in files.items()}
 
 
@@ -59,8 +58,6 @@ def measure_exports(
         max_difference, accuracy, agrees, same_answers), and its numbers one by one, with how many test images the
         version has seen, where that is on record.
     """
-    from goodbad_pipeline.exporting.measuring import ask_networks, measure_rates  # noqa: PLC0415
-
     test = splits[splits["split"] == "test"]
     y_true = _y_true(model, splits, test)
     seen = _count_seen(model, test)

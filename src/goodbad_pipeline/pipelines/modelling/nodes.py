@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import lazy_loader as lazy
 import pandas as pd
 
 from goodbad_pipeline.evaluation.slices import check_sensitive
@@ -22,6 +23,7 @@ from goodbad_pipeline.registry.models import load_version
 from goodbad_pipeline.training.distributed import join_team
 
 logger = logging.getLogger(__name__)
+net2net = lazy.load("goodbad_pipeline.networks.net2net", suppress_warning=True)
 
 
 def check_columns(splits: pd.DataFrame, evaluation: EvaluationParams) -> None:
@@ -78,9 +80,7 @@ def _shape_to_grow(model: ModelParams, registered: str) -> LayerShape | None:
         return None
     if source.version is None:
         return source_shape(source, model.family if model.budget else model.scale.family)
-    from goodbad_pipeline.networks.net2net import read_shape  # noqa: PLC0415 - imports Keras
-
-    return read_shape(load_version(source.name or registered, source.version).model)
+    return net2net.read_shape(load_version(source.name or registered, source.version).model)
 
 
 def _look_into_source(splits: pd.DataFrame, model: ModelParams, origin: str, registered: str) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import lazy_loader as lazy
 import numpy as np
 import pandas as pd
 
@@ -39,6 +40,7 @@ from goodbad_pipeline.registry.models import (
 from goodbad_pipeline.tracking import TrackingUnavailable
 
 logger = logging.getLogger(__name__)
+batches = lazy.load("goodbad_pipeline.training.batches", suppress_warning=True)
 
 REGISTER = "register"
 PARITY_IMAGES = 64
@@ -101,9 +103,7 @@ def _why_incomparable(
 
 
 def _ask(champion: RegisteredModel, test: pd.DataFrame, pixels: Pixels) -> pd.DataFrame:
-    from goodbad_pipeline.training.batches import predict  # noqa: PLC0415 - imports Keras
-
-    answers = predict(champion.model, pixels.array, pixels.rows(test["image_id"]))
+    answers = batches.predict(champion.model, pixels.array, pixels.rows(test["image_id"]))
     return prediction_table(test, answers, champion.classifier.calibration)
 
 

@@ -6,6 +6,7 @@ import logging
 import math
 from typing import Any
 
+import lazy_loader as lazy
 import pandas as pd
 
 from goodbad_pipeline.evaluation import figures
@@ -18,6 +19,7 @@ from goodbad_pipeline.networks.scaling import BASE_RESOLUTION, Coefficients, Net
 from goodbad_pipeline.params import ModelParams, TrainingParams
 
 logger = logging.getLogger(__name__)
+applications = lazy.load("goodbad_pipeline.networks.applications", suppress_warning=True)
 
 IMAGENET = 1000
 """Classes that networks here are counted with, as in the paper; what a budget buys, with the data's own."""
@@ -111,9 +113,7 @@ def _count(network: PaperNetwork) -> Cost | None:
     if network.variant:
         return count_complexity(resolve_scale(variant=network.variant), IMAGENET).total
     if network.application:
-        from goodbad_pipeline.networks.applications import count_application  # noqa: PLC0415 - imports Keras
-
-        return count_application(network.application)
+        return applications.count_application(network.application)
     return None
 
 

@@ -6,6 +6,7 @@ import logging
 from dataclasses import asdict
 from typing import Any
 
+import lazy_loader as lazy
 import pandas as pd
 
 from goodbad_pipeline.evaluation import figures
@@ -17,6 +18,7 @@ from goodbad_pipeline.networks.complexity import count_complexity
 from goodbad_pipeline.params import ImageParams, ScalingSearchParams, TrainingParams
 
 logger = logging.getLogger(__name__)
+trials = lazy.load("goodbad_pipeline.experiments.trials", suppress_warning=True)
 
 FAIR = 1.05
 """How many times the operations of another a candidate may take for a comparison of shapes."""
@@ -57,9 +59,7 @@ def train_candidates(
     trial_record: TrialCache,
 ) -> pd.DataFrame:
     """Train every candidate from every seed, and measure each on the validation split."""
-    from goodbad_pipeline.experiments.trials import try_networks  # noqa: PLC0415 - imports Keras
-
-    return try_networks(candidates, splits, images, training, scaling_search, pixel_cache, trial_record)
+    return trials.try_networks(candidates, splits, images, training, scaling_search, pixel_cache, trial_record)
 
 
 def rank_candidates(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import lazy_loader as lazy
 import pandas as pd
 
 from goodbad_pipeline.evaluation import figures
@@ -16,6 +17,8 @@ from goodbad_pipeline.networks.complexity import count_complexity
 from goodbad_pipeline.networks.equal_flops import MatchedNetwork, match_macs
 from goodbad_pipeline.networks.scaling import Coefficients, NetworkScale
 from goodbad_pipeline.params import ImageParams, ScalingStudyParams, TrainingParams
+
+trials = lazy.load("goodbad_pipeline.experiments.trials", suppress_warning=True)
 
 BASE = "base"
 # Table 7: B0 and what grew out of it, operations in billions and top-1 accuracy on ImageNet.
@@ -60,9 +63,7 @@ def train_networks(
     trial_record: TrialCache,
 ) -> pd.DataFrame:
     """Train every network from every seed, and measure each on the validation split."""
-    from goodbad_pipeline.experiments.trials import try_networks  # noqa: PLC0415 - imports Keras
-
-    return try_networks(networks, splits, images, training, scaling_study, pixel_cache, trial_record)
+    return trials.try_networks(networks, splits, images, training, scaling_study, pixel_cache, trial_record)
 
 
 def compare_networks(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import lazy_loader as lazy
 import numpy as np
 import pandas as pd
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from goodbad_pipeline.training.train import LabelledPixels
 
 logger = logging.getLogger(__name__)
+precision = lazy.load("goodbad_pipeline.training.precision", suppress_warning=True)
+saving = lazy.load("goodbad_pipeline.training.saving", suppress_warning=True)
+train = lazy.load("goodbad_pipeline.training.train", suppress_warning=True)
 
 
 def train_model(
@@ -44,36 +48,30 @@ def train_model(
     A training that was cut off goes on where it was, if nothing that decides its result has changed. A batch that does
     not fit into memory ends it, or is made smaller if the parameters say so.
     """
-    from goodbad_pipeline.training.precision import in_float32  # noqa: PLC0415 - imports Keras
-    from goodbad_pipeline.training.saving import Checkpointing  # noqa: PLC0415
-    from goodbad_pipeline.training.train import fit_model  # noqa: PLC0415
-
-    train, validation = (_labelled(split, splits, pixels) for split in ("train", "validation"))
+    train_data, validation_data = (_labelled(split, splits, pixels) for split in ("train", "validation"))
 
     def fit(params: TrainingParams, device: Device) -> pd.DataFrame:
         facts = _facts(splits, network, model, params, images, device)
-        return fit_model(
+        return train.fit_model(
             untrained_model,
-            train,
-            validation,
+            train_data,
+            validation_data,
             params.recipe(jit_compile=device.jit_compile),
             pretrained=network["pretrained"],
             epoch_callback=epoch_log,
-            checkpoints=Checkpointing(checkpoints, facts, **params.checkpoint.model_dump()),
+            checkpoints=saving.Checkpointing(checkpoints, facts, **params.checkpoint.model_dump()),
         )
 
-    shrink = partial(_smaller_batch, network=network, classes=train.classes)
+    shrink = partial(_smaller_batch, network=network, classes=train_data.classes)
     history = _fit_into_memory(untrained_model, training, fit, shrink)
     leave_team()
-    return in_float32(untrained_model), history
+    return precision.in_float32(untrained_model), history
 
 
 def _labelled(split: str, splits: pd.DataFrame, pixels: Pixels) -> LabelledPixels:
-    from goodbad_pipeline.training.train import LabelledPixels  # noqa: PLC0415 - imports Keras
-
     names, table = class_names(splits), splits[splits["split"] == split]
     y_true = table["label"].map(names.index).to_numpy("int64")
-    return LabelledPixels(pixels.array, pixels.rows(table["image_id"]), y_true, len(names))
+    return train.LabelledPixels(pixels.array, pixels.rows(table["image_id"]), y_true, len(names))
 
 
 def _fit_into_memory(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import lazy_loader as lazy
 import pandas as pd
 import yaml
 
@@ -17,6 +18,8 @@ from goodbad_pipeline.images.pixels import PixelCache
 from goodbad_pipeline.params import ImageParams, ModelParams, RegistryParams, TrainingParams, TuneParams
 from goodbad_pipeline.params.tuning import RATES
 from goodbad_pipeline.training.validation import LARGER_IS_BETTER
+
+lr_range_test = lazy.load("goodbad_pipeline.experiments.lr_range_test", suppress_warning=True)
 
 
 def gather_workplace(
@@ -34,10 +37,8 @@ def gather_workplace(
 
 def find_learning_rates(place: TuningContext, tune: TuneParams) -> tuple[pd.DataFrame, dict[str, float]]:
     """Make the range test for the rate of all layers: its curve, and the range to search."""
-    from goodbad_pipeline.experiments.lr_range_test import suggest_range  # noqa: PLC0415 - imports Keras
-
     curve = place.scan(tune)
-    low, high = suggest_range(curve)
+    low, high = lr_range_test.suggest_range(curve)
     present = getattr(place.training, RATES[0 if place.pretrained else 1].split(".")[1])
     return curve, {"low": min(low, present), "high": max(high, present), "present": present}
 
