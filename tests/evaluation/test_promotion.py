@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.promotion import (
     CHECKS,
-    HIGHER_IS_BETTER,
+    DECIDING_METRICS,
     Champion,
     Evidence,
     Rules,
@@ -180,7 +180,7 @@ def test_an_unknown_metric_is_refused_with_the_choice():
 
 
 @settings(max_examples=50)
-@given(scores, scores, st.sampled_from(sorted(HIGHER_IS_BETTER)), st.sampled_from(["strict", "better"]))
+@given(scores, scores, st.sampled_from(sorted(DECIDING_METRICS)), st.sampled_from(["strict", "better"]))
 def test_two_models_never_both_win_and_one_does_unless_equal(one, other, metric, policy):
     wins = [
         decide(metric=metric, score=a, old_score=b, policy=policy).promoted for a, b in ((one, other), (other, one))

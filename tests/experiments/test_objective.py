@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from tiny_training import part, tiny_network, tiny_pixels, tiny_recipe
 
+from goodbad_pipeline.evaluation.metrics import larger_is_better
 from goodbad_pipeline.experiments.lr_range_test import RateTest, scan_rates
 from goodbad_pipeline.experiments.objective import try_recipe
 from goodbad_pipeline.training.train import fit_model
-from goodbad_pipeline.training.validation import LARGER_IS_BETTER
+from goodbad_pipeline.training.validation import VALIDATION_METRICS
 
 pytestmark = pytest.mark.usefixtures("eager")
 
@@ -41,11 +42,11 @@ def test_a_complete_trial_measures_the_epoch_whose_weights_training_keeps(parts:
         tiny_network(), *parts, tiny_recipe(monitor=monitor, epochs=3, learning_rate=1e-2), pretrained=True
     )
     last = history[history["phase"] == "all layers"]
-    best = last[monitor].idxmax() if LARGER_IS_BETTER[monitor] else last[monitor].idxmin()
+    best = last[monitor].idxmax() if larger_is_better(monitor) else last[monitor].idxmin()
     assert result["complete"] == 1
     assert result["epochs"] == 5
-    assert {name: result[name] for name in LARGER_IS_BETTER} == {
-        name: last.loc[best, name] for name in LARGER_IS_BETTER
+    assert {name: result[name] for name in VALIDATION_METRICS} == {
+        name: last.loc[best, name] for name in VALIDATION_METRICS
     }
 
 
@@ -57,8 +58,8 @@ def test_a_complete_trial_measures_the_last_epoch_where_training_keeps_that(part
     recipe = tiny_recipe(keep_epoch="last", epochs=3, learning_rate=1e-2)
     history = fit_model(tiny_network(), train, misled, recipe, pretrained=True)
     assert history["val_loss"].iloc[2:].idxmin() < 4
-    assert {name: result[name] for name in LARGER_IS_BETTER} == {
-        name: history[name].iloc[-1] for name in LARGER_IS_BETTER
+    assert {name: result[name] for name in VALIDATION_METRICS} == {
+        name: history[name].iloc[-1] for name in VALIDATION_METRICS
     }
 
 

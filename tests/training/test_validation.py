@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from goodbad_pipeline.evaluation.metrics import classification_metrics
-from goodbad_pipeline.training.validation import LARGER_IS_BETTER, measure
+from goodbad_pipeline.training.validation import VALIDATION_METRICS, measure
 
 
 def predictions(classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -14,7 +14,7 @@ def predictions(classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 def test_measures_agree_with_those_of_evaluation(classes: int) -> None:
     probabilities, y_true = predictions(classes)
     measured = measure(probabilities, y_true, 0.0)
-    assert set(measured) == set(LARGER_IS_BETTER)
+    assert set(measured) == set(VALIDATION_METRICS)
     probabilities = probabilities.astype(np.float64) / probabilities.sum(axis=1, keepdims=True)
     theirs = classification_metrics(y_true, probabilities)
     for name in set(measured) - {"val_loss"}:
@@ -25,7 +25,7 @@ def test_measures_agree_with_those_of_evaluation(classes: int) -> None:
 def test_the_loss_is_smoothed_as_in_training() -> None:
     probabilities, y_true = predictions(3)
     targets = np.eye(3)[y_true] * 0.9 + 0.1 / 3
-    expected = -(targets * np.log(np.clip(probabilities.astype(float), 1e-7, None))).sum(axis=1).mean()
+    expected = -(targets * np.log(np.clip(probabilities.astype(float), np.finfo(float).eps, None))).sum(axis=1).mean()
     assert measure(probabilities, y_true, 0.1)["val_loss"] == pytest.approx(expected)
 
 

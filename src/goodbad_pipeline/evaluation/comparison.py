@@ -11,9 +11,9 @@ from goodbad_pipeline.evaluation.bootstrap import Interval, Resamples, bootstrap
 from goodbad_pipeline.evaluation.decision import Calibration
 from goodbad_pipeline.evaluation.metrics import (
     BLOCK,
-    LOWER_IS_BETTER,
     GroupStatistics,
     group_statistics,
+    larger_is_better,
     resampled_metrics,
     scored_classes,
     summed_metrics,
@@ -71,7 +71,7 @@ def measure_gain(
         metric: One of `METRICS`, but average_precision.
         seed: Of the swaps.
     """
-    sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
+    sign = 1.0 if larger_is_better(metric) else -1.0
     ours, theirs = (
         resampled_metrics(y_true, one.probabilities, resamples, chosen=one.chosen)[metric]
         for one in (challenger, champion)

@@ -15,14 +15,31 @@ from goodbad_pipeline.evaluation.bootstrap import Interval, Resamples, bootstrap
 
 logger = logging.getLogger(__name__)
 
-METRICS = ("accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "average_precision", "log_loss", "brier", "ece")
-LOWER_IS_BETTER = ("log_loss", "brier", "ece")
+LARGER_IS_BETTER: Mapping[str, bool] = {
+    "accuracy": True,
+    "balanced_accuracy": True,
+    "f1_macro": True,
+    "roc_auc": True,
+    "average_precision": True,
+    "log_loss": False,
+    "brier": False,
+    "ece": False,
+    "loss": False,
+}
+"""The direction of every metric of validation, trials and test."""
+METRICS = tuple(name for name in LARGER_IS_BETTER if name != "loss")
+"""Metrics of a test split, in the order in which they are reported."""
 SHARES = ("accuracy", "balanced_accuracy", "roc_auc", "average_precision")
 """Metrics whose best value a small sample can reach by chance."""
 BY_CLASS = ("balanced_accuracy", "f1_macro", "roc_auc", "average_precision")
 """Metrics that are no surer than the class of the fewest groups lets them be."""
 WITHOUT_INTERVAL = ("ece",)
 """Metrics that come out too high on few images: resampling adds as much again, and its interval misses the truth."""
+
+
+def larger_is_better(metric: str) -> bool:
+    """Return the direction of a metric, with or without the prefix ``val_``."""
+    return LARGER_IS_BETTER[metric.removeprefix("val_")]
 
 
 def classification_metrics(
@@ -312,9 +329,14 @@ def confidence_bins(confidence: FloatArray) -> NDArray[np.int64]:
 
 
 def log_losses(y_true: IntArray, probabilities: FloatArray) -> Values:
-    """Log loss of each image in nats, (n,); clipped at the smallest double step, so that none is infinite."""
+    """Return the log loss of each image in nats, (n,)."""
+    return -log_probabilities(probabilities[np.arange(len(y_true)), y_true])
+
+
+def log_probabilities(probabilities: FloatArray) -> Values:
+    """Return logarithms of probabilities clipped to [2.2e-16, 1 - 2.2e-16], so that all are finite."""
     eps = np.finfo(np.float64).eps
-    return -np.log(np.clip(probabilities[np.arange(len(y_true)), y_true], eps, 1 - eps))
+    return np.log(np.clip(probabilities.astype(np.float64), eps, 1 - eps))
 
 
 def summed_metrics(sums: GroupStatistics) -> dict[str, Values]:

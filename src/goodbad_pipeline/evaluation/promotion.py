@@ -6,18 +6,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.evaluation.metrics import larger_is_better
 
 Alias = Literal["champion", "challenger"]
 Policy = Literal["strict", "better", "always"]
 Status = Literal["passed", "failed", "skipped"]
 
-HIGHER_IS_BETTER: Mapping[str, bool] = {  # the metrics that can decide, and which way is up
-    "accuracy": True,
-    "balanced_accuracy": True,
-    "f1_macro": True,
-    "roc_auc": True,
-    "log_loss": False,
-}
+DECIDING_METRICS = ("accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "log_loss")
 
 CHECKS = ("parity", "leakage", "comparable", "score", "chance", "calibration", "slices", "images")
 """What is checked, in order; see `decide_promotion`."""
@@ -95,7 +90,7 @@ class Evidence:
     """What is known of the new model.
 
     Attributes:
-        metric: One of `HIGHER_IS_BETTER`, which decides.
+        metric: One of `DECIDING_METRICS`, which decides.
         score: Its score, on the images that both are compared on.
         ece: Its calibration error on these.
         images: Images it was made from.
@@ -158,8 +153,8 @@ def decide_promotion(evidence: Evidence, rules: Rules) -> Decision:
     Raises:
         InputError: for an unknown metric.
     """
-    if evidence.metric not in HIGHER_IS_BETTER:
-        raise InputError(f"metric: {evidence.metric!r} is unknown; choose one of {', '.join(HIGHER_IS_BETTER)}")
+    if evidence.metric not in DECIDING_METRICS:
+        raise InputError(f"metric: {evidence.metric!r} is unknown; choose one of {', '.join(DECIDING_METRICS)}")
     checks = (*_check_itself(evidence, rules), *_check_beside(evidence, evidence.champion, rules))
     stopped = [check.reason for check in checks if check.status == "failed" and check.name in DECIDES[rules.policy]]
     if stopped:
@@ -245,10 +240,10 @@ def _check_score(evidence: Evidence, champion: Champion) -> Check:
         return _not_a_number("score", metric)
     if math.isnan(old):
         return Check("score", "passed", f"{metric} {new:.4f}; the champion's is not a number")
-    better = new > old if HIGHER_IS_BETTER[metric] else new < old
+    better = new > old if larger_is_better(metric) else new < old
     texts = _distinct(new, old)
     verdict = "better than" if better else "no better than"
-    hint = "" if HIGHER_IS_BETTER[metric] else " (lower is better)"
+    hint = "" if larger_is_better(metric) else " (lower is better)"
     alike = ", and every answer is the same" if champion.same_answers else ""
     return _check("score", better, f"{metric} {texts[0]} is {verdict} the champion's {texts[1]}{hint}{alike}")
 

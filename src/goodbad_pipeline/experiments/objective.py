@@ -7,17 +7,18 @@ from collections.abc import Callable
 import keras
 import pandas as pd
 
+from goodbad_pipeline.evaluation.metrics import larger_is_better
 from goodbad_pipeline.experiments.trial_spec import TrialResult
 from goodbad_pipeline.training.devices import out_of_memory
 from goodbad_pipeline.training.progress import EpochCallback, Row
 from goodbad_pipeline.training.recipe import Recipe
 from goodbad_pipeline.training.train import ALL_LAYERS, SCRATCH, LabelledPixels, fit_model, last_phase
-from goodbad_pipeline.training.validation import LARGER_IS_BETTER, TrainingDiverged
+from goodbad_pipeline.training.validation import VALIDATION_METRICS, TrainingDiverged
 
 logger = logging.getLogger(__name__)
 
 COMPLETE = "complete"  # 1: trained to its end; 0: given up, or gone wrong
-_KEPT = ("loss", "accuracy", *LARGER_IS_BETTER)
+_KEPT = ("loss", "accuracy", *VALIDATION_METRICS)
 
 
 class TrialPruned(Exception):
@@ -92,5 +93,5 @@ def _whole_history(fit: Callable[[], pd.DataFrame], rows: list[Row], recipe: Rec
 
 def _best_row(rows: list[Row], recipe: Recipe) -> Row | None:
     """The best epoch by the recipe's monitor, the first of equals: what is told of a trial that was given up."""
-    choose = max if LARGER_IS_BETTER[recipe.monitor] else min
+    choose = max if larger_is_better(recipe.monitor) else min
     return choose(rows, key=lambda row: row[recipe.monitor], default=None)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.evaluation.metrics import larger_is_better
 from goodbad_pipeline.experiments.study import Attempt, Search, SearchPlan, StudyStore
 from goodbad_pipeline.experiments.trial_spec import TrialCache, TrialResult, TrialSpec
 from goodbad_pipeline.images.pixels import PixelCache
@@ -22,7 +23,6 @@ from goodbad_pipeline.params.tuning import AUTO, DROPOUT, RangeParams, Value, re
 from goodbad_pipeline.training.config_hash import Facts, fingerprint, training_config
 from goodbad_pipeline.training.devices import prepare_device
 from goodbad_pipeline.training.progress import EpochCallback
-from goodbad_pipeline.training.validation import LARGER_IS_BETTER
 
 if TYPE_CHECKING:  # they import Keras
     from goodbad_pipeline.training.train import LabelledPixels
@@ -163,7 +163,7 @@ def search_space(
     space = resolve_space(place, tune, rates)
     present = {name: place.read(name) for name in space}
     facts = tuning_config(place.model, place.training, place.images, tune, place.development)
-    plan = SearchPlan(tune.metric, LARGER_IS_BETTER[tune.metric], tune.seed, **_pruning(tune))
+    plan = SearchPlan(tune.metric, larger_is_better(tune.metric), tune.seed, **_pruning(tune))
     search = Search(store.open(facts, plan), plan, {name: _distribution(one) for name, one in space.items()}, present)
     seed, rows = place.training.seed, list[dict[str, Any]]()
 
@@ -199,7 +199,7 @@ def confirm(place: TuningContext, tune: TuneParams, trials: pd.DataFrame, record
     complete = trials[trials[COMPLETE] == 1]
     if complete.empty:
         raise InputError(f"tune: none of {len(trials)} trials was trained to its end; lower the rates of tune.space")
-    best = complete.sort_values(tune.metric, ascending=not LARGER_IS_BETTER[tune.metric], kind="stable")
+    best = complete.sort_values(tune.metric, ascending=not larger_is_better(tune.metric), kind="stable")
     chosen = pd.concat([complete[complete["trial"] == 0], best.head(tune.finalists)]).drop_duplicates("trial")
     rows: list[dict[Any, Any]] = []
     first = place.training.seed + 1

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pandas as pd
 
+from goodbad_pipeline.evaluation.metrics import larger_is_better
 from goodbad_pipeline.training.batches import TrainingBatches, balanced_weights, predict
 from goodbad_pipeline.training.devices import augments_on_device
 from goodbad_pipeline.training.distributed import team
@@ -19,7 +20,7 @@ from goodbad_pipeline.training.optimizers import compile_model
 from goodbad_pipeline.training.progress import EpochCallback, Progress, Report, Row
 from goodbad_pipeline.training.recipe import Recipe
 from goodbad_pipeline.training.saving import Checkpointing, Saver
-from goodbad_pipeline.training.validation import LARGER_IS_BETTER, measure
+from goodbad_pipeline.training.validation import measure
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +115,7 @@ def fit_model(
 def _rules(recipe: Recipe, train: LabelledPixels) -> Rules:
     limit = math.log(train.classes) + recipe.loss_limit
     heaviest = balanced_weights(train.targets).max() if recipe.class_weights else 1.0  # it multiplies what a step loses
-    larger, limit = LARGER_IS_BETTER[recipe.monitor], limit * max(1.0, float(heaviest))
+    larger, limit = larger_is_better(recipe.monitor), limit * max(1.0, float(heaviest))
     return Rules(recipe.monitor, larger, recipe.patience, limit, keeps_last=recipe.keep_epoch == "last")
 
 

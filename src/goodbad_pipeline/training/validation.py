@@ -1,4 +1,4 @@
-"""What a network is worth on validation, measured after each epoch."""
+"""Validation metrics of an epoch, and checks that a training has not diverged."""
 
 import math
 from collections.abc import Mapping
@@ -6,54 +6,45 @@ from collections.abc import Mapping
 import numpy as np
 
 from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.evaluation.metrics import (
+    group_statistics,
+    log_losses,
+    log_probabilities,
+    roc_auc,
+    summed_metrics,
+)
 
-LARGER_IS_BETTER = {
-    "val_loss": False,
-    "val_log_loss": False,
-    "val_accuracy": True,
-    "val_balanced_accuracy": True,
-    "val_f1_macro": True,
-    "val_roc_auc": True,
-}
-"""Every measure, and whether more of it is better."""
+VALIDATION_METRICS = (
+    "val_loss",
+    "val_log_loss",
+    "val_accuracy",
+    "val_balanced_accuracy",
+    "val_f1_macro",
+    "val_roc_auc",
+)
 
 
 def measure(probabilities: np.ndarray, y_true: np.ndarray, label_smoothing: float) -> dict[str, float]:
-    """Score predictions; the names are those of :data:`LARGER_IS_BETTER`.
+    """Compute `VALIDATION_METRICS`; all are NaN if a probability is not finite.
 
-    ``val_loss`` is what training lowers, with its label smoothing; ``val_log_loss`` is without. A class that validation
-    lacks counts in no mean; with one class alone, ROC AUC is 0.5. Predictions that are no numbers give none.
+    ``val_loss`` is the training objective, with its label smoothing; ``val_log_loss`` is without. With one class only,
+    ROC AUC is 0.5.
 
     Args:
         probabilities: float32, shape (n, classes).
-        y_true: Class numbers, int64 of shape (n,).
+        y_true: Class indices, int64 of shape (n,).
         label_smoothing: Share of each target that is spread over all classes, 0–1.
     """
-    from sklearn.metrics import f1_score, recall_score  # noqa: PLC0415 - takes half a second, and every command comes by
-
     if not np.isfinite(probabilities).all():
-        return dict.fromkeys(LARGER_IS_BETTER, float("nan"))
-    classes = probabilities.shape[1]
-    logs = np.log(np.clip(probabilities.astype(np.float64), 1e-7, None))
-    log_loss = -logs[np.arange(len(y_true)), y_true].mean()
-    predicted, present = probabilities.argmax(axis=1), np.unique(y_true)
-    return {
-        "val_loss": float((1 - label_smoothing) * log_loss - label_smoothing * logs.mean()),
-        "val_log_loss": float(log_loss),
-        "val_accuracy": float((predicted == y_true).mean()),
-        "val_balanced_accuracy": float(recall_score(y_true, predicted, labels=present, average="macro")),
-        "val_f1_macro": float(f1_score(y_true, predicted, labels=present, average="macro")),
-        "val_roc_auc": _roc_auc(probabilities, y_true, present.tolist(), classes),
-    }
-
-
-def _roc_auc(probabilities: np.ndarray, y_true: np.ndarray, present: list[int], classes: int) -> float:
-    from sklearn.metrics import roc_auc_score  # noqa: PLC0415 - see above
-
-    if len(present) < 2:
-        return 0.5
-    columns = [1] if classes == 2 else present
-    return float(np.mean([roc_auc_score(y_true == column, probabilities[:, column]) for column in columns]))
+        return dict.fromkeys(VALIDATION_METRICS, float("nan"))
+    one_group = np.zeros_like(y_true)
+    sums = group_statistics(y_true, probabilities, probabilities.argmax(axis=1), one_group)
+    metrics = {name: float(value[0]) for name, value in summed_metrics(sums).items()}
+    metrics["log_loss"] = float(log_losses(y_true, probabilities).mean())
+    smoothed = (1 - label_smoothing) * metrics["log_loss"] - label_smoothing * log_probabilities(probabilities).mean()
+    metrics["loss"] = float(smoothed)
+    metrics["roc_auc"] = roc_auc(y_true, probabilities) if len(np.unique(y_true)) > 1 else 0.5
+    return {name: metrics[name.removeprefix("val_")] for name in VALIDATION_METRICS}
 
 
 class TrainingDiverged(InputError):

@@ -25,7 +25,7 @@ from goodbad_pipeline.evaluation.figures.style import (
     split_colours,
     text_colour,
 )
-from goodbad_pipeline.evaluation.metrics import LOWER_IS_BETTER
+from goodbad_pipeline.evaluation.metrics import larger_is_better
 
 _SPELLED = {
     "balanced_accuracy": "balanced\naccuracy",
@@ -51,7 +51,7 @@ def metrics_figure(comparison: pd.DataFrame) -> Figure:
         raise InputError(
             f"comparison: columns {', '.join(map(str, comparison.columns))}; give metric and one per model"
         )
-    lower = comparison["metric"].isin(LOWER_IS_BETTER)
+    lower = ~comparison["metric"].map(larger_is_better)
     parts = [(part, label) for part, label in ((comparison[~lower], "Score"), (comparison[lower], "Loss")) if len(part)]
     names = elide_all(models, 30)
     figure = new_figure(4.8)

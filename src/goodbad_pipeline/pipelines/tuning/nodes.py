@@ -10,6 +10,7 @@ import pandas as pd
 import yaml
 
 from goodbad_pipeline.evaluation import figures
+from goodbad_pipeline.evaluation.metrics import larger_is_better
 from goodbad_pipeline.experiments.analysis import conclude, nest, rank_finalists
 from goodbad_pipeline.experiments.study import StudyStore
 from goodbad_pipeline.experiments.trial_spec import TrialCache
@@ -17,7 +18,7 @@ from goodbad_pipeline.experiments.tuning import TuningContext, confirm, search_s
 from goodbad_pipeline.images.pixels import PixelCache
 from goodbad_pipeline.params import ImageParams, ModelParams, RegistryParams, TrainingParams, TuneParams
 from goodbad_pipeline.params.tuning import RATES
-from goodbad_pipeline.training.validation import LARGER_IS_BETTER
+from goodbad_pipeline.training.validation import VALIDATION_METRICS
 
 lr_range_test = lazy.load("goodbad_pipeline.experiments.lr_range_test", suppress_warning=True)
 
@@ -67,11 +68,11 @@ def choose_parameters(
 ) -> tuple[pd.DataFrame, dict[str, Any], dict[str, float], str]:
     """Rank the finalists; the winner's values, what it measured, and parameters to paste."""
     groups = development.loc[development["split"] == "validation", "group"].nunique()
-    larger = LARGER_IS_BETTER[tune.metric]
+    larger = larger_is_better(tune.metric)
     ranking = rank_finalists(finals, tune.metric, larger_is_better=larger, groups=groups)
     best, conclusion = ranking.iloc[0], conclude(ranking, finals, tune.metric, groups)
     values = json.loads(best["values"])
-    means = finals.groupby("trial")[list(LARGER_IS_BETTER)].mean().to_dict("index")
+    means = finals.groupby("trial")[list(VALIDATION_METRICS)].mean().to_dict("index")
     metrics = {f"best_{name}": float(value) for name, value in means[best["trial"]].items()}
     metrics |= {f"present_{name}": float(value) for name, value in means.get(0, {}).items()}
     return ranking, values, metrics, _snippet(values, conclusion)
@@ -91,4 +92,4 @@ def _snippet(values: dict[str, Any], conclusion: str) -> str:
 
 def draw_search(trials: pd.DataFrame, finals: pd.DataFrame, tune: TuneParams) -> figures.Figure:
     """Show every trial and the finalists."""
-    return figures.search_figure(trials, finals, tune.metric, larger_is_better=LARGER_IS_BETTER[tune.metric])
+    return figures.search_figure(trials, finals, tune.metric, larger_is_better=larger_is_better(tune.metric))
