@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from goodbad_pipeline import atomic_files
-from goodbad_pipeline.atomic_files import replacing
+from goodbad_pipeline.atomic_files import atomic_write
 from goodbad_pipeline.datasets import FilesDataset
 
 OLD, NEW = {"a": b"old", "b": b"old"}, {"a": b"new", "c": b"new"}
@@ -56,7 +56,7 @@ def test_a_kill_at_any_line_leaves_the_old_folder_or_the_new_one(tmp_path: Path,
             break
         there = folder.is_dir()
         seen.append((there, content(FilesDataset(filepath=str(folder)).load())))
-        with replacing(folder.with_name("another")) as draft:
+        with atomic_write(folder.with_name("another")) as draft:
             draft.touch()
         assert sorted(os.listdir(folder.parent)) == ["another", "exported"]
         line += 1
@@ -80,6 +80,6 @@ def test_what_a_living_process_or_another_machine_writes_is_left_alone(tmp_path:
     names = [f".new-{os.getpid()}-{atomic_files.socket.gethostname()}.other", ".new-999999999-elsewhere.other"]
     for name in names:
         (tmp_path / name).touch()
-    with replacing(tmp_path / "file") as draft:
+    with atomic_write(tmp_path / "file") as draft:
         draft.touch()
     assert sorted(os.listdir(tmp_path)) == sorted([*names, "file"])

@@ -1,33 +1,35 @@
-"""The one exception for what a user can put right."""
+"""The exception for what the user can fix."""
 
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # a disk, somebody's share of it, a file
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # disk, quota, largest file
 
 
 class InputError(ValueError):
     """A file, parameter or request that breaks a rule.
 
-    The message is one line: it names what is wrong, the rule and the value received, and says what to do. The command
-    line prints that line alone and exits with status 1; no traceback, because nothing is wrong with the code.
+    The message is one line: it names the file or parameter, the rule and the value received, and says what to do. The
+    command line prints that line without a traceback, because the code is not at fault, and exits with status 1.
     """
 
 
 @contextmanager
 def writing(target: Path) -> Iterator[None]:
-    """Name the file where writing it fails: what the system says about a full disk names none.
+    """Name the file in errors of the operating system, which do not for a full disk.
 
-    The caller writes aside and renames, or only ever adds, so that what was there before is whole.
+    The caller writes to a temporary file or appends, so that earlier content is unchanged.
 
     Raises:
-        InputError: The disk is full, or the file cannot be written to.
+        InputError: The disk is full, or the file is not writable.
     """
     try:
         yield
     except OSError as error:
+        advice = "free disk space" if error.errno in FULL else "make it writable"
         raise InputError(
-            f"{target}: cannot be written ({error.strerror or error}); what was there before is untouched"
+            f"{target}: cannot be written ({error.strerror or error}), earlier content is unchanged; "
+            f"{advice} and run again"
         ) from error

@@ -18,7 +18,7 @@ from full_disk import files_of_at_most
 from kedro.io import DatasetError
 from matplotlib.figure import Figure
 
-from goodbad_pipeline.atomic_files import replacing
+from goodbad_pipeline.atomic_files import atomic_write
 from goodbad_pipeline.datasets import (
     EpochLogDataset,
     FigureDataset,
@@ -149,7 +149,7 @@ def test_epochs_are_logged_step_by_step() -> None:
         log(2, {"loss": 1.0})
     steps = mlflow.MlflowClient().get_metric_history(run.info.run_id, "loss")
     assert [(metric.step, metric.value) for metric in steps] == [(1, 2.0), (2, 1.0)]
-    with pytest.raises(DatasetError, match="not by saving"):
+    with pytest.raises(DatasetError, match="EpochLogDataset is load-only"):
         EpochLogDataset().save("x")
 
 
@@ -158,7 +158,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
     target.write_text("old")
 
     def write_half() -> None:
-        with replacing(target) as draft:
+        with atomic_write(target) as draft:
             draft.write_text("new")
             raise RuntimeError
 
@@ -175,7 +175,7 @@ def test_an_optional_dataset_is_none_until_there_is_one(tmp_path: Path) -> None:
     assert dataset.load() is None
     (tmp_path / "facts.json").write_text('{"a": 1}')
     assert dataset.load() == {"a": 1}
-    with pytest.raises(DatasetError, match="read alone"):
+    with pytest.raises(DatasetError, match="OptionalDataset is load-only"):
         dataset.save({})
     assert "facts.json" in str(dataset)
 

@@ -41,11 +41,11 @@ def test_a_table_that_fits_is_returned_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"path": ["a.png", None]}, "column 'path' must hold a text that is not empty; row 1 has"),
+        ({"path": ["a.png", None]}, "column 'path' must hold non-empty text; row 1 has"),
         ({"path": ["a.png", " "]}, "row 1 has ' '"),
-        ({"path": ["a.png", "a.png"]}, r"column 'path' must hold every value once; 'a\.png' is there again"),
+        ({"path": ["a.png", "a.png"]}, r"column 'path' must have unique values; 'a\.png' is repeated"),
         ({"image_id": ["0" * 64, "F" * 64]}, "column 'image_id' must hold 64 hexadecimal digits; row 1 has 'FFF"),
-        ({"width": [0, 2]}, "column 'width' must hold a whole number from 1; row 0 has"),
+        ({"width": [0, 2]}, "column 'width' must hold an integer >= 1; row 0 has"),
         ({"width": [1.5, 2]}, "row 0 has"),
         ({"split": ["train", "exam"]}, "column 'split' must hold one of train, validation, test; row 1 has 'exam'"),
         ({"given": ["exam", None]}, "column 'given' must hold one of train, validation, test, or nothing; row 0"),
@@ -73,4 +73,4 @@ def test_kedro_checks_on_saving_and_the_command_line_finds_the_one_line() -> Non
     catalog.save("splits", table())
     with pytest.raises(DataValidationError) as caught:
         catalog.save("splits", table(width=[0, 0]))
-    assert str(_input_error(caught.value)).startswith("splits: column 'width' must hold a whole number from 1")
+    assert str(_input_error(caught.value)).startswith("splits: column 'width' must hold an integer >= 1")

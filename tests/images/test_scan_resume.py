@@ -145,7 +145,7 @@ def test_a_broken_shard_costs_its_rows_only(root: Path, asked: list[str], monkey
     first = scan(root)
     shards = sorted((root.parent / "journal").rglob("*.parquet"))
     shards[1].write_bytes(b"")
-    (shards[0].parent / "1.draft").write_bytes(b"half a shard")
+    (shards[0].parent / ".new-1-host.2.parquet").write_bytes(b"half a shard")
     asked.clear()
     assert_same(scan(root), first)
     assert len(asked) == 3

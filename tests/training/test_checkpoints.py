@@ -80,7 +80,7 @@ def test_a_changed_array_is_found_even_if_the_archive_is_sound(tmp_path: Path) -
     assert folder.newest() is None
 
 
-@pytest.mark.parametrize("name", ["fsync", "mkdir", "rename"])
+@pytest.mark.parametrize("name", ["fsync", "mkdir", "replace"])
 def test_a_full_disk_names_the_checkpoint_and_keeps_those_before(tmp_path: Path, monkeypatch, name: str) -> None:
     folder = CheckpointFolder(tmp_path, keep=2)
     save(folder, 1)
@@ -89,7 +89,7 @@ def test_a_full_disk_names_the_checkpoint_and_keeps_those_before(tmp_path: Path,
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(module.os if name == "fsync" else Path, name, refuse)
-    with pytest.raises(InputError, match=r"000000002: the checkpoint cannot be written \(No space left"):
+    with pytest.raises(InputError, match=r"000000002: cannot be written \(No space left"):
         save(folder, 2)
     assert names(tmp_path) == ["000000001"]
     assert folder.newest().state["number"] == 1
@@ -158,7 +158,7 @@ def test_a_file_that_may_not_grow_is_named(tmp_path: Path, limit: int) -> None:
     save(folder, 1)
     done = child(tmp_path, "size", limit)
     assert "InputError" in done.stderr
-    assert "000000002: the checkpoint cannot be written" in done.stderr
+    assert "000000002: cannot be written" in done.stderr
     assert names(tmp_path) == ["000000001"]
     assert folder.newest().state["number"] == 1
 

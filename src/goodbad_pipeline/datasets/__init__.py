@@ -1,6 +1,6 @@
-"""Kedro datasets of our own: what Kedro's collection has not, or imports TensorFlow for too early.
+"""Kedro datasets of this project: with atomic saves, or without an import of TensorFlow when the catalog is read.
 
-Like Kedro's, they are imported when they are first asked for; ``__init__.pyi`` says from where.
+Each module is imported when a dataset of it is first used; ``__init__.pyi`` lists them.
 """
 
 import lazy_loader

@@ -1,25 +1,19 @@
-from .checkpoints import CheckpointsDataset
-from .epoch_log import EpochLogDataset
-from .file_set import FilesDataset
 from .files import (
     ChartDataset,
-    CSVDataset,
     FigureDataset,
+    FilesDataset,
     JSONDataset,
-    ParquetDataset,
+    MetricsDataset,
     TextDataset,
 )
-from .folder import FolderDataset
 from .keras_model import KerasModelDataset
-from .metrics import MetricsDataset
-from .optional import OptionalDataset
+from .load_only import FolderDataset, OptionalDataset
 from .page import PageDataset
-from .pixel_cache import PixelCacheDataset
-from .pixels import PixelsDataset
-from .safe_csv import SafeCSVDataset
+from .pixels import PixelCacheDataset, PixelsDataset
 from .schema import TableSchema
 from .study import StudyDataset
-from .table_stream import TableStreamDataset
+from .tables import CSVDataset, ParquetDataset, SafeCSVDataset, TableStreamDataset
+from .training import CheckpointsDataset, EpochLogDataset
 from .trials import TrialsDataset
 
 __all__ = [

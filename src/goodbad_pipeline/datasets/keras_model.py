@@ -1,4 +1,4 @@
-"""A Keras model on disk, without TensorFlow until one is loaded or saved."""
+"""A Keras model on disk."""
 
 import json
 import zipfile
@@ -8,23 +8,23 @@ from typing import Any
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 
-from goodbad_pipeline.atomic_files import replacing
+from goodbad_pipeline.atomic_files import atomic_write
 from goodbad_pipeline.serving.archive import load_archive
 
-SHOWN = ("filters", "units", "kernel_size", "strides", "activation", "rate")
-"""Settings of a layer that its preview tells."""
+SETTINGS = ("filters", "units", "kernel_size", "strides", "activation", "rate")
+"""Layer settings that the preview shows."""
 
 
 class KerasModelDataset(AbstractDataset[Any, Any]):
     """Saves and loads a ``.keras`` archive.
 
-    Kedro's own TensorFlow dataset imports TensorFlow as soon as the catalog is looked through, ingestion included;
-    this one imports Keras inside load and save. A save that fails leaves the file that was there. A loaded model stays
-    until Kedro releases it: the nodes of a run share one, and with it what TensorFlow compiled for it.
+    Kedro's own dataset imports TensorFlow as soon as the catalog is read, even for ingestion; this one imports Keras
+    in load and save. A loaded model is kept until Kedro releases it, so that all nodes of a run share one model and
+    its compiled functions.
 
     Args:
-        filepath: The archive; its name ends in ``.keras``.
-        metadata: For plugins, such as Kedro-Viz's layer.
+        filepath: The archive, named ``*.keras``.
+        metadata: For plugins, such as the layer in Kedro-Viz.
     """
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
@@ -33,19 +33,19 @@ class KerasModelDataset(AbstractDataset[Any, Any]):
         self.metadata = metadata
 
     def load(self) -> Any:
-        """Return the model, not compiled; only archives that hold no code are read."""
+        """Return the model, not compiled; archives that contain code are rejected."""
         if self._loaded is None:
             self._loaded = load_archive(self._filepath)
         return self._loaded
 
     def save(self, data: Any) -> None:
-        """Write the model. What is loaded next is what the file holds, not ``data``."""
+        """Write the model. The next load reads the file; it does not return ``data``."""
         self._loaded = None
-        with replacing(self._filepath) as draft:
+        with atomic_write(self._filepath) as draft:
             data.save(draft)
 
     def preview(self, nrows: int = 400) -> TablePreview:
-        """Return the layers as a table, read from the archive's own description: no TensorFlow, nothing is run."""
+        """Return the layers as a table, read from the archive's configuration without importing Keras."""
         with zipfile.ZipFile(self._filepath) as archive:
             layers = json.loads(archive.read("config.json"))["config"]["layers"][:nrows]
         rows = [[layer["config"].get("name"), layer["class_name"], _settings(layer["config"])] for layer in layers]
@@ -64,5 +64,5 @@ class KerasModelDataset(AbstractDataset[Any, Any]):
 
 def _settings(config: dict[str, Any]) -> str:
     return ", ".join(
-        f"{name} {config[name]}" for name in SHOWN if isinstance(config.get(name), int | float | str | list)
+        f"{name} {config[name]}" for name in SETTINGS if isinstance(config.get(name), int | float | str | list)
     )

@@ -1,4 +1,4 @@
-"""A page of HTML, with a preview in Kedro-Viz."""
+"""An HTML or Markdown page with a preview in Kedro-Viz."""
 
 import re
 from pathlib import Path
@@ -7,20 +7,19 @@ from typing import Any
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import HTMLPreview
 
-from goodbad_pipeline.atomic_files import replacing
+from goodbad_pipeline.atomic_files import atomic_write
 
 _TAG = re.compile(r"(<[^>]*>)")
-_LOOK_ALIKES = str.maketrans({"_": "\u02cd", "*": "\u2217", "`": "\u02cb"})
-_WORD_JOINER = "\u2060"
-"""Is not seen."""
+_LOOK_ALIKES = str.maketrans({"_": "\u02cd", "*": "\u2217", "`": "\u02cb"})  # of characters that format Markdown
+_WORD_JOINER = "\u2060"  # invisible
 
 
 class PageDataset(AbstractDataset[str, str]):
-    """Saves and loads a text, HTML or Markdown, in UTF-8.
+    """Saves and loads a page as UTF-8 text.
 
     Args:
         filepath: The file.
-        metadata: For plugins, such as Kedro-Viz's layer.
+        metadata: For plugins, such as the layer in Kedro-Viz.
     """
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
@@ -33,7 +32,7 @@ class PageDataset(AbstractDataset[str, str]):
 
     def save(self, data: str) -> None:
         """Write the text."""
-        with replacing(self._filepath) as draft:
+        with atomic_write(self._filepath) as draft:
             draft.write_text(data, encoding="utf-8")
 
     def preview(self) -> HTMLPreview:
@@ -48,18 +47,18 @@ class PageDataset(AbstractDataset[str, str]):
 
 
 def fit_preview(page: str) -> str:
-    """Make a page fit Kedro-Viz (12.5), which shows no head and takes for Markdown what its sanitizer has passed.
+    """Adapt a page to Kedro-Viz 12.5, which drops the head and reads sanitized HTML as Markdown.
 
-    Line ends would become line breaks, and a name from the data could still become a link that runs a script.
+    Without this, line breaks would show as such, and a name in the data could become a link that runs a script.
 
     Args:
-        page: HTML whose texts are escaped, with at most one style in its head, or Markdown.
+        page: Markdown, or HTML with escaped text and at most one style in its head.
 
     Returns:
-        Of HTML the body in one line, without scripts, its style about nothing else; in both nothing is a link.
+        Markdown without links; or the HTML body on one line, without scripts and links, with its style scoped to it.
     """
-    head, found, body = page.partition("<body>")
-    if not found:
+    head, is_html, body = page.partition("<body>")
+    if not is_html:
         return _unlink(page)
     style = "".join(re.findall(r"<style>(.*?)</style>", head, flags=re.DOTALL))
     style = re.sub(r"(?::root|body)(?= *\{)", "&", style)
@@ -70,5 +69,5 @@ def fit_preview(page: str) -> str:
 
 
 def _unlink(text: str) -> str:
-    """Part what Markdown takes for a link."""
+    """Break up what Markdown would read as a link."""
     return text.replace("](", f"]{_WORD_JOINER}(")

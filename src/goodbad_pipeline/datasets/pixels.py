@@ -1,4 +1,4 @@
-"""The images of a run at one resolution."""
+"""Pixels of images, decoded once and memory-mapped: those of a run, and a cache at any resolution."""
 
 import json
 from dataclasses import asdict
@@ -8,50 +8,62 @@ from typing import Any
 import pandas as pd
 from kedro.io import AbstractDataset
 
-from goodbad_pipeline.atomic_files import replacing, restored
+from goodbad_pipeline.atomic_files import atomic_write, recover
+from goodbad_pipeline.datasets.load_only import LoadOnlyDataset
 from goodbad_pipeline.images.pixel_store import open_pixels
-from goodbad_pipeline.images.pixels import Pixels, PixelSource, Transform
+from goodbad_pipeline.images.pixels import PixelCache, Pixels, PixelSource, Transform
 
-PLAN, TABLE = "source.json", "images.parquet"
+_SETTINGS, _IMAGES = "source.json", "images.parquet"
 
 
 class PixelsDataset(AbstractDataset[PixelSource, Pixels]):
-    """Keeps a :class:`PixelSource`, decodes what of it is new, and gives its images to read.
+    """Saves a :class:`PixelSource` and decodes its new images. Loads their pixels.
 
-    They are memory-mapped from a store that outlives the run (:mod:`goodbad_pipeline.images.pixel_store`), or decoded
-    whenever they are read, where a store would be larger than the source allows. Readers see no difference.
+    They are memory-mapped from a store that outlives the run (:mod:`goodbad_pipeline.images.pixel_store`). If that
+    store would be larger than the source allows, they are decoded at each read instead.
 
     Args:
-        filepath: The folder; it may be removed at any time.
-        metadata: For plugins, such as Kedro-Viz's layer.
+        filepath: A folder that may be removed at any time, at the cost of decoding again.
+        metadata: For plugins, such as the layer in Kedro-Viz.
     """
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
         self._folder = Path(filepath)
-        self._plan = self._folder / "source"
+        self._source = self._folder / "source"
         self.metadata = metadata
 
     def load(self) -> Pixels:
-        """Return the images."""
-        facts = json.loads((restored(self._plan) / PLAN).read_text(encoding="utf-8"))
-        table = pd.read_parquet(self._plan / TABLE)
-        transform = Transform(**{**facts["transform"], "background": tuple(facts["transform"]["background"])})
+        """Return the pixels."""
+        settings = json.loads((recover(self._source) / _SETTINGS).read_text(encoding="utf-8"))
+        images = pd.read_parquet(self._source / _IMAGES)
+        transform = Transform(**{**settings["transform"], "background": tuple(settings["transform"]["background"])})
         source = PixelSource(
-            Path(facts["root"]), table["image_id"].tolist(), table["path"].tolist(), transform, facts["budget"]
+            Path(settings["root"]), images["image_id"].tolist(), images["path"].tolist(), transform, settings["budget"]
         )
         return open_pixels(self._folder, source)
 
     def save(self, data: PixelSource) -> None:
-        """Decode what of ``data`` is not stored yet, and note what belongs to it."""
+        """Decode the images that are not stored yet, and write the source."""
         open_pixels(self._folder, data)
-        facts = {"root": str(data.root), "transform": asdict(data.transform), "budget": data.budget}
-        with replacing(self._plan) as draft:
+        settings = {"root": str(data.root), "transform": asdict(data.transform), "budget": data.budget}
+        with atomic_write(self._source) as draft:
             draft.mkdir()
-            (draft / PLAN).write_text(json.dumps(facts), encoding="utf-8")
-            pd.DataFrame({"image_id": data.image_ids, "path": data.paths}).to_parquet(draft / TABLE)
+            (draft / _SETTINGS).write_text(json.dumps(settings), encoding="utf-8")
+            pd.DataFrame({"image_id": data.image_ids, "path": data.paths}).to_parquet(draft / _IMAGES)
 
     def _exists(self) -> bool:
-        return restored(self._plan).is_dir()
+        return recover(self._source).is_dir()
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._plan)}  # what this dataset alone writes; the stores beside it are everybody's
+        return {"filepath": str(self._source)}  # the pixel stores next to it are shared with other datasets
+
+
+class PixelCacheDataset(LoadOnlyDataset[PixelCache]):
+    """Loads a function from a :class:`PixelSource` to its pixels, which decodes each image once per transform."""
+
+    def load(self) -> PixelCache:
+        """Return the function."""
+        return self._pixels
+
+    def _pixels(self, source: PixelSource) -> Pixels:
+        return open_pixels(self._path, source)

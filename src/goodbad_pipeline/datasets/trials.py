@@ -8,7 +8,7 @@ from typing import Any
 from kedro.io import AbstractDataset, DatasetError
 
 from goodbad_pipeline import tracking
-from goodbad_pipeline.atomic_files import replacing
+from goodbad_pipeline.atomic_files import atomic_write
 from goodbad_pipeline.experiments.trial_spec import TrialCache, TrialResult, TrialSpec
 from goodbad_pipeline.tracking import process_tags
 from goodbad_pipeline.training.progress import EpochCallback
@@ -79,7 +79,7 @@ class TrialsDataset(AbstractDataset[None, TrialCache]):
             "shown": shown,
             "decides": facts.decides,
         }
-        with replacing(self._file(facts)) as draft:
+        with atomic_write(self._file(facts)) as draft:
             draft.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
     def _exists(self) -> bool:

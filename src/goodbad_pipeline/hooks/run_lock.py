@@ -13,7 +13,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline
 
-from goodbad_pipeline.atomic_files import replacing
+from goodbad_pipeline.atomic_files import atomic_write
 from goodbad_pipeline.errors import InputError, writing
 from goodbad_pipeline.tracking.process_identity import ProcessMark, this_attempt, this_process, was_requeued
 
@@ -121,7 +121,7 @@ def acquire(claim: RunLock, folder: Path) -> Path:
                     other.unlink(missing_ok=True)
                 elif clashes := claim.clashes(held):
                     raise InputError(_message(clashes, held, other))
-            with replacing(file) as draft:
+            with atomic_write(file) as draft:
                 draft.write_text(json.dumps(asdict(claim), default=sorted), encoding="utf-8")
     return file
 

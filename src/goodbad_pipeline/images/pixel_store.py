@@ -25,6 +25,7 @@ import simplejpeg
 from filelock import FileLock
 from tqdm import tqdm
 
+from goodbad_pipeline.atomic_files import atomic_write
 from goodbad_pipeline.errors import writing
 from goodbad_pipeline.images.paths import State, are_settled, find_states
 from goodbad_pipeline.images.pixels import Pixels, PixelSource, Transform
@@ -129,11 +130,8 @@ class PixelStore:
         after = known.copy()
         after[rows] = np.where(are_settled(states)[:, None], states, UNKNOWN)
         if not np.array_equal(after, known):
-            draft = self._states.with_suffix(".draft")
-            with writing(self._states):
-                with draft.open("wb") as file:
-                    np.save(file, after)
-                os.replace(draft, self._states)
+            with atomic_write(self._states) as draft, draft.open("wb") as file:
+                np.save(file, after)
 
     def _rows(self, source: PixelSource) -> np.ndarray:
         """Row of each image, −1 where it is not stored."""

@@ -20,7 +20,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from goodbad_pipeline.errors import InputError, writing
+from goodbad_pipeline.atomic_files import atomic_write
+from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.images.fingerprints import THUMBNAIL_BYTES
 from goodbad_pipeline.images.paths import State
 from goodbad_pipeline.images.reading import Measured, Outcome, ReadSettings
@@ -83,7 +84,7 @@ class ScanCache:
         for folder in self._outdated:
             shutil.rmtree(folder, ignore_errors=True)
         self._written = time.monotonic()
-        self._shards = [file for file in sorted(self._folder.glob("*.parquet")) if _is_whole(file)]
+        self._shards = [file for file in sorted(self._folder.glob("[0-9]*.parquet")) if _is_whole(file)]
         self.rows = sum(pq.read_metadata(file).num_rows for file in self._shards)
         return self
 
@@ -138,10 +139,8 @@ class ScanCache:
         """Write what is not on disk yet."""
         if self._pending:
             shard = self._folder / f"{time.time_ns()}.parquet"
-            draft = shard.with_suffix(".draft")
-            with writing(shard):
+            with atomic_write(shard) as draft:
                 pq.write_table(pa.Table.from_pylist(self._pending, schema=_SHARD), draft, compression="zstd")
-                os.replace(draft, shard)
             self._shards.append(shard)
             self._pending = []
         self._written = time.monotonic()

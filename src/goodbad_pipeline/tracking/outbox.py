@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from mlflow import MlflowClient
 from mlflow.exceptions import RestException
 
-from goodbad_pipeline.atomic_files import write_text
+from goodbad_pipeline.atomic_files import atomic_write
 from goodbad_pipeline.errors import writing
 from goodbad_pipeline.tracking.server import Entry, Server, is_rejected, may_change
 
@@ -75,7 +75,8 @@ class Journal:
         if not self._lock.is_locked:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
-            write_text(self.path / "uri", self.uri)
+            with atomic_write(self.path / "uri") as draft:
+                draft.write_text(self.uri, encoding="utf-8")
         if file is None:
             return entry
         copy = self.path / "files" / str(time.time_ns()) / file.name
@@ -143,8 +144,8 @@ class Journal:
                 raise
             self.refuse(entry, error)
         if entry["do"] == "start" and entry["run"] in server.ids:
-            with writing(self.path / _IDS):
-                write_text(self.path / _IDS, json.dumps(server.ids))
+            with atomic_write(self.path / _IDS) as draft:
+                draft.write_text(json.dumps(server.ids), encoding="utf-8")
 
     def close(self) -> int:
         """Let go, and remove what has been told, but for what MLflow refused; returns how much was not told."""

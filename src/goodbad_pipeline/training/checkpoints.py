@@ -17,14 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from goodbad_pipeline.atomic_files import flush_folder, write_text
-from goodbad_pipeline.errors import FULL, InputError
+from goodbad_pipeline.atomic_files import atomic_write
 
 logger = logging.getLogger(__name__)
 
 Arrays = Mapping[str, np.ndarray]
 _ARRAYS, _STATE = "arrays.npz", "state.json"
-_DRAFT = ".draft-"
 _ABANDONED = 3  # interrupted trainings that are kept beside the present one
 
 
@@ -64,18 +62,10 @@ class CheckpointFolder:
         Raises:
             InputError: The disk is full, or the folder cannot be written to.
         """
-        target, draft = self.path / f"{number:09d}", self.path / f"{_DRAFT}{number:09d}"
-        try:
-            self._remove_drafts()
-            draft.mkdir(parents=True)
+        target = self.path / f"{number:09d}"
+        with atomic_write(target) as draft:
+            draft.mkdir()
             _write(draft, state, arrays)
-            if target.exists():  # a damaged one, or the run would not be here again
-                shutil.rmtree(target)
-            draft.rename(target)
-            flush_folder(self.path)
-        except OSError as error:
-            shutil.rmtree(draft, ignore_errors=True)
-            raise _cannot_write(target, error) from error
         for old in self._names()[self._keep :]:
             shutil.rmtree(old, ignore_errors=True)
         return target
@@ -97,11 +87,9 @@ class CheckpointFolder:
         """
         content = _read_state(found.path)
         content["state"]["owner"] = owner
-        try:
-            write_text(found.path / _STATE, _state_text(content))
-            os.utime(self.path)
-        except OSError as error:
-            raise _cannot_write(found.path, error) from error
+        with atomic_write(found.path / _STATE) as draft:
+            draft.write_text(_state_text(content), encoding="utf-8")
+        os.utime(self.path)
 
     def clear(self) -> None:
         """Remove all of them: what they were for is done."""
@@ -110,10 +98,6 @@ class CheckpointFolder:
     def _names(self) -> list[Path]:
         """Folders of checkpoints, newest first."""
         return sorted((path for path in self.path.glob("[0-9]*") if path.is_dir()), reverse=True)
-
-    def _remove_drafts(self) -> None:
-        for draft in self.path.glob(f"{_DRAFT}*"):
-            shutil.rmtree(draft)
 
 
 class CheckpointStore:
@@ -158,11 +142,8 @@ class CheckpointStore:
 def _write(folder: Path, state: Mapping[str, Any], arrays: Arrays) -> None:
     with (folder / _ARRAYS).open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type] # numpy's stub takes a keyword of its own for one of ours
-        file.flush()
-        os.fsync(file.fileno())
     content = {"state": state, "arrays": {name: _digest(array) for name, array in arrays.items()}}
-    write_text(folder / _STATE, _state_text(content))
-    flush_folder(folder)
+    (folder / _STATE).write_text(_state_text(content), encoding="utf-8")
 
 
 def _state_text(content: Mapping[str, Any]) -> str:
@@ -200,10 +181,3 @@ def _digest(array: np.ndarray) -> str:
 
 def _text_digest(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _cannot_write(target: Path, error: OSError) -> InputError:
-    advice = "make room and run again" if error.errno in FULL else "make the folder writable and run again"
-    return InputError(
-        f"{target}: the checkpoint cannot be written ({error.strerror or error}), those before it are whole; {advice}"
-    )

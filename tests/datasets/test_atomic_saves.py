@@ -15,7 +15,7 @@ from kedro.io import AbstractDataset, DatasetError, Version
 from matplotlib.figure import Figure
 
 import goodbad_pipeline.datasets as ours
-from goodbad_pipeline.atomic_files import AtomicSave
+from goodbad_pipeline.datasets.files import AtomicSave
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.images.pixels import PixelSource, Transform
 from goodbad_pipeline.sample.dataset import write_sample

@@ -7,8 +7,8 @@ from factories import PROJECT
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goodbad_pipeline.datasets import SafeCSVDataset, files
-from goodbad_pipeline.datasets.safe_csv import neutralise, restore
+from goodbad_pipeline.datasets import SafeCSVDataset, tables
+from goodbad_pipeline.datasets.tables import escape_formulas, unescape_formulas
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=8)
 
@@ -16,10 +16,10 @@ TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size
 @given(st.lists(st.one_of(st.none(), TEXT, st.text("'=+-@\t", max_size=4)), min_size=1, max_size=5))
 def test_no_cell_begins_like_a_formula_and_nothing_is_lost(cells: list) -> None:
     table = pd.DataFrame({"text": pd.Series(cells, dtype=object), "number": -1.5})
-    safe = neutralise(table)
+    safe = escape_formulas(table)
     assert not any(str(cell).startswith(tuple("=+-@\t\r")) for cell in safe["text"] if cell is not None)
     assert safe["number"].eq(-1.5).all()
-    assert restore(safe)["text"].tolist() == cells
+    assert unescape_formulas(safe)["text"].tolist() == cells
 
 
 @pytest.mark.parametrize("text", ["=HYPERLINK(1)", "+1", "-1+cmd|' /C calc'!A0", "@SUM(1)", "\t=1"])
@@ -64,7 +64,7 @@ def test_what_is_text_alone_comes_back_as_what_is_not(tmp_path: Path, last: str 
 def test_a_long_table_of_text_is_written_in_parts_and_one_with_a_late_number_as_ever(
     tmp_path, monkeypatch, late
 ) -> None:
-    monkeypatch.setattr(files, "PART", 3)
+    monkeypatch.setattr(tables, "PART", 3)
     values = pd.Series([*"abcdefg", late], dtype=object)
     dataset = SafeCSVDataset(filepath=str(tmp_path / "table.csv"), load_args={"dtype": str})
     dataset.save(pd.DataFrame({"one": values}))
