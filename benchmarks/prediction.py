@@ -21,12 +21,14 @@ def _ours(folder: Path, *, backend: str) -> Run:
     from goodbad_pipeline.images.pixels import Transform  # noqa: PLC0415
     from goodbad_pipeline.images.streams import PathStream  # noqa: PLC0415
     from goodbad_pipeline.serving.classifier import Classifier  # noqa: PLC0415
-    from goodbad_pipeline.serving.tables import AnswerStream  # noqa: PLC0415
+    from goodbad_pipeline.serving.tables import PredictionStream  # noqa: PLC0415
 
     write_photos(folder / "photos", COUNT)
     transform = Transform(SIDE, "pad", (255, 255, 255), 10**7, shrink_on_load=True)
     classifier = Classifier(_network(folder / "model", backend), transform, Calibration(CLASSES))
-    return partial(_predict, AnswerStream(PathStream(folder / "photos", None, "path"), classifier), folder / backend)
+    return partial(
+        _predict, PredictionStream(PathStream(folder / "photos", None, "path"), classifier), folder / backend
+    )
 
 
 def _predict(answers: Any, outputs: Path) -> None:

@@ -1,6 +1,6 @@
 import numpy as np
 
-from goodbad_pipeline.exporting.measuring import BATCH, ask_networks, measure_rates
+from goodbad_pipeline.exporting.measuring import BATCH, measure_rates, predict_with_each
 
 
 def test_every_image_is_asked_about_once_and_filling_is_left_out() -> None:
@@ -12,7 +12,7 @@ def test_every_image_is_asked_about_once_and_filling_is_left_out() -> None:
         shapes.append(batch.shape)
         return batch[:, 0, 0] / 10
 
-    answers = ask_networks({"one": ask, "other": lambda batch: -ask(batch)}, pixels, rows)
+    answers = predict_with_each({"one": ask, "other": lambda batch: -ask(batch)}, pixels, rows)
     np.testing.assert_allclose(answers["one"][:, 0], rows / 10, rtol=1e-6)
     np.testing.assert_allclose(answers["other"], -answers["one"])
     assert set(shapes) == {(BATCH, 1, 1, 1)}

@@ -86,7 +86,10 @@ def test_training_reads_what_serving_reads(tortured: tuple[Path, dict[str, set[s
     assert len(tensors) == found.images["image_id"].nunique()
     for path, tensor in zip(source.paths, tensors, strict=True):
         file = locate(root, path)
-        served = [classifier.see(Path(file).read_bytes()), classifier.see(read_image(file, allow_paths=True))]
+        served = [
+            classifier.load_image(Path(file).read_bytes()),
+            classifier.load_image(read_image(file, allow_paths=True)),
+        ]
         assert [one.tobytes() for one in served] == [tensor.tobytes()] * 2, path
 
 

@@ -15,7 +15,7 @@ from goodbad_pipeline.images.pixels import Transform
 from goodbad_pipeline.registry import models as registry
 from goodbad_pipeline.registry.exports import record_exports
 from goodbad_pipeline.serving import runtimes
-from goodbad_pipeline.serving.classifier import FACTS, Classifier, Facts
+from goodbad_pipeline.serving.classifier import CONFIG_FILE, Classifier, ClassifierConfig
 
 TRANSFORM = Transform(24, "pad", (255, 255, 255), 120 * 120)
 ADVICE = "run --pipeline=export again, or predict.backend=keras"
@@ -40,7 +40,7 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     client = mlflow.MlflowClient()
     run = client.create_run(client.create_experiment("exports", str(folder / "mlartifacts")))
     (folder / "classifier").mkdir()
-    Facts(TRANSFORM, Calibration(CLASSES), "0" * 64).write(folder / "classifier" / FACTS)
+    ClassifierConfig(TRANSFORM, Calibration(CLASSES), "0" * 64).write(folder / "classifier" / CONFIG_FILE)
     client.log_artifacts(run.info.run_id, str(folder / "classifier"), "model/artifacts/classifier")
     client.create_registered_model("goodbad")
     client.create_model_version("goodbad", f"{run.info.artifact_uri}/model", run.info.run_id)
@@ -107,6 +107,6 @@ def test_what_is_not_as_it_was_exported_ends_the_run_and_tells_of_the_export_alo
 
 def test_facts_that_are_gone_are_the_versions_own(export: Callable[[bytes], Path], monkeypatch) -> None:
     export(b"whole")
-    monkeypatch.setattr(registry, "FACTS", "nowhere.json")
+    monkeypatch.setattr(registry, "CONFIG_FILE", "nowhere.json")
     with pytest.raises(InputError, match=r"registry: version 1 of 'goodbad' cannot be loaded .*restore its files"):
         registry.find_model("goodbad", 1, "auto")

@@ -89,13 +89,13 @@ def test_a_network_of_others_is_asked_but_not_explained(caplog) -> None:
     model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
     classifier = Classifier(model, Transform(4, "pad", (0, 0, 0), 100, tiff=False), Calibration(["a", "b"]))
     assert app.create_app(RegisteredModel("others", "3", classifier))
-    assert "others version 3 has no layers to explain it by" in caplog.text
+    assert "others version 3 lacks the layers that Grad-CAM needs" in caplog.text
 
 
 def test_a_file_that_is_too_large_gets_its_reason(address: str) -> None:
     status, _, body = ask(f"{address}/predict", b"x" * (LIMIT + 1))
     assert status == 413
-    assert json.loads(body)["detail"] == "more than the 100,000 bytes that this page takes"
+    assert json.loads(body)["detail"] == "the file has more than 100,000 bytes"
 
 
 def test_it_answers_to_its_own_name_alone(address: str) -> None:
@@ -121,7 +121,7 @@ SITE, MODE = "Sec-Fetch-Site", "Sec-Fetch-Mode"
 def test_another_sites_page_is_refused(address: str, data: bytes | None, headers: dict[str, str]) -> None:
     for place in ("predict", "explain?label=good") if data else ("model",):
         status, answered, body = ask(f"{address}/{place}", data, **headers)
-        assert (status, body) == (403, b"This server answers its own page, not those of other sites.\n")
+        assert (status, body) == (403, b"This server accepts requests from its own page only.\n")
         assert "access-control-allow-origin" not in answered
 
 
@@ -155,4 +155,4 @@ def test_outside_a_project_it_ends_in_one_line(tmp_path, monkeypatch, capsys) ->
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit):
         app.main([])
-    assert "run this inside the project's folder" in capsys.readouterr().err
+    assert "run this command inside the project folder" in capsys.readouterr().err

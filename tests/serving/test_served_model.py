@@ -17,7 +17,7 @@ from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.registry.models import FACTS_TAG, load_champion, load_version
 from goodbad_pipeline.serving import bundle
 from goodbad_pipeline.serving.archive import file_digest
-from goodbad_pipeline.serving.classifier import Facts
+from goodbad_pipeline.serving.classifier import ClassifierConfig
 
 URI = "models:/goodbad@champion"
 COLUMNS = ["label", "probability", "probabilities", "abstained", "reason"]
@@ -104,7 +104,7 @@ def test_a_changed_archive_is_refused_by_both_roads(tracking: str, tmp_path: Pat
     original = shutil.copy(facts, tmp_path)
     values = json.loads(facts.read_text())
     facts.write_text(json.dumps(values | {"digest": file_digest(archive)}))  # the forger thinks of the facts, too
-    with pytest.raises(InputError, match=r"version 1 of 'goodbad' cannot be loaded .*facts were changed"):
+    with pytest.raises(InputError, match=r"version 1 of 'goodbad' cannot be loaded .*config was changed"):
         load_version("goodbad", "1")
     mlflow.MlflowClient().delete_model_version_tag("goodbad", "1", FACTS_TAG)  # as versions were before it
     try:
@@ -121,10 +121,10 @@ def test_a_threshold_or_class_names_that_were_swapped_are_refused(tracking: str,
     assert load_version("goodbad", "1").class_names == ["bad", "good"]
     facts = folder / "facts.json"
     facts.write_text(facts.read_text().replace('"good"', '"evil"'))
-    with pytest.raises(InputError, match=r"version 1 of 'goodbad' cannot be loaded .*facts were changed: SHA-256 is"):
+    with pytest.raises(InputError, match=r"version 1 of 'goodbad' cannot be loaded .*config was changed: SHA-256 is"):
         load_version("goodbad", "1")
-    with pytest.raises(InputError, match="facts were changed"):
-        Facts.read(facts, "00ff")
+    with pytest.raises(InputError, match="config was changed"):
+        ClassifierConfig.read(facts, "00ff")
 
 
 def test_it_is_never_ten_times_slower_than_the_model_itself(tracking: str, files: dict[str, bytes]) -> None:

@@ -9,7 +9,7 @@ from goodbad_pipeline.images.pixels import Transform
 from goodbad_pipeline.images.streams import open_source
 from goodbad_pipeline.serving import tables
 from goodbad_pipeline.serving.classifier import Classifier
-from goodbad_pipeline.serving.tables import AnswerStream
+from goodbad_pipeline.serving.tables import PredictionStream
 
 
 class Even:
@@ -27,7 +27,7 @@ def test_a_block_holds_no_more_bytes_than_it_may(tmp_path: Path, monkeypatch: py
     (tmp_path / "video.png").write_bytes(b"ftypmp42" + data * 3)
     monkeypatch.setattr(tables, "BLOCK_BYTES", 2 * len(data) + 1)
     classifier = Classifier(Even(), Transform(8, "pad", (0, 0, 0), 10**6), Calibration(["bad", "good"]))
-    found = list(AnswerStream(open_source(tmp_path, "path"), classifier))
+    found = list(PredictionStream(open_source(tmp_path, "path"), classifier))
     assert [part["path"].tolist() for part in found] == [
         ["0.png", "1.png"],
         ["2.png", "3.png"],

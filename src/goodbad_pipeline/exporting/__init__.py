@@ -1,1 +1,1 @@
-"""A trained network as files that other runtimes read: ONNX and LiteRT. Keras and TensorFlow; no Kedro, no MLflow."""
+"""Export of a trained network to ONNX and LiteRT. Uses Keras and TensorFlow; no Kedro, no MLflow."""

@@ -1,4 +1,4 @@
-"""From a Keras model to the files of other runtimes: ONNX, LiteRT in floats, LiteRT in whole numbers."""
+"""Conversion of a Keras model to ONNX, LiteRT float32 and LiteRT int8."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ NEEDED = ("onnx", "tf2onnx")
 
 
 def convert_model(model: keras.Model, calibration_pixels: np.ndarray) -> dict[str, bytes]:
-    """Convert a network, batch normalisation folded into its convolutions.
+    """Convert a network, with batch normalization folded into its convolutions.
 
     Args:
-        model: Pixels (n, side, side, 3), 0–255, to probabilities (n, classes).
-        calibration_pixels: uint8, shape (m, side, side, 3), of which whole numbers learn their ranges.
+        model: Maps pixels (n, side, side, 3), 0–255, to probabilities (n, classes).
+        calibration_pixels: Images that set the int8 ranges: uint8, shape (m, side, side, 3).
 
     Returns:
-        Files by backend: ``onnx`` (float32, any number of images), ``litert`` (float32) and ``litert_int8`` (uint8
-        pixels in), both for one image.
+        File contents by backend: ``onnx`` (float32, any batch size), ``litert`` (float32, batch size 1) and
+        ``litert_int8`` (uint8 input, batch size 1).
 
     Raises:
-        InputError: A package or TensorFlow is missing, or the network has a part that cannot be folded.
+        InputError: A package is missing, the backend is not TensorFlow, or a layer cannot be folded.
     """
     require_converters()
     folded = fold_normalisation(model)
@@ -42,11 +42,7 @@ def convert_model(model: keras.Model, calibration_pixels: np.ndarray) -> dict[st
 
 
 def require_converters() -> None:
-    """Check that what converts is there.
-
-    Raises:
-        InputError: It is not.
-    """
+    """Raise `InputError` if a converter package is missing or Keras does not run on TensorFlow."""
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise InputError(
@@ -59,7 +55,7 @@ def require_converters() -> None:
 
 def count_operations(onnx_file: bytes) -> Counter[str]:
     """Count the operations of an ONNX graph by name."""
-    import onnx  # noqa: PLC0415 - an extra
+    import onnx  # noqa: PLC0415 - optional dependency
 
     return Counter(node.op_type for node in onnx.load_from_string(onnx_file).graph.node)
 
@@ -76,14 +72,14 @@ def _to_onnx(folded: keras.Model) -> bytes:
 
 
 def _to_litert(folded: keras.Model, calibration_pixels: np.ndarray | None = None) -> bytes:
-    import tensorflow as tf  # noqa: PLC0415 - this door of the project leads to TensorFlow alone
-    from tensorflow.python.framework.convert_to_constants import (  # noqa: PLC0415 - tf.lite has no public name for it
+    import tensorflow as tf  # noqa: PLC0415 - Keras may run on another backend
+    from tensorflow.python.framework.convert_to_constants import (  # noqa: PLC0415 - tf.lite has no public name
         convert_variables_to_constants_v2,
     )
 
-    one = tf.TensorSpec((1, *folded.input_shape[1:]), tf.float32, name="image")
-    function = tf.function(lambda image: folded(image, training=False)).get_concrete_function(one)
-    # Variables would stay variables in the file, which quantising cannot read.
+    image = tf.TensorSpec((1, *folded.input_shape[1:]), tf.float32, name="image")
+    function = tf.function(lambda image: folded(image, training=False)).get_concrete_function(image)
+    # Quantization cannot read variables, so they become constants.
     converter = tf.lite.TFLiteConverter.from_concrete_functions([convert_variables_to_constants_v2(function)])
     if calibration_pixels is not None:
         _quantise(converter, calibration_pixels)
@@ -91,11 +87,11 @@ def _to_litert(folded: keras.Model, calibration_pixels: np.ndarray | None = None
 
 
 def _quantise(converter: Any, calibration_pixels: np.ndarray) -> None:
-    """Whole numbers all through (arXiv 1712.05877): weights by channel, activations by the ranges that are seen."""
+    """Set int8 quantization: weights per channel, activations by the ranges of the images (arXiv 1712.05877)."""
     import tensorflow as tf  # noqa: PLC0415
 
     images = calibration_pixels.astype(np.float32)
-    images[0, 0, :2] = [[0.0], [255.0]]  # the widest range, so that a pixel's byte is its whole number
+    images[0, 0, :2] = [[0.0], [255.0]]  # the full range, so that a uint8 pixel equals its quantized value
 
     def examples() -> Iterator[list[np.ndarray]]:
         for image in images:

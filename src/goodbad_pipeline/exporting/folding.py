@@ -1,4 +1,4 @@
-"""Batch normalisation folded into the convolution before it: the same function, fewer operations."""
+"""Folding of batch normalization into the convolution before it: same outputs, fewer operations."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,16 +13,12 @@ CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 
 
 def fold_normalisation(model: keras.Model) -> keras.Model:
-    """Return a float32 network without BatchNormalization that answers as the given one does in inference.
+    """Return a float32 network without BatchNormalization that predicts the same.
 
-    Scale and shift of each normalisation go into kernel and bias of the convolution before it (arXiv 1712.05877,
-    section 3.2), computed in float64.
-
-    Args:
-        model: A functional model whose normalisations each follow a convolution that nothing else reads.
+    Scale and shift move into kernel and bias of the convolution before (arXiv 1712.05877, section 3.2), in float64.
 
     Raises:
-        InputError: A normalisation follows something else.
+        InputError: A normalization does not follow a convolution, or that convolution has other consumers.
     """
     pairs = {norm.name: _convolution_before(norm) for norm in model.layers if _normalises(norm)}
     folded = {convolution.name for convolution in pairs.values()}
@@ -34,14 +30,14 @@ def fold_normalisation(model: keras.Model) -> keras.Model:
     def call(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
         return args[0] if _normalises(layer) else layer(*args, **kwargs)
 
-    # Sequential is a functional model under another name, which cannot leave layers out.
+    # Sequential cannot skip layers.
     copy = keras.models.clone_model(functional(model), clone_function=clone, call_function=call)
     _fill(copy, model, {convolution.name: model.get_layer(norm) for norm, convolution in pairs.items()})
     return copy
 
 
 def functional(model: keras.Model) -> keras.Model:
-    """The same network, with the same layers, as a functional model."""
+    """Return the same network, with the same layers, as a functional model."""
     return keras.Model(model.inputs, model.outputs) if isinstance(model, keras.Sequential) else model
 
 
@@ -74,7 +70,7 @@ def _folded(convolution: keras.layers.Layer, weights: list[np.ndarray], norm: ke
 
 
 def _statistics(norm: keras.layers.Layer) -> tuple[np.ndarray, ...]:
-    """Scale, shift, mean and variance, float64 of shape (channels,)."""
+    """Return gamma, beta, moving mean and moving variance: float64, shape (channels,)."""
     mean = keras.ops.convert_to_numpy(norm.moving_mean).astype(np.float64)
     variance = keras.ops.convert_to_numpy(norm.moving_variance).astype(np.float64)
     gamma = keras.ops.convert_to_numpy(norm.gamma).astype(np.float64) if norm.scale else np.ones_like(mean)

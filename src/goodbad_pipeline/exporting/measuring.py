@@ -1,4 +1,4 @@
-"""The same images through several networks: what each answers, and how fast."""
+"""Predictions and speed of several networks on the same images."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -6,42 +6,42 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 BATCH = 64
-Ask = Callable[[np.ndarray], np.ndarray]
-"""From pixels uint8 (64, side, side, 3) to probabilities (64, classes)."""
+Predict = Callable[[np.ndarray], np.ndarray]
+"""Maps pixels, uint8 (64, side, side, 3), to probabilities (64, classes)."""
 
 
-def ask_networks(networks: Mapping[str, Ask], pixels: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Ask each network about the same images, of which one batch at a time is in memory.
+def predict_with_each(networks: Mapping[str, Predict], pixels: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Predict the same images with each network, one batch in memory at a time.
 
     Args:
-        networks: By name.
-        pixels: uint8, shape (N, side, side, 3), or what is indexed like it.
-        rows: Which of them, int64 of shape (n,), n at least 1.
+        networks: Predict functions by name.
+        pixels: uint8, shape (N, side, side, 3), or an object indexed like it.
+        rows: Indices of the images, int64, shape (n,), n at least 1.
 
     Returns:
-        Probabilities float32 (n, classes) by name.
+        Probabilities by name: float32, shape (n, classes).
     """
-    answers: dict[str, list[np.ndarray]] = {name: [] for name in networks}
+    probabilities: dict[str, list[np.ndarray]] = {name: [] for name in networks}
     for batch, count in _batches(pixels, rows):
-        for name, ask in networks.items():
-            answers[name].append(np.asarray(ask(batch), np.float32)[:count])
-    return {name: np.concatenate(parts) for name, parts in answers.items()}
+        for name, predict in networks.items():
+            probabilities[name].append(np.asarray(predict(batch), np.float32)[:count])
+    return {name: np.concatenate(parts) for name, parts in probabilities.items()}
 
 
 def measure_rates(
-    networks: Mapping[str, Ask],
+    networks: Mapping[str, Predict],
     pixels: np.ndarray,
     *,
     rounds: int,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, float]:
-    """Images a second of each network, in batches of 64: the median of rounds in which they take turns.
+    """Measure the images per second of each network: batches of 64, median over alternating rounds.
 
     Args:
-        networks: By name; each has answered before, so that nothing is built any more.
+        networks: Predict functions by name, each called before, so that no graph is traced while timing.
         pixels: uint8, shape (n, side, side, 3), n at least 1.
-        rounds: How often each is timed; every other round goes backwards, so that a machine that slows down slows all.
-        clock: Seconds.
+        rounds: Timings per network. Every other round runs in reverse order, so that drift affects all alike.
+        clock: Returns seconds.
     """
     batches = [batch for batch, _ in _batches(pixels, np.arange(len(pixels)))]
     seconds: dict[str, list[float]] = {name: [] for name in networks}
@@ -59,7 +59,7 @@ def _turns(names: Sequence[str], number: int) -> Sequence[str]:
 
 
 def _batches(pixels: np.ndarray, rows: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
-    """Whole batches and how many of each are no filling: another shape would cost Keras another graph."""
+    """Yield batches padded to 64 images, and the number of images in each. A new shape would cost a traced graph."""
     for start in range(0, len(rows), BATCH):
         chosen = rows[start : start + BATCH]
         yield pixels[np.pad(chosen, (0, BATCH - len(chosen)), mode="edge")], len(chosen)

@@ -2,7 +2,7 @@
 
 const at = (id) => document.getElementById(id);
 const percent = (value) => `${(100 * value).toFixed(1)} %`;
-let asked = 0;  // a later file's answer is never overtaken by an earlier one's
+let requests = 0;  // responses to earlier requests are dropped
 
 function put(image, blob) {
   URL.revokeObjectURL(image.src);
@@ -17,7 +17,7 @@ function bar(file, name, value) {
   row.className = "bar";
   row.type = "button";
   label.textContent = name;
-  row.title = `Show what speaks for ${name}`;
+  row.title = `Show the evidence for ${name}`;
   length.value = value;
   number.textContent = percent(value);
   row.append(label, length, number);
@@ -29,52 +29,52 @@ function show(title, detail, bars = []) {
   at("label").textContent = title;
   at("detail").textContent = detail;
   at("bars").replaceChildren(...bars);
-  at("answer").hidden = false;
+  at("prediction").hidden = false;
 }
 
 async function explain(file, name) {
-  const turn = ++asked;
+  const request = ++requests;
   const response = await fetch(`explain?label=${encodeURIComponent(name)}`, { method: "POST", body: file });
-  if (!response.ok || turn !== asked) return;
+  if (!response.ok || request !== requests) return;
   put(at("heat"), await response.blob());
   at("class").textContent = name;
-  at("why").hidden = false;
+  at("explanation").hidden = false;
   for (const row of at("bars").children) row.setAttribute("aria-pressed", row.firstChild.textContent === name);
 }
 
-async function ask(file) {
+async function predict(file) {
   if (!file) return;
-  const turn = ++asked;
-  at("seen").hidden = at("why").hidden = true;
+  const request = ++requests;
+  at("images").hidden = at("explanation").hidden = true;
   put(at("image"), file);
   show("…", file.name);
-  let answer;
+  let prediction;
   try {
     const response = await fetch("predict", { method: "POST", body: file });
-    answer = await response.json();
+    prediction = await response.json();
   } catch (error) {
-    show("No answer", "The server cannot be reached any more.");
+    show("No response", "The server cannot be reached.");
     return;
   }
-  if (turn !== asked) return;
-  const bars = Object.entries(answer.probabilities || {}).map(([name, value]) => bar(file, name, value));
-  if (answer.reason) {
-    show("Not a usable image", `${answer.reason}: ${answer.detail}`);
-  } else if (answer.abstained) {
-    show("Too unsure to say", `The likeliest is ${answer.label}, ${percent(answer.probability)}`, bars);
+  if (request !== requests) return;
+  const bars = Object.entries(prediction.probabilities || {}).map(([name, value]) => bar(file, name, value));
+  if (prediction.reason) {
+    show("Not a usable image", `${prediction.reason}: ${prediction.detail}`);
+  } else if (prediction.abstained) {
+    show("Abstained: not confident enough", `The most probable class is ${prediction.label}, ${percent(prediction.probability)}`, bars);
   } else {
-    show(answer.label, `${percent(answer.probability)} sure`, bars);
+    show(prediction.label, `${percent(prediction.probability)} sure`, bars);
   }
-  if (answer.label) explain(file, answer.label);
+  if (prediction.label) explain(file, prediction.label);
 }
 
-at("image").addEventListener("load", () => { at("seen").hidden = false; });
-at("file").addEventListener("change", (event) => ask(event.target.files[0]));
+at("image").addEventListener("load", () => { at("images").hidden = false; });
+at("file").addEventListener("change", (event) => predict(event.target.files[0]));
 for (const name of ["dragover", "dragleave", "drop"]) {
   at("drop").addEventListener(name, (event) => {
     event.preventDefault();
     at("drop").classList.toggle("over", name === "dragover");
-    if (name === "drop") ask(event.dataTransfer.files[0]);
+    if (name === "drop") predict(event.dataTransfer.files[0]);
   });
 }
 fetch("model").then((response) => response.json()).then((model) => {

@@ -27,7 +27,7 @@ from goodbad_pipeline.images.pixels import Transform
 from goodbad_pipeline.registry.exports import load_exported
 from goodbad_pipeline.serving.archive import file_digest
 from goodbad_pipeline.serving.bundle import REQUIREMENTS, write_bundle
-from goodbad_pipeline.serving.classifier import ARCHIVE, FACTS, Classifier, Facts, load_classifier
+from goodbad_pipeline.serving.classifier import ARCHIVE_FILE, CONFIG_FILE, Classifier, ClassifierConfig, load_classifier
 from goodbad_pipeline.serving.runtimes import KERAS, Backend
 
 logger = logging.getLogger(__name__)
@@ -113,11 +113,11 @@ def log_model(
     with TemporaryDirectory() as temporary:
         folder = Path(temporary, _FOLDER)
         folder.mkdir()
-        model.save(folder / ARCHIVE)
-        digest = file_digest(folder / ARCHIVE)
-        Facts(transform, calibration, digest).write(folder / FACTS)
+        model.save(folder / ARCHIVE_FILE)
+        digest = file_digest(folder / ARCHIVE_FILE)
+        ClassifierConfig(transform, calibration, digest).write(folder / CONFIG_FILE)
         seen.write(Path(temporary, SEEN_FILE))
-        files = {FACTS_TAG: folder / FACTS, SEEN_TAG: Path(temporary, SEEN_FILE)}
+        files = {FACTS_TAG: folder / CONFIG_FILE, SEEN_TAG: Path(temporary, SEEN_FILE)}
         tags = {DIGEST_TAG: digest} | {tag: file_digest(file) for tag, file in files.items()}
         bundle = write_bundle(Path(temporary, "code"))
         with tracking.asking(), tracking.served_run():
@@ -240,7 +240,7 @@ def _load(found: ModelVersion, backend: Backend = KERAS) -> RegisteredModel:
         if network is None:
             classifier = load_classifier(Path(mlflow.artifacts.download_artifacts(uri)), archive, facts)
         else:
-            known = Facts.read(Path(mlflow.artifacts.download_artifacts(f"{uri}/{FACTS}")), facts)
+            known = ClassifierConfig.read(Path(mlflow.artifacts.download_artifacts(f"{uri}/{CONFIG_FILE}")), facts)
             classifier = Classifier(network, known.transform, known.calibration)
     except Exception as error:  # whatever a moved, emptied or foreign archive raises
         raise InputError(

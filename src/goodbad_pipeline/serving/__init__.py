@@ -1,1 +1,1 @@
-"""From a trained model to answers about files: what is carried with the registered model, and runs without MLflow."""
+"""Prediction from image files: what is bundled with a registered model, and what runs it. No MLflow here."""

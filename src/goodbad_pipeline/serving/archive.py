@@ -1,7 +1,7 @@
-"""The one door through which a ``.keras`` archive is loaded: nothing in it may be, or name, code.
+"""Safe loading of ``.keras`` archives: an archive may hold layers and weights, but no code.
 
-Keras's own ``safe_mode`` has been passed by more than once (CVE-2025-1550, CVE-2025-8747, CVE-2026-1462), so what
-Keras would deserialise is held against a closed list before Keras sees it.
+Keras's own ``safe_mode`` has been bypassed (CVE-2025-1550, CVE-2025-8747, CVE-2026-1462). So every object that Keras
+would deserialize is checked against an allow-list first.
 """
 
 import hashlib
@@ -30,46 +30,46 @@ ALLOWED = {
     "keras.src.models.functional": {"Functional"},
     None: {"__keras_tensor__"},
 }
-"""Class names by module; whoever builds networks of other layers adds them here."""
+"""Allowed class names by module. A network with other layers needs an entry here."""
 
 
 def file_digest(file: Path) -> str:
-    """SHA-256 of a file's bytes, 64 hex digits."""
+    """Return the SHA-256 of a file, 64 hex digits."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def load_archive(file: Path, digest: str | None = None) -> Any:
-    """Load a Keras model, without its optimizer, from an archive that holds layers and numbers alone.
+    """Load a Keras model without its optimizer, after :func:`check_archive`.
 
     Args:
         file: The archive.
-        digest: SHA-256 it must have; None where nobody recorded one.
+        digest: Expected SHA-256; None to accept any.
 
     Raises:
-        InputError: Another digest, or something in it that is no plain network.
+        InputError: The digest differs, or the archive holds anything but a plain network.
     """
     check_archive(file, digest)
-    import keras  # noqa: PLC0415 - seconds, and a hostile archive should not cost them
+    import keras  # noqa: PLC0415 - takes seconds, and a refused archive must not wait for it
 
     try:
         return keras.models.load_model(file, compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises whatever its layers do
+    except Exception as error:  # any exception of any layer
         raise InputError(f"{file}: Keras cannot build this network ({_first_line(error)})") from error
 
 
 def check_archive(file: Path, digest: str | None = None) -> None:
-    """Look through an archive before anything in it is used.
+    """Check digest, members, class names and weights of an archive, without Keras.
 
     Raises:
-        InputError: As :func:`load_archive`.
+        InputError: See :func:`load_archive`.
     """
     try:
-        found = file_digest(file)
+        actual = file_digest(file)
     except OSError as error:
         raise InputError(f"{file}: the model archive cannot be read ({error.strerror})") from error
-    if digest is not None and found != digest:
-        raise InputError(f"{file}: the model archive was changed: SHA-256 is {found}, recorded was {digest}")
+    if digest is not None and actual != digest:
+        raise InputError(f"{file}: the model archive was changed: SHA-256 is {actual}, expected {digest}")
     try:
         with zipfile.ZipFile(file) as archive:
             _check_members(archive)
@@ -78,11 +78,11 @@ def check_archive(file: Path, digest: str | None = None) -> None:
     except _RefusedError as refused:
         raise InputError(f"{file}: refused as a model archive: {refused}") from refused
     except Exception as error:  # zipfile, json and HDF5 raise a dozen types on hostile bytes
-        raise InputError(f"{file}: no model archive of Keras ({_first_line(error)})") from error
+        raise InputError(f"{file}: not a Keras model archive ({_first_line(error)})") from error
 
 
 class _RefusedError(Exception):
-    """What the archive holds that it must not."""
+    """The archive holds something that it must not."""
 
 
 def _check_members(archive: zipfile.ZipFile) -> None:
@@ -90,25 +90,25 @@ def _check_members(archive: zipfile.ZipFile) -> None:
     if names != sorted(MEMBERS):
         raise _RefusedError(f"it must hold exactly {', '.join(sorted(MEMBERS))}; it holds {', '.join(names)[:200]}")
     for member in archive.infolist():
-        if member.compress_type != zipfile.ZIP_STORED:  # Keras compresses nothing; a bomb does
+        if member.compress_type != zipfile.ZIP_STORED:  # Keras never compresses; a zip bomb does
             raise _RefusedError(f"{member.filename} is compressed")
 
 
 def _check_names(config: Any) -> None:
-    """Every object that Keras would make is on the list, under its own module and no registered name of another's.
+    """Check that each object in the config is on the allow-list, under its own module and registered name.
 
-    Keras leaves the training settings of the outermost object aside, and of that alone: a network within is compiled.
+    Only the outermost ``compile_config`` is skipped: Keras ignores that one, but compiles nested models.
     """
     for described in _objects({**config, "compile_config": None}):
         name, module = described["class_name"], described.get("module")
         if not isinstance(name, str) or name not in ALLOWED.get(module, ()):
-            raise _RefusedError(f"{str(module)[:60]}.{str(name)[:60]} is none of the layers it may hold")
+            raise _RefusedError(f"{str(module)[:60]}.{str(name)[:60]} is not an allowed layer")
         if described.get("registered_name") not in (None, name):
             raise _RefusedError(f"{name} is registered under another name")
 
 
 def _objects(value: Any) -> Any:
-    """Yield, at every depth, each dictionary that names a class."""
+    """Yield each dictionary that names a class, at every depth."""
     if isinstance(value, dict):
         if "class_name" in value:
             yield value
@@ -120,7 +120,7 @@ def _objects(value: Any) -> Any:
 
 
 def _check_weights(data: bytes) -> None:
-    """Only groups and arrays of numbers: a link or an external array would read other files."""
+    """Allow only groups and numeric arrays: a link or an external array could read other files."""
     with h5py.File(io.BytesIO(data), "r") as file:
         pending = [file["/"]]
         while pending:
@@ -132,7 +132,7 @@ def _check_weights(data: bytes) -> None:
                 if isinstance(item, h5py.Group):
                     pending.append(item)
                 elif item.external or item.is_virtual or item.dtype.kind not in "fiub":
-                    raise _RefusedError(f"weight {name[:60]} is no array of numbers")
+                    raise _RefusedError(f"weight {name[:60]} is not a numeric array")
 
 
 def _first_line(error: Exception) -> str:

@@ -1,7 +1,7 @@
-"""The code that goes with a registered model, so that it answers where this project is not installed.
+"""The code bundled with a registered model, so that it predicts where this project is not installed.
 
-The files are copied into a package whose name is made of their content: neither an installed project nor another
-version of the model can stand in for them, and two versions can be loaded side by side.
+The bundled package is named after a hash of its content. So an installed project cannot shadow it, and two model
+versions can be loaded in one process.
 """
 
 import hashlib
@@ -26,24 +26,19 @@ MODULES = (
 )
 SCRIPT = "serving/served_model.py"
 REQUIREMENTS = ("mlflow", "keras", "tensorflow", "numpy", "pandas", "h5py", "Pillow", "simplejpeg")
-"""What the carried modules import, by the name of the package that brings it."""
+"""PyPI packages that the bundled modules import."""
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """Where the code lies.
-
-    Attributes:
-        package: Folder of the package, named after its content.
-        script: The file that MLflow runs.
-    """
+    """Paths of the bundled package and of the script that MLflow runs."""
 
     package: Path
     script: Path
 
 
 def write_bundle(folder: Path) -> Bundle:
-    """Write package and script into an empty folder."""
+    """Write the bundle into an empty folder."""
     root = Path(__file__).parents[1]
     sources = {name: (root / name).read_text() for name in (*MODULES, SCRIPT)}
     content = "\0".join(f"{name}\0{text}" for name, text in sources.items())

@@ -1,4 +1,4 @@
-"""A model with all it takes to answer about a file: decoder, class names, and how its probabilities are read."""
+"""A classifier of image files: decoding, network, class names and decision rule."""
 
 import hashlib
 import json
@@ -20,26 +20,20 @@ from goodbad_pipeline.serving.archive import load_archive
 
 COLUMNS = ["label", "probability", "probabilities", "abstained", "reason", "detail"]
 BATCHES = (1, 4, 16, 64)
-"""Images that the model is asked about at once; every other number would cost the building of another graph."""
-ARCHIVE, FACTS = "model.keras", "facts.json"
+"""Batch sizes of the network. Batches are padded to one of them, since each new size costs a traced graph."""
+ARCHIVE_FILE, CONFIG_FILE = "model.keras", "facts.json"
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What is recorded beside the archive.
-
-    Attributes:
-        transform: What an image goes through before the model.
-        calibration: Class names, and how probabilities are read.
-        digest: SHA-256 of the archive.
-    """
+class ClassifierConfig:
+    """Everything but the network: transform of the images, decision rule, and the SHA-256 of the archive."""
 
     transform: Transform
     calibration: Calibration
     digest: str
 
     def write(self, file: Path) -> None:
-        """Write them as JSON."""
+        """Write the config as JSON."""
         values = {
             "transform": asdict(self.transform),
             "calibration": self.calibration.to_dict(),
@@ -48,30 +42,30 @@ class Facts:
         file.write_text(json.dumps(values, indent=2))
 
     @classmethod
-    def read(cls, file: Path, digest: str | None = None) -> "Facts":
-        """Read what :meth:`write` wrote.
+    def read(cls, file: Path, digest: str | None = None) -> "ClassifierConfig":
+        """Read a config that :meth:`write` wrote.
 
         Raises:
-            InputError: The file has another SHA-256 than the digest; None where nobody recorded one.
+            InputError: The file's SHA-256 is not ``digest``; None accepts any.
         """
         data = file.read_bytes()
-        found = hashlib.sha256(data).hexdigest()
-        if digest not in (None, found):
-            raise InputError(f"{file}: the model's facts were changed: SHA-256 is {found}, recorded was {digest}")
+        actual = hashlib.sha256(data).hexdigest()
+        if digest not in (None, actual):
+            raise InputError(f"{file}: the model's config was changed: SHA-256 is {actual}, expected {digest}")
         values = json.loads(data)
-        red, green, blue = values["transform"].pop("background")  # JSON has lists for tuples
+        red, green, blue = values["transform"].pop("background")  # JSON turns tuples into lists
         transform = Transform(**values["transform"], background=(red, green, blue))
         return cls(transform, Calibration.from_dict(values["calibration"]), values["digest"])
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """Files in, answers out.
+    """Classifies image files.
 
     Attributes:
-        model: Pixels (n, side, side, 3), 0–255, to probabilities (n, classes).
-        transform: What an image goes through before it.
-        calibration: Class names, and how its probabilities are read.
+        model: Maps pixels (n, side, side, 3), 0–255, to probabilities (n, classes).
+        transform: Decoding and resizing of an image.
+        calibration: Class names and decision rule.
     """
 
     model: Any
@@ -79,57 +73,57 @@ class Classifier:
     calibration: Calibration
 
     def classify(self, files: Sequence[bytes | Rejection]) -> pd.DataFrame:
-        """Answer about each file.
+        """Predict the class of each file.
 
         Returns:
-            A row a file, in order: label, probability (of that label), probabilities (a dictionary by class),
-            abstained, reason and detail. A file that is no usable image has a reason and no label; an image has
-            neither reason nor detail. What is not there is None, which JSON has a word for, never NaN.
+            One row per file: label, probability (of that label), probabilities (dictionary by class), abstained, reason
+            and detail. A rejected file has a reason and no label. Missing values are None, never NaN, so that they
+            become null in JSON.
         """
         parts = [self._classify(files[start : start + BATCHES[-1]]) for start in range(0, len(files), BATCHES[-1])]
         return pd.DataFrame([row for part in parts for row in part], columns=COLUMNS, dtype=object)
 
     def _classify(self, files: Sequence[bytes | Rejection]) -> list[tuple[Any, ...]]:
         with ThreadPoolExecutor() as pool:
-            pixels = list(pool.map(self.see, files))
-        good = [one for one in pixels if isinstance(one, np.ndarray)]
-        answers = iter(self._answers(np.stack(good)) if good else [])
-        return [next(answers) if isinstance(one, np.ndarray) else _refusal(one) for one in pixels]
+            pixels = list(pool.map(self.load_image, files))
+        images = [one for one in pixels if isinstance(one, np.ndarray)]
+        predictions = iter(self._predict(np.stack(images)) if images else [])
+        return [next(predictions) if isinstance(one, np.ndarray) else _rejected_row(one) for one in pixels]
 
-    def see(self, file: bytes | Rejection) -> np.ndarray | Rejected | Rejection:
-        """Decode and resize a file as the model sees it: uint8 (side, side, 3), or why it is no usable image."""
+    def load_image(self, file: bytes | Rejection) -> np.ndarray | Rejected | Rejection:
+        """Decode and resize a file to the network's input: uint8 (side, side, 3), or the reason for its rejection."""
         if isinstance(file, Rejection):
             return file
         return load_image(file, self.transform)
 
-    def _answers(self, pixels: np.ndarray) -> list[tuple[Any, ...]]:
-        """Answer about uint8 pixels (n, side, side, 3), n from 1 to the largest of BATCHES."""
+    def _predict(self, pixels: np.ndarray) -> list[tuple[Any, ...]]:
+        """Predict the rows of uint8 pixels (n, side, side, 3), n from 1 to the largest of BATCHES."""
         names = list(self.calibration.class_names)
-        filling = next(size for size in BATCHES if size >= len(pixels)) - len(pixels)
-        filled = np.pad(pixels, ((0, filling), (0, 0), (0, 0), (0, 0)), mode="edge")
-        values = self.calibration.calibrate(np.asarray(self.model.predict_on_batch(filled))[: len(pixels)])
+        padding = next(size for size in BATCHES if size >= len(pixels)) - len(pixels)
+        padded = np.pad(pixels, ((0, padding), (0, 0), (0, 0), (0, 0)), mode="edge")
+        values = self.calibration.calibrate(np.asarray(self.model.predict_on_batch(padded))[: len(pixels)])
         rows = zip(values.tolist(), self.calibration.choose(values), self.calibration.abstain(values), strict=True)
         return [
-            (names[chosen], row[chosen], dict(zip(names, row, strict=True)), bool(abstained), None, None)
-            for row, chosen, abstained in rows
+            (names[predicted], row[predicted], dict(zip(names, row, strict=True)), bool(abstained), None, None)
+            for row, predicted, abstained in rows
         ]
 
 
-def _refusal(rejected: Rejected | Rejection) -> tuple[Any, ...]:
+def _rejected_row(rejected: Rejected | Rejection) -> tuple[Any, ...]:
     return None, None, None, False, str(rejected.reason), rejected.detail
 
 
-def load_classifier(folder: Path, digest: str | None = None, facts_digest: str | None = None) -> Classifier:
-    """Load what lies in a folder as ``model.keras`` and ``facts.json``.
+def load_classifier(folder: Path, digest: str | None = None, config_digest: str | None = None) -> Classifier:
+    """Load a classifier from the files ``model.keras`` and ``facts.json`` of a folder.
 
     Args:
-        folder: The folder.
-        digest: SHA-256 the archive must have according to somebody else than the folder itself.
-        facts_digest: The same of the facts.
+        folder: Folder of both files.
+        digest: SHA-256 of the archive as recorded outside the folder; None to use the one in the config.
+        config_digest: SHA-256 of the config as recorded outside the folder; None to accept any.
 
     Raises:
-        InputError: Archive or facts are not the recorded ones, or the archive holds more than a plain network.
+        InputError: A digest differs, or the archive holds anything but a plain network.
     """
-    facts = Facts.read(folder / FACTS, facts_digest)
-    model = load_archive(folder / ARCHIVE, digest or facts.digest)
-    return Classifier(model, facts.transform, facts.calibration)
+    config = ClassifierConfig.read(folder / CONFIG_FILE, config_digest)
+    model = load_archive(folder / ARCHIVE_FILE, digest or config.digest)
+    return Classifier(model, config.transform, config.calibration)

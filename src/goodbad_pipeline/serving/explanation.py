@@ -1,4 +1,4 @@
-"""What in a file speaks for a class, as an image: for the page; it does not go along with the registered model."""
+"""Grad-CAM heat maps of image files, for the app. Not bundled with the registered model."""
 
 import io
 
@@ -9,17 +9,14 @@ from goodbad_pipeline.evaluation.explanations import enlarge, overlay
 from goodbad_pipeline.serving.classifier import Classifier
 
 SIDE = 320
-"""Pixels a side at least: smaller images are enlarged by a whole number."""
+"""Minimum side of a heat map in pixels. Smaller images are enlarged by an integer factor."""
 
 
 class FileExplainer:
-    """Grad-CAM over what the network sees of a file.
-
-    Args:
-        classifier: Who is asked.
+    """Explains the predictions of a classifier.
 
     Raises:
-        ValueError: Its network is none of this project's, and cannot be explained so.
+        ValueError: The network lacks the layers that Grad-CAM needs.
     """
 
     def __init__(self, classifier: Classifier) -> None:
@@ -29,17 +26,12 @@ class FileExplainer:
         self._explainer = Explainer(classifier.model)
 
     def explain(self, file: bytes, label: str) -> bytes | None:
-        """Lay what speaks for a label over the image, brighter where it weighs more.
+        """Return the image overlaid with the heat map of a class, as a square PNG.
 
-        Args:
-            file: The file's bytes.
-            label: One of the classifier's classes.
-
-        Returns:
-            A square PNG; None of a file that is no usable image, or of another label.
+        None if the file is rejected or the classifier has no such class.
         """
         names = list(self._classifier.calibration.class_names)
-        pixels = self._classifier.see(file)
+        pixels = self._classifier.load_image(file)
         if label not in names or not isinstance(pixels, np.ndarray):
             return None
         heat = self._explainer.explain(pixels[None], np.array([names.index(label)]))

@@ -1,4 +1,4 @@
-"""What a caller may put into the column ``image``: a file's bytes, their base64, or a path."""
+"""The column ``image`` of a prediction request: bytes, base64 or a path."""
 
 import base64
 import binascii
@@ -14,13 +14,13 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/\s]*={0,2}\s*", re.ASCII)
 
 
 def read_image(cell: object, *, allow_paths: bool) -> bytes | Rejection:
-    """Turn one cell into a file's bytes; never raises.
+    """Return the bytes that a cell holds or names, or a rejection; never raises.
 
-    A text that is wholly base64 is taken as base64 unless a file of that name exists.
+    A text that is valid base64 is decoded, unless a file of that name exists.
 
     Args:
-        cell: bytes, base64 (a ``data:`` URL too) or, as text or ``Path``, a path.
-        allow_paths: Whether paths are read. A server must not: whoever calls it would read the server's files.
+        cell: bytes, base64 text, a ``data:`` URL, or a path as text or ``Path``.
+        allow_paths: True to read paths. A server must not, since its clients could read any of its files.
     """
     if isinstance(cell, bytes | bytearray | memoryview):
         return bytes(cell)
@@ -45,7 +45,7 @@ def _is_path(text: str) -> bool:
 
 
 def _read(path: str) -> bytes | Rejection:
-    """Read any file: the caller is who may read it."""
+    """Read any file that this process may read."""
     return read_inside(Path("/"), to_text(os.path.abspath(path)).lstrip("/")).content
 
 

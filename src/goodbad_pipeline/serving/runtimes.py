@@ -1,4 +1,4 @@
-"""Other ways than Keras to run a network: from a file, by a library that needs neither Keras nor TensorFlow."""
+"""Inference runtimes: Keras, or an exported file run by ONNX Runtime or LiteRT without Keras and TensorFlow."""
 
 import os
 import threading
@@ -15,21 +15,21 @@ from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.serving.archive import file_digest
 
 KERAS: Final = "keras"
+Backend = Literal["auto", "keras", "onnx", "litert", "litert_int8"]
+Exports = Mapping[str, Mapping[str, Any]]
+"""Results of `kedro run --pipeline=export` by backend: images_per_second, agrees, same_answers and, except for Keras,
+sha256."""
 
 
 class Network(Protocol):
-    """What a classifier asks: a Keras model is one."""
+    """A network that a classifier can use, for example a Keras model."""
 
     def predict_on_batch(self, pixels: np.ndarray) -> Any:
-        """From pixels (n, side, side, 3), 0–255, to probabilities (n, classes)."""
+        """Map pixels (n, side, side, 3), 0–255, to probabilities (n, classes)."""
 
 
 class OnnxNetwork:
-    """A network run by ONNX Runtime.
-
-    Args:
-        file: The ONNX graph: one input of float32 pixels, of any number of images.
-    """
+    """A network run by ONNX Runtime from a file with one float32 input of any batch size."""
 
     def __init__(self, file: Path) -> None:
         import onnxruntime  # noqa: PLC0415 - an extra
@@ -40,54 +40,45 @@ class OnnxNetwork:
         self._input = self._session.get_inputs()[0].name
 
     def predict_on_batch(self, pixels: np.ndarray) -> np.ndarray:
-        """From pixels (n, side, side, 3), 0–255, to probabilities float32 (n, classes)."""
+        """Map pixels (n, side, side, 3), 0–255, to probabilities, float32 (n, classes)."""
         return self._session.run(None, {self._input: pixels.astype(np.float32)})[0]
 
 
 class LiteRTNetwork:
-    """A network run by LiteRT, one image at a time on each core.
+    """A network run by LiteRT from a file with batch size 1.
 
-    That is faster than its own threads, which divide the little work there is in one layer of one image.
-
-    Args:
-        file: The flatbuffer: one input of one image.
+    Each core runs one image at a time. This is faster than LiteRT's own threads, which split single layers.
     """
 
     def __init__(self, file: Path) -> None:
         self._content = file.read_bytes()
-        self._of_thread = threading.local()
+        self._local = threading.local()
         self._pool = ThreadPoolExecutor(_cores(), thread_name_prefix="litert")
-        self._pool.submit(self._interpreter).result()  # what is broken breaks here
+        self._pool.submit(self._interpreter).result()  # raises here if the file is broken
 
     def predict_on_batch(self, pixels: np.ndarray) -> np.ndarray:
-        """From pixels (n, side, side, 3), 0–255, to probabilities float32 (n, classes)."""
-        return np.stack(list(self._pool.map(self._ask, pixels)))
+        """Map pixels (n, side, side, 3), 0–255, to probabilities, float32 (n, classes)."""
+        return np.stack(list(self._pool.map(self._predict, pixels)))
 
-    def _ask(self, image: np.ndarray) -> np.ndarray:
+    def _predict(self, image: np.ndarray) -> np.ndarray:
         interpreter = self._interpreter()
-        given, found = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-        interpreter.set_tensor(given["index"], image[None].astype(given["dtype"]))
+        source, result = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+        interpreter.set_tensor(source["index"], image[None].astype(source["dtype"]))
         interpreter.invoke()
-        return interpreter.get_tensor(found["index"])[0]
+        return interpreter.get_tensor(result["index"])[0]
 
     def _interpreter(self) -> Any:
-        if not hasattr(self._of_thread, "interpreter"):
+        if not hasattr(self._local, "interpreter"):
             from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415 - an extra
 
-            self._of_thread.interpreter = Interpreter(model_content=self._content, num_threads=1)
-            self._of_thread.interpreter.allocate_tensors()
-        return self._of_thread.interpreter
+            self._local.interpreter = Interpreter(model_content=self._content, num_threads=1)
+            self._local.interpreter.allocate_tensors()
+        return self._local.interpreter
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """A kind of file and what runs it.
-
-    Attributes:
-        file: Name of the file.
-        module: What must be installed to run it.
-        load: From the file to the network.
-    """
+    """A file format: its file name, the module that runs it, and the function that loads it."""
 
     file: str
     module: str
@@ -95,7 +86,7 @@ class Runtime:
 
     @property
     def installed(self) -> bool:
-        """Whether it can be run here."""
+        """True if the module is installed."""
         return find_spec(self.module) is not None
 
 
@@ -107,36 +98,32 @@ RUNTIMES = {
 
 
 def load_network(name: str, folder: Path, digest: str | None = None) -> Network:
-    """Load one of `RUNTIMES` from the folder that holds its file.
+    """Load the exported network of one of `RUNTIMES`.
 
     Args:
-        name: Which.
-        folder: Where its file is.
-        digest: SHA-256 that the file must have; None where nobody recorded one.
+        name: Key of `RUNTIMES`.
+        folder: Folder of the exported file.
+        digest: Expected SHA-256 of the file; None to accept any.
 
     Raises:
-        InputError: The runtime is not installed, or the file is not there, another, or broken.
+        InputError: The runtime is not installed, or the file is missing, changed or broken.
     """
     runtime = RUNTIMES[name]
     require_runtime(name)
     file = folder / runtime.file
     try:
-        found = file_digest(file)
-        if digest is not None and found != digest:
-            raise InputError(f"{file}: the exported file was changed: SHA-256 is {found}, recorded was {digest}")
+        actual = file_digest(file)
+        if digest is not None and actual != digest:
+            raise InputError(f"{file}: the exported file was changed: SHA-256 is {actual}, expected {digest}")
         return runtime.load(file)
     except InputError:
         raise
-    except Exception as error:  # each runtime has exceptions of its own
+    except Exception as error:  # each runtime raises its own exceptions
         raise InputError(f"{file}: {runtime.module} cannot load it ({str(error).splitlines()[0][:200]})") from error
 
 
 def require_runtime(name: str) -> None:
-    """Check that what runs a format is installed.
-
-    Raises:
-        InputError: It is not.
-    """
+    """Raise `InputError` if the runtime is not installed."""
     if not RUNTIMES[name].installed:
         raise InputError(
             f"predict.backend: {name} needs the package {RUNTIMES[name].module.replace('_', '-')}, which is not "
@@ -144,43 +131,37 @@ def require_runtime(name: str) -> None:
         )
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def choose_backend(backend: Backend, exports: Exports, version: str) -> str:
+    """Return ``keras`` or a key of `RUNTIMES`.
 
-
-Backend = Literal["auto", "keras", "onnx", "litert", "litert_int8"]
-Exports = Mapping[str, Mapping[str, Any]]
-"""By backend what `kedro run --pipeline=export` found: images_per_second, agrees, same_answers and, but for Keras,
-sha256."""
-
-
-def choose_backend(wanted: Backend, exports: Exports, version: str) -> str:
-    """Return ``keras`` or one of `RUNTIMES`.
-
-    ``auto`` is the fastest, as measured at export, whose answers are the model's own and whose runtime is installed;
-    whole numbers, which change answers a little, are used only where they are asked for.
+    ``auto`` selects the backend that was fastest at export, among those that are installed and predict exactly the
+    classes of the Keras model. int8 changes some predictions, so it must be requested by name.
 
     Raises:
-        InputError: What is wanted was not exported, did not agree, or has no runtime here.
+        InputError: The backend was not exported, did not agree with Keras, or is not installed.
     """
-    if wanted == "auto":
-        usable = [name for name, one in exports.items() if one["same_answers"] and _runs(name)]
+    if backend == "auto":
+        usable = [name for name, one in exports.items() if one["same_answers"] and _is_installed(name)]
         return max(usable, key=lambda name: exports[name]["images_per_second"], default=KERAS)
-    if wanted == KERAS:
-        return wanted
-    if wanted not in exports:
+    if backend == KERAS:
+        return backend
+    if backend not in exports:
         raise InputError(
-            f"predict.backend: version {version} was not exported as {wanted}; "
+            f"predict.backend: version {version} was not exported as {backend}; run "
             f"kedro run --pipeline=export --params=export.version={version}"
         )
-    if not exports[wanted]["agrees"]:
+    if not exports[backend]["agrees"]:
         raise InputError(
-            f"predict.backend: {wanted} does not agree with version {version} (data/08_reporting/export.csv tells by "
-            "how much); choose another"
+            f"predict.backend: {backend} does not agree with version {version} (see data/08_reporting/export.csv); "
+            "choose another"
         )
-    require_runtime(wanted)
-    return wanted
+    require_runtime(backend)
+    return backend
 
 
-def _runs(name: str) -> bool:
+def _is_installed(name: str) -> bool:
     return name == KERAS or (name in RUNTIMES and RUNTIMES[name].installed)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""What MLflow runs when the registered model is loaded: written into every version as text, so nothing is unpickled."""
+"""The pyfunc model that MLflow loads: stored in every version as a script, so that nothing is unpickled."""
 
 import os
 from pathlib import Path
@@ -14,31 +14,32 @@ OUTPUTS = ["label", "probability", "probabilities", "abstained", "reason"]
 
 
 class ServedModel(PythonModel):
-    """A column ``image`` in; label, probability, probabilities, abstained and reason out."""
+    """Maps a column ``image`` to label, probability, probabilities, abstained and reason."""
 
     def load_context(self, context: Any) -> None:
-        """Load the archive, once its hash and its content are checked."""
-        from goodbad_pipeline.serving.classifier import load_classifier  # noqa: PLC0415 - on the path only now
+        """Load the archive after checking its hash and content."""
+        from goodbad_pipeline.serving.classifier import load_classifier  # noqa: PLC0415 - MLflow has only now put it on the path
 
         self._classifier = load_classifier(Path(context.artifacts["model"]))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """Answer about each row.
+        """Classify each row; rows that are not images have a reason instead of a label.
 
         Raises:
-            MlflowException: In a server, with status 400: no row of the request is a usable image. Everywhere else,
-                and where some row is, the rows tell their reasons.
+            MlflowException: Status 400, in a server only: no row of the request is an image.
         """
         from goodbad_pipeline.serving.requests import read_image  # noqa: PLC0415
 
         served = os.environ.get("_MLFLOW_IS_IN_SERVING_ENVIRONMENT") == "true"
         files = [read_image(cell, allow_paths=not served) for cell in model_input["image"]]
-        answers = self._classifier.classify(files)
-        if served and answers["reason"].notna().all():
-            first = f"{answers['reason'].iloc[0]}: {answers['detail'].iloc[0]}" if len(answers) else "no rows"
-            message = f"image: no row is a usable image; the first one's reason is {first}"
+        predictions = self._classifier.classify(files)
+        if served and predictions["reason"].notna().all():
+            first = (
+                f"{predictions['reason'].iloc[0]}: {predictions['detail'].iloc[0]}" if len(predictions) else "no rows"
+            )
+            message = f"image: no row is an image; the first row: {first}"
             raise MlflowException(message, error_code=BAD_REQUEST)
-        return answers[OUTPUTS].set_index(model_input.index)
+        return predictions[OUTPUTS].set_index(model_input.index)
 
 
 set_model(ServedModel())

@@ -1,4 +1,4 @@
-"""Answers about many files as tables, a block at a time."""
+"""Predictions of many files as tables, one block at a time."""
 
 import hashlib
 import time
@@ -15,36 +15,31 @@ from goodbad_pipeline.images.streams import PathStream
 from goodbad_pipeline.serving.classifier import Classifier
 
 BLOCK = 256
-BLOCK_BYTES = 256 << 20  # of files in memory at a time, and of one of them
+BLOCK_BYTES = 256 << 20  # maximum size of the files in memory, and of a single file
 PREFIX = "probability_"
 TEXTS = ["path", "image_id", "label", "reason", "detail"]
 
 
 @dataclass(frozen=True)
-class AnswerStream:
-    """Answers that are given while one goes through them.
-
-    Attributes:
-        paths: Which files.
-        classifier: Who answers.
-    """
+class PredictionStream:
+    """Predictions of files, computed while iterating."""
 
     paths: PathStream
     classifier: Classifier
 
     def __iter__(self) -> Iterator[pd.DataFrame]:
-        """Yield tables of at most 256 files, at least one table; see :func:`answer_table` for the columns."""
+        """Yield at least one table, each of at most 256 files, with the columns of :func:`classify_files`."""
         empty = True
         for block in self.paths.blocks(BLOCK):
             empty = False
             for part in _parts(block, self.paths.root):
-                yield answer_table(part, self.paths.root, self.classifier)
+                yield classify_files(part, self.paths.root, self.classifier)
         if empty:
-            yield answer_table([], self.paths.root, self.classifier)
+            yield classify_files([], self.paths.root, self.classifier)
 
 
 def _parts(paths: list[str | None], root: Path) -> Iterator[list[str | None]]:
-    """Divide a block where its files together would take too much memory."""
+    """Split a block so that the files of each part fit into memory."""
     part: list[str | None] = []
     left = BLOCK_BYTES
     for path in paths:
@@ -58,23 +53,23 @@ def _parts(paths: list[str | None], root: Path) -> Iterator[list[str | None]]:
     yield part
 
 
-def answer_table(paths: list[str | None], root: Path, classifier: Classifier) -> pd.DataFrame:
+def classify_files(paths: list[str | None], root: Path, classifier: Classifier) -> pd.DataFrame:
     """Read and classify files.
 
     Returns:
-        path, image_id (SHA-256 of the file), label, probability (of that label), abstained, reason and detail (both
-        missing for an image), milliseconds (the file's share of its block's), and ``probability_<class>`` a class.
+        One row per file: path, image_id (SHA-256 of the file), label, probability (of that label), abstained, reason
+        and detail (missing for an image), milliseconds (mean of the block), and ``probability_<class>`` for each class.
     """
     start = time.perf_counter()
     resolved = root.resolve()
     with ThreadPoolExecutor() as pool:
         files = list(pool.map(lambda path: _read(resolved, path), paths))
-    answers = classifier.classify(files)
+    predictions = classifier.classify(files)
     table = pd.DataFrame({"path": paths, "image_id": [_identity(file) for file in files]}, dtype=object)
-    table = table.join(answers.drop(columns="probabilities"))
+    table = table.join(predictions.drop(columns="probabilities"))
     table["milliseconds"] = 1000 * (time.perf_counter() - start) / max(1, len(paths))
     for name in classifier.calibration.class_names:
-        table[f"{PREFIX}{name}"] = [found[name] if found else None for found in answers["probabilities"]]
+        table[f"{PREFIX}{name}"] = [row[name] if row else None for row in predictions["probabilities"]]
     numbers = ["probability", *(name for name in table.columns if name.startswith(PREFIX))]
     return table.astype(dict.fromkeys(TEXTS, "string") | dict.fromkeys(numbers, "float64") | {"abstained": "bool"})
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.comparison import Agreement, measure_agreement
-from goodbad_pipeline.exporting.measuring import ask_networks, measure_rates
+from goodbad_pipeline.exporting.measuring import measure_rates, predict_with_each
 from goodbad_pipeline.images.pixels import pixel_source
 from goodbad_pipeline.images.splits import class_names
 from goodbad_pipeline.params import ExportParams, ImageParams, RegistryParams
@@ -65,7 +65,7 @@ def measure_exports(
     rows = pixels.rows(test["image_id"])
     networks = {KERAS: model.model.predict_on_batch}
     networks |= {name: load_network(name, files).predict_on_batch for name in RUNTIMES}
-    answers = ask_networks(networks, pixels.array, rows)
+    answers = predict_with_each(networks, pixels.array, rows)
     rates = measure_rates(networks, np.asarray(pixels.array[rows[:TIMED]]), rounds=export.rounds)
     agreements = {
         name: measure_agreement(y_true, answers[KERAS], found, model.classifier.calibration)

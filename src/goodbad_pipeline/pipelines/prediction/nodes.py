@@ -18,7 +18,7 @@ from goodbad_pipeline.images.reasons import Rejection
 from goodbad_pipeline.images.streams import PathStream, open_source
 from goodbad_pipeline.params import ImageParams, PredictParams, RegistryParams
 from goodbad_pipeline.registry.models import find_model, record_use
-from goodbad_pipeline.serving.tables import PREFIX, AnswerStream
+from goodbad_pipeline.serving.tables import PREFIX, PredictionStream
 
 logger = logging.getLogger(__name__)
 
@@ -26,13 +26,13 @@ SHEET_SIDE = 128
 QUARANTINE = ["path", "reason", "detail", "image_id"]
 
 
-def predict_files(predict: PredictParams, images: ImageParams, registry: RegistryParams) -> AnswerStream:
+def predict_files(predict: PredictParams, images: ImageParams, registry: RegistryParams) -> PredictionStream:
     """Open the source and load the model; the files are read while the answers are written."""
     paths = _source(predict, images)
     model = find_model(registry.name, predict.version, predict.backend)
     record_use(model)
     logger.info("Asking %s version %s about %s, run by %s", model.name, model.version, predict.source, model.backend)
-    return AnswerStream(paths, model.classifier)
+    return PredictionStream(paths, model.classifier)
 
 
 def _source(predict: PredictParams, images: ImageParams) -> PathStream:
