@@ -17,6 +17,7 @@ import pandas as pd
 
 from benchmarks.ingested import read_splits
 from goodbad_pipeline.images.splits import class_names
+from goodbad_pipeline.network_factory import network_scale
 from goodbad_pipeline.params import validate_parameters
 
 HEAD_RATE, TUNING_RATE = 1e-3, 1e-4  # of the tutorial's two phases
@@ -199,7 +200,7 @@ def _stock(task: Task, clock: Clock, folder: Path) -> Answer:
     import keras  # noqa: PLC0415
 
     keras.utils.set_random_seed(task.groups["training"].seed)
-    side, count = task.groups["model"].scale.resolution, len(task.names)
+    side, count = network_scale(task.groups["model"]).resolution, len(task.names)
     pixels = _pixels(task, side, folder)
 
     def images(split: str) -> np.ndarray:

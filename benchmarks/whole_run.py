@@ -74,14 +74,16 @@ def _write_start(project: Path) -> None:
     from kedro.framework.session import KedroSession  # noqa: PLC0415
     from kedro.framework.startup import bootstrap_project  # noqa: PLC0415
 
+    from goodbad_pipeline.network_factory import initial_weights, network_scale  # noqa: PLC0415
     from goodbad_pipeline.networks import build_network  # noqa: PLC0415 - starts TensorFlow
 
     bootstrap_project(project)
     with KedroSession.create(project) as session:
         parameters = session.load_context().params
     model, training = parameters["model"], parameters["training"]  # typed by what nodes ask for
-    weights = model.weights_for(model.scale)
-    build_network(model.scale, classes=2, weights=weights, seed=0).save(project / START)
+    scale = network_scale(model)
+    weights = initial_weights(model, scale)
+    build_network(scale, classes=2, weights=weights, seed=0).save(project / START)
     recipe = training.recipe(jit_compile=False)
     (project / RECIPE).write_text(
         json.dumps({**asdict(recipe), "patience": PATIENCE, "pretrained": weights is not None})

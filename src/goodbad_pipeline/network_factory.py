@@ -1,63 +1,292 @@
-"""Builds the network that was chosen and gives it its first weights, for every pipeline that trains it."""
+"""From the network's parameters to a Keras model with its first weights, for every pipeline that trains one.
+
+φ, a published variant or a budget is resolved here and nowhere else, as are the source of growth and the weights.
+"""
 
 import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import lazy_loader as lazy
+import numpy as np
 import pandas as pd
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.images.splits import class_names
-from goodbad_pipeline.networks.architecture import IMAGENET_CLASSES
-from goodbad_pipeline.networks.budget import BudgetResult, Step
-from goodbad_pipeline.networks.net2net_source import GrowthSource, base_scale
-from goodbad_pipeline.networks.pretrained import IMAGENET
-from goodbad_pipeline.networks.scaling import NetworkScale, read_scale
-from goodbad_pipeline.params import ModelParams, TrainingParams
+from goodbad_pipeline.networks.architecture import IMAGENET_CLASSES, LayerShape, layer_shape
+from goodbad_pipeline.networks.budget import Budget, BudgetResult, Probe, Step, choose_phi
+from goodbad_pipeline.networks.grid import Candidate, list_candidates
+from goodbad_pipeline.networks.net2net_source import (
+    GrowthSource,
+    base_scale,
+    check_growth,
+    check_growth_source,
+    parse_growth_source,
+    source_shape,
+)
+from goodbad_pipeline.networks.pretrained import (
+    IMAGENET,
+    check_weights,
+    check_weights_file,
+    check_weights_fit,
+    why_not_imagenet,
+)
+from goodbad_pipeline.networks.scaling import NetworkScale, read_scale, resolve_scale
+from goodbad_pipeline.params import Group, ModelParams, ScalingSearchParams, TrainingParams, TrialParams
+from goodbad_pipeline.params.training import WEIGHT_WORDS
 from goodbad_pipeline.registry.models import load_version
 from goodbad_pipeline.serving.archive import load_archive
 from goodbad_pipeline.training.devices import prepare_device
 
+network_model = lazy.load("goodbad_pipeline.networks.model", suppress_warning=True)  # both import Keras
+net2net = lazy.load("goodbad_pipeline.networks.net2net", suppress_warning=True)
+
 logger = logging.getLogger(__name__)
+
+TIMED_BATCHES = 3
+
+
+@dataclass(frozen=True)
+class ChosenNetwork:
+    """The network that the parameters stand for.
+
+    Attributes:
+        scale: Depth, width and resolution.
+        weights: None for a random start or growth, `imagenet` or a file.
+        budget: What the budget allowed, None without a budget.
+    """
+
+    scale: NetworkScale
+    weights: str | None
+    budget: BudgetResult | None
+
+
+def check_networks(groups: Mapping[str, Group]) -> None:
+    """Check before a run that every network the parameters name exists and that its weights can be loaded.
+
+    Raises:
+        InputError: One line with every problem, each named by its parameter group.
+    """
+    training = groups.get("training")
+    recipe = training if isinstance(training, TrainingParams) else None
+    problems: list[str] = []
+    for name, group in groups.items():
+        if isinstance(group, ModelParams):
+            problems += _problems(name, _check_model, group, recipe)
+        elif isinstance(group, TrialParams):
+            wrong_base = _problems(f"{name}.base", trial_base_scale, group)
+            searches = isinstance(group, ScalingSearchParams) and not wrong_base
+            problems += _problems(name, grid_candidates, group) if searches else wrong_base
+    if problems:
+        raise InputError("; ".join(problems))
+
+
+def _problems(name: str, check: Callable[..., object], *arguments: object) -> list[str]:
+    try:
+        check(*arguments)
+    except InputError as error:
+        return [f"{name}: {error}"]
+    return []
+
+
+def _check_model(model: ModelParams, training: TrainingParams | None) -> None:
+    scale, source = None, parse_growth_source(model.grow_from)
+    if model.budget is None:
+        scale = network_scale(model)
+        weights = initial_weights(model, scale)
+        check_weights(weights, scale)
+        check_weights_fit(weights, scale, classes=None)
+    else:
+        if model.weights not in (None, *WEIGHT_WORDS):
+            check_weights_file(Path(model.weights))
+        _fit_smallest_costs(model, training)
+    if source is not None:
+        family = scale.family if scale else model.family
+        check_growth_source(source, family)
+        shape = source_shape(source, family)
+        if shape is not None and scale is not None:  # under a budget, `choose_network` checks it
+            check_growth(shape, layer_shape(scale))
+
+
+def _fit_smallest_costs(model: ModelParams, training: TrainingParams | None) -> None:
+    """Fit the budget at the lowest costs possible: two classes, half precision unless set, no time at all."""
+    batch_size, precision = (training.batch_size, training.precision) if training else (1, "auto")
+    lowest = "mixed_float16" if precision == "auto" else precision
+    _fit(model, Step(2, _budget_batch_size(model, batch_size), lowest), lambda _: 0.0)
+
+
+def network_scale(model: ModelParams) -> NetworkScale:
+    """Return depth, width and resolution for φ or a variant; with a budget, use `choose_network`."""
+    return resolve_scale(
+        phi=model.phi,
+        variant=model.variant,
+        family=model.family if model.variant is None else "efficientnet",  # a variant brings its own
+        coefficients=model.coefficients.constants,
+        resolution=model.resolution,
+        dropout=model.dropout,
+        quiet=True,  # CheckHooks warns once a run
+    )
+
+
+def trial_base_scale(trials: TrialParams) -> NetworkScale:
+    """Return the network that a scaling search or study enlarges."""
+    return resolve_scale(phi=trials.base.phi, family=trials.base.family, resolution=trials.base.resolution)
+
+
+def grid_candidates(search: ScalingSearchParams) -> tuple[Candidate, ...]:
+    """Return the points of the search's grid whose α·β²·γ² is close enough to 2."""
+    return list_candidates(trial_base_scale(search), search.alpha, search.beta, search.gamma, search.tolerance)
+
+
+def network_label(model: ModelParams) -> str:
+    """Return family and size, to name a run by: `efficientnet_lite φ=0`."""
+    if model.budget:
+        return f"{model.family} budget"
+    return f"{network_scale(model).family} {model.variant if model.phi is None else f'φ={model.phi:g}'}"
+
+
+def initial_weights(model: ModelParams, scale: NetworkScale) -> str | None:
+    """Return the weights that `build_network` loads: None, `imagenet` or a file; `auto` is decided here."""
+    if model.grow_from is not None or model.weights in (None, "none"):
+        return None
+    if model.weights == "auto":
+        return IMAGENET if why_not_imagenet(scale) is None else None
+    return model.weights
+
+
+def choose_network(model: ModelParams, training: TrainingParams, classes: int, registered: str) -> ChosenNetwork:
+    """Resolve φ, variant or budget, and check growth and weights against the result.
+
+    Args:
+        model: The network.
+        training: Batch size and precision that the budget's costs are counted with.
+        classes: Outputs of the classifier, at least 2.
+        registered: Name of the registered model that a version to grow from belongs to.
+
+    Raises:
+        InputError: The network, its growth or its weights are impossible.
+    """
+    small = _growth_shape(model, registered)  # before a budget measures time
+    budget = fit_budget(model, training, classes)
+    scale = budget.scale if budget else network_scale(model)
+    if small is not None:
+        check_growth(small, layer_shape(scale))
+    weights = initial_weights(model, scale)
+    check_weights(weights, scale)
+    check_weights_fit(weights, scale, classes)
+    return ChosenNetwork(scale, weights, budget)
+
+
+def _growth_shape(model: ModelParams, registered: str) -> LayerShape | None:
+    source = parse_growth_source(model.grow_from)
+    if source is None:
+        return None
+    if source.version is not None:
+        return net2net.read_shape(load_version(source.name or registered, source.version).model)
+    return source_shape(source, model.family if model.budget else network_scale(model).family)
+
+
+def fit_budget(model: ModelParams, training: TrainingParams, classes: int) -> BudgetResult | None:
+    """Return the largest network within the budget, None without a budget.
+
+    Raises:
+        InputError: Not even the smallest network fits; the message states by how much.
+    """
+    if model.budget is None:
+        return None
+    batch_size = _budget_batch_size(model, training.batch_size)
+    device = prepare_device(training.precision, training.xla, training.seed)
+
+    def probe(scale: NetworkScale) -> float:
+        elapsed = measure_ms_per_image(scale, classes=classes, batch_size=batch_size)
+        logger.info("Measured %s at %d pixels: %.3g ms per image", scale.label, scale.resolution, elapsed)
+        return elapsed
+
+    return _fit(model, Step(classes, batch_size, device.precision), probe)
+
+
+def _budget_batch_size(model: ModelParams, default: int) -> int:
+    return (model.budget and model.budget.batch_size) or default
+
+
+def _fit(model: ModelParams, step: Step, probe: Probe) -> BudgetResult:
+    limits = model.budget.model_dump(exclude={"batch_size"}) if model.budget else {}
+    return choose_phi(
+        Budget(**limits),
+        family=model.family,
+        coefficients=model.coefficients.constants,
+        resolution=model.resolution,
+        dropout=model.dropout,
+        step=step,
+        probe=probe,
+    )
+
+
+def measure_ms_per_image(scale: NetworkScale, *, classes: int, batch_size: int) -> float:
+    """Time predictions of a network with random weights: the fastest of three batches, after one to warm up.
+
+    The fastest batch is the one that other programs disturbed least.
+    """
+    model = network_model.build_network(scale, classes=classes)
+    pixels = np.random.default_rng(0).integers(0, 256, (batch_size, scale.resolution, scale.resolution, 3), np.uint8)
+    model.predict_on_batch(pixels)
+    seconds = []
+    for _ in range(TIMED_BATCHES):
+        start = time.perf_counter()
+        model.predict_on_batch(pixels)
+        seconds.append(time.perf_counter() - start)
+    return 1000 * min(seconds) / batch_size
 
 
 def build_untrained(
     splits: pd.DataFrame, network: dict[str, Any], model: ModelParams, training: TrainingParams, registered: str
 ) -> Any:
-    """Build the network, from the seed of training where its weights are random.
+    """Build the network with its first weights, random ones drawn from the training seed.
 
     Args:
         splits: The images: their classes, and how many there are to train on.
-        network: What `choose_network` settled.
+        network: The record that the node `choose_network` stored.
         model: What the weights start from.
         training: Precision, seed and momentum of batch statistics.
         registered: Name of the registered model that a version to grow from belongs to.
 
     Returns:
-        A Keras model of pixels (b, side, side, 3), 0–255, to class probabilities.
+        A Keras model of pixels (b, side, side, 3), 0–255, to class probabilities (b, classes).
     """
-    from goodbad_pipeline.networks import build_network  # noqa: PLC0415 - imports Keras
-
     device = prepare_device(training.precision, training.xla, training.seed, distributed=training.distributed)
     logger.info("Training on %s", device)
     scale, names, training_images = read_scale(network), class_names(splits), int((splits["split"] == "train").sum())
-    if model.growth_source:
-        return _grow_model(model.growth_source, scale, names, training.seed, registered)
-    return build_network(
+    source = parse_growth_source(model.grow_from)
+    if source is not None:
+        return _grow_model(source, scale, names, training.seed, registered)
+    return network_model.build_network(
         scale,
         classes=len(names),
-        weights=model.weights_for(scale),
-        batch_norm_momentum=0.99 if network["pretrained"] else training.statistics_momentum(training_images),
+        weights=initial_weights(model, scale),
+        batch_norm_momentum=0.99 if network["pretrained"] else statistics_momentum(training, training_images),
         seed=training.seed,
     )
 
 
-def _grow_model(source: GrowthSource, scale: NetworkScale, names: list[str], seed: int, registered: str) -> Any:
-    from goodbad_pipeline.networks.net2net import grow  # noqa: PLC0415 - imports Keras
+def statistics_momentum(training: TrainingParams, images: int) -> float:
+    """Return the momentum of moving batch statistics: as set, or so that they cover a quarter of an epoch.
 
+    Statistics that lag behind the weights make validation of the first epochs meaningless. 0.99 covers a hundred
+    steps, which may be more than an epoch has.
+    """
+    if training.batch_norm_momentum is not None:
+        return training.batch_norm_momentum
+    steps = max(1, -(-images // training.batch_size))
+    return min(0.99, max(0.7, 1 - 4 / steps))
+
+
+def _grow_model(source: GrowthSource, scale: NetworkScale, names: list[str], seed: int, registered: str) -> Any:
     small, small_names = _load_source(source, scale, len(names), registered)
     same_classes = small_names is None or small_names == names
-    large = grow(small, scale, classes=len(names), keep_classifier=same_classes, seed=seed)
+    large = net2net.grow(small, scale, classes=len(names), keep_classifier=same_classes, seed=seed)
     logger.info("Grew %s weights to %s", f"{small.count_params():,}", f"{large.count_params():,}")
     return large
 
@@ -65,44 +294,15 @@ def _grow_model(source: GrowthSource, scale: NetworkScale, names: list[str], see
 def _load_source(
     source: GrowthSource, scale: NetworkScale, classes: int, registered: str
 ) -> tuple[Any, list[str] | None]:
-    """The small network and the names of its classes, None where they are not known."""
-    from goodbad_pipeline.networks import build_network  # noqa: PLC0415
-
+    """Return the small network and its class names, None if they are unknown."""
     if source.imagenet:
-        keeps = classes == IMAGENET_CLASSES
-        base = base_scale(scale.family, scale.resolution)
-        return build_network(base, classes=classes, weights=IMAGENET, include_top=keeps), None
+        base, include_top = base_scale(scale.family, scale.resolution), classes == IMAGENET_CLASSES
+        return network_model.build_network(base, classes=classes, weights=IMAGENET, include_top=include_top), None
     if source.version is not None:
-        found = load_version(source.name or registered, source.version)
-        return found.model, found.class_names
+        version = load_version(source.name or registered, source.version)
+        return version.model, version.class_names
     try:
         return load_archive(Path(str(source.path))), None
     except InputError as error:
         reason = " ".join(str(error).split())
         raise InputError(f"grow_from: {source.path} cannot be loaded ({reason}). Save the model anew.") from error
-
-
-def fit_budget(model: ModelParams, training: TrainingParams, classes: int) -> BudgetResult | None:
-    """The largest network that the budget buys; None where there is no budget.
-
-    Args:
-        model: The budget and what it is for.
-        training: Whose batch size, unless the budget has its own, and precision the costs are counted with.
-        classes: Outputs of the classifier, at least 2.
-
-    Raises:
-        InputError: Not even the smallest network fits; the message says by how much.
-    """
-    if model.budget is None:
-        return None
-    batch_size = model.budget.batch_size or training.batch_size
-    device = prepare_device(training.precision, training.xla, training.seed)
-
-    def probe(scale: NetworkScale) -> float:
-        from goodbad_pipeline.training.probe import measure_ms_per_image  # noqa: PLC0415 - imports Keras
-
-        ms = measure_ms_per_image(scale, classes=classes, batch_size=batch_size)
-        logger.info("Measured %s at %d pixels: %.3g ms an image", scale.label, scale.resolution, ms)
-        return ms
-
-    return model.spend(Step(classes, batch_size, device.precision), probe)

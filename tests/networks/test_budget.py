@@ -36,10 +36,10 @@ def test_every_limit_is_kept_and_the_one_that_bound_is_named():
     choice = choose_phi(budget, step=step)
     assert choice.bound_by == ("max_parameters",)
     assert choice.reason == "max_parameters"
-    assert {one.name: one.cost for one in choice.spending} == pytest.approx(_costs(choice.scale.phi, step=step))
-    assert {one.name: one.limit for one in choice.spending} == budget.limits
-    assert all(one.fits for one in choice.spending)
-    assert str(choice.spending[1]).startswith("max_parameters: 1.99")
+    assert {one.name: one.cost for one in choice.uses} == pytest.approx(_costs(choice.scale.phi, step=step))
+    assert {one.name: one.limit for one in choice.uses} == budget.limits
+    assert all(one.fits for one in choice.uses)
+    assert str(choice.uses[1]).startswith("max_parameters: 1.99")
 
 
 def test_memory_counts_batch_and_precision():
@@ -130,7 +130,7 @@ def test_a_noisy_clock_ends_the_search_all_the_same():
 
     choice = choose_phi(Budget(max_ms_per_image=100), probe=probe)
     assert measured[choice.scale.phi] <= 100
-    assert choice.spending[-1].cost == measured[choice.scale.phi]
+    assert choice.uses[-1].cost == measured[choice.scale.phi]
     assert measured[round(choice.scale.phi + 0.1, 2)] > 100
 
 

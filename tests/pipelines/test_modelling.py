@@ -30,6 +30,10 @@ SPLITS = pd.DataFrame(
 )
 
 
+def check(**changes: object) -> None:
+    building.check_networks(validate_parameters(parameters(**changes)))
+
+
 def choose(**changes: object) -> dict:
     typed = validate_parameters(parameters(**{f"model__{name}": value for name, value in changes.items()}))
     return choose_network(SPLITS, typed["model"], typed["training"], typed["registry"])
@@ -49,7 +53,7 @@ def test_processes_meet_before_a_model_to_grow_is_loaded(monkeypatch) -> None:
         raise InputError("enough")
 
     monkeypatch.setattr(nodes, "join_team", lambda: done.append("met"))
-    monkeypatch.setattr(nodes, "load_version", load)
+    monkeypatch.setattr(building, "load_version", load)
     typed = validate_parameters(parameters(model__phi=1, model__grow_from=1, training__distributed=True))
     with pytest.raises(InputError, match="enough"):
         choose_network(SPLITS, typed["model"], typed["training"], typed["registry"])
@@ -84,13 +88,13 @@ def file_of(path: Path, classes: int = 2, **scale: object) -> str:
 
 
 def test_weights_that_do_not_fit_are_refused_before_anything_is_built(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(nodes, "build_untrained", lambda *_: pytest.fail("built"))
+    monkeypatch.setattr(building, "build_untrained", lambda *_: pytest.fail("built"))
     weights = file_of(tmp_path / "w.weights.h5", phi=-2)
     assert choose(phi=-2, weights=weights)["pretrained"] is True
     with pytest.raises(
         InputError, match=r"w\.weights\.h5' do not fit: Lite φ = -3 has \d+ kernels of shape .*received"
     ):
-        validate_parameters(parameters(model__phi=-3, model__weights=weights))
+        check(model__phi=-3, model__weights=weights)
     with pytest.raises(InputError, match=r"do not fit: Lite φ = .* has"):
         choose(phi=None, budget={"max_macs": 3e7}, weights=weights)
     three = file_of(tmp_path / "three.h5", classes=3, phi=-2)
@@ -98,7 +102,7 @@ def test_weights_that_do_not_fit_are_refused_before_anything_is_built(tmp_path: 
         choose(phi=-2, weights=three)
     (tmp_path / "no.h5").write_text("no")
     with pytest.raises(InputError, match=r"no\.h5 cannot be read"):
-        validate_parameters(parameters(model__phi=-2, model__weights=str(tmp_path / "no.h5")))
+        check(model__phi=-2, model__weights=str(tmp_path / "no.h5"))
 
 
 def test_a_sensitive_column_that_is_not_there_is_refused_before_training() -> None:
@@ -136,15 +140,13 @@ def test_a_budget_is_spent_once_and_told() -> None:
 
 
 def test_time_is_measured_for_a_few_networks_untrained(monkeypatch) -> None:
-    from goodbad_pipeline.training import probe
-
     asked = []
 
     def timed(scale, *, classes, batch_size):
         asked.append((classes, batch_size))
         return 1.0 if scale.phi < -3 else 9.0
 
-    monkeypatch.setattr(probe, "measure_ms_per_image", timed)
+    monkeypatch.setattr(building, "measure_ms_per_image", timed)
     network = choose(phi=None, budget={"max_ms_per_image": 5, "max_macs": 1e9, "batch_size": 3})
     assert network["bound_by"] == "max_ms_per_image"
     assert -3.2 < network["phi"] < -3
@@ -153,9 +155,7 @@ def test_time_is_measured_for_a_few_networks_untrained(monkeypatch) -> None:
 
 
 def test_the_probe_times_a_network_on_this_device() -> None:
-    from goodbad_pipeline.training.probe import measure_ms_per_image
-
-    assert 0 < measure_ms_per_image(resolve_scale(phi=-7, resolution=32), classes=2, batch_size=2) < 5000
+    assert 0 < building.measure_ms_per_image(resolve_scale(phi=-7, resolution=32), classes=2, batch_size=2) < 5000
 
 
 @pytest.mark.long
@@ -199,17 +199,17 @@ def test_growth_to_something_smaller_ends_before_it_is_built(tmp_path, monkeypat
     large.save(file)
     message = "stage 4 has 32 channels, the target only 24"
     with pytest.raises(InputError, match=message):
-        validate_parameters(parameters(model__phi=-6, model__grow_from=str(file)))
+        check(model__phi=-6, model__grow_from=str(file))
     with pytest.raises(InputError, match=r"grow_from: stage \d has \d+ channels, the target only \d+"):
         choose(phi=None, budget={"max_macs": 3e6}, resolution=32, grow_from=str(file))
     registered = RegisteredModel("goodbad", "3", Classifier(large, None, Calibration(["bad", "good"])))
-    monkeypatch.setattr(nodes, "load_version", lambda *_: registered)
+    monkeypatch.setattr(building, "load_version", lambda *_: registered)
     with pytest.raises(InputError, match=message):
         choose(phi=-6, grow_from=3)
 
 
 def test_that_the_first_weights_know_test_images_is_said_before_training(monkeypatch, caplog) -> None:
-    monkeypatch.setattr(nodes, "_shape_to_grow", lambda *_: None)
+    monkeypatch.setattr(building, "_growth_shape", lambda *_: None)
     seen = seen_in_training(SPLITS[:2])
     monkeypatch.setattr(lineage, "read_seen", lambda name, version: {("goodbad", "3"): seen}[name, version])
     monkeypatch.setattr(sys.modules[__name__], "SPLITS", SPLITS.assign(split=["test"] * 3 + ["train"] * 3))
@@ -230,14 +230,14 @@ def test_a_damaged_file_to_grow_from_is_one_line(tmp_path) -> None:
     file = tmp_path / "no.keras"
     file.write_bytes(b"PK no archive")
     with pytest.raises(InputError, match=r"grow_from: .*no\.keras cannot be read as a \.keras file") as caught:
-        validate_parameters(parameters(model__phi=1, model__grow_from=str(file)))
+        check(model__phi=1, model__grow_from=str(file))
     assert "\n" not in str(caught.value)
     options = {"phi": -6, "resolution": 32, "weights": "none"}
     build(choose(**options), **options).save(tmp_path / "whole.keras")
     for number, damage in enumerate(({"config": b"{"}, {"config": b'{"config": {"layers": [3]}}'})):
         file = _rewritten(tmp_path / "whole.keras", tmp_path / f"{number}.keras", **damage)
         with pytest.raises(InputError, match=r"cannot be read as a \.keras file"):
-            validate_parameters(parameters(model__phi=1, model__grow_from=str(file)))
+            check(model__phi=1, model__grow_from=str(file))
     file = _rewritten(tmp_path / "whole.keras", tmp_path / "weights.keras", model=b"no weights")
     grown = {"phi": -5, "resolution": 32, "grow_from": str(file)}
     with pytest.raises(InputError, match=r"grow_from: .*weights\.keras cannot be loaded \(") as caught:
@@ -252,7 +252,7 @@ def test_weights_that_a_budget_does_not_buy_end_the_run_before_it_is_built() -> 
 
 def test_a_version_to_grow_from_that_is_not_there_ends_before_time_is_measured(tmp_path, monkeypatch) -> None:
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    monkeypatch.setattr(nodes, "fit_budget", lambda *_: pytest.fail("measured"))
+    monkeypatch.setattr(building, "fit_budget", lambda *_: pytest.fail("measured"))
     with pytest.raises(InputError, match="there is no version 9 of 'goodbad'"):
         choose(phi=1, grow_from=9)
 
@@ -300,8 +300,7 @@ def test_classes_of_other_names_get_a_classifier_of_their_own(monkeypatch) -> No
     kernels = []
     for names in (["bad", "good"], ["cat", "dog"]):
         found = RegisteredModel("goodbad", "3", Classifier(small, None, Calibration(names)))
-        for module in (nodes, building):
-            monkeypatch.setattr(module, "load_version", lambda *_, found=found: found)
+        monkeypatch.setattr(building, "load_version", lambda *_, found=found: found)
         kernels.append(build(choose(**grown), **grown).get_layer("predictions").get_weights()[0])
     old = small.get_layer("predictions").get_weights()[0]
     assert (kernels[0][: len(old)] == old).all()

@@ -83,7 +83,7 @@ def test_a_budget_without_images_says_how_many_classes_it_assumes(caplog) -> Non
     caplog.set_level("INFO")
     bought = tabulate(phi=None, budget={"max_parameters": 3e6}).iloc[-1]
     assert 2.9e6 < bought["parameters"] <= 3e6
-    assert "a classifier of 1000 classes: no stored splits, so as in the paper" in caplog.text
+    assert "fitted for 1000 classes: no stored splits, so as in the paper" in caplog.text
 
 
 def test_phi_is_traced_with_the_published_networks_beside_it() -> None:

@@ -10,6 +10,7 @@ from cli_runner import kedro_run, runs, store
 from factories import parameters
 
 from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.network_factory import check_networks
 from goodbad_pipeline.params import ScalingSearchParams, validate_parameters
 from goodbad_pipeline.pipelines.scaling_search.nodes import draw_ranking, list_candidates, rank_candidates
 
@@ -18,7 +19,9 @@ SPLITS = pd.DataFrame({"label": ["bad", "good"] * 40, "split": "validation", "gr
 
 def search(**changes: object) -> ScalingSearchParams:
     changes = {f"scaling_search__{name}": value for name, value in changes.items()}
-    typed = validate_parameters(parameters(**changes))["scaling_search"]
+    groups = validate_parameters(parameters(**changes))
+    check_networks(groups)
+    typed = groups["scaling_search"]
     assert isinstance(typed, ScalingSearchParams)
     return typed
 
@@ -77,7 +80,7 @@ def test_a_clear_winner_is_called_one_and_ready_to_paste() -> None:
     assert "do not tell" not in report["conclusion"]
     pasted = yaml.safe_load(snippet)
     assert pasted == {"model": {"coefficients": dict(candidates.loc[3, ["alpha", "beta", "gamma"]])}}
-    validate_parameters(parameters(model__coefficients=pasted["model"]["coefficients"]))
+    check_networks(validate_parameters(parameters(model__coefficients=pasted["model"]["coefficients"])))
     assert report["conclusion"] in snippet
 
 

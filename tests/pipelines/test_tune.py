@@ -20,7 +20,7 @@ from kedro.io import DataCatalog
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.experiments.tuning import confirm, resolve_space
 from goodbad_pipeline.params import validate_parameters
-from goodbad_pipeline.params.tuning import RangeParams
+from goodbad_pipeline.params.experiments import RangeParams
 from goodbad_pipeline.pipeline_registry import register_pipelines
 from goodbad_pipeline.pipelines.tuning.nodes import choose_parameters
 

@@ -18,6 +18,7 @@ import pandas as pd
 from goodbad_pipeline.experiments.data import DevelopmentData, development_data
 from goodbad_pipeline.experiments.trial_spec import TRIAL_MOMENTUM, TrialCache, TrialResult, TrialSpec
 from goodbad_pipeline.images.pixels import PixelCache
+from goodbad_pipeline.network_factory import trial_base_scale
 from goodbad_pipeline.networks.architecture import expand_blocks, head_filters, stem_filters
 from goodbad_pipeline.networks.model import build_network
 from goodbad_pipeline.networks.scaling import NetworkScale
@@ -275,7 +276,7 @@ def try_networks(
     device = prepare_device(training.precision, training.xla, training.seed)
     recipe = trials.recipe(training.recipe(jit_compile=device.jit_compile))
     return run_trials(
-        read_networks(table, trials.base.scale),
+        read_networks(table, trial_base_scale(trials)),
         trials.seeds,
         development_data(splits, Path(images.root), images.transform, pixel_cache, images.cache_gb),
         TrialSetup(recipe, training.batch_norm_momentum or TRIAL_MOMENTUM, device.precision),

@@ -13,13 +13,14 @@ import pandas as pd
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.metrics import larger_is_better
+from goodbad_pipeline.experiments.search_space import read_value, used_dimensions, with_values
 from goodbad_pipeline.experiments.study import Attempt, Search, SearchPlan, StudyStore
 from goodbad_pipeline.experiments.trial_spec import TrialCache, TrialResult, TrialSpec
 from goodbad_pipeline.images.pixels import PixelCache
 from goodbad_pipeline.network_factory import build_untrained
 from goodbad_pipeline.params import ImageParams, ModelParams, TrainingParams, TuneParams, decisive_parameters
+from goodbad_pipeline.params.experiments import AUTO, DROPOUT, RangeParams, Value
 from goodbad_pipeline.params.training import RATE_IMAGES
-from goodbad_pipeline.params.tuning import AUTO, DROPOUT, RangeParams, Value, read_value, with_values
 from goodbad_pipeline.training.config_hash import Facts, fingerprint, training_config
 from goodbad_pipeline.training.devices import prepare_device
 from goodbad_pipeline.training.progress import EpochCallback
@@ -144,7 +145,7 @@ def resolve_space(place: TuningContext, tune: TuneParams, rates: Mapping[str, fl
         InputError: A range cannot hold the present value.
     """
     space: dict[str, RangeParams | list] = {}
-    for name, stated in tune.used(pretrained=place.pretrained).items():
+    for name, stated in used_dimensions(tune, pretrained=place.pretrained).items():
         range_test = RangeParams(low=rates["low"], high=rates["high"], log=True)
         space[name] = _holding(name, range_test if stated == AUTO else stated, place.read(name))
     if not space:

@@ -11,6 +11,7 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
 from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.network_factory import check_networks
 from goodbad_pipeline.networks.scaling import warn_of_product
 from goodbad_pipeline.params import Group, ModelParams, TrainingParams, anchor_paths, validate_parameters
 from goodbad_pipeline.secrecy import hide_secrets
@@ -34,6 +35,7 @@ class CheckHooks:
         """Hide what is secret, check every parameter, and let relative paths start at the project's root."""
         raw = anchor_paths(hide_secrets(context.config_loader["parameters"]), Path(context.project_path))
         self.parameters = validate_parameters(raw)
+        check_networks(self.parameters)
         context.config_loader["parameters"] = raw
 
     @hook_impl(tryfirst=True)

@@ -26,6 +26,7 @@ from pydantic import BaseModel
 from goodbad_pipeline import tracking
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.hooks.resume import find_interrupted_run, forget_finished
+from goodbad_pipeline.network_factory import network_label
 from goodbad_pipeline.params import Group, ModelParams, validate_parameters
 from goodbad_pipeline.secrecy import hide_secrets
 from goodbad_pipeline.tracking.provenance import git_state, labels_digest, package_versions
@@ -211,7 +212,7 @@ def run_name(pipeline: str, model: Group | None) -> str:
     """Name a run after its pipeline, family and φ (or variant, or that a budget decides)."""
     if not isinstance(model, ModelParams):
         return pipeline
-    return f"{pipeline} {model.label}"
+    return f"{pipeline} {network_label(model)}"
 
 
 def log_labels(table: pd.DataFrame) -> None:

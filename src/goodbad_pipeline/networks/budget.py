@@ -110,12 +110,12 @@ class BudgetResult:
     Attributes:
         scale: The network, with its φ.
         bound_by: The limits that the next φ of the grid breaks; empty where the largest φ tried ended the search.
-        spending: Each cost against its limit.
+        uses: Each cost and its limit.
     """
 
     scale: NetworkScale
     bound_by: tuple[str, ...]
-    spending: tuple[BudgetUse, ...]
+    uses: tuple[BudgetUse, ...]
 
     @property
     def reason(self) -> str:
@@ -166,8 +166,8 @@ def choose_phi(
         return list(_count(budget, scale_at(place), step))
 
     places = _grid(coefficients, resolution)
-    fitting = _last(places, lambda place: all(spending.fits for spending in counted_at(place)))
-    _refuse([spending for spending in counted_at(places[0]) if not spending.fits], scale_at(places[0]))
+    fitting = _last(places, lambda place: all(use.fits for use in counted_at(place)))
+    _refuse([use for use in counted_at(places[0]) if not use.fits], scale_at(places[0]))
     bound_by = _broken(counted_at(fitting + 1)) if fitting < places[-1] else ()
     if budget.max_ms_per_image is None:
         return BudgetResult(scale_at(fitting), bound_by, tuple(counted_at(fitting)))
@@ -178,9 +178,9 @@ def choose_phi(
     times = _Times([scale_at(place) for place in timed], budget.max_ms_per_image, probe)
     index = times.last_fitting()
     if index < 0:
-        _refuse([times.spending(0)], scale_at(timed[0]))
+        _refuse([times.use(0)], scale_at(timed[0]))
     bound_by = bound_by if index == len(timed) - 1 else ("max_ms_per_image",)
-    return BudgetResult(scale_at(timed[index]), bound_by, (*counted_at(timed[index]), times.spending(index)))
+    return BudgetResult(scale_at(timed[index]), bound_by, (*counted_at(timed[index]), times.use(index)))
 
 
 def _count(budget: Budget, scale: NetworkScale, step: Step) -> Iterator[BudgetUse]:
@@ -194,8 +194,8 @@ def _count(budget: Budget, scale: NetworkScale, step: Step) -> Iterator[BudgetUs
         yield BudgetUse("max_memory_gb", memory / 1e9, budget.max_memory_gb)
 
 
-def _broken(spending: Sequence[BudgetUse]) -> tuple[str, ...]:
-    return tuple(one.name for one in spending if not one.fits)
+def _broken(uses: Sequence[BudgetUse]) -> tuple[str, ...]:
+    return tuple(one.name for one in uses if not one.fits)
 
 
 def _refuse(broken: Sequence[BudgetUse], smallest: NetworkScale) -> None:
@@ -251,7 +251,7 @@ class _Times:
         self._activations = [count_complexity(scale).activations for scale in scales]
         self._measured: dict[int, float] = {}
 
-    def spending(self, index: int) -> BudgetUse:
+    def use(self, index: int) -> BudgetUse:
         """The time of one network against the limit."""
         if index not in self._measured:
             self._measured[index] = self._probe(self._scales[index])
@@ -267,7 +267,7 @@ class _Times:
         guess = min(range(high), key=lambda index: abs(self._scales[index].phi or 0.0))
         while high - low > 1:
             guess = min(max(guess, low + 1), high - 1)
-            low, high = (guess, high) if self.spending(guess).fits else (low, guess)
+            low, high = (guess, high) if self.use(guess).fits else (low, guess)
             guess = self._guess() if len(self._measured) < _GUESSES else (low + high) // 2
         return low
 

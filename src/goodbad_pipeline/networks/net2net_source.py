@@ -40,12 +40,14 @@ class GrowthSource:
     path: Path | None = None
 
 
-def parse_growth_source(value: str | int) -> GrowthSource:
-    """Read `imagenet`, a version (`3` or `goodbad/3`) or the path of a `.keras` file.
+def parse_growth_source(value: str | int | None) -> GrowthSource | None:
+    """Read `imagenet`, a version (`3` or `goodbad/3`) or the path of a `.keras` file; None stays None.
 
     Raises:
-        InputError: It is none of these.
+        InputError: The value is none of these.
     """
+    if value is None:
+        return None
     text = str(value)
     if text == IMAGENET:
         return GrowthSource(imagenet=True)

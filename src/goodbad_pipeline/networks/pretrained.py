@@ -53,6 +53,15 @@ def check_weights(weights: str | Path | None, scale: NetworkScale) -> None:
         lite_file(name)
 
 
+def why_not_imagenet(scale: NetworkScale) -> str | None:
+    """Return why a network cannot start from ImageNet weights, None if it can."""
+    try:
+        check_weights(IMAGENET, scale)
+    except InputError as error:
+        return str(error)
+    return None
+
+
 def check_weights_file(path: Path) -> None:
     """Find what would keep a weights file from being read, whatever the network.
 

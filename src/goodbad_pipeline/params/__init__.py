@@ -1,12 +1,11 @@
-"""The parameter groups of conf/, typed: a wrong name or value ends the run before anything starts.
+"""Schema of the parameters in conf/: a wrong name or value ends the run before anything starts.
 
-Each class is one top-level key of the parameters files; defaults live there, not here.
+Each class describes one top-level key of the parameter files. Defaults are stored in those files, not here.
 """
 
 from goodbad_pipeline.params.base import Group
-from goodbad_pipeline.params.checking import anchor_paths, decisive_parameters, validate_parameters
 from goodbad_pipeline.params.data import ImageParams, SampleParams, SplitParams
-from goodbad_pipeline.params.network import ModelParams
+from goodbad_pipeline.params.experiments import ScalingSearchParams, ScalingStudyParams, TrialParams, TuneParams
 from goodbad_pipeline.params.results import (
     EvaluationParams,
     ExportParams,
@@ -16,9 +15,8 @@ from goodbad_pipeline.params.results import (
     ReplayParams,
     TrackingParams,
 )
-from goodbad_pipeline.params.scaling import ScalingSearchParams, ScalingStudyParams, TrialParams
-from goodbad_pipeline.params.training import TrainingParams
-from goodbad_pipeline.params.tuning import TuneParams
+from goodbad_pipeline.params.training import ModelParams, TrainingParams
+from goodbad_pipeline.params.validation import anchor_paths, decisive_parameters, validate_parameters
 
 __all__ = [
     "EvaluationParams",

@@ -1,4 +1,4 @@
-"""What every parameter group is made of."""
+"""Base class and value types of every parameter group."""
 
 from typing import Annotated
 
@@ -12,6 +12,6 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class Group(BaseModel):
-    """A parameter group: every key must be known."""
+    """A parameter group: unknown keys are errors, values are immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)

@@ -1,4 +1,7 @@
-"""Parameters of the images: where they are, how they are read and divided."""
+"""Parameters of the images: where they are stored, how they are read and split.
+
+The properties `limits` and `division` and the method `transform` convert the schema to domain values.
+"""
 
 from typing import Annotated, Any, Self
 
@@ -11,11 +14,11 @@ from goodbad_pipeline.images.splits import Division, SplitMethod
 from goodbad_pipeline.params.base import Byte, Count, Group, Positive, Seed
 
 MAX_PIXELS = 178_956_970
-"""Pillow opens no larger image, whatever one wants."""
+"""Pillow opens no larger image."""
 
 
 class SampleParams(Group):
-    """Where the sample images are drawn, and from which seed."""
+    """Folder and seed of the sample images."""
 
     root: str
     seed: Seed
@@ -31,7 +34,7 @@ class ColumnParams(Group):
 
 
 class ScanParams(Group):
-    """Who reads the images, and what one of them may cost."""
+    """Worker processes that read images, and their limits per file."""
 
     engine: Annotated[str, Field(min_length=1)]
     engine_options: dict[str, Any]
@@ -42,12 +45,12 @@ class ScanParams(Group):
 
     @property
     def limits(self) -> Limits:
-        """What one file may cost."""
+        """Time and memory limits for one file."""
         return Limits(self.timeout, self.memory << 20)
 
 
 class ImageParams(Group):
-    """Where the images are, how they are laid out, and how one is decoded."""
+    """Folder, layout and decoding of the images."""
 
     root: str
     layout: Layout
@@ -59,13 +62,13 @@ class ImageParams(Group):
     tiff: bool
     max_quarantined_fraction: Annotated[float, Field(ge=0, le=1)]
     resize: ResizeMode
-    shrink_on_load: bool = False  # what was recorded before there was a choice was decoded whole
+    shrink_on_load: bool = False  # recorded runs that lack it decoded at full size
     near_duplicate_bits: Annotated[int, Field(ge=-1, le=16)]
     cache_gb: Annotated[float, Field(ge=0)]
     scan: ScanParams
 
     def transform(self, resolution: int) -> Transform:
-        """What an image goes through before a network of this resolution."""
+        """Preprocessing for a network of this resolution."""
         return Transform(resolution, self.resize, self.background, self.max_pixels, self.tiff, self.shrink_on_load)
 
 
@@ -85,7 +88,7 @@ class FractionParams(Group):
 
 
 class SplitParams(Group):
-    """How the images are divided."""
+    """How the images are split."""
 
     method: SplitMethod
     seed: Seed
@@ -95,12 +98,12 @@ class SplitParams(Group):
     tolerance: Annotated[float, Field(ge=0, le=1)]
 
     @model_validator(mode="after")
-    def _fold_is_one_of_them(self) -> Self:
+    def _fold_exists(self) -> Self:
         if self.fold >= (self.folds or 1):
             raise ValueError(f"fold counts from 0 and must be less than folds ({self.folds}), got {self.fold}")
         return self
 
     @property
     def division(self) -> Division:
-        """The same for :func:`goodbad_pipeline.images.splits.split_labels`."""
+        """The arguments of :func:`goodbad_pipeline.images.splits.split_labels`."""
         return Division(self.fractions.model_dump(), self.seed, self.method, self.folds, self.fold)

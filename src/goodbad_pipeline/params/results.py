@@ -1,4 +1,7 @@
-"""Parameters of what comes after training: how a model is measured, registered, promoted, asked and replayed."""
+"""Parameters of everything after training: evaluation, registry, promotion, prediction, export, replay and tracking.
+
+`PromotionParams.rules` converts the schema to a domain value.
+"""
 
 from typing import Annotated, Literal
 
@@ -10,7 +13,7 @@ from goodbad_pipeline.serving.runtimes import Backend
 
 
 class EvaluationParams(Group):
-    """How the model is read and measured."""
+    """How the model is evaluated."""
 
     seed: Seed
     replicates: Annotated[int, Field(ge=200, le=100_000)]
@@ -20,14 +23,14 @@ class EvaluationParams(Group):
 
 
 class RegistryParams(Group):
-    """Where the model is registered and what decides its alias."""
+    """Name of the registered model and the metric that decides its alias."""
 
     name: Annotated[str, Field(pattern=r"^[^/:\s]([^/:\r\n]*[^/:\s])?$")]  # MLflow allows neither / nor :
     metric: Literal["accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "log_loss"]
 
 
 class PromotionParams(Group):
-    """What a new model must meet to take the champion's place."""
+    """Conditions for a new model to become champion."""
 
     policy: Policy
     significance: Annotated[float, Field(gt=0, lt=1)]
@@ -37,12 +40,12 @@ class PromotionParams(Group):
 
     @property
     def rules(self) -> Rules:
-        """The same, as the decision takes it."""
+        """The arguments of the promotion decision."""
         return Rules(**self.model_dump())
 
 
 class PredictParams(Group):
-    """Which files a registered model is asked about."""
+    """Files to predict and the registered version that predicts them."""
 
     source: str | None
     version: str | int
@@ -52,7 +55,7 @@ class PredictParams(Group):
 
 
 class ExportParams(Group):
-    """Which version is written for other runtimes, and how near they must come to it."""
+    """Version to export to other runtimes, and tolerances of their predictions."""
 
     version: str | int
     calibration_images: Count
@@ -63,7 +66,7 @@ class ExportParams(Group):
 
 
 class ReplayParams(Group):
-    """Which run is run again, and how near its metrics must come."""
+    """Run to repeat, and tolerance of its metrics."""
 
     run_id: str | None
     tolerance: Annotated[float, Field(ge=0)]
@@ -71,6 +74,6 @@ class ReplayParams(Group):
 
 
 class TrackingParams(Group):
-    """Whether MLflow is told at once."""
+    """Whether runs are logged to MLflow at once or later."""
 
     offline: bool

@@ -1,18 +1,74 @@
-"""Parameters of the recipe."""
+"""Parameters of the network and of its training.
+
+`CoefficientParams.constants` and `TrainingParams.recipe` convert the schema to domain values.
+"""
 
 from dataclasses import fields
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from goodbad_pipeline.networks.scaling import Coefficients
 from goodbad_pipeline.params.base import Count, Fraction, Group, Positive, Seed
 from goodbad_pipeline.training.recipe import Augmentation, Recipe
 
-RATE_IMAGES = 256  # images a step that learning rates are given for
+WEIGHT_WORDS = ("auto", "none", "imagenet")
+RATE_IMAGES = 256
+"""Batch size that learning rates are given for."""
+
+
+class CoefficientParams(Group):
+    """α, β and γ of compound scaling (paper, Equation 3)."""
+
+    alpha: Annotated[float, Field(ge=1)]
+    beta: Annotated[float, Field(ge=1)]
+    gamma: Annotated[float, Field(ge=1)]
+
+    @property
+    def constants(self) -> Coefficients:
+        """The three as one value."""
+        return Coefficients(**self.model_dump())
+
+
+class BudgetParams(Group):
+    """Limits on what the network costs; None is no limit."""
+
+    max_macs: Positive | None = None
+    max_parameters: Positive | None = None
+    max_memory_gb: Positive | None = None
+    max_ms_per_image: Positive | None = None
+    batch_size: Count | None = None
+
+
+class ModelParams(Group):
+    """The network: family and φ, a published variant or a budget, and its first weights."""
+
+    family: Literal["efficientnet", "efficientnet_lite"]
+    phi: float | None
+    variant: str | None
+    budget: BudgetParams | None
+    coefficients: CoefficientParams
+    resolution: int | None
+    weights: str | None
+    grow_from: int | str | None
+    dropout: Fraction | None
+
+    @model_validator(mode="after")
+    def _sources_exclude_each_other(self) -> Self:
+        if self.budget and (self.phi is not None or self.variant is not None):
+            raise ValueError(
+                "budget chooses phi itself: phi and variant must be null with it; "
+                f"received phi={self.phi!r}, variant={self.variant!r}."
+            )
+        if self.grow_from is not None and self.weights not in (None, "none", "auto"):
+            raise ValueError(
+                f"weights must be auto or none with grow_from, which brings its own; received {self.weights!r}."
+            )
+        return self
 
 
 class AugmentationParams(Group):
-    """Random changes of training images; 0 or false switches one off."""
+    """Random changes to training images; 0 or false switches one off."""
 
     flip: bool
     rotation: Annotated[float, Field(ge=0, le=180)]
@@ -28,7 +84,7 @@ class AugmentationParams(Group):
 
 
 class CheckpointParams(Group):
-    """How a run is saved while it trains, and whether it goes on from there."""
+    """How often training is saved, and whether an interrupted one is resumed."""
 
     resume: bool
     minutes: Positive
@@ -36,7 +92,7 @@ class CheckpointParams(Group):
 
 
 class TrainingParams(Group):
-    """The recipe. What a preset decides is null in the file unless the user says otherwise."""
+    """How the network is trained. Null values in the file are filled from the preset."""
 
     preset: str
     seed: Seed
@@ -62,7 +118,7 @@ class TrainingParams(Group):
     batch_norm_momentum: Annotated[float, Field(gt=0, lt=1)] | None = None
     patience: Count
     monitor: Literal["val_loss", "val_log_loss", "val_accuracy", "val_balanced_accuracy", "val_f1_macro", "val_roc_auc"]
-    keep_epoch: Literal["last", "best"] = "best"  # what runs on record did that lack it
+    keep_epoch: Literal["last", "best"] = "best"  # the behaviour of recorded runs that lack it
     loss_limit: Positive
     augmentation: AugmentationParams
     checkpoint: CheckpointParams
@@ -75,7 +131,7 @@ class TrainingParams(Group):
     @model_validator(mode="before")
     @classmethod
     def _apply_preset(cls, raw: Any) -> Any:
-        """Fill what is null from ``presets[preset]``; epochs said outright hold for training from scratch too."""
+        """Fill null values from ``presets[preset]``; an explicit `epochs` applies to training from scratch too."""
         if not isinstance(raw, dict) or "presets" not in raw:
             return raw
         presets = raw["presets"]
@@ -83,37 +139,23 @@ class TrainingParams(Group):
             raise ValueError(f"presets must give names to parameters and their values, got {presets!r}")
         if raw.get("preset") not in list(presets):
             raise ValueError(f"preset must be one of {', '.join(presets)}, got {raw.get('preset')!r}")
-        said = {key: value for key, value in raw.items() if key != "presets" and value is not None}
-        if "epochs" in said:
-            said.setdefault("scratch_epochs", _at_least_one(said["epochs"]))
-        return {**presets[raw["preset"]], **said}
+        explicit = {key: value for key, value in raw.items() if key != "presets" and value is not None}
+        if "epochs" in explicit:
+            explicit.setdefault("scratch_epochs", _at_least_one(explicit["epochs"]))
+        return {**presets[raw["preset"]], **explicit}
 
     @model_validator(mode="after")
-    def _trains(self) -> Self:
+    def _has_epochs(self) -> Self:
         if self.head_epochs == self.epochs == 0:
             raise ValueError("head_epochs and epochs must not both be 0, or nothing is trained; got 0 and 0")
         return self
 
-    def statistics_momentum(self, images: int) -> float:
-        """Momentum of moving batch statistics: as said, or such that they remember a quarter of an epoch.
-
-        Statistics that lag behind the weights make validation of the first epochs meaningless; 0.99 remembers a hundred
-        steps, which may be all there are.
-
-        Args:
-            images: How many there are to train on.
-        """
-        if self.batch_norm_momentum is not None:
-            return self.batch_norm_momentum
-        steps = max(1, -(-images // self.batch_size))
-        return min(0.99, max(0.7, 1 - 4 / steps))
-
     def recipe(self, *, jit_compile: bool) -> Recipe:
-        """What training takes: learning rates scaled from 256 images to the batch (arXiv 1706.02677)."""
+        """Convert to a recipe, with learning rates scaled from 256 images to the batch size (arXiv 1706.02677)."""
         names = {field.name for field in fields(Recipe)} - {"augmentation", "jit_compile"}
         values = self.model_dump(include=names)
-        share = self.batch_size / RATE_IMAGES
-        rates = {name: values[name] * share for name in names if name.endswith("learning_rate")}
+        scale = self.batch_size / RATE_IMAGES
+        rates = {name: values[name] * scale for name in names if name.endswith("learning_rate")}
         return Recipe(
             **values | rates,
             augmentation=Augmentation(**self.augmentation.model_dump()),
@@ -122,7 +164,7 @@ class TrainingParams(Group):
 
 
 def _at_least_one(epochs: Any) -> Any:
-    """As many, for training from scratch; what is no number is refused under its own name, `epochs`."""
+    """Return `epochs`, or 1 for 0 and for an invalid value, which is reported under its own name."""
     try:
         return max(1, int(epochs))
     except (TypeError, ValueError, OverflowError):

@@ -10,6 +10,7 @@ from mlflow.exceptions import MlflowException
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.exposure import NOTHING, UNKNOWN, Exposure, seen_in_training
+from goodbad_pipeline.networks.net2net_source import parse_growth_source
 from goodbad_pipeline.networks.pretrained import IMAGENET
 from goodbad_pipeline.params import ModelParams
 from goodbad_pipeline.registry.models import SEEN_FILE, SEEN_TAG, read_tags
@@ -55,7 +56,7 @@ def describe_source(model: ModelParams, weights: str, registered: str, splits: p
         None where they had seen none of ours; else the ``version`` they are from (None for a file), whether all that it
         had seen is ``recorded``, and how many ``test_images`` are among that.
     """
-    source = model.growth_source
+    source = parse_growth_source(model.grow_from)
     if source.imagenet if source else weights in (SCRATCH, IMAGENET):
         return None
     version = f"{source.name or registered}/{source.version}" if source and source.version else None

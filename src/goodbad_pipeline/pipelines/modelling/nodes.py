@@ -5,25 +5,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import lazy_loader as lazy
 import pandas as pd
 
+from goodbad_pipeline import network_factory
 from goodbad_pipeline.evaluation.slices import check_sensitive
 from goodbad_pipeline.images.pixels import PixelCache, Pixels, PixelSource, pixel_source
 from goodbad_pipeline.images.splits import class_names
-from goodbad_pipeline.network_factory import build_untrained, fit_budget
-from goodbad_pipeline.networks.architecture import LayerShape, layer_shape
+from goodbad_pipeline.network_factory import ChosenNetwork
 from goodbad_pipeline.networks.complexity import count_complexity
-from goodbad_pipeline.networks.net2net_source import check_growth, source_shape
-from goodbad_pipeline.networks.pretrained import check_weights, check_weights_fit
-from goodbad_pipeline.networks.scaling import NetworkScale
+from goodbad_pipeline.networks.pretrained import why_not_imagenet
 from goodbad_pipeline.params import EvaluationParams, ImageParams, ModelParams, RegistryParams, TrainingParams
 from goodbad_pipeline.registry.lineage import SCRATCH, SOURCE, describe_source
-from goodbad_pipeline.registry.models import load_version
 from goodbad_pipeline.training.distributed import join_team
 
 logger = logging.getLogger(__name__)
-net2net = lazy.load("goodbad_pipeline.networks.net2net", suppress_warning=True)
 
 
 def check_columns(splits: pd.DataFrame, evaluation: EvaluationParams) -> None:
@@ -42,20 +37,15 @@ def choose_network(
     if training.distributed:
         join_team()  # before a model to grow, or a budget, asks for devices
     classes = len(class_names(splits))
-    small = _shape_to_grow(model, registry.name)
-    choice = fit_budget(model, training, classes)
-    scale = choice.scale if choice else model.scale
-    if small is not None:
-        check_growth(small, layer_shape(scale))
-    check_weights(model.weights_for(scale), scale)  # for what a budget bought; of φ the parameters were asked
-    check_weights_fit(model.weights_for(scale), scale, classes)
-    facts = _describe(scale, model, classes)
+    chosen = network_factory.choose_network(model, training, classes, registry.name)
+    scale, budget = chosen.scale, chosen.budget
+    facts = _describe(chosen, model, classes)
     facts[SOURCE] = _look_into_source(splits, model, facts["weights"], registry.name)
-    if choice:
-        spending = {one.name: {"cost": one.cost, "limit": one.limit} for one in choice.spending}
-        facts |= {"bound_by": choice.reason, "budget": spending}
+    if budget:
+        uses = {use.name: {"cost": use.cost, "limit": use.limit} for use in budget.uses}
+        facts |= {"bound_by": budget.reason, "budget": uses}
         logger.info(
-            "The budget buys φ = %.4g, bound by %s; %s", scale.phi, choice.reason, "; ".join(map(str, choice.spending))
+            "The budget allows φ = %.4g, bound by %s; %s", scale.phi, budget.reason, "; ".join(map(str, budget.uses))
         )
     logger.info(
         "%s: depth ×%.3g, width ×%.3g, resolution %d; %s parameters, %s multiply-adds an image; weights: %s",
@@ -68,19 +58,10 @@ def choose_network(
         facts["weights"],
     )
     if scale.phi is not None:
-        logger.info("One step of φ multiplies the operations by α·β²·γ² = %.3f", model.product)
+        logger.info("One step of φ multiplies the operations by α·β²·γ² = %.3f", model.coefficients.constants.product)
     if facts["weights"] == SCRATCH and model.weights == "auto":
-        logger.info("weights=auto starts from scratch: %s", model.why_no_weights(scale))
+        logger.info("weights=auto starts from scratch: %s", why_not_imagenet(scale))
     return facts
-
-
-def _shape_to_grow(model: ModelParams, registered: str) -> LayerShape | None:
-    source = model.growth_source
-    if source is None:
-        return None
-    if source.version is None:
-        return source_shape(source, model.family if model.budget else model.scale.family)
-    return net2net.read_shape(load_version(source.name or registered, source.version).model)
 
 
 def _look_into_source(splits: pd.DataFrame, model: ModelParams, origin: str, registered: str) -> dict[str, Any] | None:
@@ -99,12 +80,13 @@ def _look_into_source(splits: pd.DataFrame, model: ModelParams, origin: str, reg
     return source
 
 
-def _describe(scale: NetworkScale, model: ModelParams, classes: int) -> dict[str, Any]:
+def _describe(chosen: ChosenNetwork, model: ModelParams, classes: int) -> dict[str, Any]:
+    scale = chosen.scale
     cost = count_complexity(scale, classes)
-    origin = "grown from " + str(model.grow_from) if model.growth_source else model.weights_for(scale)
+    origin = chosen.weights if model.grow_from is None else f"grown from {model.grow_from}"
     facts = {"network": scale.label, **asdict(scale), "parameters": cost.parameters, "macs": cost.macs}
     if scale.phi is not None:
-        facts["alpha_beta2_gamma2"] = round(model.product, 4)
+        facts["alpha_beta2_gamma2"] = round(model.coefficients.constants.product, 4)
     return facts | {"weights": origin or SCRATCH, "pretrained": origin is not None}
 
 
@@ -133,4 +115,4 @@ def build_model(
     registry: RegistryParams,
 ) -> Any:
     """Build the network and give it its first weights."""
-    return build_untrained(splits, network, model, training, registry.name)
+    return network_factory.build_untrained(splits, network, model, training, registry.name)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.images.splits import class_names
-from goodbad_pipeline.network_factory import fit_budget
+from goodbad_pipeline.network_factory import fit_budget, network_scale
 from goodbad_pipeline.networks.budget import phi_range
 from goodbad_pipeline.networks.complexity import Cost, count_complexity
 from goodbad_pipeline.networks.paper import NETWORKS, PaperNetwork
@@ -63,12 +63,12 @@ def tabulate_stages(model: ModelParams, training: TrainingParams, stored_splits:
 def _choose(model: ModelParams, training: TrainingParams, splits: pd.DataFrame | None) -> tuple[NetworkScale, int]:
     """The network, and the classes to count it with: under a budget the data's, as in training."""
     if model.budget is None:
-        return model.scale, IMAGENET
+        return network_scale(model), IMAGENET
     classes = IMAGENET if splits is None else len(class_names(splits))
     where = "no stored splits, so as in the paper" if splits is None else "as in the stored splits"
-    logger.info("The budget is spent on a classifier of %d classes: %s", classes, where)
-    choice = fit_budget(model, training, classes)
-    return (choice.scale if choice else model.scale), classes
+    logger.info("The budget is fitted for %d classes: %s", classes, where)
+    result = fit_budget(model, training, classes)
+    return (result.scale if result else network_scale(model)), classes
 
 
 def _columns(cost: Cost) -> dict[str, int]:

@@ -14,6 +14,7 @@ from goodbad_pipeline.experiments.analysis import compare, explain_interval, ran
 from goodbad_pipeline.experiments.trial_spec import TrialCache
 from goodbad_pipeline.images.pixels import PixelCache
 from goodbad_pipeline.images.splits import class_names, development_part
+from goodbad_pipeline.network_factory import grid_candidates, trial_base_scale
 from goodbad_pipeline.networks.complexity import count_complexity
 from goodbad_pipeline.params import ImageParams, ScalingSearchParams, TrainingParams
 
@@ -27,9 +28,9 @@ FAIR = 1.05
 def list_candidates(splits: pd.DataFrame, scaling_search: ScalingSearchParams) -> pd.DataFrame:
     """Tabulate the candidates: coefficients, their product, and what each network costs."""
     classes = len(class_names(development_part(splits)))  # of what the trials see
-    base = count_complexity(scaling_search.base.scale, classes).macs
-    rows = []
-    for candidate in scaling_search.candidates:
+    base = count_complexity(trial_base_scale(scaling_search), classes).macs
+    grid, rows = grid_candidates(scaling_search), []
+    for candidate in grid:
         cost = count_complexity(candidate.scale, classes)
         scale = {name: getattr(candidate.scale, name) for name in ("depth", "width", "resolution")}
         rows.append(
@@ -43,7 +44,7 @@ def list_candidates(splits: pd.DataFrame, scaling_search: ScalingSearchParams) -
                 "ratio": cost.macs / base,
             }
         )
-    far = [candidate.name for candidate in scaling_search.candidates if not candidate.coefficients.doubles]
+    far = [candidate.name for candidate in grid if not candidate.coefficients.doubles]
     if far:
         logger.warning("α·β²·γ² is more than 10%% from 2 for %d of %d candidates: %s", len(far), len(rows), far)
     return pd.DataFrame(rows)

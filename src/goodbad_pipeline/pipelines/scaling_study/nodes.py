@@ -13,6 +13,7 @@ from goodbad_pipeline.experiments.analysis import compare, explain_interval, sum
 from goodbad_pipeline.experiments.trial_spec import TrialCache
 from goodbad_pipeline.images.pixels import PixelCache
 from goodbad_pipeline.images.splits import class_names, development_part
+from goodbad_pipeline.network_factory import trial_base_scale
 from goodbad_pipeline.networks.complexity import count_complexity
 from goodbad_pipeline.networks.equal_flops import MatchedNetwork, match_macs
 from goodbad_pipeline.networks.scaling import Coefficients, NetworkScale
@@ -42,7 +43,7 @@ def match_networks(
 ) -> pd.DataFrame:
     """Tabulate the base and, for each multiple of its cost and each dimension, the network that comes closest to it."""
     classes = len(class_names(development_part(splits)))  # of what the trials see
-    base = scaling_study.base.scale
+    base = trial_base_scale(scaling_study)
     rows = [_row(BASE, BASE, 1.0, 1.0, base, 1.0, classes)]
     for match in _matches(scaling_study, coefficients, classes):
         cells = (match.dimension, match.multiple, match.factor, match.scale, match.ratio)
@@ -101,7 +102,7 @@ def draw_study(study: pd.DataFrame) -> figures.Figure:
 def _matches(study: ScalingStudyParams, coefficients: dict[str, float], classes: int) -> list[MatchedNetwork]:
     constants = Coefficients(**coefficients)
     return [
-        match_macs(study.base.scale, dimension, multiple, constants, classes)
+        match_macs(trial_base_scale(study), dimension, multiple, constants, classes)
         for multiple in sorted(set(study.multiples))
         for dimension in dict.fromkeys(study.dimensions)
     ]

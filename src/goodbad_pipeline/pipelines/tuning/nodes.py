@@ -17,7 +17,7 @@ from goodbad_pipeline.experiments.trial_spec import TrialCache
 from goodbad_pipeline.experiments.tuning import TuningContext, confirm, search_space
 from goodbad_pipeline.images.pixels import PixelCache
 from goodbad_pipeline.params import ImageParams, ModelParams, RegistryParams, TrainingParams, TuneParams
-from goodbad_pipeline.params.tuning import RATES
+from goodbad_pipeline.params.experiments import RATES
 from goodbad_pipeline.training.validation import VALIDATION_METRICS
 
 lr_range_test = lazy.load("goodbad_pipeline.experiments.lr_range_test", suppress_warning=True)

@@ -1,4 +1,4 @@
-"""All groups together: what is checked, and made absolute, before a run begins."""
+"""Checks of all parameter groups together, before a run starts."""
 
 from pathlib import Path
 from typing import Any, get_args
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.params.base import Group
 from goodbad_pipeline.params.data import ImageParams, SampleParams, SplitParams
-from goodbad_pipeline.params.network import WEIGHT_WORDS, ModelParams
+from goodbad_pipeline.params.experiments import ScalingSearchParams, ScalingStudyParams, TuneParams
 from goodbad_pipeline.params.results import (
     EvaluationParams,
     ExportParams,
@@ -18,9 +18,7 @@ from goodbad_pipeline.params.results import (
     ReplayParams,
     TrackingParams,
 )
-from goodbad_pipeline.params.scaling import ScalingSearchParams, ScalingStudyParams
-from goodbad_pipeline.params.training import TrainingParams
-from goodbad_pipeline.params.tuning import TuneParams
+from goodbad_pipeline.params.training import WEIGHT_WORDS, ModelParams, TrainingParams
 
 GROUPS: dict[str, type[Group]] = {
     "sample": SampleParams,
@@ -50,16 +48,10 @@ PATHS = (
 
 
 def validate_parameters(raw: dict[str, Any]) -> dict[str, Group]:
-    """Check every parameter of the project.
-
-    Args:
-        raw: All parameters as the configuration loader gives them, runtime parameters merged in.
-
-    Returns:
-        The typed groups by name.
+    """Return the typed parameter groups by name.
 
     Raises:
-        InputError: One line that names each parameter that is wrong, its rule and the value received.
+        InputError: One line that names each wrong parameter, its rule and the value received.
     """
     unknown = sorted(set(raw) - set(GROUPS))
     if unknown:
@@ -70,37 +62,30 @@ def validate_parameters(raw: dict[str, Any]) -> dict[str, Group]:
             typed[name] = GROUPS[name].model_validate(value)
         except ValidationError as error:
             problems += [_one_line(name, problem) for problem in error.errors()]
-        except InputError as error:
-            problems.append(f"{name}: {error}")
-    problems = problems or _disagreements(typed)
+    problems = problems or _contradictions(typed)
     if problems:
         raise InputError("; ".join(problems))
     return typed
 
 
-def _disagreements(typed: dict[str, Group]) -> list[str]:
-    """What is right in each group and wrong in two together."""
+def _contradictions(typed: dict[str, Group]) -> list[str]:
+    """Return problems between two groups that are each valid alone."""
     model, training = typed.get("model"), typed.get("training")
     if not isinstance(model, ModelParams) or not isinstance(training, TrainingParams) or model.budget is None:
         return []
-    problems = []
     if training.distributed and model.budget.max_ms_per_image is not None:
-        problems.append(
-            "model.budget.max_ms_per_image: must be null with training.distributed=true, for each process measures for "
-            f"itself, got {model.budget.max_ms_per_image:g}; measure in a run of one process and set model.phi"
-        )
-    try:
-        model.spend_least(training.batch_size, training.precision)
-    except InputError as error:
-        problems.append(f"model: {error}")
-    return problems
+        return [
+            "model.budget.max_ms_per_image: must be null with training.distributed=true, because each process would "
+            f"measure its own time, got {model.budget.max_ms_per_image:g}; measure in a run of one process and set "
+            "model.phi"
+        ]
+    return []
 
 
 def anchor_paths(raw: dict[str, Any], project_path: Path) -> dict[str, Any]:
-    """Make the folders and files that parameters name absolute: relative ones start at the project's root.
+    """Return a copy of ``raw`` with relative folders and files made absolute, starting at the project's root.
 
-    Returns:
-        A copy of ``raw``; whatever is not a text, or names no path (``model.weights: imagenet``), stays as it is.
+    Values that are no path, such as ``model.weights: imagenet``, do not change.
     """
     anchored = dict(raw)
     for group, key in PATHS:
@@ -112,10 +97,10 @@ def anchor_paths(raw: dict[str, Any], project_path: Path) -> dict[str, Any]:
 
 
 def decisive_parameters(model: ModelParams, training: TrainingParams, images: ImageParams) -> dict[str, Any]:
-    """What of the parameters decides the weights a training ends with, as plain nested values.
+    """Return the parameters that determine the trained weights, as plain nested values.
 
-    Left out are names of presets, whose values count, and what says how a run is saved or where it may run; images
-    count by their content, not by their folder.
+    A preset counts by its values, not by its name, and images by their content, not by their folder. How training is
+    saved and where it runs do not count.
     """
     return {
         "model": model.model_dump(mode="json"),

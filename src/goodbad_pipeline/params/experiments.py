@@ -1,25 +1,77 @@
-"""Parameters of the search for parameters."""
+"""Parameters of what compares several trainings: scaling search, scaling study and the search for parameters.
 
+`TrialParams.recipe` converts the schema to a domain value for both scaling pipelines.
+"""
+
+from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
+from goodbad_pipeline.networks.scaling import MIN_RESOLUTION
 from goodbad_pipeline.params.base import Count, Group, Positive, Seed
-from goodbad_pipeline.params.network import ModelParams
-from goodbad_pipeline.params.training import AugmentationParams, TrainingParams
+from goodbad_pipeline.params.training import AugmentationParams, ModelParams, TrainingParams
+from goodbad_pipeline.training.recipe import Recipe
 
 AUTO = "auto"
-RATES = ("training.learning_rate", "training.scratch_learning_rate")  # of all layers: what the finder tells of
+RATES = ("training.learning_rate", "training.scratch_learning_rate")  # what the range test measures
 DROPOUT = "model.dropout"
 _FIXED = {"preset", "seed", "auto_batch", "monitor", "keep_epoch", "loss_limit", "checkpoint"}
 _FIXED |= {"require_gpu", "precision", "xla"}
-_UNUSED = {  # by whether the network has learnt before
-    True: {"training.scratch_learning_rate", "training.scratch_epochs", "training.batch_norm_momentum"},
-    False: {"training.learning_rate", "training.head_learning_rate", "training.epochs", "training.head_epochs"},
-}
 
+Axis = Annotated[list[Annotated[float, Field(ge=1)]], Field(min_length=1)]
 Value = bool | int | float | str | None
 """What a parameter may be searched among."""
+
+
+class ScaledBaseParams(Group):
+    """The network that is made larger."""
+
+    family: Literal["efficientnet", "efficientnet_lite"]
+    phi: float
+    resolution: Annotated[int, Field(ge=MIN_RESOLUTION)]
+
+
+class TrialParams(Group):
+    """Networks that are trained for the same few epochs from several seeds."""
+
+    base: ScaledBaseParams
+    seeds: Annotated[list[Seed], Field(min_length=1)]
+    epochs: Count
+    batch_size: Count
+    learning_rate: Positive
+
+    def recipe(self, recipe: Recipe) -> Recipe:
+        """``recipe`` with the trials' own epochs, batch size and rate."""
+        return replace(
+            recipe,
+            scratch_epochs=self.epochs,
+            batch_size=self.batch_size,
+            scratch_learning_rate=self.learning_rate,
+            ema=0.0,  # the last weights are measured
+        )
+
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> Self:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds must differ, got {self.seeds}")
+        return self
+
+
+class ScalingSearchParams(TrialParams):
+    """The grid of α, β and γ (paper, section 3.3, step 1)."""
+
+    alpha: Axis
+    beta: Axis
+    gamma: Axis
+    tolerance: Annotated[float, Field(ge=0, lt=1)]
+
+
+class ScalingStudyParams(TrialParams):
+    """One dimension against all three at equal cost (paper, Figure 8)."""
+
+    dimensions: Annotated[list[Literal["depth", "width", "resolution", "compound"]], Field(min_length=1)]
+    multiples: Annotated[list[Annotated[float, Field(gt=1, le=64)]], Field(min_length=1)]
 
 
 class RangeParams(Group):
@@ -85,32 +137,6 @@ class TuneParams(Group):
         if not space:
             raise ValueError("nothing is searched; name a parameter at least")
         return space
-
-    def used(self, *, pretrained: bool) -> dict[str, Any]:
-        """The part of the space that such a network's training reads."""
-        return {name: value for name, value in self.space.items() if name not in _UNUSED[pretrained]}
-
-
-def read_value(name: str, training: TrainingParams) -> Value:
-    """Return the present value of a parameter of training by its dotted name."""
-    value: Any = training
-    for part in name.split(".")[1:]:
-        value = getattr(value, part)
-    return value
-
-
-def with_values(training: TrainingParams, values: dict[str, Value]) -> TrainingParams:
-    """Return the recipe with values changed by dotted name; ``model.dropout`` is not its own and left out."""
-    plain = training.model_dump()
-    for name, value in values.items():
-        if name == DROPOUT:
-            continue
-        *groups, leaf = name.split(".")[1:]
-        place = plain
-        for group in groups:
-            place = place[group]
-        place[leaf] = value
-    return TrainingParams.model_validate(plain)
 
 
 def _leaves(raw: dict[str, Any], prefix: str) -> list[tuple[str, Any]]:
