@@ -12,7 +12,7 @@ from factories import make_project
 
 from goodbad_pipeline.hooks.run_lock import FOLDER
 
-DISTRIBUTED = "--params=training.distributed=true,training.shares=2"
+DISTRIBUTED = "--params=training.distributed=true,training.data_shards=2"
 
 
 def start(project: Path, address: str, index: int) -> subprocess.Popen:

@@ -3,14 +3,18 @@ from pathlib import Path
 
 import pytest
 from factories import parameters
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
 
 from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.hooks import tracking
 from goodbad_pipeline.params import (
     ImageParams,
     ModelParams,
     TrainingParams,
     anchor_paths,
     decisive_parameters,
+    rename_parameters,
     validate_parameters,
 )
 
@@ -118,6 +122,32 @@ def test_a_wrong_parameter_is_one_line_with_name_rule_and_value(changes: dict, m
 def test_all_problems_are_told_at_once() -> None:
     with pytest.raises(InputError, match=r"(?s)splits\.seed.*training\.batch_size"):
         validate_parameters(parameters(splits__seed=-1, training__batch_size=0))
+
+
+def test_former_names_work_and_warn(caplog) -> None:
+    raw = parameters(training__shares=4, export__calibration_pictures=7)
+    typed = validate_parameters(rename_parameters(raw))
+    assert (typed["training"].data_shards, typed["export"].calibration_images) == (4, 7)
+    assert [record.getMessage() for record in caplog.records] == [
+        "training.shares was renamed to training.data_shards; please use the new name",
+        "export.calibration_pictures was renamed to export.calibration_images; please use the new name",
+    ]
+    assert "data_shards" in raw["training"], "the input does not change"
+
+
+def test_former_names_work_on_the_command_line_and_in_recorded_runs(project: Path, caplog, monkeypatch) -> None:
+    monkeypatch.chdir(project)
+    bootstrap_project(project)
+
+    def data_shards(**runtime: dict) -> int:
+        with KedroSession.create(project, runtime_params=runtime) as session:
+            return session.load_context().config_loader["parameters"]["training"]["data_shards"]
+
+    assert data_shards(training={"shares": 4}) == 4
+    assert caplog.text.count("training.shares was renamed to training.data_shards") == 1
+    recorded = validate_parameters(parameters())["training"].model_dump(mode="json", exclude={"data_shards"})
+    monkeypatch.setattr(tracking, "parameters_to_repeat", lambda _: {"training": {**recorded, "shares": 2}})
+    assert data_shards(replay={"run_id": "r"}) == 2
 
 
 def test_relative_paths_start_at_the_project() -> None:

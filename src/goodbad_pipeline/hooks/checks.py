@@ -13,7 +13,14 @@ from kedro.pipeline import Pipeline
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.network_factory import check_networks
 from goodbad_pipeline.networks.scaling import warn_of_product
-from goodbad_pipeline.params import Group, ModelParams, TrainingParams, anchor_paths, validate_parameters
+from goodbad_pipeline.params import (
+    Group,
+    ModelParams,
+    TrainingParams,
+    anchor_paths,
+    rename_parameters,
+    validate_parameters,
+)
 from goodbad_pipeline.secrecy import hide_secrets
 from goodbad_pipeline.training import devices
 from goodbad_pipeline.training.distributed import check_place, read_place
@@ -33,7 +40,9 @@ class CheckHooks:
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
         """Hide what is secret, check every parameter, and let relative paths start at the project's root."""
-        raw = anchor_paths(hide_secrets(context.config_loader["parameters"]), Path(context.project_path))
+        raw = anchor_paths(
+            rename_parameters(hide_secrets(context.config_loader["parameters"])), Path(context.project_path)
+        )
         self.parameters = validate_parameters(raw)
         check_networks(self.parameters)
         context.config_loader["parameters"] = raw

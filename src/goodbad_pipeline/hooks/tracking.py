@@ -27,7 +27,7 @@ from goodbad_pipeline import tracking
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.hooks.resume import find_interrupted_run, forget_finished
 from goodbad_pipeline.network_factory import network_label
-from goodbad_pipeline.params import Group, ModelParams, validate_parameters
+from goodbad_pipeline.params import Group, ModelParams, rename_parameters, validate_parameters
 from goodbad_pipeline.secrecy import hide_secrets
 from goodbad_pipeline.tracking.provenance import git_state, labels_digest, package_versions
 from goodbad_pipeline.tracking.run_record import PARAMETERS_FILE, parameters_to_repeat
@@ -67,7 +67,7 @@ class TrackingHooks(MlflowHook):
         self._artifacts: dict[str, Any] = {}
         self._replays = (raw.get("replay") or {}).get("run_id")
         if self._replays is not None:
-            raw = {**raw, **parameters_to_repeat(self._replays)}
+            raw = {**raw, **rename_parameters(parameters_to_repeat(self._replays))}
             context.config_loader["parameters"] = raw
         self._parameters = validate_parameters(raw)
 

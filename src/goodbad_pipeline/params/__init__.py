@@ -16,7 +16,7 @@ from goodbad_pipeline.params.results import (
     TrackingParams,
 )
 from goodbad_pipeline.params.training import ModelParams, TrainingParams
-from goodbad_pipeline.params.validation import anchor_paths, decisive_parameters, validate_parameters
+from goodbad_pipeline.params.validation import anchor_paths, decisive_parameters, rename_parameters, validate_parameters
 
 __all__ = [
     "EvaluationParams",
@@ -38,5 +38,6 @@ __all__ = [
     "TuneParams",
     "anchor_paths",
     "decisive_parameters",
+    "rename_parameters",
     "validate_parameters",
 ]

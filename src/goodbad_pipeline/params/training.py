@@ -122,7 +122,7 @@ class TrainingParams(Group):
     loss_limit: Positive
     augmentation: AugmentationParams
     checkpoint: CheckpointParams
-    shares: Count
+    data_shards: Count
     distributed: bool
     require_gpu: bool
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"]
@@ -153,7 +153,7 @@ class TrainingParams(Group):
     def recipe(self, *, jit_compile: bool) -> Recipe:
         """Convert to a recipe, with learning rates scaled from 256 images to the batch size (arXiv 1706.02677)."""
         names = {field.name for field in fields(Recipe)} - {"augmentation", "jit_compile"}
-        values = self.model_dump(include=names)
+        values = self.model_dump(include=names) | {"shares": self.data_shards}
         scale = self.batch_size / RATE_IMAGES
         rates = {name: values[name] * scale for name in names if name.endswith("learning_rate")}
         return Recipe(

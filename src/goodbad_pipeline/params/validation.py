@@ -1,5 +1,6 @@
 """Checks of all parameter groups together, before a run starts."""
 
+import logging
 from pathlib import Path
 from typing import Any, get_args
 
@@ -20,6 +21,8 @@ from goodbad_pipeline.params.results import (
 )
 from goodbad_pipeline.params.training import WEIGHT_WORDS, ModelParams, TrainingParams
 
+logger = logging.getLogger(__name__)
+
 GROUPS: dict[str, type[Group]] = {
     "sample": SampleParams,
     "images": ImageParams,
@@ -37,6 +40,8 @@ GROUPS: dict[str, type[Group]] = {
     "tracking": TrackingParams,
     "tune": TuneParams,
 }
+RENAMED = {("training", "shares"): "data_shards", ("export", "calibration_pictures"): "calibration_images"}
+"""Present names of parameters by group and former name."""
 PATHS = (
     ("images", "root"),
     ("images", "corrections"),
@@ -80,6 +85,21 @@ def _contradictions(typed: dict[str, Group]) -> list[str]:
             "model.phi"
         ]
     return []
+
+
+def rename_parameters(raw: dict[str, Any]) -> dict[str, Any]:
+    """Return a copy of ``raw`` in which present names replace former ones; log a warning for each.
+
+    A former name overrides the present one, because conf/base always sets the present one.
+    """
+    renamed = dict(raw)
+    for (group, former), present in RENAMED.items():
+        values = renamed.get(group)
+        if isinstance(values, dict) and former in values:
+            logger.warning("%s.%s was renamed to %s.%s; please use the new name", group, former, group, present)
+            others = {name: value for name, value in values.items() if name != former}
+            renamed[group] = {**others, present: values[former]}
+    return renamed
 
 
 def anchor_paths(raw: dict[str, Any], project_path: Path) -> dict[str, Any]:

@@ -128,7 +128,7 @@ def _smaller_batch(
         tried=training.batch_size,
         memory_bytes=memory_bytes(),
         devices=max(1, device.gpus),
-        multiple=training.shares,
+        multiple=training.data_shards,
     )
     said = f"training.batch_size: {training.batch_size} images a step do not fit into memory"
     if fits is None:
