@@ -73,4 +73,4 @@ def changed(parameters: dict[str, Any], changes: Changes) -> dict[str, Any]:
 
 def read_splits(labels: Path, parameters: dict[str, Any]) -> pd.DataFrame:
     """The labels of a file, split as the parameters say."""
-    return split_labels(pd.read_parquet(labels), validate_parameters(parameters)["splits"].division)
+    return split_labels(pd.read_parquet(labels), validate_parameters(parameters)["splits"].settings)

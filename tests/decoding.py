@@ -2,16 +2,16 @@
 
 import numpy as np
 
-from goodbad_pipeline.images.decode import Decoded, Rejected, decode_image
+from goodbad_pipeline.images.decode import Decoded, decode_image
 from goodbad_pipeline.images.formats import Colour
-from goodbad_pipeline.images.reasons import Reason
+from goodbad_pipeline.images.reasons import Reason, Rejection
 
 WHITE = (255, 255, 255)
 
 
 def decode(
     data: bytes, *, max_pixels: int = 10**7, background: Colour = WHITE, tiff: bool = True
-) -> Decoded | Rejected:
+) -> Decoded | Rejection:
     return decode_image(data, max_pixels=max_pixels, background=background, tiff=tiff)
 
 
@@ -23,5 +23,5 @@ def pixels(data: bytes, *, max_pixels: int = 10**7, background: Colour = WHITE) 
 
 def reason(data: bytes, *, max_pixels: int = 10**7, tiff: bool = True) -> Reason:
     rejected = decode(data, max_pixels=max_pixels, tiff=tiff)
-    assert isinstance(rejected, Rejected), rejected
+    assert isinstance(rejected, Rejection), rejected
     return rejected.reason

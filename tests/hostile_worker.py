@@ -6,12 +6,12 @@ import re
 import sys
 from multiprocessing.connection import Connection
 
-from goodbad_pipeline.images import worker
+from goodbad_pipeline.images import worker_process
 from goodbad_pipeline.images.reading import Outcome, ReadSettings, Task, read_image
 
 
 def read_or_fail(task: Task, settings: ReadSettings) -> Outcome:
-    if task.blame is None:
+    if task.rejection is None:
         if "hang" in task.path:
             re.match(r"(a|a)*$", "a" * 64 + "b")  # in C, deaf to Python's own signals
         if "crash" in task.path:
@@ -22,5 +22,5 @@ def read_or_fail(task: Task, settings: ReadSettings) -> Outcome:
 
 
 if __name__ == "__main__":
-    worker.read_image = read_or_fail
-    worker.serve(Connection(int(sys.argv[1])))
+    worker_process.read_image = read_or_fail
+    worker_process.serve(Connection(int(sys.argv[1])))

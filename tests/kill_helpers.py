@@ -64,14 +64,14 @@ def in_training(place: str, number: int) -> None:
 
 def in_ingestion(place: str, number: int) -> None:
     from goodbad_pipeline import atomic_files
-    from goodbad_pipeline.images.scan_cache import Journal
+    from goodbad_pipeline.images.scan_cache import ScanCache
 
     def die_of_labels(draft: Path) -> None:
         if draft.name.endswith("labels.parquet"):
             die()
 
     if place == "scan":
-        around(Journal, "append", number, after=lambda journal, *_: (journal.flush(), die()))
+        around(ScanCache, "append", number, after=lambda cache, *_: (cache.flush(), die()))
     if place == "draft":
         real = atomic_files._flush
         atomic_files._flush = lambda draft: (real(draft), die_of_labels(draft))

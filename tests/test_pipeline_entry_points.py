@@ -51,7 +51,7 @@ def test_train_without_stored_splits_says_what_to_run(project: Path) -> None:
 def test_a_failed_run_is_marked_failed_with_its_reason(project: Path) -> None:
     labels = project / "data/01_raw/characters/labels.csv"
     labels.write_text(labels.read_text().replace(",good,", ",bad,"))
-    with pytest.raises(InputError, match="at least two classes are needed, found only 'bad'"):
+    with pytest.raises(InputError, match="at least two classes are needed, got only 'bad'"):
         kedro_run(project)
     (run,) = runs(project)
     assert run.info.status == "FAILED"

@@ -59,7 +59,7 @@ def test_pixels_that_fail_leave_what_was_there(tmp_path: Path) -> None:
     dataset.save(source(tmp_path / "raw", 3))
     more = source(tmp_path / "raw", 5)
     (tmp_path / "raw" / "4.png").unlink()
-    with pytest.raises(DatasetError, match=r"4\.png: cannot be read any more"):
+    with pytest.raises(DatasetError, match=r"4\.png: can no longer be read"):
         dataset.save(more)
     assert len(dataset.load().array) == 3
 

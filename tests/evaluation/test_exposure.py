@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from goodbad_pipeline.evaluation.exposure import NOTHING, UNKNOWN, Exposure, seen_in_training, too_few_left
-from goodbad_pipeline.evaluation.leakage import find_leaks
+from goodbad_pipeline.images.split_leakage import find_leaks
 
 IDS = st.lists(st.text(min_size=1, max_size=4), unique=True, min_size=1, max_size=20)
 
@@ -69,4 +69,4 @@ def test_what_the_first_weights_had_seen_is_a_leak() -> None:
     splits = pd.concat([images("train", "a"), images("test", "b", "c")])
     assert find_leaks(splits) == find_leaks(splits, 0) == []
     (leak,) = find_leaks(splits, 1)
-    assert leak.startswith("the weights it started from were trained or selected on 1 of 2 test images")
+    assert leak.startswith("the initial weights were trained or selected on 1 of 2 test images")

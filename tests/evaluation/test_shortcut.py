@@ -5,9 +5,9 @@ import pytest
 from goodbad_pipeline.evaluation.baselines import file_features, shortcut_baseline, shortcut_warning
 from goodbad_pipeline.evaluation.bootstrap import Interval, resample_groups
 from goodbad_pipeline.evaluation.findings import list_findings
-from goodbad_pipeline.evaluation.leakage import find_leaks
 from goodbad_pipeline.evaluation.metrics import interval_table, resampled_metrics
 from goodbad_pipeline.evaluation.slices import SLICE_COLUMNS
+from goodbad_pipeline.images.split_leakage import find_leaks
 
 
 def files(seed, count=200, *, telling=None):
@@ -67,9 +67,9 @@ def splits(**changes):
 
 def test_leaks_are_found_by_group_file_and_pixels():
     assert find_leaks(splits()) == []
-    assert find_leaks(splits(group=list("abb"))) == ["1 groups lie in more than one split (first: b)"]
-    assert find_leaks(splits(image_id=list("xyy"))) == ["1 files lie in more than one split (first: y)"]
-    assert find_leaks(splits(pixel_id=list("ppp"))) == ["1 images lie in more than one split (first: p)"]
+    assert find_leaks(splits(group=list("abb"))) == ["1 groups are in more than one split (first: b)"]
+    assert find_leaks(splits(image_id=list("xyy"))) == ["1 files are in more than one split (first: y)"]
+    assert find_leaks(splits(pixel_id=list("ppp"))) == ["1 images are in more than one split (first: p)"]
 
 
 def found(
@@ -99,7 +99,7 @@ def test_nothing_is_found_where_nothing_is_wrong():
 @pytest.mark.parametrize(
     ("changes", "code", "text"),
     [
-        ({"leaks": ["1 groups lie in more than one split (first: b)"]}, "leakage", "cannot be trusted: 1 groups"),
+        ({"leaks": ["1 groups are in more than one split (first: b)"]}, "leakage", "cannot be trusted: 1 groups"),
         ({"shortcut": 0.8}, "shortcut", "without looking"),
         ({"blind": 0.88}, "background", "masked accuracy is still 0.880, against 0.900"),
         ({"blind": 0.75, "sighted": 0.76}, "background", "masked accuracy is still 0.750, against 0.760"),

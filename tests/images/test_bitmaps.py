@@ -5,15 +5,15 @@ import struct
 import numpy as np
 import pytest
 
-from goodbad_pipeline.images.decode import Decoded, Rejected, decode_image
-from goodbad_pipeline.images.reasons import Reason
+from goodbad_pipeline.images.decode import Decoded, decode_image
+from goodbad_pipeline.images.reasons import Reason, Rejection
 
 PALETTE = np.array([[10 * level, 255 - 10 * level, 3 * level] for level in range(16)], np.uint8)
 INDICES = np.arange(1, 13).reshape(3, 4)
 LEVELS = (np.arange(36).reshape(3, 4, 3) * 7).astype(np.uint8)
 
 
-def decode(data: bytes) -> Decoded | Rejected:
+def decode(data: bytes) -> Decoded | Rejection:
     return decode_image(data, max_pixels=10**6, background=(9, 99, 199))
 
 
@@ -79,5 +79,5 @@ BROKEN = {
 @pytest.mark.parametrize("name", BROKEN)
 def test_what_is_wrong_with_others_is_told(name: str) -> None:
     rejected = decode(BROKEN[name][0])
-    assert isinstance(rejected, Rejected), rejected
+    assert isinstance(rejected, Rejection), rejected
     assert rejected.reason == BROKEN[name][1]

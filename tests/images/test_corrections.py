@@ -42,7 +42,7 @@ def test_a_label_and_an_exclusion_are_laid_over_the_source(tmp_path: Path) -> No
         [2, "b.png", "bad", "good", "Bob", "applied"],
         [2, "copy.png", "bad", "good", "Bob", "applied"],
         [3, "c.png", "good", "(excluded)", "Ann", "applied"],
-        [4, "broken.png", "bad", "good", "Bob", "set aside already"],
+        [4, "broken.png", "bad", "good", "Bob", "already quarantined"],
         [5, "copy.png", "bad", "good", "Ann", "applied"],
     ]
     assert len(done.images) + len(done.excluded) == len(IDS)
@@ -50,7 +50,7 @@ def test_a_label_and_an_exclusion_are_laid_over_the_source(tmp_path: Path) -> No
 
 def test_a_correction_that_changes_nothing_is_told(tmp_path: Path) -> None:
     done = correct(tmp_path, "a.png,good,sure,Ann", header="path,label,why,who")
-    assert done.report["status"].tolist() == ["was so already"]
+    assert done.report["status"].tolist() == ["no change"]
     assert done.images["label"].tolist() == done.images["source_label"].tolist()
 
 
@@ -76,8 +76,8 @@ def test_no_file_is_no_correction() -> None:
         ("x.png,,bad,,why,me", r"1 do not, the first is row 1, 'x\.png'"),
         (f",{'e' * 64},bad,,why,me", f"the first is row 1, '{'e' * 64}'"),
         ("a.png,,goood,,why,me", "row 1: label must be one of bad, good, got 'goood'"),
-        ("a.png,,bad,,,me", r"row 1 of 'corrections\.csv' must say why"),
-        ("a.png,,bad,,why,", "must say who"),
+        ("a.png,,bad,,,me", r"row 1 of 'corrections\.csv': why must not be empty"),
+        ("a.png,,bad,,why,", "who must not be empty"),
         ("a.png,,,,why,me", "must give a label or exclude, got '' and ''"),
         ("a.png,,bad,yes,why,me", "must give a label or exclude, got 'bad' and 'yes'"),
         ("a.png,,,perhaps,why,me", "exclude must be true, false or empty, got 'perhaps'"),

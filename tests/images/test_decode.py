@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from goodbad_pipeline.images.decode import Decoded, Rejected
-from goodbad_pipeline.images.reasons import Reason
+from goodbad_pipeline.images.decode import Decoded
+from goodbad_pipeline.images.reasons import Reason, Rejection
 
 WHITE = (255, 255, 255)
 
@@ -168,7 +168,7 @@ def test_no_bytes_make_it_raise(noise: bytes, position: int, format: str) -> Non
     data = bytearray(encoded(Image.new("RGB", (9, 9), (1, 2, 3)), format))
     data[position : position + len(noise)] = noise
     result = decode(bytes(data))
-    assert isinstance(result, Rejected) or result.pixels.ndim == 3
+    assert isinstance(result, Rejection) or result.pixels.ndim == 3
 
 
 def test_content_decides_not_the_name() -> None:

@@ -8,7 +8,7 @@ from factories import encoded, make_image
 from PIL import Image, ImageEnhance
 
 from goodbad_pipeline.images.duplicates import Grouping, group_duplicates
-from goodbad_pipeline.images.fingerprints import difference_hash
+from goodbad_pipeline.images.reading import difference_hash
 from goodbad_pipeline.images.scan import scan_candidates
 
 

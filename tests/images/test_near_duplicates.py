@@ -10,7 +10,13 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from goodbad_pipeline.images import near_duplicates
-from goodbad_pipeline.images.near_duplicates import Forest, close_pairs, near_links, thumbnail_levels, unit_thumbnails
+from goodbad_pipeline.images.near_duplicates import (
+    DisjointSets,
+    close_pairs,
+    near_links,
+    thumbnail_levels,
+    unit_thumbnails,
+)
 
 LEAST = 0.99
 
@@ -59,18 +65,18 @@ def test_images_are_joined_as_comparing_all_with_all_joins_them(
 def test_heaps_of_one_hash_are_joined_the_same(distance: int, monkeypatch: pytest.MonkeyPatch) -> None:
     hashes, thumbnails = crowd(7, 300, 3)
     expected = sets(300, plain_pairs(hashes, thumbnails, distance))
-    monkeypatch.setattr(near_duplicates, "HEAP", 10)
+    monkeypatch.setattr(near_duplicates, "LARGE", 10)
     monkeypatch.setattr(near_duplicates, "TILE", 16)
     np.testing.assert_array_equal(sets(300, near_links(hashes, thumbnails, distance, LEAST)), expected)
 
 
 def test_a_heap_is_compared_with_itself_once(monkeypatch: pytest.MonkeyPatch) -> None:
     tiles = []
-    alike = near_duplicates._Matcher._alike
+    alike = near_duplicates._Matcher._correlated
     monkeypatch.setattr(near_duplicates, "TILE", 100)
-    monkeypatch.setattr(near_duplicates._Matcher, "_alike", lambda *given: tiles.append(1) or alike(*given))
+    monkeypatch.setattr(near_duplicates._Matcher, "_correlated", lambda *given: tiles.append(1) or alike(*given))
     thumbnails = np.random.default_rng(0).integers(0, 250, (300, 192), dtype=np.uint8)
-    monkeypatch.setattr(near_duplicates, "HEAP", 10)
+    monkeypatch.setattr(near_duplicates, "LARGE", 10)
     assert len(near_links(np.zeros(300, np.uint64), thumbnails, 0, LEAST)) == 0
     assert len(tiles) == 6  # of 3 × 3, those on the diagonal and on one side of it
 
@@ -84,7 +90,7 @@ def test_each_close_pair_comes_once(seed: int, count: int, bits: int, distance: 
 
 
 def test_a_forest_keeps_the_first_link_that_joins() -> None:
-    forest = Forest(np.arange(5))
+    forest = DisjointSets(np.arange(5))
     forest.add(np.array([[0, 1], [1, 2], [2, 0], [1, 0]]))
     forest.add(np.array([[2, 1], [4, 3]]))
     assert forest.links.tolist() == [[0, 1], [2, 0], [4, 3]]

@@ -110,7 +110,7 @@ def test_a_failure_keeps_what_was_decoded_before(raw: dict, tmp_path: Path, monk
     shutil.copytree(source(raw).root, root)
     (root / "9.png").unlink()
     images = replace(source(raw), root=root)
-    with pytest.raises(InputError, match=r"9\.png: cannot be read any more"):
+    with pytest.raises(InputError, match=r"9\.png: can no longer be read"):
         open_pixels(tmp_path / "cache", images)
     assert len(PixelStore(tmp_path / "cache", TRANSFORM)) == 8
     (root / "9.png").write_bytes(list(raw.values())[9][1])
@@ -156,7 +156,9 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every file that is read, in any order."""
     seen: list[str] = []
     content = PixelSource._content
-    monkeypatch.setattr(PixelSource, "_content", lambda self, path, one: seen.append(path) or content(self, path, one))
+    monkeypatch.setattr(
+        PixelSource, "_content", lambda self, index: seen.append(self.paths[index]) or content(self, index)
+    )
     return seen
 
 
@@ -185,7 +187,7 @@ def test_a_stored_image_that_changed_or_went_away_is_named(cached: PixelSource, 
     with pytest.raises(InputError, match=r"3\.png: changed since ingestion"):
         open_pixels(tmp_path / "cache", cached)
     file.unlink()
-    with pytest.raises(InputError, match=r"3\.png: cannot be read any more"):
+    with pytest.raises(InputError, match=r"3\.png: can no longer be read"):
         open_pixels(tmp_path / "cache", cached)
     file.write_bytes(data)
     assert len(open_pixels(tmp_path / "cache", cached).array) == 12

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import time
 from pathlib import Path
 
@@ -39,10 +40,10 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     paths: list[str] = []
     read_batches = scan_module.read_batches
 
-    def listen(batches, settings, engine):
+    def listen(batches, settings, backend):
         batches = list(batches)
         paths.extend(task.path + "#" * (task.image_id is not None) for batch in batches for task in batch)
-        return read_batches(batches, settings, engine)
+        return read_batches(batches, settings, backend)
 
     monkeypatch.setattr(scan_module, "read_batches", listen)
     return paths
@@ -52,7 +53,7 @@ def scan(root: Path, paths: list[str] | None = None, **options) -> Scan:
     paths = paths or sorted(file.name for file in root.iterdir())
     table = pd.DataFrame({"path": paths, "label": "x"}, dtype=object)
     table = table.assign(group=None, split=None)
-    options = {"max_pixels": 10_000, "background": (0, 0, 0), "journal": root.parent / "journal"} | options
+    options = {"max_pixels": 10_000, "background": (0, 0, 0), "cache_folder": root.parent / "scan_cache"} | options
     return scan_candidates(table, root, **options)
 
 
@@ -67,7 +68,7 @@ def test_a_second_scan_reads_nothing_and_finds_the_same(root: Path, asked: list[
     asked.clear()
     assert_same(scan(root), first)
     assert asked == []
-    assert_same(scan(root, journal=None), first)
+    assert_same(scan(root, cache_folder=None), first)
 
 
 def test_what_changed_is_read_again_and_what_is_gone_is_gone(root: Path, asked: list[str]) -> None:
@@ -81,7 +82,7 @@ def test_what_changed_is_read_again_and_what_is_gone_is_gone(root: Path, asked: 
     (root / "text.png").rename(root / "words.png")
     again = scan(root)
     assert sorted(asked) == ["1.png", "3.png", "words.png"]
-    assert_same(again, scan(root, journal=None))
+    assert_same(again, scan(root, cache_folder=None))
     assert "4.png" not in set(again.images["path"])
 
 
@@ -102,7 +103,7 @@ def test_what_was_moved_out_behind_a_link_is_not_trusted(root: Path, asked: list
     again = scan(root, paths)
     assert asked == ["sub/0.png", "sub/1.png", "way.png"]
     assert set(again.quarantine["reason"]) == {"outside_root"}
-    assert_same(again, scan(root, paths, journal=None))
+    assert_same(again, scan(root, paths, cache_folder=None))
 
 
 def test_a_file_that_just_changed_is_not_trusted(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +130,7 @@ def test_without_trust_every_file_is_hashed_but_only_changed_ones_decoded(root: 
     assert sorted(asked) == [*(f"{number}.png#" for number in range(6)), "text.png#"]
     assert again.images["pixel_id"].tolist()[:5] == first.images["pixel_id"].tolist()[:5]
     assert again.images["pixel_id"][5] == again.images["pixel_id"][0]
-    assert_same(again, scan(root, journal=None))
+    assert_same(again, scan(root, cache_folder=None))
 
 
 def test_other_settings_start_anew_and_leave_nothing_of_the_old(root: Path, asked: list[str]) -> None:
@@ -137,18 +138,29 @@ def test_other_settings_start_anew_and_leave_nothing_of_the_old(root: Path, aske
     asked.clear()
     scan(root, background=(9, 9, 9))
     assert len(asked) == 7
-    assert len(list((root.parent / "journal").glob("*-*"))) == 1
+    assert len(list((root.parent / "scan_cache").glob("*-*"))) == 1
 
 
 def test_a_broken_shard_costs_its_rows_only(root: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scan_cache_module, "SHARD_ROWS", 3)
     first = scan(root)
-    shards = sorted((root.parent / "journal").rglob("*.parquet"))
+    shards = sorted((root.parent / "scan_cache").rglob("*.parquet"))
     shards[1].write_bytes(b"")
     (shards[0].parent / ".new-1-host.2.parquet").write_bytes(b"half a shard")
     asked.clear()
     assert_same(scan(root), first)
     assert len(asked) == 3
+
+
+def test_the_temporary_shard_of_a_killed_scan_is_ignored(root: Path) -> None:
+    first = scan(root)
+    (shard,) = (root.parent / "scan_cache").rglob("*.parquet")
+    temporary = shard.with_name(f".new-99999999-{socket.gethostname()}.1.parquet")  # of a process that has ended
+    shutil.copy(shard, temporary)
+    (root / "6.png").write_bytes((root / "0.png").read_bytes())
+    again = scan(root)  # the first write removes the temporary file
+    assert not temporary.exists()
+    assert len(again.images) == len(first.images) + 1
 
 
 def test_rows_of_a_scan_that_was_stopped_are_not_read_again(
@@ -171,19 +183,19 @@ def test_rows_of_a_scan_that_was_stopped_are_not_read_again(
     asked.clear()
     again = scan(root)
     assert len(asked) == 3
-    assert_same(again, scan(root, journal=None))
+    assert_same(again, scan(root, cache_folder=None))
 
 
 def test_two_scans_of_one_root_do_not_run_at_once(root: Path) -> None:
     scan(root)
-    journal = ScanCache(root.parent / "journal", ReadSettings(root.resolve(), 10_000, (0, 0, 0)))
-    with FileLock(journal._lock.lock_file), pytest.raises(InputError, match=r"images\.root: another run scans it now"):
+    cache = ScanCache(root.parent / "scan_cache", ReadSettings(root.resolve(), 10_000, (0, 0, 0)))
+    with FileLock(cache._lock.lock_file), pytest.raises(InputError, match=r"images\.root: another run is scanning it"):
         scan(root)
 
 
-def test_removing_the_journal_only_costs_time(root: Path, asked: list[str]) -> None:
+def test_removing_the_cache_only_costs_time(root: Path, asked: list[str]) -> None:
     first = scan(root)
-    shutil.rmtree(root.parent / "journal")
+    shutil.rmtree(root.parent / "scan_cache")
     assert_same(scan(root), first)
 
 
@@ -191,10 +203,10 @@ def test_a_full_disk_names_the_shard_and_lets_go(tmp_path: Path) -> None:
     settings = ReadSettings(tmp_path, 10_000, (0, 0, 0))
 
     def append() -> None:
-        with ScanCache(tmp_path / "journal", settings) as journal:
-            journal.append("0.png", read_image(Task("0.png"), settings))
+        with ScanCache(tmp_path / "scan_cache", settings) as cache:
+            cache.append("0.png", read_image(Task("0.png"), settings))
 
     with files_of_at_most(0), pytest.raises(InputError, match=r"\d+\.parquet: cannot be written"):
         append()
     append()
-    assert len(list(tmp_path.glob("journal/*/*.parquet"))) == 1
+    assert len(list(tmp_path.glob("scan_cache/*/*.parquet"))) == 1

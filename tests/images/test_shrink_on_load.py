@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from goodbad_pipeline.images.decode import Decoded, Rejected, decode_image
-from goodbad_pipeline.images.pixels import SPARE, Transform, load_image, transform_image
+from goodbad_pipeline.images.decode import Decoded, decode_image
+from goodbad_pipeline.images.pixels import MIN_REDUCTION, Transform, load_image, transform_image
+from goodbad_pipeline.images.reasons import Rejection
 from goodbad_pipeline.params import ImageParams, validate_parameters
 
 WHOLE = Transform(16, "pad", (255, 255, 255), 10**6)
@@ -37,7 +38,7 @@ def lossless(width: int, height: int) -> bytes:
     return b"\xff\xd8" + frame + table + scan + bytes(3 * width * height // 8) + b"\xff\xd9"
 
 
-def shrunk(data: bytes, factor: int) -> Decoded | Rejected:
+def shrunk(data: bytes, factor: int) -> Decoded | Rejection:
     return decode_image(data, max_pixels=10**6, background=(9, 9, 9), shrink=lambda *_: factor)
 
 
@@ -77,7 +78,7 @@ def test_the_same_damaged_files_are_refused(factor: int) -> None:
     damaged = [mutate(sources[seed % 2], seed) for seed in range(200)]
     damaged += [one_byte_changed(sources[seed % 2], seed) for seed in range(200)]
     answers = [[shrunk(data, by) for data in damaged] for by in (1, factor)]
-    reasons = [[one.reason if isinstance(one, Rejected) else None for one in found] for found in answers]
+    reasons = [[one.reason if isinstance(one, Rejection) else None for one in found] for found in answers]
     assert reasons[0] == reasons[1]
     assert 100 < reasons[0].count(None) < 300
 
@@ -93,9 +94,9 @@ def test_twice_the_pixels_that_are_needed_are_left(width: int, height: int, reso
     scale = (max if resize == "pad" else min)(width, height) / resolution  # by which the square is smaller
     assert factor in (1, 2, 4, 8)
     assert (width % factor, height % factor) == (0, 0)
-    assert factor == 1 or scale / factor >= SPARE
+    assert factor == 1 or scale / factor >= MIN_REDUCTION
     larger = [more for more in (2, 4, 8) if more > factor and width % more == height % more == 0]
-    assert all(scale / more < SPARE for more in larger)
+    assert all(scale / more < MIN_REDUCTION for more in larger)
     assert Transform(resolution, resize, (0, 0, 0), 1).factor(width, height) == 1
 
 

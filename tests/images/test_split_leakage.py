@@ -50,7 +50,7 @@ def test_few_of_many_test_images_are_asked_and_train_is_read_in_blocks(monkeypat
     whole = measure_leaks(*frames(40, 5, torn=False), seed=1)
     monkeypatch.setattr("goodbad_pipeline.images.split_leakage.BLOCK", 7)
     pd.testing.assert_frame_equal(measure_leaks(*frames(40, 5, torn=False), seed=1).table, whole.table)
-    monkeypatch.setattr("goodbad_pipeline.images.split_leakage.ASKED", 10)
+    monkeypatch.setattr("goodbad_pipeline.images.split_leakage.MAX_PROBED", 10)
     assert measure_leaks(*frames(40, 5, torn=False), seed=1).table["asked"].tolist() == [10, 10]
 
 

@@ -5,14 +5,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.images.splits import SPLITS, Division, class_names, count_splits, place_by_name
-from goodbad_pipeline.images.splits import split_labels as split_by_division
+from goodbad_pipeline.images.splits import SPLITS, SplitSettings, assign_by_name, class_names, count_splits
+from goodbad_pipeline.images.splits import split_labels as split_with
 
 FRACTIONS = {"train": 0.7, "validation": 0.15, "test": 0.15}
 
 
 def split_labels(frame: pd.DataFrame, seed: int, method: str = "stratified", **options: int) -> pd.DataFrame:
-    return split_by_division(frame, Division(FRACTIONS, seed, method, **options))
+    return split_with(frame, SplitSettings(FRACTIONS, seed, method, **options))
 
 
 def table(groups: list[tuple[str, str, int]], given_split: dict[str, str] | None = None) -> pd.DataFrame:
@@ -49,10 +49,10 @@ def test_no_group_on_two_sides_nothing_lost_and_every_class_everywhere(frame: pd
 @settings(max_examples=20)
 @given(labels(), st.integers(0, 1000), st.sampled_from([None, 3, 5]))
 def test_class_shares_are_kept_within_the_largest_groups(frame: pd.DataFrame, seed: int, folds: int | None) -> None:
-    division = Division(FRACTIONS, seed, folds=folds)
+    settings = SplitSettings(FRACTIONS, seed, folds=folds)
     sizes = frame.groupby(["label", "group"]).size()
-    for row in count_splits(split_by_division(frame, division)).itertuples():
-        off = row.images - division.shares[row.split] * sizes[row.label].sum()
+    for row in count_splits(split_with(frame, settings)).itertuples():
+        off = row.images - settings.shares[row.split] * sizes[row.label].sum()
         largest = sizes[row.label].max()
         if folds is None or row.split != "train":
             assert -((folds or 3) - 1) * largest - 1e-6 <= off <= largest + 1e-6
@@ -63,12 +63,12 @@ def test_class_shares_are_kept_within_the_largest_groups(frame: pd.DataFrame, se
 def test_a_stable_place_is_not_moved_by_what_comes_or_goes(
     frame: pd.DataFrame, other: pd.DataFrame, seed: int, data: st.DataObject
 ) -> None:
-    before = place_by_name(frame["group"], FRACTIONS, seed)
+    before = assign_by_name(frame["group"], FRACTIONS, seed)
     gone = data.draw(st.sets(st.sampled_from(sorted(frame["group"].unique()))))
     kept = frame[~frame["group"].isin(gone)].assign(kept=True)
     more = other.assign(group="new " + other["group"])
     whole = pd.concat([more, kept, other], ignore_index=True)
-    after = place_by_name(whole["group"], FRACTIONS, seed)
+    after = assign_by_name(whole["group"], FRACTIONS, seed)
     assert after[whole["kept"].notna()].tolist() == before[kept.index].tolist()
     assert after.groupby(whole["group"]).nunique().max() == 1
 
@@ -136,8 +136,8 @@ def test_a_missing_validation_split_is_taken_from_train() -> None:
 @pytest.mark.parametrize(
     ("groups", "message"),
     [
-        ([("a", "only", 5)], "at least two classes are needed, found only 'only'"),
-        ([], "found none"),
+        ([("a", "only", 5)], "at least two classes are needed, got only 'only'"),
+        ([], "got none"),
         ([(f"a{n}", "a", 3) for n in range(9)] + [("b0", "b", 9), ("b1", "b", 9)], "class 'b' has 2"),
     ],
 )
@@ -162,7 +162,7 @@ def test_counts_name_every_split_and_class() -> None:
 
 def test_folds_of_a_given_split_and_of_too_few_groups_are_refused() -> None:
     groups = [(f"{label}{n}", label, 2) for label in "ab" for n in range(4)]
-    with pytest.raises(InputError, match=r"splits\.folds: 3 folds are asked for, but the images have a split"):
+    with pytest.raises(InputError, match=r"splits\.folds: must be null for images with a given split, got 3"):
         split_labels(table(groups, {name: "train" for name, *_ in groups}), 0, folds=3)
     with pytest.raises(InputError, match=r"at least 5 groups to fill fold 0, .*; class 'a' has 4"):
         split_labels(table(groups), 0, folds=5)
@@ -170,5 +170,5 @@ def test_folds_of_a_given_split_and_of_too_few_groups_are_refused() -> None:
 
 def test_a_stable_split_without_a_class_says_what_would_help() -> None:
     frame = table([(f"{label}{n}", label, 2) for label in "ab" for n in range(3)])
-    with pytest.raises(InputError, match=r"which has 3 groups: more of them .* another splits\.seed or splits\.method"):
+    with pytest.raises(InputError, match=r"has 3 groups: add groups, or try another splits\.seed or splits\.method"):
         split_labels(frame, 0, "stable")

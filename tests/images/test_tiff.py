@@ -4,8 +4,8 @@ from factories import encoded
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from goodbad_pipeline.images.decode import Decoded, Rejected, decode_image
-from goodbad_pipeline.images.reasons import Reason
+from goodbad_pipeline.images.decode import Decoded, decode_image
+from goodbad_pipeline.images.reasons import Reason, Rejection
 
 WIDE, TALL, BITS, COMPRESSION, PHOTOMETRIC, OFFSETS, ROWS, COUNTS, FORMAT = 256, 257, 258, 259, 262, 273, 278, 279, 339
 
@@ -19,7 +19,7 @@ def tiff(pixels: bytes, width: int, bits: int, *, photometric: int = 1, format: 
     return b"II*\0\x08\0\0\0" + tags.tobytes(8) + pixels  # the offset counts from the end of the tags
 
 
-def decode(data: bytes) -> Decoded | Rejected:
+def decode(data: bytes) -> Decoded | Rejection:
     return decode_image(data, max_pixels=10**6, background=(0, 0, 0), tiff=True)
 
 
@@ -41,7 +41,7 @@ def test_white_may_be_zero() -> None:
 @pytest.mark.parametrize(("bits", "format"), [(32, 1), (32, 2), (32, 3), (16, 2)])
 def test_samples_without_a_white_are_refused_whatever_they_are(bits: int, format: int) -> None:
     rejected = decode(tiff(np.ones(2, f"<u{bits // 8}").tobytes(), 2, bits, format=format))
-    assert isinstance(rejected, Rejected)
+    assert isinstance(rejected, Rejection)
     assert rejected.reason == Reason.UNSUPPORTED
 
 

@@ -11,7 +11,7 @@ from factories import encoded, make_image
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.images.scan import Scan, scan_candidates
-from goodbad_pipeline.images.workers import Engine
+from goodbad_pipeline.images.workers import WorkerBackend
 from goodbad_pipeline.secrecy import hide_secrets
 
 
@@ -23,10 +23,10 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def scan(root: Path, engine: Engine) -> Scan:
+def scan(root: Path, backend: WorkerBackend) -> Scan:
     table = pd.DataFrame({"path": sorted(file.name for file in root.iterdir()), "label": "x"}, dtype=object)
     table = table.assign(group=None, split=None)
-    return scan_candidates(table, root, max_pixels=10_000, background=(0, 0, 0), engine=engine)
+    return scan_candidates(table, root, max_pixels=10_000, background=(0, 0, 0), backend=backend)
 
 
 def assert_same(found: Scan, other: Scan) -> None:
@@ -35,15 +35,15 @@ def assert_same(found: Scan, other: Scan) -> None:
 
 
 def test_the_number_of_workers_changes_nothing(root: Path) -> None:
-    assert_same(scan(root, Engine(workers=1)), scan(root, Engine(workers=3)))
+    assert_same(scan(root, WorkerBackend(workers=1)), scan(root, WorkerBackend(workers=3)))
 
 
 @pytest.mark.slow
 def test_a_dask_cluster_finds_the_same(root: Path) -> None:
     distributed = pytest.importorskip("distributed", reason="needs the extra cluster")
-    here = scan(root, Engine())
+    here = scan(root, WorkerBackend())
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
-        there = scan(root, Engine("dask", {"scheduler_host": cluster.scheduler_address}))
+        there = scan(root, WorkerBackend("dask", {"scheduler_host": cluster.scheduler_address}))
     assert_same(there, here)
 
 
@@ -51,20 +51,20 @@ def test_a_backend_that_must_register_itself_does(root: Path, monkeypatch: pytes
     spark = types.ModuleType("joblibspark")
     spark.register_spark = lambda: joblib.register_parallel_backend("spark", joblib._parallel_backends.ThreadingBackend)
     monkeypatch.setitem(sys.modules, "joblibspark", spark)
-    assert len(scan(root, Engine("spark")).images) == 150
+    assert len(scan(root, WorkerBackend("spark")).images) == 150
 
 
 @pytest.mark.parametrize(
-    ("engine", "message"),
+    ("backend", "message"),
     [
-        (Engine("nosuch"), "got 'nosuch'"),
-        (Engine("ray"), "No module named 'ray'"),
-        (Engine("local", {"scheduler_host": "x"}), "engine_options"),
+        (WorkerBackend("nosuch"), "got 'nosuch'"),
+        (WorkerBackend("ray"), "No module named 'ray'"),
+        (WorkerBackend("local", {"scheduler_host": "x"}), "engine_options"),
     ],
 )
-def test_an_engine_that_is_not_there_ends_in_one_line(root: Path, engine: Engine, message: str) -> None:
+def test_an_engine_that_is_not_there_ends_in_one_line(root: Path, backend: WorkerBackend, message: str) -> None:
     with pytest.raises(InputError, match=r"images\.scan\.engine: .*" + message):
-        scan(root, engine)
+        scan(root, backend)
 
 
 class Confiding(joblib._parallel_backends.ThreadingBackend):
@@ -88,9 +88,9 @@ def confiding(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_secret_option_reaches_the_backend_and_no_message(root: Path, confiding: None) -> None:
     options = hide_secrets({"token": {"secret": "open sesame"}})
-    assert len(scan(root, Engine("spark", options)).images) == 150
+    assert len(scan(root, WorkerBackend("spark", options)).images) == 150
     assert "open sesame" in Confiding.given
     with pytest.raises(InputError, match=r"tls://\*+@host") as caught:
-        scan(root, Engine("spark", options | {"broken": True}))
+        scan(root, WorkerBackend("spark", options | {"broken": True}))
     told = "".join(traceback.format_exception(caught.value))
     assert "open sesame" not in told

@@ -10,7 +10,7 @@ from PIL import Image
 from goodbad_pipeline.images import workers
 from goodbad_pipeline.images.reading import Limits, Measured, Outcome, ReadSettings, Task
 from goodbad_pipeline.images.reasons import Reason, Rejection
-from goodbad_pipeline.images.workers import dismiss_workers, read_batch
+from goodbad_pipeline.images.workers import close_idle_workers, read_batch
 
 GOOD = encoded(make_image(1, bright=True))
 
@@ -18,7 +18,7 @@ GOOD = encoded(make_image(1, bright=True))
 @pytest.fixture(autouse=True)
 def _no_worker_stays():
     yield
-    dismiss_workers()
+    close_idle_workers()
 
 
 def read(root: Path, *names: str, limits: Limits) -> list[Outcome]:
@@ -56,7 +56,7 @@ def test_a_image_that_takes_too_much_memory(tmp_path: Path) -> None:
 def test_a_file_larger_than_memory_is_set_aside_without_being_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workers, "_ask_new_worker", None)  # no worker is lost over them
+    monkeypatch.setattr(workers, "_read_in_new_worker", None)  # no worker is lost over them
     video, image_, endless = tmp_path / "video.png", tmp_path / "large.png", tmp_path / "endless.png"
     for file, start, length in ((video, b"ftypmp42", 80 << 20), (image_, GOOD, 80 << 20), (endless, b"", 1 << 40)):
         file.write_bytes(start)

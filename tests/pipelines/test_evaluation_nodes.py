@@ -73,7 +73,7 @@ def test_without_a_centre_the_answer_is_another(road) -> None:
     grown = NETWORK | {"source": {"version": "goodbad/1", "recorded": True, "test_images": 7}}
     findings = evaluation.find_problems(road.splits, *road.measured, grown)
     assert findings[0]["text"] == (
-        "Test results cannot be trusted: the weights it started from were trained or selected on 7 of 48 test images "
+        "Test results cannot be trusted: the initial weights were trained or selected on 7 of 48 test images "
         "or others of their groups."
     )
 

@@ -177,7 +177,7 @@ def test_what_the_source_was_trained_on_is_no_test_either(road, store) -> None:
         road, road.model, road.calibration, road.metrics, road.test, network=NETWORK | {"source": source}
     )
     assert statuses(second)["leakage"] == "failed"
-    assert "the weights it started from were trained or selected on 6 of 48 test images" in second["reason"]
+    assert "the initial weights were trained or selected on 6 of 48 test images" in second["reason"]
     assert second["alias"] == "challenger"
     everything = lineage.read_seen("goodbad", "2")  # and what is grown from that has seen as much
     assert everything.complete

@@ -1,1 +1,1 @@
-"""From bytes on disk to a clean, labelled table: numpy, pandas, pyarrow and Pillow only."""
+"""From files on disk to labelled images, splits and pixels."""

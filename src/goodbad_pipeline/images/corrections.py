@@ -1,7 +1,7 @@
-"""Corrections of labels, laid over what the source says: who changed what, and why. The source itself stays as it is.
+"""Corrections of labels, applied on top of the source, which stays unchanged, with a reason and an author.
 
-A corrections file is a CSV table with the columns path or image_id (or both, one filled in each row), label (the right
-one) or exclude (``true``), why and who.
+A corrections file is a CSV table with the columns path or image_id (or both, one of them filled in each row), label
+(the correct one) or exclude (``true``), why and who.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ KEYS = ("path", "image_id")
 COLUMNS = (*KEYS, "label", "exclude", "why", "who")
 REPORT_COLUMNS = ["row", "path", "image_id", "before", "after", "why", "who", "status"]
 EXCLUDED = "(excluded)"
-APPLIED, NO_CHANGE, SET_ASIDE = "applied", "was so already", "set aside already"
+APPLIED, NO_CHANGE, QUARANTINED = "applied", "no change", "already quarantined"
 _YES, _NO = ("true", "yes", "1"), ("", "false", "no", "0")
 
 
@@ -26,9 +26,9 @@ class Corrected:
     """Images after their corrections.
 
     Attributes:
-        images: The accepted images with their right labels; column ``source_label`` keeps what the source says.
-        excluded: Quarantine rows of those that a correction takes out.
-        report: One row a correction and image: row (of the file, 1 is the first below the header), path, image_id,
+        images: The remaining images with corrected labels; column ``source_label`` holds the original ones.
+        excluded: Quarantine rows of the excluded images.
+        report: One row per correction and image: row (of the file, 1 is the first below the header), path, image_id,
             before, after (labels, or ``(excluded)``), why, who and status.
     """
 
@@ -38,10 +38,10 @@ class Corrected:
 
 
 def read_corrections(file: Path | None) -> pd.DataFrame:
-    """Read a corrections file; None gives no corrections.
+    """Read a corrections file; None means no corrections.
 
     Returns:
-        Text columns ``COLUMNS``, empty where nothing is said; the index counts rows from 1.
+        Text columns ``COLUMNS``, with empty strings for empty cells; the index counts rows from 1.
 
     Raises:
         InputError: The file cannot be read, a column is unknown or missing, or a row breaks a rule.
@@ -59,7 +59,7 @@ def read_corrections(file: Path | None) -> pd.DataFrame:
         raise InputError(f"images.corrections: '{file.name}' {problems[0]}; columns are {', '.join(COLUMNS)}")
     exact = raw.reindex(columns=list(COLUMNS), fill_value="")
     table = exact.apply(lambda column: column.str.strip())
-    table["path"] = exact["path"].where(table["path"] != "", "")  # a file's name may begin or end with a blank
+    table["path"] = exact["path"].where(table["path"] != "", "")  # a file name may begin or end with a space
     table.index = pd.RangeIndex(1, len(table) + 1)
     for number, row in table.iterrows():
         _check(row, f"images.corrections: row {number} of '{file.name}'")
@@ -75,71 +75,77 @@ def _check(row: pd.Series, where: str) -> None:
         raise InputError(f"{where} must give a label or exclude, got '{row['label']}' and '{row['exclude']}'")
     for name in ("why", "who"):
         if row[name] == "":
-            raise InputError(f"{where} must say {name}: a correction that nobody answers for cannot be checked")
+            raise InputError(f"{where}: {name} must not be empty, so that the correction can be checked")
 
 
 def apply_corrections(images: pd.DataFrame, unreadable: pd.DataFrame, corrections: pd.DataFrame) -> Corrected:
-    """Change labels and take images out as the corrections say.
+    """Change labels and exclude images according to the corrections.
 
     Args:
         images: Accepted images of a scan.
-        unreadable: Quarantine rows of the scan; a correction of one of these has nothing left to do.
+        unreadable: Quarantine rows of the scan; a correction of one of these has no effect.
         corrections: Table of :func:`read_corrections`.
 
     Raises:
-        InputError: A correction fits no file, two contradict each other, or a label is not one of the classes.
+        InputError: A correction matches no file, two contradict each other, or a label is not one of the classes.
     """
     _require_known_labels(corrections, images)
     after = pd.Series(np.where(corrections["exclude"].str.lower().isin(_YES), EXCLUDED, corrections["label"]))
     after.index = corrections.index
-    said = corrections.assign(after=after)
-    matches = [_match(said, images, key) for key in KEYS]
-    found = pd.concat(matches)[["row", "place"]].astype(int).sort_values(["row", "place"])
-    aside = pd.concat([_match(said, unreadable, key) for key in KEYS])[["row", "place"]].astype(int)
-    _require_all_matched(said, {*found["row"], *aside["row"]})
-    chosen = said["after"].reindex(found["row"]).to_numpy()
-    _require_agreement(images, found, chosen)
-    report = pd.concat([_report(said, images, found, APPLIED), _report(said, unreadable, aside, SET_ASIDE)])
+    corrections = corrections.assign(after=after)
+    matches = _match(corrections, images).sort_values(["row", "position"])
+    quarantined = _match(corrections, unreadable)
+    _require_all_matched(corrections, {*matches["row"], *quarantined["row"]})
+    new_labels = corrections["after"].reindex(matches["row"]).to_numpy()
+    _require_agreement(images, matches, new_labels)
+    reports = [_report(corrections, images, matches, APPLIED)]
+    reports.append(_report(corrections, unreadable, quarantined, QUARANTINED))
+    report = pd.concat(reports)
     report.loc[(report["before"] == report["after"]) & (report["status"] == APPLIED), "status"] = NO_CHANGE
     labels = images["label"].to_numpy(object, copy=True)
-    labels[found["place"]] = chosen
+    labels[matches["position"]] = new_labels
     corrected = images.assign(label=labels.astype(str), source_label=images["label"])
-    out = labels == EXCLUDED
+    excluded = labels == EXCLUDED
     return Corrected(
-        corrected[~out].reset_index(drop=True) if out.any() else corrected,
-        _exclude(images, said, found[chosen == EXCLUDED]),
+        corrected[~excluded].reset_index(drop=True) if excluded.any() else corrected,
+        _exclude(images, corrections, matches[new_labels == EXCLUDED]),
         report.sort_values(["row", "path"], ignore_index=True)[REPORT_COLUMNS],
     )
 
 
-def _match(said: pd.DataFrame, files: pd.DataFrame, key: str) -> pd.DataFrame:
-    """Which row of the corrections fits which place in ``files``: columns row and place."""
-    wanted = said[said[key] != ""]
-    named = np.flatnonzero(files[key].isin(wanted[key]))  # few of perhaps millions
-    places = pd.DataFrame({key: files[key].iloc[named].to_numpy(object), "place": named})
-    return wanted[[key]].astype(object).rename_axis("row").reset_index().merge(places, on=key)
+def _match(corrections: pd.DataFrame, files: pd.DataFrame) -> pd.DataFrame:
+    """Return which row of the corrections matches which position in ``files``: columns row and position."""
+    matches = [_match_by(corrections, files, key) for key in KEYS]
+    return pd.concat(matches)[["row", "position"]].astype(int)
 
 
-def _report(said: pd.DataFrame, files: pd.DataFrame, found: pd.DataFrame, status: str) -> pd.DataFrame:
-    rows, places = said.loc[found["row"]], files.iloc[found["place"]]
+def _match_by(corrections: pd.DataFrame, files: pd.DataFrame, key: str) -> pd.DataFrame:
+    filled = corrections[corrections[key] != ""]
+    named = np.flatnonzero(files[key].isin(filled[key]))  # few of perhaps millions
+    positions = pd.DataFrame({key: files[key].iloc[named].to_numpy(object), "position": named})
+    return filled[[key]].astype(object).rename_axis("row").reset_index().merge(positions, on=key)
+
+
+def _report(corrections: pd.DataFrame, files: pd.DataFrame, matches: pd.DataFrame, status: str) -> pd.DataFrame:
+    rows, matched = corrections.loc[matches["row"]], files.iloc[matches["position"]]
     return pd.DataFrame(
         {
-            "row": found["row"].to_numpy(),
-            "path": places["path"].to_numpy(),
-            "image_id": places["image_id"].to_numpy(),
-            "before": places["label"].to_numpy(),
+            "row": matches["row"].to_numpy(),
+            "path": matched["path"].to_numpy(),
+            "image_id": matched["image_id"].to_numpy(),
+            "before": matched["label"].to_numpy(),
             **{name: rows[name].to_numpy() for name in ("after", "why", "who")},
             "status": status,
         }
     )
 
 
-def _exclude(images: pd.DataFrame, said: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
-    once = found.drop_duplicates("place")
-    rows = said.loc[once["row"]]
+def _exclude(images: pd.DataFrame, corrections: pd.DataFrame, matches: pd.DataFrame) -> pd.DataFrame:
+    once = matches.drop_duplicates("position")
+    rows = corrections.loc[once["row"]]
     details = [f"{why} ({who})" for why, who in zip(rows["why"], rows["who"], strict=True)]
-    known = images[["path", "label", "size", "image_id"]]
-    return known.iloc[once["place"]].assign(reason=str(Reason.EXCLUDED), detail=details)[QUARANTINE_COLUMNS]
+    files = images[["path", "label", "size", "image_id"]]
+    return files.iloc[once["position"]].assign(reason=str(Reason.EXCLUDED), detail=details)[QUARANTINE_COLUMNS]
 
 
 def _require_known_labels(corrections: pd.DataFrame, images: pd.DataFrame) -> None:
@@ -151,18 +157,18 @@ def _require_known_labels(corrections: pd.DataFrame, images: pd.DataFrame) -> No
             )
 
 
-def _require_all_matched(said: pd.DataFrame, matched: set[int]) -> None:
-    lost = [number for number in said.index if number not in matched]
-    if lost:
-        named = said.loc[lost[0], "path"] or said.loc[lost[0], "image_id"]
+def _require_all_matched(corrections: pd.DataFrame, matched: set[int]) -> None:
+    unmatched = [number for number in corrections.index if number not in matched]
+    if unmatched:
+        first = corrections.loc[unmatched[0]]
         raise InputError(
-            f"images.corrections: every row must fit a file; {len(lost)} do not, the first is row {lost[0]}, "
-            f"'{named}': put it right, or take it out if the file is gone"
+            f"images.corrections: every row must match a file; {len(unmatched)} do not, the first is row "
+            f"{unmatched[0]}, '{first['path'] or first['image_id']}': fix it, or delete it if the file is gone"
         )
 
 
-def _require_agreement(images: pd.DataFrame, found: pd.DataFrame, chosen: np.ndarray) -> None:
-    answers = pd.Series(chosen).groupby(found["place"].to_numpy()).nunique()
-    for place in answers.index[answers > 1]:
-        rows = ", ".join(map(str, found.loc[found["place"] == place, "row"]))
-        raise InputError(f"images.corrections: rows {rows} contradict each other on '{images['path'][place]}'")
+def _require_agreement(images: pd.DataFrame, matches: pd.DataFrame, new_labels: np.ndarray) -> None:
+    distinct = pd.Series(new_labels).groupby(matches["position"].to_numpy()).nunique()
+    for position in distinct.index[distinct > 1]:
+        rows = ", ".join(map(str, matches.loc[matches["position"] == position, "row"]))
+        raise InputError(f"images.corrections: rows {rows} contradict each other on '{images['path'][position]}'")

@@ -1,7 +1,7 @@
-"""Which images are copies of one another, exact or near, and what that does to groups and labels.
+"""Group exact duplicates and near-duplicates, and quarantine images with conflicting labels.
 
-A copy on the other side of a split lets a model pass the test by memory. So copies join one group, and an image that
-stands under two labels is set aside: nobody can say which is right.
+A copy in another split lets a model pass the test by memory. So copies share a group. An image under two labels is
+quarantined, because either label may be wrong.
 """
 
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from goodbad_pipeline.images.near_duplicates import Forest, near_links, thumbnail_levels
+from goodbad_pipeline.images.near_duplicates import DisjointSets, near_links, thumbnail_levels
 from goodbad_pipeline.images.reasons import QUARANTINE_COLUMNS, Reason
 
-# Least correlation of two thumbnails for look-alike outlines to count as one image. Measured on 3,208 game sprites:
-# in 99 of 100, JPEG at quality 40, 12 % more brightness and 70 % of the size keep 0.998, 0.997 and 0.996; of the pairs
-# of different units with like outlines, 1 in 1,000 reaches 0.996.
-LEAST_CORRELATION = 0.996
+# Near-duplicates have similar hashes and thumbnails of at least this correlation. Measured on 3,208 game sprites: JPEG
+# at quality 40, 12 % more brightness and 70 % of the size keep 0.998, 0.997 and 0.996 for 99 of 100 sprites; of the
+# pairs of different units with similar hashes, 1 in 1,000 reaches 0.996.
+MIN_CORRELATION = 0.996
 
 DUPLICATE_COLUMNS = ["path", "twin", "kind", "label", "twin_label", "group", "twin_group"]
 
@@ -25,11 +25,11 @@ class Grouping:
     """Images with their final groups.
 
     Attributes:
-        labels: The accepted images; ``group`` never splits copies, ``copies`` names the set of copies that an image
-            belongs to whatever its group. pixel_id, fingerprint and thumbnail are gone.
-        conflicts: Quarantine rows of images under two labels, and of those that leak across a given split.
+        labels: The accepted images, without pixel_id, fingerprint and thumbnail. Copies share a ``group``; ``copies``
+            names the set of copies of an image, whatever its group.
+        conflicts: Quarantine rows of images under two labels, and of images that leak across a given split.
         duplicates: One row per image that is a copy of an earlier one: path, twin, kind (exact | near), their labels
-            and the groups they had before. A set of n copies has n - 1 rows.
+            and their groups before merging. A set of n copies has n - 1 rows.
     """
 
     labels: pd.DataFrame
@@ -38,17 +38,17 @@ class Grouping:
 
 
 def group_duplicates(images: pd.DataFrame, near_distance: int) -> Grouping:
-    """Join copies into groups and set contradictions aside.
+    """Merge the groups of copies and quarantine contradictions.
 
     Args:
         images: Accepted images of a scan.
-        near_distance: Near copies differ in at most this many of the 64 bits of the difference hash (and hardly in
-            colour); 0 joins only those with the same hash, -1 switches near copies off.
+        near_distance: Largest number of the 64 bits of the difference hash in which near-duplicates differ (their
+            thumbnails must be nearly equal too). 0 requires equal hashes, -1 disables near-duplicates.
     """
     named = images["group"].notna()
     images = images.assign(group=_own_groups(images))
     exact = _exact_pairs(images)
-    copies = Forest(np.arange(len(images)))
+    copies = DisjointSets(np.arange(len(images)))
     copies.add(exact)
     near = _near_pairs(images, near_distance)
     copies.add(near)
@@ -58,40 +58,40 @@ def group_duplicates(images: pd.DataFrame, near_distance: int) -> Grouping:
         group=_join_groups(images["group"], named, copies), copies=_name_copies(images, copies)
     )
     conflicting = _conflicts(joined)
-    asked = ["path", "label", "size", "image_id", "group", "source_split"]
-    leaking = _split_leaks(_without(joined[asked], conflicting))
+    columns = ["path", "label", "size", "image_id", "group", "source_split"]
+    leaking = _split_leaks(_without(joined[columns], conflicting))
     conflicts = pd.concat([conflicting, leaking])
     labels = _without(joined.drop(columns="pixel_id"), conflicts)
     return Grouping(labels.reset_index(drop=True), conflicts.reset_index(drop=True), duplicates)
 
 
 def _without(images: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """The images that are not in ``rows``; where there are none, no copy of a million others is made."""
+    """Return the images that are not in ``rows``. A copy of a million images is avoided if ``rows`` is empty."""
     return images.drop(rows.index) if len(rows) else images
 
 
 def _own_groups(images: pd.DataFrame) -> pd.Series:
-    """Give each image without a group one of its own, named after its pixels: exact copies have the same."""
-    alone = "image " + images["pixel_id"].str[:16]
-    return images["group"].where(images["group"].notna(), alone).astype(str)
+    """Give each image without a group one named after its pixels, so that exact copies share it."""
+    own = "image " + images["pixel_id"].str[:16]
+    return images["group"].where(images["group"].notna(), own).astype(str)
 
 
 def _exact_pairs(images: pd.DataFrame) -> np.ndarray:
     """Pair each image with the first that has the same decoded pixels: int64 (n, 2), row positions."""
     position = np.arange(len(images))
-    leader = pd.Series(position).groupby(pd.factorize(images["pixel_id"])[0]).transform("min").to_numpy()
-    copies = leader != position
-    return np.stack([leader[copies], position[copies]], axis=1)
+    first = pd.Series(position).groupby(pd.factorize(images["pixel_id"])[0]).transform("min").to_numpy()
+    copies = first != position
+    return np.stack([first[copies], position[copies]], axis=1)
 
 
 def _near_pairs(images: pd.DataFrame, near_distance: int) -> np.ndarray:
-    """Pair look-alikes, exact copies left out: int64 (n, 2), row positions; enough pairs to join every set."""
+    """Pair near-duplicates, without exact copies: int64 (n, 2), row positions; enough pairs to connect every set."""
     distinct = np.flatnonzero(~images["pixel_id"].duplicated().to_numpy())
     if near_distance < 0 or len(distinct) < 2:
         return np.empty((0, 2), np.int64)
     hashes = images["fingerprint"].to_numpy(np.int64)[distinct].view(np.uint64)
     thumbnails = thumbnail_levels(images["thumbnail"], distinct)
-    return distinct[near_links(hashes, thumbnails, near_distance, LEAST_CORRELATION)]
+    return distinct[near_links(hashes, thumbnails, near_distance, MIN_CORRELATION)]
 
 
 def _pair_table(images: pd.DataFrame, pairs: np.ndarray, kinds: np.ndarray) -> pd.DataFrame:
@@ -100,44 +100,47 @@ def _pair_table(images: pd.DataFrame, pairs: np.ndarray, kinds: np.ndarray) -> p
     return pd.DataFrame(dict(zip(DUPLICATE_COLUMNS, columns, strict=True)))
 
 
-def _join_groups(groups: pd.Series, named: pd.Series, copies: Forest) -> pd.Series:
-    """Merge the groups that copies link.
+def _join_groups(groups: pd.Series, named: pd.Series, copies: DisjointSets) -> pd.Series:
+    """Merge the groups that copies connect.
 
-    A merged group bears the first name in alphabetical order, a name from the manifest before one of our own: so a copy
-    that comes without a group changes no group's name.
+    A merged group gets the alphabetically first of its names. Names from the manifest come before generated ones, so a
+    copy without a group does not rename any group.
     """
     codes, names = pd.factorize(groups, sort=True)
-    merged = Forest(np.arange(len(names)))
+    merged = DisjointSets(np.arange(len(names)))
     merged.add(codes[copies.links])
-    given = pd.Series(named.to_numpy()).groupby(codes).any().to_numpy()
-    rank = np.where(given, 0, len(names)) + np.arange(len(names))
+    from_manifest = pd.Series(named.to_numpy()).groupby(codes).any().to_numpy()
+    rank = np.where(from_manifest, 0, len(names)) + np.arange(len(names))
     leader = pd.Series(rank).groupby(merged.component).transform("min").to_numpy() % len(names)
     return pd.Series(np.asarray(names)[leader[codes]], index=groups.index, dtype=str)
 
 
-def _name_copies(images: pd.DataFrame, copies: Forest) -> pd.Series:
+def _name_copies(images: pd.DataFrame, copies: DisjointSets) -> pd.Series:
     """Name each set of copies after its first image."""
     first = pd.Series(np.arange(len(images))).groupby(copies.component).transform("min").to_numpy()
     return images["pixel_id"].str[:16].iloc[first].set_axis(images.index)
 
 
 def _conflicts(images: pd.DataFrame) -> pd.DataFrame:
-    """Quarantine rows of every image that stands under more than one label."""
+    """Return quarantine rows of every image under more than one label."""
     rows = images[images.groupby("pixel_id")["label"].transform("nunique") > 1]
     one_each = rows.drop_duplicates(["pixel_id", "label"])
-    claims = (one_each["path"] + " as '" + one_each["label"] + "'").groupby(one_each["pixel_id"]).agg(" and ".join)
-    details = [f"the same image under several labels: {claims[image]}" for image in rows["pixel_id"]]
-    return _set_aside(rows, Reason.CONFLICTING_LABEL, details)
+    labels = (one_each["path"] + " as '" + one_each["label"] + "'").groupby(one_each["pixel_id"]).agg(" and ".join)
+    details = [f"the same image under several labels: {labels[image]}" for image in rows["pixel_id"]]
+    return _quarantine_rows(rows, Reason.CONFLICTING_LABEL, details)
 
 
 def _split_leaks(images: pd.DataFrame) -> pd.DataFrame:
-    """Quarantine rows of images whose group lies in a given split that counts for more (test, validation, train)."""
+    """Return quarantine rows of images whose group is also in a given split of higher priority.
+
+    Test has the highest priority, then validation, then train.
+    """
     rank = images["source_split"].map({"test": 0, "validation": 1, "train": 2})
     best = rank.groupby(images["group"]).transform("min")
     rows = images[rank > best]
-    details = [f"group '{group}' also lies in a given split that counts for more" for group in rows["group"]]
-    return _set_aside(rows, Reason.SPLIT_LEAK, details)
+    details = [f"group '{group}' is also in a given split of higher priority" for group in rows["group"]]
+    return _quarantine_rows(rows, Reason.SPLIT_LEAK, details)
 
 
-def _set_aside(rows: pd.DataFrame, reason: Reason, details: list[str]) -> pd.DataFrame:
+def _quarantine_rows(rows: pd.DataFrame, reason: Reason, details: list[str]) -> pd.DataFrame:
     return rows.assign(reason=str(reason), detail=details)[QUARANTINE_COLUMNS]

@@ -1,7 +1,8 @@
-"""JPEG: decoded as Pillow does, whole or smaller, to the bit, but what libjpeg only warns of is an error.
+"""JPEG: the same pixels as Pillow, to the bit, at full or reduced size, but libjpeg's warnings are errors.
 
-Pillow drops libjpeg's warnings, so that a file that was damaged in the middle comes out as an image with a grey or
-shifted part. simplejpeg, the same library, can be strict.
+Pillow ignores libjpeg's warnings: a file that is damaged in the middle becomes an image with a grey or shifted part.
+simplejpeg uses the same library and can be strict. Two checks are added here: a progressive image must have all its
+scans (:func:`check_scans`), and with a rare sampling the pixel data must end with the last row (:func:`check_extent`).
 """
 
 import io
@@ -16,35 +17,39 @@ from PIL import ExifTags, Image
 
 from goodbad_pipeline.images.formats import Colour, CutOffError, UnsupportedError, to_rgb
 
-MAX_SCANS = 500  # each walks the whole image again, so that a small file could keep a core for hours
-USUAL_SCANS = 20  # whatever the size: a progressive photo has 10, in CMYK 18
-MAX_SCANNED = 100_000_000  # scans × pixels beyond that: half a second
+MAX_SCANS = 500  # each scan processes the whole image again, so a small file could take hours
+USUAL_SCANS = 20  # allowed at any size: a progressive photo has 10, in CMYK 18
+MAX_SCANNED = 100_000_000  # scans × pixels allowed beyond USUAL_SCANS: half a second
+COEFFICIENTS = 64
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # no stuffed 0xFF, no restart within a scan
 _ALONE, _START, _END, _SCAN = 0x01, 0xD8, 0xD9, 0xDA
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _DECODED = (0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA)  # baseline, extended, progressive, lossless; two by arithmetic coding
 _SEQUENTIAL = (0xC0, 0xC1)
-_LOSSLESS = 0xC3  # has no frequencies to leave out: asked for less, libjpeg writes all of it, beyond the array
+_LOSSLESS = 0xC3  # cannot be reduced: libjpeg would write the full size, beyond the end of a smaller array
 _PROGRESSIVE = (0xC2, 0xCA)
-_REMARKS = {*range(0xE1, 0xEE), 0xEF, 0xFE}  # APP1 … but Adobe's APP14, which tells the colours, and comments
+_METADATA = {*range(0xE1, 0xEE), 0xEF, 0xFE}  # comments and APPn, except Adobe's APP14, which defines the colours
 _EXIF = 0xE1
 _JFIF = b"\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0"
-_STRANGE = ("not support", "unsupport", "sorry", "requested feature")
+_NOT_SUPPORTED = ("not support", "unsupport", "sorry", "requested feature")
+_NEVER = 255  # bits still missing of a coefficient that no scan has delivered
+_SLACK = 16  # bytes; a decoder reads 8 ahead
+_END_BYTES = 2  # bytes of the end marker
 
 
 class _Segment(NamedTuple):
     kind: int
     start: int
-    end: int  # of the segment itself; what follows a scan's belongs to it, up to the next marker
+    end: int  # of the segment; the data of a scan follow it, up to the next marker
 
 
 class JpegImage:
-    """A JPEG file; see :class:`~goodbad_pipeline.images.formats.Image`.
+    """A JPEG file; see :class:`~goodbad_pipeline.images.formats.EncodedImage`.
 
     Raises:
-        CutOffError: The file ends before the image does; here, or when pixels are asked for.
-        UnsupportedError: It is of a kind that cannot be decoded strictly.
-        ValueError: What it holds does not add up; here, or when pixels are asked for.
+        CutOffError: The file ends before the image does; here or in :meth:`pixels`.
+        UnsupportedError: The file is of a kind that cannot be decoded strictly.
+        ValueError: The content is inconsistent; here or in :meth:`pixels`.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -62,35 +67,35 @@ class JpegImage:
         if depth != 8 or self._channels not in (1, 3, 4):
             raise UnsupportedError(f"{self._channels} channels of {depth} bits")
         if self.width and not self.height:
-            raise UnsupportedError("its height stands behind its pixels")
+            raise UnsupportedError("its height is stored after its pixels")
         self.format, self.animated, self._orientation = self._describe()
 
     def pixels(self, background: Colour, factor: int) -> np.ndarray:
-        """Decode it; see :meth:`~goodbad_pipeline.images.formats.Image.pixels`.
+        """Decode; see :meth:`~goodbad_pipeline.images.formats.EncodedImage.pixels`.
 
-        What is lossless, in CMYK or sampled in a rare way comes whole whatever the factor.
+        Lossless files, CMYK files and files with a rare sampling are decoded at full size whatever the factor.
         """
         if not self._is_whole:
             raise CutOffError("the file ends before its end marker")
         scans = sum(segment.kind == _SCAN for segment in self._segments)
         if scans > MAX_SCANS or (scans > USUAL_SCANS and scans * self.width * self.height > MAX_SCANNED):
             raise UnsupportedError(f"{scans} scans of {self.width} × {self.height} pixels take too long")
-        bare = self._bare()
+        stripped = self._stripped()
         smaller = 1 if self._channels == 4 or self._kind == _LOSSLESS else factor
         shape = -(-self.height // smaller), -(-self.width // smaller)
         least = dict(zip(("min_height", "min_width"), shape, strict=True))
         try:
             colours = "CMYK" if self._channels == 4 else "RGB"
-            pixels = simplejpeg.decode_jpeg(bare, colours, min_factor=smaller, **least)
+            pixels = simplejpeg.decode_jpeg(stripped, colours, min_factor=smaller, **least)
         except ValueError as error:
-            self._judge(error, bare, scans)
+            self._check_error(error, stripped, scans)
         else:
             if pixels.shape[:2] != shape:
                 raise ValueError(f"two sizes: {shape[1]} × {shape[0]} and {pixels.shape[1]} × {pixels.shape[0]}")
             self._check_scans()
             if self._channels < 4:
                 return pixels
-        with Image.open(io.BytesIO(bare), formats=("JPEG",)) as image:  # is sound: Pillow does as it does
+        with Image.open(io.BytesIO(stripped), formats=("JPEG",)) as image:  # checked above
             return to_rgb(image, background)
 
     def _check_scans(self) -> None:
@@ -99,20 +104,20 @@ class JpegImage:
             frame = next(head for kind, head in heads if kind in _FRAMES)
             check_scans(frame, [head for kind, head in heads if kind == _SCAN])
 
-    def _judge(self, error: ValueError, bare: bytes, scans: int) -> None:
-        """Pass over simplejpeg's error if it is but a sampling that it does not know."""
-        said = str(error)
-        if "subsampling level" in said:
+    def _check_error(self, error: ValueError, stripped: bytes, scans: int) -> None:
+        """Raise simplejpeg's error, unless it is a chroma sampling unknown to simplejpeg in a sound file."""
+        message = str(error)
+        if "subsampling level" in message:
             if scans > 1 or self._kind not in _SEQUENTIAL:
-                raise UnsupportedError("its colours are sampled so that damage in it could not be told") from error
-            check_extent(bare)
-        elif any(word in said.lower() for word in _STRANGE):
-            raise UnsupportedError(said) from error
+                raise UnsupportedError("a chroma sampling in which damage cannot be detected") from error
+            check_extent(stripped)
+        elif any(word in message.lower() for word in _NOT_SUPPORTED):
+            raise UnsupportedError(message) from error
         else:
             raise error
 
     def orientation(self) -> int:
-        """How it is to be turned."""
+        """Return the EXIF orientation."""
         return self._orientation
 
     @property
@@ -120,34 +125,34 @@ class JpegImage:
         return bool(self._segments) and self._segments[-1].kind == _END
 
     def _describe(self) -> tuple[str, bool, int]:
-        """Format, whether there are further images, and orientation: what Pillow finds in the remarks."""
+        """Return Pillow's format, whether there are further images, and the orientation, from the metadata."""
         exif = next((segment for segment in self._segments if segment.kind == _EXIF), None)
-        for find in (lambda: self._data, lambda: self._bare(keep=exif)):  # the second where other remarks are broken
+        for read in (lambda: self._data, lambda: self._stripped(keep=exif)):  # the second if other metadata are broken
             try:
-                with Image.open(io.BytesIO(find()), formats=("JPEG",)) as image:
+                with Image.open(io.BytesIO(read()), formats=("JPEG",)) as image:
                     orientation = int(image.getexif().get(ExifTags.Base.Orientation, 1))
                     return str(image.format), bool(getattr(image, "is_animated", False)), orientation
-            except Exception:  # broken metadata of a sound image: it stays as it is stored
+            except Exception:  # broken metadata of a sound image: no rotation
                 continue
         return "JPEG", False, 1
 
-    def _bare(self, keep: _Segment | None = None) -> bytes:
-        """The file without remarks, without what lies between segments, and without what follows the image."""
+    def _stripped(self, keep: _Segment | None = None) -> bytes:
+        """Return the file without metadata, without bytes between segments, and without bytes after the image."""
         parts = [b"\xff\xd8"]
         for segment, following in zip(self._segments, [*self._segments[1:], None], strict=True):
             if segment.kind == 0xE0 and self._data.startswith(b"JFIF\0", segment.start + 4):
-                parts.append(_JFIF)  # of whatever version
-            elif segment.kind not in _REMARKS or segment is keep:
+                parts.append(_JFIF)  # any version
+            elif segment.kind not in _METADATA or segment is keep:
                 to_next = segment.kind == _SCAN and following is not None
                 parts.append(self._data[segment.start : following.start if to_next and following else segment.end])
         return b"".join(parts)
 
 
 def _segments(data: bytes) -> Iterator[_Segment]:
-    """Yield the segments up to the end marker, or as far as the file goes."""
-    place = 2
-    while found := _MARKER.search(data, place):
-        kind, end = data[found.end() - 1], found.end()
+    """Yield the segments up to the end marker or the end of the file."""
+    start = 2
+    while marker := _MARKER.search(data, start):
+        kind, end = data[marker.end() - 1], marker.end()
         if kind == _START:
             raise ValueError("a second image begins within it")
         if kind not in (_ALONE, _END):
@@ -159,26 +164,22 @@ def _segments(data: bytes) -> Iterator[_Segment]:
             end += length
         if end > len(data):
             return
-        yield _Segment(kind, found.start(), end)
+        yield _Segment(kind, marker.start(), end)
         if kind == _END:
             return
-        place = end
-
-
-COEFFICIENTS = 64
-_NEVER = 255  # bits that are still to come, of a coefficient that no scan has brought
+        start = end
 
 
 def check_scans(frame: bytes, scans: Iterable[bytes]) -> None:
-    """Follow what each scan brings (ITU-T T.81, B.2.3 and G.1.1.1).
+    """Check that the scans deliver every bit of every coefficient (ITU-T T.81, B.2.3 and G.1.1.1).
 
     Args:
-        frame: The frame's segment, from its marker on.
-        scans: The segments that start scans, from their markers on.
+        frame: The frame's segment, beginning with its marker.
+        scans: The scans' header segments, beginning with their markers.
 
     Raises:
-        CutOffError: Bits of some coefficient never come.
-        ValueError: A segment is too short for what it announces.
+        CutOffError: Some bits of a coefficient are missing.
+        ValueError: A segment is shorter than its content.
     """
     names = frame[10 : 10 + 3 * frame[9] : 3]
     missing = {name: np.full(COEFFICIENTS, _NEVER, np.uint8) for name in names}
@@ -191,31 +192,24 @@ def check_scans(frame: bytes, scans: Iterable[bytes]) -> None:
             if name in missing:
                 missing[name][first : last + 1] = bits & 15
     if any(left.any() for left in missing.values()):
-        raise CutOffError("a progressive image of which scans are missing")
-
-
-_SLACK = 16  # bytes; a decoder looks 8 ahead
-_END_BYTES = 2  # bytes of the end marker
+        raise CutOffError("a progressive image with missing scans")
 
 
 def check_extent(data: bytes) -> None:
-    """Check that a sequential JPEG of one scan needs all of its data and no more.
-
-    Args:
-        data: The file, which has no thumbnails and ends with its end marker.
+    """Check that a sequential JPEG of one scan needs exactly its pixel data, which ends with the end marker.
 
     Raises:
-        ValueError: It does not.
+        ValueError: The pixel data are too short or too long.
     """
-    if _wants_more(data[:-_END_BYTES] + bytes(_SLACK)):
-        raise ValueError("its data end too early")
+    if _is_too_short(data[:-_END_BYTES] + bytes(_SLACK)):
+        raise ValueError("its pixel data end too early")
     header = data.rindex(b"\xff\xda") + 2
     start = header + int.from_bytes(data[header : header + 2])
-    if not _wants_more(data[: max(start, len(data) - _END_BYTES - _SLACK)]):
-        raise ValueError("its data go on behind its last row")
+    if not _is_too_short(data[: max(start, len(data) - _END_BYTES - _SLACK)]):
+        raise ValueError("its pixel data continue after the last row")
 
 
-def _wants_more(data: bytes) -> bool:
+def _is_too_short(data: bytes) -> bool:
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
             image.load()

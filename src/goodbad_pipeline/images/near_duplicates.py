@@ -1,8 +1,8 @@
-"""Near copies among very many images: alike in outline (hash) and, what decides, in a thumbnail's every colour.
+"""Find near-duplicates among millions of images: similar difference hashes, then strongly correlated thumbnails.
 
-Two 64-bit hashes that differ in at most d bits differ in at most d of b blocks of bits, so they agree wholly in b - d.
-Each choice of so many blocks is a key; only images that share one are compared. The number of comparisons grows with
-the number of look-alikes, not with the square of the number of images.
+Two 64-bit hashes that differ in at most d bits differ in at most d of b blocks of bits, so they agree on b - d blocks.
+Each choice of b - d blocks is a key; only images that share a key are compared. The number of comparisons thus grows
+with the number of similar images, not with the square of the number of images.
 """
 
 from collections.abc import Iterator
@@ -13,18 +13,25 @@ from math import comb, log2
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import scipy
+
+BITS = 64
+CHUNK = 2**16  # pairs whose thumbnails are compared at a time: 100 MB of memory
+LARGE = 2**16  # image pairs behind one pair of hashes, above which a matrix product is faster
+TILE = 1024  # rows and columns of one matrix product
 
 
-class Forest:
-    """A union of sets over the positions 0 … count - 1 that is fed links block by block.
+class DisjointSets:
+    """Disjoint sets of the positions 0 … n - 1, merged by arrays of links.
 
-    However many links a dense heap of copies has, no more than ``count - 1`` are ever kept.
+    At most n - 1 links are kept, however many are added. ``scipy.cluster.hierarchy.DisjointSet`` merges one pair per
+    Python call; for a million images that is too slow (docs/decisions/disjoint-sets.md).
 
     Attributes:
-        component: int32, shape (count,); equal numbers are in one set.
+        component: int32, shape (n,); equal numbers mark positions of one set.
 
     Args:
-        start: Sets to start from, whole numbers of any value, equal where two positions are in one set.
+        start: The initial sets: positions with equal values are in one set.
     """
 
     def __init__(self, start: np.ndarray) -> None:
@@ -32,10 +39,7 @@ class Forest:
         self._links = [np.empty((0, 2), np.int64)]
 
     def add(self, pairs: np.ndarray) -> None:
-        """Join the two positions of each of ``pairs``, int64 of shape (m, 2)."""
-        from scipy.sparse import coo_array  # noqa: PLC0415 - slow to import
-        from scipy.sparse.csgraph import connected_components, minimum_spanning_tree  # noqa: PLC0415 - slow to import
-
+        """Merge the sets of the two positions of each of ``pairs``, int64 of shape (m, 2)."""
         count = len(self.component)
         low, high = np.sort(self.component[pairs].astype(np.int64), axis=1).T
         joining, first = np.unique(low * count + high, return_index=True)
@@ -43,55 +47,50 @@ class Forest:
         first, low, high = (values[low != high] for values in (first, low, high))
         if not len(first):
             return
-        # A link's weight is its number and one more: the tree tells by it which links it is made of, and 0 is no link.
-        graph = coo_array((np.arange(1, len(first) + 1), (low, high)), shape=(count, count)).tocsr()
-        tree = np.sort(minimum_spanning_tree(graph).data.astype(np.int64) - 1)
-        self._links.append(pairs[first[tree]])
-        self.component = connected_components(graph, directed=False)[1][self.component]
+        # A link's weight is its number plus 1: it identifies the links of the tree, and 0 would mean no link.
+        weights = np.arange(1, len(first) + 1)
+        graph = scipy.sparse.coo_array((weights, (low, high)), shape=(count, count)).tocsr()
+        tree = scipy.sparse.csgraph.minimum_spanning_tree(graph).data.astype(np.int64) - 1
+        self._links.append(pairs[first[np.sort(tree)]])
+        self.component = scipy.sparse.csgraph.connected_components(graph, directed=False)[1][self.component]
 
     @property
     def links(self) -> np.ndarray:
-        """Links that hold the sets together, int64 of shape (m, 2), in the order in which they were found."""
+        """The links that connect the sets, int64 of shape (m, 2), in the order in which they were added."""
         return np.concatenate(self._links)
 
 
-BITS = 64
-CHUNK = 2**16  # pairs whose thumbnails are compared at a time: 100 MB of scratch
-HEAP = 2**16  # comparisons of two heaps of images with a hash each from which on a matrix product is faster
-TILE = 1024
-
-
-def near_links(hashes: np.ndarray, thumbnails: np.ndarray, distance: int, least: float) -> np.ndarray:
-    """Find enough near copies to join all that belong together.
+def near_links(hashes: np.ndarray, thumbnails: np.ndarray, distance: int, min_correlation: float) -> np.ndarray:
+    """Return enough pairs of near-duplicates to connect all that belong together.
 
     Args:
         hashes: uint64, shape (n,).
-        thumbnails: uint8, shape (n, k), RGB after RGB.
-        distance: Most bits in which the hashes of near copies differ.
-        least: Least Pearson correlation of their thumbnails; those of one colour must be equal.
+        thumbnails: uint8, shape (n, k), interleaved RGB.
+        distance: Largest number of bits in which the hashes of near-duplicates differ.
+        min_correlation: Smallest Pearson correlation of their thumbnails. Thumbnails of a single colour must be equal.
 
     Returns:
-        int64, shape (m, 2), m < n: pairs of positions, the smaller first. Images that a chain of near copies connects
-        are connected by these.
+        int64, shape (m, 2), m < n: pairs of positions, the smaller first. They connect all images that a chain of
+        near-duplicates connects.
     """
-    forest = Forest(np.arange(len(hashes)))
+    sets = DisjointSets(np.arange(len(hashes)))
     order = np.argsort(hashes, kind="stable")
     values, starts, counts = np.unique(hashes[order], return_index=True, return_counts=True)
-    flat = _one_coloured(thumbnails)
-    matcher = _Matcher(thumbnails, flat, least, order, starts, counts)
-    same = np.flatnonzero(counts > 1)
-    matcher.join(forest, np.stack([same, same], axis=1))
-    forest.add(_equal_flats(hashes, thumbnails, np.flatnonzero(flat)))
+    plain = _single_coloured(thumbnails)
+    matcher = _Matcher(thumbnails, plain, min_correlation, order, starts, counts)
+    repeated = np.flatnonzero(counts > 1)
+    matcher.join(sets, np.stack([repeated, repeated], axis=1))
+    sets.add(_equal_plain(hashes, thumbnails, np.flatnonzero(plain)))
     for pairs in close_pairs(values, distance):
-        matcher.join(forest, pairs)
-    return np.sort(forest.links, axis=1)
+        matcher.join(sets, pairs)
+    return np.sort(sets.links, axis=1)
 
 
 def close_pairs(values: np.ndarray, distance: int) -> Iterator[np.ndarray]:
     """Yield every pair of positions in ``values`` that are at most ``distance`` bits apart, once.
 
     Args:
-        values: uint64, shape (n,), no two equal.
+        values: uint64, shape (n,), all distinct.
         distance: Bits, 0–16.
 
     Yields:
@@ -101,18 +100,19 @@ def close_pairs(values: np.ndarray, distance: int) -> Iterator[np.ndarray]:
         return
     blocks = _blocks(_block_count(len(values), distance))
     for agreeing in combinations(range(len(blocks)), len(blocks) - distance):
-        # A pair agrees on many choices of blocks. It counts for the first of them alone, where all blocks that were
-        # passed over differ.
-        passed = [blocks[index] for index in range(agreeing[-1]) if index not in agreeing]
-        yield from _pairs_of_key(values, reduce(np.bitwise_or, [blocks[index] for index in agreeing]), passed, distance)
+        # A pair can agree on several choices of blocks. Only the first choice counts: there, all skipped blocks differ.
+        skipped = [blocks[index] for index in range(agreeing[-1]) if index not in agreeing]
+        yield from _pairs_of_key(
+            values, reduce(np.bitwise_or, [blocks[index] for index in agreeing]), skipped, distance
+        )
 
 
 def _block_count(count: int, distance: int) -> int:
-    """Number of blocks that makes the least work: few make keys that many share, many make many keys."""
+    """Return the number of blocks with the least work: few blocks make large buckets, many blocks make many keys."""
 
     def work(blocks: int) -> float:
-        shared = count / 2 ** (BITS * (blocks - distance) // blocks)
-        return comb(blocks, distance) * count * (log2(count) + shared)
+        bucket = count / 2 ** (BITS * (blocks - distance) // blocks)
+        return comb(blocks, distance) * count * (log2(count) + bucket)
 
     return min(range(distance + 1, distance + 5), key=work)
 
@@ -122,7 +122,7 @@ def _blocks(number: int) -> list[np.uint64]:
     return [np.uint64((1 << high) - (1 << low)) for low, high in pairwise(edges)]
 
 
-def _pairs_of_key(values: np.ndarray, mask: np.uint64, passed: list[np.uint64], distance: int) -> Iterator[np.ndarray]:
+def _pairs_of_key(values: np.ndarray, mask: np.uint64, skipped: list[np.uint64], distance: int) -> Iterator[np.ndarray]:
     keys = values & mask
     order = np.argsort(keys)
     keys, ordered = keys[order], values[order]
@@ -131,95 +131,99 @@ def _pairs_of_key(values: np.ndarray, mask: np.uint64, passed: list[np.uint64], 
     while len(first):
         differing = ordered[first] ^ ordered[first + step]
         close = np.bitwise_count(differing) <= distance
-        for block in passed:
+        for block in skipped:
             close &= (differing & block) != 0
-        found = first[close]
-        if len(found):
-            yield np.stack([order[found], order[found + step]], axis=1)
+        pairs = first[close]
+        if len(pairs):
+            yield np.stack([order[pairs], order[pairs + step]], axis=1)
         step += 1
         first = first[first + step < len(keys)]
         first = first[keys[first] == keys[first + step]]
 
 
 class _Matcher:
-    """Compares the images behind pairs of hash values."""
+    """Compares the thumbnails of the images behind pairs of hashes.
+
+    Hashes are numbered in ascending order. The images of hash i are ``order[starts[i] : starts[i] + counts[i]]``.
+    """
 
     def __init__(
         self,
         thumbnails: np.ndarray,
-        flat: np.ndarray,
-        least: float,
+        plain: np.ndarray,
+        min_correlation: float,
         order: np.ndarray,
         starts: np.ndarray,
         counts: np.ndarray,
     ) -> None:
-        self._thumbnails, self._flat, self._least = thumbnails, flat, least
+        self._thumbnails, self._plain, self._min_correlation = thumbnails, plain, min_correlation
         self._order, self._starts, self._counts = order, starts, counts
 
-    def join(self, forest: Forest, pairs: np.ndarray) -> None:
-        """Link near copies among the images of each pair of hash values, positions in the sorted values (m, 2)."""
+    def join(self, sets: DisjointSets, pairs: np.ndarray) -> None:
+        """Merge the sets of near-duplicates among the images of each pair of hashes, int64 (m, 2)."""
         products = self._counts[pairs[:, 0]] * self._counts[pairs[:, 1]]
-        for one, other in pairs[products > HEAP]:
-            first = self._members(one)
-            self._join_heaps(forest, first, first if one == other else self._members(other))
-        for few in _cut(pairs[products <= HEAP], products[products <= HEAP]):
-            candidates = self._expand(few)
-            apart = forest.component[candidates[:, 0]] != forest.component[candidates[:, 1]]
-            candidates = candidates[apart]
+        large = products > LARGE
+        for one, other in pairs[large]:
+            images = self._images(one)
+            self._join_tiles(sets, images, images if one == other else self._images(other))
+        for chunk in _chunks(pairs[~large], products[~large]):
+            candidates = self._expand(chunk)
+            unconnected = sets.component[candidates[:, 0]] != sets.component[candidates[:, 1]]
+            candidates = candidates[unconnected]
             left, right = (self._units(candidates[:, side]) for side in (0, 1))
-            forest.add(candidates[np.einsum("ij,ij->i", left, right) >= self._least])
+            sets.add(candidates[np.einsum("ij,ij->i", left, right) >= self._min_correlation])
 
-    def _units(self, places: np.ndarray) -> np.ndarray:
-        """Thumbnails whose products are correlations; those of one colour correlate with nothing."""
-        units = unit_thumbnails(self._thumbnails[places])
-        units[self._flat[places]] = 0
+    def _units(self, positions: np.ndarray) -> np.ndarray:
+        """Return thumbnails whose products are correlations; those of a single colour correlate with nothing."""
+        units = unit_thumbnails(self._thumbnails[positions])
+        units[self._plain[positions]] = 0
         return units
 
-    def _members(self, value: int) -> np.ndarray:
+    def _images(self, value: int) -> np.ndarray:
         return self._order[self._starts[value] : self._starts[value] + self._counts[value]]
 
     def _expand(self, pairs: np.ndarray) -> np.ndarray:
-        """Every image of the one hash value with every image of the other."""
+        """Return the product of the images of each pair of hashes: int64 (m, 2), positions."""
         one, other = pairs.T
         products = self._counts[one] * self._counts[other]
         pair = np.repeat(np.arange(len(pairs)), products)
-        place = np.arange(len(pair)) - np.repeat(np.cumsum(products) - products, products)
-        row, column = np.divmod(place, self._counts[other][pair])
+        index = np.arange(len(pair)) - np.repeat(np.cumsum(products) - products, products)
+        row, column = np.divmod(index, self._counts[other][pair])
         return np.stack(
             [self._order[self._starts[one][pair] + row], self._order[self._starts[other][pair] + column]], axis=1
         )
 
-    def _join_heaps(self, forest: Forest, one: np.ndarray, other: np.ndarray) -> None:
-        """The same for two large sets of images, or one and itself, by tiles of a matrix product."""
+    def _join_tiles(self, sets: DisjointSets, one: np.ndarray, other: np.ndarray) -> None:
+        """Merge sets as :meth:`join` does, for two large sets of images, by tiles of a matrix product."""
         members = np.concatenate([one, other])
-        local = Forest(forest.component[members])
+        local = DisjointSets(sets.component[members])
         for top in range(0, len(one), TILE):
             for left in range(top if one is other else 0, len(other), TILE):
                 rows = np.arange(top, min(top + TILE, len(one)))
                 columns = np.arange(left, min(left + TILE, len(other))) + len(one)
                 if len(np.unique(local.component[np.concatenate([rows, columns])])) > 1:
-                    local.add(self._alike(members, rows, columns))
-        forest.add(members[local.links])
+                    local.add(self._correlated(members, rows, columns))
+        sets.add(members[local.links])
 
-    def _alike(self, members: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    def _correlated(self, members: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         left, right = (self._units(members[part]) for part in (rows, columns))
-        row, column = np.nonzero(left @ right.T >= self._least)
+        row, column = np.nonzero(left @ right.T >= self._min_correlation)
         return np.stack([rows[row], columns[column]], axis=1)
 
 
-def _cut(pairs: np.ndarray, products: np.ndarray) -> Iterator[np.ndarray]:
-    """Cut pairs of hash values into blocks that stand for some CHUNK pairs of images each."""
-    block = np.cumsum(products) // CHUNK
-    edges = np.flatnonzero(np.diff(block, prepend=-1))
+def _chunks(pairs: np.ndarray, products: np.ndarray) -> Iterator[np.ndarray]:
+    """Cut pairs of hashes into chunks of about CHUNK pairs of images each."""
+    chunk = np.cumsum(products) // CHUNK
+    edges = np.flatnonzero(np.diff(chunk, prepend=-1))
     yield from (part for part in np.split(pairs, edges) if len(part))
 
 
 def thumbnail_levels(thumbnails: pd.Series, rows: np.ndarray) -> np.ndarray:
-    """Lay the bytes of some thumbnails, equally many each, into uint8 (m, k), with no copy of the others.
+    """Copy the bytes of some thumbnails into an array, uint8 (m, k), without copying the others.
 
     Args:
-        thumbnails: Arrow's binary values, n of them.
-        rows: Which of them, int64 of shape (m,).
+        thumbnails: Arrow binary values of equal length.
+        rows: Positions of the thumbnails, int64 of shape (m,).
     """
     values = pa.array(thumbnails, pa.large_binary())
     chunks = [chunk for chunk in (values.chunks if isinstance(values, pa.ChunkedArray) else [values]) if len(chunk)]
@@ -240,25 +244,25 @@ def _bytes_of(chunk: pa.Array) -> np.ndarray:
 
 
 def unit_thumbnails(thumbnails: np.ndarray) -> np.ndarray:
-    """Centre and scale uint8 (n, k) to float32 rows of length 1; products are correlations, flat ones become 0."""
+    """Centre and scale uint8 (n, k) to float32 rows of length 1, whose products are correlations; constant rows: 0."""
     levels = thumbnails.astype(np.float32)
     levels -= levels.mean(axis=1, keepdims=True)
     return levels / np.maximum(np.linalg.norm(levels, axis=1, keepdims=True), 1e-6)
 
 
-def _one_coloured(thumbnails: np.ndarray) -> np.ndarray:
-    """Which thumbnails have one colour all over: bool of shape (n,)."""
-    ends = np.flatnonzero((thumbnails[:, :3] == thumbnails[:, -3:]).all(axis=1))  # few of perhaps millions
-    flat = np.zeros(len(thumbnails), bool)
-    flat[ends] = (thumbnails[ends, 3:] == thumbnails[ends, :-3]).all(axis=1)
-    return flat
+def _single_coloured(thumbnails: np.ndarray) -> np.ndarray:
+    """Return which thumbnails have a single colour: bool of shape (n,)."""
+    candidates = np.flatnonzero((thumbnails[:, :3] == thumbnails[:, -3:]).all(axis=1))  # few of perhaps millions
+    plain = np.zeros(len(thumbnails), bool)
+    plain[candidates] = (thumbnails[candidates, 3:] == thumbnails[candidates, :-3]).all(axis=1)
+    return plain
 
 
-def _equal_flats(hashes: np.ndarray, thumbnails: np.ndarray, flat: np.ndarray) -> np.ndarray:
-    """Link images of one and the same colour all over, of which no correlation can tell; ``flat`` are their places.
+def _equal_plain(hashes: np.ndarray, thumbnails: np.ndarray, plain: np.ndarray) -> np.ndarray:
+    """Link single-coloured images of the same colour; ``plain`` holds their positions.
 
-    Their levels differ by the colour alone, so that any two reds correlate wholly.
+    Correlation cannot compare them: any two shades of red correlate perfectly.
     """
-    keys = [hashes[flat], *(thumbnails[flat, channel] for channel in range(3))]
-    first = pd.Series(flat).groupby(keys).transform("min").to_numpy()
-    return np.stack([first, flat], axis=1)[first != flat]
+    keys = [hashes[plain], *(thumbnails[plain, channel] for channel in range(3))]
+    first = pd.Series(plain).groupby(keys).transform("min").to_numpy()
+    return np.stack([first, plain], axis=1)[first != plain]

@@ -1,4 +1,4 @@
-"""GIF, BMP, WebP and TIFF: what Pillow says, but for levels beyond 8 bits."""
+"""GIF, BMP, WebP and TIFF: decoded by Pillow, except for levels beyond 8 bits."""
 
 import io
 
@@ -12,10 +12,10 @@ _UNSIGNED, _WHITE_IS_ZERO = 1, 0
 
 
 class OtherImage:
-    """A file that Pillow decodes; see :class:`~goodbad_pipeline.images.formats.Image`.
+    """A file that Pillow decodes; see :class:`~goodbad_pipeline.images.formats.EncodedImage`.
 
     Raises:
-        Exception: Whatever Pillow raises, here or when pixels are asked for.
+        Exception: Any error of Pillow, here or in :meth:`pixels`.
     """
 
     def __init__(self, data: bytes, container: str) -> None:
@@ -25,7 +25,7 @@ class OtherImage:
         self.animated = bool(getattr(self._image, "is_animated", False))
 
     def pixels(self, background: Colour, factor: int) -> np.ndarray:
-        """Decode it whole; see :meth:`~goodbad_pipeline.images.formats.Image.pixels`."""
+        """Decode at full size; see :meth:`~goodbad_pipeline.images.formats.EncodedImage.pixels`."""
         image = self._image
         if image.mode == "F" or image.mode.startswith("I"):
             return to_rgb(Image.fromarray(_eight_bits(image)), background)
@@ -33,20 +33,20 @@ class OtherImage:
         return to_rgb(image, background)
 
     def orientation(self) -> int:
-        """How it is to be turned."""
+        """Return the EXIF orientation."""
         return int(self._image.getexif().get(ExifTags.Base.Orientation, 1))
 
 
 def _eight_bits(image: Image.Image) -> np.ndarray:
-    """The grey levels of a TIFF as uint8.
+    """Return the grey levels of a TIFF as uint8.
 
     Raises:
-        UnsupportedError: Where black and white are is not said.
+        UnsupportedError: The levels of black and white are undefined.
     """
     tags = image.tag_v2  # type: ignore[attr-defined]
     bits = max(tags.get(BITSPERSAMPLE, (1,)))
     if bits > 16 or set(tags.get(SAMPLEFORMAT, (_UNSIGNED,))) != {_UNSIGNED}:
-        raise UnsupportedError(f"samples of {bits} bits, or signed ones: where black and white are is not said")
-    most = 2**bits - 1
+        raise UnsupportedError(f"samples of {bits} bits, or signed ones: the levels of black and white are undefined")
+    maximum = 2**bits - 1
     levels = np.asarray(image)
-    return scale(most - levels if tags.get(PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO else levels, most)
+    return scale(maximum - levels if tags.get(PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO else levels, maximum)

@@ -1,7 +1,7 @@
-"""PNG: every chunk checked, and nothing but what makes pixels shown to Pillow.
+"""PNG: every chunk is checked, and Pillow gets only the chunks that make pixels.
 
-Pillow skips the checksums of pixel data, takes an early end of them for the end of the image, gives up a sound
-image over a bad remark, and keeps eight of sixteen bits.
+Pillow skips the checksums of pixel data, accepts pixel data that end early, rejects a sound image because of broken
+metadata, and keeps eight of sixteen bits.
 """
 
 import io
@@ -20,18 +20,19 @@ GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {GREY: 1, RGB: 3, PALETTE: 1, GREY_ALPHA: 2, RGBA: 4}
 _DEPTHS = {GREY: (1, 2, 4, 8, 16), PALETTE: (1, 2, 4, 8)}
-_CLEAR_BYTES = {GREY: 2, RGB: 6}  # of the one colour that is transparent
+_TRANSPARENT_BYTES = {GREY: 2, RGB: 6}  # size of the chunk that names one colour as transparent
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
-_METADATA = re.compile(rb"XML:com\.adobe\.xmp\0|Raw profile type exif\0")  # the texts that may say how it was held
+_METADATA = re.compile(rb"XML:com\.adobe\.xmp\0|Raw profile type exif\0")  # texts that can hold the orientation
 _FRAME = 12  # length, type and checksum around a chunk's data
-_UNLIKELY: dict[str, int | tuple[int, ...]] = {
+_OTHER_UNLIKELY = 173
+_UNLIKELY: dict[str, int | tuple[int, ...]] = {  # a colour that images rarely end with, by Pillow's mode
     "1": 0,
     "RGB": (173, 91, 37),
     "RGBA": (173, 91, 37, 1),
     "LA": (173, 1),
-}  # by Pillow's mode; others: 173
-_DEFLATED, _INFLATED = 1 << 16, 1 << 20  # bytes at a time
+}
+_DEFLATED, _INFLATED = 1 << 16, 1 << 20  # bytes processed at a time
 
 
 class _Chunk(NamedTuple):
@@ -41,11 +42,11 @@ class _Chunk(NamedTuple):
 
 
 class PngImage:
-    """A PNG file; see :class:`~goodbad_pipeline.images.formats.Image`.
+    """A PNG file; see :class:`~goodbad_pipeline.images.formats.EncodedImage`.
 
     Raises:
-        CutOffError: The file ends before the image does; here, or when pixels are asked for.
-        ValueError: What it holds does not add up; here, or when pixels are asked for.
+        CutOffError: The file ends before the image does; here or in :meth:`pixels`.
+        ValueError: The content is inconsistent; here or in :meth:`pixels`.
     """
 
     format = "PNG"
@@ -67,26 +68,26 @@ class PngImage:
         self._interlaced = bool(methods[2])
         self.animated = False
         self._metadata: list[memoryview] = []
-        self._palette = self._clear = b""
+        self._palette = self._transparent = b""
         self._pixel_chunks: list[_Chunk] = []
 
     def pixels(self, background: Colour, factor: int) -> np.ndarray:
-        """Decode it whole; see :meth:`~goodbad_pipeline.images.formats.Image.pixels`."""
-        self._walk()
+        """Decode at full size; see :meth:`~goodbad_pipeline.images.formats.EncodedImage.pixels`."""
+        self._check_chunks()
         image = self._load()
         self._check_length(image)
         if self._depth == 16:
             levels = self._wide_levels(image)
             image = Image.fromarray(scale(levels))
-        if len(self._clear) == _CLEAR_BYTES.get(self._colour):
+        if len(self._transparent) == _TRANSPARENT_BYTES.get(self._colour):
             if self._depth < 16:
                 levels = np.asarray(image.convert("L") if image.mode == "1" else image)
-            alike = np.atleast_3d(levels) == self._clear_levels()
-            image = apply_transparency(image, alike.all(axis=2))
+            equal = np.atleast_3d(levels) == self._transparent_levels()
+            image = apply_transparency(image, equal.all(axis=2))
         return to_rgb(image, background)
 
     def orientation(self) -> int:
-        """How it is to be turned; read from an image of one pixel with its metadata, for they may be broken."""
+        """Return the EXIF orientation, read from a one-pixel image with the metadata, because these may be broken."""
         if not self._metadata:
             return 1
         header = struct.pack(">IIBBBBB", 1, 1, 8, GREY, 0, 0, 0)
@@ -99,85 +100,85 @@ class PngImage:
         with Image.open(io.BytesIO(_SIGNATURE + b"".join(tiny)), formats=("PNG",)) as image:
             return int(image.getexif().get(ExifTags.Base.Orientation, 1))
 
-    def _walk(self) -> None:
-        """Check every chunk, and keep those that matter."""
-        ended = False  # the chunks of pixels follow on each other; what comes later are none
-        for place, chunk in enumerate(_chunks(self._data)):
+    def _check_chunks(self) -> None:
+        """Check every chunk and keep those that are needed."""
+        ended = False  # pixel chunks are consecutive; later ones are ignored
+        for index, chunk in enumerate(_chunks(self._data)):
             if chunk.kind == b"IDAT" and not ended:
                 self._pixel_chunks.append(chunk)
                 continue
-            if place and chunk.kind == b"IHDR":
+            if index and chunk.kind == b"IHDR":
                 raise ValueError("two headers")
             ended = bool(self._pixel_chunks)
-            self._note(chunk, before=not ended)
+            self._keep(chunk, before_pixels=not ended)
         colours, rest = divmod(len(self._palette), 3)
         if self._colour == PALETTE and (rest or not 1 <= colours <= 256):
             raise ValueError(f"a palette of {len(self._palette)} bytes")
         if not self._pixel_chunks:
             raise ValueError("no pixels")
 
-    def _note(self, chunk: _Chunk, before: bool) -> None:
-        """Keep what a chunk says; some count only before the pixels."""
+    def _keep(self, chunk: _Chunk, before_pixels: bool) -> None:
+        """Keep the content of a chunk. Palette, transparency and animation count only before the pixels."""
         kind = chunk.kind
-        if kind == b"PLTE" and before:
+        if kind == b"PLTE" and before_pixels:
             self._palette = bytes(chunk.data)
-        elif kind == b"tRNS" and before:
-            self._clear = bytes(chunk.data)
-        elif kind == b"acTL" and before:
+        elif kind == b"tRNS" and before_pixels:
+            self._transparent = bytes(chunk.data)
+        elif kind == b"acTL" and before_pixels:
             self.animated = len(chunk.data) == 8 and bytes(chunk.data[:4]) > b"\0\0\0\1"
         elif kind == b"eXIf" or (kind in (b"tEXt", b"zTXt", b"iTXt") and _METADATA.match(chunk.data)):
             self._metadata.append(chunk.whole)
         elif kind[:1].isupper() and kind not in _CRITICAL:
-            raise UnsupportedError(f"a chunk {kind.decode('ascii')} that one has to know to decode it")
+            raise UnsupportedError(f"an unknown critical chunk {kind.decode('ascii')}")
 
     def _load(self, *, low_bytes: bool = False) -> Image.Image:
-        """Let Pillow decode what of the file makes pixels."""
+        """Let Pillow decode the chunks that make pixels."""
         depth, colour = self._depth, self._colour
         if depth == 16 and colour == GREY_ALPHA:
-            depth, colour = 8, RGBA  # the same bytes, of which Pillow would give half
+            depth, colour = 8, RGBA  # the same bytes; Pillow would drop half of them
         header = struct.pack(">IIBBBBB", self.width, self.height, depth, colour, 0, 0, self._interlaced)
         parts: list[bytes | memoryview] = [_SIGNATURE, _pack(b"IHDR", header)]
         if colour == PALETTE:
-            parts.append(_pack(b"PLTE", self._palette.ljust(768, b"\0")))  # what is beyond it is black, as in browsers
-            if 0 < len(self._clear) <= len(self._palette) // 3:
-                parts.append(_pack(b"tRNS", self._clear))
+            parts.append(_pack(b"PLTE", self._palette.ljust(768, b"\0")))  # indices beyond it are black, as in browsers
+            if 0 < len(self._transparent) <= len(self._palette) // 3:
+                parts.append(_pack(b"tRNS", self._transparent))
         parts += [chunk.whole for chunk in self._pixel_chunks]
         image = Image.open(io.BytesIO(b"".join([*parts, _pack(b"IEND", b"")])), formats=("PNG",))
         if low_bytes:
             (tile,) = image.tile
             image.tile = [tile._replace(args=str(tile.args).replace("16B", "16L"))]
         else:
-            blank = Image.new(image.mode, image.size, _UNLIKELY.get(image.mode, 173))
-            image.im = blank.im  # Pillow writes into it, so that what it left out shows
+            blank = Image.new(image.mode, image.size, _UNLIKELY.get(image.mode, _OTHER_UNLIKELY))
+            image.im = blank.im  # Pillow writes into it; pixels it does not write keep this colour
         image.load()
         return image
 
     def _wide_levels(self, image: Image.Image) -> np.ndarray:
-        """All sixteen bits: uint16 (height, width[, channels]). Of colours Pillow gives one byte at a time."""
+        """Return all sixteen bits, uint16 (height, width[, channels]). Pillow decodes one byte of colours at a time."""
         if self._colour == GREY:
             return np.asarray(image)
         if self._colour == GREY_ALPHA:
             return np.asarray(image).view(">u2")
         return np.asarray(image).astype(np.uint16) << 8 | np.asarray(self._load(low_bytes=True))
 
-    def _clear_levels(self) -> np.ndarray:
-        """The colour that is transparent, in the levels that Pillow gives."""
-        levels = np.frombuffer(self._clear, ">u2") & (2**self._depth - 1)
+    def _transparent_levels(self) -> np.ndarray:
+        """Return the transparent colour in the levels of Pillow's image."""
+        levels = np.frombuffer(self._transparent, ">u2") & (2**self._depth - 1)
         return levels * 255 // (2**self._depth - 1) if self._depth < 8 else levels
 
     def _check_length(self, image: Image.Image) -> None:
-        """Check that the pixels' data reach to the last row.
+        """Check that the pixel data include the last row.
 
-        Pillow writes whole rows into an image of an unlikely colour, so that a last row of another has been there.
-        Only for others, and where rows are interlaced, the data are inflated once more, and not kept.
+        Pillow writes rows into an image of an unlikely colour. If the last row has another colour, it was written.
+        Otherwise, and for interlaced images, the data are inflated once more to count them.
         """
         last = image.crop((0, self.height - 1, self.width, self.height))
-        if not self._interlaced and (np.asarray(last) != _UNLIKELY.get(image.mode, 173)).any():
+        if not self._interlaced and (np.asarray(last) != _UNLIKELY.get(image.mode, _OTHER_UNLIKELY)).any():
             return
         expected = self._stream_length()
-        found = _inflated_length((chunk.data for chunk in self._pixel_chunks), expected)
-        if found < expected:
-            raise CutOffError(f"its pixels are {found} bytes of {expected}")
+        actual = _inflated_length((chunk.data for chunk in self._pixel_chunks), expected)
+        if actual < expected:
+            raise CutOffError(f"its pixel data have {actual} bytes of {expected}")
 
     def _stream_length(self) -> int:
         bits = self._depth * _CHANNELS[self._colour]
@@ -191,7 +192,7 @@ class PngImage:
 
 
 def _chunks(data: bytes) -> Iterator[_Chunk]:
-    """Yield all chunks up to IEND; each has the checksum that it carries."""
+    """Yield all chunks up to IEND after checking their checksums."""
     view = memoryview(data)
     start, kind = len(_SIGNATURE), b""
     while kind != b"IEND":
@@ -216,7 +217,7 @@ def _pack(kind: bytes, content: bytes) -> bytes:
 
 
 def _inflated_length(parts: Iterator[memoryview], enough: int) -> int:
-    """Inflate until there is ``enough``, a megabyte at a time, and return how much there was."""
+    """Inflate up to ``enough`` bytes, a megabyte at a time, and return the number of bytes."""
     stream, length = zlib.decompressobj(), 0
     for part in parts:
         for start in range(0, len(part), _DEFLATED):

@@ -1,14 +1,27 @@
-"""One file, read and measured: what a worker process does, one file after another."""
+"""Read and measure one file: the work of a worker process.
+
+Imports no pandas, so that worker processes start quickly.
+"""
 
 import hashlib
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from goodbad_pipeline.images.decode import Decoded, Rejected, decode_image
-from goodbad_pipeline.images.fingerprints import difference_hash, pixel_hash, shrink, thumbnail
-from goodbad_pipeline.images.formats import Colour
-from goodbad_pipeline.images.paths import State, read_inside
+import numpy as np
+from blake3 import blake3
+from PIL import Image
+
+from goodbad_pipeline.images.decode import Decoded, decode_image
+from goodbad_pipeline.images.formats import SIGNATURES, Colour
+from goodbad_pipeline.images.paths import FileState, locate, read_inside
 from goodbad_pipeline.images.reasons import Reason, Rejection
+
+HASH_SIDE = 8
+THUMBNAIL_SIDE = 8
+THUMBNAIL_BYTES = THUMBNAIL_SIDE * THUMBNAIL_SIDE * 3
+_MINIATURE_SIDE = 64
 
 
 @dataclass(frozen=True)
@@ -17,7 +30,7 @@ class Limits:
 
     Attributes:
         seconds: Wall-clock time to read, decode and measure it.
-        memory: Bytes beyond what the worker holds before its first file.
+        memory: Bytes beyond what the worker uses before its first file.
     """
 
     seconds: float = 20.0
@@ -26,7 +39,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class ReadSettings:
-    """What every file of a scan is read with.
+    """How every file of a scan is read.
 
     Attributes:
         root: Folder of the images, resolved.
@@ -48,14 +61,14 @@ class Task:
     """A file to read.
 
     Attributes:
-        path: Relative to the root, as tables hold it.
-        image_id: SHA-256 that it had when it was last measured; where it still has it, it is not decoded again.
-        blame: What a worker came to over it: it is hashed and not decoded.
+        path: Relative to the root, as in the tables.
+        image_id: SHA-256 of the file at the last scan. A file that still has it is not decoded.
+        rejection: Why a worker process ended while reading the file. Such a file is hashed, not decoded.
     """
 
     path: str
     image_id: str | None = None
-    blame: Rejection | None = None
+    rejection: Rejection | None = None
 
 
 @dataclass(frozen=True)
@@ -75,45 +88,45 @@ class Measured:
 
 @dataclass(frozen=True)
 class Unchanged:
-    """The content is the one that the task names."""
+    """The file still has the SHA-256 of its task."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a task.
+    """The result of a task.
 
     Attributes:
-        result: The measures, or why there are none, or that nothing changed.
-        state: Of the file when it was read; None where it was not, or changed so lately that one cannot rely on it.
+        result: The measurements, the rejection, or that the file is unchanged.
+        state: File state at the time of reading; None if the file was not read or changed too recently to rely on it.
     """
 
     result: Measured | Rejection | Unchanged
-    state: State | None = None
+    state: FileState | None = None
 
 
 def read_image(task: Task, settings: ReadSettings) -> Outcome:
-    """Read, hash, decode and measure one file; nothing is written anywhere.
+    """Read, hash, decode and measure one file. Writes nothing.
 
     Raises:
-        MemoryError: It takes more memory than there is.
+        MemoryError: Decoding exceeds the memory limit.
     """
     limits = settings.limits
-    found = read_inside(settings.root, task.path, most=limits.memory, seconds=limits.seconds / 2)
-    state = found.state if found.state and found.state.is_settled else None
-    if isinstance(found.content, Rejection):
-        known = task.image_id is not None and found.content.image_id == task.image_id
-        return Outcome(Unchanged() if known else found.content, state)
-    data = found.content
+    file = read_inside(settings.root, task.path, max_bytes=limits.memory, seconds=limits.seconds / 2)
+    state = file.state if file.state and file.state.is_settled else None
+    if isinstance(file.content, Rejection):
+        unchanged = task.image_id is not None and file.content.image_id == task.image_id
+        return Outcome(Unchanged() if unchanged else file.content, state)
+    data = file.content
     image_id = hashlib.sha256(data).hexdigest()
     if image_id == task.image_id:
         return Outcome(Unchanged(), state)
-    if task.blame is not None:
-        return Outcome(replace(task.blame, size=len(data), image_id=image_id))
+    if task.rejection is not None:
+        return Outcome(replace(task.rejection, size=len(data), image_id=image_id))
     decoded = decode_image(data, max_pixels=settings.max_pixels, background=settings.background, tiff=settings.tiff)
-    if isinstance(decoded, Rejected):
+    if isinstance(decoded, Rejection):
         if decoded.reason is Reason.OUT_OF_MEMORY:
             raise MemoryError(decoded.detail)
-        return Outcome(Rejection(decoded.reason, decoded.detail, len(data), image_id), state)
+        return Outcome(replace(decoded, size=len(data), image_id=image_id), state)
     return Outcome(_measure(decoded, image_id, len(data)), state)
 
 
@@ -131,3 +144,58 @@ def _measure(decoded: Decoded, image_id: str, size: int) -> Measured:
         fingerprint=difference_hash(miniature),
         thumbnail=thumbnail(miniature),
     )
+
+
+def pixel_hash(pixels: np.ndarray) -> str:
+    """Return the BLAKE3 digest of the size and the pixels, uint8 (h, w, 3): 64 hexadecimal digits."""
+    height, width, _ = pixels.shape
+    return blake3(f"{width}x{height}".encode()).update(pixels.data.cast("B")).hexdigest()
+
+
+def shrink(pixels: np.ndarray) -> np.ndarray:
+    """Average whole blocks of pixels until the shorter side is about 64. Fingerprints of large images then cost less.
+
+    At most two rows of each block are used; the others are skipped without a copy.
+    """
+    height, width, _ = pixels.shape
+    factor = min(height, width) // _MINIATURE_SIDE
+    if factor < 2:
+        return pixels
+    step = factor // 2
+    rows, stride = -(-height // step), step * width * 3
+    sampled = Image.frombuffer("RGB", (width, rows), np.ascontiguousarray(pixels), "raw", "RGB", stride, 1)
+    return np.asarray(sampled.reduce((factor, factor // step)))
+
+
+def difference_hash(pixels: np.ndarray) -> int:
+    """Return the 64-bit difference hash of uint8 (h, w, 3): one bit per horizontal step of an 8 × 9 grey miniature.
+
+    The unsigned hash is reinterpreted as int64, because Parquet and pandas store that.
+    """
+    grey = Image.fromarray(pixels).convert("L").resize((HASH_SIDE + 1, HASH_SIDE), Image.Resampling.BOX)
+    levels = np.asarray(grey).astype(np.int16)
+    bits = np.packbits(levels[:, 1:] > levels[:, :-1])
+    return int(bits.view(">i8")[0])
+
+
+def thumbnail(pixels: np.ndarray) -> bytes:
+    """Return the 8 × 8 RGB miniature of uint8 (h, w, 3) as 192 bytes."""
+    return Image.fromarray(pixels).resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX).tobytes()
+
+
+def find_exif(root: Path, paths: Sequence[str]) -> np.ndarray:
+    """Return for each file below ``root`` whether its header holds EXIF: bool of shape (len(paths),).
+
+    No pixel is decoded. A header that cannot be read counts as without EXIF.
+    """
+    return np.array([_has_exif(locate(root, path)) for path in paths], dtype=np.bool_)
+
+
+def _has_exif(file: str) -> bool:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(file, formats=tuple(SIGNATURES)) as image:
+                return "exif" in image.info or len(image.getexif()) > 0
+    except Exception:  # Pillow raises a dozen types, and this is one feature of one baseline
+        return False

@@ -1,4 +1,4 @@
-"""Why a file is set aside: the closed list of reason codes of the quarantine table."""
+"""Rejections and their reason codes: the closed list that the quarantine table uses."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,9 +7,9 @@ QUARANTINE_COLUMNS = ["path", "label", "reason", "detail", "size", "image_id"]
 
 
 class Reason(StrEnum):
-    """A reason code. Its value is what the quarantine table holds; its comment is the rule that was broken."""
+    """A reason code as stored in the quarantine table. Each comment states the rule that was broken."""
 
-    MISSING = "missing"  # the manifest names a file that is not there
+    MISSING = "missing"  # the manifest names a file that does not exist
     OUTSIDE_ROOT = "outside_root"  # absolute path, `..`, or a link that leaves images.root
     NOT_A_FILE = "not_a_file"  # directory, device, socket or FIFO
     UNREADABLE = "unreadable"  # the operating system refuses to read it
@@ -20,27 +20,27 @@ class Reason(StrEnum):
     UNSUPPORTED = "unsupported"  # a format or variant that is not accepted
     TOO_MANY_PIXELS = "too_many_pixels"  # width × height beyond images.max_pixels
     TRUNCATED = "truncated"  # the file ends before the image does
-    CORRUPT = "corrupt"  # the decoder gave up part-way, or what it read does not add up
+    CORRUPT = "corrupt"  # the decoder failed, or the content is inconsistent
     TIMEOUT = "timeout"  # reading or decoding took longer than images.scan.timeout
     CRASHED = "crashed"  # the process that decoded it ended
     OUT_OF_MEMORY = "out_of_memory"  # decoding took more than images.scan.memory
-    EXCLUDED = "excluded"  # a row of images.corrections takes it out
+    EXCLUDED = "excluded"  # a row of images.corrections excludes it
     CONFLICTING_LABEL = "conflicting_label"  # the same image under two labels
-    SPLIT_LEAK = "split_leak"  # its group also lies in a given split that counts for more
+    SPLIT_LEAK = "split_leak"  # its group also occurs in a given split of higher priority
 
 
-PASSING = (Reason.TIMEOUT, Reason.CRASHED, Reason.OUT_OF_MEMORY)  # the next scan tries such a file again
+TEMPORARY = (Reason.TIMEOUT, Reason.CRASHED, Reason.OUT_OF_MEMORY)  # the next scan tries such a file again
 
 
 @dataclass(frozen=True)
 class Rejection:
-    """One file that is not accepted.
+    """A file that is not accepted, and why.
 
     Attributes:
-        reason: Its code.
-        detail: In words, one line.
-        size: Bytes, where it was read.
-        image_id: SHA-256 of the file, where it was read.
+        reason: Reason code.
+        detail: The same in words, one printable line.
+        size: Bytes, if the file was read.
+        image_id: SHA-256 of the file, if it was read.
     """
 
     reason: Reason

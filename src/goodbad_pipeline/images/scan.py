@@ -1,36 +1,44 @@
-"""Open every candidate once: an accepted image, or a row of the quarantine."""
+"""Read every candidate once: it becomes an accepted image or a row of the quarantine."""
 
+import logging
+import sys
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from tqdm import tqdm
 
-from goodbad_pipeline.images.decode import Colour
-from goodbad_pipeline.images.paths import State, find_states
-from goodbad_pipeline.images.progress import Progress
+from goodbad_pipeline.images.formats import Colour
+from goodbad_pipeline.images.paths import FileState, find_states
 from goodbad_pipeline.images.reading import Limits, Measured, ReadSettings, Task, Unchanged
-from goodbad_pipeline.images.reasons import PASSING, QUARANTINE_COLUMNS, Reason
+from goodbad_pipeline.images.reasons import QUARANTINE_COLUMNS, TEMPORARY, Reason
 from goodbad_pipeline.images.scan_cache import ScanCache
-from goodbad_pipeline.images.workers import Engine, read_batches
+from goodbad_pipeline.images.workers import WorkerBackend, read_batches
+
+logger = logging.getLogger(__name__)
 
 MEASURED_COLUMNS = [field.name for field in fields(Measured)]
-BATCH = 64  # files that a worker reads before it is asked again
+BATCH = 64  # files per message to a worker
+LOG_SECONDS = 30.0
 _NO_ROW = -1
-_STATES = 65_536  # files whose state is held at a time
+_STATES = 65_536  # file states in memory at a time
 
 
 @dataclass(frozen=True)
 class Scan:
-    """What a scan found: every candidate is in exactly one of the two tables.
+    """The result of a scan: every candidate is in exactly one of the two tables.
 
     Attributes:
         images: One row per accepted image: path, label, group, source_split, the manifest's other columns, and
             image_id (SHA-256 of the file), width, height (upright, in pixels), format, animated, size (bytes), pixel_id
             (BLAKE3 of the decoded pixels), fingerprint (64-bit difference hash) and thumbnail (RGB bytes).
-        quarantine: One row per file set aside: path, label, reason, detail, size, image_id.
+        quarantine: One row per rejected file: path, label, reason, detail, size, image_id.
     """
 
     images: pd.DataFrame
@@ -45,11 +53,11 @@ def scan_candidates(
     background: Colour,
     tiff: bool = False,
     limits: Limits | None = None,
-    engine: Engine | None = None,
-    journal: Path | None = None,
+    backend: WorkerBackend | None = None,
+    cache_folder: Path | None = None,
     trust_timestamps: bool = True,
 ) -> Scan:
-    """Read, hash and decode every candidate; the source folder is only ever read.
+    """Read, hash and decode every candidate. The source folder is never written to.
 
     Args:
         candidates: Table of :func:`~goodbad_pipeline.images.sources.read_candidates`.
@@ -58,102 +66,128 @@ def scan_candidates(
         background: RGB under transparent pixels.
         tiff: Whether TIFF is accepted.
         limits: What one file may cost.
-        engine: Who reads them; None for one process per core of this machine.
-        journal: Folder that keeps what was found, so that the next scan reads only what it has to; None keeps nothing.
-        trust_timestamps: Whether a file with the size, times and inode that it had is the one that it was. False
-            hashes every file again and decodes those that changed.
+        backend: Where files are read; None for one process per core of this machine.
+        cache_folder: Folder of the scan cache, with which the next scan reads only changed files; None for no cache.
+        trust_timestamps: Whether a file with unchanged size, times and inode counts as unchanged. If False, every file
+            is hashed, and those with another hash are decoded.
     """
     settings = ReadSettings(root.resolve(), max_pixels, background, tiff, limits or Limits())
-    with tempfile.TemporaryDirectory() as temporary, ScanCache(journal or Path(temporary), settings) as record:
-        scan = _Scanner(candidates, settings, record)
-        scan.recall(trust_timestamps)
-        scan.read(engine or Engine())
-        return scan.tables()
+    with tempfile.TemporaryDirectory() as temporary, ScanCache(cache_folder or Path(temporary), settings) as cache:
+        scanner = _Scanner(candidates, settings, cache)
+        scanner.reuse_cached(trust_timestamps)
+        scanner.read(backend or WorkerBackend())
+        return scanner.tables()
 
 
 class _Scanner:
-    """A scan under way: ``rows`` is each candidate's row of the journal, −1 as long as it has none."""
+    """A running scan. ``_rows`` holds the cache row of each candidate, −1 while it has none."""
 
-    def __init__(self, candidates: pd.DataFrame, settings: ReadSettings, journal: ScanCache) -> None:
+    def __init__(self, candidates: pd.DataFrame, settings: ReadSettings, cache: ScanCache) -> None:
         self._candidates = candidates.reset_index(drop=True)
-        self._settings, self._journal = settings, journal
-        self._named = self._candidates["path"].notna().to_numpy()
+        self._settings, self._cache = settings, cache
         self._paths = self._candidates["path"].tolist()
+        self._named = self._candidates["path"].notna().to_numpy()
         self._repeated = self._named & self._candidates["path"].duplicated().to_numpy()
         self._rows = np.full(len(candidates), _NO_ROW)
         self._hashes: dict[int, str] = {}
 
-    def recall(self, trust_timestamps: bool) -> None:
-        """Take from the journal what is still true; or, without trust, the hashes to compare with."""
-        known = self._journal.find(pa.array(self._paths, pa.string(), from_pandas=True))
-        places = np.flatnonzero((known != _NO_ROW) & ~self._repeated)
+    def reuse_cached(self, trust_timestamps: bool) -> None:
+        """Use cached rows of unchanged files or, without trust, load the hashes to compare with."""
+        cached = self._cache.find(pa.array(self._paths, pa.string(), from_pandas=True))
+        positions = np.flatnonzero((cached != _NO_ROW) & ~self._repeated)
         if trust_timestamps:
-            places = places[self._is_unchanged(places, known[places])]
+            positions = positions[self._is_unchanged(positions, cached[positions])]
         else:
-            facts = self._journal.read(known[places], ["image_id", "reason"]).to_pandas()
-            usable = (facts["image_id"].notna() & ~facts["reason"].isin(PASSING)).to_numpy()
-            places = places[usable]
-            self._hashes = dict(zip(places.tolist(), facts["image_id"][usable], strict=True))
-        self._rows[places] = known[places]
+            values = self._cache.read(cached[positions], ["image_id", "reason"]).to_pandas()
+            usable = (values["image_id"].notna() & ~values["reason"].isin(TEMPORARY)).to_numpy()
+            positions = positions[usable]
+            self._hashes = dict(zip(positions.tolist(), values["image_id"][usable], strict=True))
+        self._rows[positions] = cached[positions]
 
-    def _is_unchanged(self, places: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        facts = self._journal.read(rows, list(State._fields))
-        then = np.stack([column.fill_null(_NO_ROW).to_numpy() for column in facts.columns], axis=1)
-        same = np.zeros(len(places), bool)
-        for start in range(0, len(places), _STATES):
+    def _is_unchanged(self, positions: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        columns = self._cache.read(rows, list(FileState._fields)).columns
+        cached = np.stack([column.fill_null(_NO_ROW).to_numpy() for column in columns], axis=1)
+        unchanged = np.zeros(len(positions), bool)
+        for start in range(0, len(positions), _STATES):
             part = slice(start, start + _STATES)
-            states = find_states(self._settings.root, [self._paths[place] for place in places[part]])
-            same[part] = (states == then[part]).all(axis=1)
-        return same
+            states = find_states(self._settings.root, [self._paths[position] for position in positions[part]])
+            unchanged[part] = (states == cached[part]).all(axis=1)
+        return unchanged
 
-    def read(self, engine: Engine) -> None:
-        """Read what is left, and write down what it is."""
-        asked = self._named & ~self._repeated
-        left = [int(place) for place in np.flatnonzero(asked) if self._rows[place] == _NO_ROW or place in self._hashes]
+    def read(self, backend: WorkerBackend) -> None:
+        """Read the files that have no usable cache row, and append their outcomes to the cache."""
+        readable = np.flatnonzero(self._named & ~self._repeated)
+        left = [int(position) for position in readable if self._rows[position] == _NO_ROW or position in self._hashes]
+        if len(left) < len(readable):
+            logger.info("%d files are unchanged, %d to read", len(readable) - len(left), len(left))
         batches = [left[start : start + BATCH] for start in range(0, len(left), BATCH)]
-        tasks = ([Task(self._paths[place], self._hashes.get(place)) for place in batch] for batch in batches)
-        with Progress(len(left), known=int(asked.sum()) - len(left)) as progress:
-            for places, outcomes in zip(batches, read_batches(tasks, self._settings, engine), strict=True):
-                for place, outcome in zip(places, outcomes, strict=True):
+        tasks = ([Task(self._paths[position], self._hashes.get(position)) for position in batch] for batch in batches)
+        with _progress(len(left)) as progress:
+            for positions, outcomes in zip(batches, read_batches(tasks, self._settings, backend), strict=True):
+                for position, outcome in zip(positions, outcomes, strict=True):
                     if not isinstance(outcome.result, Unchanged):
-                        self._rows[place] = self._journal.append(self._paths[place], outcome)
-                progress.advance(len(places))
-        self._journal.flush()
+                        self._rows[position] = self._cache.append(self._paths[position], outcome)
+                progress.advance(len(positions))
+        self._cache.flush()
 
     def tables(self) -> Scan:
-        """Put the two tables together, one column after another: there may be millions of rows."""
-        asked = self._rows != _NO_ROW
-        found = self._journal.read(self._rows[asked], [*MEASURED_COLUMNS[:-1], "reason", "detail"])
-        reasons = found.column("reason").to_pandas().to_numpy(object)
-        unlabelled = self._candidates["label"].isna().to_numpy()
-        accepted = np.zeros(len(asked), bool)
-        accepted[asked] = pd.isna(reasons)
-        accepted &= ~unlabelled
-        quarantine = self._quarantine(accepted, asked, found)
-        if not accepted[asked].all():
-            found = found.filter(accepted[asked])
-        return Scan(self._images(accepted, found), quarantine)
+        """Assemble the two tables column by column, because there may be millions of rows."""
+        has_row = self._rows != _NO_ROW
+        cached = self._cache.read(self._rows[has_row], [*MEASURED_COLUMNS[:-1], "reason", "detail"])
+        reasons = cached.column("reason").to_pandas().to_numpy(object)
+        accepted = np.zeros(len(has_row), bool)
+        accepted[has_row] = pd.isna(reasons)
+        accepted &= self._candidates["label"].notna().to_numpy()
+        quarantine = self._quarantine(accepted, has_row, cached)
+        if not accepted[has_row].all():
+            cached = cached.filter(accepted[has_row])
+        return Scan(self._images(accepted, cached), quarantine)
 
-    def _images(self, accepted: np.ndarray, found: pa.Table) -> pd.DataFrame:
+    def _images(self, accepted: np.ndarray, cached: pa.Table) -> pd.DataFrame:
         images = self._candidates if accepted.all() else self._candidates[accepted].reset_index(drop=True)
         images = images.rename(columns={"split": "source_split"})
         for name in MEASURED_COLUMNS[:-1]:
-            images[name] = found.column(name).to_pandas()
-        thumbnails = self._journal.thumbnails(self._rows[accepted])
+            images[name] = cached.column(name).to_pandas()
+        thumbnails = self._cache.thumbnails(self._rows[accepted])
         images["thumbnail"] = pd.Series(thumbnails, dtype=pd.ArrowDtype(thumbnails.type))
         return images
 
-    def _quarantine(self, accepted: np.ndarray, asked: np.ndarray, found: pa.Table) -> pd.DataFrame:
-        """What is in no other table, in the order of the candidates."""
-        rows = iter(found.select(["reason", "detail", "size", "image_id"]).filter(~accepted[asked]).to_pylist())
-        table = []
+    def _quarantine(self, accepted: np.ndarray, has_row: np.ndarray, cached: pa.Table) -> pd.DataFrame:
+        """Return the rows of all candidates that are not accepted, in their order."""
+        columns = ["reason", "detail", "size", "image_id"]
+        cached_rows = iter(cached.select(columns).filter(~accepted[has_row]).to_pylist())
+        rows = []
         labels = self._candidates["label"].tolist()
-        for place in np.flatnonzero(~accepted):
-            if self._repeated[place]:
-                why = {"reason": Reason.LISTED_TWICE, "detail": "an earlier row of the manifest has the same path"}
-            elif not self._named[place]:
-                why = {"reason": Reason.MISSING, "detail": "the manifest's row has no path"}
-            elif (why := next(rows))["reason"] is None:
-                why = why | {"reason": Reason.NO_LABEL, "detail": "in no class folder, or its label is empty"}
-            table.append({**why, "path": self._paths[place], "label": labels[place], "reason": str(why["reason"])})
-        return pd.DataFrame(table, columns=QUARANTINE_COLUMNS).astype({"size": "Int64"})
+        for position in np.flatnonzero(~accepted):
+            if self._repeated[position]:
+                row = {"reason": Reason.LISTED_TWICE, "detail": "an earlier row of the manifest has the same path"}
+            elif not self._named[position]:
+                row = {"reason": Reason.MISSING, "detail": "the manifest's row has no path"}
+            elif (row := next(cached_rows))["reason"] is None:
+                row |= {"reason": Reason.NO_LABEL, "detail": "in no class folder, or its label is empty"}
+            rows.append({**row, "path": self._paths[position], "label": labels[position], "reason": str(row["reason"])})
+        return pd.DataFrame(rows, columns=QUARANTINE_COLUMNS).astype({"size": "Int64"})
+
+
+class _Progress:
+    """Counts files: a progress bar in a terminal, a log line with rate and remaining time elsewhere."""
+
+    def __init__(self, total: int, bar: tqdm) -> None:
+        self._total, self._done, self._bar = total, 0, bar
+        self._start = self._logged = time.monotonic()
+
+    def advance(self, count: int) -> None:
+        self._done += count
+        self._bar.update(count)
+        now = time.monotonic()
+        if self._bar.disable and now - self._logged >= LOG_SECONDS:
+            self._logged = now
+            rate = self._done / (now - self._start)
+            left = (self._total - self._done) / rate / 60
+            logger.info("%d of %d files read, %.0f per second, %.1f minutes left", self._done, self._total, rate, left)
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[_Progress]:
+    with tqdm(total=total, desc="Scanning", unit="file", mininterval=0.5, disable=not sys.stderr.isatty()) as bar:
+        yield _Progress(total, bar)

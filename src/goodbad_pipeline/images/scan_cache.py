@@ -1,7 +1,7 @@
-"""What a scan has found so far, on disk: a scan that is killed goes on where it was, a later one reads what changed.
+"""The scan cache: outcomes of a scan on disk, so that a killed scan resumes and a later scan reads only changed files.
 
-Rows go into shards that are written once, whole or not at all. A file that was read again stands in a later shard, and
-the last row of a path counts.
+Rows are stored in shards, each written once and atomically. A file that was read again has a row in a later shard; the
+last row of a path counts.
 """
 
 import hashlib
@@ -22,14 +22,13 @@ from filelock import FileLock, Timeout
 
 from goodbad_pipeline.atomic_files import atomic_write
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.images.fingerprints import THUMBNAIL_BYTES
-from goodbad_pipeline.images.paths import State
-from goodbad_pipeline.images.reading import Measured, Outcome, ReadSettings
+from goodbad_pipeline.images.paths import FileState
+from goodbad_pipeline.images.reading import THUMBNAIL_BYTES, Measured, Outcome, ReadSettings
 from goodbad_pipeline.images.reasons import Rejection
 
-FORMAT_VERSION = 4  # of the rows and of what decides them; another one reads everything anew
+FORMAT_VERSION = 4  # raise it when rows or the rules behind them change: every file is then read again
 SHARD_ROWS = 8192
-SHARD_SECONDS = 5.0  # what a kill costs at most
+SHARD_SECONDS = 5.0  # work that a kill can lose
 
 _SHARD = pa.schema(
     [
@@ -53,19 +52,19 @@ _SHARD = pa.schema(
 
 
 class ScanCache:
-    """The rows of one root and one way to read it; a context manager, held by one process at a time.
+    """The cached rows of one root under one :class:`ReadSettings`; a context manager for one process at a time.
 
     Args:
-        folder: Where journals lie; it may be removed at any time.
-        settings: What files are read with; under others nothing here counts.
+        folder: Folder of all scan caches; it may be removed at any time.
+        settings: How files are read; rows of other settings are deleted.
 
     Raises:
-        InputError: On entering, another process scans the same root.
+        InputError: On entering, if another process is scanning the same root.
     """
 
     def __init__(self, folder: Path, settings: ReadSettings) -> None:
-        root, rest = _digests(settings)
-        self._folder = folder / f"{root}-{rest}"
+        root, key = _cache_keys(settings)
+        self._folder = folder / f"{root}-{key}"
         self._outdated = [other for other in folder.glob(f"{root}-*") if other.name != self._folder.name]
         self._lock = FileLock(folder / f".{root}.lock", timeout=0)
         self._shards: list[Path] = []
@@ -79,7 +78,7 @@ class ScanCache:
             self._lock.acquire()
         except Timeout as error:
             raise InputError(
-                f"images.root: another run scans it now (lock {self._lock.lock_file}); wait for it"
+                f"images.root: another run is scanning it (lock {self._lock.lock_file}); wait until it has ended"
             ) from error
         for folder in self._outdated:
             shutil.rmtree(folder, ignore_errors=True)
@@ -97,23 +96,23 @@ class ScanCache:
             self._lock.release()
 
     def find(self, paths: pa.Array) -> np.ndarray:
-        """Return the last row of each of ``paths``: int64, −1 where there is none."""
+        """Return the number of the last row of each of ``paths``: int64, −1 for paths without one."""
         if not self.rows:
             return np.full(len(paths), -1)
-        known = self._read(["path"]).column("path").combine_chunks()
-        backwards = known.take(pa.array(np.arange(self.rows)[::-1]))
-        found = pc.index_in(paths, value_set=backwards).fill_null(self.rows)
-        return self.rows - 1 - found.to_numpy()
+        cached = self._read(["path"]).column("path").combine_chunks()
+        latest_first = cached.take(pa.array(np.arange(self.rows)[::-1]))
+        index = pc.index_in(paths, value_set=latest_first).fill_null(self.rows)
+        return self.rows - 1 - index.to_numpy()
 
     def read(self, rows: np.ndarray, columns: list[str]) -> pa.Table:
-        """Return ``rows`` in their order."""
+        """Return ``rows`` in the given order."""
         table = self._read(columns)
         if len(rows) == len(table) and (rows == np.arange(len(rows))).all():
             return table
         return table.take(pa.array(rows))
 
     def thumbnails(self, rows: np.ndarray) -> pa.Array:
-        """Return the thumbnails of ``rows``: one copy of them, and a shard, are in memory."""
+        """Return the thumbnails of ``rows``, with one copy of them and one shard in memory."""
         gathered = np.empty((len(rows), THUMBNAIL_BYTES), np.uint8)
         start = 0
         for shard in self._shards:
@@ -128,7 +127,7 @@ class ScanCache:
         )
 
     def append(self, path: str, outcome: Outcome) -> int:
-        """Add a row and return its number; it is on disk within seconds."""
+        """Append a row and return its number. Pending rows are written at least every few seconds."""
         self._pending.append({"path": path} | _state(outcome.state) | _values(outcome.result))
         if len(self._pending) >= SHARD_ROWS or time.monotonic() - self._written > SHARD_SECONDS:
             self.flush()
@@ -136,7 +135,7 @@ class ScanCache:
         return self.rows - 1
 
     def flush(self) -> None:
-        """Write what is not on disk yet."""
+        """Write the pending rows as a shard."""
         if self._pending:
             shard = self._folder / f"{time.time_ns()}.parquet"
             with atomic_write(shard) as draft:
@@ -150,28 +149,28 @@ class ScanCache:
         return pa.concat_tables(parts) if parts else _SHARD.empty_table().select(columns)
 
 
-def _digests(settings: ReadSettings) -> tuple[str, str]:
-    """Name the root, and all that decides what becomes of a file in it."""
+def _cache_keys(settings: ReadSettings) -> tuple[str, str]:
+    """Return a hash of the root, and one of all that decides the outcome of reading a file."""
     tools = {name: version(name) for name in ("Pillow", "simplejpeg", "numpy")}
-    how = {**asdict(settings), "root": None, "limits": None, "format": FORMAT_VERSION, "tools": tools}
-    texts = (os.fsencode(settings.root), json.dumps(how, sort_keys=True).encode())
-    root, rest = (hashlib.sha256(text).hexdigest()[:12] for text in texts)
-    return root, rest
+    config = {**asdict(settings), "root": None, "limits": None, "format": FORMAT_VERSION, "tools": tools}
+    contents = (os.fsencode(settings.root), json.dumps(config, sort_keys=True).encode())
+    root, key = (hashlib.sha256(content).hexdigest()[:12] for content in contents)
+    return root, key
 
 
 def _is_whole(file: Path) -> bool:
-    """Whether a shard can be read; after a power cut it may be empty, and its files are read again."""
+    """Return whether a shard can be read. After a power cut it may be empty; its files are then read again."""
     try:
         return pq.read_schema(file).equals(_SHARD)
     except (pa.ArrowInvalid, OSError):
         return False
 
 
-def _state(state: State | None) -> dict[str, object]:
+def _state(state: FileState | None) -> dict[str, object]:
     return {} if state is None else state._asdict()
 
 
 def _values(result: object) -> dict[str, object]:
     if isinstance(result, Rejection | Measured):
         return {name: getattr(result, name) for name in result.__dataclass_fields__}
-    raise TypeError(f"no row for {result!r}")
+    raise TypeError(f"result: must be Measured or Rejection, got {result!r}")

@@ -1,6 +1,6 @@
-"""Where images and their labels come from: class folders, pre-split folders, or a manifest.
+"""List the images of a source and their labels: class folders, pre-split folders, or a manifest.
 
-Each reader gives the same table of candidates: one row per image that is *said* to be there, before any is opened.
+Each reader returns the same table of candidates: one row per listed image, before any file is opened.
 """
 
 import logging
@@ -32,6 +32,7 @@ SPLIT_NAMES = {
     "testing": "test",
 }
 DEFAULT_MANIFESTS = ("labels.csv", "labels.parquet")
+PARQUET_SUFFIXES = (".parquet", ".pq")
 OWN_COLUMNS = ("path", "label", "group", "split")
 RESERVED_COLUMNS = (
     "image_id",
@@ -47,6 +48,8 @@ RESERVED_COLUMNS = (
     "source_label",
     "copies",
 )
+_MISSING_NUMBERS = ("", "NA", "N/A", "NaN", "nan", "null", "None")  # missing values in a numeric column
+_CODE = r"\s*[+-]?(0\d|\d{16})"  # leading zeros, or more digits than a float64 keeps: a code, not a number
 
 
 @dataclass(frozen=True)
@@ -56,10 +59,10 @@ class Columns:
     Attributes:
         path: File, relative to the root.
         label: Class name.
-        group: What must stay on one side of a split (a person, a scene, a unit). The default name may be absent; then
-            every image is its own group. None leaves a column of that name alone.
-        split: A split given by the data's owner; where it is given, a blank counts as train. The default name may be
-            absent. None ignores it.
+        group: Images that must stay in one split (a person, a scene, a unit). A column with the default name is
+            optional; without it, every image is its own group. None ignores a column of that name.
+        split: A given split; if any row has one, an empty cell counts as train. A column with the default name is
+            optional. None ignores it.
     """
 
     path: str = "path"
@@ -70,12 +73,12 @@ class Columns:
 
 @dataclass(frozen=True)
 class Listing:
-    """What is said to be in the root.
+    """The candidates of a source.
 
     Attributes:
-        candidates: One row per image: path (relative to root, `/` between parts), label, group and split (None where
-            not given), then every other column of the manifest.
-        ignored: How many files of which name were passed over as hidden; `._*` stands for all that start so.
+        candidates: One row per image: path (relative to root, with `/`), label, group and split (None if not given),
+            then every other column of the manifest.
+        ignored: Number of ignored hidden files by name; `._*` stands for all names with that prefix.
     """
 
     candidates: pd.DataFrame
@@ -83,33 +86,30 @@ class Listing:
 
 
 def read_candidates(root: Path, layout: Layout, manifest: str | None, columns: Columns) -> Listing:
-    """List the images of ``root`` with what is known of each before it is opened.
+    """List the images of ``root`` and their labels without opening any.
 
     Args:
         root: Folder of the images.
         layout: ``folders`` (root/class/…), ``presplit`` (root/train/class/…), ``manifest``, or ``auto``: a manifest if
-            one is named or root holds labels.csv or labels.parquet, else pre-split if the top folders are named like
+            one is named or root contains labels.csv or labels.parquet, else pre-split if the top folders are named like
             splits, else class folders.
         manifest: File name, relative to root or absolute; None for labels.csv or labels.parquet in root.
         columns: The manifest's column names.
 
-    Returns:
-        The images, and what was passed over.
-
     Raises:
-        InputError: root is missing or empty, or the layout does not fit what is there.
+        InputError: root is missing or empty, or does not have the layout.
     """
     if not root.is_dir():
         raise InputError(f"images.root: must be an existing folder, got '{root}'")
-    found = _detect_layout(root, manifest) if layout == "auto" else layout
-    logger.info("Reading %s as %s", root, found)
+    resolved = _detect_layout(root, manifest) if layout == "auto" else layout
+    logger.info("Reading %s with layout %s", root, resolved)
     ignored: Counter[str] = Counter()
-    if found == "manifest":
+    if resolved == "manifest":
         table = read_manifest(_find_manifest(root, manifest), columns)
     else:
-        table = _read_folders(root, ignored, presplit=found == "presplit")
+        table = _read_folders(root, ignored, presplit=resolved == "presplit")
     if table.empty:
-        raise InputError(f"images.root: no images found, '{root}' (read as {found}) is empty")
+        raise InputError(f"images.root: no images found, '{root}' (read with layout {resolved}) is empty")
     return Listing(table, dict(sorted(ignored.items())))
 
 
@@ -117,8 +117,8 @@ def _detect_layout(root: Path, manifest: str | None) -> Layout:
     if manifest is not None or any((root / name).is_file() for name in DEFAULT_MANIFESTS):
         return "manifest"
     folders = [entry.name.lower() for entry in _visible(root) if entry.is_dir()]
-    named_as_splits = bool(folders) and all(name in SPLIT_NAMES for name in folders)
-    return "presplit" if named_as_splits and "train" in map(SPLIT_NAMES.get, folders) else "folders"
+    splits = [SPLIT_NAMES.get(name) for name in folders]
+    return "presplit" if "train" in splits and None not in splits else "folders"
 
 
 def _find_manifest(root: Path, manifest: str | None) -> Path:
@@ -137,7 +137,7 @@ def read_manifest(file: Path, columns: Columns) -> pd.DataFrame:
     """
     raw = _read_table(file, columns)
     names = _resolve_columns(raw, columns, file)
-    values = {own: _strings(raw[name], exact=own == "path") if name else None for own, name in names.items()}
+    values = {own: _to_text(raw[name], strip=own != "path") if name else None for own, name in names.items()}
     table = pd.DataFrame(values, index=raw.index)
     _require_inside_root(table["path"], file)
     table["split"] = _normalise_splits(table["split"], columns.split)
@@ -151,14 +151,14 @@ def _require_free(clashing: list[str], extra: pd.DataFrame, file: Path) -> None:
     for name in clashing:
         if f"manifest_{name}" in extra.columns:
             raise InputError(
-                f"images.manifest: '{file.name}' must not have both columns '{name}' and 'manifest_{name}', which is "
-                "what the first is called in tables; rename one"
+                f"images.manifest: '{file.name}' must not have both columns '{name}' and 'manifest_{name}', because "
+                "tables rename the first to the second; rename one"
             )
 
 
 def _read_table(file: Path, columns: Columns) -> pd.DataFrame:
     try:
-        if file.suffix.lower() in (".parquet", ".pq"):
+        if file.suffix.lower() in PARQUET_SUFFIXES:
             return pd.read_parquet(file)
         return read_manifest_csv(file, text=astuple(columns))
     except Exception as error:  # pandas and pyarrow raise their own types on broken files
@@ -167,7 +167,7 @@ def _read_table(file: Path, columns: Columns) -> pd.DataFrame:
 
 
 def _resolve_columns(raw: pd.DataFrame, columns: Columns, file: Path) -> dict[str, str | None]:
-    """Map our four names to the manifest's; an optional one that keeps its default name may be absent."""
+    """Map our four columns to the manifest's; an optional one with its default name may be absent."""
     names: dict[str, str | None] = {}
     for own in OWN_COLUMNS:
         name = getattr(columns, own)
@@ -177,15 +177,15 @@ def _resolve_columns(raw: pd.DataFrame, columns: Columns, file: Path) -> dict[st
         elif name in raw.columns:
             names[own] = name
         else:
-            has = ", ".join(map(str, raw.columns))
-            raise InputError(f"images.columns.{own}: '{file.name}' has no column '{name}'; it has: {has}")
+            columns_found = ", ".join(map(str, raw.columns))
+            raise InputError(f"images.columns.{own}: '{file.name}' has no column '{name}'; it has: {columns_found}")
     return names
 
 
-def _strings(column: pd.Series, *, exact: bool) -> pd.Series:
+def _to_text(column: pd.Series, *, strip: bool) -> pd.Series:
     text = column.astype("string")
     stripped = text.str.strip()
-    return (text if exact else stripped).astype(object).where(stripped.notna() & (stripped != ""), None)
+    return (stripped if strip else text).astype(object).where(stripped.notna() & (stripped != ""), None)
 
 
 def _require_inside_root(paths: pd.Series, file: Path) -> None:
@@ -208,13 +208,13 @@ def _normalise_splits(column: pd.Series, name: str | None) -> pd.Series:
 
 def _read_folders(root: Path, ignored: Counter[str], *, presplit: bool) -> pd.DataFrame:
     depth = 2 if presplit else 1
-    paths, labels, splits = [], [], []  # a million tuples would be the largest thing of a scan
+    paths, labels, splits = [], [], []  # three lists: a million tuples would take most of a scan's memory
     for path in walk_files(root, ignored):
         folders = path.split("/")[:-1]
         split = SPLIT_NAMES.get(folders[0].lower()) if presplit and folders else None
-        placed = len(folders) >= depth and (split is not None or not presplit)
+        labelled = len(folders) >= depth and (split is not None or not presplit)
         paths.append(path)
-        label = folders[depth - 1] if placed else ""
+        label = folders[depth - 1] if labelled else ""
         labels.append(sys.intern(label) if label.strip() else None)
         splits.append(split)
     values = {"path": paths, "label": labels, "group": None, "split": splits}
@@ -222,35 +222,35 @@ def _read_folders(root: Path, ignored: Counter[str], *, presplit: bool) -> pd.Da
 
 
 def walk_files(root: Path, ignored: Counter[str]) -> Iterator[str]:
-    """Yield the relative path of whatever lies below ``root`` and is no folder; what is hidden is counted instead.
+    """Yield the relative paths of all files below ``root``; count hidden ones in ``ignored`` instead.
 
-    A link to a folder is not followed, and a folder that cannot be listed hides what is in it: both are yielded
-    themselves, for the scan to set aside.
+    Links to folders, which are not followed, and folders that cannot be listed are yielded too. The scan quarantines
+    them.
     """
     folders = [""]
     while folders:
-        above = folders.pop()
+        folder = folders.pop()
         try:
-            with os.scandir(os.path.join(root, above)) as listed:
+            with os.scandir(os.path.join(root, folder)) as listed:
                 entries = sorted(listed, key=lambda entry: entry.name)
         except OSError as error:
-            if not above:
+            if not folder:
                 raise InputError(f"images.root: must be readable, '{root}' is not ({error.strerror})") from error
-            yield to_text(above.removesuffix("/"))
+            yield to_text(folder.removesuffix("/"))
             continue
-        below = []
+        subfolders = []
         for entry in entries:
             is_folder = entry.is_dir(follow_symlinks=False)
             if _is_hidden(entry.name):
-                ignored[_name_ignored(entry.name) + "/" * is_folder] += 1
+                ignored[_ignored_name(entry.name) + "/" * is_folder] += 1
             elif is_folder:
-                below.append(f"{above}{entry.name}/")
+                subfolders.append(f"{folder}{entry.name}/")
             else:
-                yield to_text(above + entry.name)
-        folders += reversed(below)
+                yield to_text(folder + entry.name)
+        folders += reversed(subfolders)
 
 
-def _name_ignored(name: str) -> str:
+def _ignored_name(name: str) -> str:
     return "._*" if name.startswith("._") else to_text(name)
 
 
@@ -262,39 +262,30 @@ def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name.lower() in ("thumbs.db", "desktop.ini")
 
 
-_NO_NUMBER = ("", "NA", "N/A", "NaN", "nan", "null", "None")  # in a column of numbers
-_LOSES_DIGITS = r"\s*[+-]?(0\d|\d{16})"
-"""Zeros in front, or more digits than a number of 64 bits is sure to hold: a code, no quantity."""
-
-
 def read_manifest_csv(file: Path, text: Collection[str | None]) -> pd.DataFrame:
-    """Read a CSV file; a cell that is empty is missing.
+    """Read a CSV file into columns of text and of nullable numbers; empty cells are missing values.
 
     Args:
         file: The file.
-        text: Columns to leave as they are written, whatever they look like. Others become numbers where all that they
-            hold are numbers, with no digit lost.
-
-    Returns:
-        Columns of text and of nullable numbers.
+        text: Columns that stay text. Others become numbers if all their values are numbers and no digit is lost.
 
     Raises:
-        ValueError: The file is no CSV, or not in UTF-8.
+        ValueError: The file is not CSV, or not UTF-8.
     """
     raw = pd.read_csv(file, dtype=str, keep_default_na=False)
-    return raw.apply(lambda column: _filled(column) if column.name in text else _as_numbers(column))
+    return raw.apply(lambda column: _with_missing(column) if column.name in text else _to_numbers(column))
 
 
-def _filled(column: pd.Series) -> pd.Series:
+def _with_missing(column: pd.Series) -> pd.Series:
     return column.where(column != "")
 
 
-def _as_numbers(column: pd.Series) -> pd.Series:
-    """The column as numbers if it is one of numbers, else as text."""
-    known = column.where(~column.isin(_NO_NUMBER))
-    if known.isna().all() or known.str.match(_LOSES_DIGITS).any():
-        return _filled(column)
+def _to_numbers(column: pd.Series) -> pd.Series:
+    """Convert the column to numbers if all its values are numbers, else leave it as text."""
+    values = column.where(~column.isin(_MISSING_NUMBERS))
+    if values.isna().all() or values.str.match(_CODE).any():
+        return _with_missing(column)
     try:
-        return pd.to_numeric(known, dtype_backend="numpy_nullable")
+        return pd.to_numeric(values, dtype_backend="numpy_nullable")
     except ValueError:
-        return _filled(column)
+        return _with_missing(column)

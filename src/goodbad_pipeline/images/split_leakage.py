@@ -1,7 +1,7 @@
-"""What a plain random split would have leaked: test images whose twin is in train, and what knowing it is worth.
+"""Leakage between splits: images in several splits, and how much a plain random split would have leaked.
 
-The judge is the simplest memory there is: it calls a test image what the most similar training image is called. How
-much better it does on a plain random split than on ours is what a model could earn there without learning anything.
+The probe is a nearest-neighbour classifier on thumbnails: it predicts the label of the most similar training image. The
+difference between its accuracy on a plain random split and on the split in use is accuracy by memory alone.
 """
 
 from collections.abc import Callable
@@ -13,43 +13,66 @@ import pandas as pd
 from goodbad_pipeline.images.near_duplicates import unit_thumbnails
 from goodbad_pipeline.images.splits import SPLITS
 
-ASKED = 1000  # test images whose nearest training image is looked for; fewer only where there are fewer
+MAX_PROBED = 1000  # test images that the nearest-neighbour classifier predicts
 BLOCK = 2**14  # training images compared at a time: some 150 MB of scratch
 
 Thumbnails = Callable[[np.ndarray], np.ndarray]
-"""From positions (m,) to thumbnails, uint8 of shape (m, k)."""
+"""Maps positions (m,) to thumbnails, uint8 of shape (m, k)."""
 
 PLAIN, OURS = "plain random", "this one"
+_SAME = {"group": "groups", "image_id": "files", "pixel_id": "images"}
 
 
 @dataclass(frozen=True)
 class LeakReport:
-    """A plain random split beside the one that is used.
+    """The split in use compared with a plain random split.
 
     Attributes:
-        table: One row a split: split, test_images, copy_in_train (test images of which an exact or near copy is in
-            train), group_in_train (of whose group one is), asked (test images asked for their nearest in train),
-            nearest_accuracy (share of them that bears its label), and the same on those with and without their group
-            in train: nearest_accuracy_leaked, nearest_accuracy_rest (missing where there are none).
-        metrics: The same for MLflow, and ``leak_worth``: by how much nearest_accuracy is higher on the plain split.
+        table: One row per split: split, test_images, copy_in_train (test images with an exact or near copy in train),
+            group_in_train (test images whose group is in train), asked (test images that the classifier predicted),
+            nearest_accuracy (its accuracy), nearest_accuracy_leaked and nearest_accuracy_rest (its accuracy on test
+            images with and without their group in train; NaN if there are none).
+        metrics: The same values as metrics, and ``leak_worth``: nearest_accuracy on the plain split minus that on the
+            split in use.
     """
 
     table: pd.DataFrame
     metrics: dict[str, float]
 
 
+def find_leaks(splits: pd.DataFrame, exposed: int = 0) -> list[str]:
+    """Describe what occurs in more than one split: groups, equal files, equal pixels. Empty if nothing does.
+
+    Args:
+        splits: Rows with split and group, and image_id and pixel_id if known.
+        exposed: Test images, or images of their groups, that the initial weights were trained or selected on.
+    """
+    leaks = []
+    for column, name in _SAME.items():
+        if column in splits.columns:
+            counts = splits.groupby(column)["split"].nunique()
+            leaking = counts[counts > 1]
+            if len(leaking):
+                leaks.append(f"{len(leaking)} {name} are in more than one split (first: {leaking.index[0]})")
+    if exposed:
+        tested = int((splits["split"] == "test").sum())
+        images = f"{exposed} of {tested} test images or others of their groups"
+        leaks.append(f"the initial weights were trained or selected on {images}")
+    return leaks
+
+
 def measure_leaks(splits: pd.DataFrame, thumbnails: Thumbnails, seed: int) -> LeakReport:
     """Compare the split with a plain random one of the same sizes.
 
     Args:
-        splits: One row an image: image_id, label, group, copies (name of its set of copies) and split.
-        thumbnails: From positions in ``splits`` to the thumbnails of those images.
-        seed: Of the plain split, and of the choice of test images where there are many.
+        splits: One row per image: image_id, label, group, copies (name of its set of copies) and split.
+        thumbnails: Maps positions in ``splits`` to the thumbnails of those images.
+        seed: Seed of the plain split, and of the sample of test images if there are many.
     """
     rng = np.random.default_rng(seed)
-    side = pd.Categorical(splits["split"], categories=list(SPLITS)).codes
-    sides = {PLAIN: rng.permutation(side), OURS: side}
-    table = pd.DataFrame([_measure(name, splits, thumbnails, given, rng) for name, given in sides.items()])
+    codes = pd.Categorical(splits["split"], categories=list(SPLITS)).codes
+    compared = {PLAIN: rng.permutation(codes), OURS: codes}
+    table = pd.DataFrame([_measure(name, splits, thumbnails, split, rng) for name, split in compared.items()])
     return LeakReport(table, _metrics(table.set_index("split")))
 
 
@@ -57,48 +80,48 @@ def _measure(
     name: str,
     splits: pd.DataFrame,
     thumbnails: Thumbnails,
-    side: np.ndarray,
+    split: np.ndarray,
     rng: np.random.Generator,
 ) -> dict[str, object]:
-    train, test = (np.flatnonzero(side == SPLITS.index(name)) for name in ("train", "test"))
+    train, test = (np.flatnonzero(split == SPLITS.index(name)) for name in ("train", "test"))
     leaked = {column: _shared(splits[column], train, test) for column in ("copies", "group")}
-    asked = np.sort(rng.choice(len(test), min(ASKED, len(test)), replace=False))
-    codes = pd.factorize(splits["label"])[0]
-    known = train[~splits["image_id"].iloc[train].duplicated().to_numpy()]  # the same file again tells nothing new
-    right = codes[known[_nearest(thumbnails, known, test[asked])]] == codes[test[asked]]
-    with_group = leaked["group"][asked]
+    probed = np.sort(rng.choice(len(test), min(MAX_PROBED, len(test)), replace=False))
+    labels = pd.factorize(splits["label"])[0]
+    distinct = train[~splits["image_id"].iloc[train].duplicated().to_numpy()]
+    correct = labels[distinct[_nearest(thumbnails, distinct, test[probed])]] == labels[test[probed]]
+    with_group = leaked["group"][probed]
     return {
         "split": name,
         "test_images": len(test),
         "copy_in_train": int(leaked["copies"].sum()),
         "group_in_train": int(leaked["group"].sum()),
-        "asked": len(asked),
-        "nearest_accuracy": _share(right),
-        "nearest_accuracy_leaked": _share(right[with_group]),
-        "nearest_accuracy_rest": _share(right[~with_group]),
+        "asked": len(probed),
+        "nearest_accuracy": _accuracy(correct),
+        "nearest_accuracy_leaked": _accuracy(correct[with_group]),
+        "nearest_accuracy_rest": _accuracy(correct[~with_group]),
     }
 
 
 def _shared(names: pd.Series, train: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """Which test images share their name with one in train."""
+    """Return for each test image whether its name also occurs in train."""
     return names.iloc[test].isin(names.iloc[train].unique()).to_numpy()
 
 
-def _nearest(thumbnails: Thumbnails, train: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """Position in ``train`` of the image whose thumbnail is most like each of ``asked``; the first of equals."""
-    questions = unit_thumbnails(thumbnails(asked))
-    best, place = np.full(len(asked), -np.inf, np.float32), np.zeros(len(asked), np.int64)
+def _nearest(thumbnails: Thumbnails, train: np.ndarray, probed: np.ndarray) -> np.ndarray:
+    """Return for each of ``probed`` the index in ``train`` of the most correlated thumbnail, the first of equals."""
+    queries = unit_thumbnails(thumbnails(probed))
+    best, nearest = np.full(len(probed), -np.inf, np.float32), np.zeros(len(probed), np.int64)
     for start in range(0, len(train), BLOCK):
-        likeness = questions @ unit_thumbnails(thumbnails(train[start : start + BLOCK])).T
-        top = likeness.argmax(axis=1)
-        value = likeness[np.arange(len(asked)), top]
+        correlation = queries @ unit_thumbnails(thumbnails(train[start : start + BLOCK])).T
+        top = correlation.argmax(axis=1)
+        value = correlation[np.arange(len(probed)), top]
         better = value > best
-        best[better], place[better] = value[better], start + top[better]
-    return place
+        best[better], nearest[better] = value[better], start + top[better]
+    return nearest
 
 
-def _share(right: np.ndarray) -> float:
-    return round(float(right.mean()), 4) if len(right) else float("nan")
+def _accuracy(correct: np.ndarray) -> float:
+    return round(float(correct.mean()), 4) if len(correct) else float("nan")
 
 
 def _metrics(table: pd.DataFrame) -> dict[str, float]:

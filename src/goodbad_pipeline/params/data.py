@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from goodbad_pipeline.images.pixels import ResizeMode, Transform
 from goodbad_pipeline.images.reading import Limits
 from goodbad_pipeline.images.sources import Layout
-from goodbad_pipeline.images.splits import Division, SplitMethod
+from goodbad_pipeline.images.splits import SplitMethod, SplitSettings
 from goodbad_pipeline.params.base import Byte, Count, Group, Positive, Seed
 
 MAX_PIXELS = 178_956_970
@@ -104,6 +104,6 @@ class SplitParams(Group):
         return self
 
     @property
-    def division(self) -> Division:
+    def settings(self) -> SplitSettings:
         """The arguments of :func:`goodbad_pipeline.images.splits.split_labels`."""
-        return Division(self.fractions.model_dump(), self.seed, self.method, self.folds, self.fold)
+        return SplitSettings(self.fractions.model_dump(), self.seed, self.method, self.folds, self.fold)

@@ -13,7 +13,6 @@ import pandas as pd
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.decision import Calibration
-from goodbad_pipeline.images.decode import Rejected
 from goodbad_pipeline.images.pixels import Transform, load_image
 from goodbad_pipeline.images.reasons import Rejection
 from goodbad_pipeline.serving.archive import load_archive
@@ -90,7 +89,7 @@ class Classifier:
         predictions = iter(self._predict(np.stack(images)) if images else [])
         return [next(predictions) if isinstance(one, np.ndarray) else _rejected_row(one) for one in pixels]
 
-    def load_image(self, file: bytes | Rejection) -> np.ndarray | Rejected | Rejection:
+    def load_image(self, file: bytes | Rejection) -> np.ndarray | Rejection:
         """Decode and resize a file to the network's input: uint8 (side, side, 3), or the reason for its rejection."""
         if isinstance(file, Rejection):
             return file
@@ -109,7 +108,7 @@ class Classifier:
         ]
 
 
-def _rejected_row(rejected: Rejected | Rejection) -> tuple[Any, ...]:
+def _rejected_row(rejected: Rejection) -> tuple[Any, ...]:
     return None, None, None, False, str(rejected.reason), rejected.detail
 
 

@@ -77,7 +77,7 @@ def classify_files(paths: list[str | None], root: Path, classifier: Classifier) 
 def _read(root: Path, path: str | None) -> bytes | Rejection:
     if path is None:
         return Rejection(Reason.MISSING, "the manifest's row has no path")
-    return read_inside(root, path, most=BLOCK_BYTES).content
+    return read_inside(root, path, max_bytes=BLOCK_BYTES).content
 
 
 def _identity(file: bytes | Rejection) -> str | None:

@@ -20,7 +20,6 @@ from goodbad_pipeline.evaluation.bootstrap import Interval, resample_groups
 from goodbad_pipeline.evaluation.calibration import ece_by_chance, fit_calibration
 from goodbad_pipeline.evaluation.decision import Calibration, scale_temperature
 from goodbad_pipeline.evaluation.findings import list_findings
-from goodbad_pipeline.evaluation.leakage import find_leaks
 from goodbad_pipeline.evaluation.metrics import (
     classification_metrics,
     comparison_table,
@@ -39,8 +38,9 @@ from goodbad_pipeline.evaluation.predictions import (
     y_true_and_probabilities,
 )
 from goodbad_pipeline.evaluation.slices import fairness_table, slice_table, slice_values, why_no_slices
-from goodbad_pipeline.images.exif import find_exif
 from goodbad_pipeline.images.pixels import Pixels
+from goodbad_pipeline.images.reading import find_exif
+from goodbad_pipeline.images.split_leakage import find_leaks
 from goodbad_pipeline.images.splits import class_names
 from goodbad_pipeline.params import EvaluationParams, ImageParams
 from goodbad_pipeline.registry.lineage import seen_before

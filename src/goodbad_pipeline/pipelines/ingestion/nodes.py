@@ -16,7 +16,7 @@ from goodbad_pipeline.images.paths import printable
 from goodbad_pipeline.images.pixels import pixel_source
 from goodbad_pipeline.images.scan import scan_candidates
 from goodbad_pipeline.images.sources import Columns, read_candidates
-from goodbad_pipeline.images.workers import Engine
+from goodbad_pipeline.images.workers import WorkerBackend
 from goodbad_pipeline.params import ImageParams
 
 logger = logging.getLogger(__name__)
@@ -36,8 +36,8 @@ def scan_images(images: ImageParams, journal: Path) -> tuple[pd.DataFrame, pd.Da
         background=images.background,
         tiff=images.tiff,
         limits=images.scan.limits,
-        engine=Engine(images.scan.engine, images.scan.engine_options, images.scan.workers),
-        journal=journal,
+        backend=WorkerBackend(images.scan.engine, images.scan.engine_options, images.scan.workers),
+        cache_folder=journal,
         trust_timestamps=images.scan.trust_timestamps,
     )
     given = listing.candidates.loc[listing.candidates["label"].notna(), "split"].value_counts()

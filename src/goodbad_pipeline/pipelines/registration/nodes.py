@@ -15,10 +15,10 @@ from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.evaluation.decision import Calibration
 from goodbad_pipeline.evaluation.exposure import UNKNOWN, too_few_left
-from goodbad_pipeline.evaluation.leakage import find_leaks
 from goodbad_pipeline.evaluation.predictions import predicted_classes, prediction_table
 from goodbad_pipeline.evaluation.promotion import Champion, Evidence, decide_promotion
 from goodbad_pipeline.images.pixels import Pixels, pixel_source
+from goodbad_pipeline.images.split_leakage import find_leaks
 from goodbad_pipeline.images.splits import class_names
 from goodbad_pipeline.params import EvaluationParams, ImageParams, PromotionParams, RegistryParams
 from goodbad_pipeline.pipelines.registration.evidence import (

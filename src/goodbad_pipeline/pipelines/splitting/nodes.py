@@ -26,14 +26,14 @@ SHEET_CLASSES = 20
 
 def assign_splits(labels: pd.DataFrame, splits: SplitParams) -> pd.DataFrame:
     """Give every image its side, whole groups at a time."""
-    return split_labels(labels, splits.division)
+    return split_labels(labels, splits.settings)
 
 
 def report_splits(splits: pd.DataFrame, parameters: SplitParams) -> tuple[pd.DataFrame, figures.Figure]:
     """Count images and groups per split and class, as a table and a figure, and say how far off the wish they are."""
     counts = count_splits(splits)
     if splits["source_split"].isna().all():
-        wished = counts["split"].map(parameters.division.shares)
+        wished = counts["split"].map(parameters.settings.shares)
         off = counts.assign(wished=wished, off=(counts["class_share"] - wished).abs())
         worst = off.nlargest(1, "off").iloc[0]
         logger.log(

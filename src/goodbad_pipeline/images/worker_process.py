@@ -1,8 +1,8 @@
-"""``python -m goodbad_pipeline.images.worker FD``: read files for the process at the other end of a socket.
+"""``python -m goodbad_pipeline.images.worker_process FD``: a worker process that reads files for its parent.
 
-A file may hang the decoder, crash it or eat all memory. So it is decoded here, under limits that the system enforces:
-an alarm that no C code can ignore, and a ceiling on memory. The parent sees this process end, knows from which file it
-had no answer yet, and starts another.
+A file can make a decoder hang, crash or use all memory. So files are decoded here, under limits that the system
+enforces: an alarm that C code cannot ignore, and a memory limit. If this process ends, the parent knows from which file
+it has no outcome yet, and starts another process. Messages are pickled over the socket with file descriptor FD.
 """
 
 import os
@@ -14,16 +14,16 @@ from multiprocessing.connection import Connection
 from goodbad_pipeline.images.reading import Outcome, ReadSettings, Task, read_image
 
 OUT_OF_MEMORY_STATUS = 77
-_IDLE_SECONDS = 60.0  # a worker that nobody asks any more, or whose parent was killed, goes
+_IDLE_SECONDS = 60.0  # a worker without tasks, for example because its parent was killed, ends after this time
 
 
 def serve(connection: Connection) -> None:
-    """Answer lists of tasks, one outcome at a time, until the other end is closed."""
+    """Receive lists of tasks and send one outcome at a time, until the other end closes."""
     settings: ReadSettings = connection.recv()
     _limit(settings.limits.memory)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then closes its end
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C stops the parent, which then closes its end
     connection.send(os.getpid())
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # libtiff and others tell it every warning
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # libtiff and others write warnings there
     while True:
         signal.setitimer(signal.ITIMER_REAL, _IDLE_SECONDS)
         try:
@@ -36,7 +36,7 @@ def serve(connection: Connection) -> None:
 
 
 def _read(task: Task, settings: ReadSettings) -> Outcome:
-    """Read one file; without enough memory for it end the process, for a heap in pieces serves no other file."""
+    """Read one file. Without enough memory, end the process: a fragmented heap would fail on other files too."""
     try:
         return read_image(task, settings)
     except MemoryError:
@@ -44,7 +44,7 @@ def _read(task: Task, settings: ReadSettings) -> Outcome:
 
 
 def _limit(memory: int) -> None:
-    """Allow ``memory`` bytes more than are in use, no core dump, and no write to any file."""
+    """Allow ``memory`` bytes in addition to those in use, no core dump, and no write to any file."""
     if sys.platform == "linux":  # macOS has no such limit
         with open("/proc/self/statm") as stream:
             in_use = int(stream.read().split()[0]) * resource.getpagesize()
