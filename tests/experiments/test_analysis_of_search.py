@@ -11,7 +11,7 @@ def finals(**scores: list[float]) -> pd.DataFrame:
             "trial": int(name[1:]),
             "seed": seed,
             "values": f'{{"training.ema": {name[1:]}}}',
-            "fingerprint": f"{name} {seed}",
+            "cache_key": f"{name} {seed}",
             "val_log_loss": score,
             "val_accuracy": 1 - score,
             "val_loss": score,
@@ -41,16 +41,16 @@ def test_a_tie_is_the_present_parameters() -> None:
     assert "Nothing better than the present parameters was found" in conclude(ranked(table), table, "val_log_loss", 12)
 
 
-def test_a_finalist_that_a_seed_spoilt_comes_last() -> None:
+def test_a_finalist_that_one_seed_did_not_finish_comes_last() -> None:
     assert ranked(finals(t0=[0.4, 0.4], t3=[0.1]))["trial"].tolist() == [0, 3]
 
 
-def test_the_conclusion_claims_no_more_than_the_data_tell() -> None:
+def test_the_conclusion_claims_no_more_than_the_data_show() -> None:
     table = finals(t0=[0.40, 0.42, 0.41], t7=[0.38, 0.39, 0.40])
-    said = conclude(ranked(table), table, "val_log_loss", 12)
-    assert said.startswith("trial 7 is best (mean val_log_loss over 3 seeds: 0.3900, present 0.4100).")
-    assert "these data do not tell them apart" in said
-    assert "the test split was not looked at" in said
+    conclusion = conclude(ranked(table), table, "val_log_loss", 12)
+    assert conclusion.startswith("trial 7 is best (mean val_log_loss over 3 seeds: 0.3900, present 0.4100).")
+    assert "these data show no difference" in conclusion
+    assert "the test split was not used" in conclusion
     alone = finals(t7=[0.3, 0.3])
     assert "the present parameters do not train" in conclude(ranked(alone), alone, "val_log_loss", 12)
 

@@ -14,7 +14,7 @@ def trials(**accuracies: list[float]) -> pd.DataFrame:
         for name, values in accuracies.items()
         for seed, value in enumerate(values)
     ]
-    return pd.DataFrame(rows, columns=["network", "seed", "val_accuracy", "val_loss", "seconds", "fingerprint"])
+    return pd.DataFrame(rows, columns=["network", "seed", "val_accuracy", "val_loss", "seconds", "cache_key"])
 
 
 def test_mean_spread_and_interval_over_seeds():
@@ -54,28 +54,28 @@ def test_ranked_by_mean_accuracy_then_by_loss():
     assert ranked["rank"].tolist() == [1, 2, 3]
 
 
-def test_intervals_that_overlap_carry_no_claim():
+def test_overlapping_intervals_show_no_difference():
     summary = summarise_trials(trials(a=[0.70, 0.74], b=[0.72, 0.76]), 80)
     assert compare(summary, "b", ["a"]) == (
-        "b (0.740) overlaps in its interval with a (0.720): these data do not tell them apart."
+        "b (0.740) overlaps in its interval with a (0.720): these data show no difference."
     )
 
 
-def test_intervals_apart_say_so_both_ways():
+def test_separate_intervals_are_reported_for_both_sides():
     summary = summarise_trials(trials(a=[0.5, 0.51], b=[0.95, 0.96], c=[0.93, 0.94]), 400)
     assert compare(summary, "b", ["a", "c"]) == (
         "b (0.955) lies above a (0.505), and the intervals, from 400 groups of images, do not overlap; it overlaps "
-        "in its interval with c (0.935): these data do not tell them apart."
+        "in its interval with c (0.935): these data show no difference."
     )
     assert compare(summary, "a", ["b", "c"]) == (
         "a (0.505) lies below b (0.955) and c (0.935), and the intervals, from 400 groups of images, do not overlap."
     )
 
 
-def test_one_seed_carries_nothing():
+def test_one_seed_allows_no_comparison():
     summary = summarise_trials(trials(a=[0.5], b=[0.9]), 400)
     assert np.isnan(summary["low"]).all()
-    assert compare(summary, "b", ["a"]) == "b (0.900): one seed a network carries no comparison; give more seeds."
+    assert compare(summary, "b", ["a"]) == "b (0.900): one seed per network allows no comparison; give more seeds."
     assert explain_interval(summary, 400).startswith("No intervals")
 
 
@@ -88,10 +88,16 @@ def test_the_interval_is_explained():
 
 def test_networks_of_the_same_layers_count_once():
     table = trials(a=[0.5, 0.6], b=[0.7, 0.75], c=[0.7, 0.75])
-    table.loc[table["network"] == "c", "fingerprint"] = ["b 0", "b 1"]
+    table.loc[table["network"] == "c", "cache_key"] = ["b 0", "b 1"]
     summary = summarise_trials(table, 50)
     assert summary["same_as"].fillna("").tolist() == ["", "", "b"]
     alone = summarise_trials(table[table["network"] != "c"], 50)
     pd.testing.assert_frame_equal(summary.iloc[:2], alone, check_dtype=False)
     assert summary["high"][2] == summary["high"][1]
     assert explain_interval(summary, 80) == explain_interval(alone, 80)
+
+
+def test_tables_of_older_versions_have_the_cache_key_under_its_old_name():
+    table = trials(a=[0.5, 0.6], b=[0.7, 0.8])
+    old = table.rename(columns={"cache_key": "fingerprint"})
+    pd.testing.assert_frame_equal(summarise_trials(old, 50), summarise_trials(table, 50))

@@ -1,4 +1,4 @@
-"""One training of a search, with a network of one convolution."""
+"""One trial of a search, with a network of one convolution."""
 
 from dataclasses import replace
 
@@ -8,8 +8,8 @@ import pytest
 from tiny_training import part, tiny_network, tiny_pixels, tiny_recipe
 
 from goodbad_pipeline.evaluation.metrics import larger_is_better
-from goodbad_pipeline.experiments.lr_range_test import RateTest, scan_rates
-from goodbad_pipeline.experiments.objective import try_recipe
+from goodbad_pipeline.experiments.lr_range_test import RangeTest, run_range_test
+from goodbad_pipeline.experiments.objective import train_trial
 from goodbad_pipeline.training.train import fit_model
 from goodbad_pipeline.training.validation import VALIDATION_METRICS
 
@@ -22,14 +22,16 @@ def parts() -> tuple:
     return part(pixels, 0, 40), part(pixels, 40, 48)
 
 
-def attempt(parts: tuple, prune=lambda *_: False, pretrained: bool = True, **recipe: object) -> dict[str, float]:
-    return try_recipe(
+def run_trial(
+    parts: tuple, should_prune=lambda *_: False, pretrained: bool = True, **recipe: object
+) -> dict[str, float]:
+    return train_trial(
         tiny_network,
         *parts,
         tiny_recipe(**recipe),
         pretrained=pretrained,
         metric="val_log_loss",
-        prune=prune,
+        should_prune=should_prune,
         epoch_callback=lambda *_: None,
     )
 
@@ -37,7 +39,7 @@ def attempt(parts: tuple, prune=lambda *_: False, pretrained: bool = True, **rec
 @pytest.mark.no_cover
 @pytest.mark.parametrize("monitor", [pytest.param("val_loss", marks=pytest.mark.long), "val_roc_auc"])
 def test_a_complete_trial_measures_the_epoch_whose_weights_training_keeps(parts: tuple, monitor: str) -> None:
-    result = attempt(parts, monitor=monitor, epochs=3, learning_rate=1e-2)
+    result = run_trial(parts, monitor=monitor, epochs=3, learning_rate=1e-2)
     history = fit_model(
         tiny_network(), *parts, tiny_recipe(monitor=monitor, epochs=3, learning_rate=1e-2), pretrained=True
     )
@@ -54,7 +56,7 @@ def test_a_complete_trial_measures_the_epoch_whose_weights_training_keeps(parts:
 def test_a_complete_trial_measures_the_last_epoch_where_training_keeps_that(parts: tuple) -> None:
     train, validation = parts
     misled = replace(validation, y_true=1 - validation.y_true)  # the more is learnt, the worse it gets
-    result = attempt((train, misled), keep_epoch="last", epochs=3, learning_rate=1e-2)
+    result = run_trial((train, misled), keep_epoch="last", epochs=3, learning_rate=1e-2)
     recipe = tiny_recipe(keep_epoch="last", epochs=3, learning_rate=1e-2)
     history = fit_model(tiny_network(), train, misled, recipe, pretrained=True)
     assert history["val_loss"].iloc[2:].idxmin() < 4
@@ -63,24 +65,24 @@ def test_a_complete_trial_measures_the_last_epoch_where_training_keeps_that(part
     }
 
 
-def test_a_trial_is_given_up_by_its_last_phase_alone_and_never_after_its_end(parts: tuple) -> None:
-    asked: list[tuple[int, float]] = []
+def test_only_the_last_phase_prunes_a_trial_and_never_after_its_last_epoch(parts: tuple) -> None:
+    epochs_checked: list[tuple[int, float]] = []
 
     def prune(epoch: int, value: float) -> bool:
-        asked.append((epoch, value))
+        epochs_checked.append((epoch, value))
         return epoch == 2
 
-    result = attempt(parts, prune, epochs=4)
-    assert [epoch for epoch, _ in asked] == [1, 2]
+    result = run_trial(parts, prune, epochs=4)
+    assert [epoch for epoch, _ in epochs_checked] == [1, 2]
     assert (result["complete"], result["epochs"]) == (0, 4)  # two of the head, two of all layers
-    assert result["val_log_loss"] in [value for _, value in asked]
-    asked.clear()
-    assert attempt(parts, prune, epochs=2)["complete"] == 1
-    assert [epoch for epoch, _ in asked] == [1]
+    assert result["val_log_loss"] in [value for _, value in epochs_checked]
+    epochs_checked.clear()
+    assert run_trial(parts, prune, epochs=2)["complete"] == 1
+    assert [epoch for epoch, _ in epochs_checked] == [1]
 
 
-def test_a_loss_that_explodes_ends_the_trial_and_not_the_search(parts: tuple) -> None:
-    result = attempt(parts, pretrained=False, scratch_learning_rate=1e6, optimizer="sgd", warmup=0.0)
+def test_a_diverged_loss_ends_the_trial_and_not_the_search(parts: tuple) -> None:
+    result = run_trial(parts, pretrained=False, scratch_learning_rate=1e6, optimizer="sgd", warmup=0.0)
     assert result["complete"] == 0
     assert np.isfinite(list(result.values())).all()
 
@@ -90,21 +92,21 @@ def test_an_error_of_another_kind_is_not_swallowed(parts: tuple) -> None:
         raise ValueError("broken")
 
     with pytest.raises(ValueError, match="broken"):
-        attempt(parts, broken)
+        run_trial(parts, broken)
 
 
 @pytest.mark.parametrize("pretrained", [True, False])
 def test_the_range_test_raises_the_rate_by_one_factor_a_step(parts: tuple, pretrained: bool) -> None:
-    test = RateTest(steps=8, low=1e-4, high=1e-1)
-    curve = scan_rates(tiny_network(), *parts, tiny_recipe(epochs=9), test, pretrained=pretrained)
+    test = RangeTest(steps=8, low=1e-4, high=1e-1)
+    curve = run_range_test(tiny_network(), *parts, tiny_recipe(epochs=9), test, pretrained=pretrained)
     assert curve["learning_rate"].iloc[0] == pytest.approx(1e-4, rel=1e-4)
     factors = curve["learning_rate"].to_numpy()[1:] / curve["learning_rate"].to_numpy()[:-1]
     assert factors == pytest.approx(1000 ** (1 / 8), rel=1e-3)
     assert np.isfinite(curve["loss"]).all()
 
 
-def test_the_range_test_ends_where_the_loss_has_exploded(parts: tuple) -> None:
+def test_the_range_test_ends_where_the_loss_has_risen(parts: tuple) -> None:
     keras.utils.set_random_seed(0)
-    test = RateTest(steps=30, low=1e-3, high=1e6)
-    curve = scan_rates(tiny_network(), *parts, tiny_recipe(optimizer="sgd"), test, pretrained=False)
+    test = RangeTest(steps=30, low=1e-3, high=1e6)
+    curve = run_range_test(tiny_network(), *parts, tiny_recipe(optimizer="sgd"), test, pretrained=False)
     assert 3 < len(curve) < 30

@@ -1,7 +1,7 @@
 import pytest
 from factories import parameters
 
-from goodbad_pipeline.experiments.search_space import read_value, used_dimensions, with_values
+from goodbad_pipeline.experiments.search_space import read_value, searched_parameters, with_values
 from goodbad_pipeline.params import TrainingParams, TuneParams, validate_parameters
 
 
@@ -15,7 +15,7 @@ def training() -> TrainingParams:
 def test_each_network_searches_what_its_training_reads() -> None:
     tune = validate_parameters(parameters())["tune"]
     assert isinstance(tune, TuneParams)
-    pretrained, scratch = used_dimensions(tune, pretrained=True), used_dimensions(tune, pretrained=False)
+    pretrained, scratch = (searched_parameters(tune, pretrained=known) for known in (True, False))
     assert "training.learning_rate" in pretrained
     assert "training.scratch_learning_rate" not in pretrained
     assert set(pretrained) ^ set(scratch) == {"training.learning_rate", "training.scratch_learning_rate"}

@@ -1,5 +1,6 @@
-"""Searches that go on where they were cut off; a formula stands for the training."""
+"""Searches that resume where they were cut off; a formula replaces the training."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,22 +10,21 @@ from pathlib import Path
 
 import pytest
 from full_disk import files_of_at_most
-from optuna.trial import Trial
-from searching import FACTS, PLAN, PRESENT, loss, search
+from searching import CONFIG, PLAN, PRESENT, loss, open_search, run_search
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.experiments.study import StudyStore
 
 
-def run(file: Path, *arguments: int) -> int:
+def run(file: Path, *arguments: int) -> subprocess.CompletedProcess:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, str(Path(__file__).with_name("searching.py")), str(file), *map(str, arguments)]
-    return subprocess.run(command, env=environment, capture_output=True, check=False).returncode
+    return subprocess.run(command, env=environment, capture_output=True, check=False)
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> list[dict]:
-    return search(tmp_path_factory.mktemp("whole") / "s.db", 12)
+    return run_search(tmp_path_factory.mktemp("whole") / "s.db", 12)
 
 
 def test_trial_0_is_the_present_and_the_best_is_no_worse(whole: list[dict]) -> None:
@@ -34,64 +34,61 @@ def test_trial_0_is_the_present_and_the_best_is_no_worse(whole: list[dict]) -> N
     assert min(row["val_log_loss"] for row in whole if row["complete"]) < loss(**PRESENT, epoch=3)
 
 
-def test_what_looks_hopeless_is_given_up_early(whole: list[dict]) -> None:
-    given_up = [row for row in whole if not row["complete"]]
-    assert given_up
-    assert {row["epochs"] for row in given_up} < {1, 2, 3}
+def test_hopeless_trials_are_pruned_early(whole: list[dict]) -> None:
+    pruned = [row for row in whole if not row["complete"]]
+    assert pruned
+    assert {row["epochs"] for row in pruned} < {1, 2, 3}
 
 
 @pytest.mark.long
-def test_killed_in_a_trial_it_ends_with_the_trials_of_one_that_was_not(whole: list[dict], tmp_path: Path) -> None:
-    assert run(tmp_path / "s.db", 12, 5) == -signal.SIGKILL
-    first = search(tmp_path / "s.db", 5)
-    assert first == whole[:5]
-    assert search(tmp_path / "s.db", 12) == whole
+def test_a_killed_search_keeps_its_trials_and_trains_the_one_it_was_at_again(whole: list[dict], tmp_path: Path) -> None:
+    killed = run(tmp_path / "s.db", 12, 5)
+    assert killed.returncode == -signal.SIGKILL
+    resumed = run_search(tmp_path / "s.db", 12)
+    assert resumed[:5] == whole[:5]
+    assert [row["number"] for row in resumed] == list(range(12))
+    assert {name: resumed[5][name] for name in PRESENT} == json.loads(killed.stdout)
 
 
-@pytest.mark.parametrize("trials", [3, 9])
-def test_cut_off_between_two_values_it_ends_with_the_same_trials(
-    whole: list[dict], tmp_path: Path, trials: int
-) -> None:
-    """One value of the trial is on record then; values are drawn one by one at first, later together."""
-    search(tmp_path / "s.db", trials)
-    real = Trial._suggest
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Trial, "_suggest", lambda *said: real(*said) if said[1] == "rate" else cut_off())
-        with pytest.raises(KeyboardInterrupt):
-            search(tmp_path / "s.db", 12)
-    assert search(tmp_path / "s.db", 12) == whole
+def test_a_search_that_is_cut_off_twice_in_one_trial_trains_that_trial_once(tmp_path: Path) -> None:
+    run_search(tmp_path / "s.db", 2)
+    values = [open_search(tmp_path / "s.db").next().values for _ in range(2)]
+    assert values[0] == values[1]
+    rows = run_search(tmp_path / "s.db", 4)
+    assert [row["number"] for row in rows] == list(range(4))
+    assert {name: rows[2][name] for name in PRESENT} == values[0]
+    assert rows[3]["rate"] != rows[2]["rate"]
 
 
-def cut_off() -> None:
-    raise KeyboardInterrupt
-
-
-def test_a_search_that_is_done_goes_on_if_more_trials_are_asked_for(whole: list[dict], tmp_path: Path) -> None:
-    assert search(tmp_path / "s.db", 7) == whole[:7]
-    assert search(tmp_path / "s.db", 7) == whole[:7]
-    assert search(tmp_path / "s.db", 12) == whole
+def test_a_finished_search_continues_if_more_trials_are_requested(whole: list[dict], tmp_path: Path) -> None:
+    first = run_search(tmp_path / "s.db", 7)
+    assert first == whole[:7]
+    assert run_search(tmp_path / "s.db", 7) == first
+    more = run_search(tmp_path / "s.db", 12)
+    assert more[:7] == first
+    assert len({row["rate"] for row in more}) == 12
 
 
 def test_another_seed_proposes_other_values_after_the_present(whole: list[dict], tmp_path: Path) -> None:
-    other = search(tmp_path / "s.db", 3, plan=replace(PLAN, seed=1))
+    other = run_search(tmp_path / "s.db", 3, plan=replace(PLAN, seed=1))
     assert other[0] == whole[0]
     assert other[1]["rate"] != whole[1]["rate"]
 
 
 def test_a_full_disk_names_the_searches(tmp_path: Path) -> None:
-    search(tmp_path / "s.db", 1)
+    run_search(tmp_path / "s.db", 1)
     with files_of_at_most(100), pytest.raises(InputError, match=r"s\.db: cannot be written \("):
-        search(tmp_path / "s.db", 2)
-    assert len(search(tmp_path / "s.db", 2)) == 2
+        run_search(tmp_path / "s.db", 2)
+    assert len(run_search(tmp_path / "s.db", 2)) == 2
 
 
-def test_the_owner_is_that_of_the_newest_search_of_the_same_facts(tmp_path: Path) -> None:
+def test_the_owner_is_that_of_the_newest_search_with_the_same_config(tmp_path: Path) -> None:
     file = tmp_path / "s.db"
-    assert StudyStore(file).find_owner(FACTS) is None
-    StudyStore(file, owner=lambda: "run 1").open(FACTS, PLAN)
+    assert StudyStore(file).find_owner(CONFIG) is None
+    StudyStore(file, owner=lambda: "run 1").open(CONFIG, PLAN)
     StudyStore(file, owner=lambda: "run 2").open({"code": "2"}, PLAN)
-    assert StudyStore(file).find_owner(FACTS) == "run 1"
+    assert StudyStore(file).find_owner(CONFIG) == "run 1"
     assert StudyStore(file).find_owner({"code": "2"}) == "run 2"
     assert StudyStore(file).find_owner({"code": "3"}) is None
-    StudyStore(file, owner=lambda: "run 3").open(FACTS, PLAN)
-    assert StudyStore(file).find_owner(FACTS) == "run 3"
+    StudyStore(file, owner=lambda: "run 3").open(CONFIG, PLAN)
+    assert StudyStore(file).find_owner(CONFIG) == "run 3"

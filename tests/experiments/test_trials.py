@@ -74,19 +74,19 @@ def in_folder(splits: pd.DataFrame, folder: Path, resize: str = "pad") -> Develo
 
 
 class Counter:
-    """A recorder that counts what is trained, and stops at a number of them as Ctrl-C would."""
+    """A cache that counts what is trained, and stops at a number of them as Ctrl-C would."""
 
     def __init__(self, folder: Path, stop: int | None = None) -> None:
-        self._record, self.trained, self._stop = TrialsDataset(filepath=str(folder)).load(), 0, stop
+        self._cache, self.trained, self._stop = TrialsDataset(filepath=str(folder)).load(), 0, stop
 
-    def __call__(self, facts: TrialSpec, train):
+    def __call__(self, spec: TrialSpec, train):
         def counted(epoch_callback):
             if self.trained == self._stop:
                 raise KeyboardInterrupt
             self.trained += 1
             return train(epoch_callback)
 
-        return self._record(facts, counted)
+        return self._cache(spec, counted)
 
 
 def test_one_row_a_trial_measured_on_validation(data: DevelopmentData, tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_one_row_a_trial_measured_on_validation(data: DevelopmentData, tmp_path:
     assert trials[["network", "seed"]].values.tolist() == [["w0.6", 0], ["w0.6", 1], ["w1.2", 0], ["w1.2", 1]]
     assert set(np.round(trials["val_accuracy"] * 12, 6) % 1) == {0}
     assert (trials["seconds"] > 0).all()
-    assert trials["fingerprint"].is_unique
+    assert trials["cache_key"].is_unique
 
 
 @pytest.mark.long
@@ -126,9 +126,9 @@ def test_a_seed_gives_the_same_first_or_second_on_the_traced_network(data: Devel
 def test_classes_weigh_alike_where_training_says_so(splits: pd.DataFrame, tmp_path: Path) -> None:
     rare = in_folder(splits[(splits["label"] == "go") | (splits.index % 3 == 0)], tmp_path)
     weighed = replace(SETUP, recipe=replace(RECIPE, class_weights=True))
-    record = Counter(tmp_path / "t")
-    plain, alike = (run_trials(NETWORKS[:1], [0], rare, setup, record)["loss"][0] for setup in (SETUP, weighed))
-    assert record.trained == 2
+    cache = Counter(tmp_path / "t")
+    plain, alike = (run_trials(NETWORKS[:1], [0], rare, setup, cache)["loss"][0] for setup in (SETUP, weighed))
+    assert cache.trained == 2
     assert plain != pytest.approx(alike, rel=1e-3)
 
 
@@ -145,19 +145,19 @@ def test_a_wish_to_stop_ends_the_trial_under_way_and_keeps_those_done(
 ) -> None:
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
     mlflow.set_experiment("trials")
-    record = TrialsDataset(filepath=str(tmp_path / "t")).load()
+    cache = TrialsDataset(filepath=str(tmp_path / "t")).load()
 
-    def asking(facts: TrialSpec, train):
-        if facts.seed == 1:
+    def asking(spec: TrialSpec, train):
+        if spec.seed == 1:
             stop.ask("SIGTERM")
-        return record(facts, train)
+        return cache(spec, train)
 
     with mlflow.start_run():
         with pytest.raises(Stopped, match="stopped by SIGTERM within a trial") as caught:
             run_trials(NETWORKS[:1], [0, 1], data, SETUP, asking)
         assert caught.value.reason == "SIGTERM"
         with pytest.raises(Stopped, match="after 0 of 1 trials, which are kept"):
-            run_trials(NETWORKS[:1], [0], data, SETUP, record)
+            run_trials(NETWORKS[:1], [0], data, SETUP, cache)
     assert len(list((tmp_path / "t").glob("*.json"))) == 1
     children = mlflow.search_runs(filter_string="tags.`trial.reused` = 'false'", output_format="list")
     assert {child.info.run_name[-1]: child.info.status for child in children} == {"0": "FINISHED", "1": "KILLED"}
@@ -169,7 +169,7 @@ def test_networks_that_round_to_the_same_layers_are_trained_once(data: Developme
     trials = run_trials(twins, [0], data, SETUP, counter)
     assert counter.trained == 1
     assert len(set(trials["val_loss"])) == 1
-    assert len(set(trials["fingerprint"])) == 1
+    assert len(set(trials["cache_key"])) == 1
 
 
 def test_networks_are_read_from_a_table_that_was_stored(data: DevelopmentData, tmp_path: Path) -> None:
@@ -178,8 +178,8 @@ def test_networks_are_read_from_a_table_that_was_stored(data: DevelopmentData, t
     table.to_csv(tmp_path / "table.csv", index=False)
     (read,) = read_networks(pd.read_csv(tmp_path / "table.csv"), BASE)
     given = TrialNetwork("n", scale, {})
-    facts = [trial_spec(network, 0, data, SETUP) for network in (read, given)]
-    assert facts[0].fingerprint == facts[1].fingerprint
+    specs = [trial_spec(network, 0, data, SETUP) for network in (read, given)]
+    assert specs[0].cache_key == specs[1].cache_key
     assert read.shown["macs"] == 5
 
 
@@ -194,34 +194,34 @@ def test_a_damaged_file_is_trained_again(data: DevelopmentData, tmp_path: Path) 
     assert json.loads(file.read_text())["seed"] == 0
 
 
-def test_everything_that_decides_changes_the_fingerprint(splits: pd.DataFrame, tmp_path: Path) -> None:
-    def fingerprint(network=NETWORKS[0], seed=0, table=splits, setup=SETUP, **options) -> str:
-        return trial_spec(network, seed, in_folder(table, tmp_path, **options), setup).fingerprint
+def test_everything_that_decides_changes_the_key(splits: pd.DataFrame, tmp_path: Path) -> None:
+    def key(network=NETWORKS[0], seed=0, table=splits, setup=SETUP, **options) -> str:
+        return trial_spec(network, seed, in_folder(table, tmp_path, **options), setup).cache_key
 
     moved = splits.assign(split=["validation", *splits["split"][1:]])
     longer = replace(SETUP, recipe=replace(RECIPE, scratch_epochs=3))
     augmented = replace(SETUP, recipe=replace(RECIPE, augmentation=Augmentation(flip=False)))
     changed = [
-        fingerprint(network=NETWORKS[1]),
-        fingerprint(network=replace(NETWORKS[0], scale=replace(NETWORKS[0].scale, resolution=33))),
-        fingerprint(seed=1),
-        fingerprint(table=moved),
-        fingerprint(table=splits.iloc[1:]),
-        fingerprint(table=splits.iloc[::-1]),
-        fingerprint(setup=longer),
-        fingerprint(setup=augmented),
-        fingerprint(setup=replace(SETUP, recipe=replace(RECIPE, class_weights=True))),
-        fingerprint(setup=replace(SETUP, precision="mixed_bfloat16")),
-        fingerprint(resize="crop"),
+        key(network=NETWORKS[1]),
+        key(network=replace(NETWORKS[0], scale=replace(NETWORKS[0].scale, resolution=33))),
+        key(seed=1),
+        key(table=moved),
+        key(table=splits.iloc[1:]),
+        key(table=splits.iloc[::-1]),
+        key(setup=longer),
+        key(setup=augmented),
+        key(setup=replace(SETUP, recipe=replace(RECIPE, class_weights=True))),
+        key(setup=replace(SETUP, precision="mixed_bfloat16")),
+        key(resize="crop"),
     ]
-    assert len({fingerprint(), *changed}) == len(changed) + 1
+    assert len({key(), *changed}) == len(changed) + 1
     same = [
-        fingerprint(network=replace(NETWORKS[0], name="another name")),
-        fingerprint(table=splits[splits["split"] != "test"]),
-        fingerprint(table=splits.assign(path="elsewhere")),
-        fingerprint(setup=replace(SETUP, recipe=replace(RECIPE, patience=1, head_epochs=4))),
+        key(network=replace(NETWORKS[0], name="another name")),
+        key(table=splits[splits["split"] != "test"]),
+        key(table=splits.assign(path="elsewhere")),
+        key(setup=replace(SETUP, recipe=replace(RECIPE, patience=1, head_epochs=4))),
     ]
-    assert set(same) == {fingerprint()}
+    assert set(same) == {key()}
 
 
 def test_the_test_split_is_neither_decoded_nor_counted(data: DevelopmentData, tmp_path: Path) -> None:
@@ -244,18 +244,18 @@ def test_what_is_called_cannot_be_saved(tmp_path: Path) -> None:
     for dataset in (TrialsDataset(filepath=str(tmp_path)), PixelCacheDataset(filepath=str(tmp_path))):
         assert dataset.exists()
         assert str(tmp_path) in str(dataset)
-        with pytest.raises(DatasetError, match="not by saving"):
+        with pytest.raises(DatasetError, match="load-only"):
             dataset.save(object())
 
 
 def test_trials_are_children_of_the_run_and_leave_it_active(data: DevelopmentData, tmp_path: Path) -> None:
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
     mlflow.set_experiment("trials")
-    record = TrialsDataset(filepath=str(tmp_path / "t")).load()
+    cache = TrialsDataset(filepath=str(tmp_path / "t")).load()
     parents = []
     for _ in range(2):
         with mlflow.start_run() as parent:
-            run_trials(NETWORKS[:1], [0, 1], data, SETUP, record)
+            run_trials(NETWORKS[:1], [0, 1], data, SETUP, cache)
             assert mlflow.active_run().info.run_id == parent.info.run_id
             parents.append(parent.info.run_id)
     for parent, reused in zip(parents, ("false", "true"), strict=True):
@@ -273,14 +273,14 @@ def test_trials_are_children_of_the_run_and_leave_it_active(data: DevelopmentDat
 def test_a_trial_that_fails_is_a_failed_child_and_leaves_no_file(tmp_path: Path) -> None:
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
     mlflow.set_experiment("trials")
-    record = TrialsDataset(filepath=str(tmp_path / "t")).load()
+    cache = TrialsDataset(filepath=str(tmp_path / "t")).load()
 
     def fail(epoch_callback):
         raise RuntimeError("out of memory")
 
     with mlflow.start_run() as parent:
         with pytest.raises(RuntimeError, match="out of memory"):
-            record(TrialSpec("n", 0, {}, {"seed": 0}), fail)
+            cache(TrialSpec("n", 0, {}, {"seed": 0}), fail)
         assert mlflow.active_run().info.run_id == parent.info.run_id
     (child,) = mlflow.search_runs(filter_string="tags.`trial.reused` = 'false'", output_format="list")
     assert child.info.status == "FAILED"

@@ -32,7 +32,7 @@ def trials(candidates: pd.DataFrame, best: str, lead: float) -> pd.DataFrame:
         for name in candidates["network"]
         for seed in (0, 1)
     ]
-    return pd.DataFrame(rows, columns=["network", "seed", "val_accuracy", "val_loss", "seconds", "fingerprint"])
+    return pd.DataFrame(rows, columns=["network", "seed", "val_accuracy", "val_loss", "seconds", "cache_key"])
 
 
 def test_the_default_grid_holds_the_papers_coefficients_and_costs_about_the_same() -> None:
@@ -77,7 +77,7 @@ def test_a_clear_winner_is_called_one_and_ready_to_paste() -> None:
     ranking, report, snippet = rank_candidates(candidates, trials(candidates, best, 0.38), SPLITS)
     assert report["first"] == ranking["network"].iloc[0] == best
     assert "groups of images, do not overlap" in report["conclusion"]
-    assert "do not tell" not in report["conclusion"]
+    assert "no difference" not in report["conclusion"]
     pasted = yaml.safe_load(snippet)
     assert pasted == {"model": {"coefficients": dict(candidates.loc[3, ["alpha", "beta", "gamma"]])}}
     check_networks(validate_parameters(parameters(model__coefficients=pasted["model"]["coefficients"])))
@@ -107,7 +107,7 @@ def test_a_narrow_lead_is_no_claim() -> None:
     best = candidates["network"].iloc[0]
     ranking, report, _ = rank_candidates(candidates, trials(candidates, best, 0.03), SPLITS)
     assert ranking["rank"].tolist() == list(range(1, len(candidates) + 1))
-    assert "these data do not tell them apart" in report["conclusion"]
+    assert "these data show no difference" in report["conclusion"]
     assert "lies above" not in report["conclusion"]
     assert draw_ranking(ranking, trials(candidates, best, 0.03)).get_size_inches()[0] == 10
 
@@ -116,7 +116,7 @@ def test_candidates_of_other_costs_are_said_to_be() -> None:
     candidates = list_candidates(SPLITS, search())
     _, report, _ = rank_candidates(candidates, trials(candidates, "", 0), SPLITS)
     least, most = candidates["ratio"].min(), candidates["ratio"].max()
-    said = f"The candidates cost ×{least:.2f} to ×{most:.2f} of the base: what wins may win by its operations."
+    said = f"The candidates cost ×{least:.2f} to ×{most:.2f} of the base: a higher cost may explain a higher rank."
     assert report["costs"] == said
 
 

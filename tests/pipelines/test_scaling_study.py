@@ -27,7 +27,7 @@ def trials(networks: pd.DataFrame, **accuracies: float) -> pd.DataFrame:
         for row in networks.itertuples()
         for seed in (0, 1, 2)
     ]
-    return pd.DataFrame(rows, columns=["network", "seed", "val_accuracy", "val_loss", "seconds", "fingerprint"])
+    return pd.DataFrame(rows, columns=["network", "seed", "val_accuracy", "val_loss", "seconds", "cache_key"])
 
 
 def test_the_default_networks_cost_what_they_should() -> None:
@@ -65,7 +65,7 @@ def test_overlap_is_said_where_all_are_alike() -> None:
     table, report = compare_networks(networks, trials(networks, compound=0.62), SPLITS)
     assert len(report["conclusions"]) == 3
     for conclusion in report["conclusions"]:
-        assert "these data do not tell them apart" in conclusion
+        assert "these data show no difference" in conclusion
         assert "lies" not in conclusion
     assert draw_study(table).get_size_inches()[0] == 10
 
@@ -77,7 +77,7 @@ def test_a_difference_is_said_where_intervals_lie_apart() -> None:
     assert at_two.startswith("compound at ×2 (0.960) lies above depth at ×2 (0.610), width at ×2 (0.610)")
     assert at_four.startswith("compound at ×4 (0.960) lies above depth at ×4 (0.610)")
     assert base.startswith("base (0.310) lies below depth at ×2")
-    assert not any("tell them apart" in conclusion for conclusion in report["conclusions"])
+    assert not any("no difference" in conclusion for conclusion in report["conclusions"])
 
 
 def test_the_papers_table_7_stands_beside_networks_of_about_its_cost() -> None:
@@ -120,7 +120,7 @@ def test_the_study_runs_and_its_trials_are_children(project: Path) -> None:
     assert table["network"].tolist() == ["base", "compound at ×2"]
     assert table["paper_top1"].fillna(0).tolist() == [0.773, 0]
     report = json.loads((project / "data/08_reporting/study_report.json").read_text())
-    assert "one seed a network carries no comparison" in report["conclusions"][0]
+    assert "one seed per network allows no comparison" in report["conclusions"][0]
     assert (project / "data/08_reporting/scaling_study.png").read_bytes().startswith(b"\x89PNG")
     parent = next(run for run in runs(project) if run.data.tags["mlflow.runName"] == "scaling_study")
     assert parent.data.params["model.coefficients.alpha"] == "1.2"

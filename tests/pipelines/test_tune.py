@@ -18,7 +18,8 @@ from factories import PROJECT, make_project, parameters
 from kedro.io import DataCatalog
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.experiments.tuning import confirm, resolve_space
+from goodbad_pipeline.experiments.search_space import resolve_space
+from goodbad_pipeline.experiments.tuning import TuningContext, confirm_finalists
 from goodbad_pipeline.params import validate_parameters
 from goodbad_pipeline.params.experiments import RangeParams
 from goodbad_pipeline.pipeline_registry import register_pipelines
@@ -27,17 +28,15 @@ from goodbad_pipeline.pipelines.tuning.nodes import choose_parameters
 TRIALS = 4
 
 
-def workplace(pretrained: bool = True, dropout: float = 0.2, **changes: object) -> SimpleNamespace:
-    from goodbad_pipeline.experiments.tuning import TuningContext
-
+def context(pretrained: bool = True, dropout: float = 0.2, **changes: object) -> TuningContext:
     typed = validate_parameters(parameters(**changes))
     network = {"pretrained": pretrained, "dropout": dropout}
     return TuningContext(pd.DataFrame(), network, typed["model"], typed["training"], typed["images"], "goodbad", None)
 
 
-def resolved(place, **space: object) -> dict:
+def resolved(context: TuningContext, **space: object) -> dict:
     tune = validate_parameters(parameters(tune__space=space))["tune"]
-    return resolve_space(place, tune, {"low": 0.0005, "high": 0.05})
+    return resolve_space(tune, context.present(tune), {"low": 0.0005, "high": 0.05})
 
 
 def test_no_node_is_given_the_test_split(tmp_path: Path) -> None:
@@ -53,9 +52,9 @@ def test_no_node_is_given_the_test_split(tmp_path: Path) -> None:
 
 
 def test_every_dimension_holds_the_present_value() -> None:
-    place = workplace(training__learning_rate=0.2, training__optimizer="sgd", training__label_smoothing=0.3)
+    present = context(training__learning_rate=0.2, training__optimizer="sgd", training__label_smoothing=0.3)
     space = resolved(
-        place,
+        present,
         training={
             "learning_rate": "auto",
             "optimizer": ["adamw", "rmsprop"],
@@ -72,14 +71,15 @@ def test_every_dimension_holds_the_present_value() -> None:
 
 
 def test_a_range_that_cannot_hold_the_present_value_is_refused() -> None:
-    with pytest.raises(InputError, match=r"tune.space: training.weight_decay is 0.0, which no such range holds"):
-        resolved(
-            workplace(training__weight_decay=0), training={"weight_decay": {"low": 0.001, "high": 0.1, "log": True}}
-        )
-    with pytest.raises(InputError, match=r"training.batch_norm_momentum is null"):
-        resolved(workplace(pretrained=False), training={"batch_norm_momentum": {"low": 0.7, "high": 0.9}})
-    with pytest.raises(InputError, match=r"reads nothing of training.scratch_learning_rate"):
-        resolved(workplace(), training={"scratch_learning_rate": "auto"})
+    with pytest.raises(
+        InputError,
+        match=r"tune.space: the range of training.weight_decay .* got 0.0; give a list",
+    ):
+        resolved(context(training__weight_decay=0), training={"weight_decay": {"low": 0.001, "high": 0.1, "log": True}})
+    with pytest.raises(InputError, match=r"training.batch_norm_momentum .* got None"):
+        resolved(context(pretrained=False), training={"batch_norm_momentum": {"low": 0.7, "high": 0.9}})
+    with pytest.raises(InputError, match=r"uses none of training.scratch_learning_rate"):
+        resolved(context(), training={"scratch_learning_rate": "auto"})
 
 
 def test_the_snippet_is_what_the_winner_was_trained_with() -> None:
@@ -90,7 +90,7 @@ def test_the_snippet_is_what_the_winner_was_trained_with() -> None:
             "trial": number,
             "seed": seed,
             "values": json.dumps(values),
-            "fingerprint": f"{number} {seed}",
+            "cache_key": f"{number} {seed}",
             "seconds": 1.0,
             **dict.fromkeys(("val_loss", "val_accuracy", "val_balanced_accuracy", "val_f1_macro", "val_roc_auc"), 0.5),
             "val_log_loss": 0.5 - 0.1 * number,
@@ -145,14 +145,14 @@ class Retrained:
     training = SimpleNamespace(seed=4)
 
     def __init__(self, losses: dict[int, float | None]) -> None:
-        self.losses, self.asked = losses, []
+        self.losses, self.trained = losses, []
 
-    def trial(self, network: str, number: int, values: dict, seed: int, labels: dict) -> SimpleNamespace:
-        self.asked.append((number, seed))
-        return SimpleNamespace(name=network, seed=seed, fingerprint="", loss=self.losses[number])
+    def spec(self, network: str, number: int, values: dict, seed: int) -> SimpleNamespace:
+        self.trained.append((number, seed))
+        return SimpleNamespace(name=network, seed=seed, cache_key="", loss=self.losses[number])
 
-    def train(self, values: dict, seed: int, metric: str) -> None:
-        """Nothing."""
+    def train(self, *arguments: object) -> None:
+        """Never called: `cache` returns the loss of the spec."""
 
 
 def searched(losses: list[float]) -> pd.DataFrame:
@@ -160,21 +160,24 @@ def searched(losses: list[float]) -> pd.DataFrame:
     return pd.DataFrame(rows).assign(seed=4, values="{}", complete=1)
 
 
-def record(trial: SimpleNamespace, training: None) -> dict:
-    return {"val_log_loss": trial.loss, "complete": int(trial.loss is not None)}
+def cache(spec: SimpleNamespace, train: object) -> dict:
+    return {"val_log_loss": spec.loss, "complete": int(spec.loss is not None)}
 
 
 def test_the_seed_that_chose_the_finalists_does_not_count_again() -> None:
-    place, tune = Retrained({0: 0.4, 3: 0.5}), validate_parameters(parameters(tune__finalists=1, tune__seeds=2))["tune"]
-    finals = confirm(place, tune, searched([0.41, 0.6, 0.7, 0.1]), record)
-    assert place.asked == [(0, 5), (0, 6), (3, 5), (3, 6)]
+    retrained, tune = (
+        Retrained({0: 0.4, 3: 0.5}),
+        validate_parameters(parameters(tune__finalists=1, tune__seeds=2))["tune"],
+    )
+    finals = confirm_finalists(retrained, tune, searched([0.41, 0.6, 0.7, 0.1]), cache)
+    assert retrained.trained == [(0, 5), (0, 6), (3, 5), (3, 6)]
     assert finals.groupby("trial")["val_log_loss"].mean().to_dict() == {0: 0.4, 3: 0.5}  # not the lucky 0.1
 
 
 def test_finalists_that_no_other_seed_trains_end_in_one_line() -> None:
     tune = validate_parameters(parameters(tune__finalists=1, tune__seeds=1))["tune"]
-    with pytest.raises(InputError, match="from 1 other seeds none of 2 finalists was trained to its end"):
-        confirm(Retrained({0: None, 3: None}), tune, searched([0.41, 0.6, 0.7, 0.1]), record)
+    with pytest.raises(InputError, match="none of 2 finalists was trained to its end from 1 other seeds"):
+        confirm_finalists(Retrained({0: None, 3: None}), tune, searched([0.41, 0.6, 0.7, 0.1]), cache)
 
 
 def is_in_third_trial(project: Path) -> bool:
@@ -206,8 +209,9 @@ def killed_once(tmp_path_factory) -> Path:
 @pytest.mark.slow
 def test_a_killed_search_ends_with_as_many_trials_and_the_best_is_no_worse(killed_once: Path) -> None:
     states = trial_states(killed_once)
-    assert len(states) == TRIALS
-    assert set(states) <= {"COMPLETE", "PRUNED"}
+    assert states[2] == "FAIL"  # the trial that was cut off; it is trained again
+    assert len(states) == TRIALS + 1
+    assert {*states[:2], *states[3:]} <= {"COMPLETE", "PRUNED"}
     trials = table(killed_once, "tuning_trials")
     assert trials["trial"].tolist() == list(range(TRIALS))
     ranking = table(killed_once, "tuning_ranking")

@@ -1,3 +1,4 @@
+from .experiments import StudyDataset, TrialsDataset
 from .files import (
     ChartDataset,
     FigureDataset,
@@ -11,10 +12,8 @@ from .load_only import FolderDataset, OptionalDataset
 from .page import PageDataset
 from .pixels import PixelCacheDataset, PixelsDataset
 from .schema import TableSchema
-from .study import StudyDataset
 from .tables import CSVDataset, ParquetDataset, SafeCSVDataset, TableStreamDataset
 from .training import CheckpointsDataset, EpochLogDataset
-from .trials import TrialsDataset
 
 __all__ = [
     "CSVDataset",

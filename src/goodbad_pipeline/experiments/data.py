@@ -1,28 +1,28 @@
-"""The images that networks are compared on: train and validation, never test, at any resolution."""
+"""Train and validation images at any resolution; test images are neither decoded nor counted."""
 
-import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from goodbad_pipeline.images.pixels import PixelCache, Transform, pixel_source
 from goodbad_pipeline.images.splits import class_names, development_part
+from goodbad_pipeline.training.config_hash import splits_digest
 from goodbad_pipeline.training.train import LabelledPixels
 
 
 @dataclass(frozen=True)
 class DevelopmentData:
-    """Train and validation images; made by :func:`development_data`, which leaves the test split out.
+    """Train and validation images; made by :func:`development_data`.
 
     Attributes:
-        table: One row an image: image_id, path, label and split, which is train or validation.
+        table: One row per image: image_id, path, label and split, which is train or validation.
         root: Folder that paths are relative to.
-        transform: From a resolution to what an image goes through.
+        transform: Returns the transform of the images for a resolution.
         cache: Decodes images once for each resolution.
-        cache_gb: Most that stored images may take, beyond which they are streamed; None for as much as they need.
+        cache_gb: Size limit of the decoded images, above which they are streamed; None for no limit.
     """
 
     table: pd.DataFrame
@@ -37,7 +37,7 @@ class DevelopmentData:
         return len(class_names(self.table))
 
     def at(self, resolution: int) -> tuple[LabelledPixels, LabelledPixels]:
-        """Return train and validation at a resolution."""
+        """Return the train and validation images at a resolution."""
         pixels = self.cache(pixel_source(self.table, self.root, self.transform(resolution), self.cache_gb))
         names = class_names(self.table)
 
@@ -48,11 +48,9 @@ class DevelopmentData:
 
         return part("train"), part("validation")
 
-    def digest(self, resolution: int) -> str:
-        """SHA-256 over every image's content, label, side and order, and over the transform: 64 hex digits."""
-        rows = self.table[["image_id", "label", "split"]].astype(str).agg("\t".join, axis=1)
-        transform = json.dumps(asdict(self.transform(resolution)), sort_keys=True)
-        return hashlib.sha256("\n".join([transform, *rows]).encode()).hexdigest()
+    def config(self, resolution: int) -> dict[str, Any]:
+        """Return what the images at a resolution depend on: contents, labels, splits, order and transform."""
+        return {"splits": splits_digest(self.table), "transform": asdict(self.transform(resolution))}
 
 
 def development_data(
@@ -62,5 +60,5 @@ def development_data(
     cache: PixelCache,
     cache_gb: float | None = None,
 ) -> DevelopmentData:
-    """Take train and validation of `splits`; what belongs to test is neither decoded nor counted."""
+    """Return the images of `splits` without those of the test split."""
     return DevelopmentData(development_part(splits), root, transform, cache, cache_gb)

@@ -19,7 +19,7 @@ _RISEN = 4.0  # times the lowest smoothed loss: nothing is left to see
 
 
 @dataclass(frozen=True)
-class RateTest:
+class RangeTest:
     """What is tested.
 
     Attributes:
@@ -33,12 +33,12 @@ class RateTest:
     high: float
 
 
-def scan_rates(
+def run_range_test(
     model: keras.Model,
     train: LabelledPixels,
     validation: LabelledPixels,
     recipe: Recipe,
-    test: RateTest,
+    test: RangeTest,
     *,
     pretrained: bool,
 ) -> pd.DataFrame:
@@ -82,7 +82,7 @@ def suggest_range(curve: pd.DataFrame) -> tuple[float, float]:
     the range is all that was tested.
 
     Args:
-        curve: What `scan_rates` gave, at least two rows.
+        curve: What `run_range_test` gave, at least two rows.
     """
     rates = curve["learning_rate"].to_numpy(dtype=np.float64)
     lowest = np.where(np.isfinite(curve["smoothed"]), curve["smoothed"], np.inf).argmin()

@@ -1,4 +1,4 @@
-"""One training of a search: its last word, whether it was given up, and whether it went wrong."""
+"""One trial of a hyperparameter search: train, prune, survive divergence, return the metrics."""
 
 import logging
 import time
@@ -8,7 +8,7 @@ import keras
 import pandas as pd
 
 from goodbad_pipeline.evaluation.metrics import larger_is_better
-from goodbad_pipeline.experiments.trial_spec import TrialResult
+from goodbad_pipeline.experiments.trial_spec import COMPLETE, TrialResult
 from goodbad_pipeline.training.devices import out_of_memory
 from goodbad_pipeline.training.progress import EpochCallback, Row
 from goodbad_pipeline.training.recipe import Recipe
@@ -17,15 +17,14 @@ from goodbad_pipeline.training.validation import VALIDATION_METRICS, TrainingDiv
 
 logger = logging.getLogger(__name__)
 
-COMPLETE = "complete"  # 1: trained to its end; 0: given up, or gone wrong
-_KEPT = ("loss", "accuracy", *VALIDATION_METRICS)
+_METRICS = ("loss", "accuracy", *VALIDATION_METRICS)
 
 
 class TrialPruned(Exception):
-    """A trial looks hopeless beside the others."""
+    """Ends a trial that is worse than the others at the same epoch."""
 
 
-def try_recipe(
+def train_trial(
     build: Callable[[], keras.Model],
     train: LabelledPixels,
     validation: LabelledPixels,
@@ -33,25 +32,25 @@ def try_recipe(
     *,
     pretrained: bool,
     metric: str,
-    prune: Callable[[int, float], bool],
+    should_prune: Callable[[int, float], bool],
     epoch_callback: EpochCallback,
 ) -> TrialResult:
-    """Train as `fit_model` does, and return the measures of the epoch whose weights it would keep.
+    """Train as `fit_model` does and return the metrics of the epoch whose weights it keeps.
 
     Args:
-        build: Makes the untrained network.
-        train: What is learnt from.
-        validation: What is measured.
-        recipe: How.
-        pretrained: Whether the weights come from earlier training.
-        metric: The measure that decides whether a trial is given up.
-        prune: From the epoch (1, 2, …) of the last phase and the metric there to whether to give up. Not asked after
-            the last epoch.
-        epoch_callback: Told of each epoch.
+        build: Returns the untrained network.
+        train: Training images.
+        validation: Validation images.
+        recipe: Recipe of the training.
+        pretrained: Whether the network starts from trained weights.
+        metric: Metric that decides about pruning.
+        should_prune: Called after each epoch of the last phase except its last, with the epoch (1, 2, …) and the
+            metric; returns whether to prune the trial.
+        epoch_callback: Called after each epoch of any phase.
 
     Returns:
-        ``complete`` (1 or 0), ``seconds``, ``epochs``, and, as far as there were any, the measures of that epoch.
-        One that was given up, whose loss exploded, or that did not fit into memory is not complete.
+        ``complete`` (1 or 0), ``seconds``, ``epochs``, and the metrics of the kept epoch. A trial is not complete if
+        it was pruned, diverged or ran out of memory; it then has the metrics of its best epoch, if there is one.
     """
     started, rows = time.perf_counter(), list[Row]()
     phase = last_phase(recipe, pretrained=pretrained)
@@ -59,8 +58,8 @@ def try_recipe(
 
     def watch(row: Row) -> None:
         rows.append(row)
-        number = sum(one["phase"] == phase for one in rows)
-        if row["phase"] == phase and number < epochs and prune(number, row[metric]):
+        epoch = sum(earlier["phase"] == phase for earlier in rows)
+        if row["phase"] == phase and epoch < epochs and should_prune(epoch, row[metric]):
             raise TrialPruned
 
     def fit() -> pd.DataFrame:
@@ -69,29 +68,33 @@ def try_recipe(
             build(), train, validation, recipe, pretrained=pretrained, epoch_callback=epoch_callback, watch=watch
         )
 
-    history = _whole_history(fit, rows, recipe)
-    facts = {COMPLETE: float(history is not None), "seconds": time.perf_counter() - started, "epochs": float(len(rows))}
+    history = _complete_history(fit, rows, recipe)
+    result = {
+        COMPLETE: float(history is not None),
+        "seconds": time.perf_counter() - started,
+        "epochs": float(len(rows)),
+    }
     best = _best_row([row for row in rows if row["phase"] == phase], recipe)
     kept = best if history is None else history[history["kept"]].iloc[0]
-    return facts if kept is None else facts | {name: float(kept[name]) for name in _KEPT}
+    return result if kept is None else result | {name: float(kept[name]) for name in _METRICS}
 
 
-def _whole_history(fit: Callable[[], pd.DataFrame], rows: list[Row], recipe: Recipe) -> pd.DataFrame | None:
-    """The history of a training that ends by itself; what else may end a trial, and not the search, is told."""
+def _complete_history(fit: Callable[[], pd.DataFrame], rows: list[Row], recipe: Recipe) -> pd.DataFrame | None:
+    """Return the history of a complete training; None if it was pruned, diverged or ran out of memory."""
     try:
         return fit()
     except TrialPruned:
-        logger.info("Given up after %d epochs: below the median of the others", len(rows))
+        logger.info("Pruned after %d epochs: worse than the median of the other trials", len(rows))
     except TrainingDiverged as error:
-        logger.info("Gone wrong: %s", error)
+        logger.info("Diverged: %s", error)
     except Exception as error:
         if not out_of_memory(error):
             raise
-        logger.info("Gone wrong: %d images a step do not fit into memory", recipe.batch_size)
+        logger.info("Out of memory with a batch of %d images", recipe.batch_size)
     return None
 
 
 def _best_row(rows: list[Row], recipe: Recipe) -> Row | None:
-    """The best epoch by the recipe's monitor, the first of equals: what is told of a trial that was given up."""
+    """Return the best epoch by the recipe's monitor, the first of equals."""
     choose = max if larger_is_better(recipe.monitor) else min
     return choose(rows, key=lambda row: row[recipe.monitor], default=None)

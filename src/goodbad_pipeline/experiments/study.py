@@ -1,41 +1,56 @@
-"""Searches on record: an Optuna study each, in one sqlite file, found again by all that decides what they give.
+"""Hyperparameter searches: one Optuna study each, in one SQLite file, found again by the config of the search.
 
-A trial that was cut off is taken up under its own number with the values it had, and what is proposed next depends on
-seed, number and the trials before it alone. So a search that was killed ends with the same trials as one that was not.
+A search that was killed continues with its finished trials. The trial that was cut off is trained again with the same
+values under the same number.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+import lazy_loader as lazy
 
 from goodbad_pipeline.databases import name_databases
 from goodbad_pipeline.experiments.trial_spec import TrialResult
 from goodbad_pipeline.training.config_hash import Facts, fingerprint
 
-if TYPE_CHECKING:  # it takes a second, and every run materialises the catalog
-    from optuna import Study
+if TYPE_CHECKING:
+    import optuna
     from optuna.distributions import BaseDistribution
-    from optuna.storages import RDBStorage
-    from optuna.trial import Trial
+    from optuna.trial import FrozenTrial
+else:  # the import takes a second, and every run of the catalog loads this module
+    optuna = lazy.load("optuna", suppress_warning=True)
 
 Values = Mapping[str, Any]
-_FACTS, _OWNER, _RESULT = "facts", "owner", "result"
-_RANDOM = 6  # trials before the sampler models what it has seen
+_CONFIG, _OWNER, _RESULT = "config", "owner", "result"
+_RANDOM_TRIALS = 6  # before the sampler models the results
+
+
+def choice(values: Sequence[Any]) -> BaseDistribution:
+    """Return the distribution of one of these values."""
+    return optuna.distributions.CategoricalDistribution(values)
+
+
+def number_between(low: float, high: float, *, log: bool) -> BaseDistribution:
+    """Return the distribution of a number in a range; the number is whole if both ends are."""
+    if isinstance(low, int) and isinstance(high, int):
+        return optuna.distributions.IntDistribution(low, high, log=log)
+    return optuna.distributions.FloatDistribution(float(low), float(high), log=log)
 
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """How a search goes.
+    """Settings of a search.
 
     Attributes:
-        metric: The measure that trials are compared by.
-        larger_is_better: Whether more of it is better.
-        seed: Of what is proposed.
-        pruning_startup: Trials before any is given up.
-        pruning_warmup: Epochs before one is given up.
+        metric: Metric to optimise.
+        larger_is_better: Direction of the metric.
+        seed: Seed of the sampler.
+        pruning_startup: Complete trials before any trial is pruned.
+        pruning_warmup: Epochs before a trial is pruned.
     """
 
     metric: str
@@ -46,137 +61,111 @@ class SearchPlan:
 
 
 @dataclass(frozen=True)
-class Attempt:
-    """A trial of a search.
+class Trial:
+    """One trial of a search.
 
     Attributes:
-        number: 0, 1, …; 0 is what the parameters say.
-        values: What it tries, by name; as Optuna proposed them.
-        prune: From the epoch (1, 2, …) and the metric there to whether to give up.
+        number: 0, 1, …; trial 0 has the present parameters.
+        values: Searched parameters, as Optuna proposed them.
+        result: None while the trial is running.
     """
 
     number: int
     values: Values
-    prune: Callable[[int, float], bool]
+    result: TrialResult | None = None
 
 
 class Search:
-    """One search.
+    """One search; its trials run one after the other.
 
     Args:
-        study: Optuna's record of it.
-        plan: How it goes.
-        space: What is tried: a distribution by name.
-        present: What the parameters say; trial 0.
+        study: Study to continue; it may be empty.
+        plan: Settings of the search.
+        space: Distribution of each searched parameter.
+        present: Present value of each searched parameter; trial 0 has these.
     """
 
-    def __init__(self, study: "Study", plan: SearchPlan, space: "Mapping[str, BaseDistribution]", present: Values):
+    def __init__(
+        self, study: optuna.Study, plan: SearchPlan, space: Mapping[str, BaseDistribution], present: Values
+    ) -> None:
         self._study, self._plan, self._space = study, plan, dict(space)
-        if not study.get_trials(deepcopy=False):
+        trials = study.get_trials(deepcopy=False)
+        # A resumed search gets a seed of its own. With the first one it would propose its first values again.
+        study.sampler = optuna.samplers.TPESampler(seed=plan.seed + len(trials), n_startup_trials=_RANDOM_TRIALS)
+        if not trials:
             study.enqueue_trial(dict(present))
+        elif trials[-1].state == optuna.trial.TrialState.RUNNING:
+            study.tell(trials[-1].number, state=optuna.trial.TrialState.FAIL)
+            study.enqueue_trial(trials[-1].params)
 
-    def done(self) -> Iterator[tuple[Attempt, TrialResult]]:
-        """The trials that are over, in their order, with what they gave."""
-        for trial in self._study.get_trials(deepcopy=False):
-            if trial.state.is_finished():
-                values = {name: trial.params[name] for name in self._space}
-                yield Attempt(trial.number, values, _never), trial.user_attrs[_RESULT]
+    def finished(self) -> list[Trial]:
+        """Return the trials with a result, in order."""
+        return [
+            Trial(number, {name: trial.params[name] for name in self._space}, trial.user_attrs[_RESULT])
+            for number, trial in enumerate(self._finished())
+        ]
 
-    def next(self) -> Attempt:
-        """Take up the trial that was cut off, or propose another."""
-        trial, values = self._cut_off() or self._study.ask(), {}
-        self._study.sampler = _sampler(self._plan.seed, trial.number)
-        _ = trial.relative_params  # what is drawn together, from the seventh trial on, is drawn here
-        for place, (name, distribution) in enumerate(self._space.items()):
-            self._study.sampler = _sampler(self._plan.seed, trial.number, place)
-            values[name] = trial._suggest(name, distribution)
-        return Attempt(trial.number, values, self._judge(trial))
+    def next(self) -> Trial:
+        """Start the trial that was cut off, or else a new one."""
+        self._running = self._study.ask(self._space)
+        values = {name: self._running.params[name] for name in self._space}
+        return Trial(len(self._finished()), values)
 
-    def tell(self, number: int, result: TrialResult, *, complete: bool) -> None:
-        """Record what a trial gave; one that is not complete was given up, or went wrong."""
-        from optuna.trial import TrialState  # noqa: PLC0415
+    def should_prune(self, epoch: int, value: float) -> bool:
+        """Report the metric of the running trial after an epoch (1, 2, …); return whether to prune the trial."""
+        self._running.report(value, epoch - 1)
+        return self._running.should_prune()
 
-        trial = self._study.get_trials(deepcopy=False)[number]
-        self._study._storage.set_trial_user_attr(trial._trial_id, _RESULT, result)
+    def report(self, result: TrialResult, *, complete: bool) -> None:
+        """Store the result of the running trial; a trial that is not complete was pruned or diverged."""
+        self._running.set_user_attr(_RESULT, result)
         if complete:
-            self._study.tell(number, result[self._plan.metric])
+            self._study.tell(self._running, result[self._plan.metric])
         else:
-            self._study.tell(number, state=TrialState.PRUNED)
+            self._study.tell(self._running, state=optuna.trial.TrialState.PRUNED)
 
-    def _cut_off(self) -> "Trial | None":
-        import optuna  # noqa: PLC0415
-
-        running = self._study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,))
-        return optuna.trial.Trial(self._study, running[0]._trial_id) if running else None
-
-    def _judge(self, trial: "Trial") -> Callable[[int, float], bool]:
-        known = self._study.get_trials(deepcopy=False)[trial.number].intermediate_values  # from before a cut
-
-        def prune(epoch: int, value: float) -> bool:
-            if epoch - 1 not in known:
-                trial.report(value, epoch - 1)
-            return bool(trial.should_prune())
-
-        return prune
+    def _finished(self) -> list[FrozenTrial]:
+        """Trials without those that were cut off, so that numbers have no gaps."""
+        states = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
+        return self._study.get_trials(deepcopy=False, states=states)
 
 
 class StudyStore:
     """All searches of a project.
 
     Args:
-        path: The sqlite file; need not exist.
-        owner: Gives the name of what a search belongs to, such as a tracked run, to note beside it.
+        path: SQLite file; it need not exist.
+        owner: Returns the id of the active MLflow run, which is stored with each search.
     """
 
     def __init__(self, path: Path, owner: Callable[[], str | None] = lambda: None) -> None:
         self._path, self._owner = path, owner
 
-    def open(self, facts: Facts, plan: SearchPlan) -> "Study":
-        """Return the study of these facts, a new one if there is none; it belongs to the present owner from now on."""
-        import optuna  # noqa: PLC0415
-
+    def open(self, config: Facts, plan: SearchPlan) -> optuna.Study:
+        """Return the study of this config, a new one if there is none; it belongs to the present owner from now on."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         study = optuna.create_study(
             storage=self._storage(),
-            study_name=fingerprint(facts),
+            study_name=fingerprint(config),
             direction="maximize" if plan.larger_is_better else "minimize",
             pruner=optuna.pruners.MedianPruner(plan.pruning_startup, plan.pruning_warmup),
             load_if_exists=True,
         )
-        study.set_user_attr(_FACTS, facts)
+        study.set_user_attr(_CONFIG, config)
         study.set_user_attr(_OWNER, self._owner())
         return study
 
-    def find_owner(self, facts: Facts) -> str | None:
-        """Return what the newest search that agrees with these facts belongs to; None where there is none."""
-        import optuna  # noqa: PLC0415
-
+    def find_owner(self, config: Facts) -> str | None:
+        """Return the owner of the newest search whose config has these items; None if there is none."""
         if not self._path.exists():
             return None
         for study in reversed(optuna.get_all_study_summaries(self._storage(), include_best_trial=False)):
-            known = study.user_attrs.get(_FACTS, {})
-            if all(known.get(name) == value for name, value in facts.items()):
+            stored = study.user_attrs.get(_CONFIG, {})
+            if all(stored.get(name) == value for name, value in config.items()):
                 return study.user_attrs.get(_OWNER)
         return None
 
-    def _storage(self) -> "RDBStorage":
-        import optuna  # noqa: PLC0415
-
+    def _storage(self) -> optuna.storages.RDBStorage:
         name_databases()
         self._path.parent.mkdir(parents=True, exist_ok=True)
         return optuna.storages.RDBStorage(f"sqlite:///{self._path}")
-
-
-def _sampler(*place: int) -> Any:
-    """A sampler that starts anew at each place (seed, trial, value): what it proposes hangs on the trials before alone.
-
-    Neither who ran them matters, nor whether a kill came between two values: those on record draw no number again.
-    """
-    import optuna  # noqa: PLC0415
-
-    state = int(np.random.SeedSequence(place).generate_state(1)[0])
-    return optuna.samplers.TPESampler(seed=state, n_startup_trials=_RANDOM)
-
-
-def _never(epoch: int, value: float) -> bool:
-    return False

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from goodbad_pipeline.experiments.data import DevelopmentData, development_data
-from goodbad_pipeline.experiments.trial_spec import TRIAL_MOMENTUM, TrialCache, TrialResult, TrialSpec
+from goodbad_pipeline.experiments.trial_spec import TrialCache, TrialResult, TrialSpec
 from goodbad_pipeline.images.pixels import PixelCache
 from goodbad_pipeline.network_factory import trial_base_scale
 from goodbad_pipeline.networks.architecture import expand_blocks, head_filters, stem_filters
@@ -35,8 +35,10 @@ from goodbad_pipeline.training.train import LabelledPixels
 
 logger = logging.getLogger(__name__)
 
-VERSION = 4  # raise it when the code below changes what a trial gives: stored results are then trained again
-TRIAL_COLUMNS = ["network", "seed", "val_accuracy", "val_loss", "accuracy", "loss", "seconds", "fingerprint"]
+TRIAL_MOMENTUM = 0.9
+"""Momentum of batch statistics where training.batch_norm_momentum is null: remembers about ten steps."""
+VERSION = 5  # raise it when the code below changes what a trial gives: stored results are then trained again
+TRIAL_COLUMNS = ["network", "seed", "val_accuracy", "val_loss", "accuracy", "loss", "seconds", "cache_key"]
 _UNUSED = (
     "head_epochs",
     "epochs",
@@ -117,7 +119,7 @@ def run_trials(
                 raise Stopped(STOP.reason, f"after {len(rows)} of {len(networks) * len(seeds)} trials, which are kept")
             facts = trial_spec(network, seed, data, setup)
             result = record(facts, trainer.bind(seed))
-            rows.append({"network": network.name, "seed": seed, **result, "fingerprint": facts.fingerprint})
+            rows.append({"network": network.name, "seed": seed, **result, "cache_key": facts.cache_key})
             count = f"{len(rows)} of {len(networks) * len(seeds)}"
             logger.info("Trial %s: %s, seed %d: val_accuracy %.4f", count, network.name, seed, result["val_accuracy"])
     return pd.DataFrame(rows, columns=TRIAL_COLUMNS)
@@ -147,7 +149,7 @@ def trial_spec(network: TrialNetwork, seed: int, data: DevelopmentData, setup: T
         "keras": f"{keras.__version__} {keras.backend.backend()}",
         "network": _layers(network.scale),
         "classes": data.classes,
-        "data": data.digest(network.scale.resolution),
+        "data": data.config(network.scale.resolution),
         "recipe": {**recipe, "seed": seed},
         "batch_norm_momentum": setup.batch_norm_momentum,
         "precision": setup.precision,
@@ -250,14 +252,14 @@ def _measure(model: keras.Model, validation: LabelledPixels) -> TrialResult:
     }
 
 
-def try_networks(
+def train_networks(
     table: pd.DataFrame,
     splits: pd.DataFrame,
     images: ImageParams,
     training: TrainingParams,
     trials: TrialParams,
     pixel_cache: PixelCache,
-    trial_record: TrialCache,
+    trial_cache: TrialCache,
 ) -> pd.DataFrame:
     """Train every network of a table from every seed, and measure each on the validation split.
 
@@ -268,7 +270,7 @@ def try_networks(
         training: How networks are trained, but for what `trials` says.
         trials: Base, seeds, epochs, batch size and rate.
         pixel_cache: Decodes images once for each resolution.
-        trial_record: Keeps what is done.
+        trial_cache: Keeps what is done.
 
     Returns:
         One row a trial.
@@ -280,5 +282,5 @@ def try_networks(
         trials.seeds,
         development_data(splits, Path(images.root), images.transform, pixel_cache, images.cache_gb),
         TrialSetup(recipe, training.batch_norm_momentum or TRIAL_MOMENTUM, device.precision),
-        trial_record,
+        trial_cache,
     )

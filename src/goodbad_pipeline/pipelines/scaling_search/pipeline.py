@@ -11,7 +11,7 @@ from goodbad_pipeline.pipelines.scaling_search.nodes import (
 
 
 def create_pipeline() -> Pipeline:
-    """Return the pipeline that looks for α, β and γ."""
+    """Return the pipeline that searches for α, β and γ."""
     return pipeline(
         [
             node(
@@ -30,7 +30,7 @@ def create_pipeline() -> Pipeline:
                     "params:training",
                     "params:scaling_search",
                     "pixel_cache",
-                    "trial_record",
+                    "trial_cache",
                 ],
                 outputs="search_trials",
             ),

@@ -11,7 +11,7 @@ from goodbad_pipeline.pipelines.scaling_study.nodes import (
 
 
 def create_pipeline() -> Pipeline:
-    """Return the pipeline that holds one dimension against all three."""
+    """Return the pipeline that compares one dimension with all three."""
     return pipeline(
         [
             node(
@@ -30,7 +30,7 @@ def create_pipeline() -> Pipeline:
                     "params:training",
                     "params:scaling_study",
                     "pixel_cache",
-                    "trial_record",
+                    "trial_cache",
                 ],
                 outputs="study_trials",
             ),

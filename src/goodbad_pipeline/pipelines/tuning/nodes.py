@@ -1,4 +1,4 @@
-"""From the present parameters to better ones, by images of train and validation alone."""
+"""Nodes of the hyperparameter search; they use train and validation images only."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ import yaml
 
 from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.evaluation.metrics import larger_is_better
-from goodbad_pipeline.experiments.analysis import conclude, nest, rank_finalists
+from goodbad_pipeline.experiments import tuning
 from goodbad_pipeline.experiments.study import StudyStore
 from goodbad_pipeline.experiments.trial_spec import TrialCache
-from goodbad_pipeline.experiments.tuning import TuningContext, confirm, search_space
+from goodbad_pipeline.experiments.tuning import TuningContext
 from goodbad_pipeline.images.pixels import PixelCache
 from goodbad_pipeline.params import ImageParams, ModelParams, RegistryParams, TrainingParams, TuneParams
 from goodbad_pipeline.params.experiments import RATES
 from goodbad_pipeline.training.validation import VALIDATION_METRICS
 
+analysis = lazy.load("goodbad_pipeline.experiments.analysis", suppress_warning=True)
 lr_range_test = lazy.load("goodbad_pipeline.experiments.lr_range_test", suppress_warning=True)
 
 
-def gather_workplace(
+def build_tuning_context(
     development: pd.DataFrame,
     network: dict[str, Any],
     model: ModelParams,
@@ -32,45 +33,45 @@ def gather_workplace(
     registry: RegistryParams,
     pixel_cache: PixelCache,
 ) -> TuningContext:
-    """Bring together what every training of the search shares; images are decoded when the first begins."""
+    """Gather what all trainings of the search share; images are decoded when the first training begins."""
     return TuningContext(development, network, model, training, images, registry.name, pixel_cache)
 
 
-def find_learning_rates(place: TuningContext, tune: TuneParams) -> tuple[pd.DataFrame, dict[str, float]]:
-    """Make the range test for the rate of all layers: its curve, and the range to search."""
-    curve = place.scan(tune)
+def find_learning_rates(context: TuningContext, tune: TuneParams) -> tuple[pd.DataFrame, dict[str, float]]:
+    """Run the learning-rate range test; return its curve and the range to search."""
+    curve = context.run_range_test(tune)
     low, high = lr_range_test.suggest_range(curve)
-    present = getattr(place.training, RATES[0 if place.pretrained else 1].split(".")[1])
+    present = getattr(context.training, RATES[0 if context.pretrained else 1].split(".")[1])
     return curve, {"low": min(low, present), "high": max(high, present), "present": present}
 
 
 def draw_learning_rates(curve: pd.DataFrame, rates: dict[str, float]) -> figures.Figure:
-    """Show the loss against the rate."""
+    """Draw the loss against the rate."""
     return figures.rate_figure(curve, rates)
 
 
 def search_parameters(
-    place: TuningContext, tune: TuneParams, rates: dict[str, float], studies: StudyStore, trial_record: TrialCache
+    context: TuningContext, tune: TuneParams, rates: dict[str, float], studies: StudyStore, trial_cache: TrialCache
 ) -> pd.DataFrame:
-    """Try values of the stated parameters, the present ones first; a search that was cut off goes on."""
-    return search_space(place, tune, rates, studies, trial_record)
+    """Train under proposed values, the present ones first; a search that was cut off is resumed."""
+    return tuning.run_search(context, tune, rates, studies, trial_cache)
 
 
 def confirm_finalists(
-    place: TuningContext, tune: TuneParams, trials: pd.DataFrame, trial_record: TrialCache
+    context: TuningContext, tune: TuneParams, trials: pd.DataFrame, trial_cache: TrialCache
 ) -> pd.DataFrame:
-    """Train the best trials, and the present parameters, from other seeds: the luck that chose them decides nothing."""
-    return confirm(place, tune, trials, trial_record)
+    """Train the best trials and the present parameters from other seeds, so that no lucky seed decides."""
+    return tuning.confirm_finalists(context, tune, trials, trial_cache)
 
 
 def choose_parameters(
     finals: pd.DataFrame, development: pd.DataFrame, tune: TuneParams
 ) -> tuple[pd.DataFrame, dict[str, Any], dict[str, float], str]:
-    """Rank the finalists; the winner's values, what it measured, and parameters to paste."""
+    """Rank the finalists; return ranking, values of the winner, its metrics, and YAML to paste."""
     groups = development.loc[development["split"] == "validation", "group"].nunique()
     larger = larger_is_better(tune.metric)
-    ranking = rank_finalists(finals, tune.metric, larger_is_better=larger, groups=groups)
-    best, conclusion = ranking.iloc[0], conclude(ranking, finals, tune.metric, groups)
+    ranking = analysis.rank_finalists(finals, tune.metric, larger_is_better=larger, groups=groups)
+    best, conclusion = ranking.iloc[0], analysis.conclude(ranking, finals, tune.metric, groups)
     values = json.loads(best["values"])
     means = finals.groupby("trial")[list(VALIDATION_METRICS)].mean().to_dict("index")
     metrics = {f"best_{name}": float(value) for name, value in means[best["trial"]].items()}
@@ -78,18 +79,18 @@ def choose_parameters(
     return ranking, values, metrics, _snippet(values, conclusion)
 
 
+def draw_search(trials: pd.DataFrame, finals: pd.DataFrame, tune: TuneParams) -> figures.Figure:
+    """Draw every trial and the finalists."""
+    return figures.search_figure(trials, finals, tune.metric, larger_is_better=larger_is_better(tune.metric))
+
+
 def _snippet(values: dict[str, Any], conclusion: str) -> str:
-    """YAML for conf/local/parameters.yml."""
-    stated = ",".join(f"{name}={json.dumps(value).strip(chr(34))}" for name, value in values.items())
+    """Return YAML for conf/local/parameters.yml."""
+    options = ",".join(f"{name}={json.dumps(value).strip(chr(34))}" for name, value in values.items())
     lines = [
         "# Found by kedro run --pipeline=tune; paste into conf/local/parameters.yml, or",
-        f"# kedro run --pipeline=train --params={stated}",
+        f"# kedro run --pipeline=train --params={options}",
         f"# {conclusion}",
-        yaml.safe_dump(nest(values), sort_keys=False, allow_unicode=True),
+        yaml.safe_dump(analysis.nest(values), sort_keys=False, allow_unicode=True),
     ]
     return "\n".join(lines)
-
-
-def draw_search(trials: pd.DataFrame, finals: pd.DataFrame, tune: TuneParams) -> figures.Figure:
-    """Show every trial and the finalists."""
-    return figures.search_figure(trials, finals, tune.metric, larger_is_better=larger_is_better(tune.metric))

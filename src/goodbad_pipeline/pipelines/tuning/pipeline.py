@@ -3,23 +3,23 @@
 from kedro.pipeline import Pipeline, node, pipeline
 
 from goodbad_pipeline.pipelines.tuning.nodes import (
+    build_tuning_context,
     choose_parameters,
     confirm_finalists,
     draw_learning_rates,
     draw_search,
     find_learning_rates,
-    gather_workplace,
     search_parameters,
 )
 
 
 def create_pipeline() -> Pipeline:
-    """Return the pipeline that looks for better parameters."""
+    """Return the pipeline that searches for better parameters."""
     return pipeline(
         [
             node(
-                gather_workplace,
-                name="gather_workplace",
+                build_tuning_context,
+                name="build_tuning_context",
                 inputs=[
                     "development",
                     "tuning_network",
@@ -29,12 +29,12 @@ def create_pipeline() -> Pipeline:
                     "params:registry",
                     "pixel_cache",
                 ],
-                outputs="workplace",
+                outputs="tuning_context",
             ),
             node(
                 find_learning_rates,
                 name="find_learning_rates",
-                inputs=["workplace", "params:tune"],
+                inputs=["tuning_context", "params:tune"],
                 outputs=["rate_curve", "rate_range"],
             ),
             node(
@@ -46,13 +46,13 @@ def create_pipeline() -> Pipeline:
             node(
                 search_parameters,
                 name="search_parameters",
-                inputs=["workplace", "params:tune", "rate_range", "studies", "trial_record"],
+                inputs=["tuning_context", "params:tune", "rate_range", "studies", "trial_cache"],
                 outputs="tuning_trials",
             ),
             node(
                 confirm_finalists,
                 name="confirm_finalists",
-                inputs=["workplace", "params:tune", "tuning_trials", "trial_record"],
+                inputs=["tuning_context", "params:tune", "tuning_trials", "trial_cache"],
                 outputs="finalist_trials",
             ),
             node(

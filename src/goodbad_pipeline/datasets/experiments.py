@@ -1,0 +1,79 @@
+"""What experiments write while they run: results of trials and hyperparameter searches."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from goodbad_pipeline import tracking
+from goodbad_pipeline.atomic_files import atomic_write
+from goodbad_pipeline.datasets.load_only import LoadOnlyDataset
+from goodbad_pipeline.experiments.study import StudyStore
+from goodbad_pipeline.experiments.trial_spec import TrialCache, TrialResult, TrialSpec
+from goodbad_pipeline.tracking import process_tags
+from goodbad_pipeline.training.progress import EpochCallback
+
+CACHE_KEY, REUSED = "trial.cache_key", "trial.reused"
+
+
+class StudyDataset(LoadOnlyDataset[StudyStore]):
+    """Loads the store of searches. A search records the current MLflow run, so that a resume continues it."""
+
+    def load(self) -> StudyStore:
+        """Return the store."""
+        return StudyStore(self._path, owner=tracking.current_run)
+
+
+class TrialsDataset(LoadOnlyDataset[TrialCache]):
+    """Loads a function that trains a trial or returns its stored result.
+
+    Each trial is logged as a child of the current MLflow run, with parameters, epochs and result. A trial with a stored
+    result is logged too, with the tag ``trial.reused``, but only once per run. The file of a trial, named after its
+    cache key, is written when the trial is complete: an interrupted run loses at most one trial.
+    """
+
+    def load(self) -> TrialCache:
+        """Return the function."""
+        return self._run_trial
+
+    def _run_trial(self, spec: TrialSpec, train: Callable[[EpochCallback], TrialResult]) -> TrialResult:
+        result, logged = self._read(spec)
+        reused, log_entry = result is not None, f"{spec.name} in {tracking.current_run()}"
+        if result is not None and log_entry in logged:
+            return result
+        tags = {CACHE_KEY: spec.cache_key, REUSED: str(reused).lower(), **process_tags()}
+        with tracking.child_run(f"{spec.name}, seed {spec.seed}", tags):
+            tracking.log_params({"network": spec.name, "seed": spec.seed, **spec.shown})
+            if result is None:
+                result = train(_log_epoch)
+                self._write(spec, result, [])
+            tracking.log_metrics(result)
+        if tracking.current_run() is not None:
+            self._write(spec, result, [*logged, log_entry])
+        return result
+
+    def _file(self, spec: TrialSpec) -> Path:
+        return self._path / f"{spec.cache_key}.json"
+
+    def _read(self, spec: TrialSpec) -> tuple[TrialResult | None, list[str]]:
+        """Return the stored result, and the trials and runs under which it was logged."""
+        try:
+            content = json.loads(self._file(spec).read_text(encoding="utf-8"))
+            result = {str(name): float(value) for name, value in content["result"].items()}
+            return result, list(content["logged"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):  # missing or damaged
+            return None, []
+
+    def _write(self, spec: TrialSpec, result: TrialResult, logged: list[str]) -> None:
+        content = {
+            "network": spec.name,
+            "seed": spec.seed,
+            "result": result,
+            "logged": logged,
+            "config": spec.config,
+        }
+        with atomic_write(self._file(spec)) as draft:
+            draft.write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def _log_epoch(epoch: int, metrics: dict[str, float]) -> None:
+    tracking.log_metrics(metrics, step=epoch)
