@@ -15,8 +15,8 @@ from goodbad_pipeline import network_factory as building
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.decision import Calibration
 from goodbad_pipeline.evaluation.exposure import seen_in_training
+from goodbad_pipeline.networks.pretrained import kernel_shapes
 from goodbad_pipeline.networks.scaling import read_scale, resolve_scale
-from goodbad_pipeline.networks.weight_shapes import kernel_shapes
 from goodbad_pipeline.params import validate_parameters
 from goodbad_pipeline.pipeline_registry import register_pipelines
 from goodbad_pipeline.pipelines.modelling import nodes

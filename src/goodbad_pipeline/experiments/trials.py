@@ -22,7 +22,7 @@ from goodbad_pipeline.network_factory import trial_base_scale
 from goodbad_pipeline.networks.architecture import expand_blocks, head_filters, stem_filters
 from goodbad_pipeline.networks.model import build_network
 from goodbad_pipeline.networks.scaling import NetworkScale
-from goodbad_pipeline.networks.weight_files import zero_classifier
+from goodbad_pipeline.networks.weights import zero_classifier
 from goodbad_pipeline.params import ImageParams, TrainingParams, TrialParams
 from goodbad_pipeline.training.batches import TrainingBatches, balanced_weights, predict
 from goodbad_pipeline.training.devices import prepare_device

@@ -8,9 +8,11 @@ from typing import Any
 import keras
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.networks import layers, pretrained
+from goodbad_pipeline.networks import layers
 from goodbad_pipeline.networks.architecture import FAMILY_OF, expand_blocks, head_filters, stem_filters
+from goodbad_pipeline.networks.pretrained import check_weights
 from goodbad_pipeline.networks.scaling import STOCHASTIC_DEPTH, Coefficients, NetworkScale, resolve_scale
+from goodbad_pipeline.networks.weights import load_weights
 
 
 def build_efficientnet(
@@ -91,7 +93,7 @@ def build_network(
     """
     _check(classes, batch_norm_momentum)
     top_classes = classes if include_top else None
-    pretrained.check_weights(weights, scale)
+    check_weights(weights, scale)
     family = FAMILY_OF[scale.family]
     make = layers.LayerMaker(family.activation, batch_norm_momentum, seed)
     pixels = keras.Input((scale.resolution, scale.resolution, 3), name="image")
@@ -99,7 +101,7 @@ def build_network(
     if include_top:
         outputs = layers.add_classifier(make, outputs, classes, scale.dropout, classifier_activation)
     model = keras.Model(pixels, outputs, name=_model_name(scale))
-    pretrained.load_weights(model, weights, scale, top_classes)
+    load_weights(model, weights, scale, top_classes)
     return model
 
 

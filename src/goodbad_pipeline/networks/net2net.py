@@ -22,7 +22,7 @@ from goodbad_pipeline.networks.layers import renew_standardisation
 from goodbad_pipeline.networks.model import build_network
 from goodbad_pipeline.networks.net2net_source import check_growth, shape_of_layers
 from goodbad_pipeline.networks.scaling import NetworkScale
-from goodbad_pipeline.networks.weight_files import CLASSIFIER, zero_classifier
+from goodbad_pipeline.networks.weights import CLASSIFIER, zero_classifier
 
 _MEAN, _VARIANCE = 2, 3  # places of the moving statistics among the weights of a batch normalisation
 _IMAGES = 8

@@ -1,8 +1,13 @@
-"""What the paper says about EfficientNet and its rivals (arXiv 1905.11946, Table 2). Standard library only."""
+"""The paper's Table 2 (arXiv 1905.11946): EfficientNet and other networks, and their cost as built by Keras."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+
+import keras
+
+from goodbad_pipeline.networks.complexity import Cost
 
 
 @dataclass(frozen=True)
@@ -10,12 +15,12 @@ class PaperNetwork:
     """One row of Table 2.
 
     Attributes:
-        name: As the paper writes it.
+        name: As printed.
         parameters: Millions, as printed.
-        flops: Billions of multiply-adds, as printed; None where the table has a dash.
+        flops: Billions of multiply-adds, as printed; None if the table has a dash.
         top1: ImageNet accuracy in per cent.
-        variant: Our name of it, for EfficientNet.
-        application: Its builder in keras.applications, where there is one.
+        variant: Name of an EfficientNet in `VARIANTS`.
+        application: Name of the builder in keras.applications, if there is one.
     """
 
     name: str
@@ -52,3 +57,23 @@ NETWORKS = (
     PaperNetwork("AmoebaNet-C", 155, 41, 83.5),
     PaperNetwork("GPipe", 557, None, 84.3),
 )
+
+
+def count_application(name: str) -> Cost:
+    """Build a network of keras.applications by its name (`ResNet50`) at its own resolution and count its cost."""
+    return count_model(getattr(keras.applications, name)(weights=None))
+
+
+def count_model(model: keras.Model) -> Cost:
+    """Count parameters, multiply-adds and convolution outputs of a built model of convolutions and dense layers."""
+    macs = activations = 0
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Dense):
+            macs += math.prod(layer.kernel.shape)
+        elif isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D | keras.layers.SeparableConv2D):
+            _, height, width, channels = layer.output.shape
+            kernels = [weight for weight in layer.weights if len(weight.shape) == 4]
+            macs += sum(math.prod(kernel.shape) for kernel in kernels) * height * width
+            activations += channels * height * width
+    trainable = sum(math.prod(weight.shape) for weight in model.trainable_weights)
+    return Cost(model.count_params(), trainable, macs, activations)

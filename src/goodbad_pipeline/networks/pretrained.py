@@ -1,42 +1,48 @@
-"""Where weights come from: nowhere, ImageNet, or a file. Asking what exists starts no Keras.
+"""Checks of the weights a network can start from, before it is built: whether they exist and fit. Starts no Keras.
 
-The ImageNet weights of Lite0 to Lite2 come with small pip packages, those of B0 to B7 with Keras's own download.
+ImageNet weights of Lite0 to Lite2 come with small pip packages, those of B0 to B7 with a download.
 """
 
 from __future__ import annotations
 
+import io
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import h5py
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.networks.architecture import IMAGENET_CLASSES, matching_variant
+from goodbad_pipeline.networks.architecture import expand_blocks, head_filters, matching_variant, stem_filters
 from goodbad_pipeline.networks.scaling import NetworkScale
-
-if TYPE_CHECKING:
-    import keras
 
 IMAGENET = "imagenet"
 LITE_NETWORKS = ("lite0", "lite1", "lite2")
 IMAGENET_NETWORKS = (*(f"b{number}" for number in range(8)), *LITE_NETWORKS)
 _SUFFIXES = (".h5", ".keras")
+_CONVOLUTION, _CLASSIFIER = 4, 2  # dimensions of a kernel
+
+Shape = tuple[int, ...]
 
 
 def imagenet_network(scale: NetworkScale) -> str | None:
-    """The published network whose ImageNet weights fit these layers, at any resolution, or None."""
+    """Return the published network whose ImageNet weights fit these layers, at any resolution, or None."""
     name = matching_variant(scale)
     return name if name in IMAGENET_NETWORKS else None
 
 
 def check_weights(weights: str | Path | None, scale: NetworkScale) -> None:
-    """Find before a model is built what would keep it from being loaded.
+    """Check that weights for a network exist.
 
     Args:
         weights: None, `imagenet` or a file.
-        scale: The network they are meant for.
+        scale: The network.
 
     Raises:
-        InputError: Nothing is published for the network, its package is missing, or the file is.
+        InputError: No weights are published for the network, their package is missing, or the file is.
     """
     if weights is None:
         return
@@ -63,7 +69,7 @@ def why_not_imagenet(scale: NetworkScale) -> str | None:
 
 
 def check_weights_file(path: Path) -> None:
-    """Find what would keep a weights file from being read, whatever the network.
+    """Check suffix and existence of a weights file.
 
     Raises:
         InputError: The suffix is of another format, or there is no such file.
@@ -76,26 +82,8 @@ def check_weights_file(path: Path) -> None:
         raise InputError(f"weights names a file that does not exist: {str(path)!r}. Correct the path or use imagenet.")
 
 
-def check_weights_fit(weights: str | None, scale: NetworkScale, classes: int | None) -> None:
-    """Find before a model is built that a file's weights are those of another network.
-
-    Args:
-        weights: None, `imagenet` (which `check_weights` asks about) or a file.
-        scale: The network they are meant for.
-        classes: Outputs of its classifier; None where they are not known yet.
-
-    Raises:
-        InputError: The file cannot be read, or its weights do not fit.
-    """
-    if weights is None or weights == IMAGENET:
-        return
-    from goodbad_pipeline.networks.weight_shapes import check_shapes  # noqa: PLC0415 - imports h5py
-
-    check_shapes(Path(weights), scale, classes)
-
-
 def lite_file(name: str) -> Path:
-    """The weights file that the package of a lite network brought.
+    """Return the weights file in the package of a lite network.
 
     Raises:
         InputError: The package is not installed; the message names it.
@@ -110,30 +98,80 @@ def lite_file(name: str) -> Path:
     return files[0]
 
 
-def load_weights(model: keras.Model, weights: str | Path | None, scale: NetworkScale, classes: int | None) -> None:
-    """Load what `check_weights` let pass into a model, or leave its random start.
+def check_weights_fit(weights: str | Path | None, scale: NetworkScale, classes: int | None) -> None:
+    """Check that the kernels in a weights file have the shapes of a network's kernels.
 
     Args:
-        model: The network, changed in place.
-        weights: None, `imagenet` or a file.
-        scale: What the model was built from.
-        classes: Outputs of its classifier, None without one. ImageNet's classifier is loaded for 1000 alone.
+        weights: None or `imagenet`, which pass, or a file.
+        scale: The network.
+        classes: Outputs of its classifier, compared if the file has a classifier; None if unknown.
 
     Raises:
-        InputError: A file cannot be read or downloaded, or does not fit.
+        InputError: The file cannot be read, or its kernels have other shapes.
     """
-    if weights is None:
+    if weights is None or weights == IMAGENET:
         return
-    from goodbad_pipeline.networks import published, weight_files  # noqa: PLC0415 - starts Keras
+    shapes = _shapes_in(Path(weights))
+    expected = Counter(kernel_shapes(scale))
+    received = Counter(shape for shape in shapes if len(shape) == _CONVOLUTION)
+    for shape in expected | received:
+        if expected[shape] != received[shape]:
+            raise InputError(
+                f"weights {str(weights)!r} do not fit: {scale.label} has {expected[shape]} kernels of shape {shape}; "
+                f"received {received[shape]}. Use those of this network."
+            )
+    classifier = head_filters(scale), classes
+    for shape in shapes:
+        if classes is not None and len(shape) == _CLASSIFIER and shape != classifier:
+            raise InputError(
+                f"weights {str(weights)!r} do not fit: the classifier has the shape {classifier}; received {shape}. "
+                "Use a file of as many classes, or one without a classifier."
+            )
 
-    if str(weights) != IMAGENET:
-        found = weight_files.read_weight_file(Path(weights), model)
-        weight_files.assign_weights(model, found, repr(str(weights)), with_classifier=True)
-        return
-    name = imagenet_network(scale) or ""
-    with_classifier = classes == IMAGENET_CLASSES
-    if name in LITE_NETWORKS:
-        found = published.read_lite(lite_file(name), scale)
-    else:
-        found = weight_files.read_weight_file(published.download(name, with_classifier=with_classifier), model)
-    weight_files.assign_weights(model, found, f"imagenet of {name}", with_classifier=with_classifier)
+
+def kernel_shapes(scale: NetworkScale) -> Iterator[Shape]:
+    """Yield the shapes of all kernels except the classifier's: (height, width, channels in, channels out)."""
+    blocks = expand_blocks(scale)
+    yield 3, 3, 3, stem_filters(scale)
+    for block in blocks:
+        if block.has_expansion:
+            yield 1, 1, block.inputs, block.expanded
+        yield block.kernel, block.kernel, block.expanded, 1
+        if block.squeezed:
+            yield 1, 1, block.expanded, block.squeezed
+            yield 1, 1, block.squeezed, block.expanded
+        yield 1, 1, block.expanded, block.outputs
+    yield 1, 1, blocks[-1].outputs, head_filters(scale)
+
+
+@contextmanager
+def open_weights(path: Path) -> Iterator[h5py.File]:
+    """Open the arrays of a `.h5`, `.weights.h5` or `.keras` file for reading.
+
+    Raises:
+        InputError: The file does not have the format of its suffix.
+    """
+    try:
+        source: Path | io.BytesIO = path
+        if path.suffix == ".keras":
+            with zipfile.ZipFile(path) as archive:
+                source = io.BytesIO(archive.read("model.weights.h5"))
+        with h5py.File(source, "r") as file:
+            yield file
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"weights file {path} cannot be read: {reason}. Save the weights anew.") from error
+
+
+def _shapes_in(path: Path) -> list[Shape]:
+    """Return the shapes of the layers' arrays, without those of an optimizer."""
+    shapes: list[Shape] = []
+
+    def collect(_: str, item: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(item, h5py.Dataset):
+            shapes.append(item.shape)
+
+    with open_weights(path) as file:
+        group = file["layers"] if "layers" in file else file.get("model_weights", file)
+        group.visititems(collect)
+    return shapes

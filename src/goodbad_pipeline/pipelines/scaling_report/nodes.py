@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lazy_loader as lazy
 import pandas as pd
@@ -14,12 +14,14 @@ from goodbad_pipeline.images.splits import class_names
 from goodbad_pipeline.network_factory import fit_budget, network_scale
 from goodbad_pipeline.networks.budget import phi_range
 from goodbad_pipeline.networks.complexity import Cost, count_complexity
-from goodbad_pipeline.networks.paper import NETWORKS, PaperNetwork
 from goodbad_pipeline.networks.scaling import BASE_RESOLUTION, Coefficients, NetworkScale, resolve_scale, variants_of
 from goodbad_pipeline.params import ModelParams, TrainingParams
 
+if TYPE_CHECKING:
+    from goodbad_pipeline.networks.paper import PaperNetwork
+
 logger = logging.getLogger(__name__)
-applications = lazy.load("goodbad_pipeline.networks.applications", suppress_warning=True)
+paper = lazy.load("goodbad_pipeline.networks.paper", suppress_warning=True)  # imports Keras
 
 IMAGENET = 1000
 """Classes that networks here are counted with, as in the paper; what a budget buys, with the data's own."""
@@ -77,7 +79,7 @@ def _columns(cost: Cost) -> dict[str, int]:
 
 def compare_with_paper() -> pd.DataFrame:
     """Put the paper's Table 2 beside what is counted here; what keras.applications lacks is quoted."""
-    table = pd.DataFrame([_compare(network) for network in NETWORKS]).astype(dict.fromkeys(_WHOLE, "Int64"))
+    table = pd.DataFrame([_compare(network) for network in paper.NETWORKS]).astype(dict.fromkeys(_WHOLE, "Int64"))
     ours = table[table["source"] == "counted"]
     ratios = ours[["parameters_ratio", "flops_ratio"]]
     logger.info(
@@ -113,7 +115,7 @@ def _count(network: PaperNetwork) -> Cost | None:
     if network.variant:
         return count_complexity(resolve_scale(variant=network.variant), IMAGENET).total
     if network.application:
-        return applications.count_application(network.application)
+        return paper.count_application(network.application)
     return None
 
 
