@@ -34,7 +34,7 @@ def _ours(folder: Path, *, augmented: bool) -> Run:
 
     uri = f"sqlite:///{folder / 'mlflow.db'}"
     mlflow.set_tracking_uri(uri)
-    tracking.begin(tracking.Spool(folder / "spool", uri), mlflow.start_run().info.run_id)
+    tracking.begin_run(tracking.Outbox(folder / "outbox", uri), mlflow.start_run().info.run_id)
     model = network("efficientnet_lite", SIDE, frozen=True)
     seen, y_true = images(VALIDATION, SIDE)
     return through_the_loop(

@@ -6,7 +6,7 @@ from pathlib import Path
 import mlflow
 from mlflow.exceptions import MlflowException
 
-from goodbad_pipeline.tracking.outbox import Spool
+from goodbad_pipeline.tracking.outbox import Outbox
 from goodbad_pipeline.tracking.server import Server
 
 
@@ -32,16 +32,16 @@ class Tracked:
     """A store with one run, told through a line that can be cut."""
 
     def __init__(self, uri: str, folder: Path) -> None:
-        self.uri, self.folder = uri, folder / "spool"
+        self.uri, self.folder = uri, folder / "outbox"
         self.client = mlflow.MlflowClient(self.uri)
         self.experiment = self.client.create_experiment(str(folder), artifact_location=str(folder / "artifacts"))
         self.run = self.client.create_run(self.experiment).info.run_id
-        self.spool, self.line = self.new_spool()
+        self.outbox, self.line = self.new_outbox()
 
-    def new_spool(self, **options: bool) -> tuple[Spool, Line]:
-        spool, line = Spool(self.folder, self.uri, **options), Line(self.client)
-        spool.server = Server(line)
-        return spool, line
+    def new_outbox(self, **options: bool) -> tuple[Outbox, Line]:
+        outbox, line = Outbox(self.folder, self.uri, **options), Line(self.client)
+        outbox.server = Server(line)
+        return outbox, line
 
     def steps(self, name: str = "loss") -> list[int]:
         return [metric.step for metric in self.client.get_metric_history(self.run, name)]

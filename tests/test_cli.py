@@ -38,7 +38,7 @@ def test_what_a_user_can_put_right_is_one_line(error: Exception) -> None:
 def test_a_run_that_was_stopped_says_how_to_go_on_and_has_the_signals_status() -> None:
     result = CliRunner().invoke(ending_in(Stopped("SIGTERM", "after step 3 of head epoch 1/2")))
     assert result.exit_code == 143
-    assert "stopped by SIGTERM after step 3 of head epoch 1/2; the same command goes on from there" in result.output
+    assert "stopped by SIGTERM after step 3 of head epoch 1/2; run the same command again to resume" in result.output
 
 
 def test_what_is_the_codes_fault_keeps_its_traceback() -> None:

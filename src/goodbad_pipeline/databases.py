@@ -1,32 +1,30 @@
-"""Names the database that cannot be written to: what sqlite says about a full disk names no file."""
+"""Errors that name the sqlite database: those of sqlite for a full disk name no file."""
 
 import sqlite3
 from functools import cache
-from typing import TYPE_CHECKING
+
+from sqlalchemy import Engine, event
+from sqlalchemy.engine import ExceptionContext
 
 from goodbad_pipeline.errors import InputError
-
-if TYPE_CHECKING:  # half a second, which only runs that open a database need to spend
-    from sqlalchemy.engine import ExceptionContext
 
 _CANNOT_WRITE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 
 
 @cache
 def name_databases() -> None:
-    """From now on in this process, MLflow's and Optuna's sqlite files are named where they cannot be written to.
+    """Name the file in errors of MLflow's and Optuna's sqlite databases, from now on in this process.
 
-    Both go through SQLAlchemy, which asks here before it raises anything.
+    Both use SQLAlchemy, which calls this listener before it raises an error.
     """
-    from sqlalchemy import Engine, event  # noqa: PLC0415
-
-    event.listen(Engine, "handle_error", _name)
+    event.listen(Engine, "handle_error", _raise_with_name)
 
 
-def _name(context: "ExceptionContext") -> None:
+def _raise_with_name(context: ExceptionContext) -> None:
     error = context.original_exception
-    kind = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF  # what is above says more, such as in which call
-    if kind in _CANNOT_WRITE and context.engine is not None:
+    code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF  # the higher bits hold details
+    if code in _CANNOT_WRITE and context.engine is not None:
         raise InputError(
-            f"{context.engine.url.database}: cannot be written ({error}); what was there before is untouched"
+            f"{context.engine.url.database}: cannot be written ({error}), earlier content is unchanged; free disk "
+            "space or make it writable, and run again"
         ) from error

@@ -13,9 +13,10 @@ from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.hooks.checks import CheckHooks
-from goodbad_pipeline.hooks.tracking import TrackingHooks, git_state, labels_digest, run_name
+from goodbad_pipeline.hooks.tracking import TrackingHooks, run_name
 from goodbad_pipeline.params import validate_parameters
-from goodbad_pipeline.tracking import anchor_store
+from goodbad_pipeline.tracking import resolve_store
+from goodbad_pipeline.tracking.provenance import git_state, labels_digest
 from goodbad_pipeline.training.distributed import STARTERS
 
 SETTINGS = {
@@ -33,7 +34,7 @@ def test_exactly_one_mlflow_hook_is_registered(project: Path) -> None:
 
 
 def test_the_store_sits_at_the_projects_root_with_artifacts_beside_it(tmp_path: Path) -> None:
-    settings = anchor_store(SETTINGS, tmp_path)
+    settings = resolve_store(SETTINGS, tmp_path)
     assert settings["server"]["mlflow_tracking_uri"] == f"sqlite:///{tmp_path}/mlflow.db"
     experiment = settings["tracking"]["experiment"]
     assert experiment["name"] == "goodbad_pipeline"
@@ -42,7 +43,7 @@ def test_the_store_sits_at_the_projects_root_with_artifacts_beside_it(tmp_path: 
 
 def test_a_servers_artifacts_are_the_servers_business(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    settings = anchor_store(SETTINGS, tmp_path)
+    settings = resolve_store(SETTINGS, tmp_path)
     assert settings["server"]["mlflow_tracking_uri"] == "http://127.0.0.1:9"
     assert "create_experiment_kwargs" not in settings["tracking"]["experiment"]
 

@@ -18,19 +18,19 @@ from kedro.pipeline import Pipeline, node, pipeline
 
 from goodbad_pipeline.datasets import JSONDataset
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.hooks.run_lock import FOLDER, RunLock, RunLockHooks, _places, acquire
+from goodbad_pipeline.hooks.run_lock import FOLDER, RunLock, RunLockHooks, _paths, acquire
 from goodbad_pipeline.pipeline_registry import register_pipelines
-from goodbad_pipeline.tracking.process_identity import ProcessMark, this_process
+from goodbad_pipeline.tracking.process_identity import ProcessIdentity, current_process
 
-MARK = this_process()
+MARK = current_process()
 
 
-def claim(reads: str = "", writes: str = "", process: ProcessMark = MARK) -> RunLock:
+def lock(reads: str = "", writes: str = "", process: ProcessIdentity = MARK) -> RunLock:
     return RunLock(process, "2026-11-21 10:00:00", "kedro run", frozenset(reads.split()), frozenset(writes.split()))
 
 
 @pytest.fixture
-def other() -> Iterator[ProcessMark]:
+def other() -> Iterator[ProcessIdentity]:
     """A process that lives as long as the test, and longer than that."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         yield dataclasses.replace(MARK, pid=process.pid, started=psutil.Process(process.pid).create_time())
@@ -38,7 +38,7 @@ def other() -> Iterator[ProcessMark]:
 
 
 def test_this_process_goes_on_and_one_that_was_waited_for_does_not() -> None:
-    assert not this_process().has_ended()
+    assert not current_process().has_ended()
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         pass
     assert dataclasses.replace(MARK, pid=process.pid).has_ended()
@@ -58,7 +58,7 @@ def test_a_number_alone_does_not_make_a_process(changes: dict, ended: bool) -> N
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "clashes"),
+    ("first", "second", "conflicts"),
     [
         (("splits", "model"), ("splits", "predictions"), []),
         (("splits", "model"), ("", "splits"), ["splits"]),
@@ -67,33 +67,33 @@ def test_a_number_alone_does_not_make_a_process(changes: dict, ended: bool) -> N
         (("a", "b"), ("b", "a"), ["a", "b"]),
     ],
 )
-def test_runs_clash_where_one_writes_what_the_other_uses(first, second, clashes) -> None:
-    assert claim(*first).clashes(claim(*second)) == clashes
-    assert claim(*second).clashes(claim(*first)) == clashes
+def test_runs_clash_where_one_writes_what_the_other_uses(first, second, conflicts) -> None:
+    assert lock(*first).conflicts(lock(*second)) == conflicts
+    assert lock(*second).conflicts(lock(*first)) == conflicts
 
 
-def test_the_message_names_the_process_since_when_and_by_which_command(tmp_path: Path, other: ProcessMark) -> None:
-    acquire(claim("", "labels splits", other), tmp_path)
+def test_the_message_names_the_process_since_when_and_by_which_command(tmp_path: Path, other: ProcessIdentity) -> None:
+    acquire(lock("", "labels splits", other), tmp_path)
     with pytest.raises(InputError) as refused:
-        acquire(claim("splits", "model"), tmp_path)
+        acquire(lock("splits", "model"), tmp_path)
     assert str(refused.value).startswith(
         f"splits: in use by another run of this project, process {other.pid} on {MARK.host} since 2026-11-21 10:00:00 "
         "(kedro run); wait until it has ended"
     )
-    acquire(claim("images", "predictions"), tmp_path)
+    acquire(lock("images", "predictions"), tmp_path)
 
 
-def test_what_a_dead_process_held_is_free(tmp_path: Path, other: ProcessMark) -> None:
-    file = acquire(claim("", "splits", dataclasses.replace(other, boot="before the last start")), tmp_path)
-    acquire(claim("", "splits"), tmp_path)
+def test_what_a_dead_process_held_is_free(tmp_path: Path, other: ProcessIdentity) -> None:
+    file = acquire(lock("", "splits", dataclasses.replace(other, boot="before the last start")), tmp_path)
+    acquire(lock("", "splits"), tmp_path)
     assert [path.name for path in tmp_path.glob("*.json")] == [f"{MARK.host}-{MARK.pid}.json"]
     assert not file.exists()
 
 
 def test_of_another_machine_it_says_what_to_remove(tmp_path: Path) -> None:
-    file = acquire(claim("", "splits", dataclasses.replace(MARK, host="elsewhere")), tmp_path)
-    with pytest.raises(InputError, match=f"if that is no more, remove {file}"):
-        acquire(claim("", "splits"), tmp_path)
+    file = acquire(lock("", "splits", dataclasses.replace(MARK, host="elsewhere")), tmp_path)
+    with pytest.raises(InputError, match=f"if it has ended, remove {file}"):
+        acquire(lock("", "splits"), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -114,14 +114,14 @@ def test_a_requeued_job_finds_free_what_it_held_on_another_machine(
         monkeypatch.delenv(name, raising=False)
     for name, value in now.items():
         monkeypatch.setenv(name, value)
-    there = claim("", "splits", dataclasses.replace(MARK, host="elsewhere"))
+    there = lock("", "splits", dataclasses.replace(MARK, host="elsewhere"))
     file = acquire(dataclasses.replace(there, attempt=held), tmp_path)
     if free:
-        acquire(claim("splits"), tmp_path)
+        acquire(lock("splits"), tmp_path)
         assert not file.exists()
     else:
         with pytest.raises(InputError, match="in use by another run"):
-            acquire(claim("splits"), tmp_path)
+            acquire(lock("splits"), tmp_path)
 
 
 def test_a_run_notes_the_job_it_belongs_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,13 +135,13 @@ def test_a_run_notes_the_job_it_belongs_to(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_full_disk_names_the_claim(tmp_path: Path) -> None:
     with files_of_at_most(10), pytest.raises(InputError, match=rf"{MARK.pid}\.json: cannot be written"):
-        acquire(claim("", "splits"), tmp_path)
+        acquire(lock("", "splits"), tmp_path)
     assert not list(tmp_path.glob("*.json"))
 
 
 def test_a_damaged_claim_is_none(tmp_path: Path) -> None:
     (tmp_path / "host-1.json").write_text(json.dumps({"process": {}}))
-    acquire(claim("", "splits"), tmp_path)
+    acquire(lock("", "splits"), tmp_path)
     assert len(list(tmp_path.glob("*.json"))) == 1
 
 
@@ -169,10 +169,10 @@ def test_a_run_claims_what_is_stored_and_gives_it_up_however_it_ends(tmp_path: P
     getattr(hooks, end)()
 
 
-def test_values_of_parameters_are_told_to_nobody(tmp_path: Path, other: ProcessMark, monkeypatch) -> None:
+def test_values_of_parameters_are_told_to_nobody(tmp_path: Path, other: ProcessIdentity, monkeypatch) -> None:
     option = "images.scan.engine_options.token.secret"
     monkeypatch.setattr(sys, "argv", ["kedro", "run", "--pipeline=data", f"--params={option}=CANARY,splits.seed=7"])
-    monkeypatch.setattr("goodbad_pipeline.hooks.run_lock.this_process", lambda: other)
+    monkeypatch.setattr("goodbad_pipeline.hooks.run_lock.current_process", lambda: other)
     parameters = {"images": {"scan": {"engine_options": {"token": {"secret": "CANARY"}}}}, "splits": {"seed": 7}}
     called = {"pipeline_names": ["data"], "runtime_params": parameters}
     catalog = DataCatalog({"model": JSONDataset(filepath=str(tmp_path / "model"))})
@@ -182,18 +182,18 @@ def test_values_of_parameters_are_told_to_nobody(tmp_path: Path, other: ProcessM
     assert "CANARY" not in file.read_text()
     monkeypatch.undo()
     with pytest.raises(InputError) as refused:
-        acquire(claim("model"), tmp_path / FOLDER)
+        acquire(lock("model"), tmp_path / FOLDER)
     assert f"(kedro run --pipeline=data --params={option},splits.seed)" in str(refused.value)
 
 
-def claimed(pipeline: Pipeline, catalog: DataCatalog, root: Path) -> RunLock:
+def locked(pipeline: Pipeline, catalog: DataCatalog, root: Path) -> RunLock:
     """What a run holds once it has begun."""
     beginning = hooks_of(root).before_pipeline_run({}, pipeline, catalog)
     next(beginning)
     (file,) = (root / FOLDER).glob("*.json")
     values = json.loads(file.read_text())
     file.unlink()
-    return claim(" ".join(values["reads"]), " ".join(values["writes"]))
+    return lock(" ".join(values["reads"]), " ".join(values["writes"]))
 
 
 def test_a_file_is_the_same_under_two_names_and_through_a_link(tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ def test_a_file_is_the_same_under_two_names_and_through_a_link(tmp_path: Path) -
         }
     )
     write, read = pipeline([node(list, "memory", "splits")]), pipeline([node(list, "development", "other")])
-    assert claimed(write, catalog, tmp_path).clashes(claimed(read, catalog, tmp_path)) == ["data/splits.json"]
+    assert locked(write, catalog, tmp_path).conflicts(locked(read, catalog, tmp_path)) == ["data/splits.json"]
 
 
 SPLITS = "data/05_model_input/splits.parquet"
@@ -218,16 +218,16 @@ def test_what_each_pipeline_claims_parts_those_that_share_a_file() -> None:
 
     def places(name: str) -> RunLock:
         road = register_pipelines()[name]
-        reads, writes = (_places(names, catalog, Path()) for names in (road.inputs(), road.all_outputs()))
+        reads, writes = (_paths(names, catalog, Path()) for names in (road.inputs(), road.all_outputs()))
         return RunLock(MARK, "", "", reads, writes)
 
     data, train = places("data"), places("train")
     for name in ("tune", "scaling_search", "scaling_study", "scaling_report", "train"):
-        assert SPLITS in data.clashes(places(name)), name
+        assert SPLITS in data.conflicts(places(name)), name
     for name in ("tune", "scaling_search", "scaling_study", "predict", "follow"):
-        assert train.clashes(places(name)) == [], name
+        assert train.conflicts(places(name)) == [], name
     assert places("follow").writes == frozenset()  # any number of them train along
-    assert SPLITS in data.clashes(places("follow"))
+    assert SPLITS in data.conflicts(places("follow"))
 
 
 def test_a_run_that_cannot_begin_holds_nothing(tmp_path: Path) -> None:

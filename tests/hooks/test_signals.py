@@ -127,21 +127,21 @@ def test_a_signal_at_the_very_end_cuts_nothing_off_later(exits: list[int], monke
 def test_a_server_that_hangs_is_not_waited_for(hooks: StopHooks, exits: list[int], monkeypatch, tmp_path: Path) -> None:
     """Three times twenty seconds it might be; what it would have been told is on disk."""
     monkeypatch.setattr(interruption, "LAST_WORD", 0.2)
-    answered, spool = threading.Event(), tracking.Spool(tmp_path, "http://127.0.0.1:9")
+    answered, outbox = threading.Event(), tracking.Outbox(tmp_path, "http://127.0.0.1:9")
 
     def hang(*_: object) -> None:
         answered.wait(60)
         raise SystemExit  # of the thread that asked
 
-    spool.server = SimpleNamespace(tell=hang)
-    tracking.begin(spool, "a run")
+    outbox.server = SimpleNamespace(send=hang)
+    tracking.begin_run(outbox, "a run")
     began = time.monotonic()
     os.kill(os.getpid(), signal.SIGTERM)
     assert eventually(lambda: STOP)
     os.kill(os.getpid(), signal.SIGTERM)
     assert eventually(lambda: exits)
     waited = time.monotonic() - began
-    (entry,) = spool._journal.waiting()
+    (entry,) = outbox._queue.pending()
     answered.set()
     assert exits == [143]
     assert waited < 20

@@ -12,7 +12,13 @@ from goodbad_pipeline.params import validate_parameters
 from goodbad_pipeline.pipelines.replay import nodes
 from goodbad_pipeline.tracking import run_record as runs
 from goodbad_pipeline.tracking.provenance import labels_digest, package_versions
-from goodbad_pipeline.tracking.run_record import PARAMETERS_FILE, RunRecord, active_tags, parameters_to_repeat, read_run
+from goodbad_pipeline.tracking.run_record import (
+    PARAMETERS_FILE,
+    RunRecord,
+    current_tags,
+    read_replay_parameters,
+    read_run,
+)
 
 LABELS = pd.DataFrame({"image_id": ["a", "b"], "label": ["x", "y"], "group": ["1", "2"], "path": ["p", "q"]})
 CLEAN = {"git_commit": "c0ffee", "git_dirty": "false", "version.keras": "3.15.1"}
@@ -40,7 +46,7 @@ def recorded(monkeypatch):
 
     def put(found: RunRecord, now: dict) -> None:
         monkeypatch.setattr(nodes, "read_run", lambda _: found)
-        monkeypatch.setattr(nodes, "active_tags", lambda: now)
+        monkeypatch.setattr(nodes, "current_tags", lambda: now)
 
     return put
 
@@ -120,12 +126,12 @@ def test_a_record_is_read_back_from_the_store(tmp_path) -> None:
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
     mlflow.create_experiment("replay", artifact_location=str(tmp_path / "artifacts"))
     mlflow.set_experiment("replay")
-    with pytest.raises(InputError, match="tracking is switched off"):
-        active_tags()
+    with pytest.raises(InputError, match="tracking is disabled"):
+        current_tags()
     with mlflow.start_run() as run:
         mlflow.set_tags(package_versions())
         mlflow.log_metric("test_accuracy", 0.5)
-        assert active_tags()["version.python"].startswith("3.11")
+        assert current_tags()["version.python"].startswith("3.11")
         with pytest.raises(InputError, match="has no parameters"):
             read_run(run.info.run_id)
         mlflow.log_dict({"model": {"phi": 0.5, "variant": None}}, PARAMETERS_FILE)
@@ -133,7 +139,7 @@ def test_a_record_is_read_back_from_the_store(tmp_path) -> None:
     assert found.parameters == {"model": {"phi": 0.5, "variant": None}}
     assert found.versions == package_versions()
     assert (found.labels, found.metrics) == (None, {"test_accuracy": 0.5})
-    assert parameters_to_repeat(run.info.run_id) == found.parameters
+    assert read_replay_parameters(run.info.run_id) == found.parameters
     with pytest.raises(InputError, match="there is no run 'none'"):
         read_run("none")
 
@@ -142,7 +148,7 @@ def test_a_replay_never_goes_on_from_a_checkpoint(monkeypatch) -> None:
     training = validate_parameters(parameters())["training"].model_dump(mode="json")
     assert training["checkpoint"]["resume"]
     monkeypatch.setattr(runs, "read_run", lambda _: record(parameters={"training": training}))
-    repeated = parameters_to_repeat("r")["training"]
+    repeated = read_replay_parameters("r")["training"]
     assert repeated["checkpoint"]["resume"] is False
     assert repeated | {"checkpoint": training["checkpoint"]} == training
 

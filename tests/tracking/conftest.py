@@ -4,7 +4,7 @@ import pytest
 from outbox_kit import Tracked
 
 from goodbad_pipeline import tracking
-from goodbad_pipeline.tracking import outbox as spooling
+from goodbad_pipeline.tracking import outbox
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +15,7 @@ def uri(tmp_path_factory) -> str:
 
 @pytest.fixture
 def tracked(tmp_path: Path, uri: str, monkeypatch) -> Tracked:
-    monkeypatch.setattr(spooling, "PAUSE", 0.0)
+    monkeypatch.setattr(outbox, "RETRY_SECONDS", 0.0)
     made = Tracked(uri, tmp_path)
-    tracking.begin(made.spool, made.run)
+    tracking.begin_run(made.outbox, made.run)
     return made

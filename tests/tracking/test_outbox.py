@@ -9,14 +9,14 @@ from mlflow.exceptions import MlflowException, RestException
 from outbox_kit import Tracked
 
 from goodbad_pipeline import tracking
-from goodbad_pipeline.tracking import outbox as spooling
-from goodbad_pipeline.tracking.outbox import Journal
-from goodbad_pipeline.tracking.server import Server, is_shut
+from goodbad_pipeline.tracking import outbox
+from goodbad_pipeline.tracking.outbox import EntryQueue
+from goodbad_pipeline.tracking.server import Server, is_denied
 
 DATASET = {"name": "labels", "digest": "1", "source_type": "code", "source": "{}", "schema": "", "profile": ""}
 
 
-def tell_all(folder: Path, epochs: range) -> None:
+def log_all(folder: Path, epochs: range) -> None:
     """One of each kind of thing that a run logs, and an epoch's metrics each time."""
     for epoch in epochs:
         tracking.log_metrics({"loss": 1 / epoch}, step=epoch, once=True)
@@ -45,7 +45,7 @@ def assert_all_there(tracked: Tracked, epochs: int) -> None:
 def test_what_waited_is_told_before_anything_new(tracked: Tracked, tmp_path: Path, caplog) -> None:
     tracking.log_metrics({"loss": 1.0}, step=1, once=True)
     tracked.line.cut = True
-    tell_all(tmp_path, range(2, 5))
+    log_all(tmp_path, range(2, 5))
     assert tracked.steps() == [1]
     assert len(tracked.left()) == 1
     (tmp_path / "table.csv").unlink()  # a copy waits
@@ -59,7 +59,7 @@ def test_what_waited_is_told_before_anything_new(tracked: Tracked, tmp_path: Pat
 
 
 def test_a_store_that_is_away_is_not_asked_all_the_time(tracked: Tracked, monkeypatch) -> None:
-    monkeypatch.setattr(spooling, "PAUSE", 600.0)
+    monkeypatch.setattr(outbox, "RETRY_SECONDS", 600.0)
     tracked.line.cut = True
     tracking.log_metrics({"loss": 1.0}, step=1)
     tracked.line.cut = False
@@ -71,17 +71,17 @@ def test_a_store_that_is_away_is_not_asked_all_the_time(tracked: Tracked, monkey
 
 def test_what_still_waits_at_the_end_is_told_by_a_later_run(tracked: Tracked, tmp_path: Path) -> None:
     tracked.line.cut = True
-    tell_all(tmp_path, range(1, 4))
+    log_all(tmp_path, range(1, 4))
     waiting = tracking.end_run("FINISHED")
     assert waiting == 3 + 7
     assert tracked.client.get_run(tracked.run).info.status == "RUNNING"
-    assert tracking.replay(tracked.folder, "http://another") == (0, 0)
-    assert tracking.replay(tracked.folder, tracked.uri) == (waiting, 0)
+    assert tracking.send_outbox(tracked.folder, "http://another") == (0, 0)
+    assert tracking.send_outbox(tracked.folder, tracked.uri) == (waiting, 0)
     assert_all_there(tracked, 3)
     info = tracked.client.get_run(tracked.run).info
     assert info.status == "FINISHED"
     assert info.end_time <= tracked.client.get_metric_history(tracked.run, "loss")[-1].timestamp + 60_000
-    assert tracking.replay(tracked.folder) == (0, 0)
+    assert tracking.send_outbox(tracked.folder) == (0, 0)
     assert tracked.left() == []
 
 
@@ -89,18 +89,18 @@ def test_what_still_waits_at_the_end_is_told_by_a_later_run(tracked: Tracked, tm
 def test_what_is_told_twice_is_not_doubled(tracked: Tracked, tmp_path: Path, lost: int) -> None:
     """Killed after MLflow was told, and before that was noted."""
     tracked.line.cut = True
-    tell_all(tmp_path, range(1, 4))
+    log_all(tmp_path, range(1, 4))
     tracking.end_run("FINISHED")
     (path,) = tracked.left()
-    Journal(path).tell(Server(tracked.client))
+    EntryQueue(path).send(Server(tracked.client))
     (path / "told").write_bytes(b"." * (10 - lost))
-    assert tracking.replay(tracked.folder) == (lost, 0)
+    assert tracking.send_outbox(tracked.folder) == (lost, 0)
     assert_all_there(tracked, 3)
 
 
 def test_an_answer_that_was_lost_doubles_nothing(tracked: Tracked, tmp_path: Path) -> None:
     tracked.line.answers = False
-    tell_all(tmp_path, range(1, 4))
+    log_all(tmp_path, range(1, 4))
     tracked.line.answers = True
     tracking.end_run("FINISHED")
     assert_all_there(tracked, 3)
@@ -109,19 +109,19 @@ def test_an_answer_that_was_lost_doubles_nothing(tracked: Tracked, tmp_path: Pat
 def test_what_another_process_is_writing_is_left_to_it(tracked: Tracked) -> None:
     tracked.line.cut = True
     tracking.log_metrics({"loss": 1.0}, step=1)
-    assert tracking.replay(tracked.folder) == (0, 0)
+    assert tracking.send_outbox(tracked.folder) == (0, 0)
     tracking.end_run("FINISHED")
-    assert tracking.replay(tracked.folder) == (2, 0)
+    assert tracking.send_outbox(tracked.folder) == (2, 0)
 
 
 def test_a_store_that_is_still_away_keeps_all_waiting(tracked: Tracked, monkeypatch) -> None:
     tracked.line.cut = True
     tracking.log_metrics({"loss": 1.0}, step=1)
     tracking.end_run("FINISHED")
-    monkeypatch.setattr(spooling, "MlflowClient", lambda uri: tracked.line)
-    assert tracking.replay(tracked.folder) == (0, 2)
+    monkeypatch.setattr(outbox, "MlflowClient", lambda uri: tracked.line)
+    assert tracking.send_outbox(tracked.folder) == (0, 2)
     tracked.line.cut = False
-    assert tracking.replay(tracked.folder) == (2, 0)
+    assert tracking.send_outbox(tracked.folder) == (2, 0)
 
 
 def test_what_mlflow_refuses_stays_to_be_looked_at(tracked: Tracked, caplog) -> None:
@@ -130,9 +130,9 @@ def test_what_mlflow_refuses_stays_to_be_looked_at(tracked: Tracked, caplog) -> 
         tracking.log_params({"p": value})
     tracking.log_metrics({"loss": 1.0}, step=1)
     tracking.end_run("FINISHED")
-    assert tracking.replay(tracked.folder) == (4, 0)
+    assert tracking.send_outbox(tracked.folder) == (4, 0)
     assert tracked.steps() == [1]
-    assert "does not take" in caplog.text
+    assert "MLflow rejected an entry" in caplog.text
     refused = json.loads(next(tracked.folder.glob("*/refused.jsonl")).read_text())
     assert refused["params"] == {"p": "2"}
 
@@ -184,20 +184,20 @@ def test_a_refusal_at_once_is_an_error(tracked: Tracked) -> None:
 
 
 def test_an_offline_run_begins_when_it_is_told_and_its_children_with_it(tracked: Tracked, tmp_path: Path) -> None:
-    spool, _ = tracked.new_spool(offline=True)
+    outbox, _ = tracked.new_outbox(offline=True)
     creation = {"artifact_location": str(tmp_path / "elsewhere"), "tags": {"kind": "x"}}
-    tracking.begin(spool, tracking.start_offline(spool, f"new {tmp_path}", creation, "a run", {"a": "1"}))
+    tracking.begin_run(outbox, tracking.start_offline_run(outbox, f"new {tmp_path}", creation, "a run", {"a": "1"}))
     with tracking.child_run("a child", {"b": "2"}):
         tracking.log_metrics({"loss": 0.5}, step=1)
     tracking.log_metrics({"loss": 0.25}, step=1)
     assert tracking.current_run().startswith("local-")
-    with pytest.raises(ConnectionError), tracking.served_run():
+    with pytest.raises(ConnectionError), tracking.activate_run():
         pass
     waiting = tracking.end_run("FINISHED")
     (path,) = tracked.left()
-    Journal(path).tell(Server(tracked.client))
+    EntryQueue(path).send(Server(tracked.client))
     (path / "told").unlink()
-    assert tracking.replay(tracked.folder) == (waiting, 0)
+    assert tracking.send_outbox(tracked.folder) == (waiting, 0)
 
     experiment = tracked.client.get_experiment_by_name(f"new {tmp_path}")
     assert experiment.tags["kind"] == "x"
@@ -233,7 +233,7 @@ def answered(status: int) -> requests.HTTPError:
 
 
 @pytest.mark.parametrize(
-    ("error", "away"),
+    ("error", "unavailable"),
     [
         (MlflowException("API request failed"), True),
         (RestException({"error_code": "TEMPORARILY_UNAVAILABLE"}), True),
@@ -253,13 +253,13 @@ def answered(status: int) -> requests.HTTPError:
         (ValueError(), False),
     ],
 )
-def test_away_is_who_does_not_answer(error: Exception, away: bool) -> None:
-    assert tracking.is_away(error) == away
+def test_unavailable_is_what_does_not_respond_or_fails(error: Exception, unavailable: bool) -> None:
+    assert tracking.is_unavailable(error) == unavailable
 
 
 def test_without_a_run_nothing_is_logged(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(Server, "tell", lambda *_: pytest.fail("told"))
-    tell_all(tmp_path, range(1, 3))
+    monkeypatch.setattr(Server, "send", lambda *_: pytest.fail("told"))
+    log_all(tmp_path, range(1, 3))
     with tracking.child_run("c", {}):
         tracking.log_metrics({"loss": 1.0})
     assert tracking.current_run() is None
@@ -267,7 +267,7 @@ def test_without_a_run_nothing_is_logged(tmp_path: Path, monkeypatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "shut"),
+    ("error", "denied"),
     [
         (RestException({"error_code": "UNAUTHENTICATED"}), True),
         (RestException({"error_code": "PERMISSION_DENIED"}), True),
@@ -278,12 +278,12 @@ def test_without_a_run_nothing_is_logged(tmp_path: Path, monkeypatch) -> None:
         (ValueError(), False),
     ],
 )
-def test_what_one_may_not_do_any_more_waits(tracked: Tracked, error: Exception, shut: bool) -> None:
+def test_what_one_may_not_do_any_more_waits(tracked: Tracked, error: Exception, denied: bool) -> None:
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    assert is_shut(error) == shut
-    if shut:
+    assert is_denied(error) == denied
+    if denied:
         tracked.line.log_inputs = fail
         tracking.log_input(DATASET, "labels")
         del tracked.line.log_inputs

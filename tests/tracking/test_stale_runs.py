@@ -6,7 +6,7 @@ from pathlib import Path
 
 import mlflow
 
-from goodbad_pipeline.tracking import close_stale_runs, forget_end, marked_runs, process_tags
+from goodbad_pipeline.tracking import clear_end_tags, close_stale_runs, process_tags, tag_new_runs
 
 
 def test_runs_of_dead_processes_of_this_machine_are_closed_and_no_others(tmp_path: Path) -> None:
@@ -33,11 +33,11 @@ def test_runs_of_dead_processes_of_this_machine_are_closed_and_no_others(tmp_pat
     status = {name: client.get_run(run).info.status for name, run in runs.items()}
     assert {name for name, now in status.items() if now == "KILLED"} == {"dead", "before the last start"}
     assert status["ended"] == "FINISHED"
-    assert client.get_run(runs["dead"]).data.tags["stopped"] == f"process {process.pid} ended without a word"
+    assert client.get_run(runs["dead"]).data.tags["stopped"] == f"process {process.pid} ended without closing the run"
     assert close_stale_runs(experiment) == 0
 
     client.set_tag(runs["dead"], "failure", "a bug")
-    forget_end(client.get_run(runs["dead"]))
+    clear_end_tags(client.get_run(runs["dead"]))
     assert client.get_run(runs["dead"]).data.tags.keys() & {"stopped", "failure"} == set()
 
 
@@ -45,7 +45,7 @@ def test_a_run_is_known_by_its_process_as_soon_as_it_is_created(tmp_path: Path, 
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
     experiment = mlflow.MlflowClient().create_experiment("e", artifact_location=str(tmp_path))
     monkeypatch.setenv("MLFLOW_RUN_CONTEXT", '{"team": "mine"}')
-    with marked_runs(), mlflow.start_run(experiment_id=experiment) as run:
+    with tag_new_runs(), mlflow.start_run(experiment_id=experiment) as run:
         pass
     assert run.data.tags.items() >= {"team": "mine", **process_tags()}.items()
     with mlflow.start_run(experiment_id=experiment) as other:

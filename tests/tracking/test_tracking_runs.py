@@ -19,13 +19,13 @@ from click.testing import CliRunner
 from goodbad_pipeline import tracking
 from goodbad_pipeline.cli import cli
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.tracking import outbox as spooling
+from goodbad_pipeline.tracking import outbox
 
 
 def test_a_server_that_does_not_answer_is_one_line_within_seconds(project: Path, monkeypatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     began = time.monotonic()
-    with pytest.raises(InputError, match=r"MLflow at http://127\.0\.0\.1:9 does not answer.*tracking\.offline=true"):
+    with pytest.raises(InputError, match=r"MLflow at http://127\.0\.0\.1:9 is unavailable.*tracking\.offline=true"):
         kedro_run(project, "data")
     assert time.monotonic() - began < 60  # MLflow's own patience is four minutes
     assert not list((project / "data").glob("0[2-8]*/*.parquet"))
@@ -38,9 +38,9 @@ def test_an_offline_run_is_in_mlflow_once_it_is_sent(project: Path, monkeypatch)
     assert not (project / "mlflow.db").exists()
     assert list(project.glob("data/05_model_input/splits.parquet"))
     monkeypatch.chdir(project)
-    sent = CliRunner().invoke(cli, ["send-spool"])
-    assert "0 wait" in sent.output
-    assert not list((project / "data/.spool").glob("[0-9]*"))
+    sent = CliRunner().invoke(cli, ["send-outbox"])
+    assert "0 still wait" in sent.output
+    assert not list((project / "data/.outbox").glob("[0-9]*"))
     kedro_run(project, "data")
     online, offline = runs(project)
     assert online.info.status == offline.info.status == "FINISHED"
@@ -125,7 +125,7 @@ def test_five_trainings_lose_their_server_and_nothing_else(
 ) -> None:
     """Nine steps in three epochs. In two of five the server is back before training ends."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
-    monkeypatch.setattr(spooling, "PAUSE", 0.5)
+    monkeypatch.setattr(outbox, "RETRY_SECONDS", 0.5)
     real, done = keras.Model.train_on_batch, []
     at: dict[int, object] = {}
 
@@ -144,8 +144,8 @@ def test_five_trainings_lose_their_server_and_nothing_else(
         assert len(done) == 9
         if server.process is None:
             server.start()
-            told, waiting = tracking.replay(tiny_project / tracking.FOLDER)
-            assert told
+            sent, waiting = tracking.send_outbox(tiny_project / tracking.OUTBOX_FOLDER)
+            assert sent
             assert not waiting
         (run,) = {run.info.run_id for run in search()} - before
         return run
@@ -169,7 +169,7 @@ def test_five_trainings_lose_their_server_and_nothing_else(
         record = recorded(server, train(**acts))
         assert record == {**expected, "params": record["params"]}
         assert record["params"].keys() == expected["params"].keys()
-    assert not list((tiny_project / tracking.FOLDER).glob("[0-9]*"))
+    assert not list((tiny_project / tracking.OUTBOX_FOLDER).glob("[0-9]*"))
 
     versions = mlflow.MlflowClient(server.uri).search_model_versions("name = 'goodbad'")
     assert len(versions) == 3  # the first, and those of the last two

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import lazy_loader as lazy
 
-from goodbad_pipeline.databases import name_databases
 from goodbad_pipeline.experiments.trial_spec import TrialResult
 from goodbad_pipeline.training.config_hash import Facts, fingerprint
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 else:  # the import takes a second, and every run of the catalog loads this module
     optuna = lazy.load("optuna", suppress_warning=True)
+databases = lazy.load("goodbad_pipeline.databases", suppress_warning=True)
 
 Values = Mapping[str, Any]
 _CONFIG, _OWNER, _RESULT = "config", "owner", "result"
@@ -166,6 +166,6 @@ class StudyStore:
         return None
 
     def _storage(self) -> optuna.storages.RDBStorage:
-        name_databases()
+        databases.name_databases()
         self._path.parent.mkdir(parents=True, exist_ok=True)
         return optuna.storages.RDBStorage(f"sqlite:///{self._path}")

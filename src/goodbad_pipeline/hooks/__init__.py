@@ -1,1 +1,1 @@
-"""Kedro hooks: parameter checks, tracking, run lock, signals, memory."""
+"""Kedro hooks: checks, tracking, run lock, signals, memory."""

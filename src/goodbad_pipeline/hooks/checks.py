@@ -28,7 +28,7 @@ from goodbad_pipeline.training.distributed import check_place, read_place
 logger = logging.getLogger(__name__)
 
 IMAGES = {"pixels", "pixel_cache"}  # of a pipeline that trains
-FOLLOW = "follow"  # another process tells MLflow
+FOLLOW = "follow"  # pipeline of processes 1, 2, … of a training, which log nothing
 
 
 class CheckHooks:

@@ -1,4 +1,4 @@
-"""Memory that a node no longer needs goes back to the system before the next one loads its own."""
+"""Return of free memory to the operating system between nodes."""
 
 import ctypes
 import sys
@@ -7,10 +7,10 @@ from kedro.framework.hooks import hook_impl
 
 
 class MemoryHooks:
-    """Tables of a million rows leave a gigabyte of free memory behind, which C's allocator would keep."""
+    """Trims the heap: the C allocator would keep a gigabyte that tables of a million rows leave free."""
 
     @hook_impl
     def before_dataset_loaded(self) -> None:
-        """Give back what is free."""
+        """Return free memory to the operating system."""
         if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
             libc.malloc_trim(0)

@@ -1,4 +1,4 @@
-"""Which MLflow run a training, or a search, belongs to that was cut off: it is continued, not doubled."""
+"""Search for the MLflow run of an interrupted training or search, which is resumed instead of starting another."""
 
 import logging
 from collections.abc import Mapping
@@ -30,11 +30,11 @@ STUDIES, DEVELOPMENT = "studies", "development"
 
 
 def find_interrupted_run(pipeline: Pipeline, catalog: DataCatalog, parameters: Mapping[str, Group]) -> Run | None:
-    """Find the run whose training or search this pipeline will go on with, None where it will begin one.
+    """Return the run whose training or search this pipeline resumes; None if it starts a new one.
 
-    Only a pipeline that starts from stored splits can tell beforehand that nothing has changed. Where a parameter that
-    the run has on record differs now, even one that training does not depend on, the run stays as it is and a new one
-    begins; epochs from before the cut are told to that.
+    Only for a pipeline that reads stored splits is it known in advance that these are unchanged. A run is not resumed
+    if one of its recorded parameters differs, even one that training does not depend on. Training itself is resumed
+    all the same, and logs its earlier epochs to the new run.
     """
     model, training, images = (parameters.get(name) for name in ("model", "training", "images"))
     if not (
@@ -42,32 +42,20 @@ def find_interrupted_run(pipeline: Pipeline, catalog: DataCatalog, parameters: M
     ):
         return None
     if model.budget and model.budget.max_ms_per_image:
-        return None  # a budget of time, measured again, may buy another network
+        return None  # another measurement may resolve the time budget to another network
     owner, tune = None, parameters.get("tune")
     if {CHECKPOINTS, SPLITS} <= pipeline.inputs():
-        owner = _owner_of_training(catalog, model, training, images)
+        owner = _find_training_owner(catalog, model, training, images)
     elif {STUDIES, DEVELOPMENT} <= pipeline.inputs() and isinstance(tune, TuneParams):
-        facts = tuning_config(model, training, images, tune, catalog.load(DEVELOPMENT))
-        owner = catalog.load(STUDIES).find_owner(facts)
+        config = tuning_config(model, training, images, tune, catalog.load(DEVELOPMENT))
+        owner = catalog.load(STUDIES).find_owner(config)
     if owner is None:
         return None
-    return _open_run(owner, {name: group for name, group in parameters.items() if _used(name, pipeline)})
+    return _find_open_run(owner, {name: group for name, group in parameters.items() if _uses(pipeline, name)})
 
 
-def _owner_of_training(
-    catalog: DataCatalog, model: ModelParams, training: TrainingParams, images: ImageParams
-) -> str | None:
-    """The run that the training of these parameters belongs to; of several, the one that was interrupted last."""
-    states = list(_store(catalog).states()) if training.checkpoint.resume else []
-    if not states:
-        return None
-    facts = training_config(decisive_parameters(model, training, images), catalog.load(SPLITS))
-    same = (state for state in states if all(state["facts"].get(name) == value for name, value in facts.items()))
-    return next((state["owner"] for state in same), None)
-
-
-def forget_finished(catalog: DataCatalog, pipeline: Pipeline, run_id: str | None) -> None:
-    """Remove the checkpoints of a training whose run has come to its end."""
+def remove_finished_checkpoints(catalog: DataCatalog, pipeline: Pipeline, run_id: str | None) -> None:
+    """Remove the checkpoints of a training whose run has finished."""
     if CHECKPOINTS not in pipeline.inputs():
         return
     store = _store(catalog)
@@ -76,16 +64,28 @@ def forget_finished(catalog: DataCatalog, pipeline: Pipeline, run_id: str | None
         store.forget(fingerprint(last["facts"]))
 
 
+def _find_training_owner(
+    catalog: DataCatalog, model: ModelParams, training: TrainingParams, images: ImageParams
+) -> str | None:
+    """Return the id of the run that trained with these parameters; of several, the one interrupted last."""
+    states = list(_store(catalog).states()) if training.checkpoint.resume else []
+    if not states:
+        return None
+    config = training_config(decisive_parameters(model, training, images), catalog.load(SPLITS))
+    same = (state for state in states if all(state["facts"].get(name) == value for name, value in config.items()))
+    return next((state["owner"] for state in same), None)
+
+
 def _store(catalog: DataCatalog) -> CheckpointStore:
     return catalog.load(CHECKPOINTS)
 
 
-def _used(group: str, pipeline: Pipeline) -> bool:
+def _uses(pipeline: Pipeline, group: str) -> bool:
     return f"params:{group}" in pipeline.inputs()
 
 
-def _open_run(run_id: str, parameters: Mapping[str, Group]) -> Run | None:
-    """The run, if it is there, did not finish, and its record agrees with these parameters."""
+def _find_open_run(run_id: str, parameters: Mapping[str, Group]) -> Run | None:
+    """Return the run if it exists, has not finished, and has recorded the same parameters."""
     try:
         run = mlflow.MlflowClient().get_run(run_id)
     except MlflowException:
@@ -96,12 +96,12 @@ def _open_run(run_id: str, parameters: Mapping[str, Group]) -> Run | None:
         name for name, value in _leaves(parameters).items() if run.data.params.get(name, str(value)) != str(value)
     ]
     if changed:
-        logger.info("A new MLflow run begins: the one that was cut off has another %s", ", ".join(changed))
+        logger.info("Starting a new MLflow run: the interrupted one has other values of %s", ", ".join(changed))
         return None
     return run
 
 
 def _leaves(parameters: Mapping[str, Group]) -> dict[str, Any]:
-    """Parameters as they are logged: a row a leaf."""
+    """Return the leaf parameters by their dotted names, as they are logged."""
     plain = {name: group.model_dump() for name, group in parameters.items()}
     return {str(name): value for name, value in pd.json_normalize(plain).iloc[0].items()}

@@ -1,4 +1,4 @@
-"""Several runs of one project at once: each claims the files it reads and writes, and none gets another's."""
+"""A lock for the files of each run, so that no two runs of a project write what the other one uses."""
 
 import json
 from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -15,115 +15,134 @@ from kedro.pipeline import Pipeline
 
 from goodbad_pipeline.atomic_files import atomic_write
 from goodbad_pipeline.errors import InputError, writing
-from goodbad_pipeline.tracking.process_identity import ProcessMark, this_attempt, this_process, was_requeued
+from goodbad_pipeline.tracking.process_identity import (
+    ProcessIdentity,
+    current_process,
+    is_earlier_attempt,
+    slurm_attempt,
+)
 
 FOLDER = Path("data", ".runs")
 
 
 @dataclass(frozen=True)
 class RunLock:
-    """What a run holds while it goes on.
+    """The files that a run uses.
 
     Attributes:
-        process: Whose it is.
-        since: When it began, local time.
-        command: What it was called with; parameters by their names alone, for any value may be a secret.
-        reads: Files and folders that it reads and does not make, as :func:`_places` names them.
-        writes: Those it makes.
-        attempt: At which job of Slurm's, as :func:`this_attempt` has it.
+        process: The process of the run.
+        since: Local time at which it began.
+        command: Its command, with the names of parameters but not their values, which may be secret.
+        reads: Paths that it reads and does not write, relative to the project if they are inside.
+        writes: Paths that it writes.
+        attempt: Slurm job and requeue, see :func:`slurm_attempt`.
     """
 
-    process: ProcessMark
+    process: ProcessIdentity
     since: str
     command: str
     reads: frozenset[str]
     writes: frozenset[str]
     attempt: str = ""
 
-    def is_over(self) -> bool:
-        """Whether its run goes on no more; of one on another machine only a job that was requeued tells."""
-        return self.process.has_ended() or was_requeued(self.attempt)
+    def is_stale(self) -> bool:
+        """Return whether the run has ended; on another host only a requeued Slurm job is known to have."""
+        return self.process.has_ended() or is_earlier_attempt(self.attempt)
 
-    def clashes(self, other: "RunLock") -> list[str]:
-        """Files that one of the two writes and the other reads or writes."""
+    def conflicts(self, other: "RunLock") -> list[str]:
+        """Return the paths that one of two runs writes and the other one reads or writes."""
         both = self.writes & (other.reads | other.writes) | self.reads & other.writes
         return sorted(both)
 
 
 class RunLockHooks:
-    """Ends a run before it begins where another one would mix with it.
+    """Locks the files of a run before it begins, and raises an InputError if another run uses them.
 
-    Claims are small files, ``data/.runs/<host>-<pid>.json``; one whose process is no more counts for nothing and is
-    removed.
+    A lock is a file ``data/.runs/<host>-<pid>.json``. Locks of processes that have ended are ignored and removed.
     """
 
     def __init__(self) -> None:
         self._root = Path()
-        self._held: Path | None = None
+        self._lock_file: Path | None = None
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Find the project's folder."""
+        """Store the project's root."""
         self._root = Path(context.project_path)
 
     @hook_impl(wrapper=True)
     def before_pipeline_run(
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
     ) -> Generator[None, Any, Any]:
-        """Claim what the pipeline reads and writes, before anybody looks at it; give it up if the run cannot begin."""
-        claim = RunLock(
-            process=this_process(),
+        """Lock what the pipeline reads and writes before other hooks use it; unlock if one of them raises an error."""
+        lock = RunLock(
+            process=current_process(),
             since=datetime.now().isoformat(" ", "seconds"),
             command=_command(run_params),
-            reads=_places(pipeline.inputs(), catalog, self._root),
-            writes=_places(pipeline.all_outputs(), catalog, self._root),
-            attempt=this_attempt(),
+            reads=_paths(pipeline.inputs(), catalog, self._root),
+            writes=_paths(pipeline.all_outputs(), catalog, self._root),
+            attempt=slurm_attempt(),
         )
-        self._held = acquire(claim, self._root / FOLDER)
+        self._lock_file = acquire(lock, self._root / FOLDER)
         try:
             return (yield)
         except BaseException:
-            self._give_up()
+            self._release()
             raise
 
     @hook_impl(trylast=True)
     def after_pipeline_run(self) -> None:
-        """Give the claim up."""
-        self._give_up()
+        """Release the lock."""
+        self._release()
 
     @hook_impl(trylast=True)
     def on_pipeline_error(self) -> None:
-        """Give the claim up."""
-        self._give_up()
+        """Release the lock."""
+        self._release()
 
-    def _give_up(self) -> None:
-        if self._held is not None:
-            self._held.unlink(missing_ok=True)
-            self._held = None
+    def _release(self) -> None:
+        if self._lock_file is not None:
+            self._lock_file.unlink(missing_ok=True)
+            self._lock_file = None
 
 
-def acquire(claim: RunLock, folder: Path) -> Path:
-    """Write a claim down.
-
-    Returns:
-        Its file; who removes it gives the claim up.
+def acquire(lock: RunLock, folder: Path) -> Path:
+    """Write a lock file and return its path; removing the file releases the lock.
 
     Raises:
-        InputError: A run that is going on holds some of it; or the folder cannot be written to.
+        InputError: Another run uses some of the files, or the folder is not writable.
     """
-    file = folder / f"{claim.process.host}-{claim.process.pid}.json"
+    file = folder / f"{lock.process.host}-{lock.process.pid}.json"
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock"):
-            for other in folder.glob("*.json"):
-                held = _read(other)
-                if held is None or other == file or held.is_over():
-                    other.unlink(missing_ok=True)
-                elif clashes := claim.clashes(held):
-                    raise InputError(_message(clashes, held, other))
+            for other_file in folder.glob("*.json"):
+                other = _read(other_file)
+                if other is None or other_file == file or other.is_stale():
+                    other_file.unlink(missing_ok=True)
+                elif conflicts := lock.conflicts(other):
+                    raise InputError(_message(conflicts, other, other_file))
             with atomic_write(file) as draft:
-                draft.write_text(json.dumps(asdict(claim), default=sorted), encoding="utf-8")
+                draft.write_text(json.dumps(asdict(lock), default=sorted), encoding="utf-8")
     return file
+
+
+def _read(file: Path) -> RunLock | None:
+    try:
+        values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        paths = {name: frozenset(values[name]) for name in ("reads", "writes")}
+        return RunLock(**{**values, **paths, "process": ProcessIdentity(**values["process"])})
+    except (OSError, ValueError, KeyError, TypeError):  # damaged
+        return None
+
+
+def _message(conflicts: list[str], other: RunLock, file: Path) -> str:
+    paths = ", ".join(conflicts[:3]) + (f" and {len(conflicts) - 3} more" if len(conflicts) > 3 else "")
+    elsewhere = f"; if it has ended, remove {file}" if other.process.host != current_process().host else ""
+    return (
+        f"{paths}: in use by another run of this project, process {other.process.pid} on {other.process.host} since "
+        f"{other.since} ({other.command}); wait until it has ended, or use a copy of the project{elsewhere}"
+    )
 
 
 def _command(run_params: Mapping[str, Any]) -> str:
@@ -135,45 +154,27 @@ def _command(run_params: Mapping[str, Any]) -> str:
     return " ".join(words)
 
 
-def _names(values: Mapping[str, Any], within: str = "") -> Iterator[str]:
+def _names(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     for name, value in values.items():
         if isinstance(value, Mapping) and value:
-            yield from _names(value, f"{within}{name}.")
+            yield from _names(value, f"{prefix}{name}.")
         else:
-            yield f"{within}{name}"
+            yield f"{prefix}{name}"
 
 
-def _message(clashes: list[str], held: RunLock, file: Path) -> str:
-    named = ", ".join(clashes[:3]) + (f" and {len(clashes) - 3} more" if len(clashes) > 3 else "")
-    elsewhere = f"; if that is no more, remove {file}" if held.process.host != this_process().host else ""
-    return (
-        f"{named}: in use by another run of this project, process {held.process.pid} on {held.process.host} since "
-        f"{held.since} ({held.command}); wait until it has ended, or work in a copy of the project{elsewhere}"
-    )
-
-
-def _read(file: Path) -> RunLock | None:
-    try:
-        values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        sets = {name: frozenset(values[name]) for name in ("reads", "writes")}
-        return RunLock(**{**values, **sets, "process": ProcessMark(**values["process"])})
-    except (OSError, ValueError, KeyError, TypeError):  # somebody wrote into it
-        return None
-
-
-def _places(names: Iterable[str], catalog: DataCatalog, root: Path) -> frozenset[str]:
-    """Where those lie that outlive a run, under the project's folder if they do: two names may stand for one file."""
+def _paths(names: Iterable[str], catalog: DataCatalog, root: Path) -> frozenset[str]:
+    """Return the paths of stored datasets; two datasets may have the same path."""
     stored = (name for name in names if not name.startswith("params:") and name in catalog)
     datasets = ((name, catalog.get(name)) for name in stored)
-    return frozenset(_place(name, found, root) for name, found in datasets if not isinstance(found, MemoryDataset))
+    return frozenset(_path(name, dataset, root) for name, dataset in datasets if not isinstance(dataset, MemoryDataset))
 
 
-def _place(name: str, dataset: Any, root: Path) -> str:
-    described = dataset._describe()
-    path, protocol = described.get("filepath"), described.get("protocol") or "file"
+def _path(name: str, dataset: Any, root: Path) -> str:
+    description = dataset._describe()
+    path, protocol = description.get("filepath"), description.get("protocol") or "file"
     if path is None:
         return name
     if protocol != "file":
         return f"{protocol}://{path}"
-    place, project = Path(path).resolve(), root.resolve()
-    return str(place.relative_to(project) if place.is_relative_to(project) else place)
+    resolved, project = Path(path).resolve(), root.resolve()
+    return str(resolved.relative_to(project) if resolved.is_relative_to(project) else resolved)

@@ -84,7 +84,7 @@ class StopHooks:
         """End at once: what is running hears nothing, or somebody asks twice, and means it."""
         logger.warning("%s: what is running does not end by itself and is cut off", STOP.reason)
         try:
-            tracking.cut_off_run(KILLED, LAST_WORD)
+            tracking.end_run_within(KILLED, LAST_WORD)
         finally:
             os._exit(exit_status(STOP.reason))
 

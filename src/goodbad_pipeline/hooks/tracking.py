@@ -1,8 +1,8 @@
-"""What happens around every run: parameters are checked first, and MLflow is told what the run was.
+"""MLflow tracking of each run, on top of kedro-mlflow's hooks.
 
-MLflow hooks are kedro-mlflow's own, with these rules added: a local store sits at the project's root whatever the
-working directory, every leaf parameter is a row of its own, the run is named after pipeline and network, and it carries
-the commit it ran on and the digest of the labels it saw.
+Added to kedro-mlflow: each leaf parameter is one MLflow parameter, a run is named after pipeline and network, it
+records commit, package versions and a digest of its labels, an interrupted run is resumed, and what is logged passes
+through :mod:`goodbad_pipeline.tracking`, which copes with an unavailable server.
 """
 
 import json
@@ -25,148 +25,107 @@ from pydantic import BaseModel
 
 from goodbad_pipeline import tracking
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.hooks.resume import find_interrupted_run, forget_finished
+from goodbad_pipeline.hooks.checks import FOLLOW
+from goodbad_pipeline.hooks.resume import find_interrupted_run, remove_finished_checkpoints
 from goodbad_pipeline.network_factory import network_label
 from goodbad_pipeline.params import Group, ModelParams, rename_parameters, validate_parameters
 from goodbad_pipeline.secrecy import hide_secrets
 from goodbad_pipeline.tracking.provenance import git_state, labels_digest, package_versions
-from goodbad_pipeline.tracking.run_record import PARAMETERS_FILE, parameters_to_repeat
+from goodbad_pipeline.tracking.run_record import PARAMETERS_FILE, read_replay_parameters
 from goodbad_pipeline.training.stopping import Stopped
 
 logger = logging.getLogger(__name__)
 
-FOUND = {"network": "network", "replay.network": "network", "tuning_network": "network", "tuned_values": "best"}
-RESULTS = {"report": "Report", "predictions_table": "Predictions"}  # what a run is made for
 REPLAY = "replay"
-FOLLOW = "follow"  # another process logs to MLflow
-TELL = "`kedro send-spool`, tells it"
-SCHEMA_ROWS = 1000
+LOGGED_AS_PARAMETERS = {  # datasets whose values are logged as parameters with this prefix
+    "network": "network",
+    "replay.network": "network",
+    "tuning_network": "network",
+    "tuned_values": "best",
+}
 LABEL_TABLES = ("labels", "splits", "development")
+MAIN_OUTPUTS = {"report": "Report", "predictions_table": "Predictions"}  # whose paths are logged at the end
+SCHEMA_ROWS = 1000
+MAX_TAG = 500  # characters of an error that are kept as a tag
 
 
 class TrackingHooks(MlflowHook):
-    """kedro-mlflow's hooks, and what is ours; all that is logged goes through :mod:`goodbad_pipeline.tracking`."""
+    """kedro-mlflow's hooks, extended."""
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Set MLflow up; a fresh local store is made by one process at a time."""
+        """Set MLflow up; only one process at a time creates a new local store."""
         root = Path(context.project_path)
         raw = context.config_loader["parameters"]
-        settings = tracking.anchor_store(context.config_loader["mlflow"], root)
+        settings = tracking.resolve_store(context.config_loader["mlflow"], root)
         context.config_loader["mlflow"] = settings
         uri = settings["server"]["mlflow_tracking_uri"]
         self._offline = (raw.get("tracking") or {}).get("offline") is True
         if self._offline:
             self._set_up_offline(context, settings)
         else:
-            with tracking.first_use(uri), tracking.answering(uri):
+            with tracking.lock_store(uri), tracking.require_server(uri):
                 super().after_context_created(context)
         self._project_path, self._uri = root, uri
         self._labels_logged = False
         self._node_parameters: dict[str, Any] = {}
         self._artifacts: dict[str, Any] = {}
-        self._replays = (raw.get("replay") or {}).get("run_id")
-        if self._replays is not None:
-            raw = {**raw, **rename_parameters(parameters_to_repeat(self._replays))}
+        self._replayed_run = (raw.get("replay") or {}).get("run_id")
+        if self._replayed_run is not None:
+            raw = {**raw, **rename_parameters(read_replay_parameters(self._replayed_run))}
             context.config_loader["parameters"] = raw
         self._parameters = validate_parameters(raw)
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Start the run under a telling name, or go on with the one that was cut off; tag it with the commit."""
+        """Start an MLflow run, or resume an interrupted one, and record code and parameters."""
         names = run_params.get("pipeline_names") or ["__default__"]
-        if self._replays is not None and names != [REPLAY]:
-            raise InputError(f"replay.run_id: goes with --pipeline={REPLAY} and no other, got {', '.join(names)}")
-        if names == [FOLLOW]:
+        if self._replayed_run is not None and names != [REPLAY]:
+            raise InputError(f"replay.run_id: requires --pipeline={REPLAY} alone, got {', '.join(names)}")
+        if names == [FOLLOW]:  # process 0 of the training logs to MLflow
             self._is_mlflow_enabled = False
             return
-        asked = {name.removeprefix("params:").partition(".")[0] for name in pipeline.inputs()}
-        used = {name: group for name, group in self._parameters.items() if name in asked}
+        groups = {name.removeprefix("params:").partition(".")[0] for name in pipeline.inputs()}
+        used = {name: group for name, group in self._parameters.items() if name in groups}
         name = run_name("+".join(names), used.get("model") if "params:model" in pipeline.inputs() else None)
-        spool = tracking.Spool(self._project_path / tracking.FOLDER, self._uri, offline=self._offline)
-        shown = hide_secrets(run_params)  # they become tags
+        outbox = tracking.Outbox(self._outbox_folder, self._uri, offline=self._offline)
+        shown = hide_secrets(run_params)  # MLflow stores them as tags
         if self._offline:
-            self._begin_offline(spool, name, shown)
+            self._begin_offline(outbox, name, shown)
         else:
-            with tracking.answering(self._uri):
-                self._begin(spool, name, shown, pipeline, catalog)
-        if tracking.current_run() is None:  # mlflow.yml switches tracking off for this pipeline
+            with tracking.require_server(self._uri):
+                self._begin(outbox, name, shown, pipeline, catalog)
+        if tracking.current_run() is None:  # mlflow.yml disables tracking for this pipeline
             return
         self._artifacts = _take_over_artifacts(pipeline, catalog)
         tracking.set_tags(git_state(self._project_path) | package_versions() | tracking.process_tags())
-        # Typed values, to run again from; what is a secret was made stars by its type.
-        _log_values({name: group.model_dump(mode="json") for name, group in used.items()}, PARAMETERS_FILE)
-
-    def _set_up_offline(self, context: KedroContext, settings: dict[str, Any]) -> None:
-        """What kedro-mlflow does, but for asking the server."""
-        self._already_active_mlflow = False
-        self.mlflow_config = KedroMlflowConfig.model_validate(settings)
-        context.__setattr__("mlflow", self.mlflow_config)
-        mlflow.set_tracking_uri(settings["server"]["mlflow_tracking_uri"])
-
-    def _begin_offline(self, spool: tracking.Spool, name: str, run_params: dict[str, Any]) -> None:
-        tracked = self.mlflow_config.tracking
-        self._is_mlflow_enabled, self.run_id = True, None
-        self.flatten, self.sep = tracked.params.dict_params.flatten, tracked.params.dict_params.sep
-        creation = tracked.experiment.create_experiment_kwargs.model_dump()
-        tags = {key: str(value) for key, value in run_params.items() if value}
-        tracking.begin(spool, tracking.start_offline(spool, tracked.experiment.name, creation, name, tags))
-        logger.info("Tracking is offline: what the run logs waits in %s", self._project_path / tracking.FOLDER)
-
-    def _begin(
-        self,
-        spool: tracking.Spool,
-        name: str,
-        run_params: dict[str, Any],
-        pipeline: Pipeline,
-        catalog: DataCatalog,
-    ) -> None:
-        told, waiting = tracking.replay(self._project_path / tracking.FOLDER, self._uri)
-        if told or waiting:
-            logger.info("Of earlier runs, %d things that had waited were told MLflow; %d wait", told, waiting)
-        settings = self.mlflow_config.tracking
-        settings.run.name = name
-        run = None if settings.run.id else find_interrupted_run(pipeline, catalog, self._parameters)
-        if not self._already_active_mlflow:  # or else the experiment is somebody's own
-            tracking.close_stale_runs(settings.experiment._experiment.experiment_id)
-        if run is not None:
-            settings.run.id, settings.run.name = run.info.run_id, run.info.run_name
-            tracking.forget_end(run)
-            logger.info("Going on with the MLflow run '%s' (%s)", run.info.run_name, run.info.run_id)
-        with tracking.marked_runs():
-            super().before_pipeline_run(run_params, pipeline, catalog)
-        if self.run_id is not None:
-            tracking.begin(spool, self.run_id)
-        self.run_id = None  # or the plugin would ask the server for the run before every node
+        # with types, so that a replay can read them; secrets are masked by their type
+        _log_json({name: group.model_dump(mode="json") for name, group in used.items()}, PARAMETERS_FILE)
 
     @hook_impl
     def before_node_run(self, node: Node, catalog: DataCatalog, inputs: dict[str, Any], is_async: bool) -> None:
-        """Log the node's parameters, typed groups as plain nested values."""
+        """Log the parameters of the node in one request."""
         plain = {name: value.model_dump() if isinstance(value, BaseModel) else value for name, value in inputs.items()}
         self._node_parameters = {}
         super().before_node_run(node, catalog, plain, is_async)
         if self._node_parameters:
             tracking.log_params(self._node_parameters)
 
-    def _log_param(self, name: str, value: Any) -> None:
-        """Gather what the plugin would log one by one."""
-        self._node_parameters[name] = value
-
     @hook_impl
     def after_node_run(self, outputs: dict[str, Any]) -> None:
-        """Log as parameters what a node found: the best values, or a network, which a budget alone does not say."""
-        for name, prefix in FOUND.items():
+        """Log results that act as parameters: the tuned values, and the network that a budget resolves to."""
+        for name, prefix in LOGGED_AS_PARAMETERS.items():
             if outputs.get(name):
                 leaves = pd.json_normalize({prefix: outputs[name]}).iloc[0]
                 tracking.log_params({str(leaf): value for leaf, value in leaves.items()})
 
     @hook_impl
     def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:
-        """Record, once a run, which labels it saw."""
+        """Log the labels as an input of the run, once."""
         is_labels = dataset_name.removeprefix(f"{REPLAY}.") in LABEL_TABLES
         if is_labels and not self._labels_logged and tracking.current_run() is not None:
             self._labels_logged = True
-            log_labels(data)
+            _log_labels(data)
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str) -> None:
@@ -177,55 +136,109 @@ class TrackingHooks(MlflowHook):
 
     @hook_impl
     def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """End the run and say where to look."""
+        """End the run and log where its results are."""
         run = tracking.current_run()
         waiting = 0
         if self._already_active_mlflow:
             tracking.leave_run()
         else:
             waiting = tracking.end_run("FINISHED")
-        forget_finished(catalog, pipeline, run)
+        remove_finished_checkpoints(catalog, pipeline, run)
         if waiting:
-            logger.warning("%d things wait for MLflow at %s; the next run, or %s", waiting, self._uri, TELL)
+            logger.warning(
+                "%d outbox entries wait for MLflow at %s; the next run or `kedro send-outbox` sends them",
+                waiting,
+                self._uri,
+            )
         elif run is not None:
             name = self.mlflow_config.tracking.run.name
-            logger.info("MLflow run '%s' (%s): `make ui`, or `kedro mlflow ui`, to browse", name, run)
+            logger.info("MLflow run '%s' (%s): browse it with `make ui` or `kedro mlflow ui`", name, run)
         if run is not None:
-            logger.info("The pipeline and its tables and figures: `make viz`, or `kedro viz run`")
-        for dataset, what in RESULTS.items():
-            if found := self._artifacts.get(dataset):
-                logger.info("%s: %s", what, relpath(found._filepath, self._project_path))
+            logger.info("Browse the pipeline, its tables and figures with `make viz` or `kedro viz run`")
+        for dataset_name, title in MAIN_OUTPUTS.items():
+            if dataset := self._artifacts.get(dataset_name):
+                logger.info("%s: %s", title, relpath(dataset._filepath, self._project_path))
 
     @hook_impl
     def on_pipeline_error(self, error: Exception) -> None:
-        """End the run as failed, with the reason as a tag; as killed if somebody asked for it."""
+        """End the run as failed, or as killed after a stop request, with the reason as a tag."""
         if tracking.current_run() is None:
             return
         if isinstance(error, Stopped):
-            tracking.set_tags({tracking.STOPPED: str(error)[:500]})
+            tracking.set_tags({tracking.STOPPED_TAG: str(error)[:MAX_TAG]})
         else:
-            tracking.set_tags({tracking.FAILURE: f"{type(error).__name__}: {error}"[:500]})
+            tracking.set_tags({tracking.FAILURE_TAG: f"{type(error).__name__}: {error}"[:MAX_TAG]})
         tracking.end_run(tracking.KILLED if isinstance(error, Stopped) else "FAILED")
+
+    @property
+    def _outbox_folder(self) -> Path:
+        return self._project_path / tracking.OUTBOX_FOLDER
+
+    def _set_up_offline(self, context: KedroContext, settings: dict[str, Any]) -> None:
+        """Do what kedro-mlflow does, without contacting the server."""
+        self._already_active_mlflow = False
+        self.mlflow_config = KedroMlflowConfig.model_validate(settings)
+        context.__setattr__("mlflow", self.mlflow_config)
+        mlflow.set_tracking_uri(settings["server"]["mlflow_tracking_uri"])
+
+    def _begin_offline(self, outbox: tracking.Outbox, name: str, run_params: dict[str, Any]) -> None:
+        settings = self.mlflow_config.tracking
+        self._is_mlflow_enabled, self.run_id = True, None
+        self.flatten, self.sep = settings.params.dict_params.flatten, settings.params.dict_params.sep
+        creation = settings.experiment.create_experiment_kwargs.model_dump()
+        tags = {key: str(value) for key, value in run_params.items() if value}
+        run = tracking.start_offline_run(outbox, settings.experiment.name, creation, name, tags)
+        tracking.begin_run(outbox, run)
+        logger.info("Tracking is offline: what the run logs waits in %s", self._outbox_folder)
+
+    def _begin(
+        self,
+        outbox: tracking.Outbox,
+        name: str,
+        run_params: dict[str, Any],
+        pipeline: Pipeline,
+        catalog: DataCatalog,
+    ) -> None:
+        sent, waiting = tracking.send_outbox(self._outbox_folder, self._uri)
+        if sent or waiting:
+            logger.info("Sent %d outbox entries of earlier runs to MLflow; %d still wait", sent, waiting)
+        settings = self.mlflow_config.tracking
+        settings.run.name = name
+        interrupted = None if settings.run.id else find_interrupted_run(pipeline, catalog, self._parameters)
+        experiment = mlflow.get_experiment_by_name(settings.experiment.name)
+        if experiment is not None and not self._already_active_mlflow:  # else the experiment is not the project's own
+            tracking.close_stale_runs(experiment.experiment_id)
+        if interrupted is not None:
+            settings.run.id, settings.run.name = interrupted.info.run_id, interrupted.info.run_name
+            tracking.clear_end_tags(interrupted)
+            logger.info("Resuming the MLflow run '%s' (%s)", settings.run.name, settings.run.id)
+        with tracking.tag_new_runs():
+            super().before_pipeline_run(run_params, pipeline, catalog)
+        if self.run_id is not None:
+            tracking.begin_run(outbox, self.run_id)
+        self.run_id = None  # otherwise kedro-mlflow requests the run from the server before each node
+
+    def _log_param(self, name: str, value: Any) -> None:
+        """Collect a parameter, which kedro-mlflow would log in a request of its own."""
+        self._node_parameters[name] = value
 
 
 def run_name(pipeline: str, model: Group | None) -> str:
-    """Name a run after its pipeline, family and φ (or variant, or that a budget decides)."""
-    if not isinstance(model, ModelParams):
-        return pipeline
-    return f"{pipeline} {network_label(model)}"
+    """Return the name of a run: pipeline, network family and size."""
+    return f"{pipeline} {network_label(model)}" if isinstance(model, ModelParams) else pipeline
 
 
-def log_labels(table: pd.DataFrame) -> None:
-    """Log the labels as an input of the run, under the digest of all of their rows."""
+def _log_labels(table: pd.DataFrame) -> None:
+    """Log the labels as an input of the run, with a digest of all rows."""
     labels = table.drop(columns="split", errors="ignore")
-    # MLflow looks at every cell to tell the types of columns, which takes minutes and a gigabyte for a million rows.
+    # MLflow infers column types from every cell, which takes minutes and a gigabyte for a million rows.
     few = pd.concat([labels.head(SCHEMA_ROWS), labels[labels.isna().any(axis=1)].head(SCHEMA_ROWS)])
     dataset = mlflow.data.from_pandas(few, name="labels", targets="label", digest=labels_digest(labels)[:16])
     profile = json.dumps({"num_rows": len(labels), "num_elements": labels.size})
     tracking.log_input(dataset.to_dict() | {"profile": profile}, context="labels")
 
 
-def _log_values(values: dict[str, Any], name: str) -> None:
+def _log_json(values: dict[str, Any], name: str) -> None:
     with TemporaryDirectory() as folder:
         file = Path(folder, name)
         file.write_text(json.dumps(values, indent=2), encoding="utf-8")
@@ -233,9 +246,9 @@ def _log_values(values: dict[str, Any], name: str) -> None:
 
 
 def _take_over_artifacts(pipeline: Pipeline, catalog: DataCatalog) -> dict[str, Any]:
-    """The pipeline's artifacts, which no longer log themselves: that would fail where MLflow does not answer."""
-    made: dict[str, Any] = {name: catalog.get(name) for name in pipeline.all_outputs() if name in catalog}
-    artifacts = {name: dataset for name, dataset in made.items() if hasattr(dataset, "_logging_activated")}
+    """Return the pipeline's artifacts by name, and stop them from logging themselves, which fails if MLflow does."""
+    outputs: dict[str, Any] = {name: catalog.get(name) for name in pipeline.all_outputs() if name in catalog}
+    artifacts = {name: dataset for name, dataset in outputs.items() if hasattr(dataset, "_logging_activated")}
     for dataset in artifacts.values():
         dataset._logging_activated = False
     return artifacts

@@ -15,7 +15,7 @@ from goodbad_pipeline.networks.pretrained import IMAGENET
 from goodbad_pipeline.params import ModelParams
 from goodbad_pipeline.registry.models import SEEN_FILE, SEEN_TAG, read_tags
 from goodbad_pipeline.serving.archive import file_digest
-from goodbad_pipeline.tracking import asking
+from goodbad_pipeline.tracking import raise_unavailable
 
 SCRATCH = "none"
 SOURCE = "source"
@@ -31,7 +31,7 @@ def read_seen(name: str, version: str) -> Exposure:
     """
     uri = f"models:/{name}/{version}/artifacts/{SEEN_FILE}"
     try:
-        with asking():
+        with raise_unavailable():
             digest = read_tags(name, version).get(SEEN_TAG)
             if digest is None:
                 return UNKNOWN

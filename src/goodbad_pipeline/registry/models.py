@@ -120,7 +120,7 @@ def log_model(
         files = {FACTS_TAG: folder / CONFIG_FILE, SEEN_TAG: Path(temporary, SEEN_FILE)}
         tags = {DIGEST_TAG: digest} | {tag: file_digest(file) for tag, file in files.items()}
         bundle = write_bundle(Path(temporary, "code"))
-        with tracking.asking(), tracking.served_run():
+        with tracking.raise_unavailable(), tracking.activate_run():
             info = mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(bundle.script),
@@ -136,7 +136,7 @@ def log_model(
 def _find_registered(model: Any, name: str, calibration: Calibration, transform: Transform) -> str | None:
     """Find the version that the run under way has registered, if it computes the same."""
     run = tracking.current_run()
-    with tracking.asking():
+    with tracking.raise_unavailable():
         versions = [] if run is None else mlflow.MlflowClient().search_model_versions(f"run_id = '{run}'")
     for found in versions:
         try:
@@ -178,7 +178,7 @@ def load_champion(name: str) -> RegisteredModel | None:
 
 def _find_alias(name: str, alias: str) -> ModelVersion | None:
     try:
-        with tracking.asking():
+        with tracking.raise_unavailable():
             return mlflow.MlflowClient().get_model_version_by_alias(name, alias)
     except MlflowException as error:
         if error.error_code in _ABSENT:
@@ -277,7 +277,7 @@ def set_alias(
     client = mlflow.MlflowClient()
     tags = {key: f"{value:.6g}" for key, value in metrics.items() if key.startswith("test_")}
     tags |= {"images": str(images), BEFORE_TAG: compared or ""}
-    with tracking.asking():
+    with tracking.raise_unavailable():
         _describe_decision(name, model_version, decision, tags)
         champion = _find_alias(name, CHAMPION)  # as late as can be
         now = None if champion is None else str(champion.version)

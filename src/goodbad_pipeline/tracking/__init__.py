@@ -1,64 +1,64 @@
-"""What a run tells MLflow: at once, or, while MLflow does not answer, later.
+"""Logging to MLflow: at once, or later if MLflow is unavailable.
 
-Everything the project logs goes through the functions of this room. They find the run that is under way by themselves,
-in whichever thread a node runs, and do nothing where there is none.
+Everything that the project logs passes through the functions of this package. They find the current run by
+themselves, in whichever thread a node runs, and do nothing if there is none.
 """
 
-from goodbad_pipeline.tracking.outbox import FOLDER, Spool, replay
+from goodbad_pipeline.tracking.outbox import OUTBOX_FOLDER, Outbox, send_outbox
 from goodbad_pipeline.tracking.run import (
-    begin,
+    activate_run,
+    begin_run,
     child_run,
     current_run,
-    cut_off_run,
     end_run,
+    end_run_within,
     leave_run,
     log_file,
     log_input,
     log_metrics,
     log_params,
-    served_run,
     set_tags,
-    start_offline,
+    start_offline_run,
 )
-from goodbad_pipeline.tracking.server import KILLED, TrackingUnavailable, asking, is_away
+from goodbad_pipeline.tracking.server import KILLED, TrackingUnavailable, is_unavailable, raise_unavailable
 from goodbad_pipeline.tracking.stale_runs import (
-    FAILURE,
-    STOPPED,
+    FAILURE_TAG,
+    STOPPED_TAG,
+    clear_end_tags,
     close_stale_runs,
-    forget_end,
-    marked_runs,
     process_tags,
+    tag_new_runs,
 )
-from goodbad_pipeline.tracking.store import anchor_store, answering, first_use
+from goodbad_pipeline.tracking.store import lock_store, require_server, resolve_store
 
 __all__ = [
-    "FAILURE",
-    "FOLDER",
+    "FAILURE_TAG",
     "KILLED",
-    "STOPPED",
-    "Spool",
+    "OUTBOX_FOLDER",
+    "STOPPED_TAG",
+    "Outbox",
     "TrackingUnavailable",
-    "anchor_store",
-    "answering",
-    "asking",
-    "begin",
+    "activate_run",
+    "begin_run",
     "child_run",
+    "clear_end_tags",
     "close_stale_runs",
     "current_run",
-    "cut_off_run",
     "end_run",
-    "first_use",
-    "forget_end",
-    "is_away",
+    "end_run_within",
+    "is_unavailable",
     "leave_run",
+    "lock_store",
     "log_file",
     "log_input",
     "log_metrics",
     "log_params",
-    "marked_runs",
     "process_tags",
-    "replay",
-    "served_run",
+    "raise_unavailable",
+    "require_server",
+    "resolve_store",
+    "send_outbox",
     "set_tags",
-    "start_offline",
+    "start_offline_run",
+    "tag_new_runs",
 ]

@@ -1,4 +1,4 @@
-"""Where entries wait for MLflow: a folder on disk, told later, in order."""
+"""The outbox: what a run logs while MLflow is unavailable is stored on disk, and sent later in the same order."""
 
 import contextlib
 import json
@@ -18,34 +18,34 @@ from mlflow.exceptions import RestException
 
 from goodbad_pipeline.atomic_files import atomic_write
 from goodbad_pipeline.errors import writing
-from goodbad_pipeline.tracking.server import Entry, Server, is_rejected, may_change
+from goodbad_pipeline.tracking.server import Entry, Server, is_rejected, is_temporary
 
 logger = logging.getLogger(__name__)
 
-FOLDER = Path("data", ".spool")  # of a project
-PAUSE = 30.0  # seconds after which a server that did not answer is asked again
-_ENTRIES, _TOLD, _IDS, _REFUSED = "entries.jsonl", "told", "ids.json", "refused.jsonl"
+OUTBOX_FOLDER = Path("data", ".spool")  # in a project; this name and those below are older than the term outbox
+RETRY_SECONDS = 30.0
+_URI, _ENTRIES, _SENT, _RUN_IDS, _REJECTED = "uri", "entries.jsonl", "told", "ids.json", "refused.jsonl"
 
 
-class Journal:
-    """The entries of one process, in the order they came.
+class EntryQueue:
+    """Entries of one process that wait on disk, in the order in which they were logged.
 
-    ``told`` holds a byte for each entry that MLflow has; entries are told again after a kill between the two, which
-    does no harm (:mod:`goodbad_pipeline.tracking.server`).
+    The file ``told`` has one byte for each entry that was sent. After a kill between sending and this byte, the entry
+    is sent twice, which does no harm (see :mod:`goodbad_pipeline.tracking.server`).
 
     Args:
-        path: Its folder; need not exist.
-        uri: Of the store it is for; None: as it stands there.
+        path: The folder of the queue; need not exist.
+        uri: The store to send to; None: the one recorded in the folder.
     """
 
     def __init__(self, path: Path, uri: str | None = None) -> None:
         self.path = path
-        self.uri = uri if uri is not None else (path / "uri").read_text(encoding="utf-8")
+        self.uri = uri if uri is not None else (path / _URI).read_text(encoding="utf-8")
         self._lock = FileLock(path / ".lock", timeout=0, thread_local=False)  # nodes run in threads
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[bool]:
-        """Keep others off; gives False where its process still goes on."""
+    def lock(self) -> Iterator[bool]:
+        """Lock the queue; yield False if the process that it belongs to is still running."""
         try:
             with self._lock:
                 yield True
@@ -53,29 +53,57 @@ class Journal:
             yield False
 
     def append(self, entry: Entry, file: Path | None = None) -> None:
-        """Keep an entry, with a copy of the file it is about."""
+        """Store an entry, with a copy of the file that it logs."""
         with writing(self.path / _ENTRIES):
-            entry = self._taken_in(entry, file)
+            entry = self._copy_file(entry, file)
             with (self.path / _ENTRIES).open("ab+") as stream:
                 self._cut_fragment(stream)
                 stream.write(json.dumps(entry).encode() + b"\n")
                 stream.flush()
                 os.fsync(stream.fileno())
 
-    def refuse(self, entry: Entry, error: Exception, file: Path | None = None) -> None:
-        """Keep what MLflow does not take, with a copy of the file it is about and the reason, to be looked at."""
-        logger.warning("MLflow does not take what is kept in %s: %s", self.path, error)
-        with writing(self.path / _REFUSED):
-            entry = self._taken_in(entry, file)
-            with (self.path / _REFUSED).open("a", encoding="utf-8") as stream:
+    def reject(self, entry: Entry, error: Exception, file: Path | None = None) -> None:
+        """Store an entry that MLflow rejects, with the error and a copy of its file, for the user to read."""
+        logger.warning("MLflow rejected an entry, which is kept in %s: %s", self.path, error)
+        with writing(self.path / _REJECTED):
+            entry = self._copy_file(entry, file)
+            with (self.path / _REJECTED).open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps({**entry, "refused": str(error)}) + "\n")
 
-    def _taken_in(self, entry: Entry, file: Path | None) -> Entry:
-        """The entry, which names the copy of its file; makes the folder, and holds it from then on."""
-        if not self._lock.is_locked:
+    def pending(self) -> list[Entry]:
+        """Return the entries that were not sent yet."""
+        return self._entries()[self._sent() :]
+
+    def send(self, server: Server) -> int:
+        """Send all pending entries and return their number.
+
+        Raises:
+            Exception: The server is unavailable; entries that it took are not sent again.
+        """
+        sent = 0
+        self._find_run_ids(server)
+        while pending := self.pending():  # more may be appended meanwhile
+            for entry in pending:
+                self._send(entry, server)
+                with writing(self.path / _SENT), (self.path / _SENT).open("ab") as stream:
+                    stream.write(b".")
+            sent += len(pending)
+        return sent
+
+    def close(self) -> int:
+        """Release the lock and remove an empty queue. Return the number of pending entries."""
+        pending = len(self.pending())
+        if not pending and not (self.path / _REJECTED).exists():
+            shutil.rmtree(self.path, ignore_errors=True)
+        self._lock.release()
+        return pending
+
+    def _copy_file(self, entry: Entry, file: Path | None) -> Entry:
+        """Copy the file of an entry into the queue, and return the entry with the path of the copy."""
+        if not self._lock.is_locked:  # the first entry
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
-            with atomic_write(self.path / "uri") as draft:
+            with atomic_write(self.path / _URI) as draft:
                 draft.write_text(self.uri, encoding="utf-8")
         if file is None:
             return entry
@@ -84,191 +112,161 @@ class Journal:
         (shutil.copytree if file.is_dir() else shutil.copy2)(file, copy)
         return {**entry, "file": str(copy.relative_to(self.path))}
 
-    def waiting(self) -> list[Entry]:
-        """Entries that MLflow was not told."""
-        return self._entries()[self._told() :]
-
     def _entries(self) -> list[Entry]:
         entries = []
         for line in self._lines().splitlines():
-            with contextlib.suppress(ValueError):  # what a power cut made of it
+            with contextlib.suppress(ValueError):  # damaged by a power cut
                 entries.append(json.loads(line))
         return entries
 
+    def _lines(self) -> bytes:
+        """Return all complete lines; a kill or a full disk may have cut the last one short."""
+        with contextlib.suppress(FileNotFoundError):
+            content = (self.path / _ENTRIES).read_bytes()
+            return content[: content.rfind(b"\n") + 1]
+        return b""
+
     def _cut_fragment(self, stream: BinaryIO) -> None:
-        """Remove half a line that a full disk left at the end, or the next one would be glued to it."""
+        """Remove an incomplete last line, which the next entry would be glued to."""
         end = stream.seek(0, os.SEEK_END)
         if end:
             stream.seek(end - 1)
             if stream.read(1) != b"\n":
                 stream.truncate(len(self._lines()))
 
-    def _lines(self) -> bytes:
-        """All whole lines; the last one may have been cut short, by a kill or a full disk."""
-        with contextlib.suppress(FileNotFoundError):
-            content = (self.path / _ENTRIES).read_bytes()
-            return content[: content.rfind(b"\n") + 1]
-        return b""
+    def _sent(self) -> int:
+        sent = self.path / _SENT
+        return sent.stat().st_size if sent.exists() else 0
 
-    def tell(self, server: Server) -> int:
-        """Tell all that waits; returns how much.
-
-        Raises:
-            Exception: The server does not answer; what it was told is not told again.
-        """
-        told = 0
-        self._find_runs(server)
-        while waiting := self.waiting():  # more may come meanwhile
-            for entry in waiting:
-                self._tell(entry, server)
-                with writing(self.path / _TOLD), (self.path / _TOLD).open("ab") as stream:
-                    stream.write(b".")
-            told += len(waiting)
-        return told
-
-    def _find_runs(self, server: Server) -> None:
-        """Find what MLflow calls the runs that it was told of; where that is not on record, it is told again."""
+    def _find_run_ids(self, server: Server) -> None:
+        """Find the MLflow ids of runs that were started; a start whose id was not recorded is sent again."""
         with contextlib.suppress(FileNotFoundError, ValueError):
-            server.ids |= json.loads((self.path / _IDS).read_text(encoding="utf-8"))
-        begun = [entry for entry in self._entries()[: self._told()] if entry["do"] == "start"]
-        if self.waiting():
-            for entry in begun:
-                if entry["run"] not in server.ids:
-                    self._tell(entry, server)
+            server.ids |= json.loads((self.path / _RUN_IDS).read_text(encoding="utf-8"))
+        if self.pending():
+            for entry in self._entries()[: self._sent()]:
+                if entry["do"] == "start" and entry["run"] not in server.ids:
+                    self._send(entry, server)
 
-    def _tell(self, entry: Entry, server: Server) -> None:
+    def _send(self, entry: Entry, server: Server) -> None:
         try:
-            server.tell(entry, self.path / entry["file"] if "file" in entry else None)
+            server.send(entry, self.path / entry["file"] if "file" in entry else None)
         except Exception as error:
-            if may_change(error) and not _fails_there(error):
+            if is_temporary(error) and not _fails_in_server(error):
                 raise
-            self.refuse(entry, error)
+            self.reject(entry, error)
         if entry["do"] == "start" and entry["run"] in server.ids:
-            with atomic_write(self.path / _IDS) as draft:
+            with atomic_write(self.path / _RUN_IDS) as draft:
                 draft.write_text(json.dumps(server.ids), encoding="utf-8")
 
-    def close(self) -> int:
-        """Let go, and remove what has been told, but for what MLflow refused; returns how much was not told."""
-        waiting = len(self.waiting())
-        if not waiting and not (self.path / _REFUSED).exists():
-            shutil.rmtree(self.path, ignore_errors=True)
-        self._lock.release()
-        return waiting
 
-    def _told(self) -> int:
-        told = self.path / _TOLD
-        return told.stat().st_size if told.exists() else 0
-
-
-class Spool:
-    """Tells MLflow; keeps what it cannot tell, and asks again every now and then.
+class Outbox:
+    """Sends entries to MLflow; stores those that it cannot send, and retries every ``RETRY_SECONDS``.
 
     Args:
-        folder: Where journals lie.
-        uri: Of the store.
-        offline: Keep everything, whether the store answers or not.
+        folder: Where queues are stored.
+        uri: The store.
+        offline: Store all entries without contacting the store.
     """
 
     def __init__(self, folder: Path, uri: str, *, offline: bool = False) -> None:
         self.uri, self.offline = uri, offline
-        self._journal = Journal(folder / f"{time.time_ns()}-{os.getpid()}", uri)
-        self._ask_again: float | None = None  # None while the store answers
-        self._telling = threading.Lock()
+        self._queue = EntryQueue(folder / f"{time.time_ns()}-{os.getpid()}", uri)
+        self._retry_at: float | None = None  # None while the store is available
+        self._sending = threading.Lock()
 
     @cached_property
     def server(self) -> Server:
-        """The store, asked or not."""
+        """The store; creating it sends no request."""
         return Server(MlflowClient(self.uri))
 
-    def tell(self, entry: Entry, file: Path | None = None) -> str:
-        """Tell an entry, or keep it; returns what to call its run from now on."""
+    def send(self, entry: Entry, file: Path | None = None) -> str:
+        """Send an entry, or store it. Return the id of its run for further entries."""
         try:
-            if self._answers():
-                return self.server.tell(entry, file)
+            if self._is_available():
+                return self.server.send(entry, file)
         except Exception as error:
-            if is_rejected(error) and entry["do"] != "start":  # no training should die of it
-                self._journal.refuse(entry, error, file)
+            if is_rejected(error) and entry["do"] != "start":  # not a reason to end a training
+                self._queue.reject(entry, error, file)
                 return str(entry["run"])
-            if not may_change(error) or not (file is None or file.exists()):
+            if not is_temporary(error) or not (file is None or file.exists()):
                 raise
-            self._lose(error)
-        self.keep(entry, file)
+            self._pause(error)
+        self.store(entry, file)
         return str(entry["run"])
 
-    def keep(self, entry: Entry, file: Path | None = None) -> None:
-        """Let an entry wait, without asking the store."""
-        self._journal.append(entry, file)
+    def store(self, entry: Entry, file: Path | None = None) -> None:
+        """Store an entry without trying to send it."""
+        self._queue.append(entry, file)
 
     def close(self) -> int:
-        """Tell what waits, if the store answers now; returns how much MLflow was not told."""
-        if self._ask_again is not None or self._journal.waiting():
-            self._ask_again = 0.0
+        """Send pending entries if the store is available now. Return how many remain."""
+        if self._retry_at is not None or self._queue.pending():
+            self._retry_at = 0.0
         try:
-            self._answers()
+            self._is_available()
         except Exception as error:
-            if not may_change(error):
+            if not is_temporary(error):
                 raise
-        return self._journal.close()
+        return self._queue.close()
 
-    def _answers(self) -> bool:
-        """Whether to tell the store anything now: what waits goes first, and after a failure there is a pause."""
+    def _is_available(self) -> bool:
+        """Return whether to send now. After a failure: wait, then send the pending entries first."""
         if self.offline:
             return False
-        if self._ask_again is None:
+        if self._retry_at is None:
             return True
-        if time.monotonic() < self._ask_again or not self._telling.acquire(blocking=False):
+        if time.monotonic() < self._retry_at or not self._sending.acquire(blocking=False):
             return False
         try:
-            told = self._journal.tell(self.server)
+            sent = self._queue.send(self.server)
         finally:
-            self._telling.release()
-        self._ask_again = None
-        logger.info("MLflow at %s is back: told %d things that had waited", self.uri, told)
+            self._sending.release()
+        self._retry_at = None
+        logger.info("MLflow at %s is available again; sent %d outbox entries", self.uri, sent)
         return True
 
-    def _lose(self, error: Exception) -> None:
-        if self._ask_again is None:
-            reason = str(error).partition("\n")[0][:200]
+    def _pause(self, error: Exception) -> None:
+        if self._retry_at is None:
             logger.warning(
-                "MLflow at %s does not answer; the run goes on, and what it logs waits in %s (%s)",
+                "MLflow at %s is unavailable (%s); the run continues, and what it logs waits in %s",
                 self.uri,
-                self._journal.path,
-                reason,
+                str(error).partition("\n")[0][:200],
+                self._queue.path,
             )
-        self._ask_again = time.monotonic() + PAUSE
+        self._retry_at = time.monotonic() + RETRY_SECONDS
 
 
-def _fails_there(error: Exception) -> bool:
-    """Whether MLflow itself answered that it failed: told again, it would for ever, and hold up what comes after."""
-    return isinstance(error, RestException) and error.error_code == "INTERNAL_ERROR"
-
-
-def replay(folder: Path, uri: str | None = None) -> tuple[int, int]:
-    """Tell what ended processes left waiting.
+def send_outbox(folder: Path, uri: str | None = None) -> tuple[int, int]:
+    """Send the pending entries of processes that have ended.
 
     Args:
-        folder: Where journals lie.
-        uri: Only those for this store; None: all.
+        folder: Where queues are stored.
+        uri: Send only entries for this store; None: all.
 
     Returns:
-        How many entries were told, and how many still wait because their server does not answer.
+        Number of entries sent, and number of entries whose server is unavailable.
     """
-    told, waiting = 0, 0
+    sent, waiting = 0, 0
     for path in sorted(folder.glob("[0-9]*")):
-        if not (path / "uri").is_file():
+        if not (path / _URI).is_file():
             continue
-        journal = Journal(path)
-        with journal.held() as free:
-            if not free or uri not in (None, journal.uri):
+        queue = EntryQueue(path)
+        with queue.lock() as locked:
+            if not locked or uri not in (None, queue.uri):
                 continue
-            before = len(journal.waiting())
+            pending = len(queue.pending())
             try:
-                told += journal.tell(Server(MlflowClient(journal.uri)))
+                sent += queue.send(Server(MlflowClient(queue.uri)))
             except Exception as error:
-                if not may_change(error):
+                if not is_temporary(error):
                     raise
-                left = len(journal.waiting())
-                told, waiting = told + before - left, waiting + left
+                remaining = len(queue.pending())
+                sent, waiting = sent + pending - remaining, waiting + remaining
                 continue
-            journal.close()
-    return told, waiting
+            queue.close()
+    return sent, waiting
+
+
+def _fails_in_server(error: Exception) -> bool:
+    """Return whether MLflow itself failed: such an entry would fail each time, and block those after it."""
+    return isinstance(error, RestException) and error.error_code == "INTERNAL_ERROR"

@@ -1,4 +1,4 @@
-"""Which process something belongs to, and whether that has ended."""
+"""Identity of a process across hosts, reboots and reused process ids."""
 
 import os
 import socket
@@ -9,18 +9,18 @@ from pathlib import Path
 import psutil
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_SAME_START = 60.0  # seconds: clocks are put right, and numbers of processes come round again much later
+_SAME_START = 60.0  # seconds; clocks are adjusted, and process ids are reused only much later
 
 
 @dataclass(frozen=True)
-class ProcessMark:
-    """What tells a process apart from all others, past and to come.
+class ProcessIdentity:
+    """Identifies one process among all past and future ones.
 
     Attributes:
-        host: Name of its machine.
-        boot: That machine's present life, from one start to the next.
-        pid: Number of the process.
-        started: When it began, seconds since 1970.
+        host: Host name.
+        boot: Identifier of the host's current boot.
+        pid: Process id.
+        started: Start of the process in seconds since 1970.
     """
 
     host: str
@@ -29,11 +29,11 @@ class ProcessMark:
     started: float
 
     def has_ended(self) -> bool:
-        """Whether it certainly is no more; of a process on another machine nothing is certain."""
-        mine = this_process()
-        if self.host != mine.host:
+        """Return whether the process has certainly ended; False for a process on another host."""
+        current = current_process()
+        if self.host != current.host:
             return False
-        if self.boot != mine.boot:
+        if self.boot != current.boot:
             return True
         try:
             process = psutil.Process(self.pid)
@@ -45,26 +45,26 @@ class ProcessMark:
             return False
 
 
-@cache
-def _boot() -> str:
-    try:
-        return _BOOT_ID.read_text().strip()
-    except OSError:  # no Linux
-        return str(round(psutil.boot_time() / 60))
+def current_process() -> ProcessIdentity:
+    """Return the identity of the calling process; it changes in a forked child."""
+    return ProcessIdentity(socket.gethostname(), _boot_id(), os.getpid(), psutil.Process().create_time())
 
 
-def this_attempt() -> str:
-    """Return which attempt at which job of Slurm's this is, ``4711.2`` after two requeues; empty outside a job."""
+def slurm_attempt() -> str:
+    """Return ``<job id>.<number of requeues>`` within a Slurm job, such as ``4711.2``; an empty string elsewhere."""
     job = os.environ.get("SLURM_JOB_ID")
     return f"{job}.{os.environ.get('SLURM_RESTART_COUNT', '0')}" if job else ""
 
 
-def was_requeued(attempt: str) -> bool:
-    """Whether this is another attempt at the same job: Slurm ends one, on every host, before it begins the next."""
-    mine = this_attempt()
-    return bool(attempt) and attempt != mine and attempt.partition(".")[0] == mine.partition(".")[0]
+def is_earlier_attempt(attempt: str) -> bool:
+    """Return whether Slurm has requeued the job since ``attempt``, which has then ended on every host."""
+    current = slurm_attempt()
+    return bool(attempt) and attempt != current and attempt.partition(".")[0] == current.partition(".")[0]
 
 
-def this_process() -> ProcessMark:
-    """Return the mark of the process that asks; after a fork it is another."""
-    return ProcessMark(socket.gethostname(), _boot(), os.getpid(), psutil.Process().create_time())
+@cache
+def _boot_id() -> str:
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:  # not Linux
+        return str(round(psutil.boot_time() / 60))

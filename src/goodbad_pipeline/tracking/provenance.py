@@ -1,4 +1,4 @@
-"""What a result came from: commit, versions, data."""
+"""Provenance of a result: commit, package versions and a digest of the labels."""
 
 import hashlib
 import subprocess
@@ -10,22 +10,22 @@ import pandas as pd
 
 VERSION_PREFIX = "version."
 PACKAGES = ("keras", "tensorflow", "numpy", "pandas", "Pillow", "scikit-learn", "scipy", "mlflow", "kedro")
-"""What results can depend on."""
+"""Packages that results may depend on."""
 
 
 def package_versions() -> dict[str, str]:
-    """Return the tags ``version.python`` and ``version.<package>`` of what is installed."""
-    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    """Return the tags ``version.python`` and ``version.<package>`` of each installed package in ``PACKAGES``."""
+    versions = {"python": ".".join(map(str, sys.version_info[:3]))}
     for package in PACKAGES:
         try:
-            found[package.lower()] = version(package)
+            versions[package.lower()] = version(package)
         except PackageNotFoundError:
             continue
-    return {f"{VERSION_PREFIX}{name}": number for name, number in found.items()}
+    return {f"{VERSION_PREFIX}{name}": number for name, number in versions.items()}
 
 
 def git_state(folder: Path) -> dict[str, str]:
-    """Return the tags ``git_commit`` and ``git_dirty`` (true | false); both ``unknown`` outside a git checkout."""
+    """Return the tags ``git_commit`` and ``git_dirty`` (true or false); both are ``unknown`` outside a git checkout."""
     commands = (["git", "rev-parse", "HEAD"], ["git", "status", "--porcelain"])
     try:
         commit, changes = (
@@ -38,7 +38,7 @@ def git_state(folder: Path) -> dict[str, str]:
 
 
 def labels_digest(labels: pd.DataFrame) -> str:
-    """SHA-256 over the content, label and group of every image, whatever the order of rows: 64 hex digits."""
+    """Return the SHA-256 of content, label and group of all images, independent of the order of rows: 64 hex digits."""
     image, label, group = (labels[name].astype(str) for name in ("image_id", "label", "group"))
     rows = image + "\t" + label + "\t" + group
     return hashlib.sha256("\n".join(sorted(rows.tolist())).encode()).hexdigest()

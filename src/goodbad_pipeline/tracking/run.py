@@ -1,4 +1,4 @@
-"""The run that is under way, and what can be told of it."""
+"""The current run, and functions that log to it."""
 
 import contextlib
 import threading
@@ -10,128 +10,130 @@ from typing import Any
 import mlflow
 from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH
 
-from goodbad_pipeline.tracking.outbox import Spool
+from goodbad_pipeline.tracking.outbox import Outbox
 from goodbad_pipeline.tracking.server import KILLED, LOCAL, Entry, Server, local_id, now
 from goodbad_pipeline.training.stopping import Stopped
 
 _CHILD: ContextVar[str | None] = ContextVar("child", default=None)
 
 
-class _UnderWay:
-    """The run of this process: MLflow's own active run is another in every thread, and asks the server."""
+class _Current:
+    """The run of this process. MLflow's own active run differs between threads."""
 
     run: str | None = None
-    spool: Spool | None = None
+    outbox: Outbox | None = None
 
 
-def begin(spool: Spool, run: str) -> None:
-    """Make a run the one that is under way."""
-    _UnderWay.run, _UnderWay.spool = run, spool
+def begin_run(outbox: Outbox, run: str) -> None:
+    """Make ``run`` the current run."""
+    _Current.run, _Current.outbox = run, outbox
 
 
-def start_offline(spool: Spool, experiment: str, creation: Mapping[str, Any], name: str, tags: dict[str, str]) -> str:
-    """Begin a run that MLflow will be told of later; returns what to call it until then."""
+def start_offline_run(
+    outbox: Outbox, experiment: str, creation: Mapping[str, Any], name: str, tags: dict[str, str]
+) -> str:
+    """Start a run whose entries all wait in the outbox. Return its local id."""
     entry = {"do": "start", "run": local_id(), "at": now(), "name": name, "tags": tags, "parent": None}
-    return spool.tell({**entry, "experiment": experiment, "creation": dict(creation)})
+    return outbox.send({**entry, "experiment": experiment, "creation": dict(creation)})
 
 
 def current_run() -> str | None:
-    """Name of the run that what is logged now belongs to; None where there is none."""
-    run = _CHILD.get() or _UnderWay.run
+    """Return the id of the run that is logged to; None if there is none."""
+    run = _CHILD.get() or _Current.run
     if run is None and (active := mlflow.active_run()) is not None:
         return str(active.info.run_id)
     return run
 
 
 def log_metrics(metrics: Mapping[str, float], step: int = 0, *, once: bool = False) -> None:
-    """Log metrics under a step; with ``once``, leave out what the run held already when it was continued."""
+    """Log metrics at a step; with ``once``, skip those that a resumed run has already."""
     at = now()
-    _tell({"do": "log", "metrics": [[name, float(value), at, step] for name, value in metrics.items()], "once": once})
+    _log({"do": "log", "metrics": [[name, float(value), at, step] for name, value in metrics.items()], "once": once})
 
 
 def log_params(params: Mapping[str, Any]) -> None:
-    """Log parameters, as far as MLflow takes their length."""
-    _tell({"do": "log", "params": {name: str(value)[:MAX_PARAM_VAL_LENGTH] for name, value in params.items()}})
+    """Log parameters, truncated to the length that MLflow allows."""
+    _log({"do": "log", "params": {name: str(value)[:MAX_PARAM_VAL_LENGTH] for name, value in params.items()}})
 
 
 def set_tags(tags: Mapping[str, Any]) -> None:
     """Set tags."""
-    _tell({"do": "log", "tags": {name: str(value) for name, value in tags.items()}})
+    _log({"do": "log", "tags": {name: str(value) for name, value in tags.items()}})
 
 
 def log_file(file: Path, folder: str | None = None) -> None:
-    """Log a file, or a folder, under a folder of the run's artifacts."""
-    _tell({"do": "file", "folder": folder}, file)
+    """Log a file or folder as an artifact, in a folder of the run's artifacts."""
+    _log({"do": "file", "folder": folder}, file)
 
 
 def log_input(dataset: Mapping[str, str], context: str) -> None:
-    """Log what a run was made from, as ``mlflow.data.Dataset.to_dict`` describes it."""
-    _tell({"do": "input", "dataset": dict(dataset), "context": context})
+    """Log an input of the run, as described by ``mlflow.data.Dataset.to_dict``."""
+    _log({"do": "input", "dataset": dict(dataset), "context": context})
 
 
 @contextlib.contextmanager
 def child_run(name: str, tags: Mapping[str, str]) -> Iterator[None]:
-    """Open a child of the run under way: what is logged meanwhile belongs to that. Without a run it does nothing."""
+    """Open a child of the current run, which is logged to meanwhile. Do nothing if there is no current run."""
     parent = current_run()
     if parent is None:
         yield
         return
     entry = {"do": "start", "run": local_id(), "at": now(), "name": name, "tags": dict(tags), "parent": parent}
-    token = _CHILD.set(_spool_tell(entry))
+    token = _CHILD.set(_send(entry))
     try:
         yield
-        _end("FINISHED")
+        _log_end("FINISHED")
     except BaseException as error:
-        _end(KILLED if isinstance(error, Stopped) else "FAILED")
+        _log_end(KILLED if isinstance(error, Stopped) else "FAILED")
         raise
     finally:
         _CHILD.reset(token)
 
 
 def leave_run() -> None:
-    """Let the run go on without us: whoever began it will end it."""
-    _UnderWay.run = _UnderWay.spool = None
+    """Stop logging to the current run without ending it: whoever started it will end it."""
+    _Current.run = _Current.outbox = None
 
 
 def end_run(status: str) -> int:
-    """End the run under way, if there is one; returns how much MLflow has still to be told."""
-    if _UnderWay.run is None or _UnderWay.spool is None:
+    """End the current run, if there is one. Return the number of entries that remain in the outbox."""
+    if _Current.run is None or _Current.outbox is None:
         return 0
-    _end(status)
-    waiting = _UnderWay.spool.close()
+    _log_end(status)
+    waiting = _Current.outbox.close()
     leave_run()
     if mlflow.active_run() is not None:
-        with contextlib.suppress(Exception):  # it has been told, or will be: this is for MLflow's own memory
+        with contextlib.suppress(Exception):  # resets MLflow's own state; the entry above ends the run
             mlflow.end_run(status)
     return waiting
 
 
-def cut_off_run(status: str, seconds: float) -> None:
-    """End the run under way within some seconds: what MLflow has not taken by then waits to be told."""
-    run, spool = _UnderWay.run, _UnderWay.spool
-    if run is None or spool is None:
+def end_run_within(status: str, seconds: float) -> None:
+    """End the current run; what MLflow has not accepted within some seconds stays in the outbox."""
+    run, outbox = _Current.run, _Current.outbox
+    if run is None or outbox is None:
         return
     ending = threading.Thread(target=end_run, args=(status,), daemon=True)
     ending.start()
     ending.join(seconds)
-    if ending.is_alive():  # it is no harm if MLflow hears of it twice
-        spool.keep({"do": "end", "run": run, "status": status, "at": now()})
+    if ending.is_alive():  # sending this entry twice does no harm
+        outbox.store({"do": "end", "run": run, "status": status, "at": now()})
 
 
 @contextlib.contextmanager
-def served_run() -> Iterator[str]:
-    """Make the run under way MLflow's own active run of this thread, for what only MLflow's functions can log.
+def activate_run() -> Iterator[str]:
+    """Make the current run MLflow's active run in this thread, for MLflow functions that log by themselves.
 
     Raises:
-        ConnectionError: MLflow does not answer, or knows nothing of this run yet.
+        ConnectionError: MLflow is unavailable, or does not have this run yet.
     """
     if (active := mlflow.active_run()) is not None:
         yield str(active.info.run_id)
         return
-    run, spool = current_run(), _UnderWay.spool
-    run = run if run is None or spool is None else spool.server.run_id(run)
+    run, outbox = current_run(), _Current.outbox
+    run = run if run is None or outbox is None else outbox.server.run_id(run)
     if run is None or run.startswith(LOCAL):
-        raise ConnectionError("MLflow does not know this run yet")
+        raise ConnectionError("MLflow does not have this run yet")
     mlflow.start_run(run)
     try:
         yield run
@@ -139,17 +141,17 @@ def served_run() -> Iterator[str]:
         mlflow.end_run("RUNNING")
 
 
-def _end(status: str) -> None:
-    _tell({"do": "end", "status": status, "at": now()})
+def _log_end(status: str) -> None:
+    _log({"do": "end", "status": status, "at": now()})
 
 
-def _tell(entry: Entry, file: Path | None = None) -> None:
+def _log(entry: Entry, file: Path | None = None) -> None:
     run = current_run()
     if run is not None:
-        _spool_tell({**entry, "run": run}, file)
+        _send({**entry, "run": run}, file)
 
 
-def _spool_tell(entry: Entry, file: Path | None = None) -> str:
-    if _UnderWay.spool is None:  # somebody else began the run, and wants to hear of errors
-        return Server(mlflow.MlflowClient()).tell(entry, file)
-    return _UnderWay.spool.tell(entry, file)
+def _send(entry: Entry, file: Path | None = None) -> str:
+    if _Current.outbox is None:  # the run was started elsewhere: its owner handles errors
+        return Server(mlflow.MlflowClient()).send(entry, file)
+    return _Current.outbox.send(entry, file)

@@ -1,4 +1,4 @@
-"""What MLflow has on record about a run."""
+"""A run as MLflow has recorded it."""
 
 import json
 from dataclasses import dataclass
@@ -19,15 +19,15 @@ PARAMETERS_FILE = "parameters.json"
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run as it was recorded.
+    """What MLflow has recorded about a run.
 
     Attributes:
-        run_id: Its identity.
-        name: Its name.
-        tags: All of them; ``git_commit``, ``git_dirty`` and ``version.<package>`` say what it ran on.
-        labels: Digest of the labels it saw, None where it saw none.
-        parameters: Parameter groups it used, as plain values.
-        metrics: The last value of each.
+        run_id: MLflow's id.
+        name: Run name.
+        tags: All tags; ``git_commit``, ``git_dirty`` and ``version.<package>`` describe the code.
+        labels: Digest of the labels; None if the run used none.
+        parameters: Parameter groups as plain values.
+        metrics: The last value of each metric.
     """
 
     run_id: str
@@ -39,25 +39,33 @@ class RunRecord:
 
     @property
     def versions(self) -> dict[str, str]:
-        """Of Python and what results depend on, by the names of the tags."""
+        """Versions of Python and of packages, by tag name."""
         return {name: value for name, value in self.tags.items() if name.startswith(VERSION_PREFIX)}
 
 
 def read_run(run_id: str) -> RunRecord:
-    """Read a run of the store that is set.
+    """Read a run of the current store.
 
     Raises:
-        InputError: There is none of that identity, or its parameters are not on record.
+        InputError: The run does not exist, or its parameters were not recorded.
     """
     try:
         run = mlflow.MlflowClient().get_run(run_id)
     except MlflowException as error:
-        raise InputError(f"replay.run_id: there is no run '{run_id}'; `kedro mlflow ui` shows them") from error
-    return _record(run, _parameters(run))
+        raise InputError(f"replay.run_id: there is no run '{run_id}'; `kedro mlflow ui` lists the runs") from error
+    digests = {entry.dataset.name: entry.dataset.digest for entry in run.inputs.dataset_inputs}
+    return RunRecord(
+        run_id=run.info.run_id,
+        name=run.info.run_name,
+        tags=dict(run.data.tags),
+        labels=digests.get("labels"),
+        parameters=_read_parameters(run),
+        metrics=dict(run.data.metrics),
+    )
 
 
-def parameters_to_repeat(run_id: str) -> dict[str, Any]:
-    """Return a run's parameters, but for one: a replay trains from the start, whatever checkpoints there are.
+def read_replay_parameters(run_id: str) -> dict[str, Any]:
+    """Return the parameters of a run, changed to ignore checkpoints: a replay trains from the start.
 
     Raises:
         InputError: As :func:`read_run`.
@@ -66,41 +74,28 @@ def parameters_to_repeat(run_id: str) -> dict[str, Any]:
     training = parameters.get("training")
     if training is None:
         return parameters
-    anew = {**training, "checkpoint": {**training["checkpoint"], "resume": False}}
-    return {**parameters, "training": anew}
+    return {**parameters, "training": {**training, "checkpoint": {**training["checkpoint"], "resume": False}}}
 
 
-def active_tags() -> dict[str, str]:
-    """Return the tags of the run that is under way.
+def current_tags() -> dict[str, str]:
+    """Return the tags of the current run.
 
     Raises:
-        InputError: None is.
+        InputError: There is no current run.
     """
     run = current_run()
     if run is None:
-        raise InputError("replay: MLflow tracking is switched off, there is nothing to compare a run with")
+        raise InputError("replay: MLflow tracking is disabled; enable it, because a replay compares two MLflow runs")
     return dict(mlflow.MlflowClient().get_run(run).data.tags)
 
 
-def _parameters(run: Run) -> dict[str, Any]:
+def _read_parameters(run: Run) -> dict[str, Any]:
     try:
         with TemporaryDirectory() as folder:
             file = mlflow.MlflowClient().download_artifacts(run.info.run_id, PARAMETERS_FILE, folder)
             return dict(json.loads(Path(file).read_text()))
-    except Exception as error:  # each kind of artifact store has its own
+    except Exception as error:  # each artifact store raises its own
         raise InputError(
-            f"replay.run_id: run '{run.info.run_id}' has no {PARAMETERS_FILE}; it was made by an older version of "
-            "this project, or its files are gone"
+            f"replay.run_id: run '{run.info.run_id}' has no {PARAMETERS_FILE}; an older version of this project "
+            "created it, or its artifacts were deleted. Choose another run"
         ) from error
-
-
-def _record(run: Run, parameters: dict[str, Any]) -> RunRecord:
-    inputs = {found.dataset.name: found.dataset.digest for found in run.inputs.dataset_inputs}
-    return RunRecord(
-        run_id=run.info.run_id,
-        name=run.info.run_name,
-        tags=dict(run.data.tags),
-        labels=inputs.get("labels"),
-        parameters=parameters,
-        metrics=dict(run.data.metrics),
-    )

@@ -1,4 +1,4 @@
-"""Where runs are tracked, and that it is there."""
+"""The MLflow store of a project: its location, its first use, and whether it is available."""
 
 import os
 from collections.abc import Iterator
@@ -6,17 +6,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import lazy_loader
 from filelock import FileLock
 
-from goodbad_pipeline.databases import name_databases
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.tracking.server import may_change
+from goodbad_pipeline.tracking.server import is_temporary
+
+databases = lazy_loader.load("goodbad_pipeline.databases", suppress_warning=True)
 
 SQLITE = "sqlite:///"
 
 
-def anchor_store(settings: dict[str, Any], root: Path) -> dict[str, Any]:
-    """Let the user's MLFLOW_TRACKING_URI win, a relative sqlite file start at the root, artifacts lie beside it."""
+def resolve_store(settings: dict[str, Any], root: Path) -> dict[str, Any]:
+    """Resolve the store in the settings of ``mlflow.yml``.
+
+    The environment variable ``MLFLOW_TRACKING_URI`` overrides the settings, a relative sqlite file is relative to the
+    project's ``root``, and artifacts are stored next to that file.
+    """
     server, tracking = dict(settings["server"]), dict(settings["tracking"])
     uri = os.environ.get("MLFLOW_TRACKING_URI") or server["mlflow_tracking_uri"]
     if uri.startswith(SQLITE):
@@ -32,33 +38,33 @@ def anchor_store(settings: dict[str, Any], root: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def first_use(uri: str) -> Iterator[None]:
-    """Hold a lock beside a local database: several processes that create its tables at once break it.
+def lock_store(uri: str) -> Iterator[None]:
+    """Lock a local database, because processes that create its tables at the same time would damage it.
 
-    If it cannot be written to, now or later, the error names it.
+    From then on, errors name the database if it cannot be written.
     """
     if not uri.startswith(SQLITE):
         yield
         return
-    name_databases()
+    databases.name_databases()
     with FileLock(f"{uri.removeprefix(SQLITE)}.lock"):
         yield
 
 
 @contextmanager
-def answering(uri: str) -> Iterator[None]:
-    """Say in one line that a run cannot begin because a server does not answer, or lets nobody in.
+def require_server(uri: str) -> Iterator[None]:
+    """Turn errors of an unavailable server, or of one that denies access, into an InputError.
 
     Raises:
-        InputError: It does not.
+        InputError: The server is unavailable or denies access.
     """
     try:
         yield
     except Exception as error:
-        if not may_change(error) or uri.startswith(SQLITE):
+        if not is_temporary(error) or uri.startswith(SQLITE):
             raise
         raise InputError(
-            f"MLflow at {uri} does not answer, or not as it should: start the server, see to your access, set "
-            "MLFLOW_TRACKING_URI to another, or run with --params=tracking.offline=true, which keeps what is logged "
-            f"for later ({str(error)[:200]})"
+            f"MLflow at {uri} is unavailable or denies access: start the server, check your credentials, set "
+            "MLFLOW_TRACKING_URI to another server, or run with --params=tracking.offline=true, which stores what is "
+            f"logged in the outbox ({str(error)[:200]})"
         ) from error

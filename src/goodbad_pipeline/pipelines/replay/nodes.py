@@ -9,7 +9,7 @@ import pandas as pd
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.params import ReplayParams
 from goodbad_pipeline.tracking.provenance import labels_digest
-from goodbad_pipeline.tracking.run_record import RunRecord, active_tags, read_run
+from goodbad_pipeline.tracking.run_record import RunRecord, current_tags, read_run
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ def verify_run(labels: pd.DataFrame, replay: ReplayParams) -> tuple[pd.DataFrame
     record = read_run(replay.run_id)
     if "splits" not in record.parameters:
         raise InputError(f"replay.run_id: '{record.name}' did not go the whole road; choose a run of plain `kedro run`")
-    checks = compare_origins(record, active_tags(), labels_digest(labels)[: len(record.labels or "")])
+    checks = compare_origins(record, current_tags(), labels_digest(labels)[: len(record.labels or "")])
     wrong = [check for check in checks if not check["matches"]]
     for check in wrong:
         logger.warning("%(what)s: recorded %(recorded)s, now %(now)s", check)

@@ -11,9 +11,9 @@ from outbox_kit import Tracked
 
 from goodbad_pipeline import tracking
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.tracking.outbox import Journal
+from goodbad_pipeline.tracking.outbox import EntryQueue
 from goodbad_pipeline.tracking.server import Server
-from goodbad_pipeline.tracking.store import first_use
+from goodbad_pipeline.tracking.store import lock_store
 
 
 def test_a_line_that_a_kill_cut_short_is_left_out(tracked: Tracked) -> None:
@@ -24,20 +24,20 @@ def test_a_line_that_a_kill_cut_short_is_left_out(tracked: Tracked) -> None:
     (path,) = tracked.left()
     entries = path / "entries.jsonl"
     entries.write_text(entries.read_text()[:-20])
-    assert tracking.replay(tracked.folder) == (2, 0)
+    assert tracking.send_outbox(tracked.folder) == (2, 0)
     assert tracked.steps() == [1, 2]
 
 
 def test_runs_are_found_again_where_a_kill_tore_what_they_are_called(tracked: Tracked, tmp_path: Path) -> None:
-    spool, _ = tracked.new_spool(offline=True)
-    tracking.begin(spool, tracking.start_offline(spool, f"torn {tmp_path}", {}, "a run", {}))
+    outbox, _ = tracked.new_outbox(offline=True)
+    tracking.begin_run(outbox, tracking.start_offline_run(outbox, f"torn {tmp_path}", {}, "a run", {}))
     tracking.log_metrics({"loss": 0.5}, step=1)
     tracking.end_run("FINISHED")
     (path,) = tracked.left()
-    Journal(path).tell(Server(tracked.client))
+    EntryQueue(path).send(Server(tracked.client))
     (path / "told").write_bytes(b".")
     (path / "ids.json").write_text((path / "ids.json").read_text()[:20])
-    assert tracking.replay(tracked.folder) == (2, 0)
+    assert tracking.send_outbox(tracked.folder) == (2, 0)
     experiment = tracked.client.get_experiment_by_name(f"torn {tmp_path}")
     (run,) = tracked.client.search_runs([experiment.experiment_id])
     assert (run.info.status, run.data.metrics) == ("FINISHED", {"loss": 0.5})
@@ -46,9 +46,9 @@ def test_runs_are_found_again_where_a_kill_tore_what_they_are_called(tracked: Tr
 
 def test_what_runs_are_called_is_replaced_and_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "ids.json").write_text("{}")
-    server = SimpleNamespace(ids={"local-1": "1" * 32}, tell=lambda *_: None)
+    server = SimpleNamespace(ids={"local-1": "1" * 32}, send=lambda *_: None)
     with files_of_at_most(30), pytest.raises(InputError, match=r"ids\.json: cannot be written"):
-        Journal(tmp_path, "http://x")._tell({"do": "start", "run": "local-1"}, server)
+        EntryQueue(tmp_path, "http://x")._send({"do": "start", "run": "local-1"}, server)
     assert (tmp_path / "ids.json").read_text() == "{}"
 
 
@@ -67,7 +67,7 @@ def test_a_disk_that_is_full_in_the_middle_of_a_line_costs_that_line_alone(track
 
 
 def test_a_full_disk_names_the_database_of_mlflow(tracked: Tracked) -> None:
-    with first_use(tracked.uri):
+    with lock_store(tracked.uri):
         pass
     with files_of_at_most(100), pytest.raises(MlflowException) as failure:
         tracked.client.create_run(tracked.experiment)
