@@ -1,1 +1,1 @@
-"""The sample data set: cartoon characters that the project draws."""
+"""The sample dataset: cartoon characters drawn by the project."""

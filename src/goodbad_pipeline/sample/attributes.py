@@ -1,4 +1,4 @@
-"""What a character wears and carries: each attribute in a friendly and a menacing shape, in neutral colours."""
+"""Draw what a character wears and carries: each attribute in friendly and menacing shapes, in neutral colours."""
 
 import math
 
@@ -7,12 +7,9 @@ from goodbad_pipeline.sample.pen import Pen, Point, shade, smooth
 
 
 def draw_back(pen: Pen, character: Character, flap: float) -> None:
-    """Draw what is behind the body: wings or a cape; friendly ones are round, menacing ones jagged.
+    """Draw wings or a cape behind the body, with a pen at the feet; ``flap`` raises the wings by degrees.
 
-    Args:
-        pen: Pen at the character's feet.
-        character: Whose attribute to draw.
-        flap: Degrees by which the pose raises the wings.
+    Friendly shapes are round, menacing ones jagged.
     """
     colour = character.accents[0]
     shoulder = -character.body_height * 1.7 - 14
@@ -33,59 +30,27 @@ def _draw_feather_wing(pen: Pen, colour: Colour) -> None:
 
 
 def _draw_bat_wing(pen: Pen, colour: Colour) -> None:
-    tips: list[Point] = [
-        (0, 0),
-        (16, -27),
-        (30, -46),
-        (44, -34),
-        (64, -30),
-        (52, -20),
-        (58, 2),
-        (42, -2),
-        (38, 22),
-        (24, 10),
-        (4, 22),
-    ]
-    pen.fill(tips, colour)
+    upper_edge: list[Point] = [(0, 0), (16, -27), (30, -46), (44, -34), (64, -30)]
+    lower_edge: list[Point] = [(52, -20), (58, 2), (42, -2), (38, 22), (24, 10), (4, 22)]
+    pen.fill([*upper_edge, *lower_edge], colour)
     for tip in ((64, -30), (58, 2), (38, 22)):
         pen.stroke([(20, -24), tip], pen.ink, 1.4, 0)
 
 
 def _draw_cape(pen: Pen, colour: Colour, shoulder: float, friendly: bool) -> None:
     if friendly:
-        hem: list[Point] = [
-            (-17, shoulder),
-            (-46, -46),
-            (-58, -10),
-            (-36, -4),
-            (-12, -9),
-            (14, -4),
-            (38, -9),
-            (58, -14),
-            (46, -48),
-            (17, shoulder),
-        ]
-        pen.fill(smooth(hem), colour)
+        hem: list[Point] = [(-46, -46), (-58, -10), (-36, -4), (-12, -9), (14, -4), (38, -9), (58, -14), (46, -48)]
+        pen.fill(smooth([(-17, shoulder), *hem, (17, shoulder)]), colour)
         return
     spikes: list[Point] = [(-56 + 14 * step, -2 if step % 2 == 0 else -28) for step in range(9)]
     pen.fill([(-16, shoulder), (-44, -52), *spikes, (44, -52), (16, shoulder)], colour)
     for side in (-1, 1):
-        collar: list[Point] = [
-            (side * 4, shoulder + 14),
-            (side * 30, shoulder + 12),
-            (side * 58, shoulder - 40),
-            (side * 34, shoulder - 16),
-        ]
-        pen.fill(collar, shade(colour, 0.86))
+        collar = [(4, 14), (30, 12), (58, -40), (34, -16)]
+        pen.fill([(side * x, shoulder + y) for x, y in collar], shade(colour, 0.86))
 
 
 def draw_headgear(pen: Pen, character: Character) -> None:
-    """Draw a halo above the head or horns on it.
-
-    Args:
-        pen: Pen at the centre of the head.
-        character: Whose attribute to draw.
-    """
+    """Draw a halo above the head or horns on it, with a pen at the centre of the head."""
     top, colour = -character.head_height, character.accents[1]
     if character.cues.headgear > 0:
         pen.ring(0, top - 13, (28, 8), colour, 5.5)
@@ -98,12 +63,7 @@ def draw_headgear(pen: Pen, character: Character) -> None:
 
 
 def draw_held(pen: Pen, character: Character) -> None:
-    """Draw what the hand holds: a shield or a flower, a spiked club or a trident.
-
-    Args:
-        pen: Pen at the hand.
-        character: Whose attribute to draw.
-    """
+    """Draw a shield, a flower, a spiked club or a trident, with a pen at the hand."""
     colour = character.accents[2]
     if character.cues.hand > 0:
         (_draw_shield if character.variant else _draw_flower)(pen, colour)
@@ -131,29 +91,13 @@ def _draw_club(pen: Pen, colour: Colour) -> None:
 
 def _draw_trident(pen: Pen, colour: Colour) -> None:
     pen.stroke([(0, 32), (0, -18)], (128, 98, 78), 4)
-    prongs: list[Point] = [
-        (-3, -12),
-        (-17, -16),
-        (-20, -46),
-        (-11, -27),
-        (-4, -25),
-        (0, -54),
-        (4, -25),
-        (11, -27),
-        (20, -46),
-        (17, -16),
-        (3, -12),
-    ]
-    pen.fill(prongs, colour)
+    left: list[Point] = [(-3, -12), (-17, -16), (-20, -46), (-11, -27), (-4, -25)]
+    right: list[Point] = [(4, -25), (11, -27), (20, -46), (17, -16), (3, -12)]
+    pen.fill([*left, (0, -54), *right], colour)
 
 
 def draw_emblem(pen: Pen, character: Character) -> None:
-    """Draw the sign on the chest: a heart or a star, a bolt or a fanged skull.
-
-    Args:
-        pen: Pen at the middle of the chest.
-        character: Whose attribute to draw.
-    """
+    """Draw a heart, a star, a bolt or a fanged skull, with a pen at the middle of the chest."""
     colour = character.accents[3]
     if character.cues.emblem > 0:
         if character.variant:
@@ -175,7 +119,7 @@ def _draw_skull(pen: Pen, colour: Colour) -> None:
 
 
 def star(x: float, y: float, outer: float, inner: float, points: int) -> list[Point]:
-    """Give the corners of a star with its first point up."""
+    """Return the corners of a star with its first point up."""
     corners = []
     for step in range(2 * points):
         radius, angle = (outer if step % 2 == 0 else inner), math.pi * step / points - math.pi / 2

@@ -1,4 +1,4 @@
-"""The bad files of the sample: what real folders hold, one of each, so that a run shows what becomes of them."""
+"""The bad files of the sample: one of each kind found in real folders, so that a run shows how each is handled."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _FIRST_GUEST = CHARACTERS_PER_LABEL * len(LABELS)
 
 @dataclass(frozen=True)
 class Oddity:
-    """One odd file and what the manifest says of it."""
+    """One odd file and its row of the manifest."""
 
     path: str
     content: bytes
@@ -34,25 +34,20 @@ class Oddity:
 
 
 def draw_oddities(files: Mapping[str, bytes], seed: int) -> list[Oddity]:
-    """Make the odd files.
+    """Return the odd files, of which the duplicates are copies of two of the proper images ``files``.
 
-    Args:
-        files: The proper images by path; the two duplicates are made of two of them.
-        seed: Seed of the sample.
-
-    Returns:
-        A JPEG cut short, an empty file, a text named .jpg, a JPEG lying on its side whose EXIF orientation says so, an
-        exact and a near duplicate, each under a group name of its own, and one image twice, under both labels.
+    They are a truncated JPEG, an empty file, a text file named .jpg, a rotated JPEG with EXIF orientation, an exact and
+    a near-duplicate, each with a group name of its own, and one image twice, under both labels.
     """
-    sideways, torn, both = (design_guest(seed, _FIRST_GUEST + index) for index in range(3))
+    rotated, truncated, ambiguous = (design_guest(seed, _FIRST_GUEST + index) for index in range(3))
     cast, standing = design_characters(seed), POSES[0]
     return [
-        _name("cut_short", _jpeg(_draw(torn, seed))[:3000], torn, standing),
-        _name("empty", b"", torn, standing),
-        _name("note", b"This is a note, not a picture.\n", torn, standing),
-        _name("sideways", _lay_on_side(_draw(sideways, seed)), sideways, standing),
+        _oddity("cut_short", _jpeg(_draw(truncated, seed))[:3000], truncated, standing),
+        _oddity("empty", b"", truncated, standing),
+        _oddity("note", b"This is a note, not a picture.\n", truncated, standing),
+        _oddity("sideways", _rotate(_draw(rotated, seed)), rotated, standing),
         *_duplicate(files, cast),
-        *_label_twice(both, _jpeg(_draw(both, seed)), standing),
+        *_label_twice(ambiguous, _jpeg(_draw(ambiguous, seed)), standing),
     ]
 
 
@@ -60,7 +55,7 @@ def _draw(character: Character, seed: int) -> Image.Image:
     return draw_character(character, POSES[0], seed)
 
 
-def _name(stem: str, content: bytes, character: Character, pose: Pose) -> Oddity:
+def _oddity(stem: str, content: bytes, character: Character, pose: Pose) -> Oddity:
     return Oddity(f"images/odd/{stem}.jpg", content, character, character.label, character.group, pose.name)
 
 
@@ -70,7 +65,7 @@ def _jpeg(image: Image.Image, quality: int = 84) -> bytes:
     return stream.getvalue()
 
 
-def _lay_on_side(image: Image.Image) -> bytes:
+def _rotate(image: Image.Image) -> bytes:
     exif = Image.Exif()
     exif[ORIENTATION_TAG] = TURN_CLOCKWISE
     stream = BytesIO()
@@ -96,6 +91,6 @@ def _brighten_and_shrink(content: bytes) -> bytes:
 
 def _label_twice(character: Character, content: bytes, pose: Pose) -> list[Oddity]:
     return [
-        Oddity(f"images/odd/twice_{place}.jpg", content, character, label, character.group, pose.name)
-        for place, label in enumerate(LABELS)
+        Oddity(f"images/odd/twice_{index}.jpg", content, character, label, character.group, pose.name)
+        for index, label in enumerate(LABELS)
     ]

@@ -1,8 +1,7 @@
-"""Who is in the sample: sixty cartoon characters, designed so that only the label's own cues tell the label.
+"""The characters of the sample: sixty cartoon figures whose label depends on expression, posture and attributes only.
 
-Two rules make the sample honest. What should not matter (skin tone, hair, age, clothes, background) is dealt out in
-equal shares to both labels. What should matter (expression, posture, attributes) agrees with the label only most of the
-time, so no cue decides alone.
+Two rules prevent shortcuts. Irrelevant traits (skin tone, hair, age, clothes, background) are equally frequent in both
+labels. Relevant cues (expression, posture, attributes) agree with the label most of the time, but none of them always.
 """
 
 import colorsys
@@ -48,7 +47,7 @@ BACKGROUNDS = ("meadow", "night", "city", "desert", "snow", "sea")
 
 @dataclass(frozen=True)
 class Cues:
-    """What speaks for the label: 1 looks friendly, -1 looks menacing, 0 is absent."""
+    """Cues of the label: 1 is friendly, -1 is menacing, 0 is absent."""
 
     mouth: int
     brows: int
@@ -63,7 +62,7 @@ class Cues:
 
 
 CUE_SHARES: dict[str, tuple[int, int]] = {
-    # Of the thirty characters of a label: how many have the cue against it, how many lack it.
+    # For each cue: of the thirty characters of a label, how many contradict the label, and how many lack the cue.
     "mouth": (5, 0),
     "brows": (5, 0),
     "eyes": (6, 0),
@@ -79,7 +78,7 @@ CUE_SHARES: dict[str, tuple[int, int]] = {
 
 @dataclass(frozen=True)
 class Character:
-    """One cartoon figure: its label, its traits and the colours it is painted with."""
+    """One cartoon figure: its label, traits, cues, colours and proportions."""
 
     number: int
     label: Label
@@ -109,10 +108,9 @@ class Character:
 
 
 def design_characters(seed: int) -> list[Character]:
-    """Design the cast, half of it good and half of it bad, in an order that does not tell which.
+    """Design the sixty characters of the sample, thirty per label, in random order and numbered from 0.
 
-    Returns:
-        Sixty characters, numbered from 0; each level of a trait that should not matter is as frequent in both labels.
+    Each value of an irrelevant trait is equally frequent in both labels.
     """
     rng = Random(f"cast {seed}")
     cast = [traits for label in LABELS for traits in _deal_traits(rng, label)]
@@ -121,12 +119,7 @@ def design_characters(seed: int) -> list[Character]:
 
 
 def design_guest(seed: int, number: int) -> Character:
-    """Design one character more, outside the balanced cast.
-
-    Args:
-        seed: Seed of the sample.
-        number: Number of the character, above those of the cast; it also decides the guest's looks.
-    """
+    """Design an additional character, which is not part of the balanced set; its number also seeds its traits."""
     rng = Random(f"guest {seed} {number}")
     return _design_character(seed, number, _deal_traits(rng, LABELS[number % 2])[0])
 
@@ -148,9 +141,9 @@ def _deal_traits(rng: Random, label: Label) -> list[_Traits]:
 
 
 def _deal(rng: Random, levels: Sequence[str]) -> list[str]:
-    hand = [levels[index % len(levels)] for index in range(CHARACTERS_PER_LABEL)]
-    rng.shuffle(hand)
-    return hand
+    values = [levels[index % len(levels)] for index in range(CHARACTERS_PER_LABEL)]
+    rng.shuffle(values)
+    return values
 
 
 def _deal_cues(rng: Random, label: Label) -> list[Cues]:
@@ -169,10 +162,7 @@ def _design_character(seed: int, number: int, traits: _Traits) -> Character:
     head, body = _proportions(rng, traits.age)
     return Character(
         number=number,
-        **{
-            name: getattr(traits, name)
-            for name in ("label", "skin_tone", "hair", "age", "clothes", "background", "cues")
-        },
+        **vars(traits),
         skin_colour=vary(rng, SKIN_TONES[traits.skin_tone], 12),
         hair_colour=_hair_colour(rng, traits.age),
         clothes_colour=vary(rng, CLOTHES[traits.clothes], 16),
@@ -207,6 +197,6 @@ def _any_colour(rng: Random) -> Colour:
 
 
 def vary(rng: Random, colour: Colour, amount: int) -> Colour:
-    """Move each channel of a colour by at most an amount, within 0 to 255."""
+    """Change each channel of a colour randomly by at most ``amount``, within 0–255."""
     red, green, blue = (min(255, max(0, channel + rng.randint(-amount, amount))) for channel in colour)
     return red, green, blue

@@ -1,7 +1,5 @@
-"""The sample that comes with the project: cartoon good guys and bad guys, and a handful of bad files among them."""
+"""The sample dataset of the project: images of good and bad cartoon characters, and a few bad files."""
 
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
@@ -10,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from goodbad_pipeline.errors import writing
+from goodbad_pipeline.atomic_files import atomic_write
 from goodbad_pipeline.sample.bad_files import draw_oddities
 from goodbad_pipeline.sample.characters import Character, design_characters
 from goodbad_pipeline.sample.drawing import POSES, draw_character
@@ -27,7 +25,7 @@ class Sample:
     """A sample in memory.
 
     Attributes:
-        files: Bytes of each image by its path, relative to the folder of the manifest.
+        files: Content of each file by its path, relative to the folder of the manifest.
         manifest: One row per image with the columns `COLUMNS`, all text.
     """
 
@@ -36,9 +34,9 @@ class Sample:
 
 
 def draw_sample(seed: int = SAMPLE_SEED) -> Sample:
-    """Draw the sample: sixty characters in eight poses each, and the bad files of `draw_oddities`.
+    """Draw the sample: sixty characters in eight poses each, and the files of `draw_oddities`.
 
-    The same seed gives the same bytes, as long as Pillow encodes JPEG and PNG the same way.
+    The same seed gives the same bytes with the same version of Pillow.
     """
     files: dict[str, bytes] = {}
     rows: list[dict[str, str]] = []
@@ -54,37 +52,30 @@ def draw_sample(seed: int = SAMPLE_SEED) -> Sample:
 
 
 def write_sample(root: Path, seed: int = SAMPLE_SEED) -> Path:
-    """Draw the sample and write it under a folder.
+    """Draw the sample, write its files and then its manifest under ``root``, and return the path of the manifest.
 
-    Every file appears under its name only when it is whole, the manifest last. Files of other names stay as they are.
-
-    Args:
-        root: Folder that gets the manifest and the folder `images`; created if missing.
-        seed: Seed of the sample.
-
-    Returns:
-        Path of the manifest.
+    Every file is written atomically. Other files stay unchanged.
     """
     sample = draw_sample(seed)
-    for path, content in sample.files.items():
-        _write_whole(root / path, content)
-    _write_whole(root / MANIFEST, manifest_bytes(sample.manifest))
+    for path, content in {**sample.files, MANIFEST: manifest_bytes(sample.manifest)}.items():
+        with atomic_write(root / path) as draft:
+            draft.write_bytes(content)
     return root / MANIFEST
 
 
 def manifest_bytes(manifest: pd.DataFrame) -> bytes:
-    """Give a manifest as the bytes of its CSV file, the same on every platform."""
+    """Return the content of the manifest's CSV file, the same on every platform."""
     return manifest.to_csv(index=False, lineterminator="\n").encode()
 
 
 def describe(path: str, character: Character, label: str, group: str, pose: str) -> dict[str, str]:
-    """Give the manifest's row for one image of a character."""
+    """Return the manifest's row for one image of a character."""
     traits = {name: str(getattr(character, name)) for name in ("skin_tone", "hair", "age", "clothes", "background")}
     return {"path": path, "label": label, "group": group, **traits, "pose": pose}
 
 
 def _suffix(character: Character, index: int) -> str:
-    """Make one image of every character a PNG, whatever its label."""
+    """Return the suffix of an image; one image of every character is a PNG."""
     return "png" if index == character.number % len(POSES) else "jpg"
 
 
@@ -95,17 +86,3 @@ def _encode(image: Image.Image, path: str) -> bytes:
     else:
         image.save(stream, "JPEG", quality=JPEG_QUALITY, optimize=True)
     return stream.getvalue()
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(content)
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise

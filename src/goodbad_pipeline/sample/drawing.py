@@ -1,4 +1,4 @@
-"""One image: a character of the sample in one of eight poses, before its background."""
+"""Draw one image: a character in one of eight poses, in front of its background."""
 
 from dataclasses import dataclass
 from random import Random
@@ -14,7 +14,7 @@ from goodbad_pipeline.sample.scenery import draw_scenery
 
 @dataclass(frozen=True)
 class Pose:
-    """How a character stands: angles in degrees, arms from hanging (0) to straight up (180)."""
+    """A pose: angles in degrees, arms from hanging (0) to straight up (180)."""
 
     name: str
     holding_arm: float
@@ -40,7 +40,7 @@ POSES = (
 
 @dataclass(frozen=True)
 class _Stance:
-    """Where the parts of a hunched or upright body go, relative to the feet."""
+    """Positions of the parts of a hunched or upright body, relative to the feet."""
 
     hip: float
     chest: float
@@ -50,16 +50,7 @@ class _Stance:
 
 
 def draw_character(character: Character, pose: Pose, seed: int) -> Image.Image:
-    """Draw one image.
-
-    Args:
-        character: Who is in it.
-        pose: One of `POSES`; the same pose of another character looks a little different.
-        seed: Seed of the sample.
-
-    Returns:
-        RGB image of `SIZE` by `SIZE` pixels.
-    """
+    """Draw one RGB image of `SIZE` by `SIZE` pixels. Position, angles and scenery vary with character and pose."""
     rng = Random(f"picture {seed} {character.number} {pose.name}")
     canvas = open_canvas()
     page = Pen(ImageDraw.Draw(canvas), character.ink)
@@ -116,22 +107,13 @@ def _draw_body(feet: Pen, character: Character, stance: _Stance) -> None:
     body = feet.at(stance.bend * 0.2, stance.chest, stance.bend)
     if stance.bend:
         body.blob(width * 0.5, -height * 0.42, (width * 0.78, height * 0.74), shade(character.clothes_colour, 0.9))
-    outline = smooth(
-        [
-            (0, -height),
-            (width * 0.72, -height * 0.62),
-            (width, height * 0.4),
-            (0, height),
-            (-width, height * 0.4),
-            (-width * 0.72, -height * 0.62),
-        ]
-    )
-    body.fill(outline, character.clothes_colour)
+    corners = [(0, -1), (0.72, -0.62), (1, 0.4), (0, 1), (-1, 0.4), (-0.72, -0.62)]
+    body.fill(smooth([(width * x, height * y) for x, y in corners]), character.clothes_colour)
     draw_emblem(body.at(0, height * 0.34), character)
 
 
 def _draw_arm(feet: Pen, character: Character, stance: _Stance, angle: float) -> Pen:
-    """Draw an arm, to the right for a positive angle, and give a pen at its hand that is nearly upright."""
+    """Draw an arm, to the right for a positive angle, and return a nearly upright pen at its hand."""
     side = 1 if angle > 0 else -1
     x, y = side * character.body_width * 0.76 + stance.bend * 0.4, stance.chest - character.body_height * 0.34
     arm = feet.at(x, y, -angle)

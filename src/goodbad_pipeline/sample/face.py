@@ -1,4 +1,4 @@
-"""The head of a character: its hair and its expression, friendly or menacing part by part."""
+"""Draw the head of a character: its hair and its expression, of which each part is friendly or menacing."""
 
 from collections.abc import Callable
 
@@ -8,23 +8,23 @@ from goodbad_pipeline.sample.pen import Pen, Point, blend, shade, smooth
 _WHITE: Colour = (250, 248, 244)
 
 
-def draw_head(pen: Pen, character: Character, openness: float, look: float) -> None:
-    """Draw a whole head, without headgear.
+def draw_head(pen: Pen, character: Character, openness: float, turn: float) -> None:
+    """Draw a head, without headgear, with a pen at its centre.
 
     Args:
         pen: Pen at the centre of the head.
-        character: Whose head to draw.
-        openness: How far the pose opens the mouth, 0 to 1.
-        look: How far the face is turned aside, -1 to 1.
+        character: The character.
+        openness: Opening of the mouth, 0–1.
+        turn: Turn of the face to the side, -1 to 1.
     """
     _BEHIND.get(character.hair, _draw_nothing)(pen, character)
     _draw_ears(pen, character)
     pen.blob(0, 0, (character.head_width, character.head_height), character.skin_colour)
     _FRONT.get(character.hair, _draw_nothing)(pen, character)
-    face = pen.at(look * 5, 5)
+    face = pen.at(turn * 5, 5)
     _draw_cheeks(face, character)
     _draw_mask(face, character)
-    _draw_eyes(face, character, look)
+    _draw_eyes(face, character, turn)
     _draw_brows(face, character)
     _draw_mouth(face, character, openness)
     if character.age == "elder":
@@ -41,10 +41,10 @@ def _draw_ears(pen: Pen, character: Character) -> None:
             side.fill([(width - 5, -6), (width + 17, -14), (width - 4, 13)], shade(character.skin_colour, 0.94))
 
 
-def _draw_eyes(pen: Pen, character: Character, look: float) -> None:
+def _draw_eyes(pen: Pen, character: Character, turn: float) -> None:
     for mirrored in (False, True):
         eye = pen.at(-16 if mirrored else 16, -5, 0, 1, mirrored)
-        toward = (-look if mirrored else look) * 2.5
+        toward = (-turn if mirrored else turn) * 2.5
         if character.cues.eyes > 0:
             eye.blob(0, 0, (9.5, 11.5), _WHITE)
             eye.blob(toward, 1, (5.6, 7.2), eye.ink, 0)
@@ -97,21 +97,9 @@ def _draw_cheeks(pen: Pen, character: Character) -> None:
 def _draw_mask(pen: Pen, character: Character) -> None:
     if character.cues.mask < 0:
         width, colour = character.head_width * 0.97, shade(character.accents[3], 0.7)
-        pen.fill(
-            smooth(
-                [
-                    (-width, -14),
-                    (0, -17),
-                    (width, -14),
-                    (width * 0.86, 8),
-                    (14, 10),
-                    (0, 2),
-                    (-14, 10),
-                    (-width * 0.86, 8),
-                ]
-            ),
-            colour,
-        )
+        top: list[Point] = [(-width, -14), (0, -17), (width, -14)]
+        bottom: list[Point] = [(width * 0.86, 8), (14, 10), (0, 2), (-14, 10), (-width * 0.86, 8)]
+        pen.fill(smooth([*top, *bottom]), colour)
 
 
 def _draw_wrinkles(pen: Pen) -> None:
@@ -126,17 +114,9 @@ def _draw_nothing(pen: Pen, character: Character) -> None:
 
 def _draw_long_hair(pen: Pen, character: Character) -> None:
     w, h = character.head_width, character.head_height
-    locks: list[Point] = [
-        (-w * 0.9, -h * 0.6),
-        (0, -h * 1.16),
-        (w * 0.9, -h * 0.6),
-        (w * 1.2, h * 0.5),
-        (w * 0.95, h * 1.2),
-        (0, h * 0.9),
-        (-w * 0.95, h * 1.2),
-        (-w * 1.2, h * 0.5),
-    ]
-    pen.fill(smooth(locks), character.hair_colour)
+    top = [(-0.9, -0.6), (0, -1.16), (0.9, -0.6)]
+    locks = [(1.2, 0.5), (0.95, 1.2), (0, 0.9), (-0.95, 1.2), (-1.2, 0.5)]
+    pen.fill(smooth([(w * x, h * y) for x, y in [*top, *locks]]), character.hair_colour)
 
 
 def _draw_curls_behind(pen: Pen, character: Character) -> None:
@@ -147,16 +127,8 @@ def _draw_curls_behind(pen: Pen, character: Character) -> None:
 
 def _draw_fringe(pen: Pen, character: Character) -> None:
     w, h = character.head_width, character.head_height
-    fringe: list[Point] = [
-        (-w * 0.93, -h * 0.36),
-        (-w * 0.7, -h * 0.76),
-        (0, -h * 1.05),
-        (w * 0.7, -h * 0.76),
-        (w * 0.93, -h * 0.36),
-        (w * 0.4, -h * 0.62),
-        (-w * 0.3, -h * 0.56),
-    ]
-    pen.fill(smooth(fringe), character.hair_colour)
+    fringe = [(-0.93, -0.36), (-0.7, -0.76), (0, -1.05), (0.7, -0.76), (0.93, -0.36), (0.4, -0.62), (-0.3, -0.56)]
+    pen.fill(smooth([(w * x, h * y) for x, y in fringe]), character.hair_colour)
 
 
 def _draw_curls(pen: Pen, character: Character) -> None:
@@ -175,21 +147,9 @@ def _draw_tuft(pen: Pen, character: Character) -> None:
 
 def _draw_spikes(pen: Pen, character: Character) -> None:
     w, h = character.head_width, character.head_height
-    tips: list[Point] = [
-        (-1.0, -0.3),
-        (-1.08, -0.86),
-        (-0.62, -0.84),
-        (-0.4, -1.28),
-        (-0.1, -0.98),
-        (0.22, -1.34),
-        (0.42, -0.92),
-        (0.9, -1.06),
-        (0.76, -0.66),
-        (1.0, -0.3),
-        (0.4, -0.62),
-        (-0.4, -0.62),
-    ]
-    pen.fill([(x * w, y * h) for x, y in tips], character.hair_colour)
+    spikes = [(-1.08, -0.86), (-0.62, -0.84), (-0.4, -1.28), (-0.1, -0.98), (0.22, -1.34), (0.42, -0.92), (0.9, -1.06)]
+    hairline = [(0.76, -0.66), (1.0, -0.3), (0.4, -0.62), (-0.4, -0.62)]
+    pen.fill([(x * w, y * h) for x, y in [(-1.0, -0.3), *spikes, *hairline]], character.hair_colour)
 
 
 def _draw_mohawk(pen: Pen, character: Character) -> None:

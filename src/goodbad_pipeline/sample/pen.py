@@ -1,7 +1,7 @@
-"""A pen that draws smooth, outlined shapes in a coordinate system of its own.
+"""A pen that draws smooth, outlined shapes in its own coordinate system.
 
-All shapes are polygons with whole-number corners on an enlarged canvas: the same bytes on every machine, and smooth
-edges once the canvas is reduced. No text and no fonts.
+All shapes are polygons with integer corners on an enlarged canvas. They give the same bytes on every machine, and
+smooth edges when the canvas is reduced. There is no text and no font.
 """
 
 import math
@@ -27,7 +27,7 @@ _CIRCLE = [(math.cos(math.tau * step / 36), math.sin(math.tau * step / 36)) for 
 
 
 def open_canvas() -> Image.Image:
-    """Open an empty canvas, `ENLARGED` times the size of the finished image."""
+    """Return an empty canvas, `ENLARGED` times the size of the finished image."""
     return Image.new("RGB", (SIZE * ENLARGED, SIZE * ENLARGED))
 
 
@@ -49,13 +49,13 @@ def blend(first: Colour, second: Colour, share: float) -> Colour:
 
 
 def smooth(points: Sequence[Point], closed: bool = True) -> list[Point]:
-    """Lay a smooth curve through points (Catmull-Rom, six steps from point to point)."""
+    """Return a smooth curve through points (Catmull-Rom spline, six steps between points)."""
     if closed:
-        return _lay_curve([points[-1], *points, *points[:2]])
-    return [*_lay_curve([points[0], *points, points[-1]]), points[-1]]
+        return _curve([points[-1], *points, *points[:2]])
+    return [*_curve([points[0], *points, points[-1]]), points[-1]]
 
 
-def _lay_curve(points: Sequence[Point]) -> list[Point]:
+def _curve(points: Sequence[Point]) -> list[Point]:
     return [
         (p * a[0] + q * b[0] + r * c[0] + s * d[0], p * a[1] + q * b[1] + r * c[1] + s * d[1])
         for a, b, c, d in zip(points, points[1:], points[2:], points[3:], strict=False)
@@ -65,14 +65,14 @@ def _lay_curve(points: Sequence[Point]) -> list[Point]:
 
 @dataclass(frozen=True)
 class Pen:
-    """Draws on a canvas through an affine map: (x, y) goes to (a·x + b·y + c, d·x + e·y + f) canvas pixels."""
+    """Draws on a canvas through an affine map: (x, y) becomes (a·x + b·y + c, d·x + e·y + f) in canvas pixels."""
 
     draw: ImageDraw.ImageDraw
     ink: Colour
     matrix: tuple[float, float, float, float, float, float] = (ENLARGED, 0, 0, 0, ENLARGED, 0)
 
     def at(self, x: float, y: float, degrees: float = 0, scale: float = 1, mirrored: bool = False) -> "Pen":
-        """Give a pen with its origin at (x, y) of this one, turned clockwise, scaled and perhaps mirrored sideways."""
+        """Return a pen with its origin at (x, y), turned clockwise, scaled and optionally mirrored horizontally."""
         a, b, c, d, e, f = self.matrix
         cos, sin = math.cos(math.radians(degrees)) * scale, math.sin(math.radians(degrees)) * scale
         side = -1 if mirrored else 1
@@ -89,20 +89,20 @@ class Pen:
         )
 
     def fill(self, points: Iterable[Point], colour: Colour, line: float = 1.8) -> None:
-        """Fill a polygon and outline it in ink; a line width of 0 leaves the outline out."""
+        """Fill a polygon and outline it in ink; a line width of 0 draws no outline."""
         corners = self._map(points)
         self.draw.polygon(corners, fill=colour)
         if line:
-            joint = "curve" if len(corners) < _SMOOTH else None  # a thin smooth line has no gaps to fill
+            joint = "curve" if len(corners) < _SMOOTH else None  # a line through many corners has no visible gaps
             self.draw.line([*corners, *corners[:2]], fill=self.ink, width=self._width(line), joint=joint)
 
     def blob(self, x: float, y: float, size: tuple[float, float], colour: Colour, line: float = 1.8) -> None:
-        """Fill an ellipse with the half axes `size` about (x, y)."""
+        """Fill an ellipse with the half axes `size` around (x, y)."""
         width, height = size
         self.at(x, y).fill([(width * cos, height * sin) for cos, sin in _CIRCLE], colour, line)
 
     def ring(self, x: float, y: float, size: tuple[float, float], colour: Colour, width: float) -> None:
-        """Draw an outlined elliptic band with the half axes `size` about (x, y)."""
+        """Draw an outlined elliptic ring with the half axes `size` around (x, y)."""
         points = [(x + size[0] * cos, y + size[1] * sin) for cos, sin in (*_CIRCLE, *_CIRCLE[:2])]
         self.stroke(points, colour, width)
 

@@ -1,4 +1,4 @@
-"""The scene behind a character: a sky, a ground and scenery that moves from pose to pose."""
+"""Draw the scene behind a character: sky, ground and objects, in other places for every pose."""
 
 from collections.abc import Callable
 from random import Random
@@ -7,7 +7,7 @@ from goodbad_pipeline.sample.characters import Colour, vary
 from goodbad_pipeline.sample.pen import SIZE, Pen, Point, blend, shade, smooth
 
 _SKIES: dict[str, tuple[Colour, Colour, Colour]] = {
-    # top of the sky, its bottom, the ground
+    # top of the sky, bottom of the sky, ground
     "meadow": ((150, 204, 236), (224, 240, 240), (132, 186, 96)),
     "night": ((38, 44, 88), (92, 88, 142), (62, 84, 92)),
     "city": ((196, 176, 204), (244, 212, 188), (142, 138, 140)),
@@ -18,13 +18,7 @@ _SKIES: dict[str, tuple[Colour, Colour, Colour]] = {
 
 
 def draw_scenery(pen: Pen, background: str, rng: Random) -> None:
-    """Cover the canvas with a scene.
-
-    Args:
-        pen: Pen in image coordinates, 0 to `SIZE` both ways.
-        background: One of `BACKGROUNDS`.
-        rng: Source of the places and shades, different for every pose.
-    """
+    """Cover the canvas with a scene, with a pen in image coordinates, 0 to `SIZE` in both directions."""
     top, bottom, ground = (vary(rng, colour, 14) for colour in _SKIES[background])
     horizon = rng.uniform(104, 152)
     _draw_sky(pen, top, bottom, horizon)
