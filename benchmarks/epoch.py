@@ -28,7 +28,7 @@ def _ours(folder: Path, *, augmented: bool) -> Run:
     from goodbad_pipeline.datasets import EpochLogDataset  # noqa: PLC0415
     from goodbad_pipeline.training.batches import predict  # noqa: PLC0415
     from goodbad_pipeline.training.checkpoints import CheckpointStore  # noqa: PLC0415
-    from goodbad_pipeline.training.progress import Report  # noqa: PLC0415
+    from goodbad_pipeline.training.progress import ProgressReporter  # noqa: PLC0415
     from goodbad_pipeline.training.saving import Checkpointing, Saver  # noqa: PLC0415
     from goodbad_pipeline.training.validation import measure  # noqa: PLC0415
 
@@ -42,9 +42,11 @@ def _ours(folder: Path, *, augmented: bool) -> Run:
         *images(TRAIN, SIDE),
         batch_size=BATCH,
         epochs=EPOCHS,
-        validate=lambda look: measure(predict(model, seen, np.arange(VALIDATION), after_block=look), y_true, 0.0),
+        validate=lambda check_stop: measure(
+            predict(model, seen, np.arange(VALIDATION), check_stop=check_stop), y_true, 0.0
+        ),
         saver=Saver(Checkpointing(CheckpointStore(folder / "checkpoints"), {}, resume=False), model),
-        report=Report(EpochLogDataset().load()),
+        report=ProgressReporter(EpochLogDataset().load()),
         augmentation=CHANGES if augmented else None,
     )
 

@@ -10,7 +10,7 @@ from goodbad_pipeline.networks import build_efficientnet
 from goodbad_pipeline.training.batches import TrainingBatches
 from goodbad_pipeline.training.loop import Loop, Phase, Rules
 from goodbad_pipeline.training.optimizers import compile_model
-from goodbad_pipeline.training.progress import Progress, Report
+from goodbad_pipeline.training.progress import Progress, ProgressReporter
 from goodbad_pipeline.training.recipe import Augmentation, Recipe
 from goodbad_pipeline.training.saving import Saver
 
@@ -61,7 +61,7 @@ def through_the_loop(
     epochs: int = 1,
     validate: Validate = lambda _: {"val_loss": 0.0},
     saver: Saver | None = None,
-    report: Report | None = None,
+    report: ProgressReporter | None = None,
     augmentation: Augmentation | None = None,
 ) -> Run:
     """Epochs as `kedro run --pipeline=train` goes through them, from pixels as the cache holds them."""
@@ -69,7 +69,7 @@ def through_the_loop(
     batches = TrainingBatches(pixels, rows, one_hot(y_true), batch_size=batch_size, seed=0, augmentation=augmentation)
     compile_model(model, RECIPE, RECIPE.learning_rate, **SCHEDULE)
     phase = Phase("all layers", model, batches.__getitem__, batches.steps_per_epoch, epochs, validate)
-    loop = Loop(Rules("val_loss", False, epochs, 1e9), saver or Saver(None, model), report or Report())
+    loop = Loop(Rules("val_loss", False, epochs, 1e9), saver or Saver(None, model), report or ProgressReporter())
     return lambda: loop.run(phase, Progress())
 
 

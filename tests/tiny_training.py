@@ -9,9 +9,12 @@ import numpy as np
 from factories import make_image
 
 from goodbad_pipeline.training.checkpoints import CheckpointStore
+from goodbad_pipeline.training.labelled_pixels import LabelledPixels
+from goodbad_pipeline.training.progress import EpochCallback
 from goodbad_pipeline.training.recipe import Augmentation, Recipe
 from goodbad_pipeline.training.saving import Checkpointing
-from goodbad_pipeline.training.train import LabelledPixels, fit_model
+from goodbad_pipeline.training.stopping import StopRequest
+from goodbad_pipeline.training.train import fit_model
 
 SIDE = 32
 FACTS = {"parameters": {"training": {"seed": 0}}}
@@ -62,7 +65,13 @@ def checkpointing(folder: Path, **changes: object) -> Checkpointing:
 
 
 def tiny_fit(
-    folder: Path, *, pretrained: bool = True, checkpoints: dict | None = None, epoch_callback=None, **recipe: object
+    folder: Path,
+    *,
+    pretrained: bool = True,
+    checkpoints: dict | None = None,
+    epoch_callback: EpochCallback | None = None,
+    stop: StopRequest | None = None,
+    **recipe: object,
 ) -> str:
     """Train with checkpoints in ``folder``; returns a hash of all that the run ends with."""
     pixels, model = tiny_pixels(), tiny_network()
@@ -74,6 +83,7 @@ def tiny_fit(
         tiny_recipe(**changes),
         pretrained=pretrained,
         epoch_callback=epoch_callback,
+        stop=stop,
         checkpoints=checkpointing(folder, **(checkpoints or {})),
     )
     digest = hashlib.sha256()

@@ -39,9 +39,10 @@ from goodbad_pipeline.params import Group, ModelParams, ScalingSearchParams, Tra
 from goodbad_pipeline.params.training import WEIGHT_WORDS
 from goodbad_pipeline.registry.models import load_version
 from goodbad_pipeline.serving.archive import load_archive
-from goodbad_pipeline.training.devices import prepare_device
 
-network_model = lazy.load("goodbad_pipeline.networks.model", suppress_warning=True)  # both import Keras
+# These import Keras.
+devices = lazy.load("goodbad_pipeline.training.devices", suppress_warning=True)
+network_model = lazy.load("goodbad_pipeline.networks.model", suppress_warning=True)
 net2net = lazy.load("goodbad_pipeline.networks.net2net", suppress_warning=True)
 
 logger = logging.getLogger(__name__)
@@ -198,7 +199,7 @@ def fit_budget(model: ModelParams, training: TrainingParams, classes: int) -> Bu
     if model.budget is None:
         return None
     batch_size = _budget_batch_size(model, training.batch_size)
-    device = prepare_device(training.precision, training.xla, training.seed)
+    device = devices.prepare_device(training.precision, training.xla, training.seed)
 
     def probe(scale: NetworkScale) -> float:
         elapsed = measure_ms_per_image(scale, classes=classes, batch_size=batch_size)
@@ -256,7 +257,7 @@ def build_untrained(
     Returns:
         A Keras model of pixels (b, side, side, 3), 0–255, to class probabilities (b, classes).
     """
-    device = prepare_device(training.precision, training.xla, training.seed, distributed=training.distributed)
+    device = devices.prepare_device(training.precision, training.xla, training.seed, distributed=training.distributed)
     logger.info("Training on %s", device)
     scale, names, training_images = read_scale(network), class_names(splits), int((splits["split"] == "train").sum())
     source = parse_growth_source(model.grow_from)

@@ -80,11 +80,11 @@ def test_an_epoch_that_the_run_holds_is_not_logged_again(tmp_path: Path) -> None
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
     mlflow.set_experiment("epochs")
     with mlflow.start_run() as run:
-        EpochLogDataset().load()(1, {"loss": 0.5})
+        EpochLogDataset().load()({"epoch": 1, "loss": 0.5})
     with mlflow.start_run(run_id=run.info.run_id):
         log = EpochLogDataset().load()
         for epoch, loss in ((1, 0.5), (2, 1 / 3), (3, 0.5)):
-            log(epoch, {"loss": loss})
+            log({"epoch": epoch, "loss": loss})
     history = mlflow.MlflowClient().get_metric_history(run.info.run_id, "loss")
     assert [(metric.step, metric.value) for metric in history] == [(1, 0.5), (2, 1 / 3), (3, 0.5)]
 
@@ -143,10 +143,10 @@ def test_metrics_are_a_file_and_metrics_of_the_run(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("store")
 def test_epochs_are_logged_step_by_step() -> None:
     log = EpochLogDataset().load()
-    log(1, {"loss": 3.0})
+    log({"epoch": 1, "loss": 3.0})
     with mlflow.start_run() as run:
-        log(1, {"loss": 2.0})
-        log(2, {"loss": 1.0})
+        log({"epoch": 1, "loss": 2.0})
+        log({"epoch": 2, "loss": 1.0})
     steps = mlflow.MlflowClient().get_metric_history(run.info.run_id, "loss")
     assert [(metric.step, metric.value) for metric in steps] == [(1, 2.0), (2, 1.0)]
     with pytest.raises(DatasetError, match="EpochLogDataset is load-only"):

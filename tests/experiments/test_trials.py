@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,7 +28,7 @@ from goodbad_pipeline.experiments.trials import (
 from goodbad_pipeline.images.pixels import Transform
 from goodbad_pipeline.networks.scaling import resolve_scale
 from goodbad_pipeline.training.recipe import Augmentation, Recipe
-from goodbad_pipeline.training.stopping import STOP, Stopped, StopRequest
+from goodbad_pipeline.training.stopping import Stopped, StopRequest
 
 RECIPE = Recipe(0, 8, 0, 0, 2, 1e-3, 1e-3, 1e-2, 0.1, 0.01, 0.0, 9, Augmentation(flip=True))
 BASE = resolve_scale(phi=-4, resolution=32)
@@ -132,32 +131,26 @@ def test_classes_weigh_alike_where_training_says_so(splits: pd.DataFrame, tmp_pa
     assert plain != pytest.approx(alike, rel=1e-3)
 
 
-@pytest.fixture
-def stop() -> Iterator[StopRequest]:
-    yield STOP
-    STOP.clear()
-
-
 @pytest.mark.long
 @pytest.mark.no_cover
-def test_a_wish_to_stop_ends_the_trial_under_way_and_keeps_those_done(
-    data: DevelopmentData, tmp_path: Path, stop: StopRequest
-) -> None:
+def test_a_wish_to_stop_ends_the_trial_under_way_and_keeps_those_done(data: DevelopmentData, tmp_path: Path) -> None:
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
     mlflow.set_experiment("trials")
     cache = TrialsDataset(filepath=str(tmp_path / "t")).load()
 
+    stop = StopRequest()
+
     def asking(spec: TrialSpec, train):
         if spec.seed == 1:
-            stop.ask("SIGTERM")
+            stop.set("SIGTERM")
         return cache(spec, train)
 
     with mlflow.start_run():
         with pytest.raises(Stopped, match="stopped by SIGTERM within a trial") as caught:
-            run_trials(NETWORKS[:1], [0, 1], data, SETUP, asking)
+            run_trials(NETWORKS[:1], [0, 1], data, SETUP, asking, stop)
         assert caught.value.reason == "SIGTERM"
         with pytest.raises(Stopped, match="after 0 of 1 trials, which are kept"):
-            run_trials(NETWORKS[:1], [0], data, SETUP, cache)
+            run_trials(NETWORKS[:1], [0], data, SETUP, cache, stop)
     assert len(list((tmp_path / "t").glob("*.json"))) == 1
     children = mlflow.search_runs(filter_string="tags.`trial.reused` = 'false'", output_format="list")
     assert {child.info.run_name[-1]: child.info.status for child in children} == {"0": "FINISHED", "1": "KILLED"}

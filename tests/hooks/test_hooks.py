@@ -17,7 +17,8 @@ from goodbad_pipeline.hooks.tracking import TrackingHooks, run_name
 from goodbad_pipeline.params import validate_parameters
 from goodbad_pipeline.tracking import resolve_store
 from goodbad_pipeline.tracking.provenance import git_state, labels_digest
-from goodbad_pipeline.training.distributed import STARTERS
+from goodbad_pipeline.training import devices
+from goodbad_pipeline.training.environment import LAUNCHERS
 
 SETTINGS = {
     "server": {"mlflow_tracking_uri": "sqlite:///mlflow.db"},
@@ -114,7 +115,7 @@ def test_the_papers_coefficients_are_not_warned_of(caplog, tmp_path: Path) -> No
 @pytest.mark.parametrize(("name", "needs"), [("pixels", True), ("pixel_cache", True), ("stored_splits", False)])
 def test_a_required_gpu_is_asked_for_where_a_network_is_trained(name, needs, tmp_path: Path, monkeypatch) -> None:
     asked = []
-    monkeypatch.setattr("goodbad_pipeline.training.devices.require_gpu", lambda **_: asked.append(True))
+    monkeypatch.setattr(devices, "require_gpu", lambda **_: asked.append(True))
     raw = parameters(training__require_gpu=True)
     hooks = CheckHooks()
     hooks.after_context_created(SimpleNamespace(config_loader={"parameters": raw}, project_path=tmp_path))
@@ -134,7 +135,7 @@ def begin(tmp_path: Path, name: str, **changes: object) -> None:
 
 @pytest.fixture
 def nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    for starter in STARTERS:
+    for starter in LAUNCHERS:
         for name in (starter.count, starter.index):
             monkeypatch.delenv(name, raising=False)
 
@@ -144,14 +145,14 @@ def test_who_is_to_train_together_and_is_alone_is_told(caplog: pytest.LogCapture
     begin(tmp_path, "train")
     assert not caplog.records
     begin(tmp_path, "train", training__distributed=True)
-    assert "training.distributed: the environment speaks of no other process, this one trains alone" in caplog.text
+    assert "training.distributed: the environment describes a single process, which trains alone" in caplog.text
 
 
 @pytest.mark.usefixtures("nobody_else")
 def test_nobody_follows_alone_or_takes_the_part_of_another(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"training\.distributed: must be true with --pipeline=follow, got False"):
         begin(tmp_path, "follow")
-    with pytest.raises(InputError, match="--pipeline=follow: the environment speaks of no other process"):
+    with pytest.raises(InputError, match="--pipeline=follow: the environment describes a single process"):
         begin(tmp_path, "follow", training__distributed=True)
     place = {"COORDINATOR_ADDRESS": "a", "COORDINATOR_PORT": "1", "NUM_PROCESSES": "2"}
     for index, right, wrong in (("0", "train", "follow"), ("1", "follow", "train")):

@@ -18,7 +18,8 @@ from goodbad_pipeline import tracking
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.hooks import signals as interruption
 from goodbad_pipeline.hooks.signals import StopHooks
-from goodbad_pipeline.training.stopping import STOP, Stopped
+from goodbad_pipeline.settings import HOOKS
+from goodbad_pipeline.training.stopping import Stopped
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def hooks():
     yield listening
     listening.after_pipeline_run()
     assert signal.getsignal(signal.SIGTERM) == before
-    assert not STOP
+    assert not listening.stop_request.is_set()
 
 
 def eventually(happens: Callable[[], object]) -> bool:
@@ -44,8 +45,8 @@ def eventually(happens: Callable[[], object]) -> bool:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_leaves_a_wish_and_no_node_begins(hooks: StopHooks, number: signal.Signals) -> None:
     os.kill(os.getpid(), number)
-    assert eventually(lambda: STOP)
-    assert STOP.reason == number.name
+    assert eventually(hooks.stop_request.is_set)
+    assert hooks.stop_request.reason == number.name
     with pytest.raises(Stopped, match=f"stopped by {number.name} between two nodes"):
         hooks.before_node_run()
 
@@ -94,7 +95,7 @@ def test_handlers_hear_where_an_event_loop_took_the_wire_away(hooks: StopHooks, 
     wire = signal.set_wakeup_fd(-1)
     try:
         os.kill(os.getpid(), signal.SIGINT)
-        assert STOP.reason == "SIGINT"
+        assert hooks.stop_request.reason == "SIGINT"
         os.kill(os.getpid(), signal.SIGINT)
         assert exits == [130]
     finally:
@@ -109,7 +110,7 @@ def test_a_forked_child_hears_for_itself(hooks: StopHooks) -> None:
     time.sleep(0.1)
     os.kill(child, signal.SIGTERM)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
-    assert not STOP
+    assert not hooks.stop_request.is_set()
 
 
 def test_a_signal_at_the_very_end_cuts_nothing_off_later(exits: list[int], monkeypatch) -> None:
@@ -119,7 +120,7 @@ def test_a_signal_at_the_very_end_cuts_nothing_off_later(exits: list[int], monke
         listening.before_pipeline_run()
         os.kill(os.getpid(), signal.SIGTERM)
         listening.after_pipeline_run()
-    assert not STOP
+    assert not listening.stop_request.is_set()
     time.sleep(1)
     assert not exits
 
@@ -137,7 +138,7 @@ def test_a_server_that_hangs_is_not_waited_for(hooks: StopHooks, exits: list[int
     tracking.begin_run(outbox, "a run")
     began = time.monotonic()
     os.kill(os.getpid(), signal.SIGTERM)
-    assert eventually(lambda: STOP)
+    assert eventually(hooks.stop_request.is_set)
     os.kill(os.getpid(), signal.SIGTERM)
     assert eventually(lambda: exits)
     waited = time.monotonic() - began
@@ -157,12 +158,13 @@ def test_what_does_not_end_in_time_ends_within_ten_seconds() -> None:
 def test_a_run_that_sigterm_ends_is_killed_and_goes_on_as_the_same_run(tiny_project: Path, monkeypatch) -> None:
     """Three steps an epoch: after five one epoch is complete, the second under way."""
     real, done = keras.Model.train_on_batch, []
+    stop_request = next(hook for hook in HOOKS if isinstance(hook, StopHooks)).stop_request
 
     def terminated(self, *data, **options):
         done.append(self)
         if len(done) == 5:
             threading.Timer(0, os.kill, (os.getpid(), signal.SIGTERM)).start()
-            STOP._event.wait(10)
+            assert eventually(stop_request.is_set)
         return real(self, *data, **options)
 
     monkeypatch.setattr(keras.Model, "train_on_batch", terminated)

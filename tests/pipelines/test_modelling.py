@@ -52,7 +52,7 @@ def test_processes_meet_before_a_model_to_grow_is_loaded(monkeypatch) -> None:
         done.append("loaded")
         raise InputError("enough")
 
-    monkeypatch.setattr(nodes, "join_team", lambda: done.append("met"))
+    monkeypatch.setattr(nodes.distributed, "join_processes", lambda: done.append("met"))
     monkeypatch.setattr(building, "load_version", load)
     typed = validate_parameters(parameters(model__phi=1, model__grow_from=1, training__distributed=True))
     with pytest.raises(InputError, match="enough"):

@@ -21,6 +21,7 @@ from goodbad_pipeline.pipelines.training.nodes import train_model
 from goodbad_pipeline.serving.archive import load_archive
 from goodbad_pipeline.training.batches import predict
 from goodbad_pipeline.training.checkpoints import CheckpointStore
+from goodbad_pipeline.training.stopping import StopRequest
 
 LIMIT = 10
 
@@ -58,11 +59,11 @@ def train_network(network: keras.Model, folder: Path, **changes: object) -> tupl
     groups = (typed["model"], typed["training"], typed["images"])
     pixels = Pixels(np.array(names), tiny_pixels(), typed["images"].transform(SIDE))
     store = CheckpointStore(folder)
-    return train_model(network, pixels, splits, scale, *groups, lambda epoch, metrics: None, store)
+    return train_model(network, pixels, splits, scale, *groups, lambda row: None, store, StopRequest())
 
 
 def test_a_batch_that_does_not_fit_ends_with_one_that_should(crammed: list[int], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"training.batch_size: 32 images a step do not fit into memory; 16 should"):
+    with pytest.raises(InputError, match=r"training.batch_size: 32 images per step do not fit into memory; 16 should"):
         train(tmp_path)
 
 

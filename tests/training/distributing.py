@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from tiny_training import checkpointing, part, tiny_network, tiny_pixels, tiny_recipe
 
-from goodbad_pipeline.training.distributed import join_team, leave_team
+from goodbad_pipeline.training.distributed import choose_strategy
 from goodbad_pipeline.training.train import fit_model
 
 SHARES = 4
@@ -25,7 +25,7 @@ class Recorded:
 
 
 def main(folder: Path) -> None:
-    team = join_team()
+    strategy = choose_strategy(0, distributed=True)
     weights, facts = {}, {}
     for kind, pretrained in (("scratch", False), ("pretrained", True)):
         pixels, model = Recorded(tiny_pixels()), tiny_network(bias=False)
@@ -35,14 +35,15 @@ def main(folder: Path) -> None:
             part(pixels, 41, 48),
             tiny_recipe(shares=SHARES, scratch_epochs=3, jit_compile=True, class_weights=True),
             pretrained=pretrained,
-            checkpoints=checkpointing(folder / f"{kind}_checkpoints_{team.index}"),
+            strategy=strategy,
+            checkpoints=checkpointing(folder / f"{kind}_checkpoints_{strategy.process_index}"),
         )
         weights |= {f"{kind}_{number}": value for number, value in enumerate(model.get_weights())}
         measures = history.drop(columns=["seconds", "phase", "epoch"])
         facts[kind] = {"rows": sorted(pixels.rows), "history": measures.to_numpy().tolist()}
-    np.savez(folder / f"weights_{team.index}.npz", **weights)
-    (folder / f"facts_{team.index}.json").write_text(json.dumps(facts))
-    leave_team()
+    np.savez(folder / f"weights_{strategy.process_index}.npz", **weights)
+    (folder / f"facts_{strategy.process_index}.json").write_text(json.dumps(facts))
+    strategy.shutdown()
 
 
 main(Path(sys.argv[1]))

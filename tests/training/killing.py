@@ -19,7 +19,7 @@ from tiny_training import tiny_fit
 
 import goodbad_pipeline
 from goodbad_pipeline.training.checkpoints import CheckpointFolder
-from goodbad_pipeline.training.stopping import STOP, Stopped
+from goodbad_pipeline.training.stopping import Stopped, StopRequest
 
 PACKAGE = str(Path(goodbad_pipeline.__file__).parent)
 places: list[None] = []  # one for each that a run came by
@@ -72,7 +72,8 @@ def inside_saves(number: int) -> None:
 
 def main(folder: Path, how: str, number: int, options: dict) -> None:
     tf.config.run_functions_eagerly(True)
-    signal.signal(signal.SIGTERM, lambda *_: STOP.ask("SIGTERM"))
+    stop = StopRequest()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set("SIGTERM"))
     if how == "step":
         in_steps(number)
     if how == "save":
@@ -80,7 +81,7 @@ def main(folder: Path, how: str, number: int, options: dict) -> None:
     if how in ("line", "term"):
         sys.settrace(at_line(number, signal.SIGKILL if how == "line" else signal.SIGTERM, PACKAGE))
     try:
-        found = tiny_fit(folder, **options)
+        found = tiny_fit(folder, stop=stop, **options)
     except Stopped:
         sys.exit(143)
     finally:

@@ -12,7 +12,8 @@ import keras
 import numpy as np
 from tiny_training import checkpointing, part, tiny_network, tiny_pixels, tiny_recipe
 
-from goodbad_pipeline.training import distributed, replicas
+from goodbad_pipeline.training import distributed
+from goodbad_pipeline.training.distributed import SINGLE_PROCESS
 from goodbad_pipeline.training.train import fit_model
 
 
@@ -25,7 +26,9 @@ def cut(row: dict) -> None:
         raise CutError
 
 
-def train(folder: Path, *, pretrained: bool, dropout: float, watch=None, **recipe: object) -> tuple[list, list]:
+def train(
+    folder: Path, *, pretrained: bool, dropout: float, strategy=SINGLE_PROCESS, epoch_callback=None, **recipe: object
+) -> tuple[list, list]:
     pixels, model = tiny_pixels(), tiny_network(bias=False, dropout=dropout)
     history = fit_model(
         model,
@@ -34,15 +37,16 @@ def train(folder: Path, *, pretrained: bool, dropout: float, watch=None, **recip
         tiny_recipe(scratch_epochs=4, class_weights=True, **recipe),
         pretrained=pretrained,
         checkpoints=checkpointing(folder),
-        watch=watch,
+        strategy=strategy,
+        epoch_callback=epoch_callback,
     )
     return model.get_weights(), history["val_loss"].tolist()
 
 
 def two_devices() -> distributed.SingleProcess:
     if keras.backend.backend() == "jax":
-        return replicas.spread_over(2)
-    return replicas.Mirrored(["CPU:0", "CPU:1"])
+        return distributed.choose_strategy(2)
+    return distributed.MirroredDataParallel(["CPU:0", "CPU:1"])
 
 
 def difference(one: tuple[list, list], other: tuple[list, list]) -> list[float]:
@@ -55,15 +59,14 @@ def main(folder: Path) -> None:
     dropout = 0.3 if keras.backend.backend() == "jax" else 0.0
     for name, how in (("scratch", {"pretrained": False, "ema": 0.5}), ("pretrained", {"pretrained": True})):
         alone = train(folder / f"{name}_one", dropout=dropout, **how)
-        distributed._team = two_devices()
+        how["strategy"] = two_devices()
         found[name] = difference(train(folder / f"{name}_two", dropout=dropout, **how), alone)
         whole = train(folder / f"{name}_whole", dropout=0.3, **how)
         try:
-            train(folder / f"{name}_cut", dropout=0.3, watch=cut, **how)
+            train(folder / f"{name}_cut", dropout=0.3, epoch_callback=cut, **how)
         except CutError:
             resumed = train(folder / f"{name}_cut", dropout=0.3, **how)
         found[f"{name}_resumed"] = difference(resumed, whole)
-        distributed.leave_team()
     sys.stdout.write(json.dumps(found) + "\n")
 
 

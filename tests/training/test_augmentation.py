@@ -5,7 +5,7 @@ import pytest
 from goodbad_pipeline.training import augmentation as made_by
 from goodbad_pipeline.training.augmentation import draw
 from goodbad_pipeline.training.batches import TrainingBatches
-from goodbad_pipeline.training.distributed import team
+from goodbad_pipeline.training.distributed import SINGLE_PROCESS
 from goodbad_pipeline.training.recipe import Augmentation
 
 EVERYTHING = Augmentation(True, 20, 0.2, 0.3, 0.2, 0.2)
@@ -118,4 +118,4 @@ def test_what_the_device_changed_is_trained_on_without_leaving_it(weights: np.nd
     model = keras.Sequential([keras.Input((6, 6, 3)), keras.layers.Flatten(), keras.layers.Dense(2, "softmax")])
     model.compile(loss="categorical_crossentropy")
     assert keras.ops.is_tensor(stream[0][0])
-    assert np.isfinite(team().step(model, stream[0])["loss"])
+    assert np.isfinite(SINGLE_PROCESS.train_step(model, stream[0])["loss"])

@@ -4,9 +4,10 @@ import keras
 import pytest
 import yaml
 from factories import PROJECT
+from tiny_training import tiny_recipe
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.training import devices
+from goodbad_pipeline.training import devices, environment, train
 from goodbad_pipeline.training.distributed import DataParallel, SingleProcess
 
 pytestmark = pytest.mark.usefixtures("set_policy")
@@ -38,12 +39,9 @@ def test_precision_and_compilation_follow_the_machine(monkeypatch, gpus, precisi
     ],
 )
 def test_two_gpus_share_batches(monkeypatch, precision, xla, batch_size, expected) -> None:
-    spread: list[int] = []
     monkeypatch.setattr(devices, "count_gpus", lambda: 2)
-    monkeypatch.setattr(devices, "spread_over_gpus", spread.append)
     device = devices.prepare_device(precision, xla, seed=0, batch_size=batch_size)
     assert str(device) == expected
-    assert spread == ([2] if device.gpus == 2 else [])
 
 
 @pytest.mark.parametrize(
@@ -52,7 +50,6 @@ def test_two_gpus_share_batches(monkeypatch, precision, xla, batch_size, expecte
 )
 def test_gpus_that_are_left_idle_are_told(monkeypatch, caplog, gpus, xla, batch_size, idle) -> None:
     monkeypatch.setattr(devices, "count_gpus", lambda: gpus)
-    monkeypatch.setattr(devices, "spread_over_gpus", lambda _: None)
     devices.prepare_device("float32", xla, seed=0, batch_size=batch_size)
     assert (f"on compiles for one GPU and leaves {idle} idle" in caplog.text) == bool(idle)
     assert bool(caplog.records) == bool(idle)
@@ -64,7 +61,6 @@ def test_gpus_that_are_left_idle_are_told(monkeypatch, caplog, gpus, xla, batch_
 def test_the_gpu_settings_use_every_gpu(monkeypatch, caplog, gpus: int, used: str) -> None:
     settings = yaml.safe_load((PROJECT / "conf/gpu/parameters_train.yml").read_text())["training"]
     monkeypatch.setattr(devices, "count_gpus", lambda: gpus)
-    monkeypatch.setattr(devices, "spread_over_gpus", lambda _: None)
     chosen = {name: settings[name] for name in ("precision", "xla", "batch_size")}
     assert str(devices.prepare_device(**chosen, seed=0)) == used
     assert not caplog.records
@@ -90,18 +86,17 @@ def test_xla_that_was_asked_for_is_not_left_off_by_determinism(monkeypatch, xla)
 
 
 @pytest.mark.parametrize(
-    ("gpus", "together", "expected"),
+    ("gpus", "strategy", "expected"),
     [(0, SingleProcess(), False), (1, SingleProcess(), True), (2, DataParallel(None), False)],
 )
-def test_one_gpu_augments_what_it_learns_from(monkeypatch, gpus, together, expected) -> None:
-    monkeypatch.setattr(devices, "count_gpus", lambda: gpus)
-    monkeypatch.setattr(devices, "team", lambda: together)
-    assert devices.augments_on_device() is expected
+def test_one_gpu_augments_what_it_learns_from(monkeypatch, gpus, strategy, expected) -> None:
+    monkeypatch.setattr(train, "count_gpus", lambda: gpus)
+    assert train._augments_on_device(tiny_recipe(), strategy) is expected
 
 
 def test_processes_meet_before_anybody_looks_for_a_gpu(monkeypatch) -> None:
     order: list[str] = []
-    monkeypatch.setattr(devices, "join_team", lambda: order.append("met"))
+    monkeypatch.setattr(devices, "join_processes", lambda: order.append("met"))
     monkeypatch.setattr(devices, "count_gpus", lambda: order.append("looked") or 1)
     devices.require_gpu(distributed=True)
     assert order == ["met", "looked"]
@@ -118,17 +113,17 @@ def test_a_missing_gpu_is_one_line_that_says_what_to_do(monkeypatch) -> None:
 @pytest.mark.parametrize("name", ["tensorflow", "jax", ""])
 def test_the_backends_that_are_installed_are_let_pass(monkeypatch, name) -> None:
     monkeypatch.setenv("KERAS_BACKEND", name)
-    devices.require_backend()
+    environment.require_backend()
 
 
 def test_another_backend_or_one_that_is_not_installed_is_one_line(monkeypatch) -> None:
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     with pytest.raises(InputError, match="KERAS_BACKEND: must be tensorflow or jax, got 'torch'"):
-        devices.require_backend()
+        environment.require_backend()
     monkeypatch.setenv("KERAS_BACKEND", "jax")
-    monkeypatch.setattr(devices, "find_spec", lambda _: None)
+    monkeypatch.setattr(environment, "find_spec", lambda _: None)
     with pytest.raises(InputError, match=r"KERAS_BACKEND: jax is not installed; pip install --editable \"\.\[jax\]\""):
-        devices.require_backend()
+        environment.require_backend()
 
 
 def test_a_device_reads_well() -> None:

@@ -72,9 +72,9 @@ def test_other_backends_than_jax_train_alone(monkeypatch: pytest.MonkeyPatch) ->
         "KERAS_DISTRIBUTION_NUM_PROCESSES": "2",
         "KERAS_DISTRIBUTION_PROCESS_ID": "0",
     }
-    with pytest.raises(InputError, match=r"2 processes train together with KERAS_BACKEND=jax alone, got tensorflow"):
-        distributed.join_team(place)
-    assert distributed.join_team({}).count == 1
+    with pytest.raises(InputError, match=r"2 processes train together only with KERAS_BACKEND=jax, got tensorflow"):
+        distributed.join_processes(place)
+    assert distributed.join_processes({}) is None
 
 
 def test_alone_there_is_nobody_to_ask() -> None:
@@ -82,13 +82,13 @@ def test_alone_there_is_nobody_to_ask() -> None:
     assert alone.gather(values) is values
     assert alone.any(True)
     assert not alone.any(False)
-    assert list(alone.shares(4)) == [0, 1, 2, 3]
+    assert list(alone.data_shards(4)) == [0, 1, 2, 3]
 
 
 class Second(distributed.SingleProcess):
     """Process 2 of 2, beside one that says this."""
 
-    count, index = 2, 1
+    process_count, process_index = 2, 1
 
     def __init__(self, said: str) -> None:
         self._said = hashlib.sha256(said.encode()).digest()
@@ -98,23 +98,21 @@ class Second(distributed.SingleProcess):
 
 
 def test_processes_agree_on_what_all_of_them_say() -> None:
-    assert distributed.SingleProcess().agree("this")
-    assert Second("this").agree("this")
-    assert not Second("this").agree("that")
+    assert distributed.SingleProcess().all_equal("this")
+    assert Second("this").all_equal("this")
+    assert not Second("this").all_equal("that")
 
 
-def test_processes_that_would_train_something_else_end_before_they_begin(monkeypatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(saving, "team", lambda: Second("another network"))
-    with pytest.raises(InputError, match=r"all processes must train the same.*\(process 2 of 2 .* checkpoint none\)"):
-        saving.Saver(checkpointing(tmp_path), tiny_network()).resume()
+def test_processes_that_would_train_something_else_end_before_they_begin(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"must have equal parameters.*\(process 2 of 2 .* checkpoint none\)"):
+        saving.Saver(checkpointing(tmp_path), tiny_network(), Second("another network")).resume()
 
 
 @pytest.mark.parametrize("index", [0, 1])
-def test_the_first_process_alone_clears_what_is_of_no_use(monkeypatch, tmp_path: Path, index: int) -> None:
+def test_the_first_process_alone_clears_what_is_of_no_use(tmp_path: Path, index: int) -> None:
     one = distributed.SingleProcess()
-    one.index = index
-    monkeypatch.setattr(saving, "team", lambda: one)
-    saver = saving.Saver(checkpointing(tmp_path, resume=False), tiny_network())
+    one.process_index = index
+    saver = saving.Saver(checkpointing(tmp_path, resume=False), tiny_network(), one)
     saver._folder.path.mkdir(parents=True)
     assert saver.resume() is None
     assert saver._folder.path.exists() == bool(index)
@@ -122,7 +120,7 @@ def test_the_first_process_alone_clears_what_is_of_no_use(monkeypatch, tmp_path:
 
 def test_shares_are_dealt_in_a_row_and_evenly() -> None:
     one = distributed.SingleProcess()
-    one.count, one.index = 2, 1
-    assert list(one.shares(6)) == [3, 4, 5]
+    one.process_count, one.process_index = 2, 1
+    assert list(one.data_shards(6)) == [3, 4, 5]
     with pytest.raises(InputError, match=r"training.shares: must be a multiple of the 2 processes, got 5"):
-        one.shares(5)
+        one.data_shards(5)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from tiny_training import tiny_network
 
+from goodbad_pipeline.training.devices import in_float32
 from goodbad_pipeline.training.distributed import DataParallel
 from goodbad_pipeline.training.gradcam import Explainer
-from goodbad_pipeline.training.precision import in_float32
 
 
 def standardising() -> keras.Model:
@@ -52,5 +52,5 @@ def test_what_is_in_float32_stays_what_it_is() -> None:
 
 def test_what_several_devices_train_standardises_as_the_network_does() -> None:
     model = standardising()
-    trainee = DataParallel(None).trainee(model)
-    np.testing.assert_allclose(trainee(PIXELS, training=False), model(PIXELS, training=False), rtol=1e-6)
+    replica = DataParallel(None).replicate(model)
+    np.testing.assert_allclose(replica(PIXELS, training=False), model(PIXELS, training=False), rtol=1e-6)

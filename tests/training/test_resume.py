@@ -14,19 +14,13 @@ from tiny_training import FACTS, tiny_fit
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.training import saving
 from goodbad_pipeline.training.checkpoints import CheckpointStore
-from goodbad_pipeline.training.stopping import STOP, Stopped
+from goodbad_pipeline.training.stopping import Stopped, StopRequest
 
 pytestmark = pytest.mark.usefixtures("eager")
 
 
 class Killed(BaseException):
     """What no code catches."""
-
-
-@pytest.fixture(autouse=True)
-def _nobody_asks_to_stop():
-    yield
-    STOP.clear()
 
 
 @pytest.fixture(scope="module")
@@ -128,12 +122,12 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
 def test_a_stop_in_validation_keeps_the_steps_of_the_epoch(tmp_path: Path, recipe: dict) -> None:
     """It may take minutes; features of two splits are computed before, in a block each."""
     options = {"pretrained": True, **recipe}
+    stop = StopRequest()
     with pytest.MonkeyPatch.context() as patch:
-        at_call(patch, keras.Model, "predict_on_batch", 2 + 2 + 1, lambda: STOP.ask("SIGTERM"))
+        at_call(patch, keras.Model, "predict_on_batch", 2 + 2 + 1, lambda: stop.set("SIGTERM"))
         where = r"SIGTERM in validation after all layers epoch 1/2; .*are in .*/000000003"
         with pytest.raises(Stopped, match=where):
-            tiny_fit(tmp_path / "cut", **options)
-    STOP.clear()
+            tiny_fit(tmp_path / "cut", stop=stop, **options)
     steps = []
     with pytest.MonkeyPatch.context() as patch:
         real = keras.Model.train_on_batch
@@ -144,17 +138,17 @@ def test_a_stop_in_validation_keeps_the_steps_of_the_epoch(tmp_path: Path, recip
 
 
 def test_a_stop_writes_a_checkpoint_and_says_where(whole, tmp_path: Path, monkeypatch) -> None:
-    at_call(monkeypatch, keras.Model, "train_on_batch", 5, lambda: STOP.ask("SIGTERM"))
+    stop = StopRequest()
+    at_call(monkeypatch, keras.Model, "train_on_batch", 5, lambda: stop.set("SIGTERM"))
     with pytest.raises(Stopped, match=r"SIGTERM after step 2 of head epoch 2/2; .*are in .*/000000002"):
-        tiny_fit(tmp_path)
-    STOP.clear()
+        tiny_fit(tmp_path, stop=stop)
     assert tiny_fit(tmp_path) == whole[True]
 
 
 def test_epochs_before_the_cut_are_told_again_and_only_whole_ones(tmp_path: Path) -> None:
     cut_off(tmp_path, keras.Model, "train_on_batch", 5)
     heard: list[int] = []
-    tiny_fit(tmp_path, epoch_callback=lambda epoch, metrics: heard.append(epoch))
+    tiny_fit(tmp_path, epoch_callback=lambda row: heard.append(row["epoch"]))
     assert heard == [1, 2, 3, 4]
 
 
@@ -168,7 +162,7 @@ def test_other_facts_start_anew_and_say_why(whole, tmp_path: Path, caplog) -> No
         in caplog.text
     )
     assert tiny_fit(tmp_path) == whole[True]
-    assert "Going on after 2 epochs and 6 steps" in caplog.text
+    assert "Resuming after 2 epochs and 6 steps" in caplog.text
 
 
 def test_another_start_starts_anew(tmp_path: Path, caplog) -> None:
@@ -184,7 +178,7 @@ def test_starting_anew_on_request(tmp_path: Path, caplog) -> None:
     caplog.set_level("INFO")
     cut_off(tmp_path, keras.Model, "train_on_batch", 7)
     tiny_fit(tmp_path, checkpoints={"resume": False}, epochs=1)
-    assert "Going on" not in caplog.text
+    assert "Resuming" not in caplog.text
     assert "training.checkpoint.resume is false" in caplog.text
 
 

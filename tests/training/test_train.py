@@ -11,10 +11,13 @@ import pytest
 from tiny_training import part, tiny_network, tiny_pixels, tiny_recipe
 
 from goodbad_pipeline.datasets import EpochLogDataset
+from goodbad_pipeline.training import train as training
 from goodbad_pipeline.training.batches import predict
+from goodbad_pipeline.training.distributed import SINGLE_PROCESS
+from goodbad_pipeline.training.labelled_pixels import LabelledPixels
 from goodbad_pipeline.training.progress import HISTORY_COLUMNS
 from goodbad_pipeline.training.recipe import Augmentation
-from goodbad_pipeline.training.train import LabelledPixels, _batches, _rules, fit_model
+from goodbad_pipeline.training.train import _batches, _rules, fit_model
 from goodbad_pipeline.training.validation import measure
 
 pytestmark = pytest.mark.usefixtures("eager")
@@ -34,7 +37,7 @@ def test_from_scratch_learns_and_tells_every_epoch(pixels: np.ndarray) -> None:
         part(pixels, 40, 48),
         tiny_recipe(),
         pretrained=False,
-        epoch_callback=lambda epoch, metrics: heard.append(epoch),
+        epoch_callback=lambda row: heard.append(row["epoch"]),
     )
     assert list(history.columns) == HISTORY_COLUMNS
     assert heard == history["epoch"].tolist() == [1, 2, 3, 4, 5, 6]
@@ -222,8 +225,8 @@ def test_class_weights_let_the_rare_class_weigh_as_much(pixels: np.ndarray, clas
     ],
 )
 def test_one_gpu_makes_the_batches_that_need_no_host(monkeypatch, pixels, changes, augmented, expected) -> None:
-    monkeypatch.setattr("goodbad_pipeline.training.train.augments_on_device", lambda: True)
+    monkeypatch.setattr(training, "count_gpus", lambda: 1)
     train = part(pixels, 0, 40)
     recipe = tiny_recipe(**{"augmentation": Augmentation(flip=True), **changes})
-    made = _batches(train.pixels, train.rows, train.targets, recipe, augmented=augmented)
+    made = _batches(train.pixels, train.rows, train.targets, recipe, SINGLE_PROCESS, augmented=augmented)
     assert keras.ops.is_tensor(made[0][0]) is expected

@@ -10,7 +10,7 @@ from goodbad_pipeline.datasets.load_only import LoadOnlyDataset
 from goodbad_pipeline.experiments.study import StudyStore
 from goodbad_pipeline.experiments.trial_spec import TrialCache, TrialResult, TrialSpec
 from goodbad_pipeline.tracking import process_tags
-from goodbad_pipeline.training.progress import EpochCallback
+from goodbad_pipeline.training.progress import EpochCallback, Row, epoch_metrics
 
 CACHE_KEY, REUSED = "trial.cache_key", "trial.reused"
 
@@ -75,5 +75,5 @@ class TrialsDataset(LoadOnlyDataset[TrialCache]):
             draft.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
-def _log_epoch(epoch: int, metrics: dict[str, float]) -> None:
-    tracking.log_metrics(metrics, step=epoch)
+def _log_epoch(row: Row) -> None:
+    tracking.log_metrics(epoch_metrics(row), step=row["epoch"])

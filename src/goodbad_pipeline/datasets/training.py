@@ -5,7 +5,7 @@ from typing import Any
 from goodbad_pipeline import tracking
 from goodbad_pipeline.datasets.load_only import LoadOnlyDataset
 from goodbad_pipeline.training.checkpoints import CheckpointStore
-from goodbad_pipeline.training.progress import EpochCallback
+from goodbad_pipeline.training.progress import EpochCallback, Row, epoch_metrics
 
 
 class CheckpointsDataset(LoadOnlyDataset[CheckpointStore]):
@@ -30,12 +30,12 @@ class EpochLogDataset(LoadOnlyDataset[EpochCallback]):
         self.metadata = metadata
 
     def load(self) -> EpochCallback:
-        """Return the callback: ``log(epoch, metrics)``, where epochs count from 1."""
+        """Return the callback."""
         return _log_epoch
 
     def _describe(self) -> dict[str, Any]:
         return {}
 
 
-def _log_epoch(epoch: int, metrics: dict[str, float]) -> None:
-    tracking.log_metrics(metrics, step=epoch, once=True)
+def _log_epoch(row: Row) -> None:
+    tracking.log_metrics(epoch_metrics(row), step=row["epoch"], once=True)

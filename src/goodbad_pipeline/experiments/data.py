@@ -10,7 +10,7 @@ import pandas as pd
 from goodbad_pipeline.images.pixels import PixelCache, Transform, pixel_source
 from goodbad_pipeline.images.splits import class_names, development_part
 from goodbad_pipeline.training.config_hash import splits_digest
-from goodbad_pipeline.training.train import LabelledPixels
+from goodbad_pipeline.training.labelled_pixels import LabelledPixels, labelled_pixels
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,7 @@ class DevelopmentData:
     def at(self, resolution: int) -> tuple[LabelledPixels, LabelledPixels]:
         """Return the train and validation images at a resolution."""
         pixels = self.cache(pixel_source(self.table, self.root, self.transform(resolution), self.cache_gb))
-        names = class_names(self.table)
-
-        def part(split: str) -> LabelledPixels:
-            rows = self.table[self.table["split"] == split]
-            y_true = rows["label"].map(names.index).to_numpy("int64")
-            return LabelledPixels(pixels.array, pixels.rows(rows["image_id"]), y_true, len(names))
-
-        return part("train"), part("validation")
+        return labelled_pixels("train", self.table, pixels), labelled_pixels("validation", self.table, pixels)
 
     def config(self, resolution: int) -> dict[str, Any]:
         """Return what the images at a resolution depend on: contents, labels, splits, order and transform."""

@@ -8,8 +8,11 @@ import keras
 import numpy as np
 import pandas as pd
 
+from goodbad_pipeline.training.distributed import SINGLE_PROCESS
+from goodbad_pipeline.training.labelled_pixels import LabelledPixels
 from goodbad_pipeline.training.recipe import Recipe
-from goodbad_pipeline.training.train import LabelledPixels, all_layers, fit_model
+from goodbad_pipeline.training.stopping import StopRequest
+from goodbad_pipeline.training.train import all_layers, fit_model
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +44,7 @@ def run_range_test(
     test: RangeTest,
     *,
     pretrained: bool,
+    stop: StopRequest | None = None,
 ) -> pd.DataFrame:
     """Train all layers for a few steps at rates that rise by the same factor, and note the loss of each step.
 
@@ -50,7 +54,7 @@ def run_range_test(
         One row a step: learning_rate, loss, smoothed; it ends where the loss has risen far above its lowest.
     """
     if pretrained and recipe.head_epochs:
-        fit_model(model, train, validation, replace(recipe, epochs=0), pretrained=True)
+        fit_model(model, train, validation, replace(recipe, epochs=0), pretrained=True, stop=stop)
     per_epoch = -(-len(train.rows) // recipe.batch_size)
     rising = replace(
         recipe,
@@ -61,7 +65,8 @@ def run_range_test(
         decay_epochs=test.steps / per_epoch,
     )
     rows: list[tuple[float, float, float]] = []
-    with all_layers(model, train, validation, rising, "range test", 1, test.low, pretrained=pretrained) as phase:
+    data = (model, train, validation, rising, SINGLE_PROCESS)
+    with all_layers(*data, "range test", 1, test.low, pretrained=pretrained) as phase:
         for step in range(test.steps + 1):
             rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
             model.reset_metrics()

@@ -10,9 +10,11 @@ import pandas as pd
 from goodbad_pipeline.evaluation.metrics import larger_is_better
 from goodbad_pipeline.experiments.trial_spec import COMPLETE, TrialResult
 from goodbad_pipeline.training.devices import out_of_memory
+from goodbad_pipeline.training.labelled_pixels import LabelledPixels
 from goodbad_pipeline.training.progress import EpochCallback, Row
 from goodbad_pipeline.training.recipe import Recipe
-from goodbad_pipeline.training.train import ALL_LAYERS, SCRATCH, LabelledPixels, fit_model, last_phase
+from goodbad_pipeline.training.stopping import StopRequest
+from goodbad_pipeline.training.train import ALL_LAYERS, SCRATCH, fit_model, last_phase
 from goodbad_pipeline.training.validation import VALIDATION_METRICS, TrainingDiverged
 
 logger = logging.getLogger(__name__)
@@ -34,6 +36,7 @@ def train_trial(
     metric: str,
     should_prune: Callable[[int, float], bool],
     epoch_callback: EpochCallback,
+    stop: StopRequest | None = None,
 ) -> TrialResult:
     """Train as `fit_model` does and return the metrics of the epoch whose weights it keeps.
 
@@ -47,6 +50,7 @@ def train_trial(
         should_prune: Called after each epoch of the last phase except its last, with the epoch (1, 2, …) and the
             metric; returns whether to prune the trial.
         epoch_callback: Called after each epoch of any phase.
+        stop: Checked after each step.
 
     Returns:
         ``complete`` (1 or 0), ``seconds``, ``epochs``, and the metrics of the kept epoch. A trial is not complete if
@@ -56,17 +60,16 @@ def train_trial(
     phase = last_phase(recipe, pretrained=pretrained)
     epochs = {SCRATCH: recipe.scratch_epochs, ALL_LAYERS: recipe.epochs}.get(phase, recipe.head_epochs)
 
-    def watch(row: Row) -> None:
+    def on_epoch(row: Row) -> None:
         rows.append(row)
+        epoch_callback(row)
         epoch = sum(earlier["phase"] == phase for earlier in rows)
         if row["phase"] == phase and epoch < epochs and should_prune(epoch, row[metric]):
             raise TrialPruned
 
     def fit() -> pd.DataFrame:
         keras.utils.clear_session()
-        return fit_model(
-            build(), train, validation, recipe, pretrained=pretrained, epoch_callback=epoch_callback, watch=watch
-        )
+        return fit_model(build(), train, validation, recipe, pretrained=pretrained, stop=stop, epoch_callback=on_epoch)
 
     history = _complete_history(fit, rows, recipe)
     result = {

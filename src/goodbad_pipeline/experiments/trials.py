@@ -27,11 +27,11 @@ from goodbad_pipeline.params import ImageParams, TrainingParams, TrialParams
 from goodbad_pipeline.training.batches import TrainingBatches, balanced_weights, predict
 from goodbad_pipeline.training.devices import prepare_device
 from goodbad_pipeline.training.fused_ops import fused_training
+from goodbad_pipeline.training.labelled_pixels import LabelledPixels
 from goodbad_pipeline.training.optimizers import compile_model
 from goodbad_pipeline.training.progress import EpochCallback
 from goodbad_pipeline.training.recipe import Recipe
-from goodbad_pipeline.training.stopping import STOP, Stopped
-from goodbad_pipeline.training.train import LabelledPixels
+from goodbad_pipeline.training.stopping import StopRequest
 
 logger = logging.getLogger(__name__)
 
@@ -102,6 +102,7 @@ def run_trials(
     data: DevelopmentData,
     setup: TrialSetup,
     record: TrialCache,
+    stop: StopRequest | None = None,
 ) -> pd.DataFrame:
     """Run, or take from the record, one trial for each network and seed.
 
@@ -112,11 +113,11 @@ def run_trials(
         Stopped: Somebody asked for it, between two trials or two steps of one.
     """
     rows: list[dict[str, Any]] = []
+    stop = stop or StopRequest()
     for network in networks:
-        trainer = _Trainer(network.scale, data, setup)
+        trainer = _Trainer(network.scale, data, setup, stop)
         for seed in seeds:
-            if STOP:
-                raise Stopped(STOP.reason, f"after {len(rows)} of {len(networks) * len(seeds)} trials, which are kept")
+            stop.check(f"after {len(rows)} of {len(networks) * len(seeds)} trials, which are kept")
             facts = trial_spec(network, seed, data, setup)
             result = record(facts, trainer.bind(seed))
             rows.append({"network": network.name, "seed": seed, **result, "cache_key": facts.cache_key})
@@ -171,8 +172,8 @@ def _layers(scale: NetworkScale) -> dict[str, Any]:
 class _Trainer:
     """Trains one network again and again, each time from a fresh start; its graph, which takes long, is traced once."""
 
-    def __init__(self, scale: NetworkScale, data: DevelopmentData, setup: TrialSetup) -> None:
-        self._scale, self._data, self._setup = scale, data, setup
+    def __init__(self, scale: NetworkScale, data: DevelopmentData, setup: TrialSetup, stop: StopRequest) -> None:
+        self._scale, self._data, self._setup, self._stop = scale, data, setup, stop
         self._model: keras.Model | None = None
         self._untouched: list[np.ndarray] = []
 
@@ -201,11 +202,16 @@ class _Trainer:
                 epochs=recipe.scratch_epochs,
                 verbose=0,
                 callbacks=[
-                    keras.callbacks.LambdaCallback(on_train_batch_end=_heed, on_epoch_end=_teller(epoch_callback))
+                    keras.callbacks.LambdaCallback(
+                        on_train_batch_end=self._check_stop, on_epoch_end=_teller(epoch_callback)
+                    )
                 ],
             ).history
         last = {name: float(history[name][-1]) for name in ("loss", "accuracy")}
         return {**_measure(model, validation), **last, "seconds": time.perf_counter() - started}
+
+    def _check_stop(self, step: int, logs: dict[str, float]) -> None:
+        self._stop.check("within a trial, which begins anew; those before it are kept")
 
     def _fresh_model(self, recipe: Recipe, steps: int) -> keras.Model:
         """The network as it starts from the recipe's seed: built anew, or the values of a new one in the traced one."""
@@ -234,12 +240,7 @@ def _pairs(model: keras.Model, fresh: keras.Model) -> Iterator[tuple[Any, Any]]:
 
 
 def _teller(epoch_callback: EpochCallback) -> Callable[[int, dict[str, float]], None]:
-    return lambda epoch, logs: epoch_callback(epoch + 1, {name: float(value) for name, value in logs.items()})
-
-
-def _heed(step: int, logs: dict[str, float]) -> None:
-    if STOP:
-        raise Stopped(STOP.reason, "within a trial, which begins anew; those before it are kept")
+    return lambda epoch, logs: epoch_callback({"epoch": epoch + 1, **logs})
 
 
 def _measure(model: keras.Model, validation: LabelledPixels) -> TrialResult:
@@ -260,6 +261,7 @@ def train_networks(
     trials: TrialParams,
     pixel_cache: PixelCache,
     trial_cache: TrialCache,
+    stop_request: StopRequest,
 ) -> pd.DataFrame:
     """Train every network of a table from every seed, and measure each on the validation split.
 
@@ -271,6 +273,7 @@ def train_networks(
         trials: Base, seeds, epochs, batch size and rate.
         pixel_cache: Decodes images once for each resolution.
         trial_cache: Keeps what is done.
+        stop_request: Checked after each step.
 
     Returns:
         One row a trial.
@@ -283,4 +286,5 @@ def train_networks(
         development_data(splits, Path(images.root), images.transform, pixel_cache, images.cache_gb),
         TrialSetup(recipe, training.batch_norm_momentum or TRIAL_MOMENTUM, device.precision),
         trial_cache,
+        stop_request,
     )

@@ -3,11 +3,11 @@
 import json
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import lazy_loader as lazy
 import pandas as pd
@@ -31,14 +31,13 @@ from goodbad_pipeline.params import ImageParams, ModelParams, TrainingParams, Tu
 from goodbad_pipeline.params.experiments import DROPOUT, Value
 from goodbad_pipeline.params.training import RATE_IMAGES
 from goodbad_pipeline.training.config_hash import Facts, fingerprint, training_config
-from goodbad_pipeline.training.devices import prepare_device
+from goodbad_pipeline.training.labelled_pixels import LabelledPixels
 from goodbad_pipeline.training.progress import EpochCallback
-
-if TYPE_CHECKING:
-    from goodbad_pipeline.training.train import LabelledPixels
+from goodbad_pipeline.training.stopping import StopRequest
 
 data = lazy.load("goodbad_pipeline.experiments.data", suppress_warning=True)
 lr_range_test = lazy.load("goodbad_pipeline.experiments.lr_range_test", suppress_warning=True)
+devices = lazy.load("goodbad_pipeline.training.devices", suppress_warning=True)
 objective = lazy.load("goodbad_pipeline.experiments.objective", suppress_warning=True)
 
 logger = logging.getLogger(__name__)
@@ -67,6 +66,7 @@ class TuningContext:
         images: How images are decoded.
         registered: Registered model with the versions to grow from.
         pixel_cache: Decodes images once.
+        stop: Checked after each step.
     """
 
     development: pd.DataFrame
@@ -76,6 +76,7 @@ class TuningContext:
     images: ImageParams
     registered: str
     pixel_cache: PixelCache
+    stop: StopRequest = field(default_factory=StopRequest)
 
     @property
     def pretrained(self) -> bool:
@@ -92,7 +93,7 @@ class TuningContext:
         test = lr_range_test.RangeTest(tune.lr_finder.steps, tune.lr_finder.low * share, tune.lr_finder.high * share)
         recipe = self.training.recipe(jit_compile=self._jit_compile(self.training))
         model = self._build(self.training, {})
-        curve = lr_range_test.run_range_test(model, train, validation, recipe, test, pretrained=self.pretrained)
+        curve = lr_range_test.run_range_test(model, train, validation, recipe, test, pretrained=self.pretrained, stop=self.stop)
         return curve.assign(learning_rate=curve["learning_rate"] / share)
 
     def spec(self, name: str, number: int, values: Values, seed: int, **extra: Any) -> TrialSpec:
@@ -102,7 +103,7 @@ class TuningContext:
         config = {
             **training_config(decisive_parameters(self.model, training, self.images), self.development),
             "network": {**network, "dropout": values.get(DROPOUT, self.network["dropout"])},
-            "device": str(prepare_device(training.precision, training.xla, seed)),
+            "device": str(devices.prepare_device(training.precision, training.xla, seed)),
             **extra,
         }
         return TrialSpec(name, seed, {"network": network["network"], "trial": number, **values}, config)
@@ -125,6 +126,7 @@ class TuningContext:
             metric=metric,
             should_prune=should_prune,
             epoch_callback=epoch_callback,
+            stop=self.stop,
         )
 
     def _read(self, name: str) -> Value:
@@ -135,10 +137,10 @@ class TuningContext:
         return build_untrained(self.development, network, self.model, training, self.registered)
 
     def _jit_compile(self, training: TrainingParams) -> bool:
-        return prepare_device(training.precision, training.xla, training.seed).jit_compile
+        return devices.prepare_device(training.precision, training.xla, training.seed).jit_compile
 
     @cached_property
-    def _parts(self) -> "tuple[LabelledPixels, LabelledPixels]":
+    def _parts(self) -> tuple[LabelledPixels, LabelledPixels]:
         root, transform = Path(self.images.root), self.images.transform
         images = data.development_data(self.development, root, transform, self.pixel_cache, self.images.cache_gb)
         return images.at(self.network["resolution"])

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import lazy_loader as lazy
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
@@ -22,9 +23,9 @@ from goodbad_pipeline.params import (
     validate_parameters,
 )
 from goodbad_pipeline.secrecy import hide_secrets
-from goodbad_pipeline.training import devices
-from goodbad_pipeline.training.distributed import check_place, read_place
+from goodbad_pipeline.training.environment import check_process_role, read_process_info, require_backend
 
+devices = lazy.load("goodbad_pipeline.training.devices", suppress_warning=True)  # imports Keras
 logger = logging.getLogger(__name__)
 
 IMAGES = {"pixels", "pixel_cache"}  # of a pipeline that trains
@@ -64,9 +65,9 @@ class CheckHooks:
         made = {name.rpartition(".")[2] for name in pipeline.datasets()}  # a replay's, or a follower's, too
         trains = "params:training" in pipeline.inputs() and IMAGES & made
         if isinstance(training, TrainingParams) and trains:
-            devices.require_backend()
+            require_backend()
             follows = run_params.get("pipeline_names") == [FOLLOW]
-            place = read_place(os.environ) if training.distributed else None
-            check_place(place, distributed=training.distributed, follows=follows)
+            info = read_process_info(os.environ) if training.distributed else None
+            check_process_role(info, distributed=training.distributed, follows=follows)
             if training.require_gpu:
                 devices.require_gpu(distributed=training.distributed)

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 from kedro.framework.hooks import hook_impl
+from kedro.io import DataCatalog, MemoryDataset
 
 from goodbad_pipeline import tracking
 from goodbad_pipeline.tracking import KILLED
-from goodbad_pipeline.training.stopping import STOP, Stopped
+from goodbad_pipeline.training.stopping import StopRequest
 
 logger = logging.getLogger(__name__)
 
@@ -22,25 +23,31 @@ LAST_WORD = 2.0  # seconds that MLflow has to hear of it after that
 
 
 class StopHooks:
-    """Hears signals while a pipeline runs.
+    """Turns SIGINT and SIGTERM into a stop request while a pipeline runs.
 
-    A signal leaves a wish (:data:`STOP`) that training looks at after every step, and every node before it begins.
-    What does neither in time is cut off. A thread listens, for Python calls its handlers in the main thread between
-    two of its instructions, so not while that compiles a graph; the handlers listen as well, for an event loop may
-    take the thread's wire away.
+    Training checks the request after every step, and this hook before every node. A process that has not stopped
+    within the grace period is ended. A thread listens for signals: Python calls handlers in the main thread, between
+    two instructions, so not while that thread compiles a graph. The handlers listen too, because an event loop may
+    replace the file descriptor that wakes the thread.
     """
 
     def __init__(self) -> None:
+        self.stop_request = StopRequest()
         self._former: dict[int, Any] = {}
         self._wire: _Wire | None = None
         self._heard = [0, 0]  # signals, by the thread and by the handlers
         self._counting = threading.RLock()  # a handler may interrupt another
         self._timer: threading.Timer | None = None
 
+    @hook_impl
+    def after_catalog_created(self, catalog: DataCatalog) -> None:
+        """Hand the stop request to the nodes that train, as the dataset ``stop_request``."""
+        catalog["stop_request"] = MemoryDataset(self.stop_request, copy_mode="assign")
+
     @hook_impl(trylast=True)
     def before_pipeline_run(self) -> None:
         """Begin to listen; the run is under way by now."""
-        STOP.clear()
+        self.stop_request.clear()
         self._heard = [0, 0]
         if threading.current_thread() is threading.main_thread():  # no other may
             self._wire = _Wire(lambda number: self._hear(0, number))
@@ -48,9 +55,8 @@ class StopHooks:
 
     @hook_impl
     def before_node_run(self) -> None:
-        """Begin no node that nobody wants any more."""
-        if STOP:
-            raise Stopped(STOP.reason, "between two nodes")
+        """Start no further node once a stop is requested."""
+        self.stop_request.check("between two nodes")
 
     @hook_impl
     def after_pipeline_run(self) -> None:
@@ -74,19 +80,21 @@ class StopHooks:
             self._give_up()
 
     def _ask(self, number: int) -> None:
-        STOP.ask(signal.Signals(number).name)
-        logger.warning("%s: ending after the step under way, within %.0f seconds", STOP.reason, GRACE + LAST_WORD)
+        self.stop_request.set(signal.Signals(number).name)
+        logger.warning(
+            "%s: ending after the step under way, within %.0f seconds", self.stop_request.reason, GRACE + LAST_WORD
+        )
         self._timer = threading.Timer(GRACE, self._give_up)
         self._timer.daemon = True
         self._timer.start()
 
     def _give_up(self) -> None:
         """End at once: what is running hears nothing, or somebody asks twice, and means it."""
-        logger.warning("%s: what is running does not end by itself and is cut off", STOP.reason)
+        logger.warning("%s: what is running does not end by itself and is cut off", self.stop_request.reason)
         try:
             tracking.end_run_within(KILLED, LAST_WORD)
         finally:
-            os._exit(exit_status(STOP.reason))
+            os._exit(exit_status(self.stop_request.reason))
 
     def _end(self) -> None:
         for number, handler in self._former.items():
@@ -98,7 +106,7 @@ class StopHooks:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        STOP.clear()
+        self.stop_request.clear()
 
 
 class _Wire:

@@ -124,12 +124,12 @@ def predict(
     pixels: np.ndarray,
     rows: np.ndarray,
     batch_size: int = 64,
-    after_block: Callable[[], None] = lambda: None,
+    check_stop: Callable[[], None] = lambda: None,
 ) -> np.ndarray:
     """Return the model's outputs for ``pixels[rows]``: float32, shape (len(rows), outputs).
 
-    The last block is filled up to a whole batch: another shape would cost seconds of graph building. What is called
-    after each block may raise, to end it.
+    The last batch is padded to full size: another shape would cost seconds of graph building. ``check_stop`` is called
+    after each batch; exceptions propagate.
     """
     outputs = []
     for start in range(0, len(rows), batch_size):
@@ -138,5 +138,5 @@ def predict(
         if count < batch_size:
             block = np.concatenate([block, block[-1:].repeat(batch_size - count, axis=0)])
         outputs.append(keras.ops.convert_to_numpy(model.predict_on_batch(block))[:count])
-        after_block()
+        check_stop()
     return np.concatenate(outputs).astype(np.float32)

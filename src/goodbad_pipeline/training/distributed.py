@@ -1,318 +1,230 @@
-"""Processes that train one network together, each on its share of the images; most often there is one.
+"""Strategies: train one network on one device, on several devices, or in several processes.
 
-Every process runs the same code and takes the same decisions, for all that a decision rests on is exchanged: a step's
-gradients by JAX, answers about validation and wishes to stop by what is here.
+Every process runs the same code and takes the same decisions, because the processes exchange what decisions depend on:
+JAX exchanges gradients, the strategy exchanges validation predictions and stop requests.
 """
 
 import hashlib
 import logging
 import os
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
+import keras
 import numpy as np
 
 from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.networks.layers import renew_standardisation
+from goodbad_pipeline.training.environment import ProcessInfo, read_process_info
+
+if keras.backend.backend() == "jax":
+    import jax
+    from jax.experimental import multihost_utils
+else:
+    import tensorflow as tf
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Place:
-    """A process among those that train together.
-
-    Attributes:
-        coordinator: Host and port at which the first process awaits the others.
-        count: How many there are.
-        index: Which this is, from 0.
-    """
-
-    coordinator: str
-    count: int
-    index: int
-
-
-@dataclass(frozen=True)
-class _Names:
-    """Variables of one kind of starter: where the coordinator is, how many processes, which one."""
-
-    host: str
-    port: str | None
-    count: str
-    index: str
-
-
-STARTERS = (
-    _Names(
-        "KERAS_DISTRIBUTION_JOB_ADDRESSES", None, "KERAS_DISTRIBUTION_NUM_PROCESSES", "KERAS_DISTRIBUTION_PROCESS_ID"
-    ),
-    _Names("COORDINATOR_ADDRESS", "COORDINATOR_PORT", "NUM_PROCESSES", "PROCESS_ID"),  # Kubeflow's JAXJob
-    _Names("MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK"),  # Kubeflow's PyTorchJob, torchrun
-    _Names("SLURM_STEP_NODELIST", "SLURM_JOB_ID", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
-)
-"""In order of preference: what is said outright comes before what a scheduler says."""
-
-
 class SingleProcess:
-    """One process, which has nobody to ask.
+    """One process with one device; the other strategies override what differs."""
 
-    Attributes:
-        count: Number of processes.
-        index: Which this is, from 0; the first one writes what is to be written.
-    """
-
-    count, index = 1, 0
+    process_count, process_index = 1, 0
 
     def scope(self) -> AbstractContextManager[None]:
-        """Where a network that all train is made and compiled."""
+        """Return the context in which a replica is created and compiled."""
         return nullcontext()
 
-    def running(self) -> AbstractContextManager[None]:
-        """Where it is trained."""
+    def training_scope(self) -> AbstractContextManager[None]:
+        """Return the context in which a replica is trained."""
         return self.scope()
 
-    def step(self, model: Any, batch: tuple[np.ndarray, ...]) -> dict[str, float]:
-        """Train a compiled network on a batch; returns its loss and measures."""
+    def train_step(self, model: keras.Model, batch: tuple[Any, ...]) -> dict[str, float]:
+        """Train a compiled model on a batch and return its loss and metrics."""
         return model.train_on_batch(*batch, return_dict=True)
 
-    def trainee(self, model: Any) -> Any:
-        """Return the network that is trained in place of ``model``, which stays this process's own to ask."""
+    def replicate(self, model: keras.Model) -> keras.Model:
+        """Return the replica that is trained; ``model`` itself stays on this process for predictions."""
         return model
 
-    def update(self, model: Any, trainee: Any) -> None:
-        """Give ``model`` the values of the network that all train."""
+    def update(self, model: keras.Model, replica: keras.Model) -> None:
+        """Copy the values of the replica to ``model``."""
 
     def gather(self, values: np.ndarray) -> np.ndarray:
-        """Put together the rows of all processes, in their order: shape (all rows, …)."""
+        """Concatenate the rows of all processes, in the order of their ranks: shape (all rows, …)."""
         return values
 
-    def any(self, wish: bool) -> bool:
-        """Whether some process wishes it."""
-        return wish
+    def any(self, flag: bool) -> bool:
+        """Return whether the flag is set in any process."""
+        return flag
 
-    def agree(self, text: str) -> bool:
-        """Whether all processes say the same."""
-        said = self.gather(np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint8)[None])
-        return bool((said == said[0]).all())
+    def all_equal(self, text: str) -> bool:
+        """Return whether all processes pass the same text."""
+        digests = self.gather(np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint8)[None])
+        return bool((digests == digests[0]).all())
 
-    def leave(self) -> None:
-        """Let the others go."""
+    def shutdown(self) -> None:
+        """Disconnect from the other processes."""
 
-    def shares(self, total: int) -> range:
-        """Which of ``total`` shares of the images this process has.
+    def data_shards(self, total: int) -> range:
+        """Return which of ``total`` shards of the images this process reads.
 
         Raises:
-            InputError: They cannot be dealt evenly.
+            InputError: The processes cannot read equally many.
         """
-        if total % self.count:
-            raise InputError(f"training.shares: must be a multiple of the {self.count} processes, got {total}")
-        each = total // self.count
-        return range(self.index * each, (self.index + 1) * each)
+        if total % self.process_count:
+            raise InputError(f"training.shares: must be a multiple of the {self.process_count} processes, got {total}")
+        each = total // self.process_count
+        return range(self.process_index * each, (self.process_index + 1) * each)
+
+
+Strategy = SingleProcess
+"""The interface of every strategy."""
+
+SINGLE_PROCESS = SingleProcess()
 
 
 class DataParallel(SingleProcess):
-    """Devices, of one process or of several, that train one network.
+    """Several devices, each of which holds the same variables and takes an equal part of every batch.
 
     Args:
-        distribution: What has a scope for variables that lie on all of them: Keras's, or TensorFlow's strategy.
+        distribution: Keras's distribution or TensorFlow's strategy, whose scope creates variables on all devices.
     """
 
     def __init__(self, distribution: Any) -> None:
         self._distribution = distribution
 
     def scope(self) -> AbstractContextManager[None]:
-        """Where variables are those of all devices."""
+        """Return the context in which variables are created on all devices."""
         return self._distribution.scope()
 
-    def trainee(self, model: Any) -> Any:
-        """Return a copy that lies on all devices."""
-        import keras  # noqa: PLC0415 - seconds
+    def replicate(self, model: keras.Model) -> keras.Model:
+        """Return a copy on all devices."""
+        replica = keras.models.clone_model(model)
+        copy_variables(model, replica)
+        return replica
 
-        copy = keras.models.clone_model(model)
-        copy_variables(model, copy)
-        return copy
+    def update(self, model: keras.Model, replica: keras.Model) -> None:
+        """Copy the values of the replica to ``model``."""
+        copy_variables(replica, model)
 
-    def update(self, model: Any, trainee: Any) -> None:
-        """Give ``model`` the values of the network that is trained."""
-        copy_variables(trainee, model)
+
+class MirroredDataParallel(DataParallel):
+    """Devices of TensorFlow; gradients and batch statistics are those of whole batches.
+
+    Dropout has the same state on every device, so that all parts of a batch drop alike. A single device would draw
+    anew for each image.
+
+    Args:
+        devices: Their names in TensorFlow.
+    """
+
+    def __init__(self, devices: Sequence[str]) -> None:
+        super().__init__(_mirrored_strategy(tuple(devices)))
+
+    def training_scope(self) -> AbstractContextManager[None]:
+        """Return an empty context: within the scope, every device would predict all of validation."""
+        return nullcontext()
+
+    def replicate(self, model: keras.Model) -> keras.Model:
+        """Return a copy on all devices, with synchronised batch statistics."""
+        replica = super().replicate(model)
+        for layer in replica.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.synchronized = True
+        return replica
+
+    def train_step(self, model: keras.Model, batch: tuple[Any, ...]) -> dict[str, float]:
+        """Train on a batch, of which each device takes its part."""
+        if model.train_function is None:  # loss and metrics are built from whole batches; parts have no shape
+            model._maybe_symbolic_build(data_batch=(*batch, None)[:3])
+        count = self._distribution.num_replicas_in_sync
+        parts = list(zip(*(np.split(values, count) for values in batch), strict=True))
+        distributed = self._distribution.experimental_distribute_values_from_function(
+            lambda context: tuple(map(keras.ops.convert_to_tensor, parts[context.replica_id_in_sync_group]))
+        )
+        return super().train_step(model, distributed)
 
 
 class MultiProcess(DataParallel):
-    """Processes that JAX connects, with one device each or more.
+    """Processes that JAX has connected, each with one device or more."""
 
-    Args:
-        place: This process's.
-    """
-
-    def __init__(self, place: Place) -> None:
-        import jax  # noqa: PLC0415 - an extra
-        import keras  # noqa: PLC0415 - seconds
-
-        jax.config.update("jax_cpu_collectives_implementation", "gloo")  # what CPUs speak; GPUs have NCCL
-        keras.distribution.initialize(place.coordinator, place.count, place.index)
-        self.count, self.index = place.count, place.index
+    def __init__(self, info: ProcessInfo) -> None:
         super().__init__(keras.distribution.DataParallel(auto_shard_dataset=False))
+        self.process_count, self.process_index = info.count, info.index
 
     def gather(self, values: np.ndarray) -> np.ndarray:
-        """Put together the rows of all processes, in their order: shape (all rows, …)."""
+        """Concatenate the rows of all processes, in the order of their ranks: shape (all rows, …)."""
         sizes = self._exchange(np.array([len(values)])).ravel()
-        filling = [(0, sizes.max() - len(values)), *[(0, 0)] * (values.ndim - 1)]
-        parts = self._exchange(np.pad(values, filling))
+        padding = [(0, sizes.max() - len(values)), *[(0, 0)] * (values.ndim - 1)]
+        parts = self._exchange(np.pad(values, padding))
         return np.concatenate([part[:size] for part, size in zip(parts, sizes, strict=True)])
 
-    def any(self, wish: bool) -> bool:
-        """Whether some process wishes it."""
-        return bool(self._exchange(np.array([wish])).any())
+    def any(self, flag: bool) -> bool:
+        """Return whether the flag is set in any process."""
+        return bool(self._exchange(np.array([flag])).any())
 
-    def leave(self) -> None:
-        """Let the others go; what follows concerns one process alone."""
-        import jax  # noqa: PLC0415
-
+    def shutdown(self) -> None:
+        """Disconnect from the other processes."""
         jax.distributed.shutdown()
 
     def _exchange(self, values: np.ndarray) -> np.ndarray:
-        """Arrays of one shape, this process's and the others': shape (processes, …)."""
-        from jax.experimental import multihost_utils  # noqa: PLC0415
-
+        """Return the arrays of all processes, which have one shape: shape (processes, …)."""
         return np.asarray(multihost_utils.process_allgather(values))
 
 
-def copy_variables(source: Any, target: Any) -> None:
-    """Give a network the values of another with the same layers."""
-    from goodbad_pipeline.networks.layers import renew_standardisation  # noqa: PLC0415 - imports Keras
+def join_processes(environment: Mapping[str, str] = os.environ) -> ProcessInfo | None:
+    """Connect this process to the others, unless it is connected already; call it before anything asks for devices.
 
-    for ours, theirs in zip(target.variables, source.variables, strict=True):
-        ours.assign(np.array(theirs))
+    Returns:
+        This process's rank; None if the environment describes a single process.
+
+    Raises:
+        InputError: The environment is incomplete, or the Keras backend is not JAX.
+    """
+    info = read_process_info(environment)
+    if info is None:
+        return None
+    if keras.backend.backend() != "jax":
+        raise InputError(
+            f"training.distributed: {info.count} processes train together only with KERAS_BACKEND=jax, got "
+            f"{keras.backend.backend()}; install the extra 'jax', or set training.distributed=false"
+        )
+    if not jax.distributed.is_initialized():
+        jax.config.update("jax_cpu_collectives_implementation", "gloo")  # for CPUs; GPUs have NCCL
+        keras.distribution.initialize(info.coordinator, info.count, info.index)
+        logger.info("Process %d of %d, %s", info.index + 1, info.count, info.coordinator)
+    return info
+
+
+def choose_strategy(gpus: int, *, distributed: bool = False) -> Strategy:
+    """Return the strategy for this process.
+
+    Args:
+        gpus: Number of GPUs of this process that share each batch.
+        distributed: Whether to train together with the processes that the environment describes.
+    """
+    info = join_processes() if distributed else None
+    if info is not None:
+        return MultiProcess(info)
+    if gpus < 2:
+        return SINGLE_PROCESS
+    if keras.backend.backend() == "tensorflow":
+        return MirroredDataParallel([f"GPU:{number}" for number in range(gpus)])
+    devices = keras.distribution.list_devices()[:gpus]
+    return DataParallel(keras.distribution.DataParallel(devices=devices, auto_shard_dataset=False))
+
+
+def copy_variables(source: keras.Model, target: keras.Model) -> None:
+    """Copy all values to a network with the same layers."""
+    for variable, value in zip(target.variables, source.variables, strict=True):
+        variable.assign(np.array(value))
     renew_standardisation(target)
 
 
-_team: SingleProcess = SingleProcess()
-
-
-def team() -> SingleProcess:
-    """Return those that this process trains with."""
-    return _team
-
-
-def spread_over_gpus(count: int) -> None:
-    """Let so many GPUs of this process train together from now on, if it has no team of processes."""
-    global _team  # noqa: PLW0603 - a process is in one team at a time
-    if _team.count > 1:
-        return
-    from goodbad_pipeline.training.replicas import spread_over  # noqa: PLC0415 - seconds
-
-    _team = spread_over(count)
-
-
-def leave_team() -> None:
-    """End what processes have in common, once they have trained."""
-    global _team  # noqa: PLW0603
-    _team.leave()
-    _team = SingleProcess()
-
-
-def join_team(environment: Mapping[str, str] = os.environ) -> SingleProcess:
-    """Meet the other processes that the environment speaks of, before anything is computed; once in a process's life.
-
-    Raises:
-        InputError: The environment is incomplete, or Keras runs on another backend than JAX.
-    """
-    global _team  # noqa: PLW0603 - a process is in one team for good
-    place = read_place(environment)
-    if place is None or _team.count > 1:
-        return _team
-    import keras  # noqa: PLC0415
-
-    if keras.backend.backend() != "jax":
-        raise InputError(
-            f"training.distributed: {place.count} processes train together with KERAS_BACKEND=jax alone, got "
-            f"{keras.backend.backend()}; install the extra 'jax', or set training.distributed=false"
-        )
-    _team = MultiProcess(place)
-    logger.info("Process %d of %d, %s", place.index + 1, place.count, place.coordinator)
-    return _team
-
-
-_PORTS, _SLURM = (1, 65535), "SLURM_"
-
-
-def read_place(environment: Mapping[str, str]) -> Place | None:
-    """Find this process's place; None where nobody speaks of several processes.
-
-    Raises:
-        InputError: Something that is needed is missing, or is no number in its range.
-    """
-    for names in STARTERS:
-        said = [name for name in (names.count, names.index) if name in environment]
-        if len(said) == 1 and not names.index.startswith(_SLURM):  # a batch script outside srun is one process
-            other = names.index if said == [names.count] else names.count
-            raise InputError(f"{other}: must be set beside {said[0]}, it is not")
-        if len(said) == 2 and environment[names.count] != "1":
-            return _read(names, environment)
-    return None
-
-
-def check_place(place: Place | None, *, distributed: bool, follows: bool) -> None:
-    """Hold what this process is about to do against its place: the first one keeps what all of them train.
-
-    Args:
-        place: Its place, None where it is alone.
-        distributed: Whether it is to train together with others.
-        follows: Whether it is to train along and keep nothing.
-
-    Raises:
-        InputError: It has nobody to follow, or the part of another.
-    """
-    if follows and not distributed:
-        raise InputError("training.distributed: must be true with --pipeline=follow, got False")
-    if follows and place is None:
-        raise InputError(
-            "--pipeline=follow: the environment speaks of no other process to train along with; docs/cluster.md tells "
-            "what must be set"
-        )
-    if place is None and distributed:
-        logger.warning("training.distributed: the environment speaks of no other process, this one trains alone")
-    if place is not None and follows != (place.index > 0):
-        right = "--pipeline=follow" if place.index else "--pipeline=train"
-        raise InputError(
-            f"process {place.index} of {place.count}, from 0: must run {right}; the first one alone keeps it"
-        )
-
-
-def _read(names: _Names, environment: Mapping[str, str]) -> Place:
-    missing = [name for name in (names.host, names.port) if name and not environment.get(name)]
-    if missing:
-        raise InputError(f"{missing[0]}: must be set beside {names.index}, it is not")
-    count = _number(names.count, environment[names.count], 1, 2**20)
-    index = _number(names.index, environment[names.index], 0, count - 1)
-    return Place(_coordinator(names, environment), count, index)
-
-
-def _coordinator(names: _Names, environment: Mapping[str, str]) -> str:
-    said = environment[names.host]
-    if names.port is None:
-        host, _, port = said.split(",")[0].rpartition(":")
-        if not host:
-            raise InputError(f"{names.host}: must be host:port, got {said!r}")
-        return f"{host}:{_number(names.host, port, *_PORTS)}"
-    if names.host.startswith(_SLURM):
-        # As JAX does: a port of its own for each job, from those that nobody else uses.
-        return f"{_first_host(said)}:{61440 + _number(names.port, environment[names.port], 0, 2**63) % 4096}"
-    return f"{said.split(',')[0]}:{_number(names.port, environment[names.port], *_PORTS)}"
-
-
-def _number(name: str, text: str, low: int, high: int) -> int:
-    if not re.fullmatch(r"\d{1,19}", text, re.ASCII) or not low <= int(text) <= high:
-        raise InputError(f"{name}: must be a whole number from {low} to {high}, got {text!r}")
-    return int(text)
-
-
-def _first_host(nodes: str) -> str:
-    """``node[003-006,9],other`` → ``node003``."""
-    first = re.match(r"([^\[,]+)(?:\[([^\],-]+))?", nodes)
-    if first is None:
-        raise InputError(f"SLURM_STEP_NODELIST: must name a host, got {nodes!r}")
-    return first[1] + (first[2] or "")
+@cache
+def _mirrored_strategy(devices: tuple[str, ...]) -> Any:
+    """Return the strategy of these devices; a second one in a process would mix up the messages of both."""
+    return tf.distribute.MirroredStrategy(list(devices))

@@ -1,6 +1,6 @@
-"""The training loop: step, guard, checkpoint; validate, judge, checkpoint. Its next move depends on its state alone.
+"""The training loop: step, check, checkpoint; validate, compare, checkpoint. It depends on its state alone.
 
-Keras's own loop cannot stop between two steps and go on there; this one can, and gives the same weights bit for bit.
+Keras's own loop cannot stop between two steps and resume there. This one can, and gives the same weights bit for bit.
 """
 
 import math
@@ -13,31 +13,33 @@ from typing import Any, Self
 import keras
 import numpy as np
 
-from goodbad_pipeline.training.distributed import team
+from goodbad_pipeline.training.distributed import SINGLE_PROCESS, Strategy
 from goodbad_pipeline.training.fused_ops import fused_training
 from goodbad_pipeline.training.optimizers import averaged_weights
-from goodbad_pipeline.training.progress import Progress, Report
+from goodbad_pipeline.training.progress import Progress, ProgressReporter
 from goodbad_pipeline.training.saving import Saver, restore
-from goodbad_pipeline.training.stopping import STOP, Stopped, StopRequest
+from goodbad_pipeline.training.stopping import Stopped, StopRequest
 from goodbad_pipeline.training.validation import check_loss
 
 Batch = tuple[Any, ...]
-"""Pixels, targets and, it may be, weights: arrays, or the backend's tensors."""
+"""Pixels, targets and, optionally, weights: arrays, or tensors of the backend."""
+
+StepCallback = Callable[[dict[str, float]], None]
+"""Called after each step with its loss and metrics; may raise to end the training."""
 
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of training under one optimizer.
+    """A part of training with one optimizer.
 
     Attributes:
-        name: To show.
+        name: For logs and the history.
         model: The compiled model.
-        batches: From the number of a step (0, 1, …) to its images, targets and, it may be, weights; the same for the
-            same number.
-        steps: Steps an epoch.
-        epochs: Epochs at most.
-        validate: Measures the model on validation: names that begin with ``val_``. What it is given it calls every now
-            and then, and lets pass what that raises.
+        batches: Returns the batch of a step (0, 1, …), always the same for the same step.
+        steps: Steps per epoch.
+        epochs: Largest number of epochs.
+        validate: Returns metrics of validation, whose names begin with ``val_``. Calls its argument, ``check_stop``,
+            between blocks of images; exceptions propagate.
     """
 
     name: str
@@ -50,15 +52,15 @@ class Phase:
 
 @dataclass(frozen=True)
 class Rules:
-    """When a phase ends.
+    """When a phase ends, and with which weights.
 
     Attributes:
-        monitor: The measure that decides which weights are best.
-        larger_is_better: Whether more of it is better.
-        patience: Epochs without a better one after which a phase ends, not before half of it: until the rate falls,
-            validation swings, and a network without weights answers best before it has learnt anything.
-        loss_limit: Loss of a step, in nats, beyond which training has exploded.
-        keeps_last: Whether a phase that comes to its last epoch ends with the weights of that, not of the best one.
+        monitor: Metric that decides which epoch is best.
+        larger_is_better: Whether a larger value of it is better.
+        patience: Epochs without a better one after which a phase ends, but not in its first half: validation swings
+            until the learning rate falls, and a network from scratch may score best before it has learnt anything.
+        loss_limit: Largest loss of a step, in nats; beyond it training has diverged.
+        keeps_last: Whether a phase that reaches its last epoch keeps that epoch's weights, not the best one's.
     """
 
     monitor: str
@@ -69,56 +71,75 @@ class Rules:
 
 
 class Loop:
-    """Runs phases.
+    """Runs the phases of one training.
 
     Args:
         rules: When a phase ends.
         saver: Writes checkpoints.
-        report: Is told of each epoch.
-        stop: Looked at after each step, and within validation.
+        reporter: Reports each epoch.
+        strategy: How devices and processes share the training.
+        stop: Checked after each step and during validation.
+        step_callback: Called after each step.
     """
 
-    def __init__(self, rules: Rules, saver: Saver, report: Report, stop: StopRequest = STOP) -> None:
-        self._rules, self._saver, self._report, self._stop = rules, saver, report, stop
+    def __init__(
+        self,
+        rules: Rules,
+        saver: Saver,
+        reporter: ProgressReporter,
+        *,
+        strategy: Strategy = SINGLE_PROCESS,
+        stop: StopRequest | None = None,
+        step_callback: StepCallback | None = None,
+    ) -> None:
+        self._rules, self._saver, self._reporter, self._strategy = rules, saver, reporter, strategy
+        self._stop = stop or StopRequest()
+        self._step_callback = step_callback
         self._kept: list[np.ndarray] | None = None
 
     def run(self, phase: Phase, progress: Progress, arrays: Mapping[str, np.ndarray] | None = None) -> None:
         """Train until the phase ends; the model then has the weights that the rules keep.
 
         Args:
-            phase: What to do.
-            progress: Where it is; moved on.
-            arrays: State of the model there, where it is not the beginning.
+            phase: What to train.
+            progress: State of the training; updated.
+            arrays: State of the model at that point, None at the start of the phase.
 
         Raises:
-            Stopped: Somebody asked for it; a checkpoint is written.
-            InputError: The loss or the weights are spoilt, or a checkpoint cannot be written.
+            Stopped: A stop was requested; a checkpoint is stored.
+            TrainingDiverged: The loss or the weights are not finite, or the loss exploded.
+            InputError: A checkpoint cannot be written.
         """
         self._kept = None if arrays is None else restore(phase.model, arrays)
-        with fused_training(phase.model), _Feed(phase.batches, progress.step, phase.steps * phase.epochs) as feed:
-            while progress.epoch < phase.epochs and not self._gives_up(phase, progress):
-                self._run_epoch(phase, progress, feed)
+        with (
+            fused_training(phase.model),
+            _Prefetch(phase.batches, progress.step, phase.steps * phase.epochs) as batches,
+        ):
+            while progress.epoch < phase.epochs and not self._out_of_patience(phase, progress):
+                self._run_epoch(phase, progress, batches)
         if self._kept is not None:
             phase.model.set_weights(self._kept)
 
-    def _gives_up(self, phase: Phase, progress: Progress) -> bool:
+    def _out_of_patience(self, phase: Phase, progress: Progress) -> bool:
         return progress.waited >= self._rules.patience and 2 * progress.epoch >= phase.epochs
 
-    def _run_epoch(self, phase: Phase, progress: Progress, feed: "_Feed") -> None:
+    def _run_epoch(self, phase: Phase, progress: Progress, batches: "_Prefetch") -> None:
         title = f"{phase.name} epoch {progress.epoch + 1}/{phase.epochs}"
         done = progress.step - progress.epoch * phase.steps
-        self._report.open_epoch(title, phase.steps, done)
-        for place in range(done, phase.steps):
-            self._run_step(phase, progress, feed, f"step {place + 1} of {title}")
-            self._report.move()
+        self._reporter.open_epoch(title, phase.steps, done)
+        for step in range(done, phase.steps):
+            self._run_step(phase, progress, batches, f"step {step + 1} of {title}")
+            self._reporter.advance()
         self._finish_epoch(phase, progress, title)
 
-    def _run_step(self, phase: Phase, progress: Progress, feed: "_Feed", where: str) -> None:
+    def _run_step(self, phase: Phase, progress: Progress, batches: "_Prefetch", where: str) -> None:
         started = time.perf_counter()
-        measures = team().step(phase.model, feed.take())
-        check_loss(measures["loss"], where=where, limit=self._rules.loss_limit, kept=self._saver.kept)
-        progress.add_step(measures, time.perf_counter() - started)
-        stop = team().any(bool(self._stop))
+        metrics = self._strategy.train_step(phase.model, batches.take())
+        if self._step_callback is not None:
+            self._step_callback(metrics)
+        check_loss(metrics["loss"], where=where, limit=self._rules.loss_limit, kept=self._saver.kept)
+        progress.add_step(metrics, time.perf_counter() - started)
+        stop = self._strategy.any(self._stop.is_set())
         if stop or self._saver.due():
             self._saver.save(progress, phase.model, self._kept, where)
         if stop:
@@ -128,7 +149,7 @@ class Loop:
         started = time.perf_counter()
         try:
             with averaged_weights(phase.model):
-                metrics, weights = phase.validate(self._look), phase.model.get_weights()
+                metrics, weights = phase.validate(self._check_stop), phase.model.get_weights()
         except Stopped as stopped:
             self._saver.save(progress, phase.model, self._kept, f"validation after {title}")
             raise Stopped(stopped.reason, f"in validation after {title}; {self._saver.kept}") from None
@@ -139,26 +160,26 @@ class Loop:
         better = progress.judge(row[self._rules.monitor], larger_is_better=self._rules.larger_is_better)
         if better or (self._rules.keeps_last and progress.epoch == phase.epochs):
             self._kept, progress.kept = weights, row["epoch"]
-        # First the checkpoint: a listener that has heard of an epoch never hears of it again with other numbers.
+        # The checkpoint comes first: an epoch that was reported is never reported again with other numbers.
         self._saver.save(progress, phase.model, self._kept, f"the end of {title}")
-        self._report.close_epoch(title, row)
+        self._reporter.close_epoch(title, row)
 
-    def _look(self) -> None:
-        """End validation if somebody asks: it may take minutes. Several processes stop between steps alone, as one."""
-        if self._stop and team().count == 1:
-            raise Stopped(self._stop.reason, "in validation")
+    def _check_stop(self) -> None:
+        """Stop a validation, which may take minutes. Several processes stop only after a step, together."""
+        if self._strategy.process_count == 1:
+            self._stop.check("in validation")
 
 
-class _Feed:
-    """Makes the next batch while a step runs."""
+class _Prefetch:
+    """Makes the next batch in a thread while a step runs."""
 
     def __init__(self, batches: Callable[[int], Batch], start: int, end: int) -> None:
         self._batches, self._next, self._end = batches, start, end
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="batches")
-        self._coming: Future[Batch] | None = None
+        self._pending: Future[Batch] | None = None
 
     def __enter__(self) -> Self:
-        self._order()
+        self._submit()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -166,11 +187,11 @@ class _Feed:
 
     def take(self) -> Batch:
         """Return the next batch."""
-        assert self._coming is not None, "no batch is left"
-        batch = self._coming.result()
-        self._order()
+        assert self._pending is not None, "no batch is left"
+        batch = self._pending.result()
+        self._submit()
         return batch
 
-    def _order(self) -> None:
-        self._coming = self._pool.submit(self._batches, self._next) if self._next < self._end else None
+    def _submit(self) -> None:
+        self._pending = self._pool.submit(self._batches, self._next) if self._next < self._end else None
         self._next += 1

@@ -11,13 +11,13 @@ from tqdm import tqdm
 
 logger = logging.getLogger(__name__)
 
-EpochCallback = Callable[[int, dict[str, float]], None]
-"""Called after each epoch with its number over all phases (1, 2, …) and its metrics."""
-
-
 HISTORY_COLUMNS = ["epoch", "phase", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds"]
 HISTORY_COLUMNS += ["val_log_loss", "val_balanced_accuracy", "val_f1_macro", "val_roc_auc", "kept"]
 Row = dict[str, Any]
+"""An epoch of the history, by column; ``epoch`` counts over all phases (1, 2, …)."""
+
+EpochCallback = Callable[[Row], None]
+"""Called after each epoch with its row; may raise to end the training."""
 
 
 @dataclass
@@ -89,41 +89,38 @@ class Progress:
         self.sums, self.seconds = {}, 0.0
 
 
-class Report:
-    """Tells people and a listener of each epoch.
+class ProgressReporter:
+    """Reports each epoch: a progress bar in a terminal, one log line, and a callback."""
 
-    Args:
-        epoch_callback: Called after each epoch with its number (1, 2, …) and its metrics; None for nobody.
-        watch: Called after that with the epoch's whole row; it may raise to end the training. None for nobody.
-    """
-
-    def __init__(self, epoch_callback: EpochCallback | None = None, watch: Callable[[Row], None] | None = None) -> None:
-        self._epoch_callback, self._watch = epoch_callback, watch
+    def __init__(self, epoch_callback: EpochCallback | None = None) -> None:
+        self._epoch_callback = epoch_callback
         self._bar: tqdm | None = None
 
     def open_epoch(self, title: str, steps: int, done: int) -> None:
-        """Show a bar in a terminal."""
+        """Show a progress bar if this is a terminal."""
         if sys.stderr.isatty():
             self._bar = tqdm(total=steps, initial=done, desc=title, leave=False)
 
-    def move(self) -> None:
-        """Move the bar by one step."""
+    def advance(self) -> None:
+        """Advance the bar by one step."""
         if self._bar is not None:
             self._bar.update()
 
     def close_epoch(self, title: str, row: Row) -> None:
-        """Take the bar away, tell the listener, write one line."""
+        """Remove the bar, log one line and call the callback."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
-        self.tell(row)
         parts = [f"{name} {row[name]:.4f}" for name in HISTORY_COLUMNS[2:6] if name in row]
         logger.info("%s: %s (%.1f s)", title, ", ".join(parts), row["seconds"])
-        if self._watch is not None:
-            self._watch(row)
+        self.replay(row)
 
-    def tell(self, row: Row) -> None:
-        """Tell the listener alone: of an epoch that an earlier process went through."""
+    def replay(self, row: Row) -> None:
+        """Call the callback alone, for an epoch that an earlier process has trained."""
         if self._epoch_callback is not None:
-            metrics = {name: float(value) for name, value in row.items() if name not in ("epoch", "phase")}
-            self._epoch_callback(row["epoch"], metrics)
+            self._epoch_callback(row)
+
+
+def epoch_metrics(row: Row) -> dict[str, float]:
+    """Return the numbers of an epoch's row, without its number and phase."""
+    return {name: float(value) for name, value in row.items() if name not in ("epoch", "phase")}

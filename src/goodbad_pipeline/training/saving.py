@@ -14,7 +14,7 @@ import numpy as np
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.training.checkpoints import Checkpoint, CheckpointStore
 from goodbad_pipeline.training.config_hash import Facts, differences, fingerprint
-from goodbad_pipeline.training.distributed import team
+from goodbad_pipeline.training.distributed import SINGLE_PROCESS, Strategy
 from goodbad_pipeline.training.progress import Progress
 from goodbad_pipeline.training.validation import check_arrays
 
@@ -46,9 +46,11 @@ class Saver:
     Args:
         plan: How; None for not at all.
         model: The network as it starts: its values are one more fact.
+        strategy: How processes share the training.
     """
 
-    def __init__(self, plan: Checkpointing | None, model: keras.Model) -> None:
+    def __init__(self, plan: Checkpointing | None, model: keras.Model, strategy: Strategy = SINGLE_PROCESS) -> None:
+        self._strategy = strategy
         self._plan, self._last, self._saved = plan, time.monotonic(), None
         if plan is not None:
             self._facts = {**plan.facts, "start": _digest(model)}
@@ -72,7 +74,7 @@ class Saver:
         found = self._folder.newest() if self._plan.resume else None
         self._saved = None if found is None else found.path
         self._check_agreement()
-        if team().index:  # the first one looks after the folder
+        if self._strategy.process_index:  # the first one looks after the folder
             return found
         if found is not None:
             self._folder.hand_over(found, self._plan.store.owner())
@@ -83,13 +85,13 @@ class Saver:
         return None
 
     def _check_agreement(self) -> None:
-        """Processes that train different networks would wait for each other, or spoil each other's gradients."""
+        """Check that all processes train the same: otherwise they would block, or mix gradients of two networks."""
         start = self._saved.name if self._saved else ""
-        if not team().agree(f"{fingerprint(self._facts)} {start}"):
+        if not self._strategy.all_equal(f"{fingerprint(self._facts)} {start}"):
+            process = f"process {self._strategy.process_index + 1} of {self._strategy.process_count}"
             raise InputError(
-                "training.distributed: all processes must train the same, with equal parameters, splits, code, "
-                f"versions, devices and checkpoints; they do not (process {team().index + 1} of {team().count} would "
-                f"go on from checkpoint {start or 'none'})"
+                "training.distributed: all processes must have equal parameters, splits, code, versions, devices and "
+                f"checkpoints; they differ ({process} would resume from checkpoint {start or 'none'})"
             )
 
     def due(self) -> bool:
@@ -102,7 +104,7 @@ class Saver:
         Raises:
             InputError: Some weight is no number, or it cannot be written.
         """
-        if self._plan is None or team().index:
+        if self._plan is None or self._strategy.process_index:
             return
         arrays = capture(model, kept)
         check_arrays(arrays, where=where, kept=self.kept)

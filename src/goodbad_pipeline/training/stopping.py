@@ -1,14 +1,14 @@
-"""Whether somebody has asked this process to stop: training looks after every step, and ends in good order."""
+"""Stop requests: training checks for one after every step, and ends with a checkpoint."""
 
 import threading
 
 
 class Stopped(Exception):
-    """The run ended because somebody asked for it; what it had done is kept.
+    """The run was stopped on request; what it has stored is kept.
 
     Args:
-        reason: Who asked: ``SIGTERM``.
-        where: What had been done, and what was kept.
+        reason: What requested it: ``SIGTERM``.
+        where: What was done until then, and what is kept.
     """
 
     def __init__(self, reason: str, where: str) -> None:
@@ -17,26 +17,31 @@ class Stopped(Exception):
 
 
 class StopRequest:
-    """A wish to stop that one thread may utter and another may hear."""
+    """A stop request shared between threads."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
         self.reason = ""
 
-    def ask(self, reason: str) -> None:
-        """Ask for an end, saying why: ``SIGTERM``."""
+    def set(self, reason: str) -> None:
+        """Request a stop for a reason: ``SIGTERM``."""
         self.reason = reason
         self._event.set()
 
     def clear(self) -> None:
-        """Take it back, before another run."""
+        """Withdraw the request, before another run."""
         self.reason = ""
         self._event.clear()
 
-    def __bool__(self) -> bool:
-        """Whether somebody has asked."""
+    def is_set(self) -> bool:
+        """Return whether a stop is requested."""
         return self._event.is_set()
 
+    def check(self, where: str) -> None:
+        """Raise :class:`Stopped` if a stop is requested.
 
-STOP = StopRequest()
-"""The one of this process: signals have no other address."""
+        Args:
+            where: What was done until then, for the message.
+        """
+        if self.is_set():
+            raise Stopped(self.reason, where)

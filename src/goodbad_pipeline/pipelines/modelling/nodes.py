@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import lazy_loader as lazy
 import pandas as pd
 
 from goodbad_pipeline import network_factory
@@ -16,8 +17,8 @@ from goodbad_pipeline.networks.complexity import count_complexity
 from goodbad_pipeline.networks.pretrained import why_not_imagenet
 from goodbad_pipeline.params import EvaluationParams, ImageParams, ModelParams, RegistryParams, TrainingParams
 from goodbad_pipeline.registry.lineage import SCRATCH, SOURCE, describe_source
-from goodbad_pipeline.training.distributed import join_team
 
+distributed = lazy.load("goodbad_pipeline.training.distributed", suppress_warning=True)  # imports Keras
 logger = logging.getLogger(__name__)
 
 
@@ -35,7 +36,7 @@ def choose_network(
     grown ends here, before images are decoded.
     """
     if training.distributed:
-        join_team()  # before a model to grow, or a budget, asks for devices
+        distributed.join_processes()  # before a model to grow, or a budget, asks for devices
     classes = len(class_names(splits))
     chosen = network_factory.choose_network(model, training, classes, registry.name)
     scale, budget = chosen.scale, chosen.budget

@@ -16,6 +16,7 @@ from goodbad_pipeline.images.splits import class_names, development_part
 from goodbad_pipeline.network_factory import grid_candidates, trial_base_scale
 from goodbad_pipeline.networks.complexity import count_complexity
 from goodbad_pipeline.params import ImageParams, ScalingSearchParams, TrainingParams
+from goodbad_pipeline.training.stopping import StopRequest
 
 analysis = lazy.load("goodbad_pipeline.experiments.analysis", suppress_warning=True)
 experiment = lazy.load("goodbad_pipeline.experiments.trials", suppress_warning=True)
@@ -60,9 +61,11 @@ def train_candidates(
     scaling_search: ScalingSearchParams,
     pixel_cache: PixelCache,
     trial_cache: TrialCache,
+    stop_request: StopRequest,
 ) -> pd.DataFrame:
     """Train every candidate from every seed and measure it on the validation split."""
-    return experiment.train_networks(candidates, splits, images, training, scaling_search, pixel_cache, trial_cache)
+    data = (splits, images, training, scaling_search, pixel_cache)
+    return experiment.train_networks(candidates, *data, trial_cache, stop_request)
 
 
 def rank_candidates(

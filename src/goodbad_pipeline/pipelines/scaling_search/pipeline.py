@@ -31,6 +31,7 @@ def create_pipeline() -> Pipeline:
                     "params:scaling_search",
                     "pixel_cache",
                     "trial_cache",
+                    "stop_request",
                 ],
                 outputs="search_trials",
             ),

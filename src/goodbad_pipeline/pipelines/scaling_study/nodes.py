@@ -17,6 +17,7 @@ from goodbad_pipeline.networks.complexity import count_complexity
 from goodbad_pipeline.networks.equal_flops import MatchedNetwork, match_macs
 from goodbad_pipeline.networks.scaling import Coefficients, NetworkScale
 from goodbad_pipeline.params import ImageParams, ScalingStudyParams, TrainingParams
+from goodbad_pipeline.training.stopping import StopRequest
 
 analysis = lazy.load("goodbad_pipeline.experiments.analysis", suppress_warning=True)
 experiment = lazy.load("goodbad_pipeline.experiments.trials", suppress_warning=True)
@@ -62,9 +63,11 @@ def train_networks(
     scaling_study: ScalingStudyParams,
     pixel_cache: PixelCache,
     trial_cache: TrialCache,
+    stop_request: StopRequest,
 ) -> pd.DataFrame:
     """Train every network from every seed and measure it on the validation split."""
-    return experiment.train_networks(networks, splits, images, training, scaling_study, pixel_cache, trial_cache)
+    data = (splits, images, training, scaling_study, pixel_cache)
+    return experiment.train_networks(networks, *data, trial_cache, stop_request)
 
 
 def compare_networks(

@@ -31,6 +31,7 @@ def create_pipeline() -> Pipeline:
                     "params:scaling_study",
                     "pixel_cache",
                     "trial_cache",
+                    "stop_request",
                 ],
                 outputs="study_trials",
             ),

@@ -1,11 +1,11 @@
-"""From images and a network to a trained network."""
+"""Train the network that was built, on the images of train and validation."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import lazy_loader as lazy
 import numpy as np
@@ -14,22 +14,21 @@ import pandas as pd
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.images.pixels import Pixels
-from goodbad_pipeline.images.splits import class_names
 from goodbad_pipeline.networks.scaling import read_scale
 from goodbad_pipeline.params import ImageParams, ModelParams, TrainingParams, decisive_parameters
 from goodbad_pipeline.training.checkpoints import CheckpointStore
 from goodbad_pipeline.training.config_hash import Facts, training_config
-from goodbad_pipeline.training.devices import Device, batch_that_fits, memory_bytes, out_of_memory, prepare_device
-from goodbad_pipeline.training.distributed import leave_team
+from goodbad_pipeline.training.labelled_pixels import labelled_pixels
 from goodbad_pipeline.training.progress import EpochCallback
+from goodbad_pipeline.training.stopping import StopRequest
 
-if TYPE_CHECKING:
-    from goodbad_pipeline.training.train import LabelledPixels
-
-logger = logging.getLogger(__name__)
-precision = lazy.load("goodbad_pipeline.training.precision", suppress_warning=True)
+# These import Keras.
+devices = lazy.load("goodbad_pipeline.training.devices", suppress_warning=True)
+distributed = lazy.load("goodbad_pipeline.training.distributed", suppress_warning=True)
 saving = lazy.load("goodbad_pipeline.training.saving", suppress_warning=True)
 train = lazy.load("goodbad_pipeline.training.train", suppress_warning=True)
+
+logger = logging.getLogger(__name__)
 
 
 def train_model(
@@ -42,100 +41,104 @@ def train_model(
     images: ImageParams,
     epoch_log: EpochCallback,
     checkpoints: CheckpointStore,
+    stop_request: StopRequest,
 ) -> tuple[Any, pd.DataFrame]:
-    """Train on train, choose by validation: the trained model, in float32 whatever it was trained in, and its history.
+    """Train on train and select weights by validation; return the model in float32 and its history.
 
-    A training that was cut off goes on where it was, if nothing that decides its result has changed. A batch that does
-    not fit into memory ends it, or is made smaller if the parameters say so.
+    An interrupted training resumes if nothing that decides its result has changed. If a batch does not fit into memory,
+    training ends with an error or, under ``training.auto_batch``, starts again with smaller batches.
     """
-    train_data, validation_data = (_labelled(split, splits, pixels) for split in ("train", "validation"))
+    train_images, validation = (labelled_pixels(split, splits, pixels) for split in ("train", "validation"))
 
-    def fit(params: TrainingParams, device: Device) -> pd.DataFrame:
-        facts = _facts(splits, network, model, params, images, device)
+    def fit(params: TrainingParams, device: Any, strategy: Any) -> pd.DataFrame:
+        config = _config(splits, network, model, params, images, str(device))
         return train.fit_model(
             untrained_model,
-            train_data,
-            validation_data,
+            train_images,
+            validation,
             params.recipe(jit_compile=device.jit_compile),
             pretrained=network["pretrained"],
+            strategy=strategy,
+            stop=stop_request,
             epoch_callback=epoch_log,
-            checkpoints=saving.Checkpointing(checkpoints, facts, **params.checkpoint.model_dump()),
+            checkpoints=saving.Checkpointing(checkpoints, config, **params.checkpoint.model_dump()),
         )
 
-    shrink = partial(_smaller_batch, network=network, classes=train_data.classes)
+    shrink = partial(_smaller_batch, network=network, classes=train_images.classes)
     history = _fit_into_memory(untrained_model, training, fit, shrink)
-    leave_team()
-    return precision.in_float32(untrained_model), history
-
-
-def _labelled(split: str, splits: pd.DataFrame, pixels: Pixels) -> LabelledPixels:
-    names, table = class_names(splits), splits[splits["split"] == split]
-    y_true = table["label"].map(names.index).to_numpy("int64")
-    return train.LabelledPixels(pixels.array, pixels.rows(table["image_id"]), y_true, len(names))
+    return devices.in_float32(untrained_model), history
 
 
 def _fit_into_memory(
     model: Any,
     training: TrainingParams,
-    fit: Callable[[TrainingParams, Device], pd.DataFrame],
+    fit: Callable[[TrainingParams, Any, Any], pd.DataFrame],
     shrink: Callable[..., TrainingParams],
 ) -> pd.DataFrame:
-    """Train with smaller and smaller batches, each time from the model's first values, until one fits."""
-    start = [np.array(variable) for variable in model.variables] if training.auto_batch else []
+    """Train with smaller and smaller batches until one fits, each time from the initial values of the model."""
+    initial = [np.array(variable) for variable in model.variables] if training.auto_batch else []
     while True:
-        device = prepare_device(
+        device = devices.prepare_device(
             training.precision,
             training.xla,
             training.seed,
             distributed=training.distributed,
             batch_size=training.batch_size,
         )
+        strategy = distributed.choose_strategy(device.gpus, distributed=training.distributed)
         if device.gpus > 1:
-            logger.info("Each batch is spread over %s", device)
+            logger.info("Each batch is shared by %s", device)
         try:
-            return fit(training, device)
+            history = fit(training, device, strategy)
         except Exception as error:
-            if not out_of_memory(error):
+            if not devices.out_of_memory(error):
                 raise
             training = shrink(training, device=device, error=error)
-            for variable, value in zip(model.variables, start, strict=True):
+            for variable, value in zip(model.variables, initial, strict=True):
                 variable.assign(value)
+        else:
+            strategy.shutdown()
+            return history
 
 
-def _facts(
+def _config(
     splits: pd.DataFrame,
     network: dict[str, Any],
     model: ModelParams,
     training: TrainingParams,
     images: ImageParams,
-    device: Device,
+    device: str,
 ) -> Facts:
-    """All that decides the result, but for the network's first values."""
-    measured = ("budget", "bound_by")  # a time, measured again, is another; the network may be the same all the same
+    """Return all that decides the result, except the initial values of the network."""
+    measured = ("budget", "bound_by")  # measured times vary between runs, even if the network is the same
     chosen = {name: value for name, value in network.items() if name not in measured}
     parameters = decisive_parameters(model, training, images)
-    return {**training_config(parameters, splits), "network": chosen, "device": str(device)}
+    return {**training_config(parameters, splits), "network": chosen, "device": device}
 
 
 def _smaller_batch(
-    training: TrainingParams, *, network: dict[str, Any], classes: int, device: Device, error: Exception
+    training: TrainingParams, *, network: dict[str, Any], classes: int, device: Any, error: Exception
 ) -> TrainingParams:
-    """The same parameters with a batch that should fit; without ``auto_batch``, or where none does, an error."""
-    fits = batch_that_fits(
+    """Return the parameters with a batch size that should fit.
+
+    Raises:
+        InputError: None fits, or ``auto_batch`` is false.
+    """
+    fits = devices.batch_that_fits(
         read_scale(network),
         classes=classes,
         precision=device.precision,
         tried=training.batch_size,
-        memory_bytes=memory_bytes(),
+        memory_bytes=devices.memory_bytes(),
         devices=max(1, device.gpus),
         multiple=training.data_shards,
     )
-    said = f"training.batch_size: {training.batch_size} images a step do not fit into memory"
+    problem = f"training.batch_size: {training.batch_size} images per step do not fit into memory"
     if fits is None:
-        raise InputError(f"{said}; choose a smaller network or a lower model.resolution") from error
+        raise InputError(f"{problem}; choose a smaller network or a lower model.resolution") from error
     if not training.auto_batch:
-        raise InputError(f"{said}; {fits} should: set it, or training.auto_batch=true") from error
-    logger.warning("%s; trying %d", said, fits)
+        raise InputError(f"{problem}; {fits} should: set it, or training.auto_batch=true") from error
+    logger.warning("%s; trying %d", problem, fits)
     return training.model_copy(update={"batch_size": fits})
 
 

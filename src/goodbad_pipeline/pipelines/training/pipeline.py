@@ -22,6 +22,7 @@ def create_pipeline() -> Pipeline:
                     "params:images",
                     "epoch_log",
                     "checkpoints",
+                    "stop_request",
                 ],
                 outputs=["model", "history"],
             ),

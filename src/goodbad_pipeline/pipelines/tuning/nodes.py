@@ -18,6 +18,7 @@ from goodbad_pipeline.experiments.tuning import TuningContext
 from goodbad_pipeline.images.pixels import PixelCache
 from goodbad_pipeline.params import ImageParams, ModelParams, RegistryParams, TrainingParams, TuneParams
 from goodbad_pipeline.params.experiments import RATES
+from goodbad_pipeline.training.stopping import StopRequest
 from goodbad_pipeline.training.validation import VALIDATION_METRICS
 
 analysis = lazy.load("goodbad_pipeline.experiments.analysis", suppress_warning=True)
@@ -32,9 +33,10 @@ def build_tuning_context(
     images: ImageParams,
     registry: RegistryParams,
     pixel_cache: PixelCache,
+    stop_request: StopRequest,
 ) -> TuningContext:
     """Gather what all trainings of the search share; images are decoded when the first training begins."""
-    return TuningContext(development, network, model, training, images, registry.name, pixel_cache)
+    return TuningContext(development, network, model, training, images, registry.name, pixel_cache, stop_request)
 
 
 def find_learning_rates(context: TuningContext, tune: TuneParams) -> tuple[pd.DataFrame, dict[str, float]]:

@@ -28,6 +28,7 @@ def create_pipeline() -> Pipeline:
                     "params:images",
                     "params:registry",
                     "pixel_cache",
+                    "stop_request",
                 ],
                 outputs="tuning_context",
             ),

@@ -1,7 +1,7 @@
 import pytest
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.training.distributed import Place, read_place
+from goodbad_pipeline.training.environment import ProcessInfo, read_process_info
 
 SLURM = {"SLURM_STEP_NODELIST": "node[003-006,9],other", "SLURM_JOB_ID": "4097", "SLURM_PROCID": "2"}
 SLURM["SLURM_STEP_NUM_TASKS"] = "4"
@@ -19,25 +19,25 @@ def without(name: str, environment: dict[str, str]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("environment", "place"),
+    ("environment", "info"),
     [
-        (SLURM, Place("node003:61441", 4, 2)),
-        ({**SLURM, "SLURM_STEP_NODELIST": "a-1.b,c"}, Place("a-1.b:61441", 4, 2)),
-        (JAXJOB, Place("job-0.ns:1234", 3, 0)),
-        (TORCH, Place("master:23456", 2, 1)),
-        (PLAIN, Place("10.0.0.1:99", 2, 1)),
-        ({**SLURM, **TORCH, **PLAIN}, Place("10.0.0.1:99", 2, 1)),
-        ({**SLURM, **TORCH}, Place("master:23456", 2, 1)),
+        (SLURM, ProcessInfo("node003:61441", 4, 2)),
+        ({**SLURM, "SLURM_STEP_NODELIST": "a-1.b,c"}, ProcessInfo("a-1.b:61441", 4, 2)),
+        (JAXJOB, ProcessInfo("job-0.ns:1234", 3, 0)),
+        (TORCH, ProcessInfo("master:23456", 2, 1)),
+        (PLAIN, ProcessInfo("10.0.0.1:99", 2, 1)),
+        ({**SLURM, **TORCH, **PLAIN}, ProcessInfo("10.0.0.1:99", 2, 1)),
+        ({**SLURM, **TORCH}, ProcessInfo("master:23456", 2, 1)),
         ({**TORCH, "WORLD_SIZE": "1"}, None),
         ({"SLURM_PROCID": "0", "SLURM_NTASKS": "4"}, None),  # a batch script outside srun is one process
-        ({**PLAIN, "RANK": "0"}, Place("10.0.0.1:99", 2, 1)),
-        ({**PLAIN, "KERAS_DISTRIBUTION_JOB_ADDRESSES": "[::1]:65535"}, Place("[::1]:65535", 2, 1)),
+        ({**PLAIN, "RANK": "0"}, ProcessInfo("10.0.0.1:99", 2, 1)),
+        ({**PLAIN, "KERAS_DISTRIBUTION_JOB_ADDRESSES": "[::1]:65535"}, ProcessInfo("[::1]:65535", 2, 1)),
         ({"MASTER_ADDR": "master", "MASTER_PORT": "1"}, None),
         ({}, None),
     ],
 )
-def test_each_starter_is_understood(environment: dict[str, str], place: Place | None) -> None:
-    assert read_place(environment) == place
+def test_each_launcher_is_understood(environment: dict[str, str], info: ProcessInfo | None) -> None:
+    assert read_process_info(environment) == info
 
 
 @pytest.mark.parametrize(
@@ -46,14 +46,14 @@ def test_each_starter_is_understood(environment: dict[str, str], place: Place | 
         ({**TORCH, "RANK": "2"}, "RANK: must be a whole number from 0 to 1, got '2'"),
         ({**TORCH, "WORLD_SIZE": "two"}, "WORLD_SIZE: must be a whole number from 1 to 1048576, got 'two'"),
         ({**SLURM, "SLURM_JOB_ID": "?"}, "SLURM_JOB_ID: must be a whole number"),
-        (without("MASTER_PORT", TORCH), "MASTER_PORT: must be set beside RANK, it is not"),
-        ({**TORCH, "MASTER_ADDR": ""}, "MASTER_ADDR: must be set beside RANK, it is not"),
-        (without("PROCESS_ID", JAXJOB), "PROCESS_ID: must be set beside NUM_PROCESSES, it is not"),
-        ({"PROCESS_ID": "1"}, "NUM_PROCESSES: must be set beside PROCESS_ID, it is not"),
-        ({"PROCESS_ID": "1", **SLURM}, "NUM_PROCESSES: must be set beside PROCESS_ID, it is not"),
+        (without("MASTER_PORT", TORCH), "MASTER_PORT: must be set together with RANK, it is not"),
+        ({**TORCH, "MASTER_ADDR": ""}, "MASTER_ADDR: must be set together with RANK, it is not"),
+        (without("PROCESS_ID", JAXJOB), "PROCESS_ID: must be set together with NUM_PROCESSES, it is not"),
+        ({"PROCESS_ID": "1"}, "NUM_PROCESSES: must be set together with PROCESS_ID, it is not"),
+        ({"PROCESS_ID": "1", **SLURM}, "NUM_PROCESSES: must be set together with PROCESS_ID, it is not"),
         (
             without("KERAS_DISTRIBUTION_NUM_PROCESSES", PLAIN),
-            "KERAS_DISTRIBUTION_NUM_PROCESSES: must be set beside KERAS_DISTRIBUTION_PROCESS_ID, it is not",
+            "KERAS_DISTRIBUTION_NUM_PROCESSES: must be set together with KERAS_DISTRIBUTION_PROCESS_ID, it is not",
         ),
         ({**TORCH, "MASTER_PORT": "nope"}, "MASTER_PORT: must be a whole number from 1 to 65535, got 'nope'"),
         ({**JAXJOB, "COORDINATOR_PORT": "0"}, "COORDINATOR_PORT: must be a whole number from 1 to 65535, got '0'"),
@@ -64,4 +64,4 @@ def test_each_starter_is_understood(environment: dict[str, str], place: Place | 
 )
 def test_what_is_wrong_is_named(environment: dict[str, str], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        read_place(environment)
+        read_process_info(environment)

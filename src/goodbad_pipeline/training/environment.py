@@ -1,0 +1,142 @@
+"""What environment variables state about this process: its Keras backend and its rank. Imports no Keras."""
+
+import logging
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from goodbad_pipeline.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+BACKENDS = ("tensorflow", "jax")
+_PORTS = (1, 65535)
+_SLURM = "SLURM_"
+
+
+@dataclass(frozen=True)
+class ProcessInfo:
+    """This process among those that train together.
+
+    Attributes:
+        coordinator: ``host:port`` at which process 0 awaits the others.
+        count: Number of processes, at least 2.
+        index: Rank of this process, from 0.
+    """
+
+    coordinator: str
+    count: int
+    index: int
+
+
+@dataclass(frozen=True)
+class LauncherVariables:
+    """Names of the environment variables that one kind of launcher sets."""
+
+    host: str
+    port: str | None
+    count: str
+    index: str
+
+
+LAUNCHERS = (
+    LauncherVariables(
+        "KERAS_DISTRIBUTION_JOB_ADDRESSES", None, "KERAS_DISTRIBUTION_NUM_PROCESSES", "KERAS_DISTRIBUTION_PROCESS_ID"
+    ),
+    LauncherVariables("COORDINATOR_ADDRESS", "COORDINATOR_PORT", "NUM_PROCESSES", "PROCESS_ID"),  # Kubeflow's JAXJob
+    LauncherVariables("MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK"),  # Kubeflow's PyTorchJob, torchrun
+    LauncherVariables("SLURM_STEP_NODELIST", "SLURM_JOB_ID", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
+)
+"""In order of preference: explicit variables come before those of a scheduler."""
+
+
+def require_backend() -> None:
+    """Check that the Keras backend of the environment is supported and installed, without importing it.
+
+    Raises:
+        InputError: It is not.
+    """
+    name = os.environ.get("KERAS_BACKEND") or BACKENDS[0]
+    if name not in BACKENDS:
+        raise InputError(f"KERAS_BACKEND: must be {' or '.join(BACKENDS)}, got {name!r}")
+    if find_spec(name) is None:
+        raise InputError(f'KERAS_BACKEND: {name} is not installed; pip install --editable ".[{name}]"')
+
+
+def read_process_info(environment: Mapping[str, str]) -> ProcessInfo | None:
+    """Return this process's rank and coordinator, None if the environment describes a single process.
+
+    Raises:
+        InputError: A variable is missing, or is no number in its range.
+    """
+    for names in LAUNCHERS:
+        present = [name for name in (names.count, names.index) if name in environment]
+        if len(present) == 1 and not names.index.startswith(_SLURM):  # a batch script outside srun is one process
+            missing = names.index if present == [names.count] else names.count
+            raise InputError(f"{missing}: must be set together with {present[0]}, it is not set")
+        if len(present) == 2 and environment[names.count] != "1":
+            return _process_info(names, environment)
+    return None
+
+
+def check_process_role(info: ProcessInfo | None, *, distributed: bool, follows: bool) -> None:
+    """Check that process 0 runs the pipeline that stores the model, and every other process ``follow``.
+
+    Args:
+        info: This process, None if it is the only one.
+        distributed: Value of ``training.distributed``.
+        follows: Whether this process runs ``--pipeline=follow``, which stores nothing.
+
+    Raises:
+        InputError: The pipeline is that of another process, or there is no other process to follow.
+    """
+    if follows and not distributed:
+        raise InputError("training.distributed: must be true with --pipeline=follow, got False")
+    if follows and info is None:
+        raise InputError(
+            "--pipeline=follow: the environment describes a single process, there is none to follow; docs/cluster.md "
+            "lists the variables to set"
+        )
+    if info is None and distributed:
+        logger.warning("training.distributed: the environment describes a single process, which trains alone")
+    if info is not None and follows != (info.index > 0):
+        right = "--pipeline=follow" if info.index else "--pipeline=train"
+        raise InputError(f"process {info.index} of {info.count}, from 0: must run {right}; process 0 stores the model")
+
+
+def _process_info(names: LauncherVariables, environment: Mapping[str, str]) -> ProcessInfo:
+    missing = [name for name in (names.host, names.port) if name and not environment.get(name)]
+    if missing:
+        raise InputError(f"{missing[0]}: must be set together with {names.index}, it is not set")
+    count = _number(names.count, environment[names.count], 1, 2**20)
+    index = _number(names.index, environment[names.index], 0, count - 1)
+    return ProcessInfo(_coordinator(names, environment), count, index)
+
+
+def _coordinator(names: LauncherVariables, environment: Mapping[str, str]) -> str:
+    address = environment[names.host]
+    if names.port is None:
+        host, _, port = address.split(",")[0].rpartition(":")
+        if not host:
+            raise InputError(f"{names.host}: must be host:port, got {address!r}")
+        return f"{host}:{_number(names.host, port, *_PORTS)}"
+    if names.host.startswith(_SLURM):
+        # As JAX does: each job has its own port, among those that no service is registered for.
+        return f"{_first_host(address)}:{61440 + _number(names.port, environment[names.port], 0, 2**63) % 4096}"
+    return f"{address.split(',')[0]}:{_number(names.port, environment[names.port], *_PORTS)}"
+
+
+def _number(name: str, text: str, low: int, high: int) -> int:
+    if not re.fullmatch(r"\d{1,19}", text, re.ASCII) or not low <= int(text) <= high:
+        raise InputError(f"{name}: must be a whole number from {low} to {high}, got {text!r}")
+    return int(text)
+
+
+def _first_host(nodes: str) -> str:
+    """``node[003-006,9],other`` → ``node003``."""
+    first = re.match(r"([^\[,]+)(?:\[([^\],-]+))?", nodes)
+    if first is None:
+        raise InputError(f"SLURM_STEP_NODELIST: must name a host, got {nodes!r}")
+    return first[1] + (first[2] or "")

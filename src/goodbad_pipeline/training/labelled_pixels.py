@@ -1,0 +1,49 @@
+"""The images of one split with their classes, as arrays."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from goodbad_pipeline.images.pixels import Pixels
+from goodbad_pipeline.images.splits import class_names
+
+
+@dataclass(frozen=True)
+class LabelledPixels:
+    """Images of one split.
+
+    Attributes:
+        pixels: uint8, shape (N, side, side, 3), RGB; may be memory-mapped and hold other splits too.
+        rows: The split's images in ``pixels``, int64 of shape (n,).
+        y_true: Their class numbers, int64 of shape (n,).
+        classes: Number of classes.
+    """
+
+    pixels: np.ndarray
+    rows: np.ndarray
+    y_true: np.ndarray
+    classes: int
+
+    @property
+    def targets(self) -> np.ndarray:
+        """One-hot classes: float32, shape (n, classes)."""
+        return np.eye(self.classes, dtype=np.float32)[self.y_true]
+
+    def shard(self, index: int, count: int) -> "LabelledPixels":
+        """Return every ``count``-th image, from number ``index`` on."""
+        part = slice(index, None, count)
+        return replace(self, rows=self.rows[part], y_true=self.y_true[part])
+
+
+def labelled_pixels(split: str, splits: pd.DataFrame, pixels: Pixels) -> LabelledPixels:
+    """Return the images of one split.
+
+    Args:
+        split: Name of the split.
+        splits: One row per image: image_id, label and split. All labels of the table are classes.
+        pixels: Decoded images, at least those of the split.
+    """
+    names, table = class_names(splits), splits[splits["split"] == split]
+    y_true = table["label"].map(names.index).to_numpy("int64")
+    return LabelledPixels(pixels.array, pixels.rows(table["image_id"]), y_true, len(names))
