@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import lazy_loader as lazy
 import numpy as np
 import pandas as pd
 
+from goodbad_pipeline import lazy
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.images.splits import class_names
 from goodbad_pipeline.networks.architecture import IMAGENET_CLASSES, LayerShape, layer_shape
@@ -41,9 +41,9 @@ from goodbad_pipeline.registry.models import load_version
 from goodbad_pipeline.serving.archive import load_archive
 
 # These import Keras.
-devices = lazy.load("goodbad_pipeline.training.devices", suppress_warning=True)
-network_model = lazy.load("goodbad_pipeline.networks.model", suppress_warning=True)
-net2net = lazy.load("goodbad_pipeline.networks.net2net", suppress_warning=True)
+devices = lazy.load("goodbad_pipeline.training.devices")
+network_model = lazy.load("goodbad_pipeline.networks.model")
+net2net = lazy.load("goodbad_pipeline.networks.net2net")
 
 logger = logging.getLogger(__name__)
 

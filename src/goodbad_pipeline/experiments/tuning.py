@@ -9,9 +9,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import lazy_loader as lazy
 import pandas as pd
 
+from goodbad_pipeline import lazy
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.metrics import larger_is_better
 from goodbad_pipeline.experiments.search_space import (
@@ -35,10 +35,10 @@ from goodbad_pipeline.training.labelled_pixels import LabelledPixels
 from goodbad_pipeline.training.progress import EpochCallback
 from goodbad_pipeline.training.stopping import StopRequest
 
-data = lazy.load("goodbad_pipeline.experiments.data", suppress_warning=True)
-lr_range_test = lazy.load("goodbad_pipeline.experiments.lr_range_test", suppress_warning=True)
-devices = lazy.load("goodbad_pipeline.training.devices", suppress_warning=True)
-objective = lazy.load("goodbad_pipeline.experiments.objective", suppress_warning=True)
+data = lazy.load("goodbad_pipeline.experiments.data")
+lr_range_test = lazy.load("goodbad_pipeline.experiments.lr_range_test")
+devices = lazy.load("goodbad_pipeline.training.devices")
+objective = lazy.load("goodbad_pipeline.experiments.objective")
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +93,8 @@ class TuningContext:
         test = lr_range_test.RangeTest(tune.lr_finder.steps, tune.lr_finder.low * share, tune.lr_finder.high * share)
         recipe = self.training.recipe(jit_compile=self._jit_compile(self.training))
         model = self._build(self.training, {})
-        curve = lr_range_test.run_range_test(model, train, validation, recipe, test, pretrained=self.pretrained, stop=self.stop)
+        parts = (model, train, validation, recipe, test)
+        curve = lr_range_test.run_range_test(*parts, pretrained=self.pretrained, stop=self.stop)
         return curve.assign(learning_rate=curve["learning_rate"] / share)
 
     def spec(self, name: str, number: int, values: Values, seed: int, **extra: Any) -> TrialSpec:

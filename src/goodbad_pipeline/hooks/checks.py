@@ -5,12 +5,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-import lazy_loader as lazy
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
+from goodbad_pipeline import lazy
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.network_factory import check_networks
 from goodbad_pipeline.networks.scaling import warn_of_product
@@ -25,7 +25,7 @@ from goodbad_pipeline.params import (
 from goodbad_pipeline.secrecy import hide_secrets
 from goodbad_pipeline.training.environment import check_process_role, read_process_info, require_backend
 
-devices = lazy.load("goodbad_pipeline.training.devices", suppress_warning=True)  # imports Keras
+devices = lazy.load("goodbad_pipeline.training.devices")  # imports Keras
 logger = logging.getLogger(__name__)
 
 IMAGES = {"pixels", "pixel_cache"}  # of a pipeline that trains

@@ -5,10 +5,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import lazy_loader as lazy
 import pandas as pd
 
-from goodbad_pipeline import network_factory
+from goodbad_pipeline import lazy, network_factory
 from goodbad_pipeline.evaluation.slices import check_sensitive
 from goodbad_pipeline.images.pixels import PixelCache, Pixels, PixelSource, pixel_source
 from goodbad_pipeline.images.splits import class_names
@@ -18,7 +17,7 @@ from goodbad_pipeline.networks.pretrained import why_not_imagenet
 from goodbad_pipeline.params import EvaluationParams, ImageParams, ModelParams, RegistryParams, TrainingParams
 from goodbad_pipeline.registry.lineage import SCRATCH, SOURCE, describe_source
 
-distributed = lazy.load("goodbad_pipeline.training.distributed", suppress_warning=True)  # imports Keras
+distributed = lazy.load("goodbad_pipeline.training.distributed")  # imports Keras
 logger = logging.getLogger(__name__)
 
 

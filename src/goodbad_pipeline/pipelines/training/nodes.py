@@ -7,10 +7,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import lazy_loader as lazy
 import numpy as np
 import pandas as pd
 
+from goodbad_pipeline import lazy
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.images.pixels import Pixels
@@ -23,10 +23,10 @@ from goodbad_pipeline.training.progress import EpochCallback
 from goodbad_pipeline.training.stopping import StopRequest
 
 # These import Keras.
-devices = lazy.load("goodbad_pipeline.training.devices", suppress_warning=True)
-distributed = lazy.load("goodbad_pipeline.training.distributed", suppress_warning=True)
-saving = lazy.load("goodbad_pipeline.training.saving", suppress_warning=True)
-train = lazy.load("goodbad_pipeline.training.train", suppress_warning=True)
+devices = lazy.load("goodbad_pipeline.training.devices")
+distributed = lazy.load("goodbad_pipeline.training.distributed")
+saving = lazy.load("goodbad_pipeline.training.saving")
+train = lazy.load("goodbad_pipeline.training.train")
 
 logger = logging.getLogger(__name__)
 
