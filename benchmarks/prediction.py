@@ -19,7 +19,7 @@ CLASSES = ("bad", "good")
 def _ours(folder: Path, *, backend: str) -> Run:
     from goodbad_pipeline.evaluation.decision import Calibration  # noqa: PLC0415
     from goodbad_pipeline.images.pixels import Transform  # noqa: PLC0415
-    from goodbad_pipeline.images.streams import PathStream  # noqa: PLC0415
+    from goodbad_pipeline.images.sources import PathStream  # noqa: PLC0415
     from goodbad_pipeline.serving.classifier import Classifier  # noqa: PLC0415
     from goodbad_pipeline.serving.tables import PredictionStream  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""A folder of whatever can be wrong with an image or its path, with what has to become of each."""
+"""A folder of corrupt and unusual image files, with the expected outcome of each."""
 
 import io
 import os
@@ -17,11 +17,11 @@ ACCEPTED = "accepted"
 MAX_PIXELS = 1_000_000
 
 
-def write_torture(root: Path, *, links: bool = True) -> dict[str, set[str]]:
-    """Fill ``root/a`` and return, by path relative to root, what may become of it: ``accepted`` or reasons."""
+def write_corrupt_files(root: Path, *, links: bool = True) -> dict[str, set[str]]:
+    """Fill ``root/a`` and return the allowed outcomes by path relative to root: ``accepted`` or reasons."""
     (root / "a").mkdir(parents=True)
     expected = {}
-    for name, data, outcomes in (*_good(), *_lies(), *_bombs(), *_cut(), *_damaged(), *_foreign(), *_names()):
+    for name, data, outcomes in (*_good(), *_misnamed(), *_bombs(), *_cut(), *_damaged(), *_foreign(), *_names()):
         path = f"a/{name}"
         with open(os.path.join(os.fsencode(root), os.fsencode(path)), "xb") as stream:
             stream.write(data)
@@ -86,8 +86,8 @@ def _jpeg_options() -> dict[str, dict[str, object]]:
     }
 
 
-def _lies() -> Iterator[tuple[str, bytes, str]]:
-    """Content decides, not the name."""
+def _misnamed() -> Iterator[tuple[str, bytes, str]]:
+    """Files whose name does not match their content, which decides."""
     for format, ending in zip(FORMATS, ("png", "jpg", "webp", "gif", "tif", "txt"), strict=True):
         yield f"{format}_as.{ending}", encoded(make_image(2, bright=True), format), ACCEPTED
 
@@ -102,7 +102,7 @@ def _bombs() -> Iterator[tuple[str, bytes, str]]:
 
 
 def bombs() -> dict[str, bytes]:
-    """Small files of 144 million pixels and more: what a decoder would need gigabytes for."""
+    """Small files of 144 million pixels and more, for which a decoder would need gigabytes."""
     side = 20_000
     header = _chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
     png = b"\x89PNG\r\n\x1a\n" + header + _chunk(b"IDAT", zlib.compress(bytes(10**7), 9)) + _chunk(b"IEND", b"")

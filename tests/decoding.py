@@ -1,4 +1,4 @@
-"""Decode for tests: what a file shows, or why it shows nothing."""
+"""Helpers that decode a file and return its pixels or the reason of its rejection."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""The scan's worker with a decoder that hangs, crashes or gives up on files named so."""
+"""A worker process whose decoder hangs, crashes or exits on files with such names."""
 
 import ctypes
 import os
@@ -13,7 +13,7 @@ from goodbad_pipeline.images.reading import Outcome, ReadSettings, Task, read_im
 def read_or_fail(task: Task, settings: ReadSettings) -> Outcome:
     if task.rejection is None:
         if "hang" in task.path:
-            re.match(r"(a|a)*$", "a" * 64 + "b")  # in C, deaf to Python's own signals
+            re.match(r"(a|a)*$", "a" * 64 + "b")  # in C, where Python cannot handle signals
         if "crash" in task.path:
             ctypes.string_at(0)
         if "exit" in task.path:

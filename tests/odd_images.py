@@ -1,4 +1,4 @@
-"""Odd but sound images, written sample by sample, with what each has to show; and how to break them."""
+"""Valid but unusual images, written sample by sample, with their expected pixels, and ways to break them."""
 
 import itertools
 import struct

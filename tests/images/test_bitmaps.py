@@ -58,7 +58,7 @@ SOUND = {
 
 
 @pytest.mark.parametrize("name", SOUND)
-def test_sound_ones_show_what_was_written(name: str) -> None:
+def test_valid_files_decode_to_the_written_pixels(name: str) -> None:
     decoded = decode(SOUND[name][0])
     assert isinstance(decoded, Decoded), decoded
     np.testing.assert_array_equal(decoded.pixels, SOUND[name][1])
@@ -77,7 +77,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_what_is_wrong_with_others_is_told(name: str) -> None:
+def test_invalid_files_have_a_reason(name: str) -> None:
     rejected = decode(BROKEN[name][0])
     assert isinstance(rejected, Rejection), rejected
     assert rejected.reason == BROKEN[name][1]

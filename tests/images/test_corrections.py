@@ -20,7 +20,7 @@ def correct(folder: Path, *rows: str, header: str = HEADER) -> Corrected:
     return apply_corrections(images, aside, read_corrections(file))
 
 
-def test_a_label_and_an_exclusion_are_laid_over_the_source(tmp_path: Path) -> None:
+def test_a_label_and_an_exclusion_are_applied(tmp_path: Path) -> None:
     done = correct(
         tmp_path,
         "a.png,,bad,,a scowl,Ann",
@@ -48,13 +48,13 @@ def test_a_label_and_an_exclusion_are_laid_over_the_source(tmp_path: Path) -> No
     assert len(done.images) + len(done.excluded) == len(IDS)
 
 
-def test_a_correction_that_changes_nothing_is_told(tmp_path: Path) -> None:
+def test_a_correction_without_effect_is_reported(tmp_path: Path) -> None:
     done = correct(tmp_path, "a.png,good,sure,Ann", header="path,label,why,who")
     assert done.report["status"].tolist() == ["no change"]
     assert done.images["label"].tolist() == done.images["source_label"].tolist()
 
 
-def test_blanks_around_values_are_no_part_of_them_but_of_paths(tmp_path: Path) -> None:
+def test_surrounding_spaces_belong_to_paths_only(tmp_path: Path) -> None:
     file = tmp_path / "corrections.csv"
     file.write_text(f"path, label, why, who, image_id\n a.png , bad , sure , Ann ,\n  ,good, sure, Ann, {'b' * 64} \n")
     table = read_corrections(file)
@@ -64,7 +64,7 @@ def test_blanks_around_values_are_no_part_of_them_but_of_paths(tmp_path: Path) -
     ]
 
 
-def test_no_file_is_no_correction() -> None:
+def test_no_file_means_no_corrections() -> None:
     images = pd.DataFrame({"path": ["a"], "image_id": ["b"], "label": ["x"], "size": [1]})
     done = apply_corrections(images, images.assign(reason="", detail="").iloc[:0], read_corrections(None))
     assert (len(done.images), len(done.excluded), len(done.report)) == (1, 0, 0)
@@ -99,11 +99,11 @@ def test_a_row_that_breaks_a_rule_is_named(tmp_path: Path, row: str, message: st
         ("path,label,why,who,when", "unknown column 'when'; columns are path"),
     ],
 )
-def test_columns_are_a_closed_list(tmp_path: Path, header: str, message: str) -> None:
+def test_unknown_and_missing_columns_are_rejected(tmp_path: Path, header: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         correct(tmp_path, header=header)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"images\.corrections: must be a readable CSV file, got '.*nowhere\.csv'"):
         read_corrections(tmp_path / "nowhere.csv")

@@ -1,4 +1,4 @@
-"""The torture folder: whatever lies in it, the scan accounts for every file and ends."""
+"""A scan of the folder of corrupt files accounts for every file and ends."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from corrupt_files import ACCEPTED, MAX_PIXELS, write_torture
+from corrupt_files import ACCEPTED, MAX_PIXELS, write_corrupt_files
 
 from goodbad_pipeline.evaluation.decision import Calibration
 from goodbad_pipeline.images.paths import locate, to_text
@@ -38,17 +38,17 @@ def contents(root: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def tortured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, set[str]], Scan]:
-    root = tmp_path_factory.mktemp("torture") / "root"
-    expected = write_torture(root)
+def scanned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, set[str]], Scan]:
+    root = tmp_path_factory.mktemp("corrupt") / "root"
+    expected = write_corrupt_files(root)
     before = contents(root)
     found = scan(root)
     assert contents(root) == before
     return root, expected, found
 
 
-def test_every_file_becomes_what_it_should(tortured: tuple[Path, dict[str, set[str]], Scan]) -> None:
-    _, expected, found = tortured
+def test_every_file_has_the_expected_outcome(scanned: tuple[Path, dict[str, set[str]], Scan]) -> None:
+    _, expected, found = scanned
     assert len(expected) >= 150
     became = dict(zip(found.quarantine["path"], found.quarantine["reason"], strict=True))
     became |= dict.fromkeys(found.images["path"], ACCEPTED)
@@ -57,8 +57,8 @@ def test_every_file_becomes_what_it_should(tortured: tuple[Path, dict[str, set[s
     assert len(became) == len(expected)
 
 
-def test_what_was_read_and_refused_has_its_size_and_hash(tortured: tuple[Path, dict[str, set[str]], Scan]) -> None:
-    root, _, found = tortured
+def test_rejected_files_that_were_read_have_size_and_hash(scanned: tuple[Path, dict[str, set[str]], Scan]) -> None:
+    root, _, found = scanned
     unread = ["missing", "outside_root", "not_a_file", "unreadable"]
     refused = found.quarantine[~found.quarantine["reason"].isin(unread)]
     for path, size, image_id in refused[["path", "size", "image_id"]].itertuples(index=False):
@@ -66,10 +66,10 @@ def test_what_was_read_and_refused_has_its_size_and_hash(tortured: tuple[Path, d
         assert (size, image_id) == (len(data), hashlib.sha256(data).hexdigest())
 
 
-def test_tables_go_through_parquet_and_name_the_files_again(
-    tortured: tuple[Path, dict[str, set[str]], Scan], tmp_path: Path
+def test_tables_keep_file_names_through_parquet(
+    scanned: tuple[Path, dict[str, set[str]], Scan], tmp_path: Path
 ) -> None:
-    root, _, found = tortured
+    root, _, found = scanned
     for table in (found.images, found.quarantine):
         table.to_parquet(tmp_path / "table.parquet")
         again = pd.read_parquet(tmp_path / "table.parquet")
@@ -77,8 +77,8 @@ def test_tables_go_through_parquet_and_name_the_files_again(
         assert all(os.path.lexists(locate(root, path)) for path in again["path"])
 
 
-def test_training_reads_what_serving_reads(tortured: tuple[Path, dict[str, set[str]], Scan]) -> None:
-    root, _, found = tortured
+def test_training_and_serving_read_the_same_pixels(scanned: tuple[Path, dict[str, set[str]], Scan]) -> None:
+    root, _, found = scanned
     transform = Transform(32, "pad", (255, 255, 255), MAX_PIXELS, tiff=True, shrink_on_load=True)
     calibration = Calibration(["bad", "good"])
     source, classifier = pixel_source(found.images, root, transform), Classifier(None, transform, calibration)
@@ -96,7 +96,7 @@ def test_training_reads_what_serving_reads(tortured: tuple[Path, dict[str, set[s
 AS_NOBODY = """
 import json, os, sys
 from pathlib import Path
-from goodbad_pipeline.images import workers as engine
+from goodbad_pipeline.images import workers
 from goodbad_pipeline.images.reading import read_image
 from goodbad_pipeline.images.scan import scan_candidates
 from goodbad_pipeline.images.sources import Columns, read_candidates
@@ -106,7 +106,7 @@ def scan():
     return candidates, scan_candidates(candidates, Path(sys.argv[1]), max_pixels=10**6, background=(0, 0, 0))
 
 scan()  # as root: loads what nobody may not, where Python lies in root's home
-engine.read_batch = lambda tasks, settings: [read_image(task, settings) for task in tasks]
+workers.read_batch = lambda tasks, settings: [read_image(task, settings) for task in tasks]
 os.setgroups([]), os.setgid(65534), os.setuid(65534)
 candidates, found = scan()
 quarantine = found.quarantine[["path", "reason", "detail"]].values.tolist()
@@ -116,10 +116,10 @@ print(json.dumps([len(candidates), found.images["path"].tolist(), quarantine]))
 
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="makes devices and becomes another user")
-def test_what_one_may_not_read_is_set_aside(tmp_path: Path) -> None:
-    """As a user who is not root, with devices, which only root can make."""
+def test_files_without_read_permission_are_quarantined(tmp_path: Path) -> None:
+    """Scan as a user who is not root, including devices, which only root can make."""
     root = tmp_path / "root"
-    write_torture(root)
+    write_corrupt_files(root)
     os.mknod(root / "a" / "device.png", 0o666 | stat.S_IFCHR, os.makedev(1, 5))  # /dev/zero
     os.mknod(root / "a" / "block.png", 0o666 | stat.S_IFBLK, os.makedev(7, 250))
     (root / "a" / "secret.png").write_bytes((root / "a" / "target.png").read_bytes())

@@ -58,7 +58,7 @@ def test_cmyk_becomes_rgb() -> None:
     np.testing.assert_allclose(pixels(encoded(Image.new("CMYK", (8, 8), (0, 0, 0, 0)), "JPEG"))[0, 0], WHITE, atol=3)
 
 
-def test_animation_gives_its_first_frame() -> None:
+def test_an_animation_is_decoded_to_its_first_frame() -> None:
     first, second = Image.new("RGB", (3, 3), (255, 0, 0)), Image.new("RGB", (3, 3), (0, 0, 255))
     data = encoded(first, "GIF", save_all=True, append_images=[second])
     np.testing.assert_array_equal(pixels(data)[0, 0], [255, 0, 0])
@@ -72,12 +72,12 @@ def test_animation_gives_its_first_frame() -> None:
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", Reason.NOT_AN_IMAGE),
     ],
 )
-def test_what_is_no_image(data: bytes, expected: Reason) -> None:
+def test_content_that_is_not_an_image(data: bytes, expected: Reason) -> None:
     assert reason(data) == expected
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "BMP"])
-def test_a_cut_file_is_found_wherever_it_is_cut(format: str) -> None:
+def test_a_truncated_file_is_detected_at_every_length(format: str) -> None:
     data = encoded(make_image(1, bright=True, side=64), format)
     for share in (0.3, 0.6, 0.9):
         assert reason(data[: int(len(data) * share)]) in (Reason.TRUNCATED, Reason.CORRUPT)
@@ -85,7 +85,7 @@ def test_a_cut_file_is_found_wherever_it_is_cut(format: str) -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
-def test_every_orientation_in_every_format_that_has_it(orientation: int, format: str) -> None:
+def test_every_orientation_in_every_format(orientation: int, format: str) -> None:
     image = make_image(1, bright=True).crop((0, 0, 40, 24))
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -99,12 +99,12 @@ def test_every_orientation_in_every_format_that_has_it(orientation: int, format:
     "options", [{}, {"progressive": True}, {"subsampling": 0}, {"subsampling": 1}, {"keep_rgb": True}, {"quality": 5}]
 )
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
-def test_the_strict_decoder_gives_the_pixels_of_pillow(mode: str, options: dict) -> None:
+def test_the_strict_decoder_returns_the_pixels_of_pillow(mode: str, options: dict) -> None:
     data = encoded(make_image(2, bright=True, side=51).convert(mode), "JPEG", **options)
     np.testing.assert_array_equal(pixels(data), np.asarray(Image.open(io.BytesIO(data)).convert("RGB")))
 
 
-def test_damage_within_a_jpeg_that_pillow_passes_is_found() -> None:
+def test_damage_in_a_jpeg_that_pillow_ignores_is_detected() -> None:
     data = encoded(make_image(3, bright=True, side=200), "JPEG", quality=90)
     middle = len(data) // 2
     damaged = data[:middle] + bytes(64) + data[middle + 64 :]
@@ -113,7 +113,7 @@ def test_damage_within_a_jpeg_that_pillow_passes_is_found() -> None:
     assert reason(data[:-2]) == Reason.TRUNCATED
 
 
-def test_damage_within_a_png_that_pillow_passes_is_found() -> None:
+def test_damage_in_a_png_that_pillow_ignores_is_detected() -> None:
     data = bytearray(encoded(make_image(3, bright=True)))
     data[data.index(b"IEND") - 5] ^= 1  # the checksum of the chunk before
     Image.open(io.BytesIO(data)).load()
@@ -121,26 +121,26 @@ def test_damage_within_a_png_that_pillow_passes_is_found() -> None:
 
 
 @pytest.mark.parametrize("format", ["PNG", "GIF", "WEBP", "TIFF"])
-def test_further_frames_are_noted(format: str) -> None:
+def test_several_frames_are_recorded(format: str) -> None:
     first, second = Image.new("RGB", (3, 3), (255, 0, 0)), Image.new("RGB", (3, 3), (0, 0, 255))
     assert decode(encoded(first, format, save_all=True, append_images=[second])).animated
     assert not decode(encoded(first, format)).animated
 
 
-def test_a_multi_image_jpeg_gives_its_first() -> None:
+def test_a_multi_image_jpeg_is_decoded_to_its_first() -> None:
     first, second = make_image(1, bright=True), make_image(2, bright=False)
     decoded = decode(encoded(first, "MPO", save_all=True, append_images=[second], quality=95))
     assert (decoded.format, decoded.animated) == ("MPO", True)
     assert np.abs(decoded.pixels.astype(int) - np.asarray(first)).mean() < 20
 
 
-def test_tiff_is_a_choice() -> None:
+def test_tiff_is_optional() -> None:
     data = encoded(make_image(1, bright=True), "TIFF")
     assert reason(data, tiff=False) == Reason.UNSUPPORTED
     assert isinstance(decode(data, tiff=True), Decoded)
 
 
-def test_a_clear_level_of_sixteen_bits_shows_the_background() -> None:
+def test_a_transparent_level_of_sixteen_bits_shows_the_background() -> None:
     levels = Image.fromarray(np.array([[514, 65535]], np.uint16))
     grey = pixels(encoded(levels, transparency=514), background=(9, 99, 199))
     np.testing.assert_array_equal(grey[0], [[9, 99, 199], [255, 255, 255]])
@@ -158,20 +158,20 @@ def test_size_is_checked_before_pixels_are_decoded() -> None:
     assert isinstance(decode(data, max_pixels=9_000_000), Decoded)
 
 
-def test_a_decompression_bomb_costs_nothing() -> None:
+def test_a_decompression_bomb_is_not_decoded() -> None:
     bomb = encoded(Image.new("1", (20_000, 20_000)))
     assert reason(bomb) == Reason.TOO_MANY_PIXELS
 
 
 @given(st.binary(max_size=200), st.integers(0, 400), st.sampled_from(["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"]))
-def test_no_bytes_make_it_raise(noise: bytes, position: int, format: str) -> None:
+def test_random_bytes_never_raise(noise: bytes, position: int, format: str) -> None:
     data = bytearray(encoded(Image.new("RGB", (9, 9), (1, 2, 3)), format))
     data[position : position + len(noise)] = noise
     result = decode(bytes(data))
     assert isinstance(result, Rejection) or result.pixels.ndim == 3
 
 
-def test_content_decides_not_the_name() -> None:
+def test_the_content_decides_the_format() -> None:
     stream = io.BytesIO(encoded(Image.new("RGB", (2, 2)), "GIF"))
     decoded = decode(stream.getvalue())
     assert isinstance(decoded, Decoded)

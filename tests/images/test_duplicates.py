@@ -13,7 +13,7 @@ from goodbad_pipeline.images.scan import scan_candidates
 
 
 def cartoon(seed: int) -> Image.Image:
-    """An image of a few large patches, as photographs have; noise has no outline to be recognised by."""
+    """An image of a few large patches, as in photographs; noise would have no stable hash."""
     patches = np.random.default_rng(seed).integers(0, 256, (6, 6, 3)).astype(np.uint8)
     return Image.fromarray(patches).resize((96, 96), Image.Resampling.BICUBIC)
 
@@ -27,7 +27,7 @@ def group(root: Path, files: list[tuple[str, bytes, str, str | None, str | None]
     return group_duplicates(scan.images, distance)
 
 
-def test_exact_copies_join_groups_whatever_their_container(tmp_path: Path) -> None:
+def test_exact_copies_share_a_group_whatever_their_format(tmp_path: Path) -> None:
     image = cartoon(1)
     files = [
         ("a.png", encoded(image), "x", "one", None),
@@ -48,7 +48,7 @@ def test_exact_copies_join_groups_whatever_their_container(tmp_path: Path) -> No
         lambda image: image.resize((70, 70), Image.Resampling.BICUBIC),
     ],
 )
-def test_near_copies_join_groups(tmp_path: Path, change) -> None:
+def test_near_duplicates_share_a_group(tmp_path: Path, change) -> None:
     files = [
         ("a.png", encoded(cartoon(1)), "x", "one", None),
         ("b.png", encoded(change(cartoon(1))), "x", "two", None),
@@ -60,7 +60,7 @@ def test_near_copies_join_groups(tmp_path: Path, change) -> None:
     assert len(group(tmp_path, files, distance=-1).duplicates) == 0
 
 
-def test_like_outlines_in_other_colours_are_other_images(tmp_path: Path) -> None:
+def test_similar_outlines_in_other_colours_are_different_images(tmp_path: Path) -> None:
     red = cartoon(1)
     blue = Image.merge("RGB", red.split()[::-1])
     assert difference_hash(np.asarray(red.convert("L").convert("RGB"))) is not None
@@ -68,7 +68,7 @@ def test_like_outlines_in_other_colours_are_other_images(tmp_path: Path) -> None
     assert result.duplicates.empty
 
 
-def test_groups_join_through_chains(tmp_path: Path) -> None:
+def test_groups_are_merged_through_chains(tmp_path: Path) -> None:
     first, second = cartoon(1), cartoon(2)
     files = [
         ("a.png", encoded(first), "x", "A", None),
@@ -79,7 +79,7 @@ def test_groups_join_through_chains(tmp_path: Path) -> None:
     assert set(group(tmp_path, files).labels["group"]) == {"A"}
 
 
-def test_a_image_under_two_labels_is_set_aside_and_names_both(tmp_path: Path) -> None:
+def test_an_image_under_two_labels_is_quarantined_with_both_paths(tmp_path: Path) -> None:
     data = encoded(cartoon(1))
     files = [
         ("a.png", data, "good", "1", None),
@@ -92,7 +92,7 @@ def test_a_image_under_two_labels_is_set_aside_and_names_both(tmp_path: Path) ->
     assert all("a.png as 'good' and b.png as 'bad'" in detail for detail in result.conflicts["detail"])
 
 
-def test_a_copy_without_a_group_changes_no_groups_name(tmp_path: Path) -> None:
+def test_a_copy_without_a_group_does_not_rename_a_group(tmp_path: Path) -> None:
     one, two = cartoon(1), cartoon(2)
     first = [("a.png", encoded(one), "x", "zebra", None), ("b.png", encoded(two), "x", None, None)]
     added = [(f"{n}.bmp", encoded(image, "BMP"), "x", None, None) for n, image in (("c", one), ("d", two))]
@@ -102,7 +102,7 @@ def test_a_copy_without_a_group_changes_no_groups_name(tmp_path: Path) -> None:
     assert after[before.index].equals(before)
 
 
-def test_sets_of_copies_are_named_apart_from_groups(tmp_path: Path) -> None:
+def test_sets_of_copies_have_names_of_their_own(tmp_path: Path) -> None:
     files = [
         ("a.png", encoded(cartoon(1)), "x", "one", None),
         ("b.bmp", encoded(cartoon(1), "BMP"), "x", "one", None),
@@ -112,7 +112,7 @@ def test_sets_of_copies_are_named_apart_from_groups(tmp_path: Path) -> None:
     assert labels.loc["a.png", "copies"] == labels.loc["b.bmp", "copies"] != labels.loc["c.png", "copies"]
 
 
-def test_a_given_split_gives_way_to_the_test_side(tmp_path: Path) -> None:
+def test_copies_across_a_given_split_are_kept_in_test(tmp_path: Path) -> None:
     data = encoded(cartoon(1))
     files = [
         ("a.png", data, "x", None, "train"),
@@ -124,12 +124,12 @@ def test_a_given_split_gives_way_to_the_test_side(tmp_path: Path) -> None:
     assert result.conflicts[["path", "reason"]].values.tolist() == [["a.png", "split_leak"]]
 
 
-def test_without_groups_every_image_is_its_own(tmp_path: Path) -> None:
+def test_without_groups_every_image_is_its_own_group(tmp_path: Path) -> None:
     files = [(f"{n}.png", encoded(make_image(n, bright=True)), "x", None, None) for n in range(5)]
     assert group(tmp_path, files).labels["group"].nunique() == 5
 
 
-def test_flat_images_are_copies_only_of_their_own_colour(tmp_path: Path) -> None:
+def test_single_coloured_images_are_copies_of_equal_colours_only(tmp_path: Path) -> None:
     flat = [Image.new("RGB", (20, 20 + extra), (grey,) * 3) for extra, grey in ((0, 0), (1, 0), (2, 255))]
     files = [(f"{n}.png", encoded(image), "x", str(n), None) for n, image in enumerate(flat)]
     assert group(tmp_path, files).labels["group"].tolist() == ["0", "0", "2"]

@@ -22,7 +22,7 @@ def pillow(data: bytes) -> np.ndarray:
 
 
 def with_sampling(data: bytes, sampling: int) -> bytes:
-    """Say that the first colour is sampled so."""
+    """Set the sampling of the first channel."""
     place = data.index(b"\xff\xc0") + 11
     return data[:place] + bytes([sampling]) + data[place + 1 :]
 
@@ -45,7 +45,7 @@ def sampled(across: int, down: int) -> bytes:
 
 
 @pytest.mark.parametrize("sampling", sorted(SAMPLINGS - {0x22}))
-def test_a_wrong_sampling_is_found(sampling: int) -> None:
+def test_a_wrong_sampling_is_detected(sampling: int) -> None:
     data = with_sampling(encoded(PHOTO, "JPEG", subsampling=2), sampling)
     assert reason(data) in (Reason.CORRUPT, Reason.TRUNCATED)
 
@@ -59,7 +59,7 @@ def test_every_sampling_is_decoded(sampling: int) -> None:
 
 
 @pytest.mark.parametrize("sampling", [1, 2])
-def test_cmyk_of_unusual_sampling_is_decoded_and_damage_in_it_is_found(sampling: int) -> None:
+def test_cmyk_with_rare_sampling_is_decoded_and_its_damage_detected(sampling: int) -> None:
     data = encoded(PHOTO.convert("CMYK"), "JPEG", subsampling=sampling, quality=90)
     np.testing.assert_array_equal(pixels(data), pillow(data))
     middle = len(data) // 2
@@ -67,19 +67,19 @@ def test_cmyk_of_unusual_sampling_is_decoded_and_damage_in_it_is_found(sampling:
     assert reason(data[:middle]) == Reason.TRUNCATED
 
 
-def test_unusual_sampling_and_several_scans_cannot_be_checked() -> None:
+def test_rare_sampling_with_several_scans_is_unsupported() -> None:
     data = encoded(PHOTO.convert("CMYK"), "JPEG", subsampling=2, progressive=True)
     assert reason(data) == Reason.UNSUPPORTED
 
 
-def test_what_follows_the_image_is_no_matter() -> None:
-    """A motion photo: a video behind it, with whatever bytes."""
+def test_bytes_after_the_image_are_ignored() -> None:
+    """As in a motion photo, which ends with a video."""
     data = encoded(PHOTO, "JPEG")
     tail = np.random.default_rng(0).bytes(4_000_000) + b"\xff\xda" * 600
     np.testing.assert_array_equal(pixels(data + tail), pixels(data))
 
 
-def test_what_stands_in_remarks_is_no_matter() -> None:
+def test_broken_metadata_are_ignored() -> None:
     data = encoded(PHOTO, "JPEG")
     for remark in (b"\xff\xe1\0\4\xff\xd9", b"\xff\xe1\0\2", b"\xff\xed\0\7Photo", b"\xff\xe2\0\5ICC", b"\xff\xfe\0\2"):
         np.testing.assert_array_equal(pixels(data[:2] + remark + data[2:]), pixels(data))
@@ -87,7 +87,7 @@ def test_what_stands_in_remarks_is_no_matter() -> None:
     np.testing.assert_array_equal(pixels(odd_version), pixels(data))
 
 
-def test_orientation_is_read_where_another_remark_is_broken() -> None:
+def test_orientation_is_read_if_other_metadata_are_broken() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     data = encoded(PHOTO, "JPEG", exif=exif)
@@ -101,7 +101,7 @@ def with_scans(count: int, side: int) -> bytes:
     return data[:-2] + data[last:-2] * count + data[-2:]
 
 
-def test_scans_are_bounded_by_what_they_cost() -> None:
+def test_the_number_of_scans_is_limited_by_their_cost() -> None:
     assert reason(with_scans(600, 40)) == Reason.UNSUPPORTED
     start = time.process_time()
     assert reason(with_scans(60, 2400)) == Reason.UNSUPPORTED
@@ -172,7 +172,7 @@ def scan(names: str, first: int, last: int, high: int, low: int) -> bytes:
     return b"\xff\xda" + length + parts + bytes([first, last, high << 4 | low])
 
 
-def test_bands_may_come_in_any_pieces() -> None:
+def test_frequency_bands_may_be_split_into_any_scans() -> None:
     pieces = ((1, 5, 0, 0), (6, 63, 0, 2), (6, 63, 2, 1), (6, 63, 1, 0))
     bands = [scan(name, *piece) for name in "123" for piece in pieces]
     scans = [scan("12", 0, 0, 0, 1), scan("3", 0, 0, 0, 0), scan("12", 0, 0, 1, 0), *bands]

@@ -1,4 +1,4 @@
-"""What takes minutes: ten thousand mutations, and scans that are killed."""
+"""Tests that take minutes: ten thousand mutations, and scans that are killed."""
 
 import io
 import shutil
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from corrupt_files import MAX_PIXELS, bombs, mutate, write_torture
+from corrupt_files import MAX_PIXELS, bombs, mutate, write_corrupt_files
 from factories import encoded, make_image
 from PIL import Image
 
@@ -25,16 +25,16 @@ KILLS = 20
 SCAN = """
 import sys
 from pathlib import Path
-from goodbad_pipeline.images import journal, scan
+from goodbad_pipeline.images import scan, scan_cache
 from goodbad_pipeline.images.sources import Columns, read_candidates
-journal.SHARD_ROWS, scan.BATCH = 32, 8  # so that a small folder has many moments to be killed in
-root, journal_folder = Path(sys.argv[1]), Path(sys.argv[2])
+scan_cache.SHARD_ROWS, scan.BATCH = 32, 8  # many writes, so that kills hit different ones
+root, folder = Path(sys.argv[1]), Path(sys.argv[2])
 candidates = read_candidates(root, "folders", None, Columns()).candidates
 found = scan.scan_candidates(
-    candidates, root, max_pixels=10**6, background=(255, 255, 255), tiff=True, journal=journal_folder
+    candidates, root, max_pixels=10**6, background=(255, 255, 255), tiff=True, cache_folder=folder
 )
-found.images.to_parquet(journal_folder / "images.parquet")
-found.quarantine.to_parquet(journal_folder / "quarantine.parquet")
+found.images.to_parquet(folder / "images.parquet")
+found.quarantine.to_parquet(folder / "quarantine.parquet")
 """
 
 
@@ -68,10 +68,10 @@ def test_ten_thousand_mutations_are_all_accounted_for_and_train(tmp_path: Path) 
     assert np.isfinite(history.history["loss"]).all()
 
 
-def test_a_scan_that_is_killed_again_and_again_ends_with_the_same_tables(tmp_path: Path) -> None:
-    root, scan_cache = tmp_path / "root", tmp_path / "journal"
-    write_torture(root)
-    time.sleep(2.1)  # so that what was read counts
+def test_a_scan_that_is_killed_repeatedly_ends_with_the_same_tables(tmp_path: Path) -> None:
+    root, scan_cache = tmp_path / "root", tmp_path / "scan_cache"
+    write_corrupt_files(root)
+    time.sleep(2.1)  # file states must be old enough to be trusted
     scan_cache.mkdir()
     _, whole = scan(root)
     command = [sys.executable, "-c", SCAN, str(root), str(scan_cache)]
@@ -83,7 +83,7 @@ def test_a_scan_that_is_killed_again_and_again_ends_with_the_same_tables(tmp_pat
         process = subprocess.Popen(command)
         try:
             process.wait(rng.uniform(0.2, 1.0) * seconds)
-            shutil.rmtree(scan_cache)  # it was done: the next one starts from nothing
+            shutil.rmtree(scan_cache)  # it had ended: the next one starts without a cache
             scan_cache.mkdir()
         except subprocess.TimeoutExpired:
             process.kill()
@@ -101,7 +101,7 @@ def _made(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("format", ["PNG", "GIF", "WEBP", "TIFF"])
-def test_a_bomb_costs_less_than_a_second_and_a_gigabyte(format: str, tmp_path: Path) -> None:
+def test_a_decompression_bomb_takes_less_than_a_second_and_a_gigabyte(format: str, tmp_path: Path) -> None:
     file = tmp_path / "bomb"
     file.write_bytes(bombs()[format])
     code = """
@@ -121,8 +121,8 @@ print(rejected.reason, seconds, int(peak.split()[1]) * 1024)  # not ru_maxrss, w
     assert float(peak) < 1e9
 
 
-def test_how_much_damage_within_a_jpeg_is_found() -> None:
-    """500 files with one byte changed in the images' data; Pillow alone finds one or two in a hundred."""
+def test_how_much_damage_in_a_jpeg_is_detected() -> None:
+    """500 files with one changed byte in the pixel data, of which Pillow alone detects one or two in a hundred."""
     rng = np.random.default_rng(1)
     ours = pillow = 0
     for number in range(500):

@@ -1,4 +1,4 @@
-"""Near copies against the plain way: every image with every other."""
+"""Near-duplicates compared with the brute-force result of all pairs."""
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ LEAST = 0.99
 
 
 def crowd(seed: int, count: int, bits: int) -> tuple[np.ndarray, np.ndarray]:
-    """Hashes of which many are close, for few bits vary, and thumbnails of a few looks."""
+    """Hashes that are often close, because few bits vary, and thumbnails with little variation."""
     rng = np.random.default_rng(seed)
     hashes = np.zeros(count, np.uint64)
     for bit in rng.choice(64, bits, replace=False):
@@ -51,18 +51,16 @@ def plain_pairs(hashes: np.ndarray, thumbnails: np.ndarray, distance: int) -> np
 
 
 @given(st.integers(0, 10**6), st.integers(2, 60), st.integers(1, 12), st.integers(0, 5))
-def test_images_are_joined_as_comparing_all_with_all_joins_them(
-    seed: int, count: int, bits: int, distance: int
-) -> None:
+def test_images_are_joined_as_if_all_pairs_were_compared(seed: int, count: int, bits: int, distance: int) -> None:
     hashes, thumbnails = crowd(seed, count, bits)
     links = near_links(hashes, thumbnails, distance, LEAST)
     expected = sets(count, plain_pairs(hashes, thumbnails, distance))
     np.testing.assert_array_equal(sets(count, links), expected)
-    assert len(links) == count - len(np.unique(expected))  # a forest: none too many
+    assert len(links) == count - len(np.unique(expected))  # no superfluous link
 
 
 @pytest.mark.parametrize("distance", [0, 2, 5])
-def test_heaps_of_one_hash_are_joined_the_same(distance: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_images_with_one_hash_are_joined_the_same(distance: int, monkeypatch: pytest.MonkeyPatch) -> None:
     hashes, thumbnails = crowd(7, 300, 3)
     expected = sets(300, plain_pairs(hashes, thumbnails, distance))
     monkeypatch.setattr(near_duplicates, "LARGE", 10)
@@ -70,7 +68,7 @@ def test_heaps_of_one_hash_are_joined_the_same(distance: int, monkeypatch: pytes
     np.testing.assert_array_equal(sets(300, near_links(hashes, thumbnails, distance, LEAST)), expected)
 
 
-def test_a_heap_is_compared_with_itself_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_images_with_one_hash_are_compared_once(monkeypatch: pytest.MonkeyPatch) -> None:
     tiles = []
     alike = near_duplicates._Matcher._correlated
     monkeypatch.setattr(near_duplicates, "TILE", 100)
@@ -82,14 +80,14 @@ def test_a_heap_is_compared_with_itself_once(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @given(st.integers(0, 10**6), st.integers(2, 80), st.integers(1, 12), st.integers(1, 8))
-def test_each_close_pair_comes_once(seed: int, count: int, bits: int, distance: int) -> None:
+def test_each_close_pair_is_yielded_once(seed: int, count: int, bits: int, distance: int) -> None:
     values = np.unique(crowd(seed, count, bits)[0])
     found = [tuple(sorted(pair)) for block in close_pairs(values, distance) for pair in block.tolist()]
     close = np.bitwise_count(values[:, None] ^ values[None, :]) <= distance
     assert sorted(found) == [tuple(pair) for pair in np.argwhere(np.triu(close, k=1)).tolist()]
 
 
-def test_a_forest_keeps_the_first_link_that_joins() -> None:
+def test_disjoint_sets_keep_the_first_link_that_joins() -> None:
     forest = DisjointSets(np.arange(5))
     forest.add(np.array([[0, 1], [1, 2], [2, 0], [1, 0]]))
     forest.add(np.array([[2, 1], [4, 3]]))
@@ -98,7 +96,7 @@ def test_a_forest_keeps_the_first_link_that_joins() -> None:
 
 
 def planted(count: int, copies: int) -> tuple[np.ndarray, np.ndarray]:
-    """Random images of which the last are copies of the first, three bits and a little noise away."""
+    """Random images, of which the last are copies of the first with three other bits and a little noise."""
     rng = np.random.default_rng(0)
     hashes = rng.integers(0, 2**64, count, dtype=np.uint64)
     thumbnails = rng.integers(0, 250, (count, 192), dtype=np.uint8)
@@ -108,7 +106,7 @@ def planted(count: int, copies: int) -> tuple[np.ndarray, np.ndarray]:
     return hashes, thumbnails
 
 
-def test_a_hundred_thousand_images_take_moments() -> None:
+def test_a_hundred_thousand_images_take_seconds() -> None:
     hashes, thumbnails = planted(100_000, 5_000)
     links = near_links(hashes, thumbnails, 4, LEAST)
     assert links.tolist() == [[index, index + 95_000] for index in links[:, 0]]
@@ -128,7 +126,7 @@ def test_a_million_images_take_less_than_ten_minutes_of_one_core() -> None:
 
 
 @pytest.mark.parametrize("pieces", [1, 3])
-def test_thumbnails_of_a_column_are_an_array_however_it_lies_in_memory(pieces: int) -> None:
+def test_thumbnails_of_a_column_in_one_or_several_chunks(pieces: int) -> None:
     levels = np.random.default_rng(0).integers(0, 256, (30, 12), np.uint8)
     parts = [pa.array([row.tobytes() for row in part], pa.large_binary()) for part in np.array_split(levels, pieces)]
     column = pd.Series(pd.arrays.ArrowExtensionArray(pa.chunked_array(parts)))

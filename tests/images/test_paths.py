@@ -9,14 +9,14 @@ from goodbad_pipeline.images.paths import leaves_root, locate, printable, read_i
 
 
 @given(st.binary(min_size=1, max_size=40).filter(lambda name: b"\0" not in name and b"/" not in name))
-def test_every_file_name_has_a_text_of_its_own(name: bytes) -> None:
+def test_every_file_name_has_a_unique_text(name: bytes) -> None:
     text = to_text(os.fsdecode(name))
     assert text.encode().decode() == text  # Parquet, CSV and JSON take it
     assert os.fsencode(locate(Path("/images"), text)) == b"/images/" + name
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=20))
-def test_names_in_utf8_are_their_own_text_but_for_one_private_range(name: str) -> None:
+def test_utf8_names_are_their_own_text_except_for_one_private_range(name: str) -> None:
     if not any(0x10FF80 <= ord(sign) <= 0x10FFFF for sign in name):
         assert to_text(name) == name
 
@@ -43,7 +43,7 @@ def test_paths_that_leave_the_root(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["a.png", "a/b..png", "...", "..a/x", "a:b.png", "a\\b.png", "c:x.png", "~/x"])
-def test_paths_that_stay(path: str) -> None:
+def test_paths_that_stay_inside_the_root(path: str) -> None:
     assert not leaves_root(path)
 
 
@@ -53,6 +53,6 @@ def test_a_folder_named_like_a_drive_is_read(tmp_path: Path) -> None:
     assert read_inside(tmp_path.resolve(), "a:/0.png").content == b"\x89PNG\r\n\x1a\n"
 
 
-def test_what_breaks_a_line_is_spelled_out() -> None:
+def test_line_breaks_are_escaped() -> None:
     assert printable("a\nb\u202e.png") == "a\\nb\\u202e.png"
     assert printable("é 😀.png") == "é 😀.png"

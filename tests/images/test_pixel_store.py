@@ -51,7 +51,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 
 @pytest.mark.parametrize("resize", ["pad", "crop", "stretch"])
 @pytest.mark.parametrize("budget", [None, 0])
-def test_stored_and_streamed_pixels_are_those_of_serving(raw: dict, tmp_path: Path, resize: str, budget) -> None:
+def test_stored_and_streamed_pixels_equal_those_of_serving(raw: dict, tmp_path: Path, resize: str, budget) -> None:
     transform = Transform(9, resize, (1, 2, 3), 10**6)
     given = open_pixels(tmp_path, source(raw, transform=transform, budget=budget))
     assert isinstance(given.array, StreamedPixels if budget == 0 else np.memmap)
@@ -70,7 +70,7 @@ def store_of(folder: Path, transform: Transform = TRANSFORM) -> Path:
     return PixelStore(folder, transform).folder / "pixels.bin"
 
 
-def test_only_what_is_new_is_decoded(raw: dict, tmp_path: Path, decoded: list[bytes]) -> None:
+def test_only_new_images_are_decoded(raw: dict, tmp_path: Path, decoded: list[bytes]) -> None:
     open_pixels(tmp_path, source(raw, range(5)))
     assert len(decoded) == 5
     again = open_pixels(tmp_path, source(raw, range(5)))
@@ -88,7 +88,7 @@ def test_only_what_is_new_is_decoded(raw: dict, tmp_path: Path, decoded: list[by
 
 @given(st.integers(0, 12 * ROW), st.integers(0, 12 * 64))
 @settings(max_examples=25)
-def test_an_interrupted_store_goes_on_behind_its_last_whole_row(
+def test_an_interrupted_store_continues_after_its_last_complete_row(
     raw: dict, tmp_path_factory, cut: int, ids: int
 ) -> None:
     folder = tmp_path_factory.mktemp("cut")
@@ -119,7 +119,7 @@ def test_a_failure_keeps_what_was_decoded_before(raw: dict, tmp_path: Path, monk
     assert len(decoded) == 4
 
 
-def test_the_budget_holds_for_all_transforms_together(raw: dict, tmp_path: Path) -> None:
+def test_the_budget_covers_all_transforms_together(raw: dict, tmp_path: Path) -> None:
     budget = 20 * ROW
     first, second = TRANSFORM, replace(TRANSFORM, resize="crop")
     open_pixels(tmp_path, source(raw, range(10), first, budget=budget))
@@ -130,7 +130,7 @@ def test_the_budget_holds_for_all_transforms_together(raw: dict, tmp_path: Path)
     assert store_of(tmp_path, second).stat().st_size == 12 * ROW
 
 
-def test_images_that_are_gone_give_way(raw: dict, tmp_path: Path) -> None:
+def test_images_that_no_longer_exist_are_deleted_first(raw: dict, tmp_path: Path) -> None:
     open_pixels(tmp_path, source(raw, range(6), budget=8 * ROW))
     given = open_pixels(tmp_path, source(raw, range(6, 12), budget=8 * ROW))
     assert sorted(one.decode() for one in given.image_ids) == sorted(list(raw)[6:])
@@ -164,7 +164,7 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def cached(raw: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hashed: list[str]) -> PixelSource:
-    """Images whose pixels are stored under ``tmp_path``, old enough to be trusted."""
+    """Images stored under ``tmp_path``, whose file states are trusted."""
     shutil.copytree(source(raw).root, tmp_path / "raw")
     monkeypatch.setattr(paths, "_TICK", -1)
     images = replace(source(raw), root=(tmp_path / "raw").resolve())
@@ -179,11 +179,11 @@ def test_stored_images_whose_files_stayed_are_not_read(cached: PixelSource, tmp_
     assert hashed == []
 
 
-def test_a_stored_image_that_changed_or_went_away_is_named(cached: PixelSource, tmp_path: Path) -> None:
+def test_a_stored_image_that_was_changed_or_deleted_is_named(cached: PixelSource, tmp_path: Path) -> None:
     file = cached.root / "3.png"
     before, data = file.stat(), file.read_bytes()
     file.write_bytes(data[:-1] + b"?")
-    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))  # size and time say that nothing happened
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))  # size and mtime are unchanged
     with pytest.raises(InputError, match=r"3\.png: changed since ingestion"):
         open_pixels(tmp_path / "cache", cached)
     file.unlink()
@@ -204,7 +204,7 @@ def test_a_file_in_another_state_is_hashed_once_and_not_decoded(
     assert (sorted(hashed), decoded) == (["3.png", "moved.png"], [])
 
 
-def test_states_that_are_lost_or_too_young_cost_a_hash(
+def test_files_with_missing_or_recent_states_are_hashed(
     cached: PixelSource, tmp_path: Path, hashed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (states,) = (tmp_path / "cache").rglob("states.npy")
@@ -219,7 +219,9 @@ def test_states_that_are_lost_or_too_young_cost_a_hash(
 
 
 @pytest.mark.parametrize("decoder", ["PIL", "simplejpeg"])
-def test_another_decoder_has_a_store_of_its_own(decoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_decoder_version_has_its_own_store(
+    decoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     transform = Transform(16, "pad", (0, 0, 0), 10**6)
     before = PixelStore(tmp_path, transform).folder
     monkeypatch.setattr(f"{decoder}.__version__", "0")

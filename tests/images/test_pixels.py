@@ -22,7 +22,7 @@ def wide() -> np.ndarray:
     return pixels
 
 
-def test_pad_keeps_the_whole_image_in_bars() -> None:
+def test_pad_keeps_the_whole_image_between_bars() -> None:
     square = resize_image(wide(), transform("pad"))
     assert square.shape == (16, 16, 3)
     np.testing.assert_array_equal(square[0], 9)
@@ -30,7 +30,7 @@ def test_pad_keeps_the_whole_image_in_bars() -> None:
     assert square[8, 8, 0] > 190
 
 
-def test_crop_loses_the_ends() -> None:
+def test_crop_cuts_the_ends() -> None:
     assert resize_image(wide(), transform("crop")).min() > 150
 
 
@@ -76,13 +76,13 @@ def test_a_changed_or_removed_file_is_named(tmp_path: Path) -> None:
         list(pixel_source(frame, tmp_path, transform()).blocks())
 
 
-def test_rows_are_found_by_identity() -> None:
+def test_rows_are_found_by_image_id() -> None:
     pixels = Pixels(np.array(["a", "b", "c"]), np.zeros((3, 2, 2, 3), np.uint8), transform())
     assert pixels.rows(["c", "a", "c"]).tolist() == [2, 0, 2]
     with pytest.raises(InputError, match="image d of the splits is not in the pixel cache"):
         pixels.rows(["a", "d"])
 
 
-def test_bytes_that_are_no_image_give_their_reason() -> None:
+def test_bytes_that_are_not_an_image_raise_the_reason() -> None:
     with pytest.raises(InputError, match="not_an_image"):
         transform_image(b"words", transform())

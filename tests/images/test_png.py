@@ -19,7 +19,7 @@ pixels = partial(decoding.pixels, background=BACKGROUND)
 GREY = np.arange(200).reshape(10, 20, 1)
 
 
-def test_every_kind_shows_what_its_samples_say() -> None:
+def test_every_kind_decodes_to_its_samples() -> None:
     for name, data, shown in png_cases(BACKGROUND):
         assert np.abs(pixels(data) - shown).max() <= 2, name  # alpha and level are rounded, and so is what they make
 
@@ -29,7 +29,7 @@ def test_sixteen_bits_are_rounded_in_colour_as_in_grey() -> None:
     assert pixels(png(level[..., :1], 0, 16)).tolist() == pixels(png(level, 2, 16)).tolist() == [[[19, 19, 19]]]
 
 
-def test_a_clear_colour_of_sixteen_bits_is_compared_in_all_of_them() -> None:
+def test_a_transparent_colour_of_sixteen_bits_is_compared_exactly() -> None:
     levels = np.array([[[0x1234, 0, 0], [0x1235, 0, 0]]])
     shown = pixels(png(levels, 2, 16, chunk(b"tRNS", bytes.fromhex("123400000000"))))
     assert shown.tolist() == [[[9, 99, 199], [18, 0, 0]]]
@@ -45,7 +45,7 @@ def test_pixel_data_that_end_before_the_last_row(rows: float, interlaced: bool) 
     assert reason(short) == Reason.TRUNCATED
 
 
-def test_data_behind_the_last_row_and_a_black_last_row_are_no_fault() -> None:
+def test_data_after_the_last_row_and_a_black_last_row_are_valid() -> None:
     samples = GREY.copy()
     samples[-1] = 0
     more = png(samples, 0, 8, stream=zlib.compress(png_rows(samples, 8) + bytes(10**6)))
@@ -71,11 +71,11 @@ def test_pixel_data_in_many_chunks() -> None:
         *(chunk(kind, b"\1") for kind in (b"pHYs", b"gAMA", b"cHRM", b"sRGB", b"tIME", b"eXIf", b"acTL", b"fcTL")),
     ],
 )
-def test_a_bad_remark_costs_nobody_the_image(remark: bytes) -> None:
+def test_broken_metadata_do_not_reject_the_image(remark: bytes) -> None:
     np.testing.assert_array_equal(pixels(png(GREY, 0, 8, remark))[..., :1], GREY)
 
 
-def test_orientation_stands_in_any_of_three_places() -> None:
+def test_orientation_is_read_from_any_of_three_chunks() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     data = exif.tobytes(8)[6:]
@@ -94,7 +94,7 @@ def test_colours_beyond_the_palette_are_black() -> None:
     assert pixels(png(np.array([[[0], [7]]]), 3, 8, chunk(b"PLTE", b"\1\2\3"))).tolist() == [[[1, 2, 3], [0, 0, 0]]]
 
 
-def test_no_other_pair_of_depth_and_colour_is_one() -> None:
+def test_other_pairs_of_depth_and_colour_are_rejected() -> None:
     pairs = {(depth, colour) for depth in range(18) for colour in range(8)}
     for depth, colour in pairs - {(depth, colour) for colour, depths in DEPTHS.items() for depth in depths}:
         header = struct.pack(">IIBBBBB", 1, 1, depth, colour, 0, 0, 0)
@@ -134,6 +134,6 @@ def broken() -> dict[str, tuple[bytes, Reason]]:
 
 
 @pytest.mark.parametrize("name", broken())
-def test_what_is_wrong_with_it_is_told(name: str) -> None:
+def test_invalid_files_have_a_reason(name: str) -> None:
     data, expected = broken()[name]
     assert reason(data) == expected

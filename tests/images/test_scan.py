@@ -14,7 +14,7 @@ def scan(root: Path, rows: list[tuple[str | None, str | None]]) -> Scan:
     return scan_candidates(table, root, max_pixels=10_000, background=(255, 255, 255))
 
 
-def test_every_file_is_accepted_or_set_aside_with_a_reason(tmp_path: Path) -> None:
+def test_every_file_is_accepted_or_quarantined_with_a_reason(tmp_path: Path) -> None:
     good = encoded(make_image(1, bright=True))
     (tmp_path / "good.png").write_bytes(good)
     (tmp_path / "empty.jpg").write_bytes(b"")
@@ -53,7 +53,7 @@ def test_every_file_is_accepted_or_set_aside_with_a_reason(tmp_path: Path) -> No
     ]
 
 
-def test_an_accepted_image_carries_what_was_measured(tmp_path: Path) -> None:
+def test_an_accepted_image_has_its_measurements(tmp_path: Path) -> None:
     data = encoded(make_image(3, bright=False))
     (tmp_path / "a.png").write_bytes(data)
     row = scan(tmp_path, [("a.png", "x")]).images.iloc[0]
@@ -62,21 +62,21 @@ def test_an_accepted_image_carries_what_was_measured(tmp_path: Path) -> None:
     assert row["weather"] == "sun"
 
 
-def test_the_source_folder_is_only_read(manifest_root: Path) -> None:
+def test_the_source_folder_is_not_changed(manifest_root: Path) -> None:
     before = {path: path.read_bytes() for path in manifest_root.rglob("*") if path.is_file()}
     names = [str(path.relative_to(manifest_root)) for path in before if path.suffix == ".png"]
     scan(manifest_root, [(name, "x") for name in names])
     assert {path: path.read_bytes() for path in manifest_root.rglob("*") if path.is_file()} == before
 
 
-def test_nothing_accepted_still_gives_tables(tmp_path: Path) -> None:
+def test_tables_without_an_accepted_image(tmp_path: Path) -> None:
     found = scan(tmp_path, [("gone.png", "x")])
     assert found.images.empty
     assert "image_id" in found.images.columns
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
-def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
+def test_a_file_without_read_permission(tmp_path: Path) -> None:
     (tmp_path / "secret.png").write_bytes(encoded(make_image(1, bright=True)))
     (tmp_path / "secret.png").chmod(0)
     assert scan(tmp_path, [("secret.png", "x")]).quarantine["reason"].tolist() == ["unreadable"]

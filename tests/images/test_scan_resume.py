@@ -1,4 +1,4 @@
-"""What a second scan reads: only what it has to."""
+"""A second scan reads only changed files."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ from goodbad_pipeline.images.scan_cache import ScanCache
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Images, and a file that is none, old enough to be trusted."""
+    """Images and a text file, old enough for their states to be trusted."""
     folder = tmp_path / "root"
     folder.mkdir()
     for number in range(6):
@@ -36,7 +36,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Paths that workers are asked to read; those that are only hashed end in `#`."""
+    """Paths that workers read; those that are only hashed end in `#`."""
     paths: list[str] = []
     read_batches = scan_module.read_batches
 
@@ -62,7 +62,7 @@ def assert_same(found: Scan, other: Scan) -> None:
     pd.testing.assert_frame_equal(found.quarantine, other.quarantine)
 
 
-def test_a_second_scan_reads_nothing_and_finds_the_same(root: Path, asked: list[str]) -> None:
+def test_a_second_scan_reads_nothing_and_returns_the_same(root: Path, asked: list[str]) -> None:
     first = scan(root)
     assert len(asked) == 7
     asked.clear()
@@ -71,13 +71,13 @@ def test_a_second_scan_reads_nothing_and_finds_the_same(root: Path, asked: list[
     assert_same(scan(root, cache_folder=None), first)
 
 
-def test_what_changed_is_read_again_and_what_is_gone_is_gone(root: Path, asked: list[str]) -> None:
+def test_changed_files_are_read_again_and_deleted_files_are_dropped(root: Path, asked: list[str]) -> None:
     scan(root)
     asked.clear()
     (root / "1.png").write_bytes((root / "2.png").read_bytes())
     times = (root / "3.png").stat()
     (root / "3.png").write_bytes(encoded(make_image(99, bright=True))[: times.st_size].ljust(times.st_size, b"\0"))
-    os.utime(root / "3.png", ns=(times.st_atime_ns, times.st_mtime_ns))  # size and times say that nothing happened
+    os.utime(root / "3.png", ns=(times.st_atime_ns, times.st_mtime_ns))  # size and mtime are unchanged
     (root / "4.png").unlink()
     (root / "text.png").rename(root / "words.png")
     again = scan(root)
@@ -86,7 +86,7 @@ def test_what_changed_is_read_again_and_what_is_gone_is_gone(root: Path, asked: 
     assert "4.png" not in set(again.images["path"])
 
 
-def test_what_was_moved_out_behind_a_link_is_not_trusted(root: Path, asked: list[str]) -> None:
+def test_files_moved_out_of_the_root_behind_a_link_are_not_trusted(root: Path, asked: list[str]) -> None:
     (root / "sub").mkdir()
     for number, name in enumerate(("sub/0.png", "sub/1.png")):
         os.link(root / f"{number}.png", root / name)
@@ -113,7 +113,7 @@ def test_a_file_that_just_changed_is_not_trusted(root: Path, monkeypatch: pytest
     assert read_image(Task("0.png"), settings).state is None
 
 
-def test_what_was_not_trusted_is_read_again(root: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_without_a_state_is_read_again(root: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(scan_cache_module, "_state", lambda state: {})
         first = scan(root)
@@ -133,7 +133,7 @@ def test_without_trust_every_file_is_hashed_but_only_changed_ones_decoded(root: 
     assert_same(again, scan(root, cache_folder=None))
 
 
-def test_other_settings_start_anew_and_leave_nothing_of_the_old(root: Path, asked: list[str]) -> None:
+def test_other_settings_replace_the_cache(root: Path, asked: list[str]) -> None:
     scan(root)
     asked.clear()
     scan(root, background=(9, 9, 9))
@@ -141,7 +141,9 @@ def test_other_settings_start_anew_and_leave_nothing_of_the_old(root: Path, aske
     assert len(list((root.parent / "scan_cache").glob("*-*"))) == 1
 
 
-def test_a_broken_shard_costs_its_rows_only(root: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_rows_of_a_broken_shard_are_lost(
+    root: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(scan_cache_module, "SHARD_ROWS", 3)
     first = scan(root)
     shards = sorted((root.parent / "scan_cache").rglob("*.parquet"))
@@ -163,7 +165,7 @@ def test_the_temporary_shard_of_a_killed_scan_is_ignored(root: Path) -> None:
     assert len(again.images) == len(first.images) + 1
 
 
-def test_rows_of_a_scan_that_was_stopped_are_not_read_again(
+def test_files_of_an_interrupted_scan_are_not_read_again(
     root: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scan_module, "BATCH", 2)
@@ -199,7 +201,7 @@ def test_removing_the_cache_only_costs_time(root: Path, asked: list[str]) -> Non
     assert_same(scan(root), first)
 
 
-def test_a_full_disk_names_the_shard_and_lets_go(tmp_path: Path) -> None:
+def test_a_full_disk_names_the_shard_and_releases_the_lock(tmp_path: Path) -> None:
     settings = ReadSettings(tmp_path, 10_000, (0, 0, 0))
 
     def append() -> None:

@@ -44,7 +44,7 @@ def shrunk(data: bytes, factor: int) -> Decoded | Rejection:
 
 @pytest.mark.parametrize("factor", [1, 2, 4, 8])
 @pytest.mark.parametrize("options", [{"subsampling": 0}, {"subsampling": 2}, {"progressive": True}])
-def test_a_jpeg_is_decoded_smaller_as_pillow_does_it_to_the_bit(factor: int, options: dict) -> None:
+def test_a_jpeg_is_decoded_smaller_to_the_same_pixels_as_pillow(factor: int, options: dict) -> None:
     data = encoded(photo(203, 121), "JPEG", **options)
     with Image.open(io.BytesIO(data)) as image:
         image.draft("RGB", (203 // factor, 121 // factor))
@@ -55,7 +55,7 @@ def test_a_jpeg_is_decoded_smaller_as_pillow_does_it_to_the_bit(factor: int, opt
     np.testing.assert_array_equal(found.pixels, expected)
 
 
-def test_what_cannot_be_decoded_smaller_comes_whole() -> None:
+def test_files_that_cannot_be_reduced_are_decoded_at_full_size() -> None:
     ways = [encoded(photo(80, 60), "PNG"), encoded(photo(80, 60).convert("CMYK"), "JPEG"), lossless(320, 240)]
     for data in ways:
         found, whole = shrunk(data, 4), shrunk(data, 1)
@@ -64,7 +64,7 @@ def test_what_cannot_be_decoded_smaller_comes_whole() -> None:
         np.testing.assert_array_equal(found.pixels, whole.pixels)
 
 
-def test_a_turned_image_is_turned_after() -> None:
+def test_orientation_is_applied_after_reduction() -> None:
     exif = Image.Exif()
     exif[274] = 6
     found = shrunk(encoded(photo(160, 80), "JPEG", exif=exif), 2)
@@ -73,7 +73,7 @@ def test_a_turned_image_is_turned_after() -> None:
 
 
 @pytest.mark.parametrize("factor", [2, 4, 8])
-def test_the_same_damaged_files_are_refused(factor: int) -> None:
+def test_the_same_damaged_files_are_rejected(factor: int) -> None:
     sources = [encoded(photo(96, 96), "JPEG", **options) for options in ({}, {"progressive": True})]
     damaged = [mutate(sources[seed % 2], seed) for seed in range(200)]
     damaged += [one_byte_changed(sources[seed % 2], seed) for seed in range(200)]
@@ -89,7 +89,7 @@ def test_the_same_damaged_files_are_refused(factor: int) -> None:
     resolution=st.integers(1, 600),
     resize=st.sampled_from(["pad", "crop", "stretch"]),
 )
-def test_twice_the_pixels_that_are_needed_are_left(width: int, height: int, resolution: int, resize: str) -> None:
+def test_at_least_twice_the_needed_pixels_are_kept(width: int, height: int, resolution: int, resize: str) -> None:
     factor = Transform(resolution, resize, (0, 0, 0), 1, shrink_on_load=True).factor(width, height)
     scale = (max if resize == "pad" else min)(width, height) / resolution  # by which the square is smaller
     assert factor in (1, 2, 4, 8)
@@ -101,13 +101,13 @@ def test_twice_the_pixels_that_are_needed_are_left(width: int, height: int, reso
 
 
 @pytest.mark.parametrize("size", [(640, 480), (642, 482), (1032, 520)])
-def test_a_photo_hardly_differs(size: tuple[int, int]) -> None:
+def test_a_reduced_photo_hardly_differs(size: tuple[int, int]) -> None:
     data = encoded(photo(*size), "JPEG", quality=90)
     whole, quick = (transform_image(data, replace(one, resolution=64)).astype(int) for one in (WHOLE, SHRUNK))
     assert 0 < np.abs(whole - quick).mean() < 1
 
 
-def test_the_parameter_decides_and_a_model_of_before_says_no() -> None:
+def test_the_parameter_decides_and_older_models_do_not_shrink() -> None:
     images = validate_parameters(parameters())["images"]
     assert isinstance(images, ImageParams)
     assert images.transform(64).shrink_on_load

@@ -7,8 +7,7 @@ from factories import encoded, make_image
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.slices import slice_values
-from goodbad_pipeline.images.sources import Columns, read_candidates
-from goodbad_pipeline.images.streams import open_source
+from goodbad_pipeline.images.sources import Columns, open_source, read_candidates
 
 
 def put(root: Path, *paths: str) -> None:
@@ -49,23 +48,23 @@ def test_presplit_folders(tmp_path: Path, validation: str) -> None:
 
 
 @pytest.mark.parametrize("above", ["", "train/"])
-def test_a_folder_with_a_blank_name_is_no_class(tmp_path: Path, above: str) -> None:
+def test_a_folder_with_a_blank_name_is_not_a_class(tmp_path: Path, above: str) -> None:
     put(tmp_path, f"{above} /1.png", f"{above} cat/1.png")
     assert read(tmp_path)["label"].tolist() == [None, " cat"]
 
 
-def test_a_folder_that_is_no_split_has_no_label_in_the_presplit_layout(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_split_has_no_label_in_the_presplit_layout(tmp_path: Path) -> None:
     put(tmp_path, "train/cat/1.png", "extra/cat/1.png")
     table = read(tmp_path, "presplit").set_index("path")
     assert table.loc["extra/cat/1.png", "label"] is None
 
 
-def test_classes_named_like_splits_need_a_train_folder_to_be_taken_for_splits(tmp_path: Path) -> None:
+def test_folders_named_like_splits_are_splits_only_with_a_train_folder(tmp_path: Path) -> None:
     put(tmp_path, "test/1.png", "dev/1.png")
     assert set(read(tmp_path)["label"]) == {"test", "dev"}
 
 
-def test_hidden_files_are_left_out(tmp_path: Path) -> None:
+def test_hidden_files_are_ignored(tmp_path: Path) -> None:
     put(tmp_path, "cat/1.png", "cat/._1.png", "cat/.hidden/2.png", "cat/Thumbs.db")
     assert read(tmp_path)["path"].tolist() == ["cat/1.png"]
 
@@ -84,7 +83,7 @@ def test_links_to_folders_are_listed_and_not_followed(tmp_path: Path) -> None:
     assert read(tmp_path)["path"].tolist() == ["cat/1.png", "cat/again"]
 
 
-def test_folders_deeper_than_recursion_goes(tmp_path: Path) -> None:
+def test_folders_deeper_than_the_recursion_limit(tmp_path: Path) -> None:
     folder = f"{tmp_path}/cat"
     for _ in range(1200):
         os.mkdir(folder)
@@ -95,14 +94,14 @@ def test_folders_deeper_than_recursion_goes(tmp_path: Path) -> None:
     os.removedirs(os.path.dirname(folder))
 
 
-def test_names_that_begin_or_end_in_blanks_stay_as_they_are(tmp_path: Path) -> None:
+def test_names_keep_leading_and_trailing_spaces(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text('path,label\n" a.png ", x \n"b\nc.png",y\n')
     assert read(tmp_path)["path"].tolist() == [" a.png ", "b\nc.png"]
     assert read(tmp_path)["label"].tolist() == ["x", "y"]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_manifest_with_columns_of_its_own(tmp_path: Path, suffix: str) -> None:
+def test_manifest_with_custom_columns(tmp_path: Path, suffix: str) -> None:
     put(tmp_path, "a.png")
     frame = pd.DataFrame({"path": ["a.png"], "label": ["cat"], "group": ["g"], "weather": ["sun"], "width": [3]})
     frame.to_csv(tmp_path / "labels.csv", index=False) if suffix == "csv" else frame.to_parquet(
@@ -113,7 +112,7 @@ def test_manifest_with_columns_of_its_own(tmp_path: Path, suffix: str) -> None:
     assert row["manifest_width"] == 3  # our own columns keep their names, the manifest's is renamed
 
 
-def test_kaggle_style_by_configuration_alone(tmp_path: Path) -> None:
+def test_kaggle_layout_by_configuration(tmp_path: Path) -> None:
     frame = {"filepaths": ["train/A/1.jpg", "valid/B/2.jpg"], "labels": ["A", "B"], "data set": ["train", "valid"]}
     pd.DataFrame(frame).to_csv(tmp_path / "birds.csv", index=False)
     table = read(tmp_path, "manifest", "birds.csv", path="filepaths", label="labels", split="data set")
@@ -121,14 +120,14 @@ def test_kaggle_style_by_configuration_alone(tmp_path: Path) -> None:
     assert table["label"].tolist() == ["A", "B"]
 
 
-def test_labels_are_text_and_blanks_are_none(tmp_path: Path) -> None:
+def test_labels_are_text_and_empty_cells_are_none(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("path,label,split\na.png,1,test\nb.png, ,\n")
     table = read(tmp_path)
     assert table["label"].tolist() == ["1", None]
     assert table["split"].tolist() == ["test", "train"]  # where a split is given, a blank counts as train
 
 
-def test_an_ignored_group_column_stays_as_a_column_of_the_manifest(tmp_path: Path) -> None:
+def test_an_ignored_group_column_is_kept_under_another_name(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("path,label,group\na.png,x,g1\n")
     table = read(tmp_path, group=None)
     assert table["group"].isna().all()
@@ -150,7 +149,7 @@ def test_an_ignored_group_column_stays_as_a_column_of_the_manifest(tmp_path: Pat
         (lambda root: root.joinpath("labels.csv").write_text("path,label\nhttp://x/y,b\n"), {}, "'http://x/y'"),
     ],
 )
-def test_bad_sources_end_in_one_line(tmp_path: Path, arrange, options: dict, message: str) -> None:
+def test_invalid_sources_raise_one_line(tmp_path: Path, arrange, options: dict, message: str) -> None:
     arrange(tmp_path)
     with pytest.raises(InputError, match=message) as caught:
         read(tmp_path, **options)
@@ -164,7 +163,7 @@ def test_missing_root_and_manifest(tmp_path: Path) -> None:
         read(tmp_path, "manifest", "x.csv")
 
 
-def test_a_manifest_is_text_as_it_stands(tmp_path: Path) -> None:
+def test_text_of_a_manifest_is_kept_unchanged(tmp_path: Path) -> None:
     names = ["007", "7", "NA", "null", "None", "1.50", "True", ""]
     rows = "".join(f"{number:06},{name},{number:03},{'test' if number else ''}\n" for number, name in enumerate(names))
     (tmp_path / "labels.csv").write_text("path,label,group,split\n" + rows)
@@ -175,7 +174,7 @@ def test_a_manifest_is_text_as_it_stands(tmp_path: Path) -> None:
     assert table["split"].tolist() == ["train"] + ["test"] * 7
 
 
-def test_further_columns_are_numbers_where_no_digit_is_lost(tmp_path: Path) -> None:
+def test_other_columns_are_numbers_if_no_digit_is_lost(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text(
         "path,label,age,weight,zip,country,serial,empty\n"
         "a.png,x,7,1.50,01067,NA,12345678901234567,\n"

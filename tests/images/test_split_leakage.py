@@ -6,7 +6,7 @@ from goodbad_pipeline.images.split_leakage import Thumbnails, measure_leaks
 
 
 def frames(groups: int, per_group: int, *, torn: bool) -> tuple[pd.DataFrame, Thumbnails]:
-    """Groups of near-copies under labels that nothing in the image tells; split by group, or torn apart."""
+    """Groups of near-duplicates with random labels, split by group or with divided groups."""
     rng = np.random.default_rng(3)
     looks = rng.integers(0, 240, (groups, 192))
     thumbnails = np.repeat(looks, per_group, axis=0) + rng.integers(0, 10, (groups * per_group, 192))
@@ -33,20 +33,20 @@ def test_a_plain_split_leaks_what_a_split_by_group_does_not() -> None:
     assert plain["test_images"] == 75
     assert 60 <= plain["group_in_train"] <= 75
     assert 0 < plain["copy_in_train"] < plain["group_in_train"]
-    assert plain["nearest_accuracy_leaked"] == 1  # a twin tells all
-    assert ours["nearest_accuracy"] < 0.8  # and nothing else tells anything
+    assert plain["nearest_accuracy_leaked"] == 1  # a copy in train has the label
+    assert ours["nearest_accuracy"] < 0.8  # without copies, labels are random
     assert np.isnan(ours["nearest_accuracy_leaked"])
     assert report.metrics["leak_worth"] == pytest.approx(plain["nearest_accuracy"] - ours["nearest_accuracy"])
     assert report.metrics["leak_plain_group_in_train"] == round(plain["group_in_train"] / 75, 4)
 
 
-def test_a_split_that_tears_groups_is_told_apart_from_none_that_does() -> None:
+def test_a_split_that_divides_groups_is_reported() -> None:
     ours = measure_leaks(*frames(30, 4, torn=True), seed=0).table.set_index("split").loc["this one"]
     assert (ours["group_in_train"], ours["copy_in_train"]) == (30, 30)
     assert ours["nearest_accuracy"] == 1
 
 
-def test_few_of_many_test_images_are_asked_and_train_is_read_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_of_many_test_images_are_probed_and_train_is_read_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = measure_leaks(*frames(40, 5, torn=False), seed=1)
     monkeypatch.setattr("goodbad_pipeline.images.split_leakage.BLOCK", 7)
     pd.testing.assert_frame_equal(measure_leaks(*frames(40, 5, torn=False), seed=1).table, whole.table)
@@ -54,7 +54,7 @@ def test_few_of_many_test_images_are_asked_and_train_is_read_in_blocks(monkeypat
     assert measure_leaks(*frames(40, 5, torn=False), seed=1).table["asked"].tolist() == [10, 10]
 
 
-def test_a_file_that_is_there_many_times_is_compared_once_and_answers_as_before() -> None:
+def test_a_repeated_file_is_compared_once_with_the_same_result() -> None:
     table, thumbnails = frames(40, 5, torn=False)
     once = measure_leaks(table, thumbnails, seed=1).table.set_index("split").loc["this one"]
     train = np.flatnonzero(table["split"] == "train")

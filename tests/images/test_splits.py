@@ -37,7 +37,7 @@ def labels(draw: st.DrawFn) -> pd.DataFrame:
 
 @settings(max_examples=20)
 @given(labels(), st.integers(0, 1000))
-def test_no_group_on_two_sides_nothing_lost_and_every_class_everywhere(frame: pd.DataFrame, seed: int) -> None:
+def test_no_group_is_divided_nothing_is_lost_and_every_split_has_every_class(frame: pd.DataFrame, seed: int) -> None:
     split = split_labels(frame, seed)
     assert len(split) == len(frame)
     assert split.groupby("group")["split"].nunique().max() == 1
@@ -60,7 +60,7 @@ def test_class_shares_are_kept_within_the_largest_groups(frame: pd.DataFrame, se
 
 @settings(max_examples=30)
 @given(labels(), labels(), st.integers(0, 1000), st.data())
-def test_a_stable_place_is_not_moved_by_what_comes_or_goes(
+def test_a_stable_assignment_does_not_depend_on_other_groups(
     frame: pd.DataFrame, other: pd.DataFrame, seed: int, data: st.DataObject
 ) -> None:
     before = assign_by_name(frame["group"], FRACTIONS, seed)
@@ -73,7 +73,7 @@ def test_a_stable_place_is_not_moved_by_what_comes_or_goes(
     assert after.groupby(whole["group"]).nunique().max() == 1
 
 
-def test_images_that_come_or_go_move_no_other_in_a_stable_split() -> None:
+def test_added_or_removed_images_move_no_other_in_a_stable_split() -> None:
     frame = table([(f"{label}{n}", label, 1 + n % 4) for label in "ab" for n in range(60)])
     more = table([(f"{label}{n}", label, 2) for label in "abc" for n in range(30, 90)])
     whole = pd.concat([more.assign(path="more " + more["path"]), frame[7:]], ignore_index=True)
@@ -81,13 +81,13 @@ def test_images_that_come_or_go_move_no_other_in_a_stable_split() -> None:
     pd.testing.assert_series_equal(after[frame["path"][7:]], before[frame["path"][7:]])
 
 
-def test_a_stratified_split_is_moved_which_is_why_there_are_two() -> None:
+def test_removed_images_move_others_in_a_stratified_split() -> None:
     frame = table([(f"{label}{n}", label, 3) for label in "ab" for n in range(40)])
     before, after = (split_labels(part, 0).set_index("path")["split"] for part in (frame, frame[3:]))
     assert (after != before[after.index]).any()
 
 
-def test_stable_shares_are_right_on_average() -> None:
+def test_stable_shares_hold_on_average() -> None:
     frame = table([(f"{label}{n}", label, 1) for label in "ab" for n in range(2000)])
     counts = count_splits(split_labels(frame, 0, "stable"))
     for row in counts.itertuples():
@@ -96,7 +96,7 @@ def test_stable_shares_are_right_on_average() -> None:
 
 
 @pytest.mark.parametrize("method", ["stratified", "stable"])
-def test_folds_test_every_image_once_and_hold_still(method: str) -> None:
+def test_folds_test_every_image_once(method: str) -> None:
     frame = table([(f"{label}{n}", label, 1 + n % 4) for label in "ab" for n in range(60)])
     sides = [split_labels(frame, 3, method, folds=5, fold=fold)["split"] for fold in range(5)]
     for side in ("test", "validation"):
@@ -105,20 +105,20 @@ def test_folds_test_every_image_once_and_hold_still(method: str) -> None:
     assert all(split.groupby(frame["group"]).nunique().max() == 1 for split in sides)
 
 
-def test_groups_of_several_classes_find_an_order_that_fills_every_split() -> None:
+def test_groups_of_several_classes_fill_every_split() -> None:
     rows = [(f"g{n}", "common", 20) for n in range(4)] + [(f"g{n}", "rare", 1) for n in range(3)]
     for seed in range(8):
         assert (count_splits(split_labels(table(rows), seed))["images"] > 0).all()
 
 
-def test_the_seed_decides() -> None:
+def test_the_seed_determines_the_split() -> None:
     frame = table([(f"{label}{n}", label, 3) for label in "ab" for n in range(20)])
     first = split_labels(frame, 1)
     pd.testing.assert_frame_equal(first, split_labels(frame, 1))
     assert (first["split"] != split_labels(frame, 2)["split"]).any()
 
 
-def test_a_given_split_is_honoured() -> None:
+def test_a_given_split_is_kept() -> None:
     given_split = {"a0": "train", "a1": "validation", "a2": "test", "b0": "train", "b1": "validation", "b2": "test"}
     frame = table([(name, name[0], 2) for name in given_split], given_split)
     split = split_labels(frame, 0)
@@ -141,18 +141,18 @@ def test_a_missing_validation_split_is_taken_from_train() -> None:
         ([(f"a{n}", "a", 3) for n in range(9)] + [("b0", "b", 9), ("b1", "b", 9)], "class 'b' has 2"),
     ],
 )
-def test_impossible_requests_say_what_is_missing(groups: list, message: str) -> None:
+def test_an_impossible_split_names_what_is_missing(groups: list, message: str) -> None:
     with pytest.raises(InputError, match=message):
         split_labels(table(groups), 0)
 
 
-def test_a_given_split_that_lacks_a_class_is_refused() -> None:
+def test_a_given_split_that_lacks_a_class_is_rejected() -> None:
     given_split = {"a0": "train", "b0": "train", "a1": "test", "b1": "test", "a2": "validation"}
     with pytest.raises(InputError, match="'validation' has no image of class 'b'"):
         split_labels(table([(name, name[0], 2) for name in given_split], given_split), 0)
 
 
-def test_counts_name_every_split_and_class() -> None:
+def test_counts_include_every_split_and_class() -> None:
     frame = table([(f"{label}{n}", label, 1) for label in "ab" for n in range(10)])
     counts = count_splits(split_labels(frame, 0))
     assert counts[["split", "label"]].values.tolist() == [[split, label] for split in SPLITS for label in "ab"]
@@ -160,7 +160,7 @@ def test_counts_name_every_split_and_class() -> None:
     assert class_names(frame) == ["a", "b"]
 
 
-def test_folds_of_a_given_split_and_of_too_few_groups_are_refused() -> None:
+def test_folds_of_a_given_split_and_of_too_few_groups_are_rejected() -> None:
     groups = [(f"{label}{n}", label, 2) for label in "ab" for n in range(4)]
     with pytest.raises(InputError, match=r"splits\.folds: must be null for images with a given split, got 3"):
         split_labels(table(groups, {name: "train" for name, *_ in groups}), 0, folds=3)
@@ -168,7 +168,7 @@ def test_folds_of_a_given_split_and_of_too_few_groups_are_refused() -> None:
         split_labels(table(groups), 0, folds=5)
 
 
-def test_a_stable_split_without_a_class_says_what_would_help() -> None:
+def test_a_stable_split_without_a_class_suggests_a_remedy() -> None:
     frame = table([(f"{label}{n}", label, 2) for label in "ab" for n in range(3)])
     with pytest.raises(InputError, match=r"has 3 groups: add groups, or try another splits\.seed or splits\.method"):
         split_labels(frame, 0, "stable")

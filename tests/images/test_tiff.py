@@ -29,7 +29,7 @@ def grey(data: bytes) -> list[int]:
     return decoded.pixels[0, :, 0].tolist()
 
 
-def test_white_is_where_the_bits_end() -> None:
+def test_white_is_the_largest_level() -> None:
     assert grey(tiff(bytes.fromhex("fff000"), 2, 12)) == [255, 0]
     assert grey(tiff(np.array([65535, 0, 257 * 9], "<u2").tobytes(), 3, 16)) == [255, 0, 9]
 
@@ -39,7 +39,7 @@ def test_white_may_be_zero() -> None:
 
 
 @pytest.mark.parametrize(("bits", "format"), [(32, 1), (32, 2), (32, 3), (16, 2)])
-def test_samples_without_a_white_are_refused_whatever_they_are(bits: int, format: int) -> None:
+def test_samples_without_a_defined_white_are_rejected(bits: int, format: int) -> None:
     rejected = decode(tiff(np.ones(2, f"<u{bits // 8}").tobytes(), 2, bits, format=format))
     assert isinstance(rejected, Rejection)
     assert rejected.reason == Reason.UNSUPPORTED

@@ -39,7 +39,7 @@ def test_the_number_of_workers_changes_nothing(root: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_dask_cluster_finds_the_same(root: Path) -> None:
+def test_a_dask_cluster_returns_the_same(root: Path) -> None:
     distributed = pytest.importorskip("distributed", reason="needs the extra cluster")
     here = scan(root, WorkerBackend())
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
@@ -47,7 +47,7 @@ def test_a_dask_cluster_finds_the_same(root: Path) -> None:
     assert_same(there, here)
 
 
-def test_a_backend_that_must_register_itself_does(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_backend_is_registered(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spark = types.ModuleType("joblibspark")
     spark.register_spark = lambda: joblib.register_parallel_backend("spark", joblib._parallel_backends.ThreadingBackend)
     monkeypatch.setitem(sys.modules, "joblibspark", spark)
@@ -62,13 +62,13 @@ def test_a_backend_that_must_register_itself_does(root: Path, monkeypatch: pytes
         (WorkerBackend("local", {"scheduler_host": "x"}), "engine_options"),
     ],
 )
-def test_an_engine_that_is_not_there_ends_in_one_line(root: Path, backend: WorkerBackend, message: str) -> None:
+def test_a_missing_backend_raises_one_line(root: Path, backend: WorkerBackend, message: str) -> None:
     with pytest.raises(InputError, match=r"images\.scan\.engine: .*" + message):
         scan(root, backend)
 
 
 class Confiding(joblib._parallel_backends.ThreadingBackend):
-    """A backend that wants a token, and tells it when it fails."""
+    """A backend with a token, which its error message reveals."""
 
     given: ClassVar[list[str]] = []
 
@@ -86,7 +86,7 @@ def confiding(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "joblibspark", spark)
 
 
-def test_a_secret_option_reaches_the_backend_and_no_message(root: Path, confiding: None) -> None:
+def test_a_secret_option_reaches_the_backend_but_no_message(root: Path, confiding: None) -> None:
     options = hide_secrets({"token": {"secret": "open sesame"}})
     assert len(scan(root, WorkerBackend("spark", options)).images) == 150
     assert "open sesame" in Confiding.given

@@ -29,7 +29,7 @@ def read(root: Path, *names: str, limits: Limits) -> list[Outcome]:
     return read_batch([Task(name) for name in names], settings)
 
 
-def test_a_hang_a_crash_and_an_exit_cost_those_files_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hang_a_crash_and_an_exit_reject_only_those_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "WORKER", "hostile_worker")
     names = ["a.png", "hang.png", "b.png", "crash.png", "exit.png", "c.png"]
     found = {
@@ -45,7 +45,7 @@ def test_a_hang_a_crash_and_an_exit_cost_those_files_alone(tmp_path: Path, monke
     assert found["exit.png"] == Rejection(Reason.CRASHED, "the decoder's process ended (status 3)", len(GOOD), image_id)
 
 
-def test_a_image_that_takes_too_much_memory(tmp_path: Path) -> None:
+def test_an_image_that_takes_too_much_memory(tmp_path: Path) -> None:
     (tmp_path / "large.png").write_bytes(encoded(Image.new("L", (6000, 6000))))
     large, small = read(tmp_path, "large.png", "small.png", limits=Limits(60.0, 64 << 20))
     assert large.result.reason == Reason.OUT_OF_MEMORY
@@ -53,9 +53,7 @@ def test_a_image_that_takes_too_much_memory(tmp_path: Path) -> None:
     assert isinstance(small.result, Measured)
 
 
-def test_a_file_larger_than_memory_is_set_aside_without_being_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_larger_than_the_memory_limit_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "_read_in_new_worker", None)  # no worker is lost over them
     video, image_, endless = tmp_path / "video.png", tmp_path / "large.png", tmp_path / "endless.png"
     for file, start, length in ((video, b"ftypmp42", 80 << 20), (image_, GOOD, 80 << 20), (endless, b"", 1 << 40)):
@@ -69,7 +67,7 @@ def test_a_file_larger_than_memory_is_set_aside_without_being_read(
     assert [one.image_id for one in found] == [*hashes, None]
 
 
-def test_a_worker_serves_the_next_batch_too_and_can_write_nothing(tmp_path: Path) -> None:
+def test_a_worker_is_reused_and_cannot_write_files(tmp_path: Path) -> None:
     read(tmp_path, "a.png", limits=Limits())
     (worker,) = workers._idle
     read(tmp_path, "b.png", limits=Limits())
@@ -79,7 +77,7 @@ def test_a_worker_serves_the_next_batch_too_and_can_write_nothing(tmp_path: Path
     assert "Max core file size        0 " in limits
 
 
-def test_workers_whose_parent_was_killed_go_by_themselves(tmp_path: Path) -> None:
+def test_workers_end_after_their_parent_was_killed(tmp_path: Path) -> None:
     read(tmp_path, "a.png", limits=Limits())
     (worker,) = workers._idle
     worker._connection.close()  # what the system does for a process that was killed

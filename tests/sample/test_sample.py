@@ -1,4 +1,4 @@
-"""The sample in data/01_raw/characters is what the code draws, and it is as honest as it says."""
+"""The sample in data/01_raw/characters equals the one that the code draws, and has no shortcuts to the label."""
 
 from hashlib import sha256
 from io import BytesIO
@@ -106,13 +106,13 @@ def test_sixty_characters_in_eight_poses_half_of_them_good(proper: pd.DataFrame)
 
 
 @pytest.mark.parametrize("trait", TRAITS)
-def test_traits_say_nothing_about_the_label(proper: pd.DataFrame, trait: str) -> None:
+def test_traits_are_independent_of_the_label(proper: pd.DataFrame, trait: str) -> None:
     counts = pd.crosstab(proper[trait], proper["label"])
     assert len(counts) >= 3
     assert (counts["good"] == counts["bad"]).all()
 
 
-def test_the_file_says_nothing_about_the_label(sample: Sample, proper: pd.DataFrame) -> None:
+def test_file_formats_are_independent_of_the_label(sample: Sample, proper: pd.DataFrame) -> None:
     assert not any("good" in path or "bad" in path for path in sample.files)
     formats = pd.crosstab(proper["path"].str[-3:], proper["label"])
     assert formats.loc["png"].to_dict() == {"good": 30, "bad": 30}
@@ -121,7 +121,7 @@ def test_the_file_says_nothing_about_the_label(sample: Sample, proper: pd.DataFr
     assert mean["good"] == pytest.approx(mean["bad"], rel=0.15)
 
 
-def test_the_order_of_the_characters_says_nothing_about_the_label(proper: pd.DataFrame) -> None:
+def test_the_order_of_the_characters_is_independent_of_the_label(proper: pd.DataFrame) -> None:
     labels = proper.groupby("group")["label"].first().sort_index()
     first_half = (labels.iloc[:30] == "good").sum()
     assert 8 <= first_half <= 22
@@ -139,13 +139,13 @@ def test_each_cue_agrees_with_the_label_most_of_the_time_only(cue: str) -> None:
 
 
 @pytest.mark.no_cover
-def test_all_cues_together_tell_the_label() -> None:
+def test_all_cues_together_predict_the_label() -> None:
     cast = design_characters(SAMPLE_SEED)
     votes = [sum(vars(character.cues).values()) * (1 if character.label == "good" else -1) for character in cast]
     assert np.mean([vote > 0 for vote in votes]) >= 0.95
 
 
-def test_colours_alone_do_not_tell_the_label(sample: Sample, proper: pd.DataFrame) -> None:
+def test_colours_alone_do_not_predict_the_label(sample: Sample, proper: pd.DataFrame) -> None:
     histograms = [
         np.histogramdd(_pixels(sample, path)[::2, ::2].reshape(-1, 3), bins=8, range=[(0, 256)] * 3)[0].ravel()
         for path in proper["path"]
@@ -198,7 +198,7 @@ def test_empty_has_no_bytes_and_note_is_text(sample: Sample) -> None:
         _open(sample, "images/odd/note.jpg")
 
 
-def test_sideways_stands_upright_once_its_orientation_is_applied(sample: Sample) -> None:
+def test_sideways_is_upright_after_its_orientation_is_applied(sample: Sample) -> None:
     image = _open(sample, "images/odd/sideways.jpg")
     assert image.getexif()[0x0112] == 6
     upright = np.asarray(ImageOps.exif_transpose(image)).astype(float)
@@ -207,7 +207,7 @@ def test_sideways_stands_upright_once_its_orientation_is_applied(sample: Sample)
     assert np.abs(np.asarray(image).astype(float) - drawn).mean() > 20
 
 
-def test_copy_and_edit_stand_under_a_group_of_their_own(sample: Sample) -> None:
+def test_copy_and_edit_have_their_own_group_names(sample: Sample) -> None:
     digests = {path: sha256(content).digest() for path, content in sample.files.items()}
     copy = "images/odd/copy.jpg"
     twins = [path for path, digest in digests.items() if digest == digests[copy] and path != copy]
@@ -226,7 +226,7 @@ def test_edit_looks_like_its_original(sample: Sample) -> None:
     assert labels["images/odd/edited.jpg"] == labels["images/character_012/pose_2.jpg"]
 
 
-def test_one_image_stands_under_both_labels(sample: Sample) -> None:
+def test_one_image_has_both_labels(sample: Sample) -> None:
     assert sample.files["images/odd/twice_0.jpg"] == sample.files["images/odd/twice_1.jpg"]
     assert _rows(sample, "twice_0", "twice_1")["label"].tolist() == ["good", "bad"]
 

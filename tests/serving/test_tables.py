@@ -6,7 +6,7 @@ from factories import encoded, make_image
 
 from goodbad_pipeline.evaluation.decision import Calibration
 from goodbad_pipeline.images.pixels import Transform
-from goodbad_pipeline.images.streams import open_source
+from goodbad_pipeline.images.sources import open_source
 from goodbad_pipeline.serving import tables
 from goodbad_pipeline.serving.classifier import Classifier
 from goodbad_pipeline.serving.tables import PredictionStream

@@ -79,12 +79,9 @@ def _check(row: pd.Series, where: str) -> None:
 
 
 def apply_corrections(images: pd.DataFrame, unreadable: pd.DataFrame, corrections: pd.DataFrame) -> Corrected:
-    """Change labels and exclude images according to the corrections.
+    """Change labels of accepted images and exclude images, as the table of :func:`read_corrections` requests.
 
-    Args:
-        images: Accepted images of a scan.
-        unreadable: Quarantine rows of the scan; a correction of one of these has no effect.
-        corrections: Table of :func:`read_corrections`.
+    A correction of one of the scan's quarantine rows, ``unreadable``, has no effect.
 
     Raises:
         InputError: A correction matches no file, two contradict each other, or a label is not one of the classes.

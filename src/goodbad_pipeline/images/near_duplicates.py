@@ -74,14 +74,12 @@ def near_links(hashes: np.ndarray, thumbnails: np.ndarray, distance: int, min_co
         near-duplicates connects.
     """
     sets = DisjointSets(np.arange(len(hashes)))
-    order = np.argsort(hashes, kind="stable")
-    values, starts, counts = np.unique(hashes[order], return_index=True, return_counts=True)
     plain = _single_coloured(thumbnails)
-    matcher = _Matcher(thumbnails, plain, min_correlation, order, starts, counts)
-    repeated = np.flatnonzero(counts > 1)
+    matcher = _Matcher(hashes, thumbnails, plain, min_correlation)
+    repeated = np.flatnonzero(matcher.counts > 1)
     matcher.join(sets, np.stack([repeated, repeated], axis=1))
     sets.add(_equal_plain(hashes, thumbnails, np.flatnonzero(plain)))
-    for pairs in close_pairs(values, distance):
+    for pairs in close_pairs(matcher.hashes, distance):
         matcher.join(sets, pairs)
     return np.sort(sets.links, axis=1)
 
@@ -102,9 +100,8 @@ def close_pairs(values: np.ndarray, distance: int) -> Iterator[np.ndarray]:
     for agreeing in combinations(range(len(blocks)), len(blocks) - distance):
         # A pair can agree on several choices of blocks. Only the first choice counts: there, all skipped blocks differ.
         skipped = [blocks[index] for index in range(agreeing[-1]) if index not in agreeing]
-        yield from _pairs_of_key(
-            values, reduce(np.bitwise_or, [blocks[index] for index in agreeing]), skipped, distance
-        )
+        mask = reduce(np.bitwise_or, [blocks[index] for index in agreeing])
+        yield from _pairs_of_key(values, mask, skipped, distance)
 
 
 def _block_count(count: int, distance: int) -> int:
@@ -142,26 +139,19 @@ def _pairs_of_key(values: np.ndarray, mask: np.uint64, skipped: list[np.uint64],
 
 
 class _Matcher:
-    """Compares the thumbnails of the images behind pairs of hashes.
+    """Compares the thumbnails of images with equal or similar hashes.
 
-    Hashes are numbered in ascending order. The images of hash i are ``order[starts[i] : starts[i] + counts[i]]``.
+    ``hashes`` are distinct and ascending. Hash i has ``counts[i]`` images.
     """
 
-    def __init__(
-        self,
-        thumbnails: np.ndarray,
-        plain: np.ndarray,
-        min_correlation: float,
-        order: np.ndarray,
-        starts: np.ndarray,
-        counts: np.ndarray,
-    ) -> None:
+    def __init__(self, hashes: np.ndarray, thumbnails: np.ndarray, plain: np.ndarray, min_correlation: float) -> None:
         self._thumbnails, self._plain, self._min_correlation = thumbnails, plain, min_correlation
-        self._order, self._starts, self._counts = order, starts, counts
+        self._order = np.argsort(hashes, kind="stable")
+        self.hashes, self._starts, self.counts = np.unique(hashes[self._order], return_index=True, return_counts=True)
 
     def join(self, sets: DisjointSets, pairs: np.ndarray) -> None:
-        """Merge the sets of near-duplicates among the images of each pair of hashes, int64 (m, 2)."""
-        products = self._counts[pairs[:, 0]] * self._counts[pairs[:, 1]]
+        """Merge the sets of near-duplicates among the images of each pair of indices in ``hashes``, int64 (m, 2)."""
+        products = self.counts[pairs[:, 0]] * self.counts[pairs[:, 1]]
         large = products > LARGE
         for one, other in pairs[large]:
             images = self._images(one)
@@ -179,16 +169,16 @@ class _Matcher:
         units[self._plain[positions]] = 0
         return units
 
-    def _images(self, value: int) -> np.ndarray:
-        return self._order[self._starts[value] : self._starts[value] + self._counts[value]]
+    def _images(self, index: int) -> np.ndarray:
+        return self._order[self._starts[index] : self._starts[index] + self.counts[index]]
 
     def _expand(self, pairs: np.ndarray) -> np.ndarray:
         """Return the product of the images of each pair of hashes: int64 (m, 2), positions."""
         one, other = pairs.T
-        products = self._counts[one] * self._counts[other]
+        products = self.counts[one] * self.counts[other]
         pair = np.repeat(np.arange(len(pairs)), products)
         index = np.arange(len(pair)) - np.repeat(np.cumsum(products) - products, products)
-        row, column = np.divmod(index, self._counts[other][pair])
+        row, column = np.divmod(index, self.counts[other][pair])
         return np.stack(
             [self._order[self._starts[one][pair] + row], self._order[self._starts[other][pair] + column]], axis=1
         )
@@ -219,12 +209,7 @@ def _chunks(pairs: np.ndarray, products: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def thumbnail_levels(thumbnails: pd.Series, rows: np.ndarray) -> np.ndarray:
-    """Copy the bytes of some thumbnails into an array, uint8 (m, k), without copying the others.
-
-    Args:
-        thumbnails: Arrow binary values of equal length.
-        rows: Positions of the thumbnails, int64 of shape (m,).
-    """
+    """Copy the thumbnails (Arrow binary values of equal length) at positions ``rows`` into an array, uint8 (m, k)."""
     values = pa.array(thumbnails, pa.large_binary())
     chunks = [chunk for chunk in (values.chunks if isinstance(values, pa.ChunkedArray) else [values]) if len(chunk)]
     parts = [_bytes_of(chunk) for chunk in chunks]

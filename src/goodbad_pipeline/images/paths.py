@@ -59,18 +59,11 @@ def leaves_root(path: str) -> bool:
 
 
 class FileState(NamedTuple):
-    """Identifies an unchanged file without reading it. Each value fits an int64.
-
-    Attributes:
-        size: Bytes.
-        modified: Nanoseconds since 1970 (mtime); users can set it.
-        changed: Nanoseconds since 1970 (ctime); only the system sets it.
-        inode: Number of the file in its file system.
-    """
+    """Identifies an unchanged file without reading it. Values fit an int64; times are nanoseconds since 1970."""
 
     size: int
-    modified: int
-    changed: int
+    modified: int  # mtime, which users can set
+    changed: int  # ctime, which only the system sets
     inode: int
 
     @classmethod
@@ -123,11 +116,9 @@ def are_settled(states: np.ndarray) -> np.ndarray:
 
 
 class FileContent(NamedTuple):
-    """The content of a file, or why it was not read.
+    """The content of a file or its rejection, and its state at opening.
 
-    Attributes:
-        content: All bytes, or the rejection.
-        state: State at opening; None if it was not opened or the next scan must try again.
+    ``state`` is None if the file was not opened, or if the next scan must try again.
     """
 
     content: bytes | Rejection

@@ -40,15 +40,10 @@ COMMIT = 8  # blocks between two commits to disk
 
 
 def open_pixels(folder: Path, source: PixelSource) -> Pixels:
-    """Return the images of ``source`` from the store for its transform, after adding the missing ones.
+    """Add missing images of ``source`` to the store of its transform, and return all images of the store.
 
-    Args:
-        folder: Folder of all stores, one per transform; it may be removed at any time.
-        source: The images.
-
-    Returns:
-        All images of the store, memory-mapped; they may be more than those of ``source``. If the store would exceed the
-        budget or the disk, the images of ``source``, each decoded whenever it is read.
+    ``folder`` holds one store per transform; it may be removed at any time. The images are memory-mapped. If the store
+    would exceed the budget or the disk, only the images of ``source`` are returned, each decoded whenever it is read.
 
     Raises:
         InputError: A file was changed or deleted since ingestion.
@@ -104,11 +99,7 @@ class PixelStore:
         return source.without(set(self.image_ids().tolist()))
 
     def check(self, source: PixelSource, states: np.ndarray) -> None:
-        """Hash the files of stored images whose state differs from the stored one.
-
-        Args:
-            source: The images.
-            states: Current states of their files, int64 of shape (n, 4).
+        """Hash the files of stored images whose current state, a row of ``states``, differs from the stored one.
 
         Raises:
             InputError: A file was changed or deleted since ingestion.

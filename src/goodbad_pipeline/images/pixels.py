@@ -7,7 +7,7 @@ import hashlib
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
@@ -93,13 +93,9 @@ class Pixels:
 class PixelSource:
     """Images to decode, block by block, so that only one block is in memory.
 
-    Attributes:
-        root: Folder that ``paths`` are relative to, resolved.
-        image_ids: SHA-256 of each file at ingestion.
-        paths: Relative path of each file.
-        transform: The transform of each image.
-        budget: Largest size of a cache, in bytes; None for no limit.
-        workers: Number of decoding threads (decoders release the interpreter lock); None for Python's default.
+    ``paths`` are relative to ``root``, which is resolved. ``image_ids`` are the SHA-256 of the files at ingestion.
+    ``budget`` limits the size of a cache, in bytes. ``workers`` is the number of decoding threads; decoders release the
+    interpreter lock.
     """
 
     root: Path
@@ -107,11 +103,11 @@ class PixelSource:
     paths: list[str]
     transform: Transform
     budget: int | None = None
-    workers: int | None = field(default=None)
+    workers: int | None = None
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """Shape of all images together: (n, resolution, resolution, 3)."""
+        """Shape of the array of all images."""
         side = self.transform.resolution
         return (len(self.paths), side, side, 3)
 
@@ -185,7 +181,7 @@ class StreamedPixels:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """Shape of all images together: (n, resolution, resolution, 3)."""
+        """Shape of the array, (n, resolution, resolution, 3)."""
         return self.source.shape
 
     def __len__(self) -> int:

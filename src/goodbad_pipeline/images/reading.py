@@ -6,7 +6,7 @@ Imports no pandas, so that worker processes start quickly.
 import hashlib
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -39,15 +39,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class ReadSettings:
-    """How every file of a scan is read.
-
-    Attributes:
-        root: Folder of the images, resolved.
-        max_pixels: Largest width × height that is accepted.
-        background: RGB under transparent pixels.
-        tiff: Whether TIFF is accepted.
-        limits: What one file may cost.
-    """
+    """How every file of a scan is read; ``root`` is resolved."""
 
     root: Path
     max_pixels: int
@@ -86,18 +78,19 @@ class Measured:
     thumbnail: bytes
 
 
+MEASURED_COLUMNS = tuple(field.name for field in fields(Measured))
+
+
 @dataclass(frozen=True)
 class Unchanged:
-    """The file still has the SHA-256 of its task."""
+    """Result for a file that still has the SHA-256 of its task."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a task.
+    """The result of a task, and the state of the file at that time.
 
-    Attributes:
-        result: The measurements, the rejection, or that the file is unchanged.
-        state: File state at the time of reading; None if the file was not read or changed too recently to rely on it.
+    ``state`` is None if the file was not read, or changed too recently to rely on its timestamps.
     """
 
     result: Measured | Rejection | Unchanged

@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +16,16 @@ from tqdm import tqdm
 
 from goodbad_pipeline.images.formats import Colour
 from goodbad_pipeline.images.paths import FileState, find_states
-from goodbad_pipeline.images.reading import Limits, Measured, ReadSettings, Task, Unchanged
+from goodbad_pipeline.images.reading import MEASURED_COLUMNS, Limits, ReadSettings, Task, Unchanged
 from goodbad_pipeline.images.reasons import QUARANTINE_COLUMNS, TEMPORARY, Reason
 from goodbad_pipeline.images.scan_cache import ScanCache
 from goodbad_pipeline.images.workers import WorkerBackend, read_batches
 
 logger = logging.getLogger(__name__)
 
-MEASURED_COLUMNS = [field.name for field in fields(Measured)]
 BATCH = 64  # files per message to a worker
 LOG_SECONDS = 30.0
+_DIRECT_COLUMNS = MEASURED_COLUMNS[:-1]  # all but the thumbnails, which the cache gathers shard by shard
 _NO_ROW = -1
 _STATES = 65_536  # file states in memory at a time
 
@@ -133,7 +133,7 @@ class _Scanner:
     def tables(self) -> Scan:
         """Assemble the two tables column by column, because there may be millions of rows."""
         has_row = self._rows != _NO_ROW
-        cached = self._cache.read(self._rows[has_row], [*MEASURED_COLUMNS[:-1], "reason", "detail"])
+        cached = self._cache.read(self._rows[has_row], [*_DIRECT_COLUMNS, "reason", "detail"])
         reasons = cached.column("reason").to_pandas().to_numpy(object)
         accepted = np.zeros(len(has_row), bool)
         accepted[has_row] = pd.isna(reasons)
@@ -146,7 +146,7 @@ class _Scanner:
     def _images(self, accepted: np.ndarray, cached: pa.Table) -> pd.DataFrame:
         images = self._candidates if accepted.all() else self._candidates[accepted].reset_index(drop=True)
         images = images.rename(columns={"split": "source_split"})
-        for name in MEASURED_COLUMNS[:-1]:
+        for name in _DIRECT_COLUMNS:
             images[name] = cached.column(name).to_pandas()
         thumbnails = self._cache.thumbnails(self._rows[accepted])
         images["thumbnail"] = pd.Series(thumbnails, dtype=pd.ArrowDtype(thumbnails.type))

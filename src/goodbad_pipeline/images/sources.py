@@ -1,21 +1,25 @@
-"""List the images of a source and their labels: class folders, pre-split folders, or a manifest.
+"""List the images of a source, before any is opened: class folders, pre-split folders, or a manifest.
 
-Each reader returns the same table of candidates: one row per listed image, before any file is opened.
+:func:`read_candidates` returns a table of paths, labels, groups and splits for a scan. :func:`open_source` returns
+paths alone, in blocks, for predictions on more files than fit in memory.
 """
 
 import logging
 import os
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import astuple, dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
+import pyarrow.parquet as pq
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.images.paths import leaves_root, to_text
+from goodbad_pipeline.images.reading import MEASURED_COLUMNS
 
 logger = logging.getLogger(__name__)
 
@@ -34,20 +38,7 @@ SPLIT_NAMES = {
 DEFAULT_MANIFESTS = ("labels.csv", "labels.parquet")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 OWN_COLUMNS = ("path", "label", "group", "split")
-RESERVED_COLUMNS = (
-    "image_id",
-    "width",
-    "height",
-    "format",
-    "animated",
-    "size",
-    "pixel_id",
-    "fingerprint",
-    "thumbnail",
-    "source_split",
-    "source_label",
-    "copies",
-)
+RESERVED_COLUMNS = (*MEASURED_COLUMNS, "source_split", "source_label", "copies")
 _MISSING_NUMBERS = ("", "NA", "N/A", "NaN", "nan", "null", "None")  # missing values in a numeric column
 _CODE = r"\s*[+-]?(0\d|\d{16})"  # leading zeros, or more digits than a float64 keeps: a code, not a number
 
@@ -162,8 +153,13 @@ def _read_table(file: Path, columns: Columns) -> pd.DataFrame:
             return pd.read_parquet(file)
         return read_manifest_csv(file, text=astuple(columns))
     except Exception as error:  # pandas and pyarrow raise their own types on broken files
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"images.manifest: must be readable CSV or Parquet, got '{file}' ({reason})") from error
+        raise InputError(
+            f"images.manifest: must be readable CSV or Parquet, got '{file}' ({_first_line(error)})"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _resolve_columns(raw: pd.DataFrame, columns: Columns, file: Path) -> dict[str, str | None]:
@@ -289,3 +285,73 @@ def _to_numbers(column: pd.Series) -> pd.Series:
         return pd.to_numeric(values, dtype_backend="numpy_nullable")
     except ValueError:
         return _with_missing(column)
+
+
+@dataclass(frozen=True)
+class PathStream:
+    """A source of paths; see :func:`open_source`.
+
+    Attributes:
+        root: Folder that the paths are relative to.
+        manifest: File that lists the paths; None for every file below ``root``.
+        column: The manifest's column of paths.
+    """
+
+    root: Path
+    manifest: Path | None
+    column: str
+
+    def blocks(self, size: int) -> Iterator[list[str | None]]:
+        """Yield at most ``size`` paths at a time, in order; None for rows of a manifest without a path.
+
+        Raises:
+            InputError: The manifest cannot be read or lacks the column, or a folder cannot be read.
+        """
+        if self.manifest is None:
+            files = walk_files(self.root, Counter())
+            while block := list(islice(files, size)):
+                yield [*block]
+            return
+        for column in self._columns(self.manifest, size):
+            yield [None if pd.isna(cell) or not str(cell).strip() else str(cell) for cell in column]
+
+    def _columns(self, manifest: Path, size: int) -> Iterator[Any]:
+        try:
+            if manifest.suffix.lower() in PARQUET_SUFFIXES:
+                with pq.ParquetFile(manifest) as file:
+                    self._require_column(file.schema_arrow.names, manifest)
+                    for batch in file.iter_batches(size, columns=[self.column]):
+                        yield batch.column(0).to_pylist()
+            else:
+                self._require_column(pd.read_csv(manifest, nrows=0).columns, manifest)
+                columns = [self.column]
+                with pd.read_csv(manifest, chunksize=size, usecols=columns, dtype=str, keep_default_na=False) as parts:
+                    for part in parts:
+                        yield part[self.column]
+        except InputError:
+            raise
+        except Exception as error:  # pandas and pyarrow raise their own types on broken files
+            raise InputError(
+                f"predict.source: must be a folder, or a readable CSV or Parquet manifest, got '{manifest}' "
+                f"({_first_line(error)})"
+            ) from error
+
+    def _require_column(self, names: Iterable[str], manifest: Path) -> None:
+        if self.column not in names:
+            raise InputError(
+                f"images.columns.path: '{manifest.name}' has no column '{self.column}'; it has: {', '.join(names)}"
+            )
+
+
+def open_source(source: Path, column: str) -> PathStream:
+    """Return the paths of a manifest, or of a folder and the labels.csv or labels.parquet in it, if there is one.
+
+    Raises:
+        InputError: ``source`` does not exist.
+    """
+    if source.is_dir():
+        manifests = (source / name for name in DEFAULT_MANIFESTS)
+        return PathStream(source, next((file for file in manifests if file.is_file()), None), column)
+    if source.is_file():
+        return PathStream(source.parent, source, column)
+    raise InputError(f"predict.source: must be an existing folder or manifest, got '{source}'")

@@ -44,13 +44,9 @@ class SplitSettings:
 
 
 def split_labels(labels: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
-    """Return ``labels`` with a column ``split``, assigned by whole groups.
+    """Return ``labels`` with a column ``split``; a group is never divided.
 
     A given split (column ``source_split``) is kept. Splits that it lacks are taken from its train part.
-
-    Args:
-        labels: Accepted images with columns label, group and source_split.
-        settings: How they are split.
 
     Raises:
         InputError: There are fewer than two classes, a class has fewer groups than there are splits to fill, a split
@@ -101,21 +97,12 @@ def class_names(table: pd.DataFrame) -> list[str]:
 
 
 def assign_stratified(groups: pd.Series, labels: pd.Series, shares: Mapping[str, float], seed: int) -> pd.Series:
-    """Assign each group to the part that lacks its classes most, so that every part gets its share of every class.
+    """Return the part of each image. Each group goes to the part that lacks its classes most.
 
     Groups are taken in a random order in which large ones tend to come first; small ones then even out the shares. If
     every group has one class, a part exceeds its share of a class by at most that class's largest group. It falls short
     by at most that size times the number of other parts. There is no such bound for groups of several classes; if a
     part then lacks a class, other orders are tried.
-
-    Args:
-        groups: Group of each image.
-        labels: Class of each image.
-        shares: Share of each part; they sum to 1.
-        seed: Seed of the order.
-
-    Returns:
-        The part of each image.
     """
     table = pd.crosstab(groups, labels).sort_index()
     counts = table.to_numpy(float)
