@@ -104,7 +104,7 @@ def test_the_memory_of_batch_statistics_follows_the_steps_of_an_epoch() -> None:
             {"model__grow_from": "imagenet", "model__phi": -1},
             "model: grow_from: stage 5 has 80 channels, the target only 72",
         ),
-        ({"model__grow_from": "imagenet", "model__phi": 7}, "model: grow_from: .* would come by a shortcut"),
+        ({"model__grow_from": "imagenet", "model__phi": 7}, "model: grow_from: .* would gain a shortcut"),
         ({"model__weights": "imagenet", "model__phi": 0.4}, "weights=imagenet exists only for"),
         ({"model__weights": "/nowhere/w.weights.h5"}, "does not exist"),
         ({"model__weights": "/nowhere/w.h5", "model__budget": {"max_macs": 1e9}, "model__phi": None}, "does not exist"),

@@ -287,7 +287,7 @@ def statistics_momentum(training: TrainingParams, images: int) -> float:
 def _grow_model(source: GrowthSource, scale: NetworkScale, names: list[str], seed: int, registered: str) -> Any:
     small, small_names = _load_source(source, scale, len(names), registered)
     same_classes = small_names is None or small_names == names
-    large = net2net.grow(small, scale, classes=len(names), keep_classifier=same_classes, seed=seed)
+    large = net2net.grow_network(small, scale, classes=len(names), keep_classifier=same_classes, seed=seed)
     logger.info("Grew %s weights to %s", f"{small.count_params():,}", f"{large.count_params():,}")
     return large
 

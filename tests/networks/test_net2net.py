@@ -43,9 +43,9 @@ def _trained(scale, classes=CLASSES, **options):
 
 
 def _grow(small, target, **options):
-    from goodbad_pipeline.networks.net2net import grow
+    from goodbad_pipeline.networks.net2net import grow_network
 
-    return grow(small, target, classifier_activation=None, seed=4, **({"classes": CLASSES} | options))
+    return grow_network(small, target, classifier_activation=None, seed=4, **({"classes": CLASSES} | options))
 
 
 def _answers(model, images=None):
@@ -225,7 +225,7 @@ def test_growth_to_something_smaller_is_refused_before_anything_is_built(target,
     small = _trained(_shaped(0.75, 0.9))
     monkeypatch.setattr(net2net, "build_network", lambda *_, **__: pytest.fail("built"))
     with pytest.raises(InputError, match=message) as caught:
-        net2net.grow(small, target, classes=CLASSES)
+        net2net.grow_network(small, target, classes=CLASSES)
     assert "\n" not in str(caught.value)
 
 
@@ -235,7 +235,7 @@ def test_a_shortcut_that_growth_would_bring_is_refused():
     # The stem of the lite family stays at 32 channels, and its first stage reaches them near φ = 7.
     small, large = layer_shape(_scale(0, "efficientnet_lite")), layer_shape(_scale(7, "efficientnet_lite"))
     assert large.channels[0] == large.channels[1]
-    with pytest.raises(InputError, match="would come by a shortcut"):
+    with pytest.raises(InputError, match="would gain a shortcut"):
         check_growth(small, large)
 
 

@@ -81,7 +81,7 @@ def test_a_file_that_calls_the_system_is_refused(tmp_path, name):
     victim.touch()
     command = str(victim) if name == "remove" else f"rm {victim}"
     path = _file(tmp_path, {"a": _Global("posix", name, (command,))})
-    with pytest.raises(InputError, match=rf"^Refused the weights file .*: it names posix\.{name}"):
+    with pytest.raises(InputError, match=rf"^Rejected the weights file .*: it names posix\.{name}"):
         read_torch_weights(path)
     assert victim.exists()
 
@@ -93,7 +93,7 @@ def test_a_plain_hostile_pickle_is_refused(tmp_path):
 
     path = tmp_path / "weights.pth"
     path.write_bytes(pickle.dumps(Hostile()))
-    with pytest.raises(InputError, match="which weights have no use for"):
+    with pytest.raises(InputError, match="which weights do not need"):
         read_torch_weights(path)
     assert not (tmp_path / "made").exists()
 
@@ -124,7 +124,7 @@ def test_builtins_are_refused(tmp_path, name):
     ],
 )
 def test_malformed_tensors_are_refused(tmp_path, tensor):
-    with pytest.raises(InputError, match="Refused the weights file"):
+    with pytest.raises(InputError, match="Rejected the weights file"):
         read_torch_weights(_file(tmp_path, {"a": tensor}))
 
 
@@ -156,7 +156,7 @@ def test_other_formats_are_refused(tmp_path):
         read_torch_weights(_file(tmp_path, {"a": 3}))
     text = tmp_path / "text.pth"
     text.write_text("no weights")
-    with pytest.raises(InputError, match="Refused"):
+    with pytest.raises(InputError, match="Rejected"):
         read_torch_weights(text)
 
 

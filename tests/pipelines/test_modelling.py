@@ -124,7 +124,7 @@ def test_the_product_is_told_of_a_network_that_comes_from_phi(caplog) -> None:
 
 
 def test_a_stored_network_of_old_is_refused_in_one_line() -> None:
-    with pytest.raises(InputError, match="lack stochastic_depth; run the node choose_network again"):
+    with pytest.raises(InputError, match="lacks stochastic_depth; run the node choose_network again"):
         read_scale(
             {"family": "efficientnet", "width": 1, "depth": 1, "resolution": 64, "dropout": 0.2, "phi": 0}
             | {"variant": None}

@@ -1,7 +1,4 @@
-"""Table 1 of the paper and the two families as data, and how a scale expands them into blocks.
-
-Standard library only.
-"""
+"""The paper's Table 1 and the two families as data, expanded into blocks for a scale. Standard library only."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ IMAGENET_STDDEV = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Stage:
-    """One row of Table 1: a run of equal MBConv blocks, the first of which may shrink the image."""
+    """One row of Table 1: a sequence of equal MBConv blocks, the first of which may shrink the feature map."""
 
     kernel: int
     stride: int
@@ -43,15 +40,15 @@ STAGES = (
 
 @dataclass(frozen=True)
 class Family:
-    """What sets one family apart from the other.
+    """The differences between the two families.
 
     Attributes:
         activation: Keras name of the activation after each normalisation.
-        squeeze_ratio: Squeezed channels as a share of a block's input; 0 for no squeeze-and-excitation.
+        squeeze_ratio: Squeezed channels as a fraction of a block's input; 0 for no squeeze-and-excitation.
         scales_ends: Whether stem and head widen, and the first and last stage deepen, with the network.
-        pixel_scale: Factor on pixels of 0 to 255, before anything else.
-        pixel_offset: Summand after `pixel_scale`.
-        standardises: Whether the ImageNet mean and variance are then taken out by a Normalization layer.
+        pixel_scale: Factor on input pixels of 0 to 255.
+        pixel_offset: Offset that is added after `pixel_scale`.
+        standardises: Whether a Normalization layer then applies the ImageNet mean and variance.
     """
 
     activation: str
@@ -71,18 +68,18 @@ FAMILY_OF: dict[str, Family] = {
 
 @dataclass(frozen=True)
 class Block:
-    """One MBConv block, all sizes settled.
+    """One MBConv block with its sizes.
 
     Attributes:
-        name: As in keras.applications: `block2a` is the first block of the second run.
+        name: As in keras.applications: `block2a` is the first block of the second stage of blocks.
         stage: Row of Table 1, 2 to 8.
         kernel: Side of the depthwise kernel, 3 or 5.
         stride: 1 or 2.
-        inputs: Channels that come in.
-        expanded: Channels of the depthwise convolution; equal to `inputs` where there is no expansion.
-        outputs: Channels that go out.
+        inputs: Input channels.
+        expanded: Channels of the depthwise convolution; equal to `inputs` without expansion.
+        outputs: Output channels.
         squeezed: Channels inside squeeze-and-excitation, 0 for none.
-        resolution: Side of the incoming feature map in pixels.
+        resolution: Side of the input feature map in pixels.
         drop_rate: Probability that stochastic depth skips the block in training.
     """
 
@@ -99,44 +96,44 @@ class Block:
 
     @property
     def has_expansion(self) -> bool:
-        """Whether a 1×1 convolution widens the input first."""
+        """Whether the block starts with a 1×1 convolution that widens its input."""
         return self.expanded != self.inputs
 
     @property
     def has_shortcut(self) -> bool:
-        """Whether input and output have the same shape and are added."""
+        """Whether the input is added to the output; their shapes are equal."""
         return self.stride == 1 and self.inputs == self.outputs
 
     @property
     def output_resolution(self) -> int:
-        """Side of the outgoing feature map in pixels."""
+        """Side of the output feature map in pixels."""
         return halve(self.resolution, self.stride)
 
 
 def halve(resolution: int, stride: int) -> int:
-    """Side of a feature map after a convolution with `same` padding: the quotient, rounded up."""
+    """Return the side of a feature map after a convolution with `same` padding: the quotient, rounded up."""
     return -(-resolution // stride)
 
 
 def stem_filters(scale: NetworkScale) -> int:
-    """Channels of the first convolution."""
+    """Return the channels of the first convolution."""
     return round_filters(STEM_FILTERS, scale.width) if FAMILY_OF[scale.family].scales_ends else STEM_FILTERS
 
 
 def head_filters(scale: NetworkScale) -> int:
-    """Channels of the last convolution, which is the number of pooled features."""
+    """Return the channels of the last convolution: the number of pooled features."""
     return round_filters(HEAD_FILTERS, scale.width) if FAMILY_OF[scale.family].scales_ends else HEAD_FILTERS
 
 
 def stage_repeats(scale: NetworkScale) -> tuple[int, ...]:
-    """Blocks of each of the seven stages."""
+    """Return the number of blocks in each of the seven stages."""
     ends = (0, len(STAGES) - 1)
     fixed = () if FAMILY_OF[scale.family].scales_ends else ends
     return tuple(s.repeats if i in fixed else round_repeats(s.repeats, scale.depth) for i, s in enumerate(STAGES))
 
 
 def expand_blocks(scale: NetworkScale) -> tuple[Block, ...]:
-    """All MBConv blocks of a network, from the image to the head."""
+    """Return all MBConv blocks of a network, from input to output."""
     repeats = stage_repeats(scale)
     blocks: list[Block] = []
     channels, resolution = stem_filters(scale), halve(scale.resolution, 2)
@@ -169,21 +166,21 @@ def _first_block(scale: NetworkScale, index: int, channels: int, resolution: int
 
 
 def _letters(position: int) -> str:
-    """The letters a to z, then aa, ab and so on, as a spreadsheet counts its columns."""
+    """Return a to z, then aa, ab and so on, as spreadsheets name columns."""
     rest, last = divmod(position, len(ascii_lowercase))
     return (_letters(rest - 1) if rest else "") + ascii_lowercase[last]
 
 
 @dataclass(frozen=True)
 class StageRow:
-    """One row of a table like the paper's Table 1, for any scale.
+    """One row of the paper's Table 1, for any scale.
 
     Attributes:
         stage: 1 (stem) to 9 (head).
-        operator: As the paper writes it.
-        resolution: Side of the incoming feature map in pixels.
-        channels: Channels that go out.
-        layers: Layers in the stage.
+        operator: In the paper's notation.
+        resolution: Side of the input feature map in pixels.
+        channels: Output channels.
+        layers: Number of layers.
     """
 
     stage: int
@@ -194,7 +191,7 @@ class StageRow:
 
 
 def stage_table(scale: NetworkScale) -> tuple[StageRow, ...]:
-    """The nine rows of Table 1 for this scale."""
+    """Return the nine rows of Table 1 for a scale."""
     blocks = expand_blocks(scale)
     firsts = [blocks[0]] + [after for before, after in pairwise(blocks) if after.stage != before.stage]
     rows = [StageRow(1, "Conv3×3", scale.resolution, stem_filters(scale), 1)]
@@ -207,12 +204,12 @@ def stage_table(scale: NetworkScale) -> tuple[StageRow, ...]:
 
 @dataclass(frozen=True)
 class LayerShape:
-    """All that decides which weights a network has, which the resolution does not.
+    """The layers that determine the shapes of a network's weights; the resolution does not.
 
     Attributes:
         family: `efficientnet` or `efficientnet_lite`.
-        channels: Of the stem, the seven stages and the head.
-        repeats: Blocks of each of the seven stages.
+        channels: Channels of the stem, the seven stages and the head.
+        repeats: Blocks in each of the seven stages.
     """
 
     family: str
@@ -221,15 +218,15 @@ class LayerShape:
 
 
 def layer_shape(scale: NetworkScale) -> LayerShape:
-    """The layers of a scale, rounding done."""
+    """Return the layers of a scale, after rounding."""
     channels = tuple(round_filters(stage.channels, scale.width) for stage in STAGES)
     return LayerShape(scale.family, (stem_filters(scale), *channels, head_filters(scale)), stage_repeats(scale))
 
 
 def matching_variant(scale: NetworkScale) -> str | None:
-    """The published network that has exactly these layers, whatever the input size, or None.
+    """Return the published network with exactly these layers, at any resolution, or None.
 
-    Weights fit a network if and only if its layers do. φ = 0 is B0 or Lite0; φ = 1 has the layers of B2 or Lite2 at
+    Weights fit a network if and only if its layers match. φ = 0 is B0 or Lite0; φ = 1 has the layers of B2 or Lite2 at
     another resolution.
     """
     shape = layer_shape(scale)

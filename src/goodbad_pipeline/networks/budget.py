@@ -1,6 +1,6 @@
-"""The largest network that a budget allows (arXiv 1905.11946, equation 2). Standard library only.
+"""The largest network within a budget (arXiv 1905.11946, equation 2). Standard library only.
 
-Parameters, multiply-adds and memory are counted; time is measured by a probe that the caller hands in.
+Parameters, multiply-adds and memory are counted. Time is measured by a probe, an argument.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ from goodbad_pipeline.networks.scaling import (
 Probe = Callable[[NetworkScale], float]
 
 STEPS = 100
-"""Steps of the grid to one unit of φ: 0.01 apart."""
+"""Grid points per unit of φ: 0.01 apart."""
 LARGEST = 10 * STEPS
-"""φ = 10: some 400 billion multiply-adds for the standard family, ten times B7."""
+"""φ = 10: about 400 billion multiply-adds for the standard family, ten times B7."""
 _TIMED_STEP = 10
-"""Measured time is noisy: a tenth of φ, or 7 % of the operations, is as fine as it can tell."""
-_NO_TIME = 1e-12  # milliseconds an activation: a clock may show none, or less for more
-_GUESSES = 6
-"""Probes that go where the others point, before bisection takes over."""
+"""Grid points between two timed networks: measured time is noisy, and 0.1 of φ changes the operations by 7 %."""
+_MIN_SLOPE = 1e-12  # milliseconds per activation: a clock may show no time, or less for a larger network
+_MAX_GUESSES = 6
+"""Probes chosen by interpolation before bisection."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What a network may cost; None is no limit.
+    """Limits on the cost of a network, each above 0; None is no limit.
 
     Attributes:
-        max_macs: Multiply-adds for one image, above 0.
-        max_parameters: All weights, moving batch statistics included, above 0.
-        max_memory_gb: Estimated memory of one training step in gigabytes (10⁹ bytes), above 0.
-        max_ms_per_image: Measured milliseconds of prediction for one image, above 0.
+        max_macs: Multiply-adds for one image.
+        max_parameters: All weights, including moving batch statistics.
+        max_memory_gb: Estimated memory of one training step in gigabytes (10⁹ bytes).
+        max_ms_per_image: Measured milliseconds of prediction for one image.
 
     Raises:
-        InputError: A limit is not above 0, or there is none.
+        InputError: A limit is not above 0, or none is set.
     """
 
     max_macs: float | None = None
@@ -73,11 +73,11 @@ class Budget:
 
 @dataclass(frozen=True)
 class Step:
-    """The training step whose memory is meant, and the classifier.
+    """The training step whose memory is counted.
 
     Attributes:
         classes: Outputs of the classifier, at least 2.
-        batch_size: Images a step, at least 1.
+        batch_size: Images per step, at least 1.
         precision: `float32`, `mixed_float16` or `mixed_bfloat16`.
     """
 
@@ -88,7 +88,7 @@ class Step:
 
 @dataclass(frozen=True)
 class BudgetUse:
-    """One cost against its limit."""
+    """One cost and its limit."""
 
     name: str
     cost: float
@@ -105,11 +105,11 @@ class BudgetUse:
 
 @dataclass(frozen=True)
 class BudgetResult:
-    """The network a budget buys.
+    """The largest network within a budget.
 
     Attributes:
         scale: The network, with its φ.
-        bound_by: The limits that the next φ of the grid breaks; empty where the largest φ tried ended the search.
+        bound_by: The limits that the next φ of the grid exceeds; empty if the largest φ of the grid fits.
         uses: Each cost and its limit.
     """
 
@@ -119,7 +119,7 @@ class BudgetResult:
 
     @property
     def reason(self) -> str:
-        """What kept φ from being larger, in words."""
+        """Why φ is not larger, in words."""
         return " and ".join(self.bound_by) or f"the largest φ tried, {self.scale.phi:g}"
 
 
@@ -133,28 +133,28 @@ def choose_phi(
     step: Step | None = None,
     probe: Probe | None = None,
 ) -> BudgetResult:
-    """The largest φ, on a grid of 0.01, whose network stays within every limit.
+    """Return the network of the largest φ, on a grid of 0.01, that stays within every limit.
 
-    Counted costs never fall as φ grows, so bisection finds the largest. The time of prediction is then measured for a
-    few networks within the counted limits, a tenth of φ apart.
+    Counted costs never fall as φ grows, so bisection finds the largest φ. The time of prediction is then measured for
+    a few networks within the counted limits, 0.1 of φ apart.
 
     Args:
         budget: The limits.
         family: `efficientnet` or `efficientnet_lite`.
-        coefficients: α, β and γ; the paper's where None.
-        resolution: Input side in pixels that every φ keeps; where None it grows with φ.
-        dropout: Rate before the classifier in place of the one that follows from φ.
-        step: Classifier, batch and precision that the costs are counted with.
-        probe: Measures milliseconds an image; asked only where `max_ms_per_image` is set.
+        coefficients: α, β and γ; None for the paper's.
+        resolution: Input side in pixels for every φ; None lets it grow with φ.
+        dropout: Rate before the classifier; None for the one of φ.
+        step: Classifier, batch size and precision that the costs are counted with.
+        probe: Measures milliseconds per image; needed for `max_ms_per_image` only.
 
     Raises:
-        InputError: Not even the smallest network fits; the message says by how much. Or a value breaks its rule.
+        InputError: A value is invalid, or not even the smallest network fits; the message states by how much.
     """
     coefficients, step = coefficients or Coefficients(), step or Step()
 
-    def scale_at(place: int) -> NetworkScale:
+    def scale_at(point: int) -> NetworkScale:
         return resolve_scale(
-            phi=place / STEPS,
+            phi=point / STEPS,
             family=family,
             coefficients=coefficients,
             resolution=resolution,
@@ -162,25 +162,34 @@ def choose_phi(
             quiet=True,
         )
 
-    def counted_at(place: int) -> list[BudgetUse]:
-        return list(_count(budget, scale_at(place), step))
+    def counted_at(point: int) -> list[BudgetUse]:
+        return list(_count(budget, scale_at(point), step))
 
-    places = _grid(coefficients, resolution)
-    fitting = _last(places, lambda place: all(use.fits for use in counted_at(place)))
-    _refuse([use for use in counted_at(places[0]) if not use.fits], scale_at(places[0]))
-    bound_by = _broken(counted_at(fitting + 1)) if fitting < places[-1] else ()
+    grid = _grid(coefficients, resolution)
+    largest = _last(grid, lambda point: all(use.fits for use in counted_at(point)))
+    _require_fit(counted_at(grid[0]), scale_at(grid[0]))
+    bound_by = tuple(use.name for use in counted_at(largest + 1) if not use.fits) if largest < grid[-1] else ()
     if budget.max_ms_per_image is None:
-        return BudgetResult(scale_at(fitting), bound_by, tuple(counted_at(fitting)))
+        return BudgetResult(scale_at(largest), bound_by, tuple(counted_at(largest)))
     if probe is None:
-        raise InputError("budget.max_ms_per_image needs a probe that measures; received none. Hand one in.")
-    # From the top down, so that the φ that the other limits allow is among those timed.
-    timed = sorted({places[0], *range(fitting, places[0], -_TIMED_STEP)})
-    times = _Times([scale_at(place) for place in timed], budget.max_ms_per_image, probe)
+        raise InputError("budget.max_ms_per_image needs a probe that measures time; received none. Pass a probe.")
+    # From the top down, so that the largest φ within the other limits is timed.
+    timed = sorted({grid[0], *range(largest, grid[0], -_TIMED_STEP)})
+    times = _Times([scale_at(point) for point in timed], budget.max_ms_per_image, probe)
     index = times.last_fitting()
     if index < 0:
-        _refuse([times.use(0)], scale_at(timed[0]))
+        _require_fit([times.use(0)], scale_at(timed[0]))
     bound_by = bound_by if index == len(timed) - 1 else ("max_ms_per_image",)
     return BudgetResult(scale_at(timed[index]), bound_by, (*counted_at(timed[index]), times.use(index)))
+
+
+def phi_range(coefficients: Coefficients, resolution: int | None = None) -> tuple[float, float]:
+    """Return the smallest and largest φ, on the grid, at which a network exists; at most −10 to 10.
+
+    With `resolution` None the input side shrinks with φ, to no less than 32 pixels.
+    """
+    grid = _grid(coefficients, resolution)
+    return grid[0] / STEPS, grid[-1] / STEPS
 
 
 def _count(budget: Budget, scale: NetworkScale, step: Step) -> Iterator[BudgetUse]:
@@ -194,31 +203,17 @@ def _count(budget: Budget, scale: NetworkScale, step: Step) -> Iterator[BudgetUs
         yield BudgetUse("max_memory_gb", memory / 1e9, budget.max_memory_gb)
 
 
-def _broken(uses: Sequence[BudgetUse]) -> tuple[str, ...]:
-    return tuple(one.name for one in uses if not one.fits)
-
-
-def _refuse(broken: Sequence[BudgetUse], smallest: NetworkScale) -> None:
-    if broken:
-        told = "; ".join(
-            f"budget.{one.name} is {one.limit:,.4g}, it takes {one.cost:,.4g}, {one.cost / one.limit:.3g} times that"
-            for one in broken
-        )
+def _require_fit(uses: Sequence[BudgetUse], smallest: NetworkScale) -> None:
+    exceeded = "; ".join(
+        f"budget.{use.name} is {use.limit:,.4g}, it takes {use.cost:,.4g}, {use.cost / use.limit:.3g} times that"
+        for use in uses
+        if not use.fits
+    )
+    if exceeded:
         raise InputError(
-            f"budget: not even the smallest network, {smallest.label} at {smallest.resolution} pixels, fits: {told}. "
-            "Raise the limit or set a smaller resolution."
+            f"budget: not even the smallest network, {smallest.label} at {smallest.resolution} pixels, fits: "
+            f"{exceeded}. Raise the limit or set a smaller resolution."
         )
-
-
-def phi_range(coefficients: Coefficients, resolution: int | None = None) -> tuple[float, float]:
-    """The smallest and largest φ, on the grid, at which a network exists; −10 and 10 at most.
-
-    Args:
-        coefficients: α, β and γ.
-        resolution: Input side in pixels that every φ keeps; where None it shrinks with φ, to no less than 32.
-    """
-    grid = _grid(coefficients, resolution)
-    return grid[0] / STEPS, grid[-1] / STEPS
 
 
 def _grid(coefficients: Coefficients, resolution: int | None) -> range:
@@ -234,17 +229,17 @@ def _grid(coefficients: Coefficients, resolution: int | None) -> range:
     return range(math.ceil(max(lows) * STEPS), high + 1)
 
 
-def _last(places: Sequence[int], fits: Callable[[int], bool]) -> int:
-    """The last place that fits, by bisection; the first where none does."""
-    low, high = 0, len(places)
+def _last(points: Sequence[int], fits: Callable[[int], bool]) -> int:
+    """Return the last point that fits, by bisection; the first if none does."""
+    low, high = 0, len(points)
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if fits(places[middle]) else (low, middle)
-    return places[low]
+        low, high = (middle, high) if fits(points[middle]) else (low, middle)
+    return points[low]
 
 
 class _Times:
-    """Milliseconds an image of networks in ascending order, each measured at most once."""
+    """Milliseconds per image of networks in ascending order, each measured at most once."""
 
     def __init__(self, scales: Sequence[NetworkScale], limit: float, probe: Probe) -> None:
         self._scales, self._limit, self._probe = scales, limit, probe
@@ -252,30 +247,30 @@ class _Times:
         self._measured: dict[int, float] = {}
 
     def use(self, index: int) -> BudgetUse:
-        """The time of one network against the limit."""
+        """The time of one network and the limit."""
         if index not in self._measured:
             self._measured[index] = self._probe(self._scales[index])
         return BudgetUse("max_ms_per_image", self._measured[index], self._limit)
 
     def last_fitting(self) -> int:
-        """Index of the largest network within the limit; -1 where not even the first is.
+        """Return the index of the largest network within the limit, -1 if none is.
 
-        The first probe is φ = 0 or the nearest there is; time then grows with activations, which says where to look
-        next. Bisection ends what that does not.
+        The first probe is the network closest to φ = 0. Time grows with activations, which gives the next probes;
+        bisection follows if they do not suffice.
         """
         low, high = -1, len(self._scales)
         guess = min(range(high), key=lambda index: abs(self._scales[index].phi or 0.0))
         while high - low > 1:
             guess = min(max(guess, low + 1), high - 1)
             low, high = (guess, high) if self.use(guess).fits else (low, guess)
-            guess = self._guess() if len(self._measured) < _GUESSES else (low + high) // 2
+            guess = self._interpolate() if len(self._measured) < _MAX_GUESSES else (low + high) // 2
         return low
 
-    def _guess(self) -> int:
-        """Where a line through the two times nearest to the limit meets it; through one of them and zero at first."""
+    def _interpolate(self) -> int:
+        """Return where a line through the two times closest to the limit meets it; the first line starts at zero."""
         near, *others = sorted(self._measured, key=lambda index: abs(self._measured[index] - self._limit))
-        others_known = [index for index in others if self._activations[index] != self._activations[near]]
-        work, time = (self._activations[others_known[0]], self._measured[others_known[0]]) if others_known else (0, 0.0)
-        slope = (self._measured[near] - time) / (self._activations[near] - work)
-        allowed = self._activations[near] + (self._limit - self._measured[near]) / max(slope, _NO_TIME)
+        distinct = [index for index in others if self._activations[index] != self._activations[near]]
+        work, elapsed = (self._activations[distinct[0]], self._measured[distinct[0]]) if distinct else (0, 0.0)
+        slope = (self._measured[near] - elapsed) / (self._activations[near] - work)
+        allowed = self._activations[near] + (self._limit - self._measured[near]) / max(slope, _MIN_SLOPE)
         return bisect_right(self._activations, allowed) - 1

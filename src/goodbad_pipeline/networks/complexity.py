@@ -1,6 +1,6 @@
-"""What a network costs, counted from its blocks: parameters, multiply-adds, activations, memory. Standard library only.
+"""The cost of a network, counted from its blocks: parameters, multiply-adds, activations, memory. No Keras.
 
-Multiply-adds are those of convolutions and of the classifier, which is what the paper calls FLOPs.
+Multiply-adds are those of convolutions and classifier; the paper calls them FLOPs.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from goodbad_pipeline.networks.scaling import NetworkScale
 
 _NORMALIZATION = 7  # mean and variance of three channels, and a count
 _BYTES = {"float32": 4, "mixed_float16": 2, "mixed_bfloat16": 2}
-# Copies of each convolution output that the backward pass keeps. TensorFlow 2.21 on a CPU, 128 pixels, batches of 4 and
-# 36: 3.9 for B0 and 2.3 for Lite0, whose ReLU6 needs no input of its own and which has no squeeze-and-excitation.
+# Copies of each convolution output that the backward pass keeps. Measured with TensorFlow 2.21 on a CPU, 128 pixels,
+# batches of 4 and 36: 3.9 for B0, 2.3 for Lite0 (ReLU6 needs no copy of its input; no squeeze-and-excitation).
 _COPIES = {"efficientnet": 4.0, "efficientnet_lite": 2.5}
-_STATES = 16  # bytes a parameter: weight, gradient and two optimizer slots, all float32 in every precision
+_STATES = 16  # bytes per parameter: weight, gradient and two optimizer slots, always float32
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Counts that add up.
+    """Counts of a layer, stage or network; they add up.
 
     Attributes:
-        parameters: All weights, moving batch statistics included.
-        trainable_parameters: Those that training changes.
+        parameters: All weights, including moving batch statistics.
+        trainable_parameters: Weights that training changes.
         macs: Multiply-adds for one image.
-        activations: Numbers that convolutions put out for one image.
+        activations: Outputs of all convolutions for one image.
     """
 
     parameters: int = 0
@@ -56,7 +56,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class StageCost:
-    """One row of the paper's Table 1 and what it costs."""
+    """One row of the paper's Table 1 and its cost."""
 
     row: StageRow
     cost: Cost
@@ -64,11 +64,11 @@ class StageCost:
 
 @dataclass(frozen=True)
 class Complexity:
-    """What a whole network costs, stage by stage.
+    """The cost of a network, stage by stage.
 
     Attributes:
-        stages: Rows 1 to 9; the first holds the input normalisation, the last the classifier.
-        copies: Times that training keeps each activation.
+        stages: Rows 1 to 9; the first includes the input normalisation, the last the classifier.
+        copies: Copies of each activation that training keeps.
     """
 
     stages: tuple[StageCost, ...]
@@ -81,7 +81,7 @@ class Complexity:
 
     @property
     def parameters(self) -> int:
-        """All weights, moving batch statistics included."""
+        """All weights, including moving batch statistics."""
         return self.total.parameters
 
     @property
@@ -96,22 +96,21 @@ class Complexity:
 
     @property
     def activations(self) -> int:
-        """Numbers that convolutions put out for one image; training time follows them more than `macs`."""
+        """Outputs of all convolutions for one image; training time depends on them more than on `macs`."""
         return self.total.activations
 
     def training_memory_bytes(self, batch_size: int, precision: str = "float32") -> int:
-        """An estimate of the memory one training step of all layers needs.
+        """Estimate the memory of one training step of all layers.
 
-        The backward pass keeps each number a convolution puts out about four times (as it is, normalised, activated,
-        weighed), in the lite family two and a half times: measured. Each parameter takes 16 bytes: weight, gradient and
-        two optimizer slots. What the framework takes for itself, often more than a gigabyte, comes on top.
+        The backward pass keeps about four copies of each convolution output, 2.5 in the lite family (measured). Each
+        parameter takes 16 bytes. The memory of the framework itself, often more than a gigabyte, is not included.
 
         Args:
-            batch_size: Images a step, at least 1.
-            precision: `float32`, `mixed_float16` or `mixed_bfloat16`; the mixed ones halve the activations alone.
+            batch_size: Images per step, at least 1.
+            precision: `float32`, `mixed_float16` or `mixed_bfloat16`; mixed precision halves activations only.
 
         Raises:
-            InputError: A value breaks its rule.
+            InputError: A value is invalid.
         """
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise InputError(f"batch_size must be a whole number, at least 1; received {batch_size!r}.")
@@ -122,12 +121,12 @@ class Complexity:
 
 
 def count_complexity(scale: NetworkScale, classes: int = 1000, include_top: bool = True) -> Complexity:
-    """Count what the built model would count, without building it.
+    """Count the cost of a network, equal to that of the built model, without building it.
 
     Args:
-        scale: What `resolve_scale` gave.
+        scale: The network.
         classes: Outputs of the classifier, at least 2.
-        include_top: Whether the classifier counts.
+        include_top: Whether to count the classifier.
     """
     rows = stage_table(scale)
     costs = {row.stage: Cost() for row in rows}
@@ -139,7 +138,7 @@ def count_complexity(scale: NetworkScale, classes: int = 1000, include_top: bool
 
 
 def _layer_costs(scale: NetworkScale) -> Iterator[tuple[int, Cost]]:
-    """Stage and cost of every layer but the classifier."""
+    """Yield stage and cost of every layer except the classifier."""
     blocks = expand_blocks(scale)
     if FAMILY_OF[scale.family].standardises:
         yield 1, Cost(parameters=_NORMALIZATION)
@@ -161,13 +160,13 @@ def _block_costs(block: Block) -> Iterator[Cost]:
 
 
 def _convolution(kernel: int, inputs: int, outputs: int, side: int) -> Cost:
-    """A convolution without bias and the batch normalisation behind it: two trained vectors, two moving ones."""
+    """A convolution without bias and its batch normalisation: two trained vectors, two moving ones."""
     weights = kernel**2 * inputs * outputs
     return Cost(weights + 4 * outputs, weights + 2 * outputs, weights * side**2, outputs * side**2)
 
 
 def _squeeze_excite(channels: int, squeezed: int) -> Cost:
-    """Two 1×1 convolutions with bias on a single pixel."""
+    """Two 1×1 convolutions with bias on one pixel."""
     weights = 2 * channels * squeezed
     parameters = weights + channels + squeezed
     return Cost(parameters, parameters, weights, channels + squeezed)

@@ -1,7 +1,7 @@
-"""The parts of an EfficientNet as Keras layers, named as keras.applications names them.
+"""The parts of an EfficientNet as Keras layers, with the names of keras.applications.
 
-Strided convolutions pad with `same`. keras.applications puts a ZeroPadding2D and `valid` in their place; for stride 2
-and odd kernels the two pad alike at every size, even or odd, and the tests hold that.
+Strided convolutions use `same` padding. keras.applications uses ZeroPadding2D and `valid`; for stride 2 and odd kernels
+both pad the same at every size, which tests check.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from goodbad_pipeline.networks.architecture import (
 
 @dataclass(frozen=True)
 class LayerMaker:
-    """Makes layers that share a family's activation, the momentum of batch statistics and a seed.
+    """Adds layers that share a family's activation, a momentum of batch statistics and a seed.
 
     Attributes:
         activation: Keras name of the activation.
         momentum: Momentum of the moving batch statistics, above 0 and below 1.
-        seed: Where given, each layer draws from a seed of its own, made of this and the layer's name.
+        seed: Each layer derives its own seed from this one and its name; None for random weights.
     """
 
     activation: str
@@ -36,7 +36,7 @@ class LayerMaker:
     seed: int | None
 
     def layer_seed(self, name: str) -> int | None:
-        """The seed of one layer. Sharing one seed would give layers of equal shape equal weights."""
+        """Return the seed of one layer; a shared seed would give layers of equal shape equal weights."""
         return None if self.seed is None else zlib.crc32(f"{self.seed}:{name}".encode())
 
     def _kernel(self, name: str) -> keras.Initializer:
@@ -45,12 +45,12 @@ class LayerMaker:
         )
 
     def convolution(self, x: Any, filters: int, name: str, *, kernel: int = 1, strides: int = 1, **options: Any) -> Any:
-        """A convolution without bias unless `options` say otherwise."""
+        """Add a convolution, without bias unless `options` set it."""
         options = {"use_bias": False, "padding": "same", "kernel_initializer": self._kernel(name)} | options
         return keras.layers.Conv2D(filters, kernel, strides=strides, name=name, **options)(x)
 
     def depthwise(self, x: Any, kernel: int, strides: int, name: str) -> Any:
-        """A depthwise convolution without bias."""
+        """Add a depthwise convolution without bias."""
         return keras.layers.DepthwiseConv2D(
             kernel,
             strides=strides,
@@ -61,22 +61,22 @@ class LayerMaker:
         )(x)
 
     def normalise(self, x: Any, name: str) -> Any:
-        """Batch normalisation."""
+        """Add batch normalisation."""
         return keras.layers.BatchNormalization(momentum=self.momentum, name=name)(x)
 
     def activate(self, x: Any, name: str) -> Any:
-        """The family's activation."""
+        """Add the family's activation."""
         return keras.layers.Activation(self.activation, name=name)(x)
 
     def drop(self, x: Any, rate: float, name: str, **options: Any) -> Any:
-        """Dropout, or nothing where the rate is 0."""
+        """Add dropout, or nothing at rate 0."""
         if rate == 0:
             return x
         return keras.layers.Dropout(rate, seed=self.layer_seed(name), name=name, **options)(x)
 
 
 def scale_pixels(x: Any, family: Family) -> Any:
-    """Pixels of 0 to 255 to the range the network was trained on, always in float32."""
+    """Scale pixels of 0 to 255 to the family's input range, always in float32."""
     scaling = keras.layers.Rescaling(family.pixel_scale, family.pixel_offset, dtype="float32", name="rescaling")
     x = scaling(x)
     if not family.standardises:
@@ -90,10 +90,10 @@ def scale_pixels(x: Any, family: Family) -> Any:
 
 
 def renew_standardisation(model: keras.Model) -> None:
-    """Standardise pixels by the mean and variance that a network has now.
+    """Make Keras's Normalization layers use the mean and variance among their weights.
 
-    Keras's Normalization computes with what it made of them once; where weights are assigned or set, it goes on with
-    what it had, which in a copy is mean 0 and variance 1.
+    The layer computes with copies of these weights. Assigning new weights does not update the copies, which in a cloned
+    model are mean 0 and variance 1.
     """
     for layer in model.layers:
         if isinstance(layer, keras.layers.Normalization):
@@ -101,7 +101,7 @@ def renew_standardisation(model: keras.Model) -> None:
 
 
 def add_block(make: LayerMaker, x: Any, block: Block) -> Any:
-    """One MBConv block (arXiv 1801.04381, figure 4d, with squeeze-and-excitation where the family has it)."""
+    """Add one MBConv block (arXiv 1801.04381, figure 4d; with squeeze-and-excitation in the standard family)."""
     inputs = x
     if block.has_expansion:
         x = make.convolution(x, block.expanded, f"{block.name}_expand_conv")
@@ -116,13 +116,13 @@ def add_block(make: LayerMaker, x: Any, block: Block) -> Any:
     x = make.normalise(x, f"{block.name}_project_bn")
     if not block.has_shortcut:
         return x
-    # One draw per image: stochastic depth (arXiv 1603.09382).
+    # Stochastic depth (arXiv 1603.09382): one draw per image.
     x = make.drop(x, block.drop_rate, f"{block.name}_drop", noise_shape=(None, 1, 1, 1))
     return keras.layers.Add(name=f"{block.name}_add")([x, inputs])
 
 
 def _squeeze_excite(make: LayerMaker, x: Any, block: Block) -> Any:
-    """Weigh channels by what the whole feature map holds (arXiv 1709.01507)."""
+    """Weight channels by the pooled feature map (arXiv 1709.01507)."""
     name = block.name
     weights = keras.layers.GlobalAveragePooling2D(name=f"{name}_se_squeeze")(x)
     weights = keras.layers.Reshape((1, 1, block.expanded), name=f"{name}_se_reshape")(weights)
@@ -132,10 +132,10 @@ def _squeeze_excite(make: LayerMaker, x: Any, block: Block) -> Any:
 
 
 def add_classifier(make: LayerMaker, x: Any, classes: int, dropout: float, activation: str | None) -> Any:
-    """Dropout and the dense layer; its output stays float32 under mixed precision.
+    """Add dropout and the dense layer, whose output stays float32 under mixed precision.
 
-    The kernel starts uniform within ±√(1 / 1000), as the reference code has it for ImageNet's 1000 classes. Its rule,
-    ±√(1 / classes), would give a network of two classes logits of ±5, and losses of up to 9 nats before the first step.
+    The kernel starts uniform within ±√(1 / 1000), as in the reference code for ImageNet's 1000 classes. The reference
+    rule, ±√(1 / classes), would start two classes with logits of ±5 and losses of up to 9 nats.
     """
     x = make.drop(x, dropout, "top_dropout")
     kernel = keras.initializers.VarianceScaling(

@@ -1,4 +1,4 @@
-"""The Keras model for a scale: one flat graph, stable layer names, pixel scaling inside."""
+"""Builds the Keras model of a scale: one flat graph with stable layer names that scales pixels itself."""
 
 from __future__ import annotations
 
@@ -31,16 +31,15 @@ def build_efficientnet(
     batch_norm_momentum: float = 0.99,
     seed: int | None = None,
 ) -> keras.Model:
-    """An EfficientNet or EfficientNet-Lite from φ or from a published name (arXiv 1905.11946).
+    """Build an EfficientNet or EfficientNet-Lite from φ or a published name (arXiv 1905.11946).
 
-    The arguments up to `stochastic_depth` that shape the network are those of
-    `goodbad_pipeline.networks.scaling.resolve_scale`, the others those of `build_network`.
+    The arguments are those of :func:`goodbad_pipeline.networks.scaling.resolve_scale` and :func:`build_network`.
 
     Returns:
         A model from pixels of 0 to 255, uint8 or float, (batch, resolution, resolution, 3), to (batch, classes).
 
     Raises:
-        InputError: A value breaks its rule, or the weights do not exist or do not fit.
+        InputError: A value is invalid, or the weights do not exist or do not fit.
     """
     scale = resolve_scale(
         phi=phi,
@@ -72,24 +71,24 @@ def build_network(
     batch_norm_momentum: float = 0.99,
     seed: int | None = None,
 ) -> keras.Model:
-    """The Keras model of a scale.
+    """Build the Keras model of a scale.
 
     Layers have the names of keras.applications: `stem_conv`, `block2a_dwconv`, `top_activation` (the last feature map,
-    where Grad-CAM looks), `avg_pool` (the pooled features), `top_dropout` (absent at rate 0), `predictions`.
+    which Grad-CAM uses), `avg_pool` (the pooled features), `top_dropout` (absent at rate 0), `predictions`.
 
     Args:
-        scale: What `resolve_scale` gave.
+        scale: The network.
         classes: Outputs of the classifier, at least 2.
         weights: None for a random start, `imagenet`, or a file (.weights.h5, .h5 or .keras) of the same network.
-            The classifier starts at zero where `imagenet` meets other than 1000 classes, or the file has none.
-        include_top: Whether to end in the classifier; without it the model ends in `avg_pool`, (batch, features).
+            The classifier starts at zero with `imagenet` unless there are 1000 classes, or if the file has none.
+        include_top: Whether to add the classifier; without it the model ends in `avg_pool`, (batch, features).
         classifier_activation: Keras name, or None for logits.
-        batch_norm_momentum: Of the moving batch statistics, above 0 and below 1. Short training from scratch wants
-            less than 0.99, or validation lags behind.
+        batch_norm_momentum: Momentum of the moving batch statistics, above 0 and below 1. Short training from scratch
+            needs less than 0.99, or validation lags behind.
         seed: Makes initial weights, dropout and stochastic depth repeatable.
 
     Raises:
-        InputError: A value breaks its rule, or the weights do not exist or do not fit.
+        InputError: A value is invalid, or the weights do not exist or do not fit.
     """
     _check(classes, batch_norm_momentum)
     top_classes = classes if include_top else None
@@ -106,7 +105,7 @@ def build_network(
 
 
 def _add_features(make: layers.LayerMaker, x: Any, scale: NetworkScale) -> Any:
-    """Stem, blocks, head and pooling."""
+    """Add stem, blocks, head and pooling."""
     x = make.convolution(x, stem_filters(scale), "stem_conv", kernel=3, strides=2)
     x = make.activate(make.normalise(x, "stem_bn"), "stem_activation")
     for block in expand_blocks(scale):

@@ -1,14 +1,14 @@
-"""A trained network becomes a larger one that computes the same (after arXiv 1511.05641, Net2Net).
+"""Grows a trained network into a larger one that computes the same (after Net2Net, arXiv 1511.05641).
 
-Wider: channels are added behind the old ones. What an old channel reads from a new one has weight zero, so old channels
-carry on as before; what a new channel reads is random, so no two new channels are alike.
+Wider: new channels follow the old ones. Weights from new to old channels are zero, so old channels do not change.
+Weights into new channels are random, so that no two new channels are equal.
 
-Deeper: blocks are added at the end of a stage, where each has a shortcut. What their last convolution gives to old
-channels has weight zero, so the shortcut alone speaks. The zeros sit in that convolution and not in the scale of the
-batch normalisation behind it, because fine-tuning freezes batch normalisation: a frozen zero would never move.
+Deeper: new blocks, each with a shortcut, are added at the end of a stage. Weights from their last convolution to old
+channels are zero, so only the shortcut counts. The zeros are in that convolution and not in the scale of the batch
+normalisation after it, because fine-tuning freezes batch normalisation, and a frozen zero would never change.
 
-Every zero lies between something alive in front and something alive behind, so all zeros have a gradient at the first
-step, and all other new weights at the second, when the zeros have moved.
+The inputs and outputs of every zero weight are active. So zeros have a gradient at the first step, and all other new
+weights at the second.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from goodbad_pipeline.networks.net2net_source import check_growth, shape_of_laye
 from goodbad_pipeline.networks.scaling import NetworkScale
 from goodbad_pipeline.networks.weights import CLASSIFIER, zero_classifier
 
-_MEAN, _VARIANCE = 2, 3  # places of the moving statistics among the weights of a batch normalisation
-_IMAGES = 8
-_COARSE = 8
+_MEAN, _VARIANCE = 2, 3  # indices of the moving statistics among the weights of a batch normalisation
+_NOISE_IMAGES = 8
+_NOISE_SIDE = 8
 
 
-def grow(
+def grow_network(
     small: keras.Model,
     target: NetworkScale,
     *,
@@ -39,25 +39,24 @@ def grow(
     batch_norm_momentum: float = 0.99,
     seed: int | None = None,
 ) -> keras.Model:
-    """A network of a larger scale that computes what `small` computes, at the same resolution, in inference.
+    """Build a larger network that predicts the same as `small` at the same resolution.
 
-    The scale of `small` is read from its layers: several φ round to the same layers, and weights depend on nothing
-    else. Resolution is free, because weights do not depend on it: `target` may have another one, larger or smaller.
-
-    Batch statistics of new channels are measured on smooth noise, so that they are as large as old ones.
+    The layers of `small` are read from the model itself. The resolution of `target` may be larger or smaller, because
+    weights do not depend on it. Batch statistics of new channels are measured on smooth noise, so that new and old
+    channels are equally large.
 
     Args:
-        small: A model of `build_network`, with or without classifier; left as it is.
-        target: What to grow to; each layer at least as wide, each stage at least as deep.
+        small: A model of `build_network`, with or without classifier; not changed.
+        target: The larger scale; each layer at least as wide, each stage at least as deep.
         classes: Outputs of the new classifier, at least 2.
-        keep_classifier: Whether to take over the classifier of `small`. It starts at zero where there is none, or it
-            has another number of classes.
+        keep_classifier: Whether to copy the classifier of `small`. The new one starts at zero if not, or if the number
+            of classes differs.
         classifier_activation: Keras name, or None for logits.
-        batch_norm_momentum: Of the moving batch statistics, above 0 and below 1.
+        batch_norm_momentum: Momentum of the moving batch statistics, above 0 and below 1.
         seed: Makes new weights repeatable.
 
     Raises:
-        InputError: `small` is no network of ours, or the target is smaller somewhere; found before it is built.
+        InputError: `small` is not a model of `build_network`, or the target is smaller somewhere.
     """
     source, shape = read_shape(small), layer_shape(target)
     check_growth(source, shape)
@@ -69,42 +68,42 @@ def grow(
         seed=seed,
     )
     old = {layer.name: layer.get_weights() for layer in small.layers if layer.weights}
-    kept = old.get(CLASSIFIER, [np.empty(0)])[-1]
-    if not keep_classifier or kept.shape != (classes,):
+    bias = old.get(CLASSIFIER, [np.empty(0)])[-1]
+    if not keep_classifier or bias.shape != (classes,):
         old.pop(CLASSIFIER, None)
         zero_classifier(large)
     for layer in large.layers:
         if layer.weights:
-            layer.set_weights(_grown(layer, old.get(layer.name), source))
+            layer.set_weights(_grown_weights(layer, old.get(layer.name), source))
     renew_standardisation(large)
     _measure_new_channels(large, old, source, seed)
     return large
 
 
 def read_shape(model: keras.Model) -> LayerShape:
-    """The family, widths and depths of a model of `build_network`, from the names and shapes of its layers.
+    """Return family, widths and depths of a model of `build_network`, from the names and shapes of its layers.
 
     Raises:
-        InputError: Layers have other names: the model is from elsewhere.
+        InputError: The layers have other names, so the model was not built by `build_network`.
     """
     filters = {layer.name: layer.kernel.shape[-1] if hasattr(layer, "kernel") else None for layer in model.layers}
     return shape_of_layers(filters, model.name)
 
 
-def _grown(layer: keras.Layer, old: list[np.ndarray] | None, source: LayerShape) -> list[np.ndarray]:
-    """The weights of a layer of the large network, which holds its random start."""
+def _grown_weights(layer: keras.Layer, old: list[np.ndarray] | None, source: LayerShape) -> list[np.ndarray]:
+    """Return the weights of a layer of the large network, which has random weights so far."""
     new = layer.get_weights()
     if old is None:
         if layer.name.endswith("_project_conv"):
             new[0][..., : _stage_channels(layer.name, source)] = 0
         return new
     mixes = not isinstance(layer, keras.layers.BatchNormalization | keras.layers.DepthwiseConv2D)
-    return [_embed(grown, kept, layer.name, mixes and kept.ndim > 1) for grown, kept in zip(new, old, strict=True)]
+    return [_embed(large, small, layer.name, mixes and small.ndim > 1) for large, small in zip(new, old, strict=True)]
 
 
 def _embed(new: np.ndarray, old: np.ndarray, name: str, mixes: bool) -> np.ndarray:
-    """Old weights in the first corner of new ones; where a layer mixes channels, old ones read zero of the new."""
-    if new.ndim != old.ndim or any(after < before for after, before in zip(new.shape, old.shape, strict=True)):
+    """Copy old weights into the first channels; if a layer mixes channels, weights from new to old ones are zero."""
+    if new.ndim != old.ndim or any(large < small for large, small in zip(new.shape, old.shape, strict=True)):
         raise InputError(
             f"grow_from: layer {name} has the shape {old.shape}, the target {new.shape}. Use a larger phi."
         )
@@ -117,37 +116,37 @@ def _embed(new: np.ndarray, old: np.ndarray, name: str, mixes: bool) -> np.ndarr
 
 
 def _stage_channels(name: str, source: LayerShape) -> int:
-    """Old channels of the stage that a block belongs to."""
+    """Return the old channels of a block's stage."""
     return source.channels[int(name.removeprefix("block")[0])]
 
 
 def _measure_new_channels(
     model: keras.Model, old: dict[str, list[np.ndarray]], source: LayerShape, seed: int | None
 ) -> None:
-    """Set the batch statistics of new channels to those of smooth noise; old channels keep theirs."""
+    """Set the batch statistics of new channels to those of smooth noise."""
     layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     momenta = [layer.momentum for layer in layers]
     for layer in layers:
-        layer.momentum = 0.0  # moving statistics become those of the one batch
+        layer.momentum = 0.0  # moving statistics become those of this batch
     model(_noise(model.input_shape[1], seed), training=True)
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
-        layer.set_weights(_restored(layer, old.get(layer.name), source))
+        layer.set_weights(_merged_statistics(layer, old.get(layer.name), source))
 
 
-def _restored(layer: keras.Layer, old: list[np.ndarray] | None, source: LayerShape) -> list[np.ndarray]:
+def _merged_statistics(layer: keras.Layer, old: list[np.ndarray] | None, source: LayerShape) -> list[np.ndarray]:
     weights = layer.get_weights()
     if old is not None:
-        for place in (_MEAN, _VARIANCE):
-            weights[place][: len(old[place])] = old[place]
+        for index in (_MEAN, _VARIANCE):
+            weights[index][: len(old[index])] = old[index]
     elif layer.name.endswith("_project_bn"):
-        # Zeros come in: their own statistics would blow up the first step.
+        # The inputs are zero: their variance of 0 would make the first step diverge.
         channels = _stage_channels(layer.name, source)
         weights[_MEAN][:channels], weights[_VARIANCE][:channels] = 0, 1
     return weights
 
 
 def _noise(side: int, seed: int | None) -> np.ndarray:
-    """Images of large soft patches, float32, shape (8, side, side, 3), 0–255."""
-    coarse = np.random.default_rng(seed).uniform(0, 255, (_IMAGES, _COARSE, _COARSE, 3)).astype("float32")
+    """Return images of large smooth patches, float32, shape (8, side, side, 3), 0–255."""
+    coarse = np.random.default_rng(seed).uniform(0, 255, (_NOISE_IMAGES, _NOISE_SIDE, _NOISE_SIDE, 3)).astype("float32")
     return keras.ops.convert_to_numpy(keras.ops.image.resize(coarse, (side, side), data_format="channels_last"))

@@ -1,6 +1,6 @@
-"""Where the network that is made larger comes from: ImageNet, a registered version or a file; and what it may become.
+"""The network that a larger one is grown from: ImageNet, a registered version or a file; and checks of growth.
 
-Standard library only, so that growth that cannot be is refused before Keras starts.
+Starts no Keras, so that impossible growth is an error before a run starts.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _SUFFIX = ".keras"
 
 @dataclass(frozen=True)
 class GrowthSource:
-    """Exactly one of three.
+    """Exactly one of ImageNet, a registered version and a file.
 
     Attributes:
-        imagenet: Whether it is φ = 0 of the family with its ImageNet weights.
+        imagenet: Whether to use φ = 0 of the family with ImageNet weights.
         version: Number of a registered version, or None.
-        name: The registered model, where the user named one.
+        name: The registered model, None for the one of `registry.name`.
         path: A `.keras` file, or None.
     """
 
@@ -61,15 +61,15 @@ def parse_growth_source(value: str | int | None) -> GrowthSource | None:
 
 
 def base_scale(family: str, resolution: int | None = None) -> NetworkScale:
-    """φ = 0 of a family, B0 or Lite0, whose ImageNet weights growth starts from."""
+    """Return φ = 0 of a family (B0 or Lite0), whose ImageNet weights growth starts from."""
     return resolve_scale(phi=0, family=family, resolution=resolution)
 
 
 def check_growth_source(source: GrowthSource, family: str) -> None:
-    """Find before anything is built what would keep the source from being loaded.
+    """Check that the source can be loaded.
 
     Raises:
-        InputError: The ImageNet weights' package is missing, or the file is.
+        InputError: The package of the ImageNet weights, or the file, is missing.
     """
     if source.imagenet:
         check_weights(IMAGENET, base_scale(family))
@@ -78,10 +78,10 @@ def check_growth_source(source: GrowthSource, family: str) -> None:
 
 
 def source_shape(source: GrowthSource, family: str) -> LayerShape | None:
-    """The layers of the source, as far as they can be told without Keras; None for a registered version.
+    """Return the layers of the source without loading it; None for a registered version.
 
     Raises:
-        InputError: The file is no `.keras` archive, or not of this project.
+        InputError: The file is no `.keras` archive, or was not built by this project.
     """
     if source.imagenet:
         return layer_shape(base_scale(family))
@@ -101,21 +101,22 @@ def _file_shape(path: Path) -> LayerShape:
 
 
 def shape_of_layers(filters: Mapping[str, int | None], source: str) -> LayerShape:
-    """The family, widths and depths that layers of `build_network` tell by their names.
+    """Return family, widths and depths from the layers of `build_network`.
 
     Args:
-        filters: Each layer's name and, of a convolution, the channels that go out.
-        source: What to call the model in an error.
+        filters: Layer names, with the output channels of convolutions.
+        source: Name of the model, for errors.
 
     Raises:
-        InputError: Layers have other names: the model is from elsewhere.
+        InputError: The layers have other names, so the model was not built by `build_network`.
     """
     ends = ["stem_conv", *(f"block{stage}a_project_conv" for stage in range(1, len(STAGES) + 1)), "top_conv"]
     channels = [filters.get(name) for name in ends]
     if None in channels:
-        lacking = ends[channels.index(None)]
+        missing = ends[channels.index(None)]
         raise InputError(
-            f"grow_from: {source} is no EfficientNet of this project: it lacks the layer '{lacking}'. Use one it saved."
+            f"grow_from: {source} is no EfficientNet of this project: it lacks the layer '{missing}'. Use a "
+            "model that it saved."
         )
     stages = [int(match[1]) for name in filters if (match := _DEPTHWISE.fullmatch(name))]
     family = "efficientnet" if "block1a_se_reduce" in filters else "efficientnet_lite"
@@ -124,26 +125,26 @@ def shape_of_layers(filters: Mapping[str, int | None], source: str) -> LayerShap
 
 
 def check_growth(source: LayerShape, target: LayerShape) -> None:
-    """Find what keeps one network from growing into another.
+    """Check that one network can grow into another.
 
     Raises:
-        InputError: The families differ, the target is narrower or shallower somewhere, or a block would come by a
-            shortcut, which no weights can undo.
+        InputError: The families differ, the target is narrower or shallower somewhere, or a block would gain a
+            shortcut, which no weights can compensate.
     """
     if source.family != target.family:
         raise InputError(f"grow_from: {source.family} cannot become {target.family}. Set family to {source.family}.")
-    places = ["stem", *(f"stage {number + 2}" for number in range(len(STAGES))), "head"]
-    for place, old, new in zip(places, source.channels, target.channels, strict=True):
+    parts = ["stem", *(f"stage {number + 2}" for number in range(len(STAGES))), "head"]
+    for part, old, new in zip(parts, source.channels, target.channels, strict=True):
         if new < old:
-            raise InputError(f"grow_from: {place} has {old} channels, the target only {new}. Use a larger phi.")
-    for place, old, new in zip(places[1:-1], source.repeats, target.repeats, strict=True):
+            raise InputError(f"grow_from: {part} has {old} channels, the target only {new}. Use a larger phi.")
+    for part, old, new in zip(parts[1:-1], source.repeats, target.repeats, strict=True):
         if new < old:
-            raise InputError(f"grow_from: {place} has {old} layers, the target only {new}. Use a larger phi.")
+            raise InputError(f"grow_from: {part} has {old} layers, the target only {new}. Use a larger phi.")
     if list(_shortcuts(source)) != list(_shortcuts(target)):
-        raise InputError("grow_from: the first block of a stage would come by a shortcut. Use another phi.")
+        raise InputError("grow_from: the first block of a stage would gain a shortcut. Use another phi.")
 
 
 def _shortcuts(shape: LayerShape) -> Iterator[bool]:
-    """Whether the first block of each stage adds its input."""
+    """Yield whether the first block of each stage adds its input."""
     for index, stage in enumerate(STAGES):
         yield stage.stride == 1 and shape.channels[index] == shape.channels[index + 1]

@@ -1,6 +1,6 @@
-"""From one number φ to the width, depth and resolution of a network (arXiv 1905.11946, section 3.3).
+"""From one number φ, or a published name, to width, depth and resolution of a network (arXiv 1905.11946, section 3.3).
 
-Standard library only, so that a budget can be worked out without starting Keras.
+Standard library only, so that a network can be checked without starting Keras.
 """
 
 from __future__ import annotations
@@ -16,24 +16,71 @@ from goodbad_pipeline.errors import InputError
 
 logger = logging.getLogger(__name__)
 
+FAMILIES = ("efficientnet", "efficientnet_lite")
+BASE_RESOLUTION = 224
 MIN_RESOLUTION = 32
 MIN_CHANNELS = 8
 SMALLEST_STAGE = 16
 STOCHASTIC_DEPTH = 0.2
-_PRODUCT_SLACK = 0.2
-MAX_FACTOR = 100.0  # on each coefficient: beyond it lies a typing error, and memory runs out before an error is raised
-_DIGITS = 9  # 25 * 1.12 is 28.000000000000004: rounding first keeps ceil from adding a layer nobody asked for
-MIN_DEPTH = 0.5 * 10.0**-_DIGITS  # a depth below this rounds to no layer at all
+MAX_FACTOR = 100.0  # for each coefficient; a larger one is a typing error, and would exhaust memory before any check
+_PRODUCT_TOLERANCE = 0.2
+_DIGITS = 9  # 25 * 1.12 is 28.000000000000004: without rounding, ceil would add a layer
+MIN_DEPTH = 0.5 * 10.0**-_DIGITS  # a smaller depth rounds to no layer at all
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A published network.
+
+    Its coefficients were hand-picked near a φ and are no exact powers: no φ gives B1 to B7 to the pixel.
+
+    Attributes:
+        name: Short name, `b0` or `lite0`.
+        family: One of `FAMILIES`.
+        phi: The closest φ.
+        width: Channel multiplier w.
+        depth: Layer multiplier d.
+        resolution: Input side in pixels.
+        dropout: Rate before the classifier, 0 to 1.
+    """
+
+    name: str
+    family: str
+    phi: float
+    width: float
+    depth: float
+    resolution: int
+    dropout: float
+
+
+# Source: the reference code of the paper (tensorflow/tpu: efficientnet_builder.py, lite/efficientnet_lite_builder.py).
+_TABLE = (
+    Variant("b0", "efficientnet", 0.0, 1.0, 1.0, 224, 0.2),
+    Variant("b1", "efficientnet", 0.5, 1.0, 1.1, 240, 0.2),
+    Variant("b2", "efficientnet", 1.0, 1.1, 1.2, 260, 0.3),
+    Variant("b3", "efficientnet", 2.0, 1.2, 1.4, 300, 0.3),
+    Variant("b4", "efficientnet", 3.5, 1.4, 1.8, 380, 0.4),
+    Variant("b5", "efficientnet", 5.0, 1.6, 2.2, 456, 0.4),
+    Variant("b6", "efficientnet", 6.0, 1.8, 2.6, 528, 0.5),
+    Variant("b7", "efficientnet", 7.0, 2.0, 3.1, 600, 0.5),
+    Variant("lite0", "efficientnet_lite", 0.0, 1.0, 1.0, 224, 0.2),
+    Variant("lite1", "efficientnet_lite", 0.5, 1.0, 1.1, 240, 0.2),
+    Variant("lite2", "efficientnet_lite", 1.0, 1.1, 1.2, 260, 0.3),
+    Variant("lite3", "efficientnet_lite", 2.0, 1.2, 1.4, 280, 0.3),
+    Variant("lite4", "efficientnet_lite", 3.5, 1.4, 1.8, 300, 0.3),
+)
+
+VARIANTS: dict[str, Variant] = {variant.name: variant for variant in _TABLE}
 
 
 @dataclass(frozen=True)
 class Coefficients:
-    """The constants of equation 3, found by a grid search at φ = 1.
+    """The constants of equation 3, found by a grid search at φ = 1; each at least 1.
 
     Attributes:
-        alpha: Depth base α, at least 1.
-        beta: Width base β, at least 1.
-        gamma: Resolution base γ, at least 1.
+        alpha: Depth base α.
+        beta: Width base β.
+        gamma: Resolution base γ.
 
     Raises:
         InputError: A constant is below 1, above 100 or not finite.
@@ -53,28 +100,28 @@ class Coefficients:
 
     @property
     def product(self) -> float:
-        """α·β²·γ², the factor by which one step of φ multiplies the operations; the paper asks for about 2."""
+        """α·β²·γ², by which one step of φ multiplies the operations; about 2 in the paper."""
         return self.alpha * self.beta**2 * self.gamma**2
 
     @property
     def doubles(self) -> bool:
         """Whether one step of φ about doubles the operations: the product is within 10 % of 2."""
-        return abs(self.product - 2) <= _PRODUCT_SLACK
+        return abs(self.product - 2) <= _PRODUCT_TOLERANCE
 
 
 @dataclass(frozen=True)
 class NetworkScale:
-    """How large a network is, and all that its shape depends on.
+    """The size of a network, on which all of its shape depends.
 
     Attributes:
-        family: `efficientnet` or `efficientnet_lite`.
+        family: One of `FAMILIES`.
         width: Channel multiplier w, above 0.
         depth: Layer multiplier d, above 0.
         resolution: Input side in pixels, at least 32.
         dropout: Rate before the classifier, 0 to below 1.
-        phi: The φ it was made from, or None.
-        variant: The published network it is, or None.
-        stochastic_depth: Drop rate of the last block; it grows linearly from 0 at the first (0 to below 1).
+        phi: The φ it was computed from, or None.
+        variant: Name of the published network, or None.
+        stochastic_depth: Drop rate of the last block, 0 to below 1; it rises linearly from 0 at the first block.
     """
 
     family: str
@@ -94,40 +141,6 @@ class NetworkScale:
         return f"{'Lite ' if self.family == 'efficientnet_lite' else ''}φ = {self.phi:g}"
 
 
-def round_filters(filters: int, width: float, divisor: int = 8) -> int:
-    """Scaled channels, to the nearest multiple of `divisor` and never below 90 % (reference code of the paper).
-
-    Args:
-        filters: Channels of the base network.
-        width: Channel multiplier w, above 0.
-        divisor: The multiple, which is also the least value.
-    """
-    scaled = round(filters * width, _DIGITS)
-    rounded = max(divisor, int(scaled + divisor / 2) // divisor * divisor)
-    return rounded if rounded >= 0.9 * scaled else rounded + divisor
-
-
-def round_repeats(repeats: int, depth: float) -> int:
-    """Scaled number of layers of a stage, rounded up (reference code of the paper)."""
-    return math.ceil(round(repeats * depth, _DIGITS))
-
-
-def round_resolution(factor: float) -> int:
-    """Input side in pixels: 224 times r, to the nearest pixel."""
-    return round(round(BASE_RESOLUTION * factor, _DIGITS))
-
-
-def dropout_of(phi: float, family: str) -> float:
-    """Dropout before the classifier for a φ.
-
-    The standard family rises linearly from 0.2 at φ = 0 to 0.5 at φ = 7 (section 5.2) and stays within the two; the
-    lite family has two levels, as published: 0.2 below Lite2 (φ = 1) and 0.3 from there.
-    """
-    if family == "efficientnet_lite":
-        return 0.2 if phi < VARIANTS["lite2"].phi else 0.3
-    return min(0.5, max(0.2, 0.2 + 0.3 * phi / 7))
-
-
 def resolve_scale(
     *,
     phi: float | None = None,
@@ -139,20 +152,20 @@ def resolve_scale(
     stochastic_depth: float = STOCHASTIC_DEPTH,
     quiet: bool = False,
 ) -> NetworkScale:
-    """The scale of a network, from exactly one of φ and a published name.
+    """Return the scale of a network, from either φ or a published name.
 
     Args:
-        phi: Compound coefficient φ, any real number; 0 is B0 or Lite0 exactly, below 0 is smaller.
-        variant: `b0` to `b7` or `lite0` to `lite4`; it settles the family by itself.
-        family: `efficientnet` or `efficientnet_lite`; with a lite variant the default may stand.
-        coefficients: α, β and γ, of use with `phi` alone; the paper's where None.
-        resolution: Input side in pixels in place of the one that follows, at least 32.
-        dropout: Rate before the classifier in place of the one that follows, 0 to below 1.
+        phi: Compound coefficient φ, any real number; 0 is exactly B0 or Lite0, negative values are smaller.
+        variant: `b0` to `b7` or `lite0` to `lite4`, which sets the family too.
+        family: One of `FAMILIES`; the default is accepted with a lite variant.
+        coefficients: α, β and γ, used with `phi` only; None for the paper's.
+        resolution: Input side in pixels, at least 32; None for the one of φ or the variant.
+        dropout: Rate before the classifier, 0 to below 1; None for the one of φ or the variant.
         stochastic_depth: Drop rate of the last block, 0 to below 1.
-        quiet: Whether to keep back the warning that α·β²·γ² is far from 2, for those who ask about many φ in a row.
+        quiet: Whether to omit the warning that α·β²·γ² is far from 2.
 
     Raises:
-        InputError: A value breaks its rule, or the network would be too small or too large to exist.
+        InputError: A value is invalid, or the network would be too small or too large.
     """
     if (phi is None) == (variant is None):
         raise InputError(
@@ -175,8 +188,20 @@ def resolve_scale(
     )
 
 
+def read_scale(record: Mapping[str, Any]) -> NetworkScale:
+    """Return the scale from a record with its fields, as `dataclasses.asdict` writes them; other keys are ignored.
+
+    Raises:
+        InputError: A field is missing.
+    """
+    names = [field.name for field in fields(NetworkScale)]
+    if missing := [name for name in names if name not in record]:
+        raise InputError(f"network: the stored record lacks {missing[0]}; run the node choose_network again.")
+    return NetworkScale(**{name: record[name] for name in names})
+
+
 def warn_of_product(coefficients: Coefficients) -> None:
-    """Log a warning where α·β²·γ² is more than 10 % from 2, the paper's condition."""
+    """Log a warning if α·β²·γ² is more than 10 % from 2, the paper's condition."""
     if not coefficients.doubles:
         logger.warning(
             "α·β²·γ² is %.3f with α=%g, β=%g, γ=%g: more than 10%% from 2 (the paper uses 1.2, 1.1, 1.15)",
@@ -184,16 +209,54 @@ def warn_of_product(coefficients: Coefficients) -> None:
         )
 
 
-def read_scale(facts: Mapping[str, Any]) -> NetworkScale:
-    """The scale out of a record that holds its fields, as `dataclasses.asdict` writes them, and perhaps others.
+def variants_of(family: str) -> tuple[Variant, ...]:
+    """Return the published networks of a family, smallest first."""
+    return tuple(variant for variant in _TABLE if variant.family == family)
+
+
+def round_filters(filters: int, width: float, divisor: int = 8) -> int:
+    """Scale channels to the nearest multiple of `divisor`, never below 90 % (reference code of the paper).
+
+    `divisor` is also the smallest result.
+    """
+    scaled = round(filters * width, _DIGITS)
+    rounded = max(divisor, int(scaled + divisor / 2) // divisor * divisor)
+    return rounded if rounded >= 0.9 * scaled else rounded + divisor
+
+
+def round_repeats(repeats: int, depth: float) -> int:
+    """Scale the number of layers of a stage, rounded up (reference code of the paper)."""
+    return math.ceil(round(repeats * depth, _DIGITS))
+
+
+def round_resolution(factor: float) -> int:
+    """Scale the input side of 224 pixels, to the nearest pixel."""
+    return round(round(BASE_RESOLUTION * factor, _DIGITS))
+
+
+def dropout_of(phi: float, family: str) -> float:
+    """Return the dropout rate before the classifier for φ.
+
+    The standard family rises linearly from 0.2 at φ = 0 to 0.5 at φ = 7 (section 5.2) and is constant outside. The
+    lite family has two levels, as published: 0.2 below Lite2 (φ = 1), 0.3 from there.
+    """
+    if family == "efficientnet_lite":
+        return 0.2 if phi < VARIANTS["lite2"].phi else 0.3
+    return min(0.5, max(0.2, 0.2 + 0.3 * phi / 7))
+
+
+def power(name: str, base: float, phi: float) -> float:
+    """Return a coefficient to the power of φ.
 
     Raises:
-        InputError: A field is missing.
+        InputError: The result is above 100.
     """
-    names = [field.name for field in fields(NetworkScale)]
-    if missing := [name for name in names if name not in facts]:
-        raise InputError(f"network: the stored facts lack {missing[0]}; run the node choose_network again.")
-    return NetworkScale(**{name: facts[name] for name in names})
+    if phi * math.log(base) > math.log(MAX_FACTOR):
+        raise InputError(
+            f"phi must keep {name}**phi within {MAX_FACTOR:g}; received phi={phi:g}, {name}={base:g}. "
+            "Use a smaller phi."
+        )
+    return float(base**phi)
 
 
 def _find_variant(name: str, family: str) -> Variant:
@@ -237,20 +300,6 @@ def _from_phi(phi: float, family: str, coefficients: Coefficients, resolution: i
     return NetworkScale(family, width, depth, side, dropout_of(phi, family), phi=phi)
 
 
-def power(name: str, base: float, phi: float) -> float:
-    """A coefficient to the power of φ.
-
-    Raises:
-        InputError: It is above 100.
-    """
-    if phi * math.log(base) > math.log(MAX_FACTOR):
-        raise InputError(
-            f"phi must keep {name}**phi within {MAX_FACTOR:g}; received phi={phi:g}, {name}={base:g}. "
-            "Use a smaller phi."
-        )
-    return float(base**phi)
-
-
 def _number(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
         raise InputError(f"{name} must be a finite number; received {value!r}.")
@@ -267,57 +316,3 @@ def _resolution(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < MIN_RESOLUTION:
         raise InputError(f"resolution must be a whole number of pixels, at least {MIN_RESOLUTION}; received {value!r}.")
     return value
-
-
-FAMILIES = ("efficientnet", "efficientnet_lite")
-BASE_RESOLUTION = 224
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One published network.
-
-    Its coefficients were hand-picked near a φ and are no exact powers: no φ gives B1 to B7 to the pixel.
-
-    Attributes:
-        name: Short name, `b0` or `lite0`.
-        family: One of `FAMILIES`.
-        phi: The φ it is closest to.
-        width: Channel multiplier w.
-        depth: Layer multiplier d.
-        resolution: Input side in pixels.
-        dropout: Rate before the classifier, 0 to 1.
-    """
-
-    name: str
-    family: str
-    phi: float
-    width: float
-    depth: float
-    resolution: int
-    dropout: float
-
-
-# Source: the reference code of the paper (tensorflow/tpu: efficientnet_builder.py, lite/efficientnet_lite_builder.py).
-_TABLE = (
-    Variant("b0", "efficientnet", 0.0, 1.0, 1.0, 224, 0.2),
-    Variant("b1", "efficientnet", 0.5, 1.0, 1.1, 240, 0.2),
-    Variant("b2", "efficientnet", 1.0, 1.1, 1.2, 260, 0.3),
-    Variant("b3", "efficientnet", 2.0, 1.2, 1.4, 300, 0.3),
-    Variant("b4", "efficientnet", 3.5, 1.4, 1.8, 380, 0.4),
-    Variant("b5", "efficientnet", 5.0, 1.6, 2.2, 456, 0.4),
-    Variant("b6", "efficientnet", 6.0, 1.8, 2.6, 528, 0.5),
-    Variant("b7", "efficientnet", 7.0, 2.0, 3.1, 600, 0.5),
-    Variant("lite0", "efficientnet_lite", 0.0, 1.0, 1.0, 224, 0.2),
-    Variant("lite1", "efficientnet_lite", 0.5, 1.0, 1.1, 240, 0.2),
-    Variant("lite2", "efficientnet_lite", 1.0, 1.1, 1.2, 260, 0.3),
-    Variant("lite3", "efficientnet_lite", 2.0, 1.2, 1.4, 280, 0.3),
-    Variant("lite4", "efficientnet_lite", 3.5, 1.4, 1.8, 300, 0.3),
-)
-
-VARIANTS: dict[str, Variant] = {variant.name: variant for variant in _TABLE}
-
-
-def variants_of(family: str) -> tuple[Variant, ...]:
-    """The published networks of one family, smallest first."""
-    return tuple(variant for variant in _TABLE if variant.family == family)

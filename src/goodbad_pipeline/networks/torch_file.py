@@ -1,7 +1,7 @@
-"""Reads the weights of a PyTorch file in its old, non-zip format, with numpy and without PyTorch.
+"""Reads weights from a PyTorch file in the old, non-zip format, with NumPy and without PyTorch.
 
-A pickle can name any function of the machine to be called while it loads. Here it may name four, none of which acts on
-anything outside the file; a file that names another is refused.
+Loading a pickle can call any function that it names. Here only four names are allowed, none of which acts outside the
+file; a file with any other name is rejected.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _FLOAT, _LONG = "<f4", "<i8"
 
 @dataclass(frozen=True)
 class _Storage:
-    """A run of numbers further on in the file."""
+    """A block of numbers later in the file."""
 
     key: str
     dtype: str
@@ -39,7 +39,7 @@ class _Storage:
 
 @dataclass(frozen=True)
 class _Tensor:
-    """A view on a storage; offset and strides count numbers, not bytes."""
+    """A view of a storage; offset and strides count numbers, not bytes."""
 
     storage: _Storage
     offset: int
@@ -47,7 +47,7 @@ class _Tensor:
     strides: tuple[int, ...]
 
     def read(self, numbers: np.ndarray) -> np.ndarray:
-        """Checks here, not when made: a pickle can change an object after it was made."""
+        """Return the array. Bounds are checked here, because a pickle can change an object after its creation."""
         reach = self.offset + sum((size - 1) * step for size, step in zip(self.shape, self.strides, strict=True))
         if min(self.offset, *self.shape, *self.strides, 0) < 0 or max(reach + 1, math.prod(self.shape)) > numbers.size:
             raise pickle.UnpicklingError("a tensor reaches beyond its storage")
@@ -72,7 +72,7 @@ _ALLOWED: dict[tuple[str, str], Any] = {
 class _RestrictedUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ALLOWED:
-            raise pickle.UnpicklingError(f"it names {module}.{name}, which weights have no use for")
+            raise pickle.UnpicklingError(f"it names {module}.{name}, which weights do not need")
         return _ALLOWED[module, name]
 
     def persistent_load(self, pid: Any) -> _Storage:
@@ -83,13 +83,12 @@ class _RestrictedUnpickler(pickle.Unpickler):
 
 
 def read_torch_weights(path: Path) -> dict[str, np.ndarray]:
-    """The named weights of a PyTorch file, in PyTorch's axis order (out, in, height, width).
+    """Read weights by name, in PyTorch's axis order (out, in, height, width).
 
-    Args:
-        path: A file that `torch.save(model.state_dict())` wrote before PyTorch 1.6.
+    The file is one that `torch.save(model.state_dict())` wrote before PyTorch 1.6.
 
     Raises:
-        InputError: The file is missing, cut short, in another format, or names anything but weights.
+        InputError: The file is missing, truncated, in another format, or holds anything except weights.
     """
     try:
         with path.open("rb") as file:
@@ -98,7 +97,7 @@ def read_torch_weights(path: Path) -> dict[str, np.ndarray]:
         raise InputError(f"Cannot read the weights file {path}: {error.strerror}.") from error
     except _MALFORMED as error:
         reason = str(error) or type(error).__name__
-        raise InputError(f"Refused the weights file {path}: {reason}. Install its package anew.") from error
+        raise InputError(f"Rejected the weights file {path}: {reason}. Install its package anew.") from error
 
 
 def _read(file: BinaryIO) -> dict[str, np.ndarray]:
@@ -120,12 +119,12 @@ def _load(file: BinaryIO) -> Any:
 
 def _read_storage(file: BinaryIO, storage: _Storage) -> np.ndarray:
     (count,) = struct.unpack("<q", file.read(8))
-    data = file.read(min(storage.count, _left(file)) * np.dtype(storage.dtype).itemsize)
+    data = file.read(min(storage.count, _remaining(file)) * np.dtype(storage.dtype).itemsize)
     numbers = np.frombuffer(data, storage.dtype)
     if not count == storage.count == numbers.size:
-        raise pickle.UnpicklingError("it is cut short")
+        raise pickle.UnpicklingError("it is truncated")
     return numbers
 
 
-def _left(file: BinaryIO) -> int:
+def _remaining(file: BinaryIO) -> int:
     return os.fstat(file.fileno()).st_size - file.tell()
