@@ -50,7 +50,7 @@ def test_a_label_and_an_exclusion_are_applied(tmp_path: Path) -> None:
 
 def test_a_correction_without_effect_is_reported(tmp_path: Path) -> None:
     done = correct(tmp_path, "a.png,good,sure,Ann", header="path,label,why,who")
-    assert done.report["status"].tolist() == ["no change"]
+    assert done.report["status"].tolist() == ["unchanged"]
     assert done.images["label"].tolist() == done.images["source_label"].tolist()
 
 

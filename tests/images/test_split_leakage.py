@@ -36,7 +36,11 @@ def test_a_plain_split_leaks_what_a_split_by_group_does_not() -> None:
     assert plain["nearest_accuracy_leaked"] == 1  # a copy in train has the label
     assert ours["nearest_accuracy"] < 0.8  # without copies, labels are random
     assert np.isnan(ours["nearest_accuracy_leaked"])
-    assert report.metrics["leak_worth"] == pytest.approx(plain["nearest_accuracy"] - ours["nearest_accuracy"])
+    assert (
+        report.metrics["leak_accuracy_gain"]
+        == report.metrics["leak_worth"]
+        == pytest.approx(plain["nearest_accuracy"] - ours["nearest_accuracy"])
+    )
     assert report.metrics["leak_plain_group_in_train"] == round(plain["group_in_train"] / 75, 4)
 
 
@@ -51,7 +55,7 @@ def test_few_of_many_test_images_are_probed_and_train_is_read_in_blocks(monkeypa
     monkeypatch.setattr("goodbad_pipeline.images.split_leakage.BLOCK", 7)
     pd.testing.assert_frame_equal(measure_leaks(*frames(40, 5, torn=False), seed=1).table, whole.table)
     monkeypatch.setattr("goodbad_pipeline.images.split_leakage.MAX_PROBED", 10)
-    assert measure_leaks(*frames(40, 5, torn=False), seed=1).table["asked"].tolist() == [10, 10]
+    assert measure_leaks(*frames(40, 5, torn=False), seed=1).table["probed"].tolist() == [10, 10]
 
 
 def test_a_repeated_file_is_compared_once_with_the_same_result() -> None:

@@ -17,7 +17,7 @@ KEYS = ("path", "image_id")
 COLUMNS = (*KEYS, "label", "exclude", "why", "who")
 REPORT_COLUMNS = ["row", "path", "image_id", "before", "after", "why", "who", "status"]
 EXCLUDED = "(excluded)"
-APPLIED, NO_CHANGE, QUARANTINED = "applied", "no change", "already quarantined"
+APPLIED, NO_CHANGE, QUARANTINED = "applied", "unchanged", "already quarantined"
 _YES, _NO = ("true", "yes", "1"), ("", "false", "no", "0")
 
 
@@ -95,9 +95,8 @@ def apply_corrections(images: pd.DataFrame, unreadable: pd.DataFrame, correction
     _require_all_matched(corrections, {*matches["row"], *quarantined["row"]})
     new_labels = corrections["after"].reindex(matches["row"]).to_numpy()
     _require_agreement(images, matches, new_labels)
-    reports = [_report(corrections, images, matches, APPLIED)]
-    reports.append(_report(corrections, unreadable, quarantined, QUARANTINED))
-    report = pd.concat(reports)
+    applied = _report(corrections, images, matches, APPLIED)
+    report = pd.concat([applied, _report(corrections, unreadable, quarantined, QUARANTINED)])
     report.loc[(report["before"] == report["after"]) & (report["status"] == APPLIED), "status"] = NO_CHANGE
     labels = images["label"].to_numpy(object, copy=True)
     labels[matches["position"]] = new_labels

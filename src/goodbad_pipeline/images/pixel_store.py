@@ -120,17 +120,6 @@ class PixelStore:
             with atomic_write(self._states) as draft, draft.open("wb") as file:
                 np.save(file, after)
 
-    def _rows(self, source: PixelSource) -> np.ndarray:
-        """Return the row of each image, −1 if it is not stored."""
-        return pd.Index(self.image_ids()).get_indexer(pd.Index(np.array(source.image_ids, f"S{ID_BYTES}")))
-
-    def _load_states(self) -> np.ndarray:
-        states = np.full((len(self), len(FileState._fields)), UNKNOWN)
-        with suppress(OSError, ValueError, EOFError):  # no file yet, or a fragment after a power cut
-            stored = np.load(self._states)[: len(self)]
-            states[: len(stored)] = stored
-        return states
-
     def fill(self, source: PixelSource) -> None:
         """Decode and append every image of ``source`` that is not stored."""
         stored, missing = len(self), self.missing(source)
@@ -144,23 +133,6 @@ class PixelStore:
                 file.touch()
                 os.truncate(file, size)  # an interrupted run may leave a fragment after the last complete row
             self._append(missing)
-
-    def _append(self, source: PixelSource) -> None:
-        count, done, committed = len(source.paths), 0, 0
-        with (
-            self._pixels.open("ab") as pixels,
-            self._ids.open("ab") as ids,
-            tqdm(total=count, desc="Decoding", unit="image", mininterval=0.5, disable=None) as progress,
-        ):
-            for number, block in enumerate(source.blocks(), start=1):
-                pixels.write(block.data)
-                done += len(block)
-                if number % COMMIT == 0 or done == count:
-                    _sync(pixels)
-                    ids.write("".join(source.image_ids[committed:done]).encode("ascii"))
-                    _sync(ids)
-                    committed = done
-                progress.update(len(block))
 
     def make_room(self, source: PixelSource) -> bool:
         """Delete stores until all together, with the missing images, fit the budget.
@@ -178,6 +150,34 @@ class PixelStore:
                 break
             shutil.rmtree(store, ignore_errors=True)
         return len(self.missing(source).paths) * self._row < shutil.disk_usage(self.folder.parent).free
+
+    def _rows(self, source: PixelSource) -> np.ndarray:
+        """Return the row of each image, −1 if it is not stored."""
+        return pd.Index(self.image_ids()).get_indexer(pd.Index(np.array(source.image_ids, f"S{ID_BYTES}")))
+
+    def _load_states(self) -> np.ndarray:
+        states = np.full((len(self), len(FileState._fields)), UNKNOWN)
+        with suppress(OSError, ValueError, EOFError):  # no file yet, or a fragment after a power cut
+            stored = np.load(self._states)[: len(self)]
+            states[: len(stored)] = stored
+        return states
+
+    def _append(self, source: PixelSource) -> None:
+        count, done, committed = len(source.paths), 0, 0
+        with (
+            self._pixels.open("ab") as pixels,
+            self._ids.open("ab") as ids,
+            tqdm(total=count, desc="Decoding", unit="image", mininterval=0.5, disable=None) as progress,
+        ):
+            for number, block in enumerate(source.blocks(), start=1):
+                pixels.write(block.data)
+                done += len(block)
+                if number % COMMIT == 0 or done == count:
+                    _sync(pixels)
+                    ids.write("".join(source.image_ids[committed:done]).encode("ascii"))
+                    _sync(ids)
+                    committed = done
+                progress.update(len(block))
 
 
 def _digest(transform: Transform) -> str:

@@ -29,11 +29,11 @@ class LeakReport:
 
     Attributes:
         table: One row per split: split, test_images, copy_in_train (test images with an exact or near copy in train),
-            group_in_train (test images whose group is in train), asked (test images that the classifier predicted),
+            group_in_train (test images whose group is in train), probed (test images that the classifier predicted),
             nearest_accuracy (its accuracy), nearest_accuracy_leaked and nearest_accuracy_rest (its accuracy on test
             images with and without their group in train; NaN if there are none).
-        metrics: The same values as metrics, and ``leak_worth``: nearest_accuracy on the plain split minus that on the
-            split in use.
+        metrics: The same values as metrics, and ``leak_accuracy_gain``: nearest_accuracy on the plain split minus that
+            on the split in use; ``leak_worth`` is its former name.
     """
 
     table: pd.DataFrame
@@ -95,7 +95,7 @@ def _measure(
         "test_images": len(test),
         "copy_in_train": int(leaked["copies"].sum()),
         "group_in_train": int(leaked["group"].sum()),
-        "asked": len(probed),
+        "probed": len(probed),
         "nearest_accuracy": _accuracy(correct),
         "nearest_accuracy_leaked": _accuracy(correct[with_group]),
         "nearest_accuracy_rest": _accuracy(correct[~with_group]),
@@ -126,11 +126,13 @@ def _accuracy(correct: np.ndarray) -> float:
 
 def _metrics(table: pd.DataFrame) -> dict[str, float]:
     plain, ours = (table.astype(float).to_dict("index")[name] for name in (PLAIN, OURS))
+    gain = plain["nearest_accuracy"] - ours["nearest_accuracy"]
     values = {
         "leak_plain_copy_in_train": plain["copy_in_train"] / plain["test_images"],
         "leak_plain_group_in_train": plain["group_in_train"] / plain["test_images"],
         "leak_plain_nearest_accuracy": plain["nearest_accuracy"],
         "leak_nearest_accuracy": ours["nearest_accuracy"],
-        "leak_worth": plain["nearest_accuracy"] - ours["nearest_accuracy"],
+        "leak_accuracy_gain": gain,
+        "leak_worth": gain,
     }
     return {name: round(value, 4) for name, value in values.items()}
