@@ -82,7 +82,8 @@ class ScanCache:
         for folder in self._outdated:
             shutil.rmtree(folder, ignore_errors=True)
         self._written = time.monotonic()
-        self._shards = [file for file in sorted(self._folder.glob("[0-9]*.parquet")) if _is_whole(file)]
+        shards = sorted(self._folder.glob("[0-9]*.parquet"))  # names of temporary files begin with a dot
+        self._shards = [file for file in shards if _is_whole(file)]
         self.rows = sum(pq.read_metadata(file).num_rows for file in self._shards)
         return self
 
