@@ -253,14 +253,14 @@ def test_weights_that_a_budget_does_not_buy_end_the_run_before_it_is_built() -> 
 def test_a_version_to_grow_from_that_is_not_there_ends_before_time_is_measured(tmp_path, monkeypatch) -> None:
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
     monkeypatch.setattr(building, "fit_budget", lambda *_: pytest.fail("measured"))
-    with pytest.raises(InputError, match="there is no version 9 of 'goodbad'"):
+    with pytest.raises(InputError, match="'goodbad' has no version 9"):
         choose(phi=1, grow_from=9)
 
 
 def test_a_version_that_is_not_registered_is_told(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    with pytest.raises(InputError, match="there is no version 9 of 'goodbad'"):
+    with pytest.raises(InputError, match="'goodbad' has no version 9"):
         load_version("goodbad", "9")
 
 

@@ -14,7 +14,7 @@ import pytest
 from serving_kit import SIDE, small_model
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.registry.models import FACTS_TAG, load_champion, load_version
+from goodbad_pipeline.registry.models import CONFIG_TAG, load_champion, load_version
 from goodbad_pipeline.serving import bundle
 from goodbad_pipeline.serving.archive import file_digest
 from goodbad_pipeline.serving.classifier import ClassifierConfig
@@ -106,12 +106,12 @@ def test_a_changed_archive_is_refused_by_both_roads(tracking: str, tmp_path: Pat
     facts.write_text(json.dumps(values | {"digest": file_digest(archive)}))  # the forger thinks of the facts, too
     with pytest.raises(InputError, match=r"version 1 of 'goodbad' cannot be loaded .*config was changed"):
         load_version("goodbad", "1")
-    mlflow.MlflowClient().delete_model_version_tag("goodbad", "1", FACTS_TAG)  # as versions were before it
+    mlflow.MlflowClient().delete_model_version_tag("goodbad", "1", CONFIG_TAG)  # as versions were before it
     try:
         with pytest.raises(InputError, match=r"version 1 of 'goodbad' cannot be loaded .*archive was changed"):
             load_version("goodbad", "1")
     finally:
-        mlflow.MlflowClient().set_model_version_tag("goodbad", "1", FACTS_TAG, file_digest(Path(original)))
+        mlflow.MlflowClient().set_model_version_tag("goodbad", "1", CONFIG_TAG, file_digest(Path(original)))
 
 
 def test_a_threshold_or_class_names_that_were_swapped_are_refused(tracking: str, tmp_path: Path, monkeypatch) -> None:

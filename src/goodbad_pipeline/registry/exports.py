@@ -1,4 +1,4 @@
-"""The files that were exported from a registered version: stored in the run it came from, and found there again."""
+"""Exported files of a registered version, stored in the MLflow run of that version."""
 
 import hashlib
 import json
@@ -22,27 +22,24 @@ _FOLDER, _LISTING = "exports", "exports.json"
 _ADVICE = "run --pipeline=export again, or predict.backend=keras"
 
 
-class ExportsGoneError(InputError):
-    """Files that a version's tag tells of cannot be read: cleared away, as a rule. The version itself may be whole."""
+class ExportUnavailable(InputError):
+    """Exported files cannot be read, usually because they were deleted. The version itself may be complete."""
 
 
 def record_exports(name: str, model_version: str, measured: Exports, files: Path) -> str:
-    """Store exported files in the run that a version came from.
+    """Store exported files in the run of a version, and return their MLflow URI.
 
-    They lie in a folder named after its content, and a tag of the version, set last, says which: an export that is cut
-    off changes nothing.
+    Their folder is named after a digest of their content. The tag of the version that names this folder is set last,
+    so that an interrupted export changes nothing.
 
     Args:
-        name: Registered model.
-        model_version: Its number.
-        measured: What was found out about each backend.
-        files: Folder of the files of `RUNTIMES`.
-
-    Returns:
-        Where they are, as an address that MLflow downloads from.
+        name: Name of the registered model.
+        model_version: Version number.
+        measured: Results of the export by backend.
+        files: Folder with the files of `RUNTIMES`.
     """
     client = mlflow.MlflowClient()
-    listing = {backend: dict(one) for backend, one in measured.items()}
+    listing = {backend: dict(results) for backend, results in measured.items()}
     for backend in listing.keys() & RUNTIMES.keys():
         listing[backend]["sha256"] = file_digest(files / RUNTIMES[backend].file)
     text = json.dumps(listing, indent=2, sort_keys=True)
@@ -58,37 +55,39 @@ def record_exports(name: str, model_version: str, measured: Exports, files: Path
 
 
 def load_exported(found: ModelVersion, backend: Backend) -> tuple[str, Network | None]:
-    """What runs the version and, unless it is Keras, its network; where files are gone, ``auto`` is Keras.
+    """Return the backend for a version and its network, which is None for Keras.
+
+    With the backend ``auto``, Keras replaces exported files that cannot be read.
 
     Raises:
-        ExportsGoneError: Files of a backend that was named cannot be read.
-        InputError: This backend cannot run it. That says nothing about the version itself.
+        ExportUnavailable: The files of a named backend cannot be read.
+        InputError: The backend cannot run the version.
     """
     if backend == KERAS:
         return KERAS, None
     try:
-        exports = _read(found)
+        exports = _read_listing(found)
         chosen = choose_backend(backend, exports, str(found.version))
         return chosen, None if chosen == KERAS else _load(found, chosen, exports)
-    except ExportsGoneError as error:
+    except ExportUnavailable as error:
         if backend != "auto":
             raise
-        logger.warning("%s; Keras answers in their place", error)
+        logger.warning("%s; using Keras instead", error)
         return KERAS, None
 
 
-def _read(found: ModelVersion) -> Exports:
-    """What :func:`record_exports` was told last; empty where it never was."""
+def _read_listing(found: ModelVersion) -> Exports:
+    """Return the results of the latest export; empty if there was none."""
     if EXPORTS_TAG not in found.tags:
         return {}
     content = _download(found, _LISTING).read_bytes()
     if hashlib.sha256(content).hexdigest() != found.tags[EXPORTS_TAG]:
-        raise InputError(f"{_address(found)}/{_LISTING}: was changed since it was exported; {_ADVICE}")
+        raise InputError(f"{_uri(found)}/{_LISTING}: was changed since it was exported; {_ADVICE}")
     return json.loads(content)
 
 
 def _load(found: ModelVersion, backend: str, exports: Exports) -> Network:
-    """Load what :func:`record_exports` stored for one of `RUNTIMES`, once its hash is checked."""
+    """Load the exported file of one of `RUNTIMES` after a check of its digest."""
     file = _download(found, RUNTIMES[backend].file)
     try:
         return load_network(backend, file.parent, exports[backend]["sha256"])
@@ -97,12 +96,12 @@ def _load(found: ModelVersion, backend: str, exports: Exports) -> Network:
 
 
 def _download(found: ModelVersion, name: str) -> Path:
-    uri = f"{_address(found)}/{name}"
+    uri = f"{_uri(found)}/{name}"
     try:
         return Path(mlflow.artifacts.download_artifacts(uri))
     except (OSError, MlflowException) as error:
-        raise ExportsGoneError(f"{uri}: cannot be read ({error}); {_ADVICE}") from error
+        raise ExportUnavailable(f"{uri}: cannot be read ({error}); {_ADVICE}") from error
 
 
-def _address(found: ModelVersion) -> str:
+def _uri(found: ModelVersion) -> str:
     return f"runs:/{found.run_id}/{_FOLDER}/{found.tags[EXPORTS_TAG][:12]}"

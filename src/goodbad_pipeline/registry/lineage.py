@@ -13,7 +13,7 @@ from goodbad_pipeline.evaluation.exposure import NOTHING, UNKNOWN, Exposure, see
 from goodbad_pipeline.networks.net2net_source import parse_growth_source
 from goodbad_pipeline.networks.pretrained import IMAGENET
 from goodbad_pipeline.params import ModelParams
-from goodbad_pipeline.registry.models import SEEN_FILE, SEEN_TAG, read_tags
+from goodbad_pipeline.registry.models import EXPOSURE_FILE, EXPOSURE_TAG, read_tags
 from goodbad_pipeline.serving.archive import file_digest
 from goodbad_pipeline.tracking import raise_unavailable
 
@@ -29,10 +29,10 @@ def read_seen(name: str, version: str) -> Exposure:
         InputError: The record is not the one that was registered.
         TrackingUnavailable: MLflow does not answer.
     """
-    uri = f"models:/{name}/{version}/artifacts/{SEEN_FILE}"
+    uri = f"models:/{name}/{version}/artifacts/{EXPOSURE_FILE}"
     try:
         with raise_unavailable():
-            digest = read_tags(name, version).get(SEEN_TAG)
+            digest = read_tags(name, version).get(EXPOSURE_TAG)
             if digest is None:
                 return UNKNOWN
             file = Path(mlflow.artifacts.download_artifacts(uri))
