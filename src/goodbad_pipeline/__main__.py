@@ -1,4 +1,4 @@
-"""Runs the project when it is installed as a package: ``python -m goodbad_pipeline`` or ``goodbad_pipeline``."""
+"""Entry point of the installed package: ``python -m goodbad_pipeline`` or ``goodbad_pipeline``."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ from kedro.framework.project import configure_project
 
 
 def main(*args: Any, **kwargs: Any) -> Any:
-    """Run the command line of ``kedro run`` for this package."""
+    """Run the command ``kedro run`` of this package."""
     package_name = Path(__file__).parent.name
     configure_project(package_name)
     kwargs["standalone_mode"] = not hasattr(sys, "ps1")

@@ -1,4 +1,4 @@
-"""Secrets among the parameters: marked ``{secret: value}``, told to whom they are meant for, and to nobody else."""
+"""Secrets in parameters: values marked as ``{secret: value}``, which are masked wherever they are logged or stored."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,11 +9,7 @@ MARK = "secret"
 
 
 def hide_secrets(value: Any) -> Any:
-    """Copy nested values, with a ``SecretStr``, which shows as stars, for every mapping that is marked as a secret.
-
-    Args:
-        value: Parameters as they are written; ``{secret: x}`` marks x, wherever it stands.
-    """
+    """Return a copy of nested values in which each ``{secret: value}`` is a ``SecretStr``, which prints as stars."""
     if isinstance(value, Mapping):
         if set(value) == {MARK}:
             return value[MARK] if isinstance(value[MARK], SecretStr) else SecretStr(str(value[MARK]))
@@ -22,7 +18,7 @@ def hide_secrets(value: Any) -> Any:
 
 
 def reveal_secrets(value: Any) -> Any:
-    """Copy nested values with every secret as plain text: for the call that needs it, not for keeping."""
+    """Return a copy of nested values with secrets as plain text, to be passed to a call and not stored."""
     if isinstance(value, Mapping):
         return {name: reveal_secrets(inner) for name, inner in value.items()}
     if isinstance(value, list):
@@ -31,7 +27,7 @@ def reveal_secrets(value: Any) -> Any:
 
 
 def redact(text: str, value: Any) -> str:
-    """Return ``text`` with stars in the place of every secret within ``value``."""
+    """Return ``text`` with each secret in ``value`` replaced by stars."""
     for secret in _secrets(value):
         text = text.replace(secret.get_secret_value(), str(secret)) if secret else text
     return text

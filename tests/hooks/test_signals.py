@@ -16,7 +16,7 @@ from cli_runner import kedro_run, runs, store
 
 from goodbad_pipeline import tracking
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.hooks import signals as interruption
+from goodbad_pipeline.hooks import signals
 from goodbad_pipeline.hooks.signals import StopHooks
 from goodbad_pipeline.settings import HOOKS
 from goodbad_pipeline.training.stopping import Stopped
@@ -54,7 +54,7 @@ def test_a_signal_leaves_a_wish_and_no_node_begins(hooks: StopHooks, number: sig
 @pytest.fixture
 def exits(monkeypatch) -> list[int]:
     statuses: list[int] = []
-    monkeypatch.setattr(interruption.os, "_exit", statuses.append)
+    monkeypatch.setattr(signals.os, "_exit", statuses.append)
     return statuses
 
 
@@ -70,7 +70,7 @@ def test_a_second_signal_ends_it_at_once(hooks: StopHooks, exits: list[int]) -> 
 
 
 def test_what_does_not_end_in_time_is_cut_off(hooks: StopHooks, exits: list[int], monkeypatch) -> None:
-    monkeypatch.setattr(interruption, "GRACE", 0.05)
+    monkeypatch.setattr(signals, "GRACE_SECONDS", 0.05)
     os.kill(os.getpid(), signal.SIGTERM)
     assert eventually(lambda: exits)
     assert exits == [143]
@@ -80,9 +80,9 @@ def test_what_hears_nothing_is_cut_off() -> None:
     """A call that comes back after minutes, in which Python calls no handler: a graph that is compiled."""
     code = (
         "import hashlib, os, signal, threading\n"
-        "from goodbad_pipeline.hooks import signals as interruption\n"
-        "interruption.GRACE = 0.2\n"
-        "interruption.StopHooks().before_pipeline_run()\n"
+        "from goodbad_pipeline.hooks import signals\n"
+        "signals.GRACE_SECONDS = 0.2\n"
+        "signals.StopHooks().before_pipeline_run()\n"
         "threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()\n"
         "hashlib.pbkdf2_hmac('sha256', b'x', b'y', 2**31 - 1)\n"
     )
@@ -114,7 +114,7 @@ def test_a_forked_child_hears_for_itself(hooks: StopHooks) -> None:
 
 
 def test_a_signal_at_the_very_end_cuts_nothing_off_later(exits: list[int], monkeypatch) -> None:
-    monkeypatch.setattr(interruption, "GRACE", 0.3)
+    monkeypatch.setattr(signals, "GRACE_SECONDS", 0.3)
     listening = StopHooks()
     for _ in range(20):
         listening.before_pipeline_run()
@@ -127,7 +127,7 @@ def test_a_signal_at_the_very_end_cuts_nothing_off_later(exits: list[int], monke
 
 def test_a_server_that_hangs_is_not_waited_for(hooks: StopHooks, exits: list[int], monkeypatch, tmp_path: Path) -> None:
     """Three times twenty seconds it might be; what it would have been told is on disk."""
-    monkeypatch.setattr(interruption, "LAST_WORD", 0.2)
+    monkeypatch.setattr(signals, "END_RUN_SECONDS", 0.2)
     answered, outbox = threading.Event(), tracking.Outbox(tmp_path, "http://127.0.0.1:9")
 
     def hang(*_: object) -> None:
@@ -150,7 +150,7 @@ def test_a_server_that_hangs_is_not_waited_for(hooks: StopHooks, exits: list[int
 
 
 def test_what_does_not_end_in_time_ends_within_ten_seconds() -> None:
-    assert interruption.GRACE + interruption.LAST_WORD <= 10
+    assert signals.GRACE_SECONDS + signals.END_RUN_SECONDS <= 10
 
 
 @pytest.mark.long

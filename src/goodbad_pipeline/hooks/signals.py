@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a run within seconds: training writes a checkpoint first, and MLflow shows it as killed."""
+"""SIGINT and SIGTERM: a run stops within seconds, with a checkpoint, and MLflow marks it as killed."""
 
 import logging
 import os
@@ -12,14 +12,13 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog, MemoryDataset
 
 from goodbad_pipeline import tracking
-from goodbad_pipeline.tracking import KILLED
 from goodbad_pipeline.training.stopping import StopRequest
 
 logger = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-GRACE = 8.0  # seconds that work under way has to end in good order; checkpoints on disk are whole in any case
-LAST_WORD = 2.0  # seconds that MLflow has to hear of it after that
+GRACE_SECONDS = 8.0  # for the current step to end; checkpoints on disk are complete in any case
+END_RUN_SECONDS = 2.0  # for MLflow after that
 
 
 class StopHooks:
@@ -33,25 +32,28 @@ class StopHooks:
 
     def __init__(self) -> None:
         self.stop_request = StopRequest()
-        self._former: dict[int, Any] = {}
-        self._wire: _Wire | None = None
-        self._heard = [0, 0]  # signals, by the thread and by the handlers
-        self._counting = threading.RLock()  # a handler may interrupt another
+        self._former_handlers: dict[int, Any] = {}
+        self._listener: _SignalListener | None = None
+        self._received = {"listener": 0, "handler": 0}  # number of signals
+        self._counting = threading.RLock()  # a handler may interrupt another one
         self._timer: threading.Timer | None = None
 
     @hook_impl
     def after_catalog_created(self, catalog: DataCatalog) -> None:
-        """Hand the stop request to the nodes that train, as the dataset ``stop_request``."""
+        """Pass the stop request to the nodes that train, as the dataset ``stop_request``."""
         catalog["stop_request"] = MemoryDataset(self.stop_request, copy_mode="assign")
 
     @hook_impl(trylast=True)
     def before_pipeline_run(self) -> None:
-        """Begin to listen; the run is under way by now."""
+        """Start to listen."""
         self.stop_request.clear()
-        self._heard = [0, 0]
-        if threading.current_thread() is threading.main_thread():  # no other may
-            self._wire = _Wire(lambda number: self._hear(0, number))
-            self._former = {number: signal.signal(number, lambda had, _: self._hear(1, had)) for number in SIGNALS}
+        self._received = dict.fromkeys(self._received, 0)
+        if threading.current_thread() is threading.main_thread():  # Python allows handlers in no other thread
+            self._listener = _SignalListener(lambda number: self._receive("listener", number))
+            self._former_handlers = {
+                number: signal.signal(number, lambda received, _: self._receive("handler", received))
+                for number in SIGNALS
+            }
 
     @hook_impl
     def before_node_run(self) -> None:
@@ -60,98 +62,100 @@ class StopHooks:
 
     @hook_impl
     def after_pipeline_run(self) -> None:
-        """Listen no longer."""
+        """Stop listening."""
         self._end()
 
     @hook_impl(trylast=True)
     def on_pipeline_error(self) -> None:
-        """Listen no longer."""
+        """Stop listening."""
         self._end()
 
-    def _hear(self, ear: int, number: int) -> None:
-        """Take up a signal when it is first heard of, by either ear."""
+    def _receive(self, source: str, number: int) -> None:
+        """Request a stop for the first signal and exit at the second. Both sources may report the same signal."""
         with self._counting:
-            before = max(self._heard)
-            self._heard[ear] += 1
-            now = max(self._heard)
-        if now == 1 > before:
-            self._ask(number)
-        elif now > before:
-            self._give_up()
+            before = max(self._received.values())
+            self._received[source] += 1
+            count = max(self._received.values())
+        if count == 1 > before:
+            self._request_stop(number)
+        elif count > before:
+            self._exit()
 
-    def _ask(self, number: int) -> None:
+    def _request_stop(self, number: int) -> None:
         self.stop_request.set(signal.Signals(number).name)
         logger.warning(
-            "%s: ending after the step under way, within %.0f seconds", self.stop_request.reason, GRACE + LAST_WORD
+            "%s: stopping after the current step, within %.0f seconds",
+            self.stop_request.reason,
+            GRACE_SECONDS + END_RUN_SECONDS,
         )
-        self._timer = threading.Timer(GRACE, self._give_up)
+        self._timer = threading.Timer(GRACE_SECONDS, self._exit)
         self._timer.daemon = True
         self._timer.start()
 
-    def _give_up(self) -> None:
-        """End at once: what is running hears nothing, or somebody asks twice, and means it."""
-        logger.warning("%s: what is running does not end by itself and is cut off", self.stop_request.reason)
+    def _exit(self) -> None:
+        """Exit without waiting for the current step."""
+        logger.warning("%s: the current step did not end in time; exiting now", self.stop_request.reason)
         try:
-            tracking.end_run_within(KILLED, LAST_WORD)
+            tracking.end_run_within(tracking.KILLED, END_RUN_SECONDS)
         finally:
             os._exit(exit_status(self.stop_request.reason))
 
     def _end(self) -> None:
-        for number, handler in self._former.items():
+        for number, handler in self._former_handlers.items():
             signal.signal(number, handler)
-        self._former = {}
-        if self._wire is not None:
-            self._wire.cut()
-            self._wire = None
+        self._former_handlers = {}
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         self.stop_request.clear()
 
 
-class _Wire:
-    """Brings the numbers of signals to a thread as they arrive, which the main thread need not have time for.
+def exit_status(reason: str) -> int:
+    """Return the exit status after a signal such as ``SIGTERM``: 128 plus its number, as in shells."""
+    return 128 + signal.Signals[reason]
+
+
+class _SignalListener:
+    """A thread that receives signal numbers as they arrive, even while the main thread is busy.
 
     Args:
-        hear: Called with each, in that thread.
+        receive: Called in that thread with each number.
     """
 
-    up = False  # whether there is one in this process
+    is_active = False  # in this process
 
-    def __init__(self, hear: Callable[[int], None]) -> None:
-        self._ears, self._mouth = socket.socketpair()
-        self._mouth.setblocking(False)
-        self._former = signal.set_wakeup_fd(self._mouth.fileno(), warn_on_full_buffer=False)
-        self._thread = threading.Thread(target=self._listen, args=(hear,), daemon=True, name="signals")
+    def __init__(self, receive: Callable[[int], None]) -> None:
+        self._reader, self._writer = socket.socketpair()
+        self._writer.setblocking(False)
+        self._former = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        self._thread = threading.Thread(target=self._listen, args=(receive,), daemon=True, name="signals")
         self._thread.start()
-        _Wire.up = True
+        _SignalListener.is_active = True
 
-    def cut(self) -> None:
-        """Bring no more; what has arrived is heard first."""
-        _Wire.up = False
+    def close(self) -> None:
+        """Stop listening, after the signals that have arrived are received."""
+        _SignalListener.is_active = False
         signal.set_wakeup_fd(self._former)
-        self._mouth.close()
+        self._writer.close()
         self._thread.join()
-        self._ears.close()
+        self._reader.close()
 
-    def _listen(self, hear: Callable[[int], None]) -> None:
-        while number := self._ears.recv(1):
+    def _listen(self, receive: Callable[[int], None]) -> None:
+        while number := self._reader.recv(1):
             if number[0] in SIGNALS:
-                hear(number[0])
+                receive(number[0])
 
 
-def _leave_to_parent() -> None:
-    """In a forked child: what comes by the wire is the parent's, who decides; SIGTERM ends the child as ever."""
-    if _Wire.up:
+def _reset_in_child() -> None:
+    """Reset signals in a forked child: SIGTERM ends it, and SIGINT is left to the parent."""
+    if _SignalListener.is_active:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_leave_to_parent)
-
-
-def exit_status(reason: str) -> int:
-    """Status of a process that ends on a signal, named ``SIGTERM``: 128 and its number, as shells have it."""
-    return 128 + signal.Signals[reason]
+    os.register_at_fork(after_in_child=_reset_in_child)

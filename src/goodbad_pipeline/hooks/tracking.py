@@ -131,8 +131,7 @@ class TrackingHooks(MlflowHook):
     def after_dataset_saved(self, dataset_name: str) -> None:
         """Log the file of an artifact."""
         if dataset := self._artifacts.get(dataset_name):
-            versioned = getattr(dataset, "_version", None) is not None
-            tracking.log_file(Path(dataset._get_load_path() if versioned else dataset._filepath), dataset.artifact_path)
+            tracking.log_file(_stored_path(dataset), dataset.artifact_path)
 
     @hook_impl
     def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
@@ -157,7 +156,7 @@ class TrackingHooks(MlflowHook):
             logger.info("Browse the pipeline, its tables and figures with `make viz` or `kedro viz run`")
         for dataset_name, title in MAIN_OUTPUTS.items():
             if dataset := self._artifacts.get(dataset_name):
-                logger.info("%s: %s", title, relpath(dataset._filepath, self._project_path))
+                logger.info("%s: %s", title, relpath(_stored_path(dataset), self._project_path))
 
     @hook_impl
     def on_pipeline_error(self, error: Exception) -> None:
@@ -243,6 +242,11 @@ def _log_json(values: dict[str, Any], name: str) -> None:
         file = Path(folder, name)
         file.write_text(json.dumps(values, indent=2), encoding="utf-8")
         tracking.log_file(file)
+
+
+def _stored_path(dataset: Any) -> Path:
+    versioned = getattr(dataset, "_version", None) is not None
+    return Path(dataset._get_load_path() if versioned else dataset._filepath)
 
 
 def _take_over_artifacts(pipeline: Pipeline, catalog: DataCatalog) -> dict[str, Any]:

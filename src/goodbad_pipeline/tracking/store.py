@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import lazy_loader
 from filelock import FileLock
 
+from goodbad_pipeline import lazy
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.tracking.server import is_temporary
 
-databases = lazy_loader.load("goodbad_pipeline.databases", suppress_warning=True)
+databases = lazy.load("goodbad_pipeline.databases")  # imports SQLAlchemy
 
 SQLITE = "sqlite:///"
 
