@@ -17,7 +17,7 @@ from goodbad_pipeline.training.stopping import StopRequest
 from goodbad_pipeline.training.train import fit_model
 
 SIDE = 32
-FACTS = {"parameters": {"training": {"seed": 0}}}
+CONFIG = {"parameters": {"training": {"seed": 0}}}
 
 
 def tiny_pixels(count: int = 48) -> np.ndarray:
@@ -61,7 +61,7 @@ def tiny_network(side: int = SIDE, *, bias: bool = True, dropout: float = 0.3) -
 
 
 def checkpointing(folder: Path, **changes: object) -> Checkpointing:
-    return Checkpointing(**{"store": CheckpointStore(folder), "facts": FACTS, "minutes": 60, "keep": 2, **changes})
+    return Checkpointing(**{"store": CheckpointStore(folder), "config": CONFIG, "minutes": 60, "keep": 2, **changes})
 
 
 def tiny_fit(

@@ -10,7 +10,7 @@ from tiny_training import checkpointing, part, tiny_network, tiny_pixels, tiny_r
 from goodbad_pipeline.training.distributed import choose_strategy
 from goodbad_pipeline.training.train import fit_model
 
-SHARES = 4
+SHARDS = 4
 
 
 class Recorded:
@@ -33,7 +33,7 @@ def main(folder: Path) -> None:
             model,
             part(pixels, 0, 41),
             part(pixels, 41, 48),
-            tiny_recipe(shares=SHARES, scratch_epochs=3, jit_compile=True, class_weights=True),
+            tiny_recipe(data_shards=SHARDS, scratch_epochs=3, jit_compile=True, class_weights=True),
             pretrained=pretrained,
             strategy=strategy,
             checkpoints=checkpointing(folder / f"{kind}_checkpoints_{strategy.process_index}"),

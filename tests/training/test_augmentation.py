@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from goodbad_pipeline.training import augmentation as made_by
-from goodbad_pipeline.training.augmentation import draw
+from goodbad_pipeline.training.augmentation import draw_changes
 from goodbad_pipeline.training.batches import TrainingBatches
 from goodbad_pipeline.training.distributed import SINGLE_PROCESS
 from goodbad_pipeline.training.recipe import Augmentation
@@ -13,7 +13,7 @@ EVERYTHING = Augmentation(True, 20, 0.2, 0.3, 0.2, 0.2)
 
 def augment(pixels: np.ndarray, augmentation: Augmentation, rng: np.random.Generator) -> np.ndarray:
     """As it is done on the host, in numbers that may be subtracted."""
-    result = made_by.augment(pixels, draw(len(pixels), pixels.shape[1:3], augmentation, rng))
+    result = made_by.augment(pixels, draw_changes(len(pixels), pixels.shape[1:3], augmentation, rng))
     assert result.dtype == np.uint8
     return result.astype(np.float32)
 
@@ -89,7 +89,7 @@ def test_the_input_is_not_touched() -> None:
 
 def test_colours_are_told_from_the_mean_of_the_moved_image() -> None:
     batch = ramp(2, 9)
-    changes = draw(2, (9, 9), Augmentation(flip=False, brightness=0.4, contrast=0.4), rng())
+    changes = draw_changes(2, (9, 9), Augmentation(flip=False, brightness=0.4, contrast=0.4), rng())
     assert changes.maps is None
     expected = [
         np.clip((image - image.mean()) * contrast + image.mean() * brightness, 0, 255)
@@ -102,7 +102,7 @@ def test_the_device_makes_what_the_host_makes() -> None:
     y, x = np.mgrid[:48, :40] / 10
     smooth = np.stack([100 + 60 * np.sin(x + y), 120 + 50 * np.cos(x), 90 + 40 * np.sin(2 * y)], axis=-1)
     batch = np.stack([smooth, smooth[::-1], smooth[:, ::-1]]).astype(np.uint8)
-    changes = draw(3, (48, 40), EVERYTHING, rng())
+    changes = draw_changes(3, (48, 40), EVERYTHING, rng())
     host, device = made_by.augment(batch, changes), made_by.augment_on_device(batch, changes)
     assert keras.ops.is_tensor(device)
     assert keras.backend.standardize_dtype(device.dtype) == "float32"

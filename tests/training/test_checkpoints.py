@@ -13,9 +13,9 @@ import pytest
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.training import checkpoints as module
-from goodbad_pipeline.training import config_hash as fingerprints
+from goodbad_pipeline.training import config_hash as hashing
 from goodbad_pipeline.training.checkpoints import CheckpointFolder, CheckpointStore
-from goodbad_pipeline.training.config_hash import code_config, differences, fingerprint
+from goodbad_pipeline.training.config_hash import code_config, config_differences, config_hash
 
 
 def save(folder: CheckpointFolder, number: int) -> Path:
@@ -189,24 +189,24 @@ def test_a_training_that_is_handed_over_is_whole_and_the_last_one(tmp_path: Path
     assert store.last_state() == folder.newest().state == {"number": 1, "owner": "second"}
 
 
-def test_a_fingerprint_changes_with_every_fact() -> None:
-    facts = {"parameters": {"training": {"seed": 0, "rate": 0.1}}, "splits": "a" * 64, **code_config()}
-    other = {**facts, "parameters": {"training": {"seed": 0, "rate": 0.2}}, "splits": "b" * 64}
-    assert fingerprint(facts) == fingerprint(dict(reversed(facts.items())))
-    assert fingerprint(facts) != fingerprint(other)
-    assert differences(facts, other) == [
+def test_the_hash_changes_with_every_value_of_the_config() -> None:
+    config = {"parameters": {"training": {"seed": 0, "rate": 0.1}}, "splits": "a" * 64, **code_config()}
+    other = {**config, "parameters": {"training": {"seed": 0, "rate": 0.2}}, "splits": "b" * 64}
+    assert config_hash(config) == config_hash(dict(reversed(config.items())))
+    assert config_hash(config) != config_hash(other)
+    assert config_differences(config, other) == [
         "parameters.training.rate was 0.1, is 0.2",
         "splits was aaaaaaaa…, is bbbbbbbb…",
     ]
-    assert len(facts["code"]) == 64
-    assert {"keras", "numpy", "pillow", "scikit-learn", "simplejpeg", "tensorflow"} <= set(facts["versions"])
+    assert len(config["code"]) == 64
+    assert {"keras", "numpy", "pillow", "scikit-learn", "simplejpeg", "tensorflow"} <= set(config["versions"])
 
 
 @pytest.mark.parametrize("source", ["params/training.py", "network_factory.py", "training/loop.py"])
 def test_code_that_decides_what_training_gives_is_a_fact(tmp_path: Path, monkeypatch, source: str) -> None:
-    package = Path(fingerprints.__file__).parents[1]
+    package = Path(hashing.__file__).parents[1]
     copy = shutil.copytree(package, tmp_path / "package", ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(fingerprints, "__file__", str(copy / "training/fingerprint.py"))
+    monkeypatch.setattr(hashing, "__file__", str(copy / "training/config_hash.py"))
     before = code_config()["code"]
     with (copy / source).open("a") as file:
         file.write("# changed\n")

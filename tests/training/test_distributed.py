@@ -118,9 +118,9 @@ def test_the_first_process_alone_clears_what_is_of_no_use(tmp_path: Path, index:
     assert saver._folder.path.exists() == bool(index)
 
 
-def test_shares_are_dealt_in_a_row_and_evenly() -> None:
+def test_each_process_reads_as_many_shards_in_a_row() -> None:
     one = distributed.SingleProcess()
     one.process_count, one.process_index = 2, 1
     assert list(one.data_shards(6)) == [3, 4, 5]
-    with pytest.raises(InputError, match=r"training.shares: must be a multiple of the 2 processes, got 5"):
+    with pytest.raises(InputError, match=r"training.data_shards: must be a multiple of the 2 processes, got 5"):
         one.data_shards(5)

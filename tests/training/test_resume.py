@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 from cli_runner import eagerly
-from tiny_training import FACTS, tiny_fit
+from tiny_training import CONFIG, tiny_fit
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.training import saving
@@ -152,15 +152,12 @@ def test_epochs_before_the_cut_are_told_again_and_only_whole_ones(tmp_path: Path
     assert heard == [1, 2, 3, 4]
 
 
-def test_other_facts_start_anew_and_say_why(whole, tmp_path: Path, caplog) -> None:
+def test_another_config_starts_anew_and_say_why(whole, tmp_path: Path, caplog) -> None:
     caplog.set_level("INFO")
     cut_off(tmp_path, keras.Model, "train_on_batch", 7)
-    other = {**FACTS, "parameters": {"training": {"seed": 1}}}
-    tiny_fit(tmp_path, checkpoints={"facts": other}, epochs=1)
-    assert (
-        "Starting anew, not where the last training was interrupted: parameters.training.seed was 0, is 1"
-        in caplog.text
-    )
+    other = {**CONFIG, "parameters": {"training": {"seed": 1}}}
+    tiny_fit(tmp_path, checkpoints={"config": other}, epochs=1)
+    assert "Starting anew instead of resuming the last training: parameters.training.seed was 0, is 1" in caplog.text
     assert tiny_fit(tmp_path) == whole[True]
     assert "Resuming after 2 epochs and 6 steps" in caplog.text
 
@@ -226,7 +223,7 @@ def test_spoilt_weights_are_never_saved(tmp_path: Path) -> None:
             return measures
 
         patch.setattr(keras.Model, "train_on_batch", watched)
-        with pytest.raises(InputError, match="weights stopped being numbers at step 2 of scratch epoch 2/4"):
+        with pytest.raises(InputError, match="weights are not finite at step 2 of scratch epoch 2/4"):
             tiny_fit(tmp_path, pretrained=False, checkpoints={"minutes": 1e-9})
 
 

@@ -220,7 +220,7 @@ def test_class_weights_let_the_rare_class_weigh_as_much(pixels: np.ndarray, clas
     [
         ({}, True, True),
         ({}, False, False),
-        ({"shares": 2}, True, False),
+        ({"data_shards": 2}, True, False),
         ({"augmentation": Augmentation(mixup=0.2)}, True, False),
     ],
 )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import lazy_loader as lazy
 
 from goodbad_pipeline.experiments.trial_spec import TrialResult
-from goodbad_pipeline.training.config_hash import Facts, fingerprint
+from goodbad_pipeline.training.config_hash import Config, config_hash
 
 if TYPE_CHECKING:
     import optuna
@@ -141,12 +141,12 @@ class StudyStore:
     def __init__(self, path: Path, owner: Callable[[], str | None] = lambda: None) -> None:
         self._path, self._owner = path, owner
 
-    def open(self, config: Facts, plan: SearchPlan) -> optuna.Study:
+    def open(self, config: Config, plan: SearchPlan) -> optuna.Study:
         """Return the study of this config, a new one if there is none; it belongs to the present owner from now on."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         study = optuna.create_study(
             storage=self._storage(),
-            study_name=fingerprint(config),
+            study_name=config_hash(config),
             direction="maximize" if plan.larger_is_better else "minimize",
             pruner=optuna.pruners.MedianPruner(plan.pruning_startup, plan.pruning_warmup),
             load_if_exists=True,
@@ -155,7 +155,7 @@ class StudyStore:
         study.set_user_attr(_OWNER, self._owner())
         return study
 
-    def find_owner(self, config: Facts) -> str | None:
+    def find_owner(self, config: Config) -> str | None:
         """Return the owner of the newest search whose config has these items; None if there is none."""
         if not self._path.exists():
             return None

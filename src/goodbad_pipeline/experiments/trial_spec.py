@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from goodbad_pipeline.training.config_hash import fingerprint
+from goodbad_pipeline.training.config_hash import config_hash
 from goodbad_pipeline.training.progress import EpochCallback
 
 COMPLETE = "complete"
@@ -34,7 +34,7 @@ class TrialSpec:
     @cached_property
     def cache_key(self) -> str:
         """SHA-256 of the config, 64 hex digits: equal for trials with equal results."""
-        return fingerprint(dict(self.config))
+        return config_hash(dict(self.config))
 
 
 TrialCache = Callable[[TrialSpec, Callable[[EpochCallback], TrialResult]], TrialResult]

@@ -49,7 +49,7 @@ _UNUSED = (
     "keep_epoch",
     "loss_limit",
     "freeze_statistics",
-    "shares",
+    "data_shards",
 )
 
 

@@ -30,7 +30,7 @@ from goodbad_pipeline.network_factory import build_untrained
 from goodbad_pipeline.params import ImageParams, ModelParams, TrainingParams, TuneParams, decisive_parameters
 from goodbad_pipeline.params.experiments import DROPOUT, Value
 from goodbad_pipeline.params.training import RATE_IMAGES
-from goodbad_pipeline.training.config_hash import Facts, fingerprint, training_config
+from goodbad_pipeline.training.config_hash import Config, config_hash, training_config
 from goodbad_pipeline.training.labelled_pixels import LabelledPixels
 from goodbad_pipeline.training.progress import EpochCallback
 from goodbad_pipeline.training.stopping import StopRequest
@@ -48,7 +48,7 @@ _DECISIVE = {"space", "metric", "seed", "pruning", "lr_finder"}
 
 def tuning_config(
     model: ModelParams, training: TrainingParams, images: ImageParams, tune: TuneParams, development: pd.DataFrame
-) -> Facts:
+) -> Config:
     """Return the config of a search, as far as it is known before the network is chosen."""
     parameters = decisive_parameters(model, training, images)
     return training_config({**parameters, "tune": tune.model_dump(mode="json", include=_DECISIVE)}, development)
@@ -165,7 +165,7 @@ def run_search(
     def run(trial: Trial) -> TrialResult:
         values = round_values(space, trial.values) if trial.number else present
         seed = context.training.seed
-        spec = context.spec(_name(trial.number), trial.number, values, seed, search=fingerprint(config))
+        spec = context.spec(_name(trial.number), trial.number, values, seed, search=config_hash(config))
         if trial.result is None:
             result = cache(spec, partial(context.train, values, seed, tune.metric, search.should_prune))
         else:

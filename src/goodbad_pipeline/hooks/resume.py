@@ -21,7 +21,7 @@ from goodbad_pipeline.params import (
     decisive_parameters,
 )
 from goodbad_pipeline.training.checkpoints import CheckpointStore
-from goodbad_pipeline.training.config_hash import fingerprint, training_config
+from goodbad_pipeline.training.config_hash import config_hash, training_config
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ def remove_finished_checkpoints(catalog: DataCatalog, pipeline: Pipeline, run_id
     store = _store(catalog)
     last = store.last_state()
     if last is not None and last["owner"] == run_id:
-        store.forget(fingerprint(last["facts"]))
+        store.forget(config_hash(last["config"]))
 
 
 def _find_training_owner(
@@ -72,7 +72,7 @@ def _find_training_owner(
     if not states:
         return None
     config = training_config(decisive_parameters(model, training, images), catalog.load(SPLITS))
-    same = (state for state in states if all(state["facts"].get(name) == value for name, value in config.items()))
+    same = (state for state in states if all(state["config"].get(name) == value for name, value in config.items()))
     return next((state["owner"] for state in same), None)
 
 

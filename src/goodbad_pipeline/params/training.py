@@ -153,7 +153,7 @@ class TrainingParams(Group):
     def recipe(self, *, jit_compile: bool) -> Recipe:
         """Convert to a recipe, with learning rates scaled from 256 images to the batch size (arXiv 1706.02677)."""
         names = {field.name for field in fields(Recipe)} - {"augmentation", "jit_compile"}
-        values = self.model_dump(include=names) | {"shares": self.data_shards}
+        values = self.model_dump(include=names)
         scale = self.batch_size / RATE_IMAGES
         rates = {name: values[name] * scale for name in names if name.endswith("learning_rate")}
         return Recipe(

@@ -1,29 +1,33 @@
-"""Random changes of training images: one affine map and one colour map per image, from a seed alone.
+"""Random changes of training images: position and colour, and Keras's RandAugment, erasing, MixUp and CutMix.
 
-They are drawn in one place and made in one of two: by OpenCV on the host, where bytes stay bytes, or by Keras on the
-GPU that is to learn from them.
+Changes of position and colour are drawn first. Then OpenCV applies them on the host, where images stay uint8, or Keras
+on the GPU that trains.
 """
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import keras
 import numpy as np
+from joblib import cpu_count
+from keras import ops
 
 from goodbad_pipeline.training.recipe import Augmentation
 
 _VALUES = np.arange(256, dtype=np.float32)
+_RANGE = (0.0, 255.0)
 
 
 @dataclass(frozen=True)
 class Changes:
-    """What becomes of a batch of n images.
+    """Changes of a batch of n images.
 
     Attributes:
         maps: Affine maps from output to input coordinates (x, y), the first two rows: float32, shape (n, 2, 3). None
-            where no image moves.
-        brightness: Factor of each image's mean: float32, shape (n,). None, like contrast, where no colour changes.
+            if no image moves.
+        brightness: Factor of each image's mean: float32, shape (n,). None, like contrast, if no colour changes.
         contrast: Factor of differences from that mean: float32, shape (n,).
     """
 
@@ -32,15 +36,8 @@ class Changes:
     contrast: np.ndarray | None
 
 
-def draw(count: int, size: tuple[int, int], augmentation: Augmentation, rng: np.random.Generator) -> Changes:
-    """Draw the changes of a batch.
-
-    Args:
-        count: Number of images.
-        size: Their height and width.
-        augmentation: Ranges to draw from, uniformly.
-        rng: The only source of randomness.
-    """
+def draw_changes(count: int, size: tuple[int, int], augmentation: Augmentation, rng: np.random.Generator) -> Changes:
+    """Draw the changes of ``count`` images of a height and width, each uniformly from its range."""
     maps = _affine_maps(count, size, augmentation, rng) if augmentation.moves else None
     if not (augmentation.brightness or augmentation.contrast):
         return Changes(maps, None, None)
@@ -52,7 +49,7 @@ def draw(count: int, size: tuple[int, int], augmentation: Augmentation, rng: np.
 
 
 def _affine_maps(count: int, size: tuple[int, int], augmentation: Augmentation, rng: np.random.Generator) -> np.ndarray:
-    """Turn, scale, mirror and shift about the image's centre."""
+    """Draw rotation, scale, mirroring about the centre, and shift."""
     height, width = size
     angle = np.deg2rad(rng.uniform(-1, 1, count) * augmentation.rotation)
     scale = 1 / (1 + rng.uniform(-1, 1, count) * augmentation.zoom)
@@ -67,61 +64,54 @@ def _affine_maps(count: int, size: tuple[int, int], augmentation: Augmentation, 
 
 
 def augment(pixels: np.ndarray, changes: Changes) -> np.ndarray:
-    """Change a batch on the host.
+    """Apply changes on the host.
 
     Args:
         pixels: uint8, shape (n, height, width, 3), RGB.
         changes: Those of each image.
 
     Returns:
-        uint8 of the same shape: to the device go the same bytes as of images that nothing changes.
+        uint8 of the same shape, so that the device receives no more bytes than without augmentation.
     """
-    import cv2  # noqa: PLC0415 - the ranges above are wanted without it
-    from joblib import cpu_count  # noqa: PLC0415 - those that this process may use
-
-    cv2.setNumThreads(1)  # its threads share single images, which costs more; ours take whole ones
+    cv2.setNumThreads(1)  # OpenCV's threads divide single images, which costs more than one image per thread
     changed = np.empty(pixels.shape, np.uint8)
     workers = min(len(pixels), cpu_count())
     with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(lambda first: _change(pixels, changed, changes, slice(first, None, workers)), range(workers)))
+        list(pool.map(lambda first: _apply(pixels, changed, changes, slice(first, None, workers)), range(workers)))
     return changed
 
 
-def _change(pixels: np.ndarray, changed: np.ndarray, changes: Changes, part: slice) -> None:
-    """Write some of the images into ``changed``."""
-    import cv2  # noqa: PLC0415 - the ranges above are wanted without it
-
+def _apply(pixels: np.ndarray, changed: np.ndarray, changes: Changes, part: slice) -> None:
+    """Write some of the changed images to ``changed``."""
     height, width = pixels.shape[1:3]
     options = {"flags": cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, "borderMode": cv2.BORDER_REPLICATE}
-    for place in range(len(pixels))[part]:
-        out = changed[place]
+    for index in range(len(pixels))[part]:
+        out = changed[index]
         if changes.maps is None:
-            out[:] = pixels[place]
+            out[:] = pixels[index]
         else:
-            cv2.warpAffine(pixels[place], changes.maps[place], (width, height), dst=out, **options)
+            cv2.warpAffine(pixels[index], changes.maps[index], (width, height), dst=out, **options)
         if changes.brightness is not None and changes.contrast is not None:
-            table = _colour_table(np.mean(cv2.mean(out)[:3]), changes.brightness[place], changes.contrast[place])
+            table = _colour_table(np.mean(cv2.mean(out)[:3]), changes.brightness[index], changes.contrast[index])
             cv2.LUT(out, table, dst=out)
 
 
 def _colour_table(mean: float, brightness: float, contrast: float) -> np.ndarray:
-    """What becomes of each value of an image with that mean: uint8, shape (256,)."""
+    """Return the new value of each value of an image with that mean: uint8, shape (256,)."""
     values = _VALUES * contrast + mean * (brightness - contrast)
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
 def augment_on_device(pixels: np.ndarray, changes: Changes) -> Any:
-    """Change a batch where Keras computes; it stays there.
+    """Apply changes on the device of Keras.
 
     Args:
         pixels: uint8, shape (n, height, width, 3), RGB.
         changes: Those of each image.
 
     Returns:
-        The backend's tensor, float32 of the same shape, 0–255: what ``augment`` gives, before rounding.
+        A tensor on the device, float32 of the same shape, 0–255: the images of ``augment`` before rounding.
     """
-    from keras import ops  # noqa: PLC0415 - the ranges above are wanted without it
-
     changed = ops.cast(ops.convert_to_tensor(pixels), "float32")
     if changes.maps is not None:
         maps = np.pad(changes.maps.reshape(-1, 6), ((0, 0), (0, 2)))
@@ -135,17 +125,11 @@ def augment_on_device(pixels: np.ndarray, changes: Changes) -> Any:
     return changed
 
 
-_RANGE = (0.0, 255.0)
-
-
 class LayerAugmenter:
-    """Applies those of the layers that are asked for, one after another; MixUp and CutMix change labels too.
+    """Applies Keras's augmentation layers in turn; MixUp and CutMix change labels too.
 
-    The layers draw from generators that count their calls. Here each call starts from a state made of (seed, step), so
-    that a batch is the same whenever it is asked for.
-
-    Args:
-        augmentation: Which, and how much.
+    The layers draw from generators that count their calls. Here each call sets the state from seed and step, so that a
+    step always has the same batch.
     """
 
     def __init__(self, augmentation: Augmentation) -> None:
@@ -166,7 +150,7 @@ class LayerAugmenter:
         if augmentation.mixup:
             self._layers.append(keras.layers.MixUp(alpha=augmentation.mixup, **options))
         if augmentation.cutmix:
-            alpha = (augmentation.cutmix, augmentation.cutmix)  # a number alone would be the end of a range
+            alpha = (augmentation.cutmix, augmentation.cutmix)  # a single number would be the end of a range
             self._layers.append(keras.layers.CutMix(factor=alpha, **options))
 
     def __call__(
@@ -177,15 +161,15 @@ class LayerAugmenter:
         Args:
             pixels: uint8 or float32, shape (b, height, width, 3), 0–255.
             targets: float32, shape (b, classes), rows summing to 1.
-            state: Seed, step and, where images are dealt into shares, the share.
+            state: Seed, step and, with several shards, the shard.
 
         Returns:
             Both as float32, of the same shapes and ranges.
         """
-        data = {"images": keras.ops.cast(pixels, "float32"), "labels": targets}
+        data = {"images": ops.cast(pixels, "float32"), "labels": targets}
         for number, layer in enumerate(self._layers):
             seeds = np.random.SeedSequence([*state, number]).generate_state(2, np.uint32)
             layer.generator.state.assign(seeds)
             data = layer(data, training=True)
-        images, labels = (keras.ops.convert_to_numpy(data[name]) for name in ("images", "labels"))
+        images, labels = (ops.convert_to_numpy(data[name]) for name in ("images", "labels"))
         return np.clip(images, *_RANGE), labels

@@ -1,4 +1,4 @@
-"""Batches from an array of pixels: which images, in which order and how changed is drawn from (seed, step) alone."""
+"""Batches from an array of images. Order and augmentation depend on the seed and the number of the step alone."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,29 +7,28 @@ import keras
 import numpy as np
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.training.augmentation import LayerAugmenter, augment, augment_on_device, draw
+from goodbad_pipeline.training.augmentation import LayerAugmenter, augment, augment_on_device, draw_changes
 from goodbad_pipeline.training.recipe import Augmentation
 
 
 class TrainingBatches(keras.utils.PyDataset):
-    """Endless shuffled, augmented batches; step i gives the same batch whoever asks, and whenever.
+    """An endless stream of shuffled, augmented batches; a step always has the same batch.
 
-    What is made on a device and on the host differs by the rounding to bytes.
-
-    One shuffle of all images follows another, and batches are cut from that: each is full, so that steps are compiled
-    for one shape and weigh every image alike.
+    One shuffle of all images follows another, and batches are cut from this sequence. So each batch is full: a train
+    step is compiled for one shape, and every image has the same weight. Batches of the device and of the host differ by
+    the rounding to bytes.
 
     Args:
-        pixels: uint8, shape (N, side, side, 3), which may be memory-mapped; or features (N, c), not to be augmented.
-        rows: Which images of ``pixels`` to train on, int64 of shape (n,).
+        pixels: uint8, shape (N, side, side, 3), may be memory-mapped; or features (N, c) without augmentation.
+        rows: The training images in ``pixels``, int64 of shape (n,).
         targets: float32, shape (n, classes), one row for each of ``rows``.
         batch_size: Images per step.
         seed: Seed of order and augmentation.
-        augmentation: Ranges of change; None for none.
-        class_weights: Weight of each class in the loss, shape (classes,); a third item of each batch. None for none.
-        shares: Into how many shares the images are dealt; each is shuffled alone and gives as many to each batch.
-        mine: The shares that are wanted here, in a row: others' images are never touched. None for all.
-        on_device: Whether batches are augmented where Keras computes, and stay there; not with several shares.
+        augmentation: Ranges of the changes; None for none.
+        class_weights: Weight of each class in the loss, shape (classes,); None for none.
+        data_shards: Number of shards, each of which is shuffled on its own and fills an equal part of each batch.
+        shards: Consecutive shards that this process reads; None for all.
+        on_device: Whether Keras augments the batches on its device; only with one shard.
     """
 
     def __init__(
@@ -42,16 +41,18 @@ class TrainingBatches(keras.utils.PyDataset):
         seed: int,
         augmentation: Augmentation | None,
         class_weights: np.ndarray | None = None,
-        shares: int = 1,
-        mine: Sequence[int] | None = None,
+        data_shards: int = 1,
+        shards: Sequence[int] | None = None,
         on_device: bool = False,
     ) -> None:
         super().__init__()
-        if batch_size % shares:
-            raise InputError(f"training.batch_size: must be a multiple of training.shares ({shares}), got {batch_size}")
-        if len(rows) < shares:
-            raise InputError(f"training.shares: {len(rows)} images cannot be dealt into {shares} shares")
-        self._shares, self._mine = shares, range(shares) if mine is None else mine
+        if batch_size % data_shards:
+            raise InputError(
+                f"training.batch_size: must be a multiple of training.data_shards ({data_shards}), got {batch_size}"
+            )
+        if len(rows) < data_shards:
+            raise InputError(f"training.data_shards: must be at most the {len(rows)} images, got {data_shards}")
+        self._data_shards, self._shards = data_shards, range(data_shards) if shards is None else shards
         self._augment = augment_on_device if on_device else augment
         self.pixels, self.rows, self.targets = pixels, rows, targets
         self.batch_size, self.seed, self.augmentation = batch_size, seed, augmentation
@@ -60,57 +61,59 @@ class TrainingBatches(keras.utils.PyDataset):
 
     @property
     def num_batches(self) -> None:
-        """None: the stream has no end, so that nothing is reset between epochs."""
+        """None: the stream is endless, so that Keras resets nothing between epochs."""
         return
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches in which every image comes at least once."""
-        return -(-len(self._dealt(0)) // (self.batch_size // self._shares))  # the first share is never smaller
+        """Number of batches in which every image occurs at least once."""
+        return -(-len(self._shard(0)) // (self.batch_size // self._data_shards))  # the first shard is the largest
 
     def __getitem__(self, step: int) -> tuple[Any, ...]:
-        """Return batch number ``step`` (0, 1, …): pixels (b, …) 0–255, targets (b, classes), weights (b,).
+        """Return the batch of a step (0, 1, …): pixels (b, …) 0–255, targets (b, classes) and any weights (b,).
 
-        Pixels are uint8 as they are stored, unless they were augmented on the device or by Keras's layers: float32.
+        Pixels are uint8, or float32 if they were augmented on the device or by Keras's layers.
         """
-        parts = [self._images(step, share) for share in self._mine]
+        parts = [self._images(step, shard) for shard in self._shards]
         pixels, targets = (np.concatenate(both) for both in zip(*parts, strict=True)) if len(parts) > 1 else parts[0]
         return (pixels, targets) if self._class_weights is None else (pixels, targets, targets @ self._class_weights)
 
-    def _images(self, step: int, share: int) -> tuple[Any, np.ndarray]:
-        chosen = self._chosen(step, share)
+    def _images(self, step: int, shard: int) -> tuple[Any, np.ndarray]:
+        chosen = self._chosen(step, shard)
         pixels = self.pixels[self.rows[chosen]]
         if self.augmentation is None:
             return pixels, self.targets[chosen]
-        changes = draw(len(pixels), pixels.shape[1:3], self.augmentation, self._rng(step, share))
+        changes = draw_changes(len(pixels), pixels.shape[1:3], self.augmentation, self._rng(step, shard))
         changed = self._augment(pixels, changes)
         if self._layers is None:
             return changed, self.targets[chosen]
-        return self._layers(changed, self.targets[chosen], (self.seed, step, *self._named(share)))
+        return self._layers(changed, self.targets[chosen], (self.seed, step, *self._shard_seed(shard)))
 
-    def _rng(self, step: int, share: int) -> np.random.Generator:
-        return np.random.default_rng([self.seed, *divmod(step, self.steps_per_epoch), *self._named(share)])
+    def _rng(self, step: int, shard: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, *divmod(step, self.steps_per_epoch), *self._shard_seed(shard)])
 
-    def _named(self, share: int) -> tuple[int, ...]:
-        """What tells the share's randomness from the others'; the only one needs nothing."""
-        return (share,) if self._shares > 1 else ()
+    def _shard_seed(self, shard: int) -> tuple[int, ...]:
+        """Return what the shard adds to the seed: nothing if it is the only one."""
+        return (shard,) if self._data_shards > 1 else ()
 
-    def _dealt(self, share: int) -> np.ndarray:
-        return np.arange(share, len(self.rows), self._shares)
+    def _shard(self, shard: int) -> np.ndarray:
+        return np.arange(shard, len(self.rows), self._data_shards)
 
-    def _chosen(self, step: int, share: int) -> np.ndarray:
-        """Places of the step's images in the share's endless row of shuffles."""
-        dealt, size = self._dealt(share), self.batch_size // self._shares
-        shuffles, places = np.divmod(np.arange(size) + step * size, len(dealt))
+    def _chosen(self, step: int, shard: int) -> np.ndarray:
+        """Return the step's images: indices into ``rows`` from the endless sequence of the shard's shuffles."""
+        indices, size = self._shard(shard), self.batch_size // self._data_shards
+        shuffles, positions = np.divmod(np.arange(size) + step * size, len(indices))
         orders = {
-            number: np.random.default_rng([self.seed, number, *self._named(share)]).permutation(dealt)
+            number: np.random.default_rng([self.seed, number, *self._shard_seed(shard)]).permutation(indices)
             for number in np.unique(shuffles).tolist()
         }
-        return np.array([orders[number][place] for number, place in zip(shuffles.tolist(), places, strict=True)])
+        return np.array(
+            [orders[number][position] for number, position in zip(shuffles.tolist(), positions, strict=True)]
+        )
 
 
 def balanced_weights(targets: np.ndarray) -> np.ndarray:
-    """Weights under which each class counts alike and an image 1 on average: float32, shape (classes,).
+    """Return weights that give all classes equal influence, 1 on average per image: float32, shape (classes,).
 
     Args:
         targets: One-hot, shape (n, classes).

@@ -1,7 +1,6 @@
-"""Checkpoints on disk: each a folder that appears when it is whole, proves itself when read, and outlives the next.
+"""Checkpoints on disk: each is a folder that is written atomically and verified when it is read.
 
-A save writes arrays and state into a folder of another name, flushes both to the disk, and renames it. So a kill, a
-full disk or a power cut at any moment leaves the checkpoints before it untouched.
+A kill, a full disk or a power cut while one is written leaves the earlier ones untouched.
 """
 
 import hashlib
@@ -23,16 +22,16 @@ logger = logging.getLogger(__name__)
 
 Arrays = Mapping[str, np.ndarray]
 _ARRAYS, _STATE = "arrays.npz", "state.json"
-_ABANDONED = 3  # interrupted trainings that are kept beside the present one
+_ABANDONED = 3  # interrupted trainings whose checkpoints are kept
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What was saved.
+    """A checkpoint of one training.
 
     Attributes:
         path: Its folder.
-        state: Plain values, as JSON takes them.
+        state: JSON values.
         arrays: Arrays by name.
     """
 
@@ -42,11 +41,11 @@ class Checkpoint:
 
 
 class DamagedError(Exception):
-    """A checkpoint is not what was saved."""
+    """A checkpoint is incomplete or was changed."""
 
 
 class CheckpointFolder:
-    """The checkpoints of one training, numbered.
+    """The numbered checkpoints of one training.
 
     Args:
         path: The folder; need not exist.
@@ -57,7 +56,7 @@ class CheckpointFolder:
         self.path, self._keep = path, keep
 
     def save(self, number: int, state: Mapping[str, Any], arrays: Arrays) -> Path:
-        """Write a checkpoint and remove those that have become too old.
+        """Write a checkpoint, remove the oldest ones, and return its folder.
 
         Raises:
             InputError: The disk is full, or the folder cannot be written to.
@@ -66,82 +65,88 @@ class CheckpointFolder:
         with atomic_write(target) as draft:
             draft.mkdir()
             _write(draft, state, arrays)
-        for old in self._names()[self._keep :]:
+        for old in self._folders()[self._keep :]:
             shutil.rmtree(old, ignore_errors=True)
         return target
 
     def newest(self) -> Checkpoint | None:
-        """Read the newest checkpoint that is whole; warn of each that is not; None where there is none."""
-        for path in self._names():
+        """Return the newest checkpoint that is not damaged, None if there is none."""
+        for path in self._folders():
             try:
                 return _read(path)
             except DamagedError as damage:
-                logger.warning("Checkpoint %s is damaged (%s); the one before it is used", path, damage)
+                logger.warning("Checkpoint %s is damaged (%s); the previous one is used", path, damage)
         return None
 
-    def hand_over(self, found: Checkpoint, owner: str | None) -> None:
-        """Note that the training belongs to another from here on, and is the one that was under way last.
+    def newest_state(self) -> dict[str, Any] | None:
+        """Return the state of the newest checkpoint whose state is not damaged, None if there is none."""
+        for path in self._folders():
+            with suppress(DamagedError):
+                return _read_state(path)["state"]
+        return None
+
+    def hand_over(self, checkpoint: Checkpoint, owner: str | None) -> None:
+        """Record a new owner of the training, and mark it as the one that ran last.
 
         Raises:
             InputError: The disk is full, or the folder cannot be written to.
         """
-        content = _read_state(found.path)
+        content = _read_state(checkpoint.path)
         content["state"]["owner"] = owner
-        with atomic_write(found.path / _STATE) as draft:
+        with atomic_write(checkpoint.path / _STATE) as draft:
             draft.write_text(_state_text(content), encoding="utf-8")
         os.utime(self.path)
 
     def clear(self) -> None:
-        """Remove all of them: what they were for is done."""
+        """Remove all checkpoints."""
         shutil.rmtree(self.path, ignore_errors=True)
 
-    def _names(self) -> list[Path]:
-        """Folders of checkpoints, newest first."""
+    def _folders(self) -> list[Path]:
+        """Return the folders of the checkpoints, newest first."""
         return sorted((path for path in self.path.glob("[0-9]*") if path.is_dir()), reverse=True)
 
 
 class CheckpointStore:
-    """The checkpoints of all trainings that were interrupted, each in a folder named after its fingerprint.
+    """The checkpoints of all interrupted trainings, each in a folder named after its config hash.
 
     Args:
         path: The folder; need not exist.
-        owner: Gives the name of what the training belongs to, such as a tracked run, to note beside each checkpoint.
+        owner: Returns the id of what a training belongs to, such as an MLflow run; stored with each checkpoint.
     """
 
     def __init__(self, path: Path, owner: Callable[[], str | None] = lambda: None) -> None:
         self.path, self.owner = path, owner
 
-    def folder(self, fingerprint: str, keep: int) -> CheckpointFolder:
+    def folder(self, config_hash: str, keep: int) -> CheckpointFolder:
         """Return the folder of one training."""
-        return CheckpointFolder(self.path / fingerprint[:16], keep)
+        return CheckpointFolder(self.path / config_hash[:16], keep)
 
     def last_state(self) -> dict[str, Any] | None:
-        """State of the newest checkpoint of the training that was interrupted last; None where there is none."""
+        """Return the state of the training that was interrupted last, None if there is none."""
         return next(self.states(), None)
 
     def states(self) -> Iterator[dict[str, Any]]:
-        """State of the newest checkpoint of each training that was interrupted, the last one first."""
+        """Yield the newest state of each interrupted training, the last one first."""
         for training in self._trainings():
-            for path in CheckpointFolder(training, 1)._names():
-                with suppress(DamagedError):
-                    yield _read_state(path)["state"]
-                    break
+            state = CheckpointFolder(training, 1).newest_state()
+            if state is not None:
+                yield state
 
-    def forget(self, fingerprint: str | None = None) -> None:
-        """Remove a training that is complete, or, without a fingerprint, all but the last few that never were."""
-        doomed = [self.path / fingerprint[:16]] if fingerprint else self._trainings()[_ABANDONED:]
-        for folder in doomed:
+    def forget(self, config_hash: str | None = None) -> None:
+        """Remove the checkpoints of a finished training; without a hash, of all but the last few interrupted ones."""
+        folders = [self.path / config_hash[:16]] if config_hash else self._trainings()[_ABANDONED:]
+        for folder in folders:
             CheckpointFolder(folder, 1).clear()
 
     def _trainings(self) -> list[Path]:
-        """Folders of trainings, the last one first."""
+        """Return the folders of all trainings, the last one first."""
         folders = [path for path in self.path.glob("[0-9a-f]*") if path.is_dir()]
         return sorted(folders, key=lambda path: path.stat().st_mtime_ns, reverse=True)
 
 
 def _write(folder: Path, state: Mapping[str, Any], arrays: Arrays) -> None:
     with (folder / _ARRAYS).open("wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type] # numpy's stub takes a keyword of its own for one of ours
+        np.savez(file, **arrays)  # type: ignore[arg-type] # the stub takes an array for the keyword allow_pickle
     content = {"state": state, "arrays": {name: _digest(array) for name, array in arrays.items()}}
     (folder / _STATE).write_text(_state_text(content), encoding="utf-8")
 
@@ -156,10 +161,10 @@ def _read(path: Path) -> Checkpoint:
     try:
         with np.load(path / _ARRAYS, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-    except Exception as error:  # zipfile, zlib and numpy raise what they like about bytes that are not theirs
+    except Exception as error:  # zipfile, zlib and numpy raise errors of many types for a damaged file
         raise DamagedError(f"{_ARRAYS}: {error}") from error
     if {name: _digest(array) for name, array in arrays.items()} != content["arrays"]:
-        raise DamagedError(f"{_ARRAYS} is not what was saved")
+        raise DamagedError(f"{_ARRAYS} does not match its digests")
     return Checkpoint(path, content["state"], arrays)
 
 
@@ -170,13 +175,15 @@ def _read_state(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DamagedError(f"{_STATE}: {error}") from error
     if _text_digest(content) != digest:
-        raise DamagedError(f"{_STATE} is not what was saved")
+        raise DamagedError(f"{_STATE} does not match its digest")
+    if "facts" in content["state"]:  # as older versions name it
+        content["state"]["config"] = content["state"].pop("facts")
     return content
 
 
 def _digest(array: np.ndarray) -> str:
-    described = f"{array.dtype.str} {array.shape} ".encode()
-    return hashlib.sha256(described + np.ascontiguousarray(array).tobytes()).hexdigest()
+    description = f"{array.dtype.str} {array.shape} ".encode()
+    return hashlib.sha256(description + np.ascontiguousarray(array).tobytes()).hexdigest()
 
 
 def _text_digest(content: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What a training depends on, and how two trainings differ. Knows no Keras: it is asked before anything is built."""
+"""The config of a training, its hash, and how two configs differ; without Keras, for use before a model exists."""
 
 import hashlib
 import json
@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-Facts = dict[str, Any]
-"""Nested names and plain values, as JSON takes them; equal facts give equal weights, bit for bit."""
+Config = dict[str, Any]
+"""Nested names and JSON values; equal configs give equal weights, bit for bit."""
 
 _SOURCES = (
     "network_factory.py",
@@ -34,24 +34,24 @@ _LIBRARIES = (
 )
 
 
-def fingerprint(facts: Facts) -> str:
-    """SHA-256 of the facts, 64 hex digits."""
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+def config_hash(config: Config) -> str:
+    """Return the SHA-256 of a config: 64 hex digits."""
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 
 
-def training_config(parameters: Facts, splits: pd.DataFrame) -> Facts:
-    """All that decides a training and is known before its network is built."""
+def training_config(parameters: Config, splits: pd.DataFrame) -> Config:
+    """Return all that decides a training and is known before its network is built."""
     return {"parameters": parameters, "splits": splits_digest(splits), **code_config()}
 
 
 def splits_digest(splits: pd.DataFrame) -> str:
-    """SHA-256 over the content, label and split of every image, in order: 64 hex digits."""
+    """Return the SHA-256 of content, label and split of every image, in order: 64 hex digits."""
     rows = splits[["image_id", "label", "split"]].astype(str).agg("\t".join, axis=1)
     return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
 
-def code_config() -> Facts:
-    """Digest of the sources that decide what training gives, and the versions of the libraries under them."""
+def code_config() -> Config:
+    """Return a digest of the source files that affect training, and the versions of the libraries they use."""
     package = Path(__file__).parents[1]
     digest = hashlib.sha256()
     for file in sorted(file for sources in _SOURCES for file in package.glob(sources)):
@@ -59,19 +59,8 @@ def code_config() -> Facts:
     return {"code": digest.hexdigest(), "versions": dict(_versions())}
 
 
-def _versions() -> Iterator[tuple[str, str]]:
-    for name in _LIBRARIES:
-        with suppress(PackageNotFoundError):  # JAX is an extra
-            yield name, version(name)
-
-
-def differences(old: Facts, new: Facts) -> list[str]:
-    """Say what differs, a line a name: ``parameters.training.seed was 0, is 1``.
-
-    Args:
-        old: Facts of a training that was interrupted.
-        new: Facts of this one.
-    """
+def config_differences(old: Config, new: Config) -> list[str]:
+    """Describe each difference: ``parameters.training.seed was 0, is 1``."""
     before, after = dict(_leaves(old)), dict(_leaves(new))
     names = [*before, *(name for name in after if name not in before)]
     return [
@@ -81,8 +70,14 @@ def differences(old: Facts, new: Facts) -> list[str]:
     ]
 
 
-def _leaves(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in facts.items():
+def _versions() -> Iterator[tuple[str, str]]:
+    for name in _LIBRARIES:
+        with suppress(PackageNotFoundError):  # JAX is an extra
+            yield name, version(name)
+
+
+def _leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in config.items():
         if isinstance(value, Mapping):
             yield from _leaves(value, f"{prefix}{name}.")
         else:

@@ -75,7 +75,9 @@ class SingleProcess:
             InputError: The processes cannot read equally many.
         """
         if total % self.process_count:
-            raise InputError(f"training.shares: must be a multiple of the {self.process_count} processes, got {total}")
+            raise InputError(
+                f"training.data_shards: must be a multiple of the {self.process_count} processes, got {total}"
+            )
         each = total // self.process_count
         return range(self.process_index * each, (self.process_index + 1) * each)
 

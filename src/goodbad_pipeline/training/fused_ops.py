@@ -1,7 +1,8 @@
-"""While a network is trained, its layers lend their work to faster kernels. They stay Keras's own layers throughout.
+"""Faster operations for training with TensorFlow on a CPU: batch normalisation and swish in few passes over memory.
 
-Whoever saves, loads, grows or serves the network sees plain Keras. Outputs, gradients and moving statistics are those
-of plain Keras but for rounding.
+On a CPU these operations wait for memory, not for arithmetic: what counts is how often a feature map is read and
+written. docs/performance.md has the measurements. Layers stay Keras's own, so that saving, loading and serving are not
+affected. Outputs, gradients and moving statistics equal those of plain Keras, except for rounding.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,17 +12,20 @@ from typing import Any
 
 import keras
 
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+
 Call = Callable[..., Any]
 
 
 @contextmanager
 def fused_training(model: keras.Model) -> Iterator[None]:
-    """Train a compiled model through faster kernels as long as this is open: its first step has to be in here.
+    """Replace the calls of a compiled model's layers by faster ones, within this context; trace the first step in it.
 
-    What has no faster kernel works as always: other backends than TensorFlow, XLA (which fuses by itself), other
-    precision than float32, unusual settings.
+    Nothing is replaced under another backend than TensorFlow, under XLA, which fuses operations itself, under another
+    precision than float32, or for unusual settings.
     """
-    calls = _calls(model) if keras.backend.backend() == "tensorflow" and not model.jit_compile else {}
+    calls = _fused_calls(model) if keras.backend.backend() == "tensorflow" and not model.jit_compile else {}
     for layer, call in calls.items():
         layer.call = call
     try:
@@ -31,16 +35,53 @@ def fused_training(model: keras.Model) -> Iterator[None]:
             del layer.call
 
 
-def _calls(model: keras.Model) -> dict[keras.Layer, Call]:
-    """The layers that have a faster way, and that way."""
+def normalise_batch(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any, Any]:
+    """Apply batch normalisation by one kernel, whose gradient is another; Keras composes a dozen.
+
+    Args:
+        x: Feature maps (b, height, width, c).
+        gamma: Scale (c,).
+        beta: Offset (c,).
+        epsilon: Added to the variance.
+
+    Returns:
+        The outputs, and mean and variance (c,) of the batch. The variance divides by n. The kernel returns the sample
+        variance, which divides by n - 1 and which Keras does not use.
+    """
+    outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+        x=x, scale=gamma, offset=beta, mean=tf.zeros([0]), variance=tf.zeros([0]), epsilon=epsilon, is_training=True
+    )
+    values = tf.cast(tf.reduce_prod(tf.shape(x)[:-1]), x.dtype)
+    return outputs, mean, variance * tf.maximum(values - 1, 1) / values
+
+
+@keras.ops.custom_gradient
+def swish(x: Any) -> tuple[Any, Call]:
+    """Compute swish, x · sigmoid(x) (arXiv 1710.05941); only x is stored, and the gradient is one compiled loop."""
+    return tf.nn.silu(x), lambda upstream: _swish_gradient(x, upstream)
+
+
+def _xla(function: Call) -> Call:
+    """Compile by XLA under TensorFlow; other backends do not call the function."""
+    return tf.function(function, jit_compile=True) if keras.backend.backend() == "tensorflow" else function
+
+
+@_xla
+def _swish_gradient(x: Any, upstream: Any) -> Any:
+    gate = tf.sigmoid(x)
+    return upstream * gate * (1 + x * (1 - gate))
+
+
+def _fused_calls(model: keras.Model) -> dict[keras.Layer, Call]:
+    """Return the faster call of each layer that has one."""
     return {
         layer: partial(call, layer)
         for layer in model.layers
-        if layer.compute_dtype == "float32" and (call := _faster(layer)) is not None
+        if layer.compute_dtype == "float32" and (call := _fused_call(layer)) is not None
     }
 
 
-def _faster(layer: keras.Layer) -> Call | None:
+def _fused_call(layer: keras.Layer) -> Call | None:
     if isinstance(layer, keras.layers.BatchNormalization):
         return _normalise if _is_plain(layer) else None
     if isinstance(layer, keras.layers.Activation) and layer.activation is keras.activations.silu:
@@ -49,7 +90,7 @@ def _faster(layer: keras.Layer) -> Call | None:
 
 
 def _is_plain(layer: keras.layers.BatchNormalization) -> bool:
-    """Whether it normalises the channels of feature maps, and does nothing besides."""
+    """Return whether the layer normalises the channels of feature maps, without further options."""
     maps = layer.input.ndim == 4 and layer.axis in (-1, 3)
     return maps and layer.scale and layer.center and not (layer.renorm or layer.synchronized)
 
@@ -57,11 +98,9 @@ def _is_plain(layer: keras.layers.BatchNormalization) -> bool:
 def _normalise(
     layer: keras.layers.BatchNormalization, inputs: Any, training: bool | None = None, mask: Any = None
 ) -> Any:
-    """What the layer's own call does, its update of moving statistics included."""
+    """Replace the layer's call, including its update of moving statistics."""
     if mask is not None or not (training and layer.trainable):
-        return type(layer).call(layer, inputs, training=training, mask=mask)  # without statistics it is the faster one
-    from goodbad_pipeline.training.kernels import normalise_batch  # noqa: PLC0415 - TensorFlow alone has it
-
+        return type(layer).call(layer, inputs, training=training, mask=mask)  # is faster without batch statistics
     outputs, mean, variance = normalise_batch(inputs, layer.gamma.value, layer.beta.value, layer.epsilon)
     for moving, batch in ((layer.moving_mean, mean), (layer.moving_variance, variance)):
         moving.assign(moving * layer.momentum + batch * (1.0 - layer.momentum))
@@ -69,6 +108,4 @@ def _normalise(
 
 
 def _swish(_: keras.layers.Activation, inputs: Any) -> Any:
-    from goodbad_pipeline.training.kernels import swish  # noqa: PLC0415 - TensorFlow alone has it
-
     return swish(inputs)

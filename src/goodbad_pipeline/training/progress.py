@@ -1,4 +1,4 @@
-"""How far a run is, as plain values, and what it tells: one history over all phases, one line an epoch."""
+"""The progress of a training, as JSON values, and its reports: one history over all phases, one line per epoch."""
 
 import logging
 import sys
@@ -22,19 +22,19 @@ EpochCallback = Callable[[Row], None]
 
 @dataclass
 class Progress:
-    """Where a run is; JSON holds it without loss, for Python writes every float so that it reads back the same.
+    """How far a training is. JSON stores it without loss, floats included.
 
     Attributes:
-        phase: Number of the phase under way, from 0.
-        step: Steps done in it.
-        epoch: Epochs done in it, validation included.
-        sums: Sums of the step's measures over the epoch under way.
-        seconds: Time spent on the epoch under way.
-        rows: One an epoch, over all phases.
-        best: Best value of the monitored measure in this phase; None before the first epoch.
+        phase: Number of the current phase, from 0.
+        step: Finished steps of the phase.
+        epoch: Finished epochs of the phase, including validation.
+        sums: Sums of the metrics over the steps of the current epoch.
+        seconds: Time spent on the current epoch.
+        rows: One per finished epoch, over all phases.
+        best: Best value of the monitored metric in this phase; None before the first epoch.
         waited: Epochs since then.
-        kept: The epoch, over all phases, whose weights are kept so far; None before the first one.
-        saves: Checkpoints written.
+        kept: The epoch, over all phases, whose weights are kept; None before the first one.
+        saves: Number of checkpoints written.
     """
 
     phase: int = 0
@@ -49,23 +49,23 @@ class Progress:
     saves: int = 0
 
     def to_state(self) -> dict[str, Any]:
-        """Return plain values."""
+        """Return JSON values."""
         return asdict(self)
 
     def enter(self, phase: int) -> None:
-        """Begin another phase."""
+        """Start another phase."""
         self.phase, self.step, self.epoch, self.best, self.waited = phase, 0, 0, None, 0
         self._clear_epoch()
 
-    def add_step(self, measures: dict[str, float], seconds: float) -> None:
-        """Count a step and what it measured."""
+    def add_step(self, metrics: dict[str, float], seconds: float) -> None:
+        """Count a step and its metrics."""
         self.step += 1
         self.seconds += seconds
-        for name, value in measures.items():
+        for name, value in metrics.items():
             self.sums[name] = self.sums.get(name, 0.0) + float(value)
 
     def close_epoch(self, phase: str, steps: int, metrics: dict[str, float]) -> Row:
-        """Count an epoch; returns its row: means over its steps, and `metrics`."""
+        """Count an epoch and return its row: means over its steps, and ``metrics``."""
         means = {name: total / steps for name, total in self.sums.items()}
         row = {"epoch": len(self.rows) + 1, "phase": phase, **means, **metrics, "seconds": self.seconds}
         self.rows.append(row)
@@ -74,13 +74,13 @@ class Progress:
         return row
 
     def judge(self, value: float, *, larger_is_better: bool) -> bool:
-        """Say whether an epoch is the best so far, and remember it if so; a tie is not better."""
+        """Return whether an epoch is the best so far; a tie is not better."""
         better = self.best is None or (value > self.best if larger_is_better else value < self.best)
         self.best, self.waited = (value, 0) if better else (self.best, self.waited + 1)
         return better
 
     def table(self) -> pd.DataFrame:
-        """Return the epochs so far, columns as :data:`HISTORY_COLUMNS`; one is marked as kept."""
+        """Return the history, columns as :data:`HISTORY_COLUMNS`; one epoch is marked as kept."""
         table = pd.DataFrame(self.rows, columns=HISTORY_COLUMNS)
         table["kept"] = table["epoch"] == self.kept
         return table

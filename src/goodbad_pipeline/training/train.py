@@ -151,7 +151,7 @@ def _head_only(
 
 def _features(backbone: keras.Model, train: LabelledPixels, recipe: Recipe, strategy: Strategy) -> np.ndarray:
     """Return float32 features (n, c); the rows of other processes' shards stay 0 and are never read."""
-    own = np.isin(np.arange(len(train.rows)) % recipe.shares, strategy.data_shards(recipe.shares))
+    own = np.isin(np.arange(len(train.rows)) % recipe.data_shards, strategy.data_shards(recipe.data_shards))
     features = np.zeros((len(train.rows), int(backbone.output_shape[-1])), np.float32)
     features[own] = predict(backbone, train.pixels, train.rows[own])
     return features
@@ -228,13 +228,13 @@ def _batches(
         seed=recipe.seed,
         augmentation=recipe.augmentation if augmented else None,
         class_weights=balanced_weights(targets) if recipe.class_weights else None,
-        shares=recipe.shares,
-        mine=strategy.data_shards(recipe.shares),
+        data_shards=recipe.data_shards,
+        shards=strategy.data_shards(recipe.data_shards),
         on_device=augmented and _augments_on_device(recipe, strategy),
     )
 
 
 def _augments_on_device(recipe: Recipe, strategy: Strategy) -> bool:
     """Return whether a GPU augments its batches: not if it gets a part of one, or Keras's layers change them."""
-    alone = recipe.shares == 1 and not isinstance(strategy, DataParallel)
+    alone = recipe.data_shards == 1 and not isinstance(strategy, DataParallel)
     return alone and not recipe.augmentation.by_layers and count_gpus() > 0

@@ -48,20 +48,20 @@ def measure(probabilities: np.ndarray, y_true: np.ndarray, label_smoothing: floa
 
 
 class TrainingDiverged(InputError):
-    """A training has gone wrong by its own parameters; another may go well."""
+    """The loss exploded, or numbers are not finite; other parameters may train well."""
 
 
 def check_loss(loss: float, *, where: str, limit: float, kept: str) -> None:
-    """Check the loss of one step.
+    """Check the mean loss of a batch, in nats.
 
     Args:
-        loss: Mean over the batch, in nats.
-        where: The step, to name.
-        limit: Largest loss that is not an explosion.
-        kept: What is left to go back to, to name.
+        loss: The loss.
+        where: The step, for the message.
+        limit: Largest loss that counts as normal.
+        kept: Which weights remain, for the message.
 
     Raises:
-        TrainingDiverged: The loss is no number, infinite or above the limit.
+        TrainingDiverged: The loss is not finite, or above the limit.
     """
     if math.isfinite(loss) and loss <= limit:
         return
@@ -72,14 +72,14 @@ def check_loss(loss: float, *, where: str, limit: float, kept: str) -> None:
 
 
 def check_arrays(arrays: Mapping[str, np.ndarray], *, where: str, kept: str) -> None:
-    """Check that all that is about to be kept is finite, so that no checkpoint holds spoilt weights.
+    """Check that all arrays of a checkpoint are finite.
 
     Raises:
-        TrainingDiverged: Some number is not.
+        TrainingDiverged: They are not.
     """
     if all(np.isfinite(array).all() for array in arrays.values() if array.dtype.kind == "f"):
         return
     raise TrainingDiverged(
-        f"training: the weights stopped being numbers at {where}; lower the learning rate of that phase or raise "
+        f"training: the weights are not finite at {where}; lower the learning rate of that phase or raise "
         f"training.warmup; {kept}"
     )

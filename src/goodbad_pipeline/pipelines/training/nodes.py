@@ -17,7 +17,7 @@ from goodbad_pipeline.images.pixels import Pixels
 from goodbad_pipeline.networks.scaling import read_scale
 from goodbad_pipeline.params import ImageParams, ModelParams, TrainingParams, decisive_parameters
 from goodbad_pipeline.training.checkpoints import CheckpointStore
-from goodbad_pipeline.training.config_hash import Facts, training_config
+from goodbad_pipeline.training.config_hash import Config, training_config
 from goodbad_pipeline.training.labelled_pixels import labelled_pixels
 from goodbad_pipeline.training.progress import EpochCallback
 from goodbad_pipeline.training.stopping import StopRequest
@@ -108,7 +108,7 @@ def _config(
     training: TrainingParams,
     images: ImageParams,
     device: str,
-) -> Facts:
+) -> Config:
     """Return all that decides the result, except the initial values of the network."""
     measured = ("budget", "bound_by")  # measured times vary between runs, even if the network is the same
     chosen = {name: value for name, value in network.items() if name not in measured}
