@@ -38,12 +38,10 @@ class Grouping:
 
 
 def group_duplicates(images: pd.DataFrame, near_distance: int) -> Grouping:
-    """Merge the groups of copies and quarantine contradictions.
+    """Merge the groups of copies among the accepted images of a scan, and quarantine contradictions.
 
-    Args:
-        images: Accepted images of a scan.
-        near_distance: Largest number of the 64 bits of the difference hash in which near-duplicates differ (their
-            thumbnails must be nearly equal too). 0 requires equal hashes, -1 disables near-duplicates.
+    The 64-bit difference hashes of near-duplicates differ in at most ``near_distance`` bits, and their thumbnails are
+    nearly equal. 0 requires equal hashes, -1 disables near-duplicates.
     """
     named = images["group"].notna()
     images = images.assign(group=_own_groups(images))

@@ -92,17 +92,17 @@ class JpegImage:
         else:
             if pixels.shape[:2] != shape:
                 raise ValueError(f"two sizes: {shape[1]} × {shape[0]} and {pixels.shape[1]} × {pixels.shape[0]}")
-            self._check_scans()
+            if self._kind in _PROGRESSIVE:
+                self._check_scans()
             if self._channels < 4:
                 return pixels
         with Image.open(io.BytesIO(stripped), formats=("JPEG",)) as image:  # checked above
             return to_rgb(image, background)
 
     def _check_scans(self) -> None:
-        if self._kind in _PROGRESSIVE:
-            heads = [(segment.kind, self._data[segment.start : segment.end]) for segment in self._segments]
-            frame = next(head for kind, head in heads if kind in _FRAMES)
-            check_scans(frame, [head for kind, head in heads if kind == _SCAN])
+        headers = [(segment.kind, self._data[segment.start : segment.end]) for segment in self._segments]
+        frame = next(header for kind, header in headers if kind in _FRAMES)
+        check_scans(frame, [header for kind, header in headers if kind == _SCAN])
 
     def _check_error(self, error: ValueError, stripped: bytes, scans: int) -> None:
         """Raise simplejpeg's error, unless it is a chroma sampling unknown to simplejpeg in a sound file."""

@@ -79,13 +79,9 @@ class Listing:
 def read_candidates(root: Path, layout: Layout, manifest: str | None, columns: Columns) -> Listing:
     """List the images of ``root`` and their labels without opening any.
 
-    Args:
-        root: Folder of the images.
-        layout: ``folders`` (root/class/…), ``presplit`` (root/train/class/…), ``manifest``, or ``auto``: a manifest if
-            one is named or root contains labels.csv or labels.parquet, else pre-split if the top folders are named like
-            splits, else class folders.
-        manifest: File name, relative to root or absolute; None for labels.csv or labels.parquet in root.
-        columns: The manifest's column names.
+    The layout is ``folders`` (root/class/…), ``presplit`` (root/train/class/…), ``manifest`` or ``auto``, which
+    detects it: a manifest if one is named or root contains labels.csv or labels.parquet, else pre-split if the top
+    folders are named like splits, else class folders. ``manifest`` is relative to root or absolute.
 
     Raises:
         InputError: root is missing or empty, or does not have the layout.
@@ -105,7 +101,7 @@ def read_candidates(root: Path, layout: Layout, manifest: str | None, columns: C
 
 
 def _detect_layout(root: Path, manifest: str | None) -> Layout:
-    if manifest is not None or any((root / name).is_file() for name in DEFAULT_MANIFESTS):
+    if manifest is not None or _default_manifest(root) is not None:
         return "manifest"
     folders = [entry.name.lower() for entry in _visible(root) if entry.is_dir()]
     splits = [SPLIT_NAMES.get(name) for name in folders]
@@ -113,11 +109,16 @@ def _detect_layout(root: Path, manifest: str | None) -> Layout:
 
 
 def _find_manifest(root: Path, manifest: str | None) -> Path:
-    names = DEFAULT_MANIFESTS if manifest is None else (manifest,)
-    for name in names:
-        if (root / name).is_file():
-            return root / name
-    raise InputError(f"images.manifest: must be an existing file, got '{manifest or ' or '.join(names)}' in '{root}'")
+    file = _default_manifest(root) if manifest is None else root / manifest
+    if file is None or not file.is_file():
+        name = manifest or " or ".join(DEFAULT_MANIFESTS)
+        raise InputError(f"images.manifest: must be an existing file, got '{name}' in '{root}'")
+    return file
+
+
+def _default_manifest(folder: Path) -> Path | None:
+    files = (folder / name for name in DEFAULT_MANIFESTS)
+    return next((file for file in files if file.is_file()), None)
 
 
 def read_manifest(file: Path, columns: Columns) -> pd.DataFrame:
@@ -350,8 +351,7 @@ def open_source(source: Path, column: str) -> PathStream:
         InputError: ``source`` does not exist.
     """
     if source.is_dir():
-        manifests = (source / name for name in DEFAULT_MANIFESTS)
-        return PathStream(source, next((file for file in manifests if file.is_file()), None), column)
+        return PathStream(source, _default_manifest(source), column)
     if source.is_file():
         return PathStream(source.parent, source, column)
     raise InputError(f"predict.source: must be an existing folder or manifest, got '{source}'")
