@@ -25,7 +25,7 @@ class SampleParams(Group):
 
 
 class ColumnParams(Group):
-    """The manifest's column names; see :class:`goodbad_pipeline.images.sources.Columns`."""
+    """Column names of the manifest; see :class:`goodbad_pipeline.images.sources.Columns`."""
 
     path: str
     label: str
@@ -73,7 +73,7 @@ class ImageParams(Group):
 
 
 class FractionParams(Group):
-    """Share of the images in each split; they sum to 1."""
+    """Fraction of the images in each split; they sum to 1."""
 
     train: Annotated[float, Field(gt=0, lt=1)]
     validation: Annotated[float, Field(gt=0, lt=1)]

@@ -1,6 +1,6 @@
-"""Parameters of what compares several trainings: scaling search, scaling study and the search for parameters.
+"""Parameters of the pipelines that compare trainings: scaling search, scaling study and tuning.
 
-`TrialParams.recipe` converts the schema to a domain value for both scaling pipelines.
+`TrialParams.recipe` converts the schema to a domain value.
 """
 
 from dataclasses import replace
@@ -21,11 +21,11 @@ _FIXED |= {"require_gpu", "precision", "xla"}
 
 Axis = Annotated[list[Annotated[float, Field(ge=1)]], Field(min_length=1)]
 Value = bool | int | float | str | None
-"""What a parameter may be searched among."""
+"""One value of a searched parameter."""
 
 
 class ScaledBaseParams(Group):
-    """The network that is made larger."""
+    """The network that is scaled."""
 
     family: Literal["efficientnet", "efficientnet_lite"]
     phi: float
@@ -33,7 +33,7 @@ class ScaledBaseParams(Group):
 
 
 class TrialParams(Group):
-    """Networks that are trained for the same few epochs from several seeds."""
+    """How the networks of a comparison are trained: the same few epochs with several seeds."""
 
     base: ScaledBaseParams
     seeds: Annotated[list[Seed], Field(min_length=1)]
@@ -42,13 +42,13 @@ class TrialParams(Group):
     learning_rate: Positive
 
     def recipe(self, recipe: Recipe) -> Recipe:
-        """``recipe`` with the trials' own epochs, batch size and rate."""
+        """Return a recipe with the trials' epochs, batch size and learning rate."""
         return replace(
             recipe,
             scratch_epochs=self.epochs,
             batch_size=self.batch_size,
             scratch_learning_rate=self.learning_rate,
-            ema=0.0,  # the last weights are measured
+            ema=0.0,  # trials are evaluated with the last weights
         )
 
     @model_validator(mode="after")
@@ -59,7 +59,7 @@ class TrialParams(Group):
 
 
 class ScalingSearchParams(TrialParams):
-    """The grid of α, β and γ (paper, section 3.3, step 1)."""
+    """Grid search for α, β and γ (paper, section 3.3, step 1)."""
 
     alpha: Axis
     beta: Axis
@@ -68,14 +68,14 @@ class ScalingSearchParams(TrialParams):
 
 
 class ScalingStudyParams(TrialParams):
-    """One dimension against all three at equal cost (paper, Figure 8)."""
+    """Scaling of one dimension compared with all three at equal cost (paper, Figure 8)."""
 
     dimensions: Annotated[list[Literal["depth", "width", "resolution", "compound"]], Field(min_length=1)]
     multiples: Annotated[list[Annotated[float, Field(gt=1, le=64)]], Field(min_length=1)]
 
 
 class RangeParams(Group):
-    """Numbers between two; whole ones where both are whole."""
+    """A range of numbers, of integers if both ends are."""
 
     low: int | float
     high: int | float
@@ -86,16 +86,16 @@ class RangeParams(Group):
         if not self.low < self.high:
             raise ValueError(f"low must be below high, got {self.low} and {self.high}")
         if self.log and self.low <= 0:
-            raise ValueError(f"low must be above 0 where log is true, got {self.low}")
+            raise ValueError(f"low must be above 0 with log=true, got {self.low}")
         return self
 
 
 Dimension = RangeParams | list[Value]
-"""A range of numbers, or a list of values."""
+"""A searched range or list of values."""
 
 
 class PruningParams(Group):
-    """When a trial that looks hopeless is given up."""
+    """When a bad trial is stopped early."""
 
     startup: Count
     warmup: Annotated[int, Field(ge=0)]
@@ -116,7 +116,7 @@ class FinderParams(Group):
 
 
 class TuneParams(Group):
-    """What is searched, how long, and by which measure of validation."""
+    """Search space, metric and size of the search for training parameters."""
 
     trials: Count
     metric: Literal["val_log_loss", "val_accuracy", "val_balanced_accuracy", "val_f1_macro", "val_roc_auc"]
@@ -130,57 +130,57 @@ class TuneParams(Group):
     @field_validator("space", mode="before")
     @classmethod
     def _read_space(cls, raw: Any) -> Any:
-        """Flatten the tree, whose shape is that of the parameter files, and check each value by its own rule."""
+        """Flatten the space, nested like the parameter files, and check each value by its parameter's own rule."""
         if not isinstance(raw, dict):
             return raw
         space = {name: _dimension(name, value) for name, value in _leaves(raw, "") if value is not None}
         if not space:
-            raise ValueError("nothing is searched; name a parameter at least")
+            raise ValueError("nothing is searched; name at least one parameter")
         return space
 
 
 def _leaves(raw: dict[str, Any], prefix: str) -> list[tuple[str, Any]]:
-    """Dotted names and what is said of each: a mapping with ``low`` is a range, every other one a group."""
-    found = []
+    """Return dotted names and values; a mapping with ``low`` or ``high`` is a range, any other one a group."""
+    leaves = []
     for key, value in raw.items():
         if isinstance(value, dict) and "low" not in value and "high" not in value:
-            found += _leaves(value, f"{prefix}{key}.")
+            leaves += _leaves(value, f"{prefix}{key}.")
         else:
-            found.append((f"{prefix}{key}", value))
-    return found
+            leaves.append((f"{prefix}{key}", value))
+    return leaves
 
 
 def _dimension(name: str, raw: Any) -> Any:
     known = _rules()
     if name not in known:
-        raise ValueError(f"{name} is nothing to search; there are {', '.join(known)}")
+        raise ValueError(f"{name} cannot be searched; choose from {', '.join(known)}")
     if raw == AUTO:
         if name not in RATES:
-            raise ValueError(f"{name}: auto is for {' and '.join(RATES)}")
+            raise ValueError(f"{name}: auto is only for {' and '.join(RATES)}")
         return AUTO
     if raw == []:
-        raise ValueError(f"{name}: a list must hold a value at least")
+        raise ValueError(f"{name}: a list must hold at least one value")
     dimension: Dimension = raw if isinstance(raw, list | RangeParams) else _validated(name, RangeParams, raw)
     for value in dimension if isinstance(dimension, list) else (dimension.low, dimension.high):
         _validated(f"{name}: {value!r}", known[name], value)
     return dimension
 
 
-def _validated(said: str, rule: Any, value: Any) -> Any:
+def _validated(label: str, rule: Any, value: Any) -> Any:
     try:
         return TypeAdapter(rule).validate_python(value)
     except ValidationError as error:
         problem = error.errors()[0]
-        place = "".join(f".{part}" for part in problem["loc"] if part in RangeParams.model_fields)
-        raise ValueError(f"{said}{place}: {problem['msg'].removeprefix('Value error, ')}") from None
+        location = "".join(f".{part}" for part in problem["loc"] if part in RangeParams.model_fields)
+        raise ValueError(f"{label}{location}: {problem['msg'].removeprefix('Value error, ')}") from None
 
 
 def _rules() -> dict[str, Any]:
-    """What may be searched, and the rule of each."""
-    own = {f"training.{name}": rule for name, rule in _fields(TrainingParams).items() if name not in _FIXED}
-    del own["training.augmentation"]
+    """Return the rule of each parameter that can be searched."""
+    plain = {f"training.{name}": rule for name, rule in _fields(TrainingParams).items() if name not in _FIXED}
+    del plain["training.augmentation"]
     nested = {f"training.augmentation.{name}": rule for name, rule in _fields(AugmentationParams).items()}
-    return {**own, **nested, DROPOUT: _fields(ModelParams)["dropout"]}
+    return {**plain, **nested, DROPOUT: _fields(ModelParams)["dropout"]}
 
 
 def _fields(group: type[Group]) -> dict[str, Any]:
