@@ -146,7 +146,7 @@ def test_former_names_work_on_the_command_line_and_in_recorded_runs(project: Pat
     assert data_shards(training={"shares": 4}) == 4
     assert caplog.text.count("training.shares was renamed to training.data_shards") == 1
     recorded = validate_parameters(parameters())["training"].model_dump(mode="json", exclude={"data_shards"})
-    monkeypatch.setattr(tracking, "parameters_to_repeat", lambda _: {"training": {**recorded, "shares": 2}})
+    monkeypatch.setattr(tracking, "read_replay_parameters", lambda _: {"training": {**recorded, "shares": 2}})
     assert data_shards(replay={"run_id": "r"}) == 2
 
 
