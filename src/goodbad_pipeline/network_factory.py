@@ -52,13 +52,7 @@ TIMED_BATCHES = 3
 
 @dataclass(frozen=True)
 class ChosenNetwork:
-    """The network that the parameters stand for.
-
-    Attributes:
-        scale: Depth, width and resolution.
-        weights: None for a random start or growth, `imagenet` or a file.
-        budget: What the budget allowed, None without a budget.
-    """
+    """The resolved network; `weights` is None for a random start or growth, `imagenet` or a file."""
 
     scale: NetworkScale
     weights: str | None
@@ -159,13 +153,9 @@ def initial_weights(model: ModelParams, scale: NetworkScale) -> str | None:
 
 
 def choose_network(model: ModelParams, training: TrainingParams, classes: int, registered: str) -> ChosenNetwork:
-    """Resolve φ, variant or budget, and check growth and weights against the result.
+    """Resolve φ, variant or budget for a number of classes, and check growth and weights against the result.
 
-    Args:
-        model: The network.
-        training: Batch size and precision that the budget's costs are counted with.
-        classes: Outputs of the classifier, at least 2.
-        registered: Name of the registered model that a version to grow from belongs to.
+    `registered` is the registered model of a version to grow from.
 
     Raises:
         InputError: The network, its growth or its weights are impossible.
@@ -245,17 +235,17 @@ def measure_ms_per_image(scale: NetworkScale, *, classes: int, batch_size: int) 
 def build_untrained(
     splits: pd.DataFrame, network: dict[str, Any], model: ModelParams, training: TrainingParams, registered: str
 ) -> Any:
-    """Build the network with its first weights, random ones drawn from the training seed.
+    """Build the network with its first weights; random ones are drawn from the training seed.
 
     Args:
-        splits: The images: their classes, and how many there are to train on.
+        splits: Table of images with label and split.
         network: The record that the node `choose_network` stored.
-        model: What the weights start from.
+        model: Source of the weights.
         training: Precision, seed and momentum of batch statistics.
-        registered: Name of the registered model that a version to grow from belongs to.
+        registered: Registered model of a version to grow from.
 
     Returns:
-        A Keras model of pixels (b, side, side, 3), 0–255, to class probabilities (b, classes).
+        A Keras model from pixels (b, side, side, 3), 0–255, to class probabilities (b, classes).
     """
     device = devices.prepare_device(training.precision, training.xla, training.seed, distributed=training.distributed)
     logger.info("Training on %s", device)

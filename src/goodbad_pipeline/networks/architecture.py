@@ -43,7 +43,6 @@ class Family:
     """The differences between the two families.
 
     Attributes:
-        activation: Keras name of the activation after each normalisation.
         squeeze_ratio: Squeezed channels as a fraction of a block's input; 0 for no squeeze-and-excitation.
         scales_ends: Whether stem and head widen, and the first and last stage deepen, with the network.
         pixel_scale: Factor on input pixels of 0 to 255.
@@ -73,11 +72,7 @@ class Block:
     Attributes:
         name: As in keras.applications: `block2a` is the first block of the second stage of blocks.
         stage: Row of Table 1, 2 to 8.
-        kernel: Side of the depthwise kernel, 3 or 5.
-        stride: 1 or 2.
-        inputs: Input channels.
         expanded: Channels of the depthwise convolution; equal to `inputs` without expansion.
-        outputs: Output channels.
         squeezed: Channels inside squeeze-and-excitation, 0 for none.
         resolution: Side of the input feature map in pixels.
         drop_rate: Probability that stochastic depth skips the block in training.
@@ -173,15 +168,7 @@ def _letters(position: int) -> str:
 
 @dataclass(frozen=True)
 class StageRow:
-    """One row of the paper's Table 1, for any scale.
-
-    Attributes:
-        stage: 1 (stem) to 9 (head).
-        operator: In the paper's notation.
-        resolution: Side of the input feature map in pixels.
-        channels: Output channels.
-        layers: Number of layers.
-    """
+    """One row of the paper's Table 1, for any scale: stage 1 (stem) to 9 (head), in the paper's notation."""
 
     stage: int
     operator: str
@@ -207,7 +194,6 @@ class LayerShape:
     """The layers that determine the shapes of a network's weights; the resolution does not.
 
     Attributes:
-        family: `efficientnet` or `efficientnet_lite`.
         channels: Channels of the stem, the seven stages and the head.
         repeats: Blocks in each of the seven stages.
     """

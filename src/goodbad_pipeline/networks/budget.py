@@ -73,13 +73,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Step:
-    """The training step whose memory is counted.
-
-    Attributes:
-        classes: Outputs of the classifier, at least 2.
-        batch_size: Images per step, at least 1.
-        precision: `float32`, `mixed_float16` or `mixed_bfloat16`.
-    """
+    """The training step whose memory is counted; precision is the name of a Keras dtype policy."""
 
     classes: int = 1000
     batch_size: int = 1

@@ -6,7 +6,7 @@ Multiply-adds are those of convolutions and classifier; the paper calls them FLO
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.networks.architecture import (
@@ -37,7 +37,7 @@ class Cost:
         parameters: All weights, including moving batch statistics.
         trainable_parameters: Weights that training changes.
         macs: Multiply-adds for one image.
-        activations: Outputs of all convolutions for one image.
+        activations: Outputs of all convolutions for one image; training time depends on them more than on `macs`.
     """
 
     parameters: int = 0
@@ -63,41 +63,16 @@ class StageCost:
 
 
 @dataclass(frozen=True)
-class Complexity:
-    """The cost of a network, stage by stage.
+class Complexity(Cost):
+    """The cost of a network, in total and stage by stage.
 
     Attributes:
         stages: Rows 1 to 9; the first includes the input normalisation, the last the classifier.
         copies: Copies of each activation that training keeps.
     """
 
-    stages: tuple[StageCost, ...]
-    copies: float
-
-    @property
-    def total(self) -> Cost:
-        """The sum of all stages."""
-        return sum((stage.cost for stage in self.stages), Cost())
-
-    @property
-    def parameters(self) -> int:
-        """All weights, including moving batch statistics."""
-        return self.total.parameters
-
-    @property
-    def trainable_parameters(self) -> int:
-        """Weights that training changes."""
-        return self.total.trainable_parameters
-
-    @property
-    def macs(self) -> int:
-        """Multiply-adds for one image; the paper's FLOPs."""
-        return self.total.macs
-
-    @property
-    def activations(self) -> int:
-        """Outputs of all convolutions for one image; training time depends on them more than on `macs`."""
-        return self.total.activations
+    stages: tuple[StageCost, ...] = ()
+    copies: float = 0.0
 
     def training_memory_bytes(self, batch_size: int, precision: str = "float32") -> int:
         """Estimate the memory of one training step of all layers.
@@ -134,7 +109,8 @@ def count_complexity(scale: NetworkScale, classes: int = 1000, include_top: bool
         costs[stage] += cost
     if include_top:
         costs[rows[-1].stage] += _dense(rows[-1].channels, classes)
-    return Complexity(tuple(StageCost(row, costs[row.stage]) for row in rows), _COPIES[scale.family])
+    stages = tuple(StageCost(row, costs[row.stage]) for row in rows)
+    return Complexity(**asdict(sum(costs.values(), Cost())), stages=stages, copies=_COPIES[scale.family])
 
 
 def _layer_costs(scale: NetworkScale) -> Iterator[tuple[int, Cost]]:

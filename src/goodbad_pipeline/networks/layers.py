@@ -25,10 +25,7 @@ from goodbad_pipeline.networks.architecture import (
 class LayerMaker:
     """Adds layers that share a family's activation, a momentum of batch statistics and a seed.
 
-    Attributes:
-        activation: Keras name of the activation.
-        momentum: Momentum of the moving batch statistics, above 0 and below 1.
-        seed: Each layer derives its own seed from this one and its name; None for random weights.
+    Each layer derives its own seed from the shared one and its name; None stands for random weights.
     """
 
     activation: str

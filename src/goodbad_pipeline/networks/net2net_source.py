@@ -25,13 +25,9 @@ _SUFFIX = ".keras"
 
 @dataclass(frozen=True)
 class GrowthSource:
-    """Exactly one of ImageNet, a registered version and a file.
+    """Either φ = 0 of the family with ImageNet weights, a registered version, or a `.keras` file.
 
-    Attributes:
-        imagenet: Whether to use φ = 0 of the family with ImageNet weights.
-        version: Number of a registered version, or None.
-        name: The registered model, None for the one of `registry.name`.
-        path: A `.keras` file, or None.
+    `name` is the registered model, None for the one of `registry.name`.
     """
 
     imagenet: bool = False

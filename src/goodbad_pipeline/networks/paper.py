@@ -12,15 +12,9 @@ from goodbad_pipeline.networks.complexity import Cost
 
 @dataclass(frozen=True)
 class PaperNetwork:
-    """One row of Table 2.
+    """One row of Table 2 as printed, with the name of a variant or of a builder in keras.applications.
 
-    Attributes:
-        name: As printed.
-        parameters: Millions, as printed.
-        flops: Billions of multiply-adds, as printed; None if the table has a dash.
-        top1: ImageNet accuracy in per cent.
-        variant: Name of an EfficientNet in `VARIANTS`.
-        application: Name of the builder in keras.applications, if there is one.
+    Parameters are in millions, FLOPs in billions of multiply-adds (None for a dash), top-1 accuracy in per cent.
     """
 
     name: str

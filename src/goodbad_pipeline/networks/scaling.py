@@ -32,16 +32,7 @@ MIN_DEPTH = 0.5 * 10.0**-_DIGITS  # a smaller depth rounds to no layer at all
 class Variant:
     """A published network.
 
-    Its coefficients were hand-picked near a φ and are no exact powers: no φ gives B1 to B7 to the pixel.
-
-    Attributes:
-        name: Short name, `b0` or `lite0`.
-        family: One of `FAMILIES`.
-        phi: The closest φ.
-        width: Channel multiplier w.
-        depth: Layer multiplier d.
-        resolution: Input side in pixels.
-        dropout: Rate before the classifier, 0 to 1.
+    Its coefficients were hand-picked near the φ given here and are no exact powers: no φ gives B1 to B7 to the pixel.
     """
 
     name: str
@@ -75,15 +66,10 @@ VARIANTS: dict[str, Variant] = {variant.name: variant for variant in _TABLE}
 
 @dataclass(frozen=True)
 class Coefficients:
-    """The constants of equation 3, found by a grid search at φ = 1; each at least 1.
-
-    Attributes:
-        alpha: Depth base α.
-        beta: Width base β.
-        gamma: Resolution base γ.
+    """The bases of depth (α), width (β) and resolution (γ) in equation 3, found by a grid search at φ = 1.
 
     Raises:
-        InputError: A constant is below 1, above 100 or not finite.
+        InputError: A base is below 1, above 100 or not finite.
     """
 
     alpha: float = 1.2

@@ -53,7 +53,7 @@ def tabulate_stages(model: ModelParams, training: TrainingParams, stored_splits:
             "resolution": scale.resolution,
             "channels": counted.stages[-1].row.channels,
             "layers": sum(stage.row.layers for stage in counted.stages),
-            **_columns(counted.total),
+            **_columns(counted),
         }
     )
     table = pd.DataFrame(rows)
@@ -113,7 +113,7 @@ def _compare(network: PaperNetwork) -> dict[str, Any]:
 
 def _count(network: PaperNetwork) -> Cost | None:
     if network.variant:
-        return count_complexity(resolve_scale(variant=network.variant), IMAGENET).total
+        return count_complexity(resolve_scale(variant=network.variant), IMAGENET)
     if network.application:
         return paper.count_application(network.application)
     return None
@@ -125,7 +125,7 @@ def trace_phi(model: ModelParams) -> tuple[pd.DataFrame, pd.DataFrame]:
     logger.info("One step of φ multiplies the operations by α·β²·γ² = %.3f", coefficients.product)
     low, high = phi_range(coefficients)
     steps = range(math.ceil(max(low, FROM) * STEPS), math.floor(min(high, TO) * STEPS) + 1)
-    base = count_complexity(resolve_scale(phi=0, family=FAMILY), IMAGENET).total
+    base = count_complexity(resolve_scale(phi=0, family=FAMILY), IMAGENET)
     curve = pd.DataFrame([_point(step / STEPS, FAMILY, coefficients, base) for step in steps])
     scales = {variant.name: resolve_scale(variant=variant.name) for variant in variants_of(FAMILY)}
     published = pd.DataFrame(
@@ -158,7 +158,7 @@ def _point(phi: float, family: str, coefficients: Coefficients, base: Cost) -> d
 
 
 def _sizes(scale: NetworkScale, base: Cost) -> dict[str, float]:
-    cost = count_complexity(scale, IMAGENET).total
+    cost = count_complexity(scale, IMAGENET)
     return {
         "depth": scale.depth,
         "width": scale.width,
