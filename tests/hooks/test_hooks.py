@@ -15,8 +15,8 @@ from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.hooks.checks import CheckHooks
 from goodbad_pipeline.hooks.tracking import TrackingHooks, run_name
 from goodbad_pipeline.params import validate_parameters
-from goodbad_pipeline.tracking import resolve_store
 from goodbad_pipeline.tracking.provenance import git_state, labels_digest
+from goodbad_pipeline.tracking.store import resolve_store
 from goodbad_pipeline.training import devices
 from goodbad_pipeline.training.environment import LAUNCHERS
 

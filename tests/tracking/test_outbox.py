@@ -11,7 +11,7 @@ from outbox_kit import Tracked
 from goodbad_pipeline import tracking
 from goodbad_pipeline.tracking import outbox
 from goodbad_pipeline.tracking.outbox import EntryQueue
-from goodbad_pipeline.tracking.server import Server, is_denied
+from goodbad_pipeline.tracking.server import Server, is_denied, is_unavailable
 
 DATASET = {"name": "labels", "digest": "1", "source_type": "code", "source": "{}", "schema": "", "profile": ""}
 
@@ -254,7 +254,7 @@ def answered(status: int) -> requests.HTTPError:
     ],
 )
 def test_unavailable_is_what_does_not_respond_or_fails(error: Exception, unavailable: bool) -> None:
-    assert tracking.is_unavailable(error) == unavailable
+    assert is_unavailable(error) == unavailable
 
 
 def test_without_a_run_nothing_is_logged(tmp_path: Path, monkeypatch) -> None:

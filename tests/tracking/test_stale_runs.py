@@ -6,7 +6,7 @@ from pathlib import Path
 
 import mlflow
 
-from goodbad_pipeline.tracking import clear_end_tags, close_stale_runs, process_tags, tag_new_runs
+from goodbad_pipeline.tracking.stale_runs import clear_end_tags, close_stale_runs, process_tags, tag_new_runs
 
 
 def test_runs_of_dead_processes_of_this_machine_are_closed_and_no_others(tmp_path: Path) -> None:

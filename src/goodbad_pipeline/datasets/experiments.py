@@ -9,7 +9,7 @@ from goodbad_pipeline.atomic_files import atomic_write
 from goodbad_pipeline.datasets.load_only import LoadOnlyDataset
 from goodbad_pipeline.experiments.study import StudyStore
 from goodbad_pipeline.experiments.trial_spec import TrialCache, TrialResult, TrialSpec
-from goodbad_pipeline.tracking import process_tags
+from goodbad_pipeline.tracking.stale_runs import process_tags
 from goodbad_pipeline.training.progress import EpochCallback, Row, epoch_metrics
 
 CACHE_KEY, REUSED = "trial.cache_key", "trial.reused"

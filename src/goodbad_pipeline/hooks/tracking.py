@@ -30,6 +30,7 @@ from goodbad_pipeline.hooks.resume import find_interrupted_run, remove_finished_
 from goodbad_pipeline.network_factory import network_label
 from goodbad_pipeline.params import Group, ModelParams, rename_parameters, validate_parameters
 from goodbad_pipeline.secrecy import hide_secrets
+from goodbad_pipeline.tracking import stale_runs, store
 from goodbad_pipeline.tracking.provenance import git_state, labels_digest, package_versions
 from goodbad_pipeline.tracking.run_record import PARAMETERS_FILE, read_replay_parameters
 from goodbad_pipeline.training.stopping import Stopped
@@ -57,14 +58,14 @@ class TrackingHooks(MlflowHook):
         """Set MLflow up; only one process at a time creates a new local store."""
         root = Path(context.project_path)
         raw = context.config_loader["parameters"]
-        settings = tracking.resolve_store(context.config_loader["mlflow"], root)
+        settings = store.resolve_store(context.config_loader["mlflow"], root)
         context.config_loader["mlflow"] = settings
         uri = settings["server"]["mlflow_tracking_uri"]
         self._offline = (raw.get("tracking") or {}).get("offline") is True
         if self._offline:
             self._set_up_offline(context, settings)
         else:
-            with tracking.lock_store(uri), tracking.require_server(uri):
+            with store.lock_store(uri), store.require_server(uri):
                 super().after_context_created(context)
         self._project_path, self._uri = root, uri
         self._labels_logged = False
@@ -93,12 +94,12 @@ class TrackingHooks(MlflowHook):
         if self._offline:
             self._begin_offline(outbox, name, shown)
         else:
-            with tracking.require_server(self._uri):
+            with store.require_server(self._uri):
                 self._begin(outbox, name, shown, pipeline, catalog)
         if tracking.current_run() is None:  # mlflow.yml disables tracking for this pipeline
             return
         self._artifacts = _take_over_artifacts(pipeline, catalog)
-        tracking.set_tags(git_state(self._project_path) | package_versions() | tracking.process_tags())
+        tracking.set_tags(git_state(self._project_path) | package_versions() | stale_runs.process_tags())
         # with types, so that a replay can read them; secrets are masked by their type
         _log_json({name: group.model_dump(mode="json") for name, group in used.items()}, PARAMETERS_FILE)
 
@@ -164,9 +165,9 @@ class TrackingHooks(MlflowHook):
         if tracking.current_run() is None:
             return
         if isinstance(error, Stopped):
-            tracking.set_tags({tracking.STOPPED_TAG: str(error)[:MAX_TAG]})
+            tracking.set_tags({stale_runs.STOPPED_TAG: str(error)[:MAX_TAG]})
         else:
-            tracking.set_tags({tracking.FAILURE_TAG: f"{type(error).__name__}: {error}"[:MAX_TAG]})
+            tracking.set_tags({stale_runs.FAILURE_TAG: f"{type(error).__name__}: {error}"[:MAX_TAG]})
         tracking.end_run(tracking.KILLED if isinstance(error, Stopped) else "FAILED")
 
     @property
@@ -206,12 +207,12 @@ class TrackingHooks(MlflowHook):
         interrupted = None if settings.run.id else find_interrupted_run(pipeline, catalog, self._parameters)
         experiment = mlflow.get_experiment_by_name(settings.experiment.name)
         if experiment is not None and not self._already_active_mlflow:  # else the experiment is not the project's own
-            tracking.close_stale_runs(experiment.experiment_id)
+            stale_runs.close_stale_runs(experiment.experiment_id)
         if interrupted is not None:
             settings.run.id, settings.run.name = interrupted.info.run_id, interrupted.info.run_name
-            tracking.clear_end_tags(interrupted)
+            stale_runs.clear_end_tags(interrupted)
             logger.info("Resuming the MLflow run '%s' (%s)", settings.run.name, settings.run.id)
-        with tracking.tag_new_runs():
+        with stale_runs.tag_new_runs():
             super().before_pipeline_run(run_params, pipeline, catalog)
         if self.run_id is not None:
             tracking.begin_run(outbox, self.run_id)
