@@ -1,4 +1,4 @@
-"""What tests need to run the real project and to read what it wrote."""
+"""Runs of the real project, and access to their results."""
 
 import os
 import subprocess
@@ -13,14 +13,14 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
 WATCHED = {**os.environ, "PYTHONPROFILEIMPORTTIME": "1"}
-"""The environment in which Python tells of every import."""
+"""An environment in which Python prints every import."""
 BACKENDS = {"tensorflow", "keras", "jax"}
-SLOW = {"matplotlib", "plotly", "sklearn"}  # packages that are slow to import and that no listing needs
+SLOW = {"matplotlib", "plotly", "sklearn"}  # packages that are slow to import and not needed to list pipelines
 
 
 @contextmanager
 def eagerly() -> Iterator[None]:
-    """Run TensorFlow functions as plain Python: networks of a few steps take longer to trace than to train."""
+    """Run TensorFlow functions eagerly: tracing takes longer than the few training steps of a test."""
     import tensorflow as tf
 
     before = tf.config.functions_run_eagerly()
@@ -32,9 +32,9 @@ def eagerly() -> Iterator[None]:
 
 
 def kedro_run(project: Path, pipeline: str | None = None, **parameters: object) -> None:
-    """What ``kedro run --env test --pipeline=… --params=…`` does, in this process and eagerly.
+    """Run ``kedro run --env test --pipeline=… --params=…`` in this process and eagerly.
 
-    ``command`` runs it as users do: graphs and all.
+    ``command`` runs it as users do, with compiled graphs.
     """
     nested: dict = {}
     for name, value in parameters.items():
@@ -46,7 +46,7 @@ def kedro_run(project: Path, pipeline: str | None = None, **parameters: object) 
 
 
 def command(project: Path, *arguments: str, environment: Mapping[str, str] = os.environ) -> subprocess.CompletedProcess:
-    """Run ``kedro`` as a process of its own."""
+    """Run ``kedro`` as a separate process."""
     environment = {key: value for key, value in environment.items() if key != "MLFLOW_TRACKING_URI"}
     kedro = Path(sys.executable).with_name("kedro")
     return subprocess.run(
@@ -55,7 +55,7 @@ def command(project: Path, *arguments: str, environment: Mapping[str, str] = os.
 
 
 def imported(done: subprocess.CompletedProcess) -> set[str]:
-    """From which packages a ``command`` in `WATCHED`, and every process it started, has imported modules."""
+    """Return the packages that a ``command`` in `WATCHED`, and each process it started, has imported."""
     lines = (line for line in done.stderr.splitlines() if line.startswith("import time:"))
     return {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}
 
@@ -65,7 +65,7 @@ def store(project: Path) -> mlflow.MlflowClient:
 
 
 def runs(project: Path) -> list[mlflow.entities.Run]:
-    """Newest first."""
+    """Return the MLflow runs, newest first."""
     experiment = store(project).get_experiment_by_name("goodbad_pipeline")
     return list(store(project).search_runs([experiment.experiment_id]))
 

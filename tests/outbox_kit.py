@@ -1,4 +1,4 @@
-"""What tests need to tell MLflow things through a line that can be cut."""
+"""A connection to MLflow that tests can interrupt."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,25 +11,25 @@ from goodbad_pipeline.tracking.server import Server
 
 
 class Line:
-    """A client whose line can be cut: before a request arrives, or before its answer does."""
+    """A client whose requests, or whose responses, can be lost."""
 
     def __init__(self, client: mlflow.MlflowClient) -> None:
-        self._client, self.cut, self.answers = client, False, True
+        self._client, self.cut, self.responds = client, False, True
 
     def __getattr__(self, name: str) -> Callable:
-        def ask(*arguments, **options):
+        def call(*arguments, **options):
             if self.cut:
                 raise MlflowException("API request to http://x failed with exception Max retries exceeded")
-            answer = getattr(self._client, name)(*arguments, **options)
-            if not self.answers:
+            response = getattr(self._client, name)(*arguments, **options)
+            if not self.responds:
                 raise MlflowException("API request to http://x failed with timeout exception")
-            return answer
+            return response
 
-        return ask
+        return call
 
 
 class Tracked:
-    """A store with one run, told through a line that can be cut."""
+    """A store with one run and an outbox, over a connection that can be interrupted."""
 
     def __init__(self, uri: str, folder: Path) -> None:
         self.uri, self.folder = uri, folder / "outbox"

@@ -1,4 +1,4 @@
-"""The DAG that kedro-airflow writes of this project, loaded by a real Airflow, each in an environment of its own."""
+"""The DAG that kedro-airflow creates from this project, loaded by Airflow in a separate environment."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def install(*arguments: str | Path, python: str | Path = sys.executable) -> None
 
 @pytest.fixture(scope="module")
 def dags(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `kedro airflow create` writes, as docs/cluster.md has it; the plugin lies in a folder of its own."""
+    """The output of `kedro airflow create`, run as in docs/cluster.md; the plugin is installed in a separate folder."""
     place = tmp_path_factory.mktemp("writing")
     project = make_project(place / "project")
     install("--no-deps", f"--target={place / 'plugin'}", *PLUGIN)
@@ -50,7 +50,7 @@ def dags(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def loaded(dags: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
-    """By task what comes next, as Airflow reads it."""
+    """The downstream tasks of each task, as Airflow loads them."""
     place = tmp_path_factory.mktemp("airflow")
     subprocess.run([sys.executable, "-m", "venv", place / "venv"], check=True)
     programs = place / "venv" / "bin"
@@ -69,7 +69,7 @@ def loaded(dags: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, li
 
 def test_every_node_is_in_one_task(loaded: dict[str, list[str]]) -> None:
     nodes = {node.name.replace(".", "-").replace("_", "-") for node in register_pipelines()["__default__"].nodes}
-    network = ["modelling-build-model", "training-train-model"]  # which is in no file before it is trained
+    network = ["modelling-build-model", "training-train-model"]  # not stored before it is trained
     images = ["ingestion-group-images", "ingestion-report-ingestion", "ingestion-check-quarantine"]
     assert set(loaded) == nodes.difference(network, images) | {"-".join(network), "-".join(images)}
 

@@ -1,4 +1,4 @@
-"""A folder that takes another's place, and what a kill leaves of that."""
+"""Atomic replacement of a folder, also if the process is killed."""
 
 import errno
 import os
@@ -18,14 +18,14 @@ OLD, NEW = {"a": b"old", "b": b"old"}, {"a": b"new", "c": b"new"}
 
 @pytest.fixture(params=[True, False], ids=["exchange", "two renames"])
 def system(request, monkeypatch) -> bool:
-    """Whether the system lets two names change places."""
+    """Whether the system can swap two paths."""
     if not request.param:
         monkeypatch.setattr(atomic_files, "exchange", lambda one, other: False)
     return request.param
 
 
 def killed_at(line: int, folder: Path) -> bool:
-    """Save NEW in a process that is killed at a line of what replaces folders; whether it came so far."""
+    """Save NEW in a process that is killed at the given line of atomic_files; return whether it was killed."""
     child = os.fork()
     if not child:
         left = [line]
@@ -63,11 +63,13 @@ def test_a_kill_at_any_line_leaves_the_old_folder_or_the_new_one(tmp_path: Path,
     assert [found for _, found in seen if found not in (OLD, NEW)] == []
     assert seen[0] == (True, OLD)
     assert seen[-1] == (True, NEW)
-    assert all(there for there, _ in seen) == system  # else it was brought back
+    assert all(there for there, _ in seen) == system  # else it was restored
 
 
 @pytest.mark.parametrize(("number", "passes"), [(errno.EINVAL, True), (errno.EIO, False)])
-def test_a_disk_that_cannot_flush_folders_does_without(tmp_path: Path, monkeypatch, number: int, passes: bool) -> None:
+def test_file_systems_that_cannot_flush_folders_are_supported(
+    tmp_path: Path, monkeypatch, number: int, passes: bool
+) -> None:
     def fail(descriptor: int) -> None:
         raise OSError(number, os.strerror(number))
 
@@ -76,7 +78,7 @@ def test_a_disk_that_cannot_flush_folders_does_without(tmp_path: Path, monkeypat
         atomic_files.flush_folder(tmp_path)
 
 
-def test_what_a_living_process_or_another_machine_writes_is_left_alone(tmp_path: Path) -> None:
+def test_temporary_files_of_running_processes_and_other_hosts_are_kept(tmp_path: Path) -> None:
     names = [f".new-{os.getpid()}-{atomic_files.socket.gethostname()}.other", ".new-999999999-elsewhere.other"]
     for name in names:
         (tmp_path / name).touch()

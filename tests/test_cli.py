@@ -29,32 +29,32 @@ def wrapped() -> DatasetError:
 
 
 @pytest.mark.parametrize("error", [InputError("x.png: changed\nsince ingestion"), wrapped()])
-def test_what_a_user_can_put_right_is_one_line(error: Exception) -> None:
+def test_an_input_error_is_printed_on_one_line(error: Exception) -> None:
     result = CliRunner().invoke(ending_in(error))
     assert result.exit_code == 1
     assert result.output == "Error: x.png: changed since ingestion\n"
 
 
-def test_a_run_that_was_stopped_says_how_to_go_on_and_has_the_signals_status() -> None:
+def test_a_stopped_run_prints_how_to_resume_and_has_the_exit_status_of_the_signal() -> None:
     result = CliRunner().invoke(ending_in(Stopped("SIGTERM", "after step 3 of head epoch 1/2")))
     assert result.exit_code == 143
     assert "stopped by SIGTERM after step 3 of head epoch 1/2; run the same command again to resume" in result.output
 
 
-def test_what_is_the_codes_fault_keeps_its_traceback() -> None:
+def test_other_errors_keep_their_traceback() -> None:
     result = CliRunner().invoke(ending_in(ZeroDivisionError("no")))
     assert isinstance(result.exception, ZeroDivisionError)
 
 
-def test_run_takes_what_kedros_own_takes() -> None:
+def test_run_has_the_options_of_kedros_run() -> None:
     result = CliRunner().invoke(cli.cli, ["run", "--help"])
     assert result.exit_code == 0
     for option in ("--pipeline", "--params", "--env", "--nodes"):
         assert option in result.output
 
 
-def test_the_readme_and_the_makefile_say_the_same_commands(tmp_path: Path) -> None:
-    """make itself tells what it would type in a fresh clone; the make that runs this test leaves its own variables."""
+def test_the_readme_and_the_makefile_have_the_same_commands(tmp_path: Path) -> None:
+    """``make --dry-run`` prints the commands; variables of the make that runs this test are removed."""
     by_hand = (PROJECT / "README.md").read_text().partition("By hand they are\n\n```sh\n")[2].partition("```")[0]
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(PROJECT / name, tmp_path)

@@ -1,4 +1,4 @@
-"""Several runs at once: in one project, and in many with one database."""
+"""Concurrent runs: in one project, and in several projects with one database."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from goodbad_pipeline.hooks.run_lock import FOLDER
 
 
 def kedro(project: Path, *arguments: str, **environment: str) -> subprocess.Popen:
-    """``kedro run --env test`` in a process of its own."""
+    """Start ``kedro run --env test`` as a process."""
     command = [sys.executable, "-m", "kedro", "run", "--env=test", *arguments]
     return subprocess.Popen(
         command, cwd=project, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -25,22 +25,22 @@ def kedro(project: Path, *arguments: str, **environment: str) -> subprocess.Pope
 
 
 @pytest.mark.slow
-def test_of_two_runs_in_one_project_the_second_says_who_is_there(project: Path, tmp_path: Path) -> None:
+def test_the_second_of_two_runs_in_a_project_names_the_first(project: Path, tmp_path: Path) -> None:
     secret = "images.scan.engine_options.token.secret=CANARY"
     first = kedro(project, "--pipeline=data", f"--params=splits.seed=1,images.scan.engine=threading,{secret}")
-    while not (claims := list((project / FOLDER).glob("*.json"))):
+    while not (locks := list((project / FOLDER).glob("*.json"))):
         assert first.poll() is None
         time.sleep(0.02)
-    assert "CANARY" not in claims[0].read_text()
-    first.send_signal(signal.SIGSTOP)  # or it might have ended before the second is up
+    assert "CANARY" not in locks[0].read_text()
+    first.send_signal(signal.SIGSTOP)  # otherwise it might end before the second has started
     second = kedro(project, "--pipeline=data", "--params=splits.seed=2")
-    said = second.communicate()[0]
+    output = second.communicate()[0]
     first.send_signal(signal.SIGCONT)
     assert first.wait() == 0, first.communicate()[0]
     assert second.returncode == 1
-    assert f"in use by another run of this project, process {first.pid} on" in said
-    assert "splits.seed" in said
-    assert "CANARY" not in said
+    assert f"in use by another run of this project, process {first.pid} on" in output
+    assert "splits.seed" in output
+    assert "CANARY" not in output
     assert not list((project / FOLDER).glob("*.json"))
 
     alone = make_project(tmp_path / "alone")
@@ -50,7 +50,7 @@ def test_of_two_runs_in_one_project_the_second_says_who_is_there(project: Path, 
 
 
 @pytest.mark.slow
-def test_a_run_that_was_killed_is_no_obstacle_and_is_closed(project: Path) -> None:
+def test_a_killed_run_blocks_no_other_and_is_closed(project: Path) -> None:
     secret = "images.scan.engine_options.token.secret=CANARY"
     first = kedro(project, "--pipeline=data", f"--params=images.scan.engine=threading,{secret}")
     while not (started := list(project.glob("data/02_intermediate/scan_journal/*"))):
@@ -69,15 +69,15 @@ def test_a_run_that_was_killed_is_no_obstacle_and_is_closed(project: Path) -> No
 
 
 @pytest.mark.slow
-def test_eight_first_uses_of_one_database_five_times(tmp_path: Path) -> None:
+def test_eight_concurrent_first_uses_of_one_database(tmp_path: Path) -> None:
     projects = [make_project(tmp_path / f"project_{number}") for number in range(8)]
     counts = []
     for attempt in range(5):
         uri = f"sqlite:///{tmp_path / f'fresh_{attempt}' / 'mlflow.db'}"
         (tmp_path / f"fresh_{attempt}").mkdir()
-        running = [kedro(project, "--pipeline=data", MLFLOW_TRACKING_URI=uri) for project in projects]
-        said = [process.communicate()[0] for process in running]
-        assert [process.returncode for process in running] == [0] * 8, said
+        processes = [kedro(project, "--pipeline=data", MLFLOW_TRACKING_URI=uri) for project in projects]
+        outputs = [process.communicate()[0] for process in processes]
+        assert [process.returncode for process in processes] == [0] * 8, outputs
         client = mlflow.MlflowClient(uri)
         experiment = client.get_experiment_by_name("goodbad_pipeline")
         runs = client.search_runs([experiment.experiment_id])

@@ -18,7 +18,7 @@ PLAIN = st.recursive(
 )
 
 
-def test_what_is_marked_shows_as_stars_wherever_it_stands() -> None:
+def test_marked_values_print_as_stars_at_any_depth() -> None:
     hidden = hide_secrets({"token": {"secret": CANARY}, "list": [{"deep": {"secret": 77}}], "open": 1})
     assert "77" not in str(hidden) + repr(hidden)
     assert hidden["open"] == 1
@@ -27,16 +27,16 @@ def test_what_is_marked_shows_as_stars_wherever_it_stands() -> None:
 
 
 @given(PLAIN)
-def test_what_is_not_marked_stays_as_it_is(value: object) -> None:
+def test_other_values_are_unchanged(value: object) -> None:
     assert hide_secrets(value) == reveal_secrets(value) == value
 
 
-def test_a_text_keeps_everything_but_the_secrets() -> None:
+def test_redact_replaces_only_secrets() -> None:
     options = {"a": SecretStr(CANARY), "b": [SecretStr("xyz")], "c": SecretStr("")}
     assert redact(f"cannot log in with {CANARY}, xyz", options) == "cannot log in with **********, **********"
 
 
-def test_a_group_shows_stars_in_every_form_that_is_kept() -> None:
+def test_a_parameter_group_prints_stars_in_every_stored_form() -> None:
     raw = hide_secrets(parameters(images__scan__engine_options={"token": {"secret": CANARY}}))
     images = validate_parameters(raw)["images"]
     forms = [images.model_dump(), images.model_dump(mode="json"), images.model_dump_json(), images, raw]

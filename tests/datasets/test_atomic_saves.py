@@ -1,4 +1,4 @@
-"""What every dataset that writes owes: the file that was there, or the new one, and nothing between."""
+"""Saves of all datasets are atomic: a file is either the old one or the new one."""
 
 import hashlib
 from pathlib import Path
@@ -32,15 +32,15 @@ REFUSE_TO_SAVE = {
 
 
 def entries() -> dict[str, dict[str, Any]]:
-    """The catalog's entries; of those that wrap another, the other."""
+    """Return the entries of the catalog; for one that wraps another, the other."""
     found: dict[str, dict[str, Any]] = {}
     for file in sorted((PROJECT / "conf" / "base").glob("catalog_*.yml")):
         found |= yaml.safe_load(file.read_text())
     return {name: entry.get("dataset", entry) for name, entry in found.items() if entry["type"] != "MemoryDataset"}
 
 
-def test_every_entry_of_the_catalog_is_one_that_writes_whole_files() -> None:
-    """Kedro's own write in place: those of them that one needs are in datasets/files.py."""
+def test_every_entry_of_the_catalog_saves_atomically() -> None:
+    """Kedro's own datasets do not; datasets/files.py and datasets/tables.py replace them."""
     kinds = {name: entry["type"].removeprefix("goodbad_pipeline.datasets.") for name, entry in entries().items()}
     assert {name: kind for name, kind in kinds.items() if kind not in ours.__all__} == {}
     assert not {kind for kind in set(kinds.values()) - REFUSE_TO_SAVE if kind not in dict(FILES)}
@@ -125,13 +125,13 @@ def content(folder: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name not in ("pixels.bin", "image_ids.bin", ".lock")  # only ever added to
+        if path.is_file() and path.name not in ("pixels.bin", "image_ids.bin", ".lock")  # append-only
     }
 
 
 @pytest.mark.parametrize("size", [0, 5000])
 @pytest.mark.parametrize(("kind", "name"), FILES)
-def test_a_full_disk_names_the_file_and_leaves_the_one_before(tmp_path: Path, kind: str, name: str, size: int) -> None:
+def test_a_full_disk_names_the_file_and_keeps_the_old_one(tmp_path: Path, kind: str, name: str, size: int) -> None:
     raw, stored = tmp_path / "raw", tmp_path / "stored"
     raw.mkdir()
     dataset: AbstractDataset = getattr(ours, kind)(filepath=str(stored / name))
@@ -147,7 +147,7 @@ def test_a_full_disk_names_the_file_and_leaves_the_one_before(tmp_path: Path, ki
     assert not [*stored.glob(".new-*"), *stored.glob(".old-*")]
 
 
-def test_a_folder_of_figures_holds_those_of_the_last_save(tmp_path: Path) -> None:
+def test_a_folder_of_figures_has_only_those_of_the_last_save(tmp_path: Path) -> None:
     dataset = ours.FigureDataset(filepath=str(tmp_path / "sheets"))
     dataset.save(SMALL["folder of figures"])
     dataset.save(LARGE["folder of figures"])
@@ -161,14 +161,14 @@ def test_a_full_disk_names_the_sample_image(tmp_path: Path) -> None:
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def test_the_mixin_stands_before_the_dataset_whose_save_it_calls() -> None:
-    """The other way round Kedro's own save would win, and nobody would notice."""
+def test_the_mixin_comes_before_the_dataset_whose_save_it_calls() -> None:
+    """In the other order, Kedro's save would be used, without any error."""
     for kind in (ours.CSVDataset, ours.ParquetDataset, ours.JSONDataset, ours.TextDataset, ours.FigureDataset):
         assert kind.__mro__[1] is AtomicSave
 
 
-def test_versions_are_whole_files_too(tmp_path: Path) -> None:
-    """As ``versioned: true`` in a catalog makes them."""
+def test_versioned_datasets_are_saved_atomically(tmp_path: Path) -> None:
+    """With versions as those of ``versioned: true`` in a catalog."""
     file = tmp_path / "table.csv"
     for number, version in enumerate(("2026-01-01", "2026-01-02"), start=1):
         ours.CSVDataset(filepath=str(file), version=Version(None, version), save_args={"index": False}).save(

@@ -42,7 +42,7 @@ def source(root: Path, count: int, budget: int | None = None) -> PixelSource:
 
 
 @pytest.mark.parametrize("budget", [None, 10])
-def test_pixels_come_back_mapped_or_streamed_the_same(tmp_path: Path, budget: int | None) -> None:
+def test_pixels_are_equal_whether_memory_mapped_or_decoded_at_each_read(tmp_path: Path, budget: int | None) -> None:
     dataset = PixelsDataset(filepath=str(tmp_path / "cache"))
     assert not dataset.exists()
     images = source(tmp_path / "raw", 5, budget)
@@ -54,7 +54,7 @@ def test_pixels_come_back_mapped_or_streamed_the_same(tmp_path: Path, budget: in
     np.testing.assert_array_equal(loaded.array[loaded.rows(images.image_ids)], expected)
 
 
-def test_pixels_that_fail_leave_what_was_there(tmp_path: Path) -> None:
+def test_a_failed_save_of_pixels_keeps_the_old_ones(tmp_path: Path) -> None:
     dataset = PixelsDataset(filepath=str(tmp_path / "cache"))
     dataset.save(source(tmp_path / "raw", 3))
     more = source(tmp_path / "raw", 5)
@@ -65,7 +65,7 @@ def test_pixels_that_fail_leave_what_was_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 3000])
-def test_a_full_disk_names_the_model_and_leaves_the_one_before(tmp_path: Path, size: int) -> None:
+def test_a_full_disk_names_the_model_and_keeps_the_old_one(tmp_path: Path, size: int) -> None:
     model = keras.Sequential([keras.Input((30,)), keras.layers.Dense(40)])
     dataset = KerasModelDataset(filepath=str(tmp_path / "m.keras"))
     dataset.save(model)
@@ -76,7 +76,7 @@ def test_a_full_disk_names_the_model_and_leaves_the_one_before(tmp_path: Path, s
     assert [path.name for path in tmp_path.iterdir()] == ["m.keras"]
 
 
-def test_an_epoch_that_the_run_holds_is_not_logged_again(tmp_path: Path) -> None:
+def test_an_epoch_that_the_run_has_is_not_logged_again(tmp_path: Path) -> None:
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
     mlflow.set_experiment("epochs")
     with mlflow.start_run() as run:
@@ -89,7 +89,7 @@ def test_an_epoch_that_the_run_holds_is_not_logged_again(tmp_path: Path) -> None
     assert [(metric.step, metric.value) for metric in history] == [(1, 0.5), (2, 1 / 3), (3, 0.5)]
 
 
-def test_a_model_comes_back_the_same(tmp_path: Path) -> None:
+def test_a_loaded_model_equals_the_saved_one(tmp_path: Path) -> None:
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     dataset = KerasModelDataset(filepath=str(tmp_path / "models" / "m.keras"))
     assert not dataset.exists()
@@ -100,7 +100,7 @@ def test_a_model_comes_back_the_same(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "models").iterdir()] == ["m.keras"]
 
 
-def test_a_model_is_loaded_once_until_it_is_released_or_saved_anew(tmp_path: Path) -> None:
+def test_a_model_is_loaded_once_until_it_is_released_or_saved(tmp_path: Path) -> None:
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     dataset = KerasModelDataset(filepath=str(tmp_path / "m.keras"))
     dataset.save(model)
@@ -115,7 +115,7 @@ def test_a_model_is_loaded_once_until_it_is_released_or_saved_anew(tmp_path: Pat
     assert not np.any(dataset.load().get_weights()[0])
 
 
-def test_looking_through_a_catalog_of_models_imports_no_keras() -> None:
+def test_checking_whether_a_model_exists_imports_no_keras() -> None:
     code = (
         "import sys; from goodbad_pipeline.datasets import KerasModelDataset as K; K(filepath='x.keras').exists();"
         "sys.exit('keras' in sys.modules or 'tensorflow' in sys.modules)"
@@ -126,11 +126,11 @@ def test_looking_through_a_catalog_of_models_imports_no_keras() -> None:
 @pytest.fixture
 def store(tmp_path: Path):
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    mlflow.set_experiment("datasets")  # a run of another test may have left its own behind
+    mlflow.set_experiment("datasets")  # another test may have set its own
 
 
 @pytest.mark.usefixtures("store")
-def test_metrics_are_a_file_and_metrics_of_the_run(tmp_path: Path) -> None:
+def test_metrics_are_saved_and_logged_to_the_run(tmp_path: Path) -> None:
     dataset = MetricsDataset(filepath=str(tmp_path / "metrics.json"))
     dataset.save({"test_accuracy": 0.5})
     assert mlflow.search_runs(search_all_experiments=True).empty  # no run is started for it
@@ -153,7 +153,7 @@ def test_epochs_are_logged_step_by_step() -> None:
         EpochLogDataset().save("x")
 
 
-def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
+def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
     target = tmp_path / "file"
     target.write_text("old")
 
@@ -168,7 +168,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_an_optional_dataset_is_none_until_there_is_one(tmp_path: Path) -> None:
+def test_an_optional_dataset_is_none_until_it_exists(tmp_path: Path) -> None:
     inner = {"type": "json.JSONDataset", "filepath": str(tmp_path / "facts.json")}
     dataset = OptionalDataset(dataset=inner)
     assert dataset.exists()
@@ -213,7 +213,7 @@ def test_the_preview_of_a_table_is_its_first_rows_without_bytes(tmp_path: Path, 
     json.dumps(found)
 
 
-def test_a_preview_is_the_body_in_one_line_with_its_style_confined(tmp_path: Path) -> None:
+def test_the_preview_of_a_page_is_its_body_on_one_line_with_scoped_style(tmp_path: Path) -> None:
     page = PageDataset(filepath=str(tmp_path / "page.html"))
     page.save(
         "<html><head><style>\n:root { --a: 1; }\nbody { color: red; }\nh1 { margin: 0; }\n</style></head>\n"
@@ -226,14 +226,14 @@ def test_a_preview_is_the_body_in_one_line_with_its_style_confined(tmp_path: Pat
 
 
 @pytest.mark.parametrize("page", ["<body>\n<td>{}</td>\n</body>", "| {} |\n"])
-def test_no_name_becomes_a_link_in_a_preview(tmp_path: Path, page: str) -> None:
-    """Kedro-Viz makes links of these after it has sanitized them."""
+def test_no_text_becomes_a_link_in_a_preview(tmp_path: Path, page: str) -> None:
+    """Kedro-Viz turns these into links after it has sanitized the HTML."""
     dataset = PageDataset(filepath=str(tmp_path / "page"))
     dataset.save(page.format("[x](javascript:alert(1)) [y](z&#34; onmouseover=&#34;alert(1))"))
     assert not re.search(r"\[([^\]]+)\]\(([^)]+)\)", html.unescape(dataset.preview()))
 
 
-def test_a_figure_gives_back_what_it_saved(tmp_path: Path) -> None:
+def test_a_figure_is_loaded_as_png(tmp_path: Path) -> None:
     dataset = FigureDataset(filepath=str(tmp_path / "figure.png"), save_args={"dpi": 20})
     dataset.save(Figure(figsize=(1, 1)))
     assert dataset.load().startswith(b"\x89PNG")

@@ -34,7 +34,7 @@ def table(**changes: object) -> pd.DataFrame:
     return pd.DataFrame(columns | changes)
 
 
-def test_a_table_that_fits_is_returned_as_it_is() -> None:
+def test_a_valid_table_is_returned_unchanged() -> None:
     assert TableSchema(**SCHEMA).validate(frame := table()) is frame
 
 
@@ -52,22 +52,22 @@ def test_a_table_that_fits_is_returned_as_it_is() -> None:
         ({"group": ["x", "x"]}, "group 'x' must have one split; it has 2"),
     ],
 )
-def test_what_breaks_a_rule_is_named(changes: dict, message: str) -> None:
+def test_the_error_names_what_breaks_a_rule(changes: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         TableSchema(**SCHEMA).validate(table(**changes))
 
 
-def test_a_column_that_is_missing_is_named() -> None:
+def test_the_error_names_a_missing_column() -> None:
     with pytest.raises(InputError, match="splits: has no column 'width'; it has: path, image_id"):
         TableSchema(**SCHEMA).validate(table().drop(columns="width"))
 
 
-def test_a_rule_that_does_not_exist_is_refused() -> None:
+def test_an_unknown_rule_is_an_error() -> None:
     with pytest.raises(ValueError, match="a rule must be one of text, sha256, count"):
         TableSchema("t", {"txet": ["path"]})
 
 
-def test_kedro_checks_on_saving_and_the_command_line_finds_the_one_line() -> None:
+def test_kedro_validates_on_save_and_the_command_line_finds_the_input_error() -> None:
     validator = {"class": "goodbad_pipeline.datasets.TableSchema", "options": SCHEMA}
     catalog = DataCatalog.from_config({"splits": {"type": "MemoryDataset", "validator": validator}})
     catalog.save("splits", table())

@@ -14,7 +14,7 @@ TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size
 
 
 @given(st.lists(st.one_of(st.none(), TEXT, st.text("'=+-@\t", max_size=4)), min_size=1, max_size=5))
-def test_no_cell_begins_like_a_formula_and_nothing_is_lost(cells: list) -> None:
+def test_no_cell_starts_like_a_formula_and_nothing_is_lost(cells: list) -> None:
     table = pd.DataFrame({"text": pd.Series(cells, dtype=object), "number": -1.5})
     safe = escape_formulas(table)
     assert not any(str(cell).startswith(tuple("=+-@\t\r")) for cell in safe["text"] if cell is not None)
@@ -32,8 +32,8 @@ def test_a_formula_in_a_file_name_is_written_as_text(tmp_path: Path, text: str) 
     assert dataset.load()["=path"].tolist() == [text]
 
 
-def test_every_table_that_tells_of_files_or_classes_is_written_so() -> None:
-    """Only tables whose texts are all our own are plain."""
+def test_every_table_with_names_of_files_or_classes_escapes_formulas() -> None:
+    """Other tables contain only texts of this project."""
     ours = {"stage_costs", "paper_comparison", "phi_curve", "published_variants"}
     ours |= {f"search_{name}" for name in ("candidates", "trials", "ranking")}
     ours |= {f"study_{name}" for name in ("networks", "trials", "table")}
@@ -47,7 +47,7 @@ def test_every_table_that_tells_of_files_or_classes_is_written_so() -> None:
 
 
 @pytest.mark.parametrize("last", ["text", 1.5])
-def test_what_is_text_alone_comes_back_as_what_is_not(tmp_path: Path, last: str | float) -> None:
+def test_a_table_of_text_is_loaded_like_one_with_numbers(tmp_path: Path, last: str | float) -> None:
     odd = ["plain", "a,b", 'say "so"', "two\nlines", "", "Ünï", None, "=1+1", "007"]
     table = pd.DataFrame({"one": pd.Series(odd, dtype=object), "two": pd.Series(odd[::-1]), "last": [last] * len(odd)})
     dataset = SafeCSVDataset(filepath=str(tmp_path / "table.csv"), load_args={"dtype": {"one": str, "two": str}})
@@ -61,9 +61,7 @@ def test_what_is_text_alone_comes_back_as_what_is_not(tmp_path: Path, last: str 
 
 
 @pytest.mark.parametrize("late", ["text", 1.5])
-def test_a_long_table_of_text_is_written_in_parts_and_one_with_a_late_number_as_ever(
-    tmp_path, monkeypatch, late
-) -> None:
+def test_a_table_whose_later_part_has_numbers_is_written_by_pandas(tmp_path, monkeypatch, late) -> None:
     monkeypatch.setattr(tables, "PART", 3)
     values = pd.Series([*"abcdefg", late], dtype=object)
     dataset = SafeCSVDataset(filepath=str(tmp_path / "table.csv"), load_args={"dtype": str})

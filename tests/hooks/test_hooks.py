@@ -34,7 +34,7 @@ def test_exactly_one_mlflow_hook_is_registered(project: Path) -> None:
     assert [type(plugin) for plugin in trackers] == [TrackingHooks]
 
 
-def test_the_store_sits_at_the_projects_root_with_artifacts_beside_it(tmp_path: Path) -> None:
+def test_a_relative_store_is_at_the_project_root_with_artifacts_next_to_it(tmp_path: Path) -> None:
     settings = resolve_store(SETTINGS, tmp_path)
     assert settings["server"]["mlflow_tracking_uri"] == f"sqlite:///{tmp_path}/mlflow.db"
     experiment = settings["tracking"]["experiment"]
@@ -42,7 +42,7 @@ def test_the_store_sits_at_the_projects_root_with_artifacts_beside_it(tmp_path: 
     assert experiment["create_experiment_kwargs"] == {"artifact_location": f"{tmp_path}/mlartifacts"}
 
 
-def test_a_servers_artifacts_are_the_servers_business(tmp_path: Path, monkeypatch) -> None:
+def test_a_server_sets_its_own_artifact_location(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     settings = resolve_store(SETTINGS, tmp_path)
     assert settings["server"]["mlflow_tracking_uri"] == "http://127.0.0.1:9"
@@ -53,7 +53,7 @@ def labels() -> pd.DataFrame:
     return pd.DataFrame({"image_id": ["a", "b"], "label": ["x", "y"], "group": ["1", "2"], "path": ["p", "q"]})
 
 
-def test_the_digest_tells_labels_apart_but_not_their_order() -> None:
+def test_the_labels_digest_depends_on_labels_but_not_on_their_order() -> None:
     digest = labels_digest(labels())
     assert digest == labels_digest(labels().iloc[::-1])
     for column in ("image_id", "label", "group"):
@@ -62,7 +62,7 @@ def test_the_digest_tells_labels_apart_but_not_their_order() -> None:
         assert labels_digest(changed) != digest
 
 
-def test_the_commit_and_whether_the_checkout_is_dirty(tmp_path: Path) -> None:
+def test_git_state_is_the_commit_and_whether_files_changed(tmp_path: Path) -> None:
     assert git_state(tmp_path) == {"git_commit": "unknown", "git_dirty": "unknown"}
     identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
     for arguments in (["init", "-q"], [*identity, "commit", "-q", "--allow-empty", "-m", "x"]):
@@ -93,7 +93,7 @@ def test_a_run_without_a_network_is_named_after_its_pipeline() -> None:
     "size", [{"phi": 1}, {"phi": None, "budget": {"max_macs": 1e8}}, {"phi": None, "variant": "b2", "weights": "none"}]
 )
 @pytest.mark.parametrize("name", ["params:model", "params:model.coefficients"])
-def test_odd_coefficients_are_warned_of_once_a_run_that_reads_them(caplog, tmp_path: Path, size: dict, name) -> None:
+def test_odd_coefficients_log_one_warning_per_run_that_reads_them(caplog, tmp_path: Path, size: dict, name) -> None:
     raw = parameters(**{f"model__{key}": value for key, value in size.items()}, model__coefficients__gamma=1.1)
     hooks = CheckHooks()
     hooks.after_context_created(SimpleNamespace(config_loader={"parameters": raw}, project_path=tmp_path))
@@ -105,7 +105,7 @@ def test_odd_coefficients_are_warned_of_once_a_run_that_reads_them(caplog, tmp_p
     assert "α·β²·γ² is 1.757" in caplog.text
 
 
-def test_the_papers_coefficients_are_not_warned_of(caplog, tmp_path: Path) -> None:
+def test_the_papers_coefficients_log_no_warning(caplog, tmp_path: Path) -> None:
     hooks = CheckHooks()
     hooks.after_context_created(SimpleNamespace(config_loader={"parameters": parameters()}, project_path=tmp_path))
     hooks.before_pipeline_run({}, pipeline([node(repr, "params:model", "text")]), DataCatalog())
@@ -113,7 +113,7 @@ def test_the_papers_coefficients_are_not_warned_of(caplog, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(("name", "needs"), [("pixels", True), ("pixel_cache", True), ("stored_splits", False)])
-def test_a_required_gpu_is_asked_for_where_a_network_is_trained(name, needs, tmp_path: Path, monkeypatch) -> None:
+def test_a_required_gpu_is_checked_before_a_network_is_trained(name, needs, tmp_path: Path, monkeypatch) -> None:
     asked = []
     monkeypatch.setattr(devices, "require_gpu", lambda **_: asked.append(True))
     raw = parameters(training__require_gpu=True)
@@ -125,7 +125,7 @@ def test_a_required_gpu_is_asked_for_where_a_network_is_trained(name, needs, tmp
 
 
 def begin(tmp_path: Path, name: str, **changes: object) -> None:
-    """What is checked before a pipeline that trains."""
+    """Run the checks before a pipeline that trains."""
     hooks = CheckHooks()
     raw = parameters(**changes)
     hooks.after_context_created(SimpleNamespace(config_loader={"parameters": raw}, project_path=tmp_path))
@@ -134,22 +134,24 @@ def begin(tmp_path: Path, name: str, **changes: object) -> None:
 
 
 @pytest.fixture
-def nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def single_process(monkeypatch: pytest.MonkeyPatch) -> None:
     for starter in LAUNCHERS:
         for name in (starter.count, starter.index):
             monkeypatch.delenv(name, raising=False)
 
 
-@pytest.mark.usefixtures("nobody_else")
-def test_who_is_to_train_together_and_is_alone_is_told(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("single_process")
+def test_distributed_training_in_a_single_process_logs_a_warning(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
     begin(tmp_path, "train")
     assert not caplog.records
     begin(tmp_path, "train", training__distributed=True)
     assert "training.distributed: the environment describes a single process, which trains alone" in caplog.text
 
 
-@pytest.mark.usefixtures("nobody_else")
-def test_nobody_follows_alone_or_takes_the_part_of_another(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("single_process")
+def test_each_process_must_run_the_pipeline_of_its_rank(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"training\.distributed: must be true with --pipeline=follow, got False"):
         begin(tmp_path, "follow")
     with pytest.raises(InputError, match="--pipeline=follow: the environment describes a single process"):

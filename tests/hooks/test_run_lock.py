@@ -1,4 +1,4 @@
-"""Two runs at once in one project: neither reads what the other is writing."""
+"""Concurrent runs of one project: none reads what another one writes."""
 
 import dataclasses
 import json
@@ -31,13 +31,13 @@ def lock(reads: str = "", writes: str = "", process: ProcessIdentity = MARK) -> 
 
 @pytest.fixture
 def other() -> Iterator[ProcessIdentity]:
-    """A process that lives as long as the test, and longer than that."""
+    """A process that runs until the test ends."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         yield dataclasses.replace(MARK, pid=process.pid, started=psutil.Process(process.pid).create_time())
         process.communicate(b"\n")
 
 
-def test_this_process_goes_on_and_one_that_was_waited_for_does_not() -> None:
+def test_the_current_process_runs_and_a_finished_one_has_ended() -> None:
     assert not current_process().has_ended()
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         pass
@@ -53,7 +53,7 @@ def test_this_process_goes_on_and_one_that_was_waited_for_does_not() -> None:
         ({"host": "elsewhere", "boot": "another", "pid": 1}, False),
     ],
 )
-def test_a_number_alone_does_not_make_a_process(changes: dict, ended: bool) -> None:
+def test_a_process_is_identified_by_more_than_its_pid(changes: dict, ended: bool) -> None:
     assert dataclasses.replace(MARK, **changes).has_ended() == ended
 
 
@@ -67,12 +67,12 @@ def test_a_number_alone_does_not_make_a_process(changes: dict, ended: bool) -> N
         (("a", "b"), ("b", "a"), ["a", "b"]),
     ],
 )
-def test_runs_clash_where_one_writes_what_the_other_uses(first, second, conflicts) -> None:
+def test_runs_conflict_if_one_writes_what_the_other_uses(first, second, conflicts) -> None:
     assert lock(*first).conflicts(lock(*second)) == conflicts
     assert lock(*second).conflicts(lock(*first)) == conflicts
 
 
-def test_the_message_names_the_process_since_when_and_by_which_command(tmp_path: Path, other: ProcessIdentity) -> None:
+def test_the_error_names_process_start_time_and_command(tmp_path: Path, other: ProcessIdentity) -> None:
     acquire(lock("", "labels splits", other), tmp_path)
     with pytest.raises(InputError) as refused:
         acquire(lock("splits", "model"), tmp_path)
@@ -83,14 +83,14 @@ def test_the_message_names_the_process_since_when_and_by_which_command(tmp_path:
     acquire(lock("images", "predictions"), tmp_path)
 
 
-def test_what_a_dead_process_held_is_free(tmp_path: Path, other: ProcessIdentity) -> None:
+def test_the_lock_of_a_process_that_has_ended_is_removed(tmp_path: Path, other: ProcessIdentity) -> None:
     file = acquire(lock("", "splits", dataclasses.replace(other, boot="before the last start")), tmp_path)
     acquire(lock("", "splits"), tmp_path)
     assert [path.name for path in tmp_path.glob("*.json")] == [f"{MARK.host}-{MARK.pid}.json"]
     assert not file.exists()
 
 
-def test_of_another_machine_it_says_what_to_remove(tmp_path: Path) -> None:
+def test_the_error_names_the_lock_file_of_another_host(tmp_path: Path) -> None:
     file = acquire(lock("", "splits", dataclasses.replace(MARK, host="elsewhere")), tmp_path)
     with pytest.raises(InputError, match=f"if it has ended, remove {file}"):
         acquire(lock("", "splits"), tmp_path)
@@ -107,7 +107,7 @@ def test_of_another_machine_it_says_what_to_remove(tmp_path: Path) -> None:
         ("", {}, False),
     ],
 )
-def test_a_requeued_job_finds_free_what_it_held_on_another_machine(
+def test_a_requeued_job_removes_its_lock_of_another_host(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: str, now: dict[str, str], free: bool
 ) -> None:
     for name in ("SLURM_JOB_ID", "SLURM_RESTART_COUNT"):
@@ -124,7 +124,7 @@ def test_a_requeued_job_finds_free_what_it_held_on_another_machine(
             acquire(lock("splits"), tmp_path)
 
 
-def test_a_run_notes_the_job_it_belongs_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_records_the_slurm_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "4711")
     monkeypatch.setenv("SLURM_RESTART_COUNT", "2")
     beginning = hooks_of(tmp_path).before_pipeline_run({}, two_nodes(), DataCatalog())
@@ -133,13 +133,13 @@ def test_a_run_notes_the_job_it_belongs_to(tmp_path: Path, monkeypatch: pytest.M
     assert json.loads(file.read_text())["attempt"] == "4711.2"
 
 
-def test_a_full_disk_names_the_claim(tmp_path: Path) -> None:
+def test_a_full_disk_names_the_lock_file(tmp_path: Path) -> None:
     with files_of_at_most(10), pytest.raises(InputError, match=rf"{MARK.pid}\.json: cannot be written"):
         acquire(lock("", "splits"), tmp_path)
     assert not list(tmp_path.glob("*.json"))
 
 
-def test_a_damaged_claim_is_none(tmp_path: Path) -> None:
+def test_a_damaged_lock_file_is_removed(tmp_path: Path) -> None:
     (tmp_path / "host-1.json").write_text(json.dumps({"process": {}}))
     acquire(lock("", "splits"), tmp_path)
     assert len(list(tmp_path.glob("*.json"))) == 1
@@ -156,20 +156,20 @@ def two_nodes() -> Pipeline:
 
 
 @pytest.mark.parametrize("end", ["after_pipeline_run", "on_pipeline_error"])
-def test_a_run_claims_what_is_stored_and_gives_it_up_however_it_ends(tmp_path: Path, end: str) -> None:
+def test_a_run_locks_stored_datasets_and_releases_them_at_its_end(tmp_path: Path, end: str) -> None:
     catalog = DataCatalog({name: JSONDataset(filepath=str(tmp_path / name)) for name in ("splits", "model", "labels")})
     hooks = hooks_of(tmp_path)
     beginning = hooks.before_pipeline_run({}, two_nodes(), catalog)
     next(beginning)
     (file,) = (tmp_path / FOLDER).glob("*.json")
     held = json.loads(file.read_text())
-    assert (held["reads"], held["writes"]) == (["splits"], ["model"])  # where they lie under the project
+    assert (held["reads"], held["writes"]) == (["splits"], ["model"])  # relative to the project
     getattr(hooks, end)()
     assert not file.exists()
     getattr(hooks, end)()
 
 
-def test_values_of_parameters_are_told_to_nobody(tmp_path: Path, other: ProcessIdentity, monkeypatch) -> None:
+def test_a_lock_contains_no_parameter_values(tmp_path: Path, other: ProcessIdentity, monkeypatch) -> None:
     option = "images.scan.engine_options.token.secret"
     monkeypatch.setattr(sys, "argv", ["kedro", "run", "--pipeline=data", f"--params={option}=CANARY,splits.seed=7"])
     monkeypatch.setattr("goodbad_pipeline.hooks.run_lock.current_process", lambda: other)
@@ -178,7 +178,7 @@ def test_values_of_parameters_are_told_to_nobody(tmp_path: Path, other: ProcessI
     catalog = DataCatalog({"model": JSONDataset(filepath=str(tmp_path / "model"))})
     beginning = hooks_of(tmp_path).before_pipeline_run(called, two_nodes(), catalog)
     next(beginning)
-    (file,) = (tmp_path / FOLDER).glob("*.json")  # it stays, if the process is killed
+    (file,) = (tmp_path / FOLDER).glob("*.json")  # remains if the process is killed
     assert "CANARY" not in file.read_text()
     monkeypatch.undo()
     with pytest.raises(InputError) as refused:
@@ -187,7 +187,7 @@ def test_values_of_parameters_are_told_to_nobody(tmp_path: Path, other: ProcessI
 
 
 def locked(pipeline: Pipeline, catalog: DataCatalog, root: Path) -> RunLock:
-    """What a run holds once it has begun."""
+    """Return the lock of a run after it has begun."""
     beginning = hooks_of(root).before_pipeline_run({}, pipeline, catalog)
     next(beginning)
     (file,) = (root / FOLDER).glob("*.json")
@@ -196,7 +196,7 @@ def locked(pipeline: Pipeline, catalog: DataCatalog, root: Path) -> RunLock:
     return lock(" ".join(values["reads"]), " ".join(values["writes"]))
 
 
-def test_a_file_is_the_same_under_two_names_and_through_a_link(tmp_path: Path) -> None:
+def test_two_datasets_of_one_file_conflict_even_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "data")
     catalog = DataCatalog(
         {
@@ -211,26 +211,26 @@ def test_a_file_is_the_same_under_two_names_and_through_a_link(tmp_path: Path) -
 SPLITS = "data/05_model_input/splits.parquet"
 
 
-def test_what_each_pipeline_claims_parts_those_that_share_a_file() -> None:
+def test_pipelines_that_share_a_file_conflict() -> None:
     files = (yaml.safe_load(file.read_text()) for file in sorted((PROJECT / "conf/base").glob("catalog_*.yml")))
     entries = {name: entry for found in files for name, entry in found.items()}
     catalog = DataCatalog.from_config(entries)
 
-    def places(name: str) -> RunLock:
+    def lock_of(name: str) -> RunLock:
         road = register_pipelines()[name]
         reads, writes = (_paths(names, catalog, Path()) for names in (road.inputs(), road.all_outputs()))
         return RunLock(MARK, "", "", reads, writes)
 
-    data, train = places("data"), places("train")
+    data, train = lock_of("data"), lock_of("train")
     for name in ("tune", "scaling_search", "scaling_study", "scaling_report", "train"):
-        assert SPLITS in data.conflicts(places(name)), name
+        assert SPLITS in data.conflicts(lock_of(name)), name
     for name in ("tune", "scaling_search", "scaling_study", "predict", "follow"):
-        assert train.conflicts(places(name)) == [], name
-    assert places("follow").writes == frozenset()  # any number of them train along
-    assert SPLITS in data.conflicts(places("follow"))
+        assert train.conflicts(lock_of(name)) == [], name
+    assert lock_of("follow").writes == frozenset()  # any number of processes may follow
+    assert SPLITS in data.conflicts(lock_of("follow"))
 
 
-def test_a_run_that_cannot_begin_holds_nothing(tmp_path: Path) -> None:
+def test_a_run_that_cannot_begin_releases_its_lock(tmp_path: Path) -> None:
     beginning = hooks_of(tmp_path).before_pipeline_run({}, two_nodes(), DataCatalog())
     next(beginning)
     assert list((tmp_path / FOLDER).glob("*.json"))

@@ -1,4 +1,4 @@
-"""Signals, and the MLflow run that is killed and continued: the real pipeline with a network of one convolution."""
+"""Signals, and MLflow runs that are killed and resumed: the real pipeline with a network of one convolution."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ from goodbad_pipeline.training.stopping import Stopped
 
 @pytest.fixture
 def hooks():
-    """Hooks that listen, for as long as a test lasts."""
+    """Hooks that listen until the test ends."""
     listening = StopHooks()
     before = signal.getsignal(signal.SIGTERM)
     listening.before_pipeline_run()
@@ -35,7 +35,7 @@ def hooks():
 
 
 def eventually(happens: Callable[[], object]) -> bool:
-    """Whether something comes true within seconds: signals are taken up by another thread."""
+    """Wait some seconds for a condition, because another thread receives the signals."""
     end = time.monotonic() + 20
     while not happens() and time.monotonic() < end:
         time.sleep(0.01)
@@ -43,7 +43,7 @@ def eventually(happens: Callable[[], object]) -> bool:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_leaves_a_wish_and_no_node_begins(hooks: StopHooks, number: signal.Signals) -> None:
+def test_a_signal_requests_a_stop_and_no_further_node_starts(hooks: StopHooks, number: signal.Signals) -> None:
     os.kill(os.getpid(), number)
     assert eventually(hooks.stop_request.is_set)
     assert hooks.stop_request.reason == number.name
@@ -58,7 +58,7 @@ def exits(monkeypatch) -> list[int]:
     return statuses
 
 
-def test_a_second_signal_ends_it_at_once(hooks: StopHooks, exits: list[int]) -> None:
+def test_a_second_signal_exits_at_once(hooks: StopHooks, exits: list[int]) -> None:
     os.kill(os.getpid(), signal.SIGINT)
     assert eventually(lambda: hooks._timer)
     assert not exits
@@ -66,18 +66,18 @@ def test_a_second_signal_ends_it_at_once(hooks: StopHooks, exits: list[int]) -> 
     os.kill(os.getpid(), signal.SIGINT)
     assert eventually(lambda: exits)
     assert exits == [130]
-    assert hooks._timer is first  # which the end of the run cancels
+    assert hooks._timer is first  # cancelled at the end of the run
 
 
-def test_what_does_not_end_in_time_is_cut_off(hooks: StopHooks, exits: list[int], monkeypatch) -> None:
+def test_a_step_that_exceeds_the_grace_period_is_ended(hooks: StopHooks, exits: list[int], monkeypatch) -> None:
     monkeypatch.setattr(signals, "GRACE_SECONDS", 0.05)
     os.kill(os.getpid(), signal.SIGTERM)
     assert eventually(lambda: exits)
     assert exits == [143]
 
 
-def test_what_hears_nothing_is_cut_off() -> None:
-    """A call that comes back after minutes, in which Python calls no handler: a graph that is compiled."""
+def test_a_process_that_calls_no_handlers_is_ended() -> None:
+    """Python calls no handlers during a call that takes minutes, such as the compilation of a graph."""
     code = (
         "import hashlib, os, signal, threading\n"
         "from goodbad_pipeline.hooks import signals\n"
@@ -91,7 +91,9 @@ def test_what_hears_nothing_is_cut_off() -> None:
     assert time.monotonic() - began < 60
 
 
-def test_handlers_hear_where_an_event_loop_took_the_wire_away(hooks: StopHooks, exits: list[int]) -> None:
+def test_handlers_receive_signals_if_an_event_loop_replaced_the_wakeup_descriptor(
+    hooks: StopHooks, exits: list[int]
+) -> None:
     wire = signal.set_wakeup_fd(-1)
     try:
         os.kill(os.getpid(), signal.SIGINT)
@@ -102,7 +104,7 @@ def test_handlers_hear_where_an_event_loop_took_the_wire_away(hooks: StopHooks, 
         signal.set_wakeup_fd(wire)
 
 
-def test_a_forked_child_hears_for_itself(hooks: StopHooks) -> None:
+def test_a_signal_to_a_forked_child_does_not_reach_the_parent(hooks: StopHooks) -> None:
     child = os.fork()
     if not child:
         signal.pause()
@@ -113,7 +115,7 @@ def test_a_forked_child_hears_for_itself(hooks: StopHooks) -> None:
     assert not hooks.stop_request.is_set()
 
 
-def test_a_signal_at_the_very_end_cuts_nothing_off_later(exits: list[int], monkeypatch) -> None:
+def test_a_signal_at_the_end_of_a_run_has_no_later_effect(exits: list[int], monkeypatch) -> None:
     monkeypatch.setattr(signals, "GRACE_SECONDS", 0.3)
     listening = StopHooks()
     for _ in range(20):
@@ -125,14 +127,16 @@ def test_a_signal_at_the_very_end_cuts_nothing_off_later(exits: list[int], monke
     assert not exits
 
 
-def test_a_server_that_hangs_is_not_waited_for(hooks: StopHooks, exits: list[int], monkeypatch, tmp_path: Path) -> None:
-    """Three times twenty seconds it might be; what it would have been told is on disk."""
+def test_the_exit_does_not_wait_for_a_server_that_hangs(
+    hooks: StopHooks, exits: list[int], monkeypatch, tmp_path: Path
+) -> None:
+    """Its timeout would be a minute. The entry is stored in the outbox."""
     monkeypatch.setattr(signals, "END_RUN_SECONDS", 0.2)
     answered, outbox = threading.Event(), tracking.Outbox(tmp_path, "http://127.0.0.1:9")
 
     def hang(*_: object) -> None:
         answered.wait(60)
-        raise SystemExit  # of the thread that asked
+        raise SystemExit  # ends the thread that sends
 
     outbox.server = SimpleNamespace(send=hang)
     tracking.begin_run(outbox, "a run")
@@ -149,14 +153,14 @@ def test_a_server_that_hangs_is_not_waited_for(hooks: StopHooks, exits: list[int
     assert (entry["do"], entry["run"], entry["status"]) == ("end", "a run", "KILLED")
 
 
-def test_what_does_not_end_in_time_ends_within_ten_seconds() -> None:
+def test_the_grace_period_and_the_end_of_the_run_take_at_most_ten_seconds() -> None:
     assert signals.GRACE_SECONDS + signals.END_RUN_SECONDS <= 10
 
 
 @pytest.mark.long
 @pytest.mark.no_cover
-def test_a_run_that_sigterm_ends_is_killed_and_goes_on_as_the_same_run(tiny_project: Path, monkeypatch) -> None:
-    """Three steps an epoch: after five one epoch is complete, the second under way."""
+def test_a_run_stopped_by_sigterm_is_marked_as_killed_and_resumed(tiny_project: Path, monkeypatch) -> None:
+    """With three steps per epoch, step five is in the second epoch."""
     real, done = keras.Model.train_on_batch, []
     stop_request = next(hook for hook in HOOKS if isinstance(hook, StopHooks)).stop_request
 
@@ -177,7 +181,7 @@ def test_a_run_that_sigterm_ends_is_killed_and_goes_on_as_the_same_run(tiny_proj
     kedro_run(tiny_project, "train")
     finished = runs(tiny_project)
     assert [run.info.run_id for run in finished].count(killed.info.run_id) == 1
-    assert len(finished) == 2  # the data pipeline's is the other
+    assert len(finished) == 2  # the other one is of the data pipeline
     continued = next(run for run in finished if run.info.run_id == killed.info.run_id)
     assert continued.info.status == "FINISHED"
     for name in ("loss", "val_loss", "learning_rate", "seconds"):
@@ -192,15 +196,15 @@ def test_a_run_that_sigterm_ends_is_killed_and_goes_on_as_the_same_run(tiny_proj
 
 @pytest.mark.long
 @pytest.mark.no_cover
-def test_a_loss_that_is_no_number_fails_the_run_and_keeps_the_epoch_before(tiny_project: Path, monkeypatch) -> None:
+def test_a_nan_loss_fails_the_run_and_keeps_the_last_checkpoint(tiny_project: Path, monkeypatch) -> None:
     real, done = keras.Model.train_on_batch, []
 
-    def spoilt(self, *data, **options):
+    def diverging(self, *data, **options):
         done.append(self)
         measures = real(self, *data, **options)
         return {**measures, "loss": float("nan")} if len(done) == 5 else measures
 
-    monkeypatch.setattr(keras.Model, "train_on_batch", spoilt)
+    monkeypatch.setattr(keras.Model, "train_on_batch", diverging)
     with pytest.raises(InputError, match="step 2 of scratch epoch 2/3") as failure:
         kedro_run(tiny_project, "train")
     (failed, _) = runs(tiny_project)
@@ -212,7 +216,7 @@ def test_a_loss_that_is_no_number_fails_the_run_and_keeps_the_epoch_before(tiny_
 
 @pytest.mark.long
 @pytest.mark.no_cover
-def test_a_run_is_continued_though_another_was_cut_off_since(tiny_project: Path, monkeypatch) -> None:
+def test_a_run_is_resumed_even_if_another_was_interrupted_later(tiny_project: Path, monkeypatch) -> None:
     real, done = keras.Model.train_on_batch, []
 
     def failing(self, *data, **options):
@@ -234,8 +238,8 @@ def test_a_run_is_continued_though_another_was_cut_off_since(tiny_project: Path,
 
 
 @pytest.mark.slow
-def test_another_parameter_begins_another_run_that_has_all_epochs(tiny_project: Path, monkeypatch, caplog) -> None:
-    """What is on record differs though training goes on: the new run is told of the epochs before the cut."""
+def test_a_changed_parameter_starts_a_new_run_with_all_epochs(tiny_project: Path, monkeypatch, caplog) -> None:
+    """A recorded parameter differs but training is resumed: the new run also gets the earlier epochs."""
     real, done = keras.Model.train_on_batch, []
 
     def failing(self, *data, **options):

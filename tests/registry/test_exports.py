@@ -1,4 +1,4 @@
-"""Exported files that are gone, changed or broken: what is said of them, and that the version is not blamed."""
+"""Exported files that are missing, changed or broken: the error names the export, not the version."""
 
 import logging
 import shutil
@@ -26,7 +26,7 @@ MEASURED = {
 
 
 def load(file: Path) -> str:
-    """Stands in for a runtime: a network is its content."""
+    """Load a network in place of a runtime."""
     if file.read_bytes() != b"whole":
         raise ValueError("no graph")
     return "a network"
@@ -34,7 +34,7 @@ def load(file: Path) -> str:
 
 @pytest.fixture(scope="module")
 def registered(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The artifacts of a run, from which a version without an archive was registered."""
+    """Artifacts of a run with a registered version that has no archive."""
     folder = tmp_path_factory.mktemp("exports")
     mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
     client = mlflow.MlflowClient()
@@ -49,7 +49,7 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def export(registered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], Path]:
-    """Records a file of the given content as the version's ONNX graph; returns the folder where it lies."""
+    """A function that stores content as the version's ONNX file and returns its folder."""
     monkeypatch.setitem(runtimes.RUNTIMES, "onnx", runtimes.Runtime("model.onnx", "json", load))
     monkeypatch.setattr(registry, "load_classifier", lambda *_: Classifier("Keras", TRANSFORM, Calibration(CLASSES)))
     mlflow.set_tracking_uri(f"sqlite:///{registered / 'mlflow.db'}")
@@ -66,7 +66,7 @@ def export(registered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return record
 
 
-def test_what_is_whole_is_used(export: Callable[[bytes], Path]) -> None:
+def test_complete_exports_are_used(export: Callable[[bytes], Path]) -> None:
     export(b"whole")
     for backend in ("auto", "onnx"):
         found = registry.find_model("goodbad", 1, backend)
@@ -74,7 +74,9 @@ def test_what_is_whole_is_used(export: Callable[[bytes], Path]) -> None:
 
 
 @pytest.mark.parametrize("gone", ["", "exports.json", "model.onnx"])
-def test_where_files_are_gone_auto_is_keras(export: Callable[[bytes], Path], gone: str, caplog) -> None:
+def test_auto_falls_back_to_keras_if_exported_files_are_missing(
+    export: Callable[[bytes], Path], gone: str, caplog
+) -> None:
     away = export(b"whole") / gone
     shutil.rmtree(away) if away.is_dir() else away.unlink()
     with caplog.at_level(logging.WARNING):
@@ -94,7 +96,7 @@ def test_where_files_are_gone_auto_is_keras(export: Callable[[bytes], Path], gon
         (b"broken", None, r"model.onnx: json cannot load it \(no graph\)"),
     ],
 )
-def test_what_is_not_as_it_was_exported_ends_the_run_and_tells_of_the_export_alone(
+def test_a_changed_or_broken_export_is_an_error_that_names_the_export_only(
     export: Callable[[bytes], Path], backend: str, content: bytes, changed: str | None, message: str
 ) -> None:
     folder = export(content)
@@ -105,7 +107,7 @@ def test_what_is_not_as_it_was_exported_ends_the_run_and_tells_of_the_export_alo
     assert "registry" not in str(raised.value)
 
 
-def test_facts_that_are_gone_are_the_versions_own(export: Callable[[bytes], Path], monkeypatch) -> None:
+def test_a_missing_configuration_is_an_error_of_the_version(export: Callable[[bytes], Path], monkeypatch) -> None:
     export(b"whole")
     monkeypatch.setattr(registry, "CONFIG_FILE", "nowhere.json")
     with pytest.raises(InputError, match=r"registry: version 1 of 'goodbad' cannot be loaded .*restore its files"):

@@ -1,4 +1,4 @@
-"""A run that was killed between registration and its end goes on: what it registered is found, not doubled."""
+"""Registration by a resumed run: the version that it has registered before is found."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def decide(version: str, alias: str, compared: str | None = None) -> Decision:
     return registry.set_alias("goodbad", version, decision, compared, {}, images=3)
 
 
-def test_a_run_that_goes_on_finds_its_version_and_another_model_gets_its_own(client) -> None:
+def test_a_resumed_run_finds_its_version_and_another_model_gets_a_new_one(client) -> None:
     with mlflow.start_run() as run:
         assert register(small_model()) == "1"
     with mlflow.start_run(run_id=run.info.run_id):
@@ -47,7 +47,7 @@ def test_a_run_that_goes_on_finds_its_version_and_another_model_gets_its_own(cli
     assert all(len(found.tags["archive_sha256"]) == 64 for found in versions)
 
 
-def test_to_a_run_that_goes_on_the_champion_is_the_one_before_its_own(client) -> None:
+def test_a_resumed_run_compares_with_the_champion_before_its_own_version(client) -> None:
     with mlflow.start_run():
         decide(register(small_model()), "champion")
     with mlflow.start_run() as second:
@@ -63,8 +63,8 @@ def test_to_a_run_that_goes_on_the_champion_is_the_one_before_its_own(client) ->
     assert first.description == first.tags["alias_reason"] == "for a test"
 
 
-def test_of_two_that_were_compared_with_the_same_champion_only_one_takes_its_place(client) -> None:
-    """Two projects on one server: the second has never been compared with the first's model."""
+def test_of_two_versions_compared_with_the_same_champion_only_one_is_promoted(client) -> None:
+    """Two projects on one server: the second version was never compared with the first."""
     with mlflow.start_run():
         decide(register(small_model()), "champion")
     for temperature in (2.0, 3.0):

@@ -9,7 +9,7 @@ from goodbad_pipeline.tracking import outbox
 
 @pytest.fixture(scope="module")
 def uri(tmp_path_factory) -> str:
-    """One database for all tests: to make one takes seconds."""
+    """One database for all tests, because creating it takes seconds."""
     return f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
 
 

@@ -1,4 +1,4 @@
-"""What waits for MLflow lies on disk: what a kill tears or a full disk cuts short is all that is lost."""
+"""Entries on disk: a kill or a full disk costs at most the entry that was being written."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ from goodbad_pipeline.tracking.server import Server
 from goodbad_pipeline.tracking.store import lock_store
 
 
-def test_a_line_that_a_kill_cut_short_is_left_out(tracked: Tracked) -> None:
+def test_an_incomplete_last_line_is_skipped(tracked: Tracked) -> None:
     tracked.line.cut = True
     for step in (1, 2):
         tracking.log_metrics({"loss": 1.0}, step=step)
@@ -28,7 +28,7 @@ def test_a_line_that_a_kill_cut_short_is_left_out(tracked: Tracked) -> None:
     assert tracked.steps() == [1, 2]
 
 
-def test_runs_are_found_again_where_a_kill_tore_what_they_are_called(tracked: Tracked, tmp_path: Path) -> None:
+def test_run_ids_are_found_again_if_their_file_is_damaged(tracked: Tracked, tmp_path: Path) -> None:
     outbox, _ = tracked.new_outbox(offline=True)
     tracking.begin_run(outbox, tracking.start_offline_run(outbox, f"torn {tmp_path}", {}, "a run", {}))
     tracking.log_metrics({"loss": 0.5}, step=1)
@@ -44,7 +44,7 @@ def test_runs_are_found_again_where_a_kill_tore_what_they_are_called(tracked: Tr
     assert tracked.left() == []
 
 
-def test_what_runs_are_called_is_replaced_and_not_overwritten(tmp_path: Path) -> None:
+def test_the_file_of_run_ids_is_replaced_atomically(tmp_path: Path) -> None:
     (tmp_path / "ids.json").write_text("{}")
     server = SimpleNamespace(ids={"local-1": "1" * 32}, send=lambda *_: None)
     with files_of_at_most(30), pytest.raises(InputError, match=r"ids\.json: cannot be written"):
@@ -52,7 +52,7 @@ def test_what_runs_are_called_is_replaced_and_not_overwritten(tmp_path: Path) ->
     assert (tmp_path / "ids.json").read_text() == "{}"
 
 
-def test_a_disk_that_is_full_in_the_middle_of_a_line_costs_that_line_alone(tracked: Tracked) -> None:
+def test_a_full_disk_costs_only_the_entry_that_was_being_written(tracked: Tracked) -> None:
     tracked.line.cut = True
     tracking.log_metrics({"loss": 1.0}, step=1)
     (path,) = tracked.left()
@@ -75,7 +75,7 @@ def test_a_full_disk_names_the_database_of_mlflow(tracked: Tracked) -> None:
     assert isinstance(cause, InputError)
     assert re.search(r"mlflow\.db: cannot be written \((disk I/O error|database or disk is full)\)", str(cause))
     with files_of_at_most(100), pytest.raises(InputError, match=r"entries\.jsonl: cannot be written|uri"):
-        tracking.log_metrics({"loss": 1.0}, step=1)  # it would wait, if there were room for that
+        tracking.log_metrics({"loss": 1.0}, step=1)  # cannot wait either, because the disk is full
     tracking.log_metrics({"loss": 1.0}, step=2)
     assert 2 in tracked.steps()
 
@@ -91,7 +91,7 @@ def test_a_full_disk_names_the_artifact(tracked: Tracked, tmp_path: Path) -> Non
     assert Path(stored).stat().st_size == 100_000
 
 
-def test_a_full_disk_names_the_journal(tracked: Tracked) -> None:
+def test_a_full_disk_names_the_file_of_entries(tracked: Tracked) -> None:
     tracked.line.cut = True
     tracking.log_metrics({"loss": 1.0}, step=1)
     with files_of_at_most(10), pytest.raises(InputError, match=r"entries\.jsonl: cannot be written"):

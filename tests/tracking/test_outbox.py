@@ -1,4 +1,4 @@
-"""What waits for MLflow: told later, in order, nothing lost and nothing doubled."""
+"""The outbox: entries are sent later, in order, without loss or duplicates."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ DATASET = {"name": "labels", "digest": "1", "source_type": "code", "source": "{}
 
 
 def log_all(folder: Path, epochs: range) -> None:
-    """One of each kind of thing that a run logs, and an epoch's metrics each time."""
+    """Log one entry of each kind, and the metrics of each epoch."""
     for epoch in epochs:
         tracking.log_metrics({"loss": 1 / epoch}, step=epoch, once=True)
     tracking.log_metrics({"test": 0.5})
@@ -31,7 +31,7 @@ def log_all(folder: Path, epochs: range) -> None:
     tracking.log_input(DATASET, "labels")
 
 
-def assert_all_there(tracked: Tracked, epochs: int) -> None:
+def assert_all_logged(tracked: Tracked, epochs: int) -> None:
     run = tracked.client.get_run(tracked.run)
     assert tracked.steps() == list(range(1, epochs + 1))
     assert tracked.steps("test") == [0]
@@ -42,34 +42,34 @@ def assert_all_there(tracked: Tracked, epochs: int) -> None:
     assert [found.dataset.digest for found in run.inputs.dataset_inputs] == ["1"]
 
 
-def test_what_waited_is_told_before_anything_new(tracked: Tracked, tmp_path: Path, caplog) -> None:
+def test_pending_entries_are_sent_before_new_ones(tracked: Tracked, tmp_path: Path, caplog) -> None:
     tracking.log_metrics({"loss": 1.0}, step=1, once=True)
     tracked.line.cut = True
     log_all(tmp_path, range(2, 5))
     assert tracked.steps() == [1]
     assert len(tracked.left()) == 1
-    (tmp_path / "table.csv").unlink()  # a copy waits
+    (tmp_path / "table.csv").unlink()  # the outbox has a copy
     tracked.line.cut = False
     tracking.log_metrics({"loss": 1 / 5}, step=5, once=True)
-    assert_all_there(tracked, 5)
+    assert_all_logged(tracked, 5)
     assert tracking.end_run("FINISHED") == 0
     assert tracked.client.get_run(tracked.run).info.status == "FINISHED"
     assert tracked.left() == []
     assert [record.levelname for record in caplog.records].count("WARNING") == 1
 
 
-def test_a_store_that_is_away_is_not_asked_all_the_time(tracked: Tracked, monkeypatch) -> None:
+def test_an_unavailable_store_is_retried_after_a_pause(tracked: Tracked, monkeypatch) -> None:
     monkeypatch.setattr(outbox, "RETRY_SECONDS", 600.0)
     tracked.line.cut = True
     tracking.log_metrics({"loss": 1.0}, step=1)
     tracked.line.cut = False
     tracking.log_metrics({"loss": 1.0}, step=2)
     assert tracked.steps() == []
-    assert tracking.end_run("FINISHED") == 0  # the end does ask
+    assert tracking.end_run("FINISHED") == 0  # the end of a run retries at once
     assert tracked.steps() == [1, 2]
 
 
-def test_what_still_waits_at_the_end_is_told_by_a_later_run(tracked: Tracked, tmp_path: Path) -> None:
+def test_entries_that_wait_at_the_end_of_a_run_are_sent_later(tracked: Tracked, tmp_path: Path) -> None:
     tracked.line.cut = True
     log_all(tmp_path, range(1, 4))
     waiting = tracking.end_run("FINISHED")
@@ -77,7 +77,7 @@ def test_what_still_waits_at_the_end_is_told_by_a_later_run(tracked: Tracked, tm
     assert tracked.client.get_run(tracked.run).info.status == "RUNNING"
     assert tracking.send_outbox(tracked.folder, "http://another") == (0, 0)
     assert tracking.send_outbox(tracked.folder, tracked.uri) == (waiting, 0)
-    assert_all_there(tracked, 3)
+    assert_all_logged(tracked, 3)
     info = tracked.client.get_run(tracked.run).info
     assert info.status == "FINISHED"
     assert info.end_time <= tracked.client.get_metric_history(tracked.run, "loss")[-1].timestamp + 60_000
@@ -86,8 +86,8 @@ def test_what_still_waits_at_the_end_is_told_by_a_later_run(tracked: Tracked, tm
 
 
 @pytest.mark.parametrize("lost", [1, 3, 10])
-def test_what_is_told_twice_is_not_doubled(tracked: Tracked, tmp_path: Path, lost: int) -> None:
-    """Killed after MLflow was told, and before that was noted."""
+def test_an_entry_that_is_sent_twice_is_logged_once(tracked: Tracked, tmp_path: Path, lost: int) -> None:
+    """After a kill between sending an entry and recording that."""
     tracked.line.cut = True
     log_all(tmp_path, range(1, 4))
     tracking.end_run("FINISHED")
@@ -95,18 +95,18 @@ def test_what_is_told_twice_is_not_doubled(tracked: Tracked, tmp_path: Path, los
     EntryQueue(path).send(Server(tracked.client))
     (path / "told").write_bytes(b"." * (10 - lost))
     assert tracking.send_outbox(tracked.folder) == (lost, 0)
-    assert_all_there(tracked, 3)
+    assert_all_logged(tracked, 3)
 
 
-def test_an_answer_that_was_lost_doubles_nothing(tracked: Tracked, tmp_path: Path) -> None:
-    tracked.line.answers = False
+def test_a_lost_response_logs_nothing_twice(tracked: Tracked, tmp_path: Path) -> None:
+    tracked.line.responds = False
     log_all(tmp_path, range(1, 4))
-    tracked.line.answers = True
+    tracked.line.responds = True
     tracking.end_run("FINISHED")
-    assert_all_there(tracked, 3)
+    assert_all_logged(tracked, 3)
 
 
-def test_what_another_process_is_writing_is_left_to_it(tracked: Tracked) -> None:
+def test_the_queue_of_a_running_process_is_left_alone(tracked: Tracked) -> None:
     tracked.line.cut = True
     tracking.log_metrics({"loss": 1.0}, step=1)
     assert tracking.send_outbox(tracked.folder) == (0, 0)
@@ -114,7 +114,7 @@ def test_what_another_process_is_writing_is_left_to_it(tracked: Tracked) -> None
     assert tracking.send_outbox(tracked.folder) == (2, 0)
 
 
-def test_a_store_that_is_still_away_keeps_all_waiting(tracked: Tracked, monkeypatch) -> None:
+def test_entries_wait_while_the_store_is_unavailable(tracked: Tracked, monkeypatch) -> None:
     tracked.line.cut = True
     tracking.log_metrics({"loss": 1.0}, step=1)
     tracking.end_run("FINISHED")
@@ -124,7 +124,7 @@ def test_a_store_that_is_still_away_keeps_all_waiting(tracked: Tracked, monkeypa
     assert tracking.send_outbox(tracked.folder) == (2, 0)
 
 
-def test_what_mlflow_refuses_stays_to_be_looked_at(tracked: Tracked, caplog) -> None:
+def test_rejected_entries_are_kept(tracked: Tracked, caplog) -> None:
     tracked.line.cut = True
     for value in (1, 2):
         tracking.log_params({"p": value})
@@ -137,22 +137,22 @@ def test_what_mlflow_refuses_stays_to_be_looked_at(tracked: Tracked, caplog) -> 
     assert refused["params"] == {"p": "2"}
 
 
-def test_a_file_that_is_too_large_for_the_server_holds_nothing_up(tracked: Tracked, tmp_path: Path) -> None:
+def test_a_file_that_is_too_large_for_the_server_blocks_no_other_entries(tracked: Tracked, tmp_path: Path) -> None:
     tracked.line.cut = True
     (tmp_path / "large").write_text("x")
     tracking.log_file(tmp_path / "large")
     tracking.log_metrics({"loss": 1.0}, step=1)
     tracked.line.cut = False
-    tracked.line.log_artifact = refuse
+    tracked.line.log_artifact = reject
     assert tracking.end_run("FINISHED") == 0
     assert tracked.steps() == [1]
     (refused,) = tracked.folder.glob("*/refused.jsonl")
     assert (refused.parent / json.loads(refused.read_text())["file"]).read_text() == "x"
 
 
-def test_a_file_that_is_too_large_for_the_server_ends_no_run(tracked: Tracked, tmp_path: Path) -> None:
+def test_a_file_that_is_too_large_for_the_server_does_not_end_the_run(tracked: Tracked, tmp_path: Path) -> None:
     (tmp_path / "large").write_text("x")
-    tracked.line.log_artifact = refuse
+    tracked.line.log_artifact = reject
     tracking.log_file(tmp_path / "large")
     tracking.log_metrics({"loss": 1.0}, step=1)
     assert tracking.end_run("FINISHED") == 0
@@ -161,7 +161,7 @@ def test_a_file_that_is_too_large_for_the_server_ends_no_run(tracked: Tracked, t
     assert (refused.parent / json.loads(refused.read_text())["file"]).read_text() == "x"
 
 
-def test_what_always_fails_in_the_server_holds_nothing_up(tracked: Tracked) -> None:
+def test_an_entry_that_always_fails_in_the_server_blocks_no_other_entries(tracked: Tracked) -> None:
     def fail(*_: object, **__: object) -> None:
         raise RestException({"error_code": "INTERNAL_ERROR"})
 
@@ -173,17 +173,17 @@ def test_what_always_fails_in_the_server_holds_nothing_up(tracked: Tracked) -> N
     assert len(list(tracked.folder.glob("*/refused.jsonl"))) == 1
 
 
-def refuse(*_: object) -> None:
-    raise answered(413)
+def reject(*_: object) -> None:
+    raise response_error(413)
 
 
-def test_a_refusal_at_once_is_an_error(tracked: Tracked) -> None:
+def test_an_entry_that_mlflow_rejects_at_once_raises_an_error(tracked: Tracked) -> None:
     tracking.log_params({"p": 1})
     with pytest.raises(MlflowException, match="p"):
         tracking.log_params({"p": 2})
 
 
-def test_an_offline_run_begins_when_it_is_told_and_its_children_with_it(tracked: Tracked, tmp_path: Path) -> None:
+def test_an_offline_run_and_its_children_are_created_when_they_are_sent(tracked: Tracked, tmp_path: Path) -> None:
     outbox, _ = tracked.new_outbox(offline=True)
     creation = {"artifact_location": str(tmp_path / "elsewhere"), "tags": {"kind": "x"}}
     tracking.begin_run(outbox, tracking.start_offline_run(outbox, f"new {tmp_path}", creation, "a run", {"a": "1"}))
@@ -208,7 +208,7 @@ def test_an_offline_run_begins_when_it_is_told_and_its_children_with_it(tracked:
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
 
 
-def test_children_of_a_run_that_loses_its_store(tracked: Tracked) -> None:
+def test_a_child_run_waits_while_the_store_is_unavailable(tracked: Tracked) -> None:
     tracked.line.cut = True
 
     def fail() -> None:
@@ -225,8 +225,8 @@ def test_children_of_a_run_that_loses_its_store(tracked: Tracked) -> None:
     assert tracked.steps() == []
 
 
-def answered(status: int) -> requests.HTTPError:
-    """What a store of artifacts raises."""
+def response_error(status: int) -> requests.HTTPError:
+    """Return the error that an artifact store raises."""
     response = requests.Response()
     response.status_code = status
     return requests.HTTPError(response=response)
@@ -242,10 +242,10 @@ def answered(status: int) -> requests.HTTPError:
         (RestException({"error_code": "INVALID_PARAMETER_VALUE"}), False),
         (MlflowException("API request to endpoint x failed with error code 413 != 200. Response body: ''"), False),
         (MlflowException("API request to endpoint x failed with error code 502 != 200. Response body: ''"), True),
-        (answered(403), False),
-        (answered(503), True),
-        (answered(413), False),
-        (answered(404), False),
+        (response_error(403), False),
+        (response_error(503), True),
+        (response_error(413), False),
+        (response_error(404), False),
         (requests.HTTPError(), True),
         (requests.ConnectionError(), True),
         (ConnectionRefusedError(), True),
@@ -273,12 +273,12 @@ def test_without_a_run_nothing_is_logged(tmp_path: Path, monkeypatch) -> None:
         (RestException({"error_code": "PERMISSION_DENIED"}), True),
         (RestException({"error_code": "INVALID_PARAMETER_VALUE"}), False),
         (MlflowException("API request to endpoint x failed with error code 401 != 200. Response body: ''"), True),
-        (answered(403), True),
-        (answered(413), False),
+        (response_error(403), True),
+        (response_error(413), False),
         (ValueError(), False),
     ],
 )
-def test_what_one_may_not_do_any_more_waits(tracked: Tracked, error: Exception, denied: bool) -> None:
+def test_an_entry_that_is_denied_waits(tracked: Tracked, error: Exception, denied: bool) -> None:
     def fail(*_: object, **__: object) -> None:
         raise error
 

@@ -1,4 +1,4 @@
-"""Runs that a dead process left open."""
+"""MLflow runs of processes that have ended."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ import mlflow
 from goodbad_pipeline.tracking.stale_runs import clear_end_tags, close_stale_runs, process_tags, tag_new_runs
 
 
-def test_runs_of_dead_processes_of_this_machine_are_closed_and_no_others(tmp_path: Path) -> None:
+def test_only_runs_of_ended_processes_of_this_host_are_closed(tmp_path: Path) -> None:
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
     client = mlflow.MlflowClient()
     experiment = client.create_experiment("e", artifact_location=str(tmp_path))
@@ -41,7 +41,7 @@ def test_runs_of_dead_processes_of_this_machine_are_closed_and_no_others(tmp_pat
     assert client.get_run(runs["dead"]).data.tags.keys() & {"stopped", "failure"} == set()
 
 
-def test_a_run_is_known_by_its_process_as_soon_as_it_is_created(tmp_path: Path, monkeypatch) -> None:
+def test_a_new_run_has_the_tags_of_its_process(tmp_path: Path, monkeypatch) -> None:
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
     experiment = mlflow.MlflowClient().create_experiment("e", artifact_location=str(tmp_path))
     monkeypatch.setenv("MLFLOW_RUN_CONTEXT", '{"team": "mine"}')

@@ -1,4 +1,4 @@
-"""Whole runs whose MLflow is not there: from the start, for ever, or from some moment on."""
+"""Whole runs whose MLflow is unavailable: from the start, always, or from some step on."""
 
 import contextlib
 import os
@@ -22,18 +22,18 @@ from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.tracking import outbox
 
 
-def test_a_server_that_does_not_answer_is_one_line_within_seconds(project: Path, monkeypatch) -> None:
+def test_an_unavailable_server_is_an_error_of_one_line_within_seconds(project: Path, monkeypatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     began = time.monotonic()
     with pytest.raises(InputError, match=r"MLflow at http://127\.0\.0\.1:9 is unavailable.*tracking\.offline=true"):
         kedro_run(project, "data")
-    assert time.monotonic() - began < 60  # MLflow's own patience is four minutes
+    assert time.monotonic() - began < 60  # MLflow's default timeout is four minutes
     assert not list((project / "data").glob("0[2-8]*/*.parquet"))
 
 
 @pytest.mark.slow
 @pytest.mark.no_cover
-def test_an_offline_run_is_in_mlflow_once_it_is_sent(project: Path, monkeypatch) -> None:
+def test_an_offline_run_equals_an_online_one_after_it_is_sent(project: Path, monkeypatch) -> None:
     kedro_run(project, "data", tracking__offline=True)
     assert not (project / "mlflow.db").exists()
     assert list(project.glob("data/05_model_input/splits.parquet"))
@@ -60,7 +60,7 @@ def artifacts(client: mlflow.MlflowClient, run: str, folder: str = "") -> set[st
 
 
 class MlflowServer:
-    """``mlflow server`` with a store of its own; it can be killed and started again."""
+    """``mlflow server`` with its own store; it can be killed and started again."""
 
     def __init__(self, folder: Path) -> None:
         with socket.socket() as free:
@@ -106,7 +106,7 @@ def server(tmp_path: Path):
 
 
 def recorded(server: MlflowServer, run: str) -> dict:
-    """What the server has on record about a run, but for numbers that differ from run to run."""
+    """Return what the server has recorded about a run, except numbers that differ between runs."""
     client = mlflow.MlflowClient(server.uri)
     held = client.get_run(run)
     histories = {name: client.get_metric_history(run, name) for name in held.data.metrics}
@@ -120,7 +120,7 @@ def recorded(server: MlflowServer, run: str) -> dict:
 
 
 @pytest.mark.slow
-def test_five_trainings_lose_their_server_and_nothing_else(
+def test_five_trainings_whose_server_is_killed_lose_nothing(
     tiny_project: Path, server: MlflowServer, monkeypatch
 ) -> None:
     """Nine steps in three epochs. In two of five the server is back before training ends."""
