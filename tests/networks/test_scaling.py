@@ -173,7 +173,6 @@ def test_the_smallest_stage_is_that_of_the_architecture():
         ({"phi": 0, "stochastic_depth": -0.1}, "stochastic_depth must be at least 0"),
     ],
 )
-@pytest.mark.filterwarnings("ignore")
 def test_bad_input_is_named_in_one_line(arguments, message):
     with pytest.raises(InputError, match=message) as caught:
         resolve_scale(**arguments)
