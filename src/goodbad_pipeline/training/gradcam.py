@@ -1,4 +1,4 @@
-"""Grad-CAM: which parts of an image speak for a class."""
+"""Grad-CAM: heatmaps of the image parts that support a class."""
 
 import keras
 import numpy as np
@@ -7,17 +7,14 @@ FEATURES, CLASSIFIER = "top_activation", "predictions"
 
 
 class Explainer:
-    """Grad-CAM of one network, whose parts are put together once: asking it again builds no other graph.
+    """Grad-CAM of one network; its graph is built once.
 
-    Behind the last feature map lie only its mean and the classifier, so the gradient of a class's logit is the
-    classifier's own weight at every place: what Grad-CAM would find by differentiation is known without (Selvaraju et
-    al. 2017, section 3.1: it is then the same as CAM).
-
-    Args:
-        model: Built by ``build_network``.
+    Only a mean and the classifier follow the last feature map. So the gradient of a class's logit is the classifier's
+    weight at every position, and no differentiation is needed (Selvaraju et al. 2017, section 3.1: Grad-CAM then
+    equals CAM).
 
     Raises:
-        ValueError: It has no layers of those names.
+        ValueError: The model has no layers ``top_activation`` and ``predictions``.
     """
 
     def __init__(self, model: keras.Model) -> None:
@@ -25,38 +22,28 @@ class Explainer:
         self._kernel = keras.ops.convert_to_numpy(model.get_layer(CLASSIFIER).kernel).astype(np.float32)
 
     def explain(self, pixels: np.ndarray, classes: np.ndarray) -> np.ndarray:
-        """Weigh the last feature map by what each feature adds to a class.
+        """Compute heatmaps.
 
         Args:
-            pixels: uint8, shape (n, side, side, 3); each n asks for a graph of its own.
-            classes: Class index to explain for each, shape (n,).
+            pixels: uint8, shape (n, side, side, 3); each new n builds another graph.
+            classes: Class index to explain for each image, shape (n,).
 
         Returns:
-            float32 of shape (n, h, w), h and w of the last feature map; at least 0 and at most 1, which is the
-            strongest place of the image. All 0 where nothing speaks for the class.
+            float32 of shape (n, h, w), h and w of the last feature map, 0–1, where 1 is the maximum of the image. All 0
+            if nothing supports the class.
         """
-        found = keras.ops.convert_to_numpy(self._features.predict_on_batch(pixels)).astype(np.float32)
-        heat = np.maximum(np.einsum("nhwf,fn->nhw", found, self._kernel[:, classes]), 0)
+        features = keras.ops.convert_to_numpy(self._features.predict_on_batch(pixels)).astype(np.float32)
+        heat = np.maximum(np.einsum("nhwf,fn->nhw", features, self._kernel[:, classes]), 0)
         return heat / np.maximum(heat.max(axis=(1, 2), keepdims=True), np.finfo(np.float32).tiny)
 
 
 def explain(
     model: keras.Model, pixels: np.ndarray, rows: np.ndarray, classes: np.ndarray, batch_size: int = 64
 ) -> np.ndarray:
-    """Explain many images, in batches of one size.
-
-    Args:
-        model: As :class:`Explainer` takes it.
-        pixels: uint8, shape (N, side, side, 3); may be memory-mapped.
-        rows: Which of ``pixels``, int64 of shape (n,).
-        classes: Class index to explain for each, shape (n,).
-        batch_size: Images at a time.
-
-    Returns:
-        As :meth:`Explainer.explain`.
-    """
+    """Compute heatmaps of ``pixels[rows]`` in batches, as :meth:`Explainer.explain` does."""
     explainer = Explainer(model)
-    filled = np.pad(rows, (0, -len(rows) % batch_size), mode="edge")
-    asked = np.pad(classes, (0, -len(rows) % batch_size), mode="edge")
+    padding = (0, -len(rows) % batch_size)
+    padded_rows, padded_classes = np.pad(rows, padding, mode="edge"), np.pad(classes, padding, mode="edge")
     parts = [slice(start, start + batch_size) for start in range(0, len(rows), batch_size)]
-    return np.concatenate([explainer.explain(pixels[filled[part]], asked[part]) for part in parts])[: len(rows)]
+    heatmaps = [explainer.explain(pixels[padded_rows[part]], padded_classes[part]) for part in parts]
+    return np.concatenate(heatmaps)[: len(rows)]

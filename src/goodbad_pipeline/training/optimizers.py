@@ -1,4 +1,4 @@
-"""Optimizers and learning-rate schedules, with the extras that recipes ask for: averaged weights, decay by depth."""
+"""Optimizers and learning-rate schedules, with averaged weights and learning rates that fall with depth."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -15,8 +15,8 @@ _BASES: dict[str, type[keras.optimizers.Optimizer]] = {
     "sgd": keras.optimizers.SGD,
     "rmsprop": keras.optimizers.RMSprop,
 }
-# RMSProp as the paper has it (arXiv 1905.11946, section 5.2); its epsilon is that of the authors' code. SGD as in
-# "Accurate, Large Minibatch SGD" (arXiv 1706.02677).
+# RMSProp as in the paper (arXiv 1905.11946, section 5.2), with the epsilon of the authors' code. SGD as in "Accurate,
+# Large Minibatch SGD" (arXiv 1706.02677).
 _OPTIONS: dict[str, dict[str, Any]] = {
     "adamw": {},
     "sgd": {"momentum": 0.9, "nesterov": True},
@@ -25,14 +25,9 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def compile_model(model: keras.Model, recipe: Recipe, peak: float, *, steps: int, epochs: int) -> None:
-    """Compile for one phase: the recipe's optimizer and schedule, and smoothed cross-entropy (arXiv 1512.00567).
+    """Compile for a phase of ``epochs`` epochs of ``steps`` steps, whose learning rate rises to ``peak``.
 
-    Args:
-        model: The network.
-        recipe: How it is trained.
-        peak: Highest learning rate.
-        steps: Steps an epoch.
-        epochs: Epochs of the phase.
+    The loss is cross-entropy with label smoothing (arXiv 1512.00567).
     """
     layers = [layer.name for layer in model.layers if layer.weights]
     model.compile(
@@ -41,12 +36,12 @@ def compile_model(model: keras.Model, recipe: Recipe, peak: float, *, steps: int
         metrics=["accuracy"],
         jit_compile=recipe.jit_compile,
     )
-    model.optimizer.build(model.trainable_variables)  # slots, which Keras would make elsewhere, at the first step
+    model.optimizer.build(model.trainable_variables)  # else Keras creates slots at the first step, outside the strategy
 
 
 @contextmanager
 def averaged_weights(model: keras.Model) -> Iterator[None]:
-    """Give a compiled model the moving average of its weights, if its optimizer keeps one, and then its own again."""
+    """Replace the weights of a compiled model by their moving average, if there is one, within this context."""
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # mixed precision wraps it
     if not optimizer.use_ema:
         yield
@@ -65,15 +60,14 @@ def make_optimizer(
 ) -> keras.optimizers.Optimizer:
     """Return the recipe's optimizer for one phase.
 
-    Weight decay is decoupled from the gradient (arXiv 1711.05101) in all three, and spares biases and batch
-    normalisation.
+    Weight decay is decoupled from the gradient (arXiv 1711.05101). It does not apply to biases and batch normalisation.
 
     Args:
         recipe: Optimizer, schedule, weight decay, averaging and decay by depth.
         peak: Highest learning rate.
-        steps: Steps an epoch.
+        steps: Steps per epoch.
         epochs: Epochs of the phase.
-        layers: Names of the network's layers from images to classes, where rates fall with depth.
+        layers: Names of the layers, from images to classes; needed if learning rates fall with depth.
     """
     average = recipe.ema > 0
     optimizer = _by_depth(_BASES[recipe.optimizer])(
@@ -96,7 +90,7 @@ def make_schedule(
     rising = max(1, round(steps * epochs * recipe.warmup))
     if recipe.schedule == "exponential":
         return WarmExponential(peak, rising, recipe.decay_rate, recipe.decay_epochs * steps)
-    # float(): the schedule's own arithmetic mixes dtypes when steps are whole numbers
+    # float(): Keras computes the schedule in mixed dtypes if steps are integers
     return keras.optimizers.schedules.CosineDecay(
         0.0, decay_steps=float(max(1, steps * epochs - rising)), warmup_target=peak, warmup_steps=float(rising)
     )
@@ -104,13 +98,13 @@ def make_schedule(
 
 @keras.saving.register_keras_serializable("goodbad_pipeline")
 class WarmExponential(keras.optimizers.schedules.LearningRateSchedule):
-    """Rises linearly to a peak, then falls by a factor every so many steps: the paper's 0.97 every 2.4 epochs.
+    """Linear rise to a peak, then smooth exponential decay; in the paper by 0.97 every 2.4 epochs.
 
     Args:
-        peak: Highest rate.
-        rising: Steps until then.
-        factor: What the rate is multiplied by, above 0 and at most 1.
-        every: In how many steps; in between it falls smoothly.
+        peak: Highest learning rate.
+        rising: Steps until the peak.
+        factor: Factor on the rate every ``every`` steps, above 0.
+        every: Number of steps.
     """
 
     def __init__(self, peak: float, rising: int, factor: float, every: float) -> None:
@@ -119,7 +113,7 @@ class WarmExponential(keras.optimizers.schedules.LearningRateSchedule):
         self._peak, self._rising, self._slope = peak, float(rising), math.log(factor) / every
 
     def __call__(self, step: Any) -> Any:
-        """Return the rate at a step."""
+        """Return the learning rate of a step."""
         step = keras.ops.cast(step, "float32")
         falling = self._peak * keras.ops.exp(self._slope * (step - self._rising))
         return keras.ops.where(step < self._rising, self._peak * step / self._rising, falling)
@@ -130,10 +124,10 @@ class WarmExponential(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def rates_by_depth(layers: Sequence[str], decay: float) -> dict[str, float]:
-    """From a layer's name to what its rate is multiplied by: 1 at the end, ``decay`` times that for each part before.
+    """Return the factor on the learning rate of each layer: 1 in the last part, times ``decay`` for each part before.
 
-    A part is what shares a name up to the first underscore: the stem, each block, the top, the classifier. The idea is
-    that of discriminative fine-tuning (arXiv 1801.06146) as BEiT has it (arXiv 2106.08254).
+    The layers of a part share their names up to the first underscore: the stem, each block, the top, the classifier.
+    The idea is discriminative fine-tuning (arXiv 1801.06146), in the form of BEiT (arXiv 2106.08254).
     """
     parts = list(dict.fromkeys(name.split("_")[0] for name in layers))
     last = len(parts) - 1
@@ -141,7 +135,7 @@ def rates_by_depth(layers: Sequence[str], decay: float) -> dict[str, float]:
 
 
 def _by_depth(base: type[keras.optimizers.Optimizer]) -> type[keras.optimizers.Optimizer]:
-    """The optimizer with a rate of its own for each layer; Keras has one rate for all."""
+    """Return the optimizer class with a learning rate per layer; Keras has one rate for all."""
 
     class ByDepth(base):
         rates: dict[str, float] = {}  # noqa: RUF012 - replaced, never changed
