@@ -1,4 +1,4 @@
-"""Trials of several networks: a ranking, and accuracy against operations beside the paper's own."""
+"""Figures of experiments: ranking of networks, scaling study, learning-rate range test, hyperparameter search."""
 
 from collections.abc import Mapping
 
@@ -11,175 +11,117 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.figures.style import FAINT, INK, elide_all, new_figure, plain_axes
 
+_PURPLE, _BLUE = "#7A1F5C", "#0072B2"
 _LINES: Mapping[str, tuple[str, str]] = {
-    "depth": ("#0072B2", "s"),
+    "depth": (_BLUE, "s"),
     "width": ("#009E73", "^"),
     "resolution": ("#E69F00", "D"),
-    "compound": ("#7A1F5C", "o"),
+    "compound": (_PURPLE, "o"),
 }
-_STEP = 0.022  # of the way from one multiple to the next: keeps bars of equal cost apart
-_GROWN = slice(1, None)  # of a line's points, all but the base, which has a look of its own
-_RANKED = ("network", "rank", "accuracy", "low", "high", "ratio")
-_STUDIED = ("dimension", "multiple", "macs", "ratio", "accuracy", "low", "high")
+_SHIFT = 0.022  # of the way from one multiple to the next: keeps intervals of equal cost apart
+_LARGER = slice(1, None)  # points of a line without the base, which has its own marker
 
 
 def ranking_figure(ranking: pd.DataFrame, trials: pd.DataFrame, title: str = "Candidates by accuracy") -> Figure:
     """Draw each network's mean validation accuracy with its interval, best on top, and every trial as a dot.
 
     Args:
-        ranking: One row a network: network, rank, accuracy, low, high (NaN for no interval), and ratio, its
+        ranking: One row per network: network, rank, accuracy, low, high (NaN for no interval), and ratio, its
             multiply-adds over the base's.
-        trials: One row a trial: network, val_accuracy.
-        title: Of the figure.
+        trials: One row per trial: network, val_accuracy.
+        title: Title of the figure.
 
     Raises:
-        InputError: For a missing column, or no rows.
+        InputError: A column is missing, or there are no rows.
     """
-    _require(ranking, _RANKED, "ranking")
+    _require(ranking, ("network", "rank", "accuracy", "low", "high", "ratio"), "ranking")
     rows = ranking.sort_values("rank", ignore_index=True)
     figure = new_figure(1.9 + 0.42 * len(rows))
     axes: Axes = figure.subplots()
-    places = np.arange(len(rows))
-    has_interval = rows["low"].notna().any()
-    if has_interval:
-        axes.hlines(places, rows["low"], rows["high"], color=_LINES["compound"][0], linewidth=2, label="95 % interval")
-    order = {name: place for place, name in enumerate(rows["network"])}
+    heights = np.arange(len(rows))
+    if rows["low"].notna().any():
+        axes.hlines(heights, rows["low"], rows["high"], color=_PURPLE, linewidth=2, label="95 % interval")
+    order = {name: height for height, name in enumerate(rows["network"])}
     dots = trials[trials["network"].isin(order)]
     axes.plot(dots["val_accuracy"], dots["network"].map(order) + 0.24, "o", color=FAINT, markersize=4, label="one seed")
-    axes.plot(rows["accuracy"], places, "D", color=_LINES["compound"][0], markersize=8, label="mean")
-    for place, ratio in enumerate(rows["ratio"]):
+    axes.plot(rows["accuracy"], heights, "D", color=_PURPLE, markersize=8, label="mean")
+    for height, ratio in enumerate(rows["ratio"]):
         axes.text(
-            1.01, place, f"×{ratio:.2f}", transform=axes.get_yaxis_transform(), va="center", fontsize=10, color=INK
+            1.01, height, f"×{ratio:.2f}", transform=axes.get_yaxis_transform(), va="center", fontsize=10, color=INK
         )
     axes.text(1.01, 1.02, "operations", transform=axes.transAxes, fontsize=10, color=FAINT)
     plain_axes(axes, x="Validation accuracy", grid="x")
-    axes.set_yticks(places, elide_all(rows["network"].tolist(), 34))
+    axes.set_yticks(heights, elide_all(rows["network"].tolist(), 34))
     axes.set_ylim(len(rows) - 0.5, -0.5)
     figure.suptitle(title, fontsize=13, color=INK)
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=11)
+    _legend(figure, axes)
     return figure
 
 
 def study_figure(study: pd.DataFrame, paper: pd.DataFrame) -> Figure:
-    """Draw accuracy against operations, a line for each dimension from the common base, beside the paper's Table 7.
+    """Draw accuracy against operations, one line per dimension from the common base, next to the paper's Table 7.
 
     Args:
-        study: One row a network: dimension (`base` or what grew), multiple, macs, ratio, accuracy, low and high (NaN
-            for no interval).
-        paper: The same of the paper: dimension, ratio, accuracy; it has no intervals.
+        study: One row per network: dimension (`base` or the larger dimension), multiple, macs, ratio, accuracy, low and
+            high (NaN for no interval).
+        paper: The paper's rows: dimension, ratio, accuracy; without intervals.
 
     Raises:
-        InputError: For a missing column, no rows, or no base.
+        InputError: A column, all rows or the base are missing.
     """
-    _require(study, _STUDIED, "study")
+    _require(study, ("dimension", "multiple", "macs", "ratio", "accuracy", "low", "high"), "study")
     if "base" not in set(study["dimension"]):
         raise InputError("study: no row of dimension base; the lines start there")
     figure = new_figure(5.0)
-    ours, theirs = figure.subplots(1, 2, width_ratios=[1.7, 1])
-    _draw_lines(ours, study)
-    plain_axes(ours, title="These data", x="Operations, times the base", y="Validation accuracy")
-    _draw_lines(theirs, paper)
-    plain_axes(theirs, title="The paper: ImageNet, B0 (Table 7)", x="Operations, times the base", y="Top-1 accuracy")
-    handles, labels = ours.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=11)
+    left, right = figure.subplots(1, 2, width_ratios=[1.7, 1])
+    _draw_lines(left, study)
+    plain_axes(left, title="These data", x="Operations, times the base", y="Validation accuracy")
+    _draw_lines(right, paper)
+    plain_axes(right, title="The paper: ImageNet, B0 (Table 7)", x="Operations, times the base", y="Top-1 accuracy")
+    _legend(figure, left)
     bars = "bars: 95 % interval" if study["low"].notna().any() else "one seed: no intervals"
     figure.suptitle(f"One dimension against all three, at equal operations ({bars})", fontsize=13, color=INK)
     return figure
 
 
-def _require(table: pd.DataFrame, columns: tuple[str, ...], name: str) -> None:
-    missing = [column for column in columns if column not in table.columns]
-    if missing or table.empty:
-        raise InputError(f"{name}: no {', '.join(missing) or 'rows'}; give {', '.join(columns)}")
-
-
-def _draw_lines(axes: Axes, table: pd.DataFrame) -> None:
-    base = table[table["dimension"] == "base"].iloc[:1]
-    drawn = [name for name in _LINES if name in set(table["dimension"])]
-    for index, name in enumerate(drawn):
-        rows = pd.concat([base, table[table["dimension"] == name].sort_values("ratio")])
-        # The base stays in place; the others step aside a little, so that bars of equal cost can be told apart.
-        shift = np.where(rows["dimension"] == "base", 1.0, 2 ** (_STEP * (index - (len(drawn) - 1) / 2) * 2))
-        _draw_line(axes, rows, rows["ratio"].to_numpy(dtype=np.float64) * shift, name)
-    _draw_base(axes, base)
-    axes.set_xscale("log", base=2)
-    largest = table["ratio"].max()
-    ticks = [2**power for power in range(int(np.floor(np.log2(largest) + 0.1)) + 1)]
-    axes.set_xticks(ticks, [f"×{tick}" for tick in ticks])
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlim(0.9, largest * 1.12)
-
-
-def _draw_line(axes: Axes, rows: pd.DataFrame, x: np.ndarray, name: str) -> None:
-    colour, marker = _LINES[name]
-    axes.plot(x, rows["accuracy"], color=colour, linewidth=2, marker=marker, markersize=7, markevery=_GROWN, label=name)
-    _draw_interval(axes, rows.iloc[_GROWN], x[_GROWN], colour)
-
-
-def _draw_base(axes: Axes, base: pd.DataFrame) -> None:
-    axes.plot(base["ratio"], base["accuracy"], "o", color=INK, markersize=8, zorder=3, label="base")
-    _draw_interval(axes, base, base["ratio"].to_numpy(dtype=np.float64), INK)
-
-
-def _draw_interval(axes: Axes, rows: pd.DataFrame, x: np.ndarray, colour: str) -> None:
-    if "low" in rows and rows["low"].notna().any():
-        sides = np.vstack([rows["accuracy"] - rows["low"], rows["high"] - rows["accuracy"]])
-        axes.errorbar(x, rows["accuracy"], yerr=sides, fmt="none", ecolor=colour, elinewidth=1.4, capsize=4)
-
-
-_OURS, _BEST = "#7A1F5C", "#0072B2"
-_CURVE = ("learning_rate", "loss", "smoothed")
-_TRIALS = ("trial", "complete", "network")
-
-
 def rate_figure(curve: pd.DataFrame, rates: Mapping[str, float]) -> Figure:
-    """Draw the loss of each step of a range test against its rate, and the range that it suggests.
+    """Draw the loss of each step of a range test against its learning rate, and the suggested range.
 
     Args:
-        curve: One row a step: learning_rate, loss, smoothed.
-        rates: low and high of the range, and present, the rate that the parameters say.
+        curve: One row per step: learning_rate, loss, smoothed.
+        rates: low and high of the range, and present, the configured rate.
 
     Raises:
-        InputError: For a missing column, or no rows.
+        InputError: A column is missing, or there are no rows.
     """
-    _require(curve, _CURVE, "curve")
+    _require(curve, ("learning_rate", "loss", "smoothed"), "curve")
     figure = new_figure(4.4)
     axes: Axes = figure.subplots()
-    axes.axvspan(rates["low"], rates["high"], color=_BEST, alpha=0.1, label="searched")
+    axes.axvspan(rates["low"], rates["high"], color=_BLUE, alpha=0.1, label="searched")
     axes.axvline(rates["present"], color=INK, linestyle="--", linewidth=1.4, label="present")
     axes.plot(curve["learning_rate"], curve["loss"], color=FAINT, linewidth=1, label="loss of a step")
-    axes.plot(curve["learning_rate"], curve["smoothed"], color=_OURS, linewidth=2.2, label="smoothed")
+    axes.plot(curve["learning_rate"], curve["smoothed"], color=_PURPLE, linewidth=2.2, label="smoothed")
     axes.set_xscale("log")
-    _show_the_fall(axes, curve["smoothed"])
-    plain_axes(axes, x="Learning rate, for 256 images a step", y="Training loss")
+    _limit_rise(axes, curve["smoothed"])
+    plain_axes(axes, x="Learning rate, for 256 images per step", y="Training loss")
     figure.suptitle("Range test: up to which learning rate the loss falls", fontsize=13, color=INK)
     _legend(figure, axes)
     return figure
 
 
-def _show_the_fall(axes: Axes, smoothed: pd.Series) -> None:
-    """Cut off most of the rise at the end, which would press the fall into a line."""
-    bottom, top = smoothed.min(), smoothed.iloc[0]
-    if top - bottom < 0.05 * (smoothed.max() - bottom):
-        top = smoothed.max()
-    room = 0.4 * (top - bottom) or 0.1
-    axes.set_ylim(max(0.0, bottom - room), top + room)
-
-
 def search_figure(trials: pd.DataFrame, finals: pd.DataFrame, metric: str, *, larger_is_better: bool) -> Figure:
-    """Draw each trial's metric in the order of the search, and the finalists' over their seeds.
+    """Draw each trial's metric in the order of the search, and that of the finalists over their seeds.
 
     Args:
-        trials: One row a trial: trial, complete (1 or 0), network, and the metric, which may be missing.
-        finals: One row a finalist and seed: trial, network, and the metric.
-        metric: What is compared.
-        larger_is_better: Whether more of it is better.
+        trials: One row per trial: trial, complete (1 or 0), network, and the metric, which may be NaN.
+        finals: One row per finalist and seed: trial, network, and the metric.
+        metric: Compared metric.
+        larger_is_better: Direction of the metric.
 
     Raises:
-        InputError: For a missing column, or no rows.
+        InputError: A column is missing, or there are no rows.
     """
-    _require(trials, (*_TRIALS, metric), "trials")
+    _require(trials, ("trial", "complete", "network", metric), "trials")
     _require(finals, ("trial", "network", metric), "finals")
     figure = new_figure(5.0)
     left, right = figure.subplots(1, 2, width_ratios=[1.6, 1])
@@ -191,42 +133,89 @@ def search_figure(trials: pd.DataFrame, finals: pd.DataFrame, metric: str, *, la
     return figure
 
 
-def _draw_trials(axes: Axes, trials: pd.DataFrame, metric: str, larger_is_better: bool) -> None:
-    complete = trials[trials["complete"] == 1]
-    given_up = trials[trials["complete"] != 1]
-    best = complete[metric].cummax() if larger_is_better else complete[metric].cummin()
-    axes.step(complete["trial"], best, where="post", color=_BEST, linewidth=1.6, label="best so far")
-    axes.plot(complete["trial"], complete[metric], "o", color=_OURS, markersize=6, label="trained to its end")
-    axes.plot(given_up["trial"], given_up[metric], "x", color=FAINT, markersize=7, label="given up, or gone wrong")
-    present = complete[complete["trial"] == 0][metric]
-    if len(present):
-        axes.axhline(present.iloc[0], color=INK, linestyle="--", linewidth=1.2, label="present parameters")
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True, min_n_ticks=1))
-    _hide_far(axes, complete[metric], given_up[metric], larger_is_better)
-    plain_axes(axes, title="Trials, one seed", x="Trial", y=metric)
-
-
-def _hide_far(axes: Axes, complete: pd.Series, given_up: pd.Series, larger_is_better: bool) -> None:
-    """Cut off what went far wrong: it would press all others into a line."""
-    if len(complete) < 2:
-        return
-    low, high = complete.min(), complete.max()
-    room = 0.15 * (high - low) or 0.05
-    reach = np.nanmax([high, *given_up.clip(upper=high + 3 * room)]) if len(given_up) else high
-    floor = np.nanmin([low, *given_up.clip(lower=low - 3 * room)]) if len(given_up) else low
-    axes.set_ylim((floor - room, high + room) if larger_is_better else (low - room, reach + room))
-
-
-def _draw_finals(axes: Axes, finals: pd.DataFrame, metric: str, larger_is_better: bool) -> None:
-    means = finals.groupby("network")[metric].mean().sort_values(ascending=not larger_is_better)
-    places = {name: place for place, name in enumerate(means.index)}
-    axes.plot(finals[metric], finals["network"].map(places), "o", color=FAINT, markersize=5)
-    axes.plot(means.to_numpy(), range(len(means)), "D", color=_OURS, markersize=8)
-    axes.set_yticks(range(len(means)), elide_all([str(name) for name in means.index], 22))
-    axes.set_ylim(len(means) - 0.5, -0.5)
-    plain_axes(axes, title="Finalists: each seed, and the mean", x=metric, grid="x")
+def _require(table: pd.DataFrame, columns: tuple[str, ...], name: str) -> None:
+    missing = [column for column in columns if column not in table.columns]
+    if missing or table.empty:
+        raise InputError(f"{name}: no {', '.join(missing) or 'rows'}; give {', '.join(columns)}")
 
 
 def _legend(figure: Figure, axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=11)
+
+
+def _draw_lines(axes: Axes, table: pd.DataFrame) -> None:
+    base = table[table["dimension"] == "base"].iloc[:1]
+    drawn = [name for name in _LINES if name in set(table["dimension"])]
+    for index, name in enumerate(drawn):
+        rows = pd.concat([base, table[table["dimension"] == name].sort_values("ratio")])
+        # All points but the base are shifted a little, so that intervals of equal cost do not overlap.
+        shift = np.where(rows["dimension"] == "base", 1.0, 2 ** (_SHIFT * (index - (len(drawn) - 1) / 2) * 2))
+        _draw_line(axes, rows, rows["ratio"].to_numpy(dtype=np.float64) * shift, name)
+    axes.plot(base["ratio"], base["accuracy"], "o", color=INK, markersize=8, zorder=3, label="base")
+    _draw_interval(axes, base, base["ratio"].to_numpy(dtype=np.float64), INK)
+    axes.set_xscale("log", base=2)
+    largest = table["ratio"].max()
+    ticks = [2**power for power in range(int(np.floor(np.log2(largest) + 0.1)) + 1)]
+    axes.set_xticks(ticks, [f"×{tick}" for tick in ticks])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlim(0.9, largest * 1.12)
+
+
+def _draw_line(axes: Axes, rows: pd.DataFrame, x: np.ndarray, name: str) -> None:
+    colour, marker = _LINES[name]
+    axes.plot(
+        x, rows["accuracy"], color=colour, linewidth=2, marker=marker, markersize=7, markevery=_LARGER, label=name
+    )
+    _draw_interval(axes, rows.iloc[_LARGER], x[_LARGER], colour)
+
+
+def _draw_interval(axes: Axes, rows: pd.DataFrame, x: np.ndarray, colour: str) -> None:
+    if "low" in rows and rows["low"].notna().any():
+        sides = np.vstack([rows["accuracy"] - rows["low"], rows["high"] - rows["accuracy"]])
+        axes.errorbar(x, rows["accuracy"], yerr=sides, fmt="none", ecolor=colour, elinewidth=1.4, capsize=4)
+
+
+def _limit_rise(axes: Axes, smoothed: pd.Series) -> None:
+    """Cut off most of the rise at the end, which would flatten the fall."""
+    bottom, top = smoothed.min(), smoothed.iloc[0]
+    if top - bottom < 0.05 * (smoothed.max() - bottom):
+        top = smoothed.max()
+    margin = 0.4 * (top - bottom) or 0.1
+    axes.set_ylim(max(0.0, bottom - margin), top + margin)
+
+
+def _draw_trials(axes: Axes, trials: pd.DataFrame, metric: str, larger_is_better: bool) -> None:
+    complete = trials[trials["complete"] == 1]
+    incomplete = trials[trials["complete"] != 1]
+    best = complete[metric].cummax() if larger_is_better else complete[metric].cummin()
+    axes.step(complete["trial"], best, where="post", color=_BLUE, linewidth=1.6, label="best so far")
+    axes.plot(complete["trial"], complete[metric], "o", color=_PURPLE, markersize=6, label="complete")
+    axes.plot(incomplete["trial"], incomplete[metric], "x", color=FAINT, markersize=7, label="pruned or diverged")
+    present = complete[complete["trial"] == 0][metric]
+    if len(present):
+        axes.axhline(present.iloc[0], color=INK, linestyle="--", linewidth=1.2, label="present parameters")
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True, min_n_ticks=1))
+    _limit_outliers(axes, complete[metric], incomplete[metric], larger_is_better)
+    plain_axes(axes, title="Trials, one seed", x="Trial", y=metric)
+
+
+def _limit_outliers(axes: Axes, complete: pd.Series, incomplete: pd.Series, larger_is_better: bool) -> None:
+    """Cut off incomplete trials that are far worse, which would flatten all others."""
+    if len(complete) < 2:
+        return
+    low, high = complete.min(), complete.max()
+    margin = 0.15 * (high - low) or 0.05
+    top = np.nanmax([high, *incomplete.clip(upper=high + 3 * margin)]) if len(incomplete) else high
+    bottom = np.nanmin([low, *incomplete.clip(lower=low - 3 * margin)]) if len(incomplete) else low
+    axes.set_ylim((bottom - margin, high + margin) if larger_is_better else (low - margin, top + margin))
+
+
+def _draw_finals(axes: Axes, finals: pd.DataFrame, metric: str, larger_is_better: bool) -> None:
+    means = finals.groupby("network")[metric].mean().sort_values(ascending=not larger_is_better)
+    heights = {name: height for height, name in enumerate(means.index)}
+    axes.plot(finals[metric], finals["network"].map(heights), "o", color=FAINT, markersize=5)
+    axes.plot(means.to_numpy(), range(len(means)), "D", color=_PURPLE, markersize=8)
+    axes.set_yticks(range(len(means)), elide_all([str(name) for name in means.index], 22))
+    axes.set_ylim(len(means) - 0.5, -0.5)
+    plain_axes(axes, title="Finalists: each seed, and the mean", x=metric, grid="x")
