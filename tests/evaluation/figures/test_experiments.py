@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.evaluation.figures import ranking_figure, study_figure
+from goodbad_pipeline.evaluation.figures import ranking_figure, rate_figure, search_figure, study_figure
 
 
 def ranking(count: int, intervals: bool = True) -> pd.DataFrame:
@@ -50,7 +50,7 @@ def test_the_ranking_shows_every_network_and_its_cost(drawn, count, intervals):
 
 
 @pytest.mark.parametrize("intervals", [True, False])
-def test_the_study_stands_beside_the_paper(drawn, intervals):
+def test_the_study_is_drawn_next_to_the_paper(drawn, intervals):
     texts = drawn(study_figure(study(intervals), PAPER))
     assert {"depth", "width", "resolution", "compound", "×2", "×4"} <= set(texts)
     assert any("95 % interval" in text for text in texts) == intervals
@@ -63,3 +63,58 @@ def test_a_study_needs_its_base_and_its_columns():
         study_figure(study().drop(columns="ratio"), PAPER)
     with pytest.raises(InputError, match="ranking: no rows"):
         ranking_figure(ranking(0), pd.DataFrame({"network": [], "val_accuracy": []}))
+
+
+CURVE = pd.DataFrame(
+    {
+        "learning_rate": np.geomspace(1e-4, 1, 20),
+        "loss": np.linspace(0.7, 0.3, 20),
+        "smoothed": np.linspace(0.7, 0.3, 20),
+    }
+)
+RATES = {"low": 1e-3, "high": 1e-1, "present": 4e-3}
+
+
+def search_trials(complete: list[int], values: list[float]) -> pd.DataFrame:
+    names = ["present parameters", *(f"trial {number}" for number in range(1, len(values)))]
+    return pd.DataFrame({"trial": range(len(values)), "complete": complete, "network": names, "val_log_loss": values})
+
+
+FINALS = pd.DataFrame(
+    {
+        "trial": [0, 0, 2, 2],
+        "network": ["present parameters"] * 2 + ["trial 2"] * 2,
+        "val_log_loss": [0.4, 0.42, 0.35, 0.36],
+    }
+)
+
+
+def test_the_range_and_the_present_rate_are_marked() -> None:
+    figure = rate_figure(CURVE, RATES)
+    (axes,) = figure.axes
+    assert axes.get_xscale() == "log"
+    labels = axes.get_legend_handles_labels()[1]
+    assert labels == ["searched", "present", "loss of a step", "smoothed"]
+
+
+def test_one_outlier_does_not_flatten_the_others() -> None:
+    table = search_trials([1, 0, 1, 0], [0.4, 9e5, 0.35, np.nan])
+    axes = search_figure(table, FINALS, "val_log_loss", larger_is_better=False).axes[0]
+    low, high = axes.get_ylim()
+    assert low < 0.35
+    assert 0.4 < high < 1
+
+
+def test_the_best_finalist_is_on_top() -> None:
+    axes = search_figure(
+        search_trials([1, 1, 1], [0.4, 0.5, 0.35]), FINALS, "val_log_loss", larger_is_better=False
+    ).axes[1]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["trial 2", "present parameters"]
+    assert axes.yaxis_inverted()
+
+
+def test_a_search_needs_its_columns_and_rows() -> None:
+    with pytest.raises(InputError, match="curve: no rows"):
+        rate_figure(CURVE.iloc[:0], RATES)
+    with pytest.raises(InputError, match="trials: no val_accuracy"):
+        search_figure(search_trials([1], [0.4]), FINALS, "val_accuracy", larger_is_better=True)
