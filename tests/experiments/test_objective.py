@@ -10,6 +10,7 @@ from tiny_training import part, tiny_network, tiny_pixels, tiny_recipe
 from goodbad_pipeline.evaluation.metrics import larger_is_better
 from goodbad_pipeline.experiments.lr_range_test import RangeTest, run_range_test
 from goodbad_pipeline.experiments.objective import train_trial
+from goodbad_pipeline.training.stopping import StopRequest
 from goodbad_pipeline.training.train import fit_model
 from goodbad_pipeline.training.validation import VALIDATION_METRICS
 
@@ -32,6 +33,7 @@ def run_trial(
         pretrained=pretrained,
         metric="val_log_loss",
         should_prune=should_prune,
+        stop=StopRequest(),
         epoch_callback=lambda *_: None,
     )
 

@@ -89,7 +89,9 @@ class Counter:
 
 
 def test_one_row_a_trial_measured_on_validation(data: DevelopmentData, tmp_path: Path) -> None:
-    trials = run_trials(NETWORKS, [0, 1], data, SETUP, TrialsDataset(filepath=str(tmp_path / "t")).load())
+    trials = run_trials(
+        NETWORKS, [0, 1], data, SETUP, TrialsDataset(filepath=str(tmp_path / "t")).load(), StopRequest()
+    )
     assert list(trials.columns) == TRIAL_COLUMNS
     assert trials[["network", "seed"]].values.tolist() == [["w0.6", 0], ["w0.6", 1], ["w1.2", 0], ["w1.2", 1]]
     assert set(np.round(trials["val_accuracy"] * 12, 6) % 1) == {0}
@@ -102,12 +104,12 @@ def test_one_row_a_trial_measured_on_validation(data: DevelopmentData, tmp_path:
 def test_an_interrupted_run_goes_on_where_it_was(data: DevelopmentData, tmp_path: Path) -> None:
     first = Counter(tmp_path / "t", stop=3)
     with pytest.raises(KeyboardInterrupt):
-        run_trials(NETWORKS, [0, 1], data, SETUP, first)
+        run_trials(NETWORKS, [0, 1], data, SETUP, first, StopRequest())
     assert len(list((tmp_path / "t").glob("*.json"))) == 3
     second = Counter(tmp_path / "t")
-    resumed = run_trials(NETWORKS, [0, 1], data, SETUP, second)
+    resumed = run_trials(NETWORKS, [0, 1], data, SETUP, second, StopRequest())
     assert (first.trained, second.trained) == (3, 1)
-    at_once = run_trials(NETWORKS, [0, 1], data, SETUP, Counter(tmp_path / "other"))
+    at_once = run_trials(NETWORKS, [0, 1], data, SETUP, Counter(tmp_path / "other"), StopRequest())
     pd.testing.assert_frame_equal(resumed.drop(columns="seconds"), at_once.drop(columns="seconds"))
 
 
@@ -115,8 +117,8 @@ def test_an_interrupted_run_goes_on_where_it_was(data: DevelopmentData, tmp_path
 @pytest.mark.no_cover
 def test_a_seed_gives_the_same_first_or_second_on_the_traced_network(data: DevelopmentData, tmp_path: Path) -> None:
     tf.config.run_functions_eagerly(False)
-    alone = run_trials(NETWORKS[:1], [1], data, SETUP, Counter(tmp_path / "alone"))
-    after = run_trials(NETWORKS[:1], [0, 1], data, SETUP, Counter(tmp_path / "after"))
+    alone = run_trials(NETWORKS[:1], [1], data, SETUP, Counter(tmp_path / "alone"), StopRequest())
+    after = run_trials(NETWORKS[:1], [0, 1], data, SETUP, Counter(tmp_path / "after"), StopRequest())
     results = [table.query("seed == 1").drop(columns="seconds").values.tolist() for table in (alone, after)]
     assert results[0] == results[1]
     assert after["loss"].nunique() == 2
@@ -126,30 +128,31 @@ def test_classes_weigh_alike_where_training_says_so(splits: pd.DataFrame, tmp_pa
     rare = in_folder(splits[(splits["label"] == "go") | (splits.index % 3 == 0)], tmp_path)
     weighed = replace(SETUP, recipe=replace(RECIPE, class_weights=True))
     cache = Counter(tmp_path / "t")
-    plain, alike = (run_trials(NETWORKS[:1], [0], rare, setup, cache)["loss"][0] for setup in (SETUP, weighed))
+    plain, alike = (
+        run_trials(NETWORKS[:1], [0], rare, setup, cache, StopRequest())["loss"][0] for setup in (SETUP, weighed)
+    )
     assert cache.trained == 2
     assert plain != pytest.approx(alike, rel=1e-3)
 
 
 @pytest.mark.long
 @pytest.mark.no_cover
-def test_a_wish_to_stop_ends_the_trial_under_way_and_keeps_those_done(data: DevelopmentData, tmp_path: Path) -> None:
+def test_a_stop_request_ends_the_running_trial_and_keeps_complete_ones(data: DevelopmentData, tmp_path: Path) -> None:
+    stop = StopRequest()
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
     mlflow.set_experiment("trials")
     cache = TrialsDataset(filepath=str(tmp_path / "t")).load()
 
-    stop = StopRequest()
-
-    def asking(spec: TrialSpec, train):
+    def stopping(spec: TrialSpec, train):
         if spec.seed == 1:
             stop.set("SIGTERM")
         return cache(spec, train)
 
     with mlflow.start_run():
-        with pytest.raises(Stopped, match="stopped by SIGTERM within a trial") as caught:
-            run_trials(NETWORKS[:1], [0, 1], data, SETUP, asking, stop)
+        with pytest.raises(Stopped, match="stopped by SIGTERM after step") as caught:
+            run_trials(NETWORKS[:1], [0, 1], data, SETUP, stopping, stop)
         assert caught.value.reason == "SIGTERM"
-        with pytest.raises(Stopped, match="after 0 of 1 trials, which are kept"):
+        with pytest.raises(Stopped, match="after 0 of 1 trials, whose results are stored"):
             run_trials(NETWORKS[:1], [0], data, SETUP, cache, stop)
     assert len(list((tmp_path / "t").glob("*.json"))) == 1
     children = mlflow.search_runs(filter_string="tags.`trial.reused` = 'false'", output_format="list")
@@ -159,7 +162,7 @@ def test_a_wish_to_stop_ends_the_trial_under_way_and_keeps_those_done(data: Deve
 def test_networks_that_round_to_the_same_layers_are_trained_once(data: DevelopmentData, tmp_path: Path) -> None:
     twins = [TrialNetwork(f"d{depth}", replace(BASE, depth=depth), {}) for depth in (1.05, 1.1)]
     counter = Counter(tmp_path / "t")
-    trials = run_trials(twins, [0], data, SETUP, counter)
+    trials = run_trials(twins, [0], data, SETUP, counter, StopRequest())
     assert counter.trained == 1
     assert len(set(trials["val_loss"])) == 1
     assert len(set(trials["cache_key"])) == 1
@@ -178,11 +181,11 @@ def test_networks_are_read_from_a_table_that_was_stored(data: DevelopmentData, t
 
 @pytest.mark.no_cover
 def test_a_damaged_file_is_trained_again(data: DevelopmentData, tmp_path: Path) -> None:
-    run_trials(NETWORKS[:1], [0], data, SETUP, Counter(tmp_path / "t"))
+    run_trials(NETWORKS[:1], [0], data, SETUP, Counter(tmp_path / "t"), StopRequest())
     (file,) = (tmp_path / "t").glob("*.json")
     file.write_text(file.read_text()[:40])
     counter = Counter(tmp_path / "t")
-    run_trials(NETWORKS[:1], [0], data, SETUP, counter)
+    run_trials(NETWORKS[:1], [0], data, SETUP, counter, StopRequest())
     assert counter.trained == 1
     assert json.loads(file.read_text())["seed"] == 0
 
@@ -248,7 +251,7 @@ def test_trials_are_children_of_the_run_and_leave_it_active(data: DevelopmentDat
     parents = []
     for _ in range(2):
         with mlflow.start_run() as parent:
-            run_trials(NETWORKS[:1], [0, 1], data, SETUP, cache)
+            run_trials(NETWORKS[:1], [0, 1], data, SETUP, cache, StopRequest())
             assert mlflow.active_run().info.run_id == parent.info.run_id
             parents.append(parent.info.run_id)
     for parent, reused in zip(parents, ("false", "true"), strict=True):

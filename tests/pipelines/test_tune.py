@@ -24,6 +24,7 @@ from goodbad_pipeline.params import validate_parameters
 from goodbad_pipeline.params.experiments import RangeParams
 from goodbad_pipeline.pipeline_registry import register_pipelines
 from goodbad_pipeline.pipelines.tuning.nodes import choose_parameters
+from goodbad_pipeline.training.stopping import StopRequest
 
 TRIALS = 4
 
@@ -31,7 +32,9 @@ TRIALS = 4
 def context(pretrained: bool = True, dropout: float = 0.2, **changes: object) -> TuningContext:
     typed = validate_parameters(parameters(**changes))
     network = {"pretrained": pretrained, "dropout": dropout}
-    return TuningContext(pd.DataFrame(), network, typed["model"], typed["training"], typed["images"], "goodbad", None)
+    return TuningContext(
+        pd.DataFrame(), network, typed["model"], typed["training"], typed["images"], "goodbad", None, StopRequest()
+    )
 
 
 def resolved(context: TuningContext, **space: object) -> dict:

@@ -1,39 +1,40 @@
-"""The learning-rate range test (arXiv 1506.01186, section 3.3): let the rate rise step by step until the loss does."""
+"""The learning-rate range test (arXiv 1506.01186, section 3.3): raise the rate step by step until the loss rises."""
 
-import logging
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
 import pandas as pd
 
-from goodbad_pipeline.training.distributed import SINGLE_PROCESS
 from goodbad_pipeline.training.labelled_pixels import LabelledPixels
 from goodbad_pipeline.training.recipe import Recipe
 from goodbad_pipeline.training.stopping import StopRequest
-from goodbad_pipeline.training.train import all_layers, fit_model
+from goodbad_pipeline.training.train import fit_model
+from goodbad_pipeline.training.validation import TrainingDiverged
 
-logger = logging.getLogger(__name__)
-
-CURVE_COLUMNS = ["learning_rate", "loss", "smoothed"]
-_SMOOTHING = 0.85  # share of the loss before in the smoothed one: remembers some seven steps
-_RISEN = 4.0  # times the lowest smoothed loss: nothing is left to see
+_DECAY = 0.85  # of the smoothed loss: it remembers about seven steps
+_RISEN = 4.0  # ratio of the smoothed loss to its lowest value at which the test ends
 
 
 @dataclass(frozen=True)
 class RangeTest:
-    """What is tested.
+    """Rates from `low` to `high`, raised by one factor per step.
 
     Attributes:
-        steps: Steps at most.
-        low: Rate of the first.
-        high: Rate of the last.
+        steps: Most steps.
+        low: Rate of the first step.
+        high: Rate after the last step.
     """
 
     steps: int
     low: float
     high: float
+
+
+class _TestEnded(Exception):
+    """Ends the training of a range test."""
 
 
 def run_range_test(
@@ -46,48 +47,42 @@ def run_range_test(
     pretrained: bool,
     stop: StopRequest | None = None,
 ) -> pd.DataFrame:
-    """Train all layers for a few steps at rates that rise by the same factor, and note the loss of each step.
+    """Train all layers at rising rates and record the loss of each step.
 
-    A pretrained network's classifier is fitted first, as it would be in training. The model is spoilt afterwards.
+    The classifier of a pretrained network is trained first, as in training. The model has no use afterwards.
 
     Returns:
-        One row a step: learning_rate, loss, smoothed; it ends where the loss has risen far above its lowest.
+        One row per step: learning_rate, loss, smoothed. It ends where the loss has risen far above its lowest value,
+        or is not finite.
     """
     if pretrained and recipe.head_epochs:
         fit_model(model, train, validation, replace(recipe, epochs=0), pretrained=True, stop=stop)
-    per_epoch = -(-len(train.rows) // recipe.batch_size)
-    rising = replace(
-        recipe,
-        schedule="exponential",
-        warmup=0.0,
-        ema=0.0,
-        decay_rate=test.high / test.low,
-        decay_epochs=test.steps / per_epoch,
-    )
-    rows: list[tuple[float, float, float]] = []
-    data = (model, train, validation, rising, SINGLE_PROCESS)
-    with all_layers(*data, "range test", 1, test.low, pretrained=pretrained) as phase:
-        for step in range(test.steps + 1):
-            rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
-            model.reset_metrics()
-            loss = float(model.train_on_batch(*phase.batches(step), return_dict=True)["loss"])
-            if step == 0:  # the schedule begins at 0
-                continue
-            rows.append((rate, loss, _smooth([row[1] for row in rows] + [loss])))
-            if _has_risen(rows):
-                break
-    return pd.DataFrame(rows, columns=CURVE_COLUMNS)
+    losses: list[float] = []  # from step 0 on, whose rate is 0
+
+    def record_step(metrics: Mapping[str, float]) -> None:
+        losses.append(float(metrics["loss"]))
+        if len(losses) > test.steps or _has_risen(losses[1:]):
+            raise _TestEnded
+
+    rising = _rising_recipe(recipe, test, steps_per_epoch=-(-len(train.rows) // recipe.batch_size))
+    try:
+        fit_model(model, train, validation, rising, pretrained=pretrained, stop=stop, step_callback=record_step)
+    except _TestEnded:
+        pass
+    except TrainingDiverged:
+        losses.append(math.nan)
+    return _curve(losses[1:], test)
 
 
 def suggest_range(curve: pd.DataFrame) -> tuple[float, float]:
-    """Return the rates to search between: up to where the smoothed loss is lowest, and down to a hundredth of that.
+    """Return the lowest and highest rate to search.
 
-    Beyond its lowest the loss no longer falls, so no higher rate is of use; a tenth of that rate is a usual choice, and
-    lies in the middle. Where the loss hardly ever falls, within ten times the first rate, the test tells nothing, and
-    the range is all that was tested.
+    The highest is the rate at which the smoothed loss is lowest: higher rates raise the loss. The lowest is a hundredth
+    of that, so that a tenth, a usual choice, lies in the middle. If the loss is lowest within ten times the first rate,
+    the test shows nothing, and the range is all that was tested.
 
     Args:
-        curve: What `run_range_test` gave, at least two rows.
+        curve: Output of `run_range_test`, at least two rows.
     """
     rates = curve["learning_rate"].to_numpy(dtype=np.float64)
     lowest = np.where(np.isfinite(curve["smoothed"]), curve["smoothed"], np.inf).argmin()
@@ -96,12 +91,38 @@ def suggest_range(curve: pd.DataFrame) -> tuple[float, float]:
     return float(max(rates[lowest] / 100, rates[0])), float(rates[lowest])
 
 
-def _smooth(losses: list[float]) -> float:
-    """Exponential mean of the losses so far, without a bias towards 0."""
-    weights = _SMOOTHING ** np.arange(len(losses))[::-1]
-    return float(np.average(losses, weights=weights))
+def _rising_recipe(recipe: Recipe, test: RangeTest, steps_per_epoch: int) -> Recipe:
+    """Return a recipe of all layers only, with an exponential schedule that rises."""
+    epochs = -(-(test.steps + 1) // steps_per_epoch)
+    return replace(
+        recipe,
+        head_epochs=0,
+        epochs=epochs,
+        scratch_epochs=epochs,
+        learning_rate=test.low,
+        scratch_learning_rate=test.low,
+        schedule="exponential",
+        decay_rate=test.high / test.low,
+        decay_epochs=test.steps / steps_per_epoch,
+        warmup=0.0,
+        ema=0.0,
+        patience=epochs,
+        loss_limit=math.inf,
+        data_shards=1,
+    )
 
 
-def _has_risen(rows: list[tuple[float, float, float]]) -> bool:
-    last, lowest = rows[-1][2], min(row[2] for row in rows)
-    return not math.isfinite(last) or last > _RISEN * lowest
+def _curve(losses: list[float], test: RangeTest) -> pd.DataFrame:
+    factor = (test.high / test.low) ** (1 / test.steps)
+    rates = test.low * factor ** np.arange(len(losses))
+    return pd.DataFrame({"learning_rate": rates, "loss": losses, "smoothed": _smooth(losses)})
+
+
+def _has_risen(losses: list[float]) -> bool:
+    smoothed = _smooth(losses)
+    return bool((smoothed.iloc[-1:] > _RISEN * smoothed.min()).any())
+
+
+def _smooth(losses: list[float]) -> pd.Series:
+    """Return the exponential mean of the losses so far, without a bias towards 0."""
+    return pd.Series(losses, dtype=np.float64).ewm(alpha=1 - _DECAY).mean()

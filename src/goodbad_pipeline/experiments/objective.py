@@ -35,8 +35,8 @@ def train_trial(
     pretrained: bool,
     metric: str,
     should_prune: Callable[[int, float], bool],
+    stop: StopRequest,
     epoch_callback: EpochCallback,
-    stop: StopRequest | None = None,
 ) -> TrialResult:
     """Train as `fit_model` does and return the metrics of the epoch whose weights it keeps.
 
@@ -49,8 +49,8 @@ def train_trial(
         metric: Metric that decides about pruning.
         should_prune: Called after each epoch of the last phase except its last, with the epoch (1, 2, …) and the
             metric; returns whether to prune the trial.
-        epoch_callback: Called after each epoch of any phase.
         stop: Checked after each step.
+        epoch_callback: Called after each epoch of any phase.
 
     Returns:
         ``complete`` (1 or 0), ``seconds``, ``epochs``, and the metrics of the kept epoch. A trial is not complete if

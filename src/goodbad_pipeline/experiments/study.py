@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import lazy_loader as lazy
-
+from goodbad_pipeline import lazy
 from goodbad_pipeline.experiments.trial_spec import TrialResult
 from goodbad_pipeline.training.config_hash import Config, config_hash
 
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
 else:  # the import takes a second, and every run of the catalog loads this module
-    optuna = lazy.load("optuna", suppress_warning=True)
-databases = lazy.load("goodbad_pipeline.databases", suppress_warning=True)
+    optuna = lazy.load("optuna")
+databases = lazy.load("goodbad_pipeline.databases")
 
 Values = Mapping[str, Any]
 _CONFIG, _OWNER, _RESULT = "config", "owner", "result"

@@ -1,13 +1,15 @@
-"""Train several networks from several seeds under one short, equal budget, and measure each on validation.
+"""Train several networks from several seeds with the same short budget, and compare them on validation.
 
-Every network starts from scratch and gets the same epochs on the same images. None is stopped early and no epoch is
-chosen by validation: the rate has fallen to 0 at the end, and the last weights are measured, once.
+Every network starts from scratch and is trained for the same epochs on the same images. No training stops early and
+validation chooses no epoch: the learning rate has fallen to 0 at the end, and the last weights are measured.
 """
 
 import logging
+import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,43 +26,29 @@ from goodbad_pipeline.networks.model import build_network
 from goodbad_pipeline.networks.scaling import NetworkScale
 from goodbad_pipeline.networks.weights import zero_classifier
 from goodbad_pipeline.params import ImageParams, TrainingParams, TrialParams
-from goodbad_pipeline.training.batches import TrainingBatches, balanced_weights, predict
 from goodbad_pipeline.training.devices import prepare_device
-from goodbad_pipeline.training.fused_ops import fused_training
-from goodbad_pipeline.training.labelled_pixels import LabelledPixels
 from goodbad_pipeline.training.optimizers import compile_model
 from goodbad_pipeline.training.progress import EpochCallback
 from goodbad_pipeline.training.recipe import Recipe
 from goodbad_pipeline.training.stopping import StopRequest
+from goodbad_pipeline.training.train import fit_model
 
 logger = logging.getLogger(__name__)
 
-TRIAL_MOMENTUM = 0.9
-"""Momentum of batch statistics where training.batch_norm_momentum is null: remembers about ten steps."""
-VERSION = 5  # raise it when the code below changes what a trial gives: stored results are then trained again
+VERSION = 5
+"""Part of every cache key. Raise it when the code changes the results: stored trials are then trained again."""
 TRIAL_COLUMNS = ["network", "seed", "val_accuracy", "val_loss", "accuracy", "loss", "seconds", "cache_key"]
-_UNUSED = (
-    "head_epochs",
-    "epochs",
-    "head_learning_rate",
-    "learning_rate",
-    "patience",
-    "monitor",
-    "keep_epoch",
-    "loss_limit",
-    "freeze_statistics",
-    "data_shards",
-)
+_MOMENTUM = 0.9  # of batch statistics where training.batch_norm_momentum is null: they remember about ten steps
 
 
 @dataclass(frozen=True)
 class TrialNetwork:
-    """A network to try.
+    """A network to train.
 
     Attributes:
-        name: To show; one a network.
-        scale: The network.
-        shown: What else is shown beside its results.
+        name: Unique name.
+        scale: Depth, width and resolution.
+        shown: Further parameters to log.
     """
 
     name: str
@@ -69,10 +57,10 @@ class TrialNetwork:
 
 
 def build_untrained(scale: NetworkScale, *, classes: int, batch_norm_momentum: float, seed: int) -> keras.Model:
-    """Build a network whose classifier starts at zero.
+    """Return a network whose classifier starts at zero.
 
-    Its usual random start is large beside a thousand features: the loss begins far out, and a few epochs would mostly
-    bring it back.
+    A random classifier has large outputs with a thousand features. The first loss would be high, and a few epochs would
+    mostly lower it to that of guessing.
     """
     model = build_network(scale, classes=classes, batch_norm_momentum=batch_norm_momentum, seed=seed)
     zero_classifier(model)
@@ -84,10 +72,10 @@ class TrialSetup:
     """What all trials share.
 
     Attributes:
-        recipe: How each is trained: `scratch_epochs` at `scratch_learning_rate`; its seed is replaced by the trial's.
-        batch_norm_momentum: Of the moving batch statistics, above 0 and below 1.
-        precision: Keras dtype policy in force.
-        build: From scale, classes, batch_norm_momentum and seed to an untrained model of pixels 0–255 to probabilities.
+        recipe: Recipe of a training from scratch; each trial has its own seed.
+        batch_norm_momentum: Momentum of the moving batch statistics, above 0 and below 1.
+        precision: Keras dtype policy.
+        build: Like `build_untrained`.
     """
 
     recipe: Recipe
@@ -96,42 +84,54 @@ class TrialSetup:
     build: Callable[..., keras.Model] = build_untrained
 
 
-def run_trials(
-    networks: Sequence[TrialNetwork],
-    seeds: Sequence[int],
-    data: DevelopmentData,
-    setup: TrialSetup,
-    record: TrialCache,
-    stop: StopRequest | None = None,
+def train_networks(
+    table: pd.DataFrame,
+    splits: pd.DataFrame,
+    images: ImageParams,
+    training: TrainingParams,
+    trials: TrialParams,
+    pixel_cache: PixelCache,
+    cache: TrialCache,
+    stop: StopRequest,
 ) -> pd.DataFrame:
-    """Run, or take from the record, one trial for each network and seed.
+    """Train every network of a table from every seed and measure it on the validation split.
+
+    Args:
+        table: Networks, as `read_networks` takes them.
+        splits: Splits; test images are not used.
+        images: How images are decoded.
+        training: Recipe, except what `trials` sets.
+        trials: Base network, seeds, epochs, batch size and learning rate.
+        pixel_cache: Decodes images once for each resolution.
+        cache: Stores results.
+        stop: Checked after each step.
 
     Returns:
-        One row a trial, in the order given, columns as `TRIAL_COLUMNS`; fingerprints are equal for equal trials.
-
-    Raises:
-        Stopped: Somebody asked for it, between two trials or two steps of one.
+        The table of `run_trials`.
     """
-    rows: list[dict[str, Any]] = []
-    stop = stop or StopRequest()
-    for network in networks:
-        trainer = _Trainer(network.scale, data, setup, stop)
-        for seed in seeds:
-            stop.check(f"after {len(rows)} of {len(networks) * len(seeds)} trials, which are kept")
-            facts = trial_spec(network, seed, data, setup)
-            result = record(facts, trainer.bind(seed))
-            rows.append({"network": network.name, "seed": seed, **result, "cache_key": facts.cache_key})
-            count = f"{len(rows)} of {len(networks) * len(seeds)}"
-            logger.info("Trial %s: %s, seed %d: val_accuracy %.4f", count, network.name, seed, result["val_accuracy"])
-    return pd.DataFrame(rows, columns=TRIAL_COLUMNS)
+    device = prepare_device(training.precision, training.xla, training.seed)
+    recipe = replace(
+        training.recipe(jit_compile=device.jit_compile),
+        scratch_epochs=trials.epochs,
+        batch_size=trials.batch_size,
+        scratch_learning_rate=trials.learning_rate,
+    )
+    return run_trials(
+        read_networks(table, trial_base_scale(trials)),
+        trials.seeds,
+        development_data(splits, Path(images.root), images.transform, pixel_cache, images.cache_gb),
+        TrialSetup(recipe, training.batch_norm_momentum or _MOMENTUM, device.precision),
+        cache,
+        stop,
+    )
 
 
 def read_networks(table: pd.DataFrame, base: NetworkScale) -> list[TrialNetwork]:
-    """The networks of a table with columns network, depth, width, resolution, and others that are shown.
+    """Return the networks of a table.
 
     Args:
-        table: One row a network.
-        base: What the table does not say: family and dropout.
+        table: One row per network: network, depth, width, resolution; other columns are logged only.
+        base: Source of what the table does not have: family and dropout.
     """
     networks = []
     for row in table.to_dict("records"):
@@ -142,24 +142,132 @@ def read_networks(table: pd.DataFrame, base: NetworkScale) -> list[TrialNetwork]
     return networks
 
 
+def run_trials(
+    networks: Sequence[TrialNetwork],
+    seeds: Sequence[int],
+    data: DevelopmentData,
+    setup: TrialSetup,
+    cache: TrialCache,
+    stop: StopRequest,
+) -> pd.DataFrame:
+    """Train each network from each seed, or take the stored result.
+
+    Returns:
+        One row per trial, in this order; columns are `TRIAL_COLUMNS`.
+
+    Raises:
+        Stopped: A stop was requested; results of complete trials are stored.
+        TrainingDiverged: A loss is not finite.
+    """
+    rows: list[dict[str, Any]] = []
+    total = len(networks) * len(seeds)
+    for network in networks:
+        trainer = _Trainer(network.scale, data, setup, stop)
+        for seed in seeds:
+            stop.check(f"after {len(rows)} of {total} trials, whose results are stored")
+            spec = trial_spec(network, seed, data, setup)
+            result = cache(spec, partial(trainer.train, seed))
+            rows.append({"network": network.name, "seed": seed, **result, "cache_key": spec.cache_key})
+            accuracy = result["val_accuracy"]
+            logger.info(
+                "Trial %d of %d: %s, seed %d: val_accuracy %.4f", len(rows), total, network.name, seed, accuracy
+            )
+    return pd.DataFrame(rows, columns=TRIAL_COLUMNS)
+
+
 def trial_spec(network: TrialNetwork, seed: int, data: DevelopmentData, setup: TrialSetup) -> TrialSpec:
-    """State what a trial's results depend on; networks that round to the same layers share their results."""
-    recipe = {name: value for name, value in asdict(setup.recipe).items() if name not in _UNUSED}
-    decides = {
+    """Return the spec of a trial; networks that round to the same layers have the same cache key."""
+    config = {
         "version": VERSION,
         "keras": f"{keras.__version__} {keras.backend.backend()}",
         "network": _layers(network.scale),
         "classes": data.classes,
         "data": data.config(network.scale.resolution),
-        "recipe": {**recipe, "seed": seed},
+        "recipe": asdict(_recipe(setup.recipe, seed)),
         "batch_norm_momentum": setup.batch_norm_momentum,
         "precision": setup.precision,
     }
-    return TrialSpec(network.name, seed, network.shown, decides)
+    return TrialSpec(network.name, seed, network.shown, config)
+
+
+class _Trainer:
+    """Trains one network from several seeds; its graph is traced once, which takes as long as many epochs."""
+
+    def __init__(self, scale: NetworkScale, data: DevelopmentData, setup: TrialSetup, stop: StopRequest) -> None:
+        self._scale, self._data, self._setup, self._stop = scale, data, setup, stop
+        self._model: keras.Model | None = None
+        self._optimizer_start: list[np.ndarray] = []
+
+    def train(self, seed: int, epoch_callback: EpochCallback) -> TrialResult:
+        started = time.perf_counter()
+        recipe, (train, validation) = _recipe(self._setup.recipe, seed), self._data.at(self._scale.resolution)
+        model = self._untrained_model(recipe, steps=-(-len(train.rows) // recipe.batch_size))
+        history = fit_model(
+            model,
+            train,
+            validation,
+            recipe,
+            pretrained=False,
+            compiled=True,
+            stop=self._stop,
+            epoch_callback=epoch_callback,
+        )
+        last = history.iloc[-1]
+        return {
+            "val_accuracy": float(last["val_accuracy"]),
+            "val_loss": float(last["val_log_loss"]),  # without label smoothing
+            "loss": float(last["loss"]),
+            "accuracy": float(last["accuracy"]),
+            "seconds": time.perf_counter() - started,
+        }
+
+    def _untrained_model(self, recipe: Recipe, steps: int) -> keras.Model:
+        """Return the compiled network with the weights, dropout state and optimizer state of a new one."""
+        new = self._setup.build(
+            self._scale,
+            classes=self._data.classes,
+            batch_norm_momentum=self._setup.batch_norm_momentum,
+            seed=recipe.seed,
+        )
+        if self._model is None:
+            compile_model(new, recipe, recipe.scratch_learning_rate, steps=steps, epochs=recipe.scratch_epochs)
+            self._model = new
+            self._optimizer_start = [np.array(variable) for variable in new.optimizer.variables]
+            return new
+        _assign(self._model.variables, new.variables)
+        _assign(self._model.optimizer.variables, self._optimizer_start)
+        return self._model
+
+
+def _assign(variables: Sequence[Any], values: Sequence[Any]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+def _recipe(recipe: Recipe, seed: int) -> Recipe:
+    """Return the recipe of one trial: all epochs from scratch, and the last weights.
+
+    Fields that such a training does not use get fixed values, so that they do not change the cache key.
+    """
+    return replace(
+        recipe,
+        seed=seed,
+        keep_epoch="last",
+        patience=recipe.scratch_epochs,
+        monitor="val_loss",
+        ema=0.0,
+        loss_limit=math.inf,
+        freeze_statistics=None,
+        data_shards=1,
+        head_epochs=0,
+        epochs=0,
+        head_learning_rate=0.0,
+        learning_rate=0.0,
+    )
 
 
 def _layers(scale: NetworkScale) -> dict[str, Any]:
-    """All that the network's graph depends on, after rounding."""
+    """Return what the layers depend on, after rounding."""
     return {
         "family": scale.family,
         "resolution": scale.resolution,
@@ -167,124 +275,3 @@ def _layers(scale: NetworkScale) -> dict[str, Any]:
         "ends": [stem_filters(scale), head_filters(scale)],
         "blocks": [asdict(block) for block in expand_blocks(scale)],
     }
-
-
-class _Trainer:
-    """Trains one network again and again, each time from a fresh start; its graph, which takes long, is traced once."""
-
-    def __init__(self, scale: NetworkScale, data: DevelopmentData, setup: TrialSetup, stop: StopRequest) -> None:
-        self._scale, self._data, self._setup, self._stop = scale, data, setup, stop
-        self._model: keras.Model | None = None
-        self._untouched: list[np.ndarray] = []
-
-    def bind(self, seed: int) -> Callable[[EpochCallback], TrialResult]:
-        """Return the training from one seed, still to be begun."""
-        return lambda epoch_callback: self._train(seed, epoch_callback)
-
-    def _train(self, seed: int, epoch_callback: EpochCallback) -> TrialResult:
-        started = time.perf_counter()
-        train, validation = self._data.at(self._scale.resolution)
-        recipe = replace(self._setup.recipe, seed=seed)
-        batches = TrainingBatches(
-            train.pixels,
-            train.rows,
-            train.targets,
-            batch_size=recipe.batch_size,
-            seed=seed,
-            augmentation=recipe.augmentation,
-            class_weights=balanced_weights(train.targets) if recipe.class_weights else None,
-        )
-        model = self._fresh_model(recipe, batches.steps_per_epoch)
-        with fused_training(model):
-            history = model.fit(
-                batches,
-                steps_per_epoch=batches.steps_per_epoch,
-                epochs=recipe.scratch_epochs,
-                verbose=0,
-                callbacks=[
-                    keras.callbacks.LambdaCallback(
-                        on_train_batch_end=self._check_stop, on_epoch_end=_teller(epoch_callback)
-                    )
-                ],
-            ).history
-        last = {name: float(history[name][-1]) for name in ("loss", "accuracy")}
-        return {**_measure(model, validation), **last, "seconds": time.perf_counter() - started}
-
-    def _check_stop(self, step: int, logs: dict[str, float]) -> None:
-        self._stop.check("within a trial, which begins anew; those before it are kept")
-
-    def _fresh_model(self, recipe: Recipe, steps: int) -> keras.Model:
-        """The network as it starts from the recipe's seed: built anew, or the values of a new one in the traced one."""
-        start = self._setup.build(
-            self._scale,
-            classes=self._data.classes,
-            batch_norm_momentum=self._setup.batch_norm_momentum,
-            seed=recipe.seed,
-        )
-        if self._model is None:
-            compile_model(start, recipe, recipe.scratch_learning_rate, steps=steps, epochs=recipe.scratch_epochs)
-            start.optimizer.build(start.trainable_variables)
-            self._untouched = [np.array(variable) for variable in start.optimizer.variables]
-            self._model = start
-            return start
-        for ours, fresh in _pairs(self._model, start):
-            ours.assign(fresh)
-        for ours, value in zip(self._model.optimizer.variables, self._untouched, strict=True):
-            ours.assign(value)
-        return self._model
-
-
-def _pairs(model: keras.Model, fresh: keras.Model) -> Iterator[tuple[Any, Any]]:
-    """Variables of two equal networks, weights and the states of dropout, side by side."""
-    return zip(model.variables, fresh.variables, strict=True)
-
-
-def _teller(epoch_callback: EpochCallback) -> Callable[[int, dict[str, float]], None]:
-    return lambda epoch, logs: epoch_callback({"epoch": epoch + 1, **logs})
-
-
-def _measure(model: keras.Model, validation: LabelledPixels) -> TrialResult:
-    """Accuracy, 0 to 1, and mean cross-entropy, without label smoothing."""
-    probabilities = predict(model, validation.pixels, validation.rows)
-    true_class_probability = probabilities[np.arange(len(validation.y_true)), validation.y_true]
-    return {
-        "val_accuracy": float(np.mean(probabilities.argmax(axis=1) == validation.y_true)),
-        "val_loss": float(-np.log(np.maximum(true_class_probability, keras.config.epsilon())).mean()),
-    }
-
-
-def train_networks(
-    table: pd.DataFrame,
-    splits: pd.DataFrame,
-    images: ImageParams,
-    training: TrainingParams,
-    trials: TrialParams,
-    pixel_cache: PixelCache,
-    trial_cache: TrialCache,
-    stop_request: StopRequest,
-) -> pd.DataFrame:
-    """Train every network of a table from every seed, and measure each on the validation split.
-
-    Args:
-        table: One row a network: network, depth, width, resolution, and what else is shown beside its trials.
-        splits: The images; those of test are left alone.
-        images: How images are decoded.
-        training: How networks are trained, but for what `trials` says.
-        trials: Base, seeds, epochs, batch size and rate.
-        pixel_cache: Decodes images once for each resolution.
-        trial_cache: Keeps what is done.
-        stop_request: Checked after each step.
-
-    Returns:
-        One row a trial.
-    """
-    device = prepare_device(training.precision, training.xla, training.seed)
-    recipe = trials.recipe(training.recipe(jit_compile=device.jit_compile))
-    return run_trials(
-        read_networks(table, trial_base_scale(trials)),
-        trials.seeds,
-        development_data(splits, Path(images.root), images.transform, pixel_cache, images.cache_gb),
-        TrialSetup(recipe, training.batch_norm_momentum or TRIAL_MOMENTUM, device.precision),
-        trial_cache,
-        stop_request,
-    )

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
@@ -35,9 +35,9 @@ from goodbad_pipeline.training.labelled_pixels import LabelledPixels
 from goodbad_pipeline.training.progress import EpochCallback
 from goodbad_pipeline.training.stopping import StopRequest
 
+devices = lazy.load("goodbad_pipeline.training.devices")
 data = lazy.load("goodbad_pipeline.experiments.data")
 lr_range_test = lazy.load("goodbad_pipeline.experiments.lr_range_test")
-devices = lazy.load("goodbad_pipeline.training.devices")
 objective = lazy.load("goodbad_pipeline.experiments.objective")
 
 logger = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class TuningContext:
     images: ImageParams
     registered: str
     pixel_cache: PixelCache
-    stop: StopRequest = field(default_factory=StopRequest)
+    stop: StopRequest
 
     @property
     def pretrained(self) -> bool:
@@ -93,8 +93,9 @@ class TuningContext:
         test = lr_range_test.RangeTest(tune.lr_finder.steps, tune.lr_finder.low * share, tune.lr_finder.high * share)
         recipe = self.training.recipe(jit_compile=self._jit_compile(self.training))
         model = self._build(self.training, {})
-        parts = (model, train, validation, recipe, test)
-        curve = lr_range_test.run_range_test(*parts, pretrained=self.pretrained, stop=self.stop)
+        curve = lr_range_test.run_range_test(
+            model, train, validation, recipe, test, pretrained=self.pretrained, stop=self.stop
+        )
         return curve.assign(learning_rate=curve["learning_rate"] / share)
 
     def spec(self, name: str, number: int, values: Values, seed: int, **extra: Any) -> TrialSpec:
@@ -126,8 +127,8 @@ class TuningContext:
             pretrained=self.pretrained,
             metric=metric,
             should_prune=should_prune,
-            epoch_callback=epoch_callback,
             stop=self.stop,
+            epoch_callback=epoch_callback,
         )
 
     def _read(self, name: str) -> Value:

@@ -1,9 +1,5 @@
-"""Parameters of the pipelines that compare trainings: scaling search, scaling study and tuning.
+"""Parameters of the pipelines that compare trainings: scaling search, scaling study and tuning."""
 
-`TrialParams.recipe` converts the schema to a domain value.
-"""
-
-from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
@@ -11,7 +7,6 @@ from pydantic import Field, TypeAdapter, ValidationError, field_validator, model
 from goodbad_pipeline.networks.scaling import MIN_RESOLUTION
 from goodbad_pipeline.params.base import Count, Group, Positive, Seed
 from goodbad_pipeline.params.training import AugmentationParams, ModelParams, TrainingParams
-from goodbad_pipeline.training.recipe import Recipe
 
 AUTO = "auto"
 RATES = ("training.learning_rate", "training.scratch_learning_rate")  # what the range test measures
@@ -40,16 +35,6 @@ class TrialParams(Group):
     epochs: Count
     batch_size: Count
     learning_rate: Positive
-
-    def recipe(self, recipe: Recipe) -> Recipe:
-        """Return a recipe with the trials' epochs, batch size and learning rate."""
-        return replace(
-            recipe,
-            scratch_epochs=self.epochs,
-            batch_size=self.batch_size,
-            scratch_learning_rate=self.learning_rate,
-            ema=0.0,  # trials are evaluated with the last weights
-        )
 
     @model_validator(mode="after")
     def _seeds_differ(self) -> Self:

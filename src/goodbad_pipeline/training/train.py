@@ -36,6 +36,7 @@ def fit_model(
     recipe: Recipe,
     *,
     pretrained: bool,
+    compiled: bool = False,
     strategy: Strategy = SINGLE_PROCESS,
     stop: StopRequest | None = None,
     epoch_callback: EpochCallback | None = None,
@@ -55,6 +56,8 @@ def fit_model(
         validation: Images for early stopping and for the choice of the best epoch.
         recipe: Hyperparameters.
         pretrained: Whether the weights come from earlier training.
+        compiled: Whether the model is compiled for this recipe already, by `compile_model`. Only for one process and a
+            training from scratch: several such trainings of one model trace its graph once.
         strategy: How devices and processes share the training.
         stop: Checked after each step and during validation.
         epoch_callback: Called with the row of each epoch, also those before a resume.
@@ -77,7 +80,7 @@ def fit_model(
         for row in progress.rows:
             reporter.replay(row)
     loop = Loop(_rules(recipe, train), saver, reporter, strategy=strategy, stop=stop, step_callback=step_callback)
-    phases = _phases(model, train, validation, recipe, strategy, pretrained=pretrained)
+    phases = _phases(model, train, validation, recipe, strategy, pretrained=pretrained, compiled=compiled)
     for number, prepare in enumerate(phases):
         if number < progress.phase:
             continue
@@ -111,6 +114,7 @@ def _phases(
     strategy: Strategy,
     *,
     pretrained: bool,
+    compiled: bool,
 ) -> Sequence[Callable[[], AbstractContextManager[Phase]]]:
     """Return the phases in order, not prepared yet: a resumed training needs no features of a phase that has ended."""
     data = (model, train, validation, recipe, strategy)
@@ -119,7 +123,8 @@ def _phases(
     else:
         every = (ALL_LAYERS, recipe.epochs, recipe.learning_rate)
     head = [partial(_head_only, *data)] if pretrained and recipe.head_epochs else []
-    return [*head, *([partial(all_layers, *data, *every, pretrained=pretrained)] if every[1] else [])]
+    all_layers = partial(_all_layers, *data, *every, pretrained=pretrained, compiled=compiled)
+    return [*head, *([all_layers] if every[1] else [])]
 
 
 @contextmanager
@@ -169,7 +174,7 @@ def _head(model: keras.Model, shape: tuple[int, ...]) -> keras.Model:
 
 
 @contextmanager
-def all_layers(
+def _all_layers(
     model: keras.Model,
     train: LabelledPixels,
     validation: LabelledPixels,
@@ -180,6 +185,7 @@ def all_layers(
     peak: float,
     *,
     pretrained: bool,
+    compiled: bool,
 ) -> Iterator[Phase]:
     """Train all layers; frozen batch statistics keep batch normalisation as it is."""
     frozen = pretrained if recipe.freeze_statistics is None else recipe.freeze_statistics
@@ -190,7 +196,8 @@ def all_layers(
     steps = batches.steps_per_epoch
     with strategy.scope():
         replica = strategy.replicate(model)
-        compile_model(replica, recipe, peak, steps=steps, epochs=epochs)
+        if not compiled:
+            compile_model(replica, recipe, peak, steps=steps, epochs=epochs)
     with strategy.training_scope():
         validation = validation.shard(strategy.process_index, strategy.process_count)
         validate = _validator(model, replica, validation, recipe, strategy)

@@ -6,9 +6,9 @@ import logging
 from dataclasses import asdict
 from typing import Any
 
-import lazy_loader as lazy
 import pandas as pd
 
+from goodbad_pipeline import lazy
 from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.experiments.trial_spec import TrialCache
 from goodbad_pipeline.images.pixels import PixelCache
@@ -18,8 +18,8 @@ from goodbad_pipeline.networks.complexity import count_complexity
 from goodbad_pipeline.params import ImageParams, ScalingSearchParams, TrainingParams
 from goodbad_pipeline.training.stopping import StopRequest
 
-analysis = lazy.load("goodbad_pipeline.experiments.analysis", suppress_warning=True)
-experiment = lazy.load("goodbad_pipeline.experiments.trials", suppress_warning=True)
+analysis = lazy.load("goodbad_pipeline.experiments.analysis")
+experiment = lazy.load("goodbad_pipeline.experiments.trials")
 
 logger = logging.getLogger(__name__)
 
@@ -64,8 +64,9 @@ def train_candidates(
     stop_request: StopRequest,
 ) -> pd.DataFrame:
     """Train every candidate from every seed and measure it on the validation split."""
-    data = (splits, images, training, scaling_search, pixel_cache)
-    return experiment.train_networks(candidates, *data, trial_cache, stop_request)
+    return experiment.train_networks(
+        candidates, splits, images, training, scaling_search, pixel_cache, trial_cache, stop_request
+    )
 
 
 def rank_candidates(

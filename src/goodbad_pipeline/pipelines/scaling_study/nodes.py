@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import lazy_loader as lazy
 import pandas as pd
 
+from goodbad_pipeline import lazy
 from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.experiments.trial_spec import TrialCache
 from goodbad_pipeline.images.pixels import PixelCache
@@ -19,8 +19,8 @@ from goodbad_pipeline.networks.scaling import Coefficients, NetworkScale
 from goodbad_pipeline.params import ImageParams, ScalingStudyParams, TrainingParams
 from goodbad_pipeline.training.stopping import StopRequest
 
-analysis = lazy.load("goodbad_pipeline.experiments.analysis", suppress_warning=True)
-experiment = lazy.load("goodbad_pipeline.experiments.trials", suppress_warning=True)
+analysis = lazy.load("goodbad_pipeline.experiments.analysis")
+experiment = lazy.load("goodbad_pipeline.experiments.trials")
 
 BASE = "base"
 PAPER = pd.DataFrame(
@@ -66,8 +66,9 @@ def train_networks(
     stop_request: StopRequest,
 ) -> pd.DataFrame:
     """Train every network from every seed and measure it on the validation split."""
-    data = (splits, images, training, scaling_study, pixel_cache)
-    return experiment.train_networks(networks, *data, trial_cache, stop_request)
+    return experiment.train_networks(
+        networks, splits, images, training, scaling_study, pixel_cache, trial_cache, stop_request
+    )
 
 
 def compare_networks(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import lazy_loader as lazy
 import pandas as pd
 import yaml
 
+from goodbad_pipeline import lazy
 from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.evaluation.metrics import larger_is_better
 from goodbad_pipeline.experiments import tuning
@@ -21,8 +21,8 @@ from goodbad_pipeline.params.experiments import RATES
 from goodbad_pipeline.training.stopping import StopRequest
 from goodbad_pipeline.training.validation import VALIDATION_METRICS
 
-analysis = lazy.load("goodbad_pipeline.experiments.analysis", suppress_warning=True)
-lr_range_test = lazy.load("goodbad_pipeline.experiments.lr_range_test", suppress_warning=True)
+analysis = lazy.load("goodbad_pipeline.experiments.analysis")
+lr_range_test = lazy.load("goodbad_pipeline.experiments.lr_range_test")
 
 
 def build_tuning_context(
