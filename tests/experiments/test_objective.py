@@ -112,3 +112,10 @@ def test_the_range_test_ends_where_the_loss_has_risen(parts: tuple) -> None:
     test = RangeTest(steps=30, low=1e-3, high=1e6)
     curve = run_range_test(tiny_network(), *parts, tiny_recipe(optimizer="sgd"), test, pretrained=False)
     assert 3 < len(curve) < 30
+
+
+def test_the_range_test_ends_with_a_loss_that_is_not_finite(parts: tuple) -> None:
+    test = RangeTest(steps=30, low=1e25, high=1e37)
+    curve = run_range_test(tiny_network(), *parts, tiny_recipe(optimizer="sgd"), test, pretrained=False)
+    assert 0 < len(curve) < 30
+    assert not np.isfinite(curve["loss"].iloc[-1]) or curve["loss"].iloc[-1] > 4 * curve["loss"].min()

@@ -12,7 +12,7 @@ def training() -> TrainingParams:
     return typed
 
 
-def test_each_network_searches_what_its_training_reads() -> None:
+def test_each_network_searches_parameters_that_its_training_uses() -> None:
     tune = validate_parameters(parameters())["tune"]
     assert isinstance(tune, TuneParams)
     pretrained, scratch = (searched_parameters(tune, pretrained=known) for known in (True, False))
@@ -21,7 +21,7 @@ def test_each_network_searches_what_its_training_reads() -> None:
     assert set(pretrained) ^ set(scratch) == {"training.learning_rate", "training.scratch_learning_rate"}
 
 
-def test_values_are_set_by_dotted_name_and_held_to_the_rules(training: TrainingParams) -> None:
+def test_values_are_set_by_dotted_name_and_validated(training: TrainingParams) -> None:
     changed = with_values(training, {"training.augmentation.zoom": 0.1, "training.epochs": 7, "model.dropout": 0.4})
     assert (changed.augmentation.zoom, changed.epochs) == (0.1, 7)
     assert read_value("training.augmentation.zoom", changed) == 0.1

@@ -29,6 +29,7 @@ from goodbad_pipeline.images.pixels import Transform
 from goodbad_pipeline.networks.scaling import resolve_scale
 from goodbad_pipeline.training.recipe import Augmentation, Recipe
 from goodbad_pipeline.training.stopping import Stopped, StopRequest
+from goodbad_pipeline.training.validation import TrainingDiverged
 
 RECIPE = Recipe(0, 8, 0, 0, 2, 1e-3, 1e-3, 1e-2, 0.1, 0.01, 0.0, 9, Augmentation(flip=True))
 BASE = resolve_scale(phi=-4, resolution=32)
@@ -51,7 +52,7 @@ SETUP = TrialSetup(RECIPE, 0.9, "float32", build=tiny)
 
 @pytest.fixture
 def splits(tmp_path: Path) -> pd.DataFrame:
-    """24 images for train, 12 for validation; what the table says of test does not exist."""
+    """24 train images and 12 validation images; the test image does not exist."""
     rows = []
     for number in range(36):
         data = encoded(make_image(number, bright=bool(number % 2)))
@@ -73,7 +74,7 @@ def in_folder(splits: pd.DataFrame, folder: Path, resize: str = "pad") -> Develo
 
 
 class Counter:
-    """A cache that counts what is trained, and stops at a number of them as Ctrl-C would."""
+    """A cache that counts trainings, and stops at a number of them as Ctrl-C would."""
 
     def __init__(self, folder: Path, stop: int | None = None) -> None:
         self._cache, self.trained, self._stop = TrialsDataset(filepath=str(folder)).load(), 0, stop
@@ -88,7 +89,7 @@ class Counter:
         return self._cache(spec, counted)
 
 
-def test_one_row_a_trial_measured_on_validation(data: DevelopmentData, tmp_path: Path) -> None:
+def test_one_row_per_trial_measured_on_validation(data: DevelopmentData, tmp_path: Path) -> None:
     trials = run_trials(
         NETWORKS, [0, 1], data, SETUP, TrialsDataset(filepath=str(tmp_path / "t")).load(), StopRequest()
     )
@@ -101,7 +102,7 @@ def test_one_row_a_trial_measured_on_validation(data: DevelopmentData, tmp_path:
 
 @pytest.mark.long
 @pytest.mark.no_cover
-def test_an_interrupted_run_goes_on_where_it_was(data: DevelopmentData, tmp_path: Path) -> None:
+def test_an_interrupted_run_resumes_after_its_complete_trials(data: DevelopmentData, tmp_path: Path) -> None:
     first = Counter(tmp_path / "t", stop=3)
     with pytest.raises(KeyboardInterrupt):
         run_trials(NETWORKS, [0, 1], data, SETUP, first, StopRequest())
@@ -115,7 +116,9 @@ def test_an_interrupted_run_goes_on_where_it_was(data: DevelopmentData, tmp_path
 
 @pytest.mark.long
 @pytest.mark.no_cover
-def test_a_seed_gives_the_same_first_or_second_on_the_traced_network(data: DevelopmentData, tmp_path: Path) -> None:
+def test_a_seed_gives_the_same_result_first_or_second_on_the_traced_network(
+    data: DevelopmentData, tmp_path: Path
+) -> None:
     tf.config.run_functions_eagerly(False)
     alone = run_trials(NETWORKS[:1], [1], data, SETUP, Counter(tmp_path / "alone"), StopRequest())
     after = run_trials(NETWORKS[:1], [0, 1], data, SETUP, Counter(tmp_path / "after"), StopRequest())
@@ -124,15 +127,15 @@ def test_a_seed_gives_the_same_first_or_second_on_the_traced_network(data: Devel
     assert after["loss"].nunique() == 2
 
 
-def test_classes_weigh_alike_where_training_says_so(splits: pd.DataFrame, tmp_path: Path) -> None:
+def test_class_weights_change_the_result(splits: pd.DataFrame, tmp_path: Path) -> None:
     rare = in_folder(splits[(splits["label"] == "go") | (splits.index % 3 == 0)], tmp_path)
-    weighed = replace(SETUP, recipe=replace(RECIPE, class_weights=True))
+    weighted_setup = replace(SETUP, recipe=replace(RECIPE, class_weights=True))
     cache = Counter(tmp_path / "t")
-    plain, alike = (
-        run_trials(NETWORKS[:1], [0], rare, setup, cache, StopRequest())["loss"][0] for setup in (SETUP, weighed)
+    plain, weighted = (
+        run_trials(NETWORKS[:1], [0], rare, setup, cache, StopRequest())["loss"][0] for setup in (SETUP, weighted_setup)
     )
     assert cache.trained == 2
-    assert plain != pytest.approx(alike, rel=1e-3)
+    assert plain != pytest.approx(weighted, rel=1e-3)
 
 
 @pytest.mark.long
@@ -157,6 +160,12 @@ def test_a_stop_request_ends_the_running_trial_and_keeps_complete_ones(data: Dev
     assert len(list((tmp_path / "t").glob("*.json"))) == 1
     children = mlflow.search_runs(filter_string="tags.`trial.reused` = 'false'", output_format="list")
     assert {child.info.run_name[-1]: child.info.status for child in children} == {"0": "FINISHED", "1": "KILLED"}
+
+
+def test_a_diverged_trial_ends_the_run(data: DevelopmentData, tmp_path: Path) -> None:
+    setup = replace(SETUP, recipe=replace(RECIPE, optimizer="sgd", scratch_learning_rate=1e30, warmup=0.0))
+    with pytest.raises(TrainingDiverged):
+        run_trials(NETWORKS[:1], [0], data, setup, Counter(tmp_path / "t"), StopRequest())
 
 
 def test_networks_that_round_to_the_same_layers_are_trained_once(data: DevelopmentData, tmp_path: Path) -> None:
@@ -190,7 +199,7 @@ def test_a_damaged_file_is_trained_again(data: DevelopmentData, tmp_path: Path) 
     assert json.loads(file.read_text())["seed"] == 0
 
 
-def test_everything_that_decides_changes_the_key(splits: pd.DataFrame, tmp_path: Path) -> None:
+def test_everything_that_the_result_depends_on_changes_the_cache_key(splits: pd.DataFrame, tmp_path: Path) -> None:
     def key(network=NETWORKS[0], seed=0, table=splits, setup=SETUP, **options) -> str:
         return trial_spec(network, seed, in_folder(table, tmp_path, **options), setup).cache_key
 
@@ -236,7 +245,7 @@ def test_pixels_are_decoded_once_for_each_resolution(splits: pd.DataFrame, tmp_p
         in_folder(splits, tmp_path).at(20)
 
 
-def test_what_is_called_cannot_be_saved(tmp_path: Path) -> None:
+def test_load_only_datasets_cannot_be_saved(tmp_path: Path) -> None:
     for dataset in (TrialsDataset(filepath=str(tmp_path)), PixelCacheDataset(filepath=str(tmp_path))):
         assert dataset.exists()
         assert str(tmp_path) in str(dataset)

@@ -44,7 +44,7 @@ def test_the_default_grid_holds_the_papers_coefficients_and_costs_about_the_same
     assert candidates["macs"].is_unique
 
 
-def test_candidates_far_from_doubling_are_warned_of(caplog) -> None:
+def test_candidates_far_from_doubling_are_logged_as_a_warning(caplog) -> None:
     list_candidates(SPLITS, search())
     assert not caplog.records
     list_candidates(SPLITS, search(alpha=[1.2], beta=[1.1], gamma=[1.1, 1.15], tolerance=0.5))
@@ -71,7 +71,7 @@ def test_bad_input_is_one_line_before_anything_starts(changes: dict, message: st
     assert "\n" not in str(error.value)
 
 
-def test_a_clear_winner_is_called_one_and_ready_to_paste() -> None:
+def test_a_clear_winner_is_reported_and_ready_to_paste() -> None:
     candidates = list_candidates(SPLITS, search())
     best = candidates["network"].iloc[3]
     ranking, report, snippet = rank_candidates(candidates, trials(candidates, best, 0.38), SPLITS)
@@ -96,10 +96,10 @@ def test_a_lead_on_many_images_of_few_groups_is_no_claim() -> None:
     assert "lies above" in report["conclusion"]
 
 
-def test_classes_are_counted_where_trials_see_them() -> None:
+def test_only_classes_of_development_images_are_counted() -> None:
     rare = pd.DataFrame({"label": ["bird"], "split": ["test"], "group": [99]})
-    seen, all_of_it = (list_candidates(table, search()) for table in (SPLITS, pd.concat([SPLITS, rare])))
-    pd.testing.assert_frame_equal(seen, all_of_it)
+    without, with_test = (list_candidates(table, search()) for table in (SPLITS, pd.concat([SPLITS, rare])))
+    pd.testing.assert_frame_equal(without, with_test)
 
 
 def test_a_narrow_lead_is_no_claim() -> None:
@@ -112,12 +112,12 @@ def test_a_narrow_lead_is_no_claim() -> None:
     assert draw_ranking(ranking, trials(candidates, best, 0.03)).get_size_inches()[0] == 10
 
 
-def test_candidates_of_other_costs_are_said_to_be() -> None:
+def test_candidates_of_other_costs_are_reported() -> None:
     candidates = list_candidates(SPLITS, search())
     _, report, _ = rank_candidates(candidates, trials(candidates, "", 0), SPLITS)
     least, most = candidates["ratio"].min(), candidates["ratio"].max()
-    said = f"The candidates cost ×{least:.2f} to ×{most:.2f} of the base: a higher cost may explain a higher rank."
-    assert report["costs"] == said
+    expected = f"The candidates cost ×{least:.2f} to ×{most:.2f} of the base: a higher cost may explain a higher rank."
+    assert report["costs"] == expected
 
 
 def test_a_single_candidate_is_not_compared() -> None:
@@ -176,6 +176,6 @@ def test_each_trial_is_a_child_of_the_run_and_the_second_run_trains_nothing(sear
 
 
 @pytest.mark.slow
-def test_the_second_run_says_the_same(searched: Path) -> None:
+def test_the_second_run_reports_the_same(searched: Path) -> None:
     for name in ("search_ranking.csv", "search_report.json", "search_parameters.yml"):
         assert (searched / "first" / name).read_text() == (searched / "data/08_reporting" / name).read_text()

@@ -60,7 +60,7 @@ def test_coefficients_that_scale_nothing_are_refused_before_training() -> None:
         match_networks(SPLITS, study(), {"alpha": 1, "beta": 1, "gamma": 1})
 
 
-def test_overlap_is_said_where_all_are_alike() -> None:
+def test_overlap_is_reported_if_all_are_alike() -> None:
     networks = match_networks(SPLITS, study(), COEFFICIENTS)
     table, report = compare_networks(networks, trials(networks, compound=0.62), SPLITS)
     assert len(report["conclusions"]) == 3
@@ -70,7 +70,7 @@ def test_overlap_is_said_where_all_are_alike() -> None:
     assert draw_study(table).get_size_inches()[0] == 10
 
 
-def test_a_difference_is_said_where_intervals_lie_apart() -> None:
+def test_a_difference_is_reported_if_intervals_do_not_overlap() -> None:
     networks = match_networks(SPLITS, study(), COEFFICIENTS)
     _, report = compare_networks(networks, trials(networks, compound=0.95, base=0.3), SPLITS)
     at_two, at_four, base = report["conclusions"]
@@ -80,7 +80,7 @@ def test_a_difference_is_said_where_intervals_lie_apart() -> None:
     assert not any("no difference" in conclusion for conclusion in report["conclusions"])
 
 
-def test_the_papers_table_7_stands_beside_networks_of_about_its_cost() -> None:
+def test_the_papers_table_7_is_shown_next_to_networks_of_about_its_cost() -> None:
     networks = match_networks(SPLITS, study(multiples=[2, 4, 8]), COEFFICIENTS)
     table, _ = compare_networks(networks, trials(networks), SPLITS)
     assert len(table) == len(networks)
@@ -95,7 +95,7 @@ def test_the_papers_table_7_stands_beside_networks_of_about_its_cost() -> None:
     assert PAPER["paper_billion_flops"].tolist() == [0.4, 1.8, 1.8, 1.9, 1.8]
 
 
-def test_one_dimension_alone_is_held_against_the_base_once() -> None:
+def test_one_dimension_alone_is_compared_with_the_base_once() -> None:
     networks = match_networks(SPLITS, study(dimensions=["compound"], multiples=[2, 8]), COEFFICIENTS)
     table, report = compare_networks(networks, trials(networks), SPLITS)
     (conclusion,) = report["conclusions"]
@@ -103,10 +103,10 @@ def test_one_dimension_alone_is_held_against_the_base_once() -> None:
     assert table["paper_top1"].dropna().tolist() == [0.773]  # ×2 and ×8 are far from the paper's ×4.5
 
 
-def test_classes_are_counted_where_trials_see_them() -> None:
+def test_only_classes_of_development_images_are_counted() -> None:
     rare = pd.DataFrame({"label": ["bird"], "split": ["test"], "group": [999]})
-    seen, whole = (match_networks(table, study(), COEFFICIENTS) for table in (SPLITS, pd.concat([SPLITS, rare])))
-    pd.testing.assert_frame_equal(seen, whole)
+    without, with_test = (match_networks(table, study(), COEFFICIENTS) for table in (SPLITS, pd.concat([SPLITS, rare])))
+    pd.testing.assert_frame_equal(without, with_test)
 
 
 @pytest.mark.slow

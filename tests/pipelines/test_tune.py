@@ -1,4 +1,4 @@
-"""The search for parameters: what it is given, what it ends with, and that a kill loses nothing."""
+"""The hyperparameter search: its inputs, its results, and that a kill loses no trial."""
 
 import json
 import os
@@ -42,7 +42,7 @@ def resolved(context: TuningContext, **space: object) -> dict:
     return resolve_space(tune, context.present(tune), {"low": 0.0005, "high": 0.05})
 
 
-def test_no_node_is_given_the_test_split(tmp_path: Path) -> None:
+def test_no_node_loads_the_test_split(tmp_path: Path) -> None:
     given = set().union(*(node.inputs for node in register_pipelines()["tune"].nodes))
     assert "development" in given
     assert not {"splits", "labels", "images", "pixels", "test_predictions"} & given
@@ -54,7 +54,7 @@ def test_no_node_is_given_the_test_split(tmp_path: Path) -> None:
     assert len(catalog.load("development")) == 6
 
 
-def test_every_dimension_holds_the_present_value() -> None:
+def test_every_dimension_contains_the_present_value() -> None:
     present = context(training__learning_rate=0.2, training__optimizer="sgd", training__label_smoothing=0.3)
     space = resolved(
         present,
@@ -73,7 +73,7 @@ def test_every_dimension_holds_the_present_value() -> None:
     assert space["model.dropout"] == RangeParams(low=0.2, high=0.5)
 
 
-def test_a_range_that_cannot_hold_the_present_value_is_refused() -> None:
+def test_a_range_that_cannot_contain_the_present_value_is_an_error() -> None:
     with pytest.raises(
         InputError,
         match=r"tune.space: the range of training.weight_decay .* got 0.0; give a list",
@@ -85,7 +85,7 @@ def test_a_range_that_cannot_hold_the_present_value_is_refused() -> None:
         resolved(context(), training={"scratch_learning_rate": "auto"})
 
 
-def test_the_snippet_is_what_the_winner_was_trained_with() -> None:
+def test_the_snippet_has_the_values_of_the_winner() -> None:
     values = {"training.learning_rate": 0.00312, "training.freeze_statistics": None, "model.dropout": 0.25}
     rows = [
         {
@@ -143,7 +143,7 @@ def trial_states(project: Path) -> list[str]:
 
 
 class Retrained:
-    """Stands in for trainings from other seeds; a log loss of None is one that was not trained to its end."""
+    """Replaces trainings from other seeds; a log loss of None is that of a training that did not reach its end."""
 
     training = SimpleNamespace(seed=4)
 
@@ -177,14 +177,14 @@ def test_the_seed_that_chose_the_finalists_does_not_count_again() -> None:
     assert finals.groupby("trial")["val_log_loss"].mean().to_dict() == {0: 0.4, 3: 0.5}  # not the lucky 0.1
 
 
-def test_finalists_that_no_other_seed_trains_end_in_one_line() -> None:
+def test_finalists_that_no_other_seed_trains_are_an_error_of_one_line() -> None:
     tune = validate_parameters(parameters(tune__finalists=1, tune__seeds=1))["tune"]
     with pytest.raises(InputError, match="none of 2 finalists was trained to its end from 1 other seeds"):
         confirm_finalists(Retrained({0: None, 3: None}), tune, searched([0.41, 0.6, 0.7, 0.1]), cache)
 
 
 def is_in_third_trial(project: Path) -> bool:
-    """Whether it has begun in the study and, which comes a moment later, in MLflow as well."""
+    """Return whether the third trial has begun in the study and, a moment later, in MLflow."""
     if trial_states(project)[2:] != ["RUNNING"]:
         return False
     return [run.info.status for run in runs(project)].count("RUNNING") == 2  # the search and its trial
@@ -192,7 +192,7 @@ def is_in_third_trial(project: Path) -> bool:
 
 @pytest.fixture(scope="module")
 def killed_once(tmp_path_factory) -> Path:
-    """A project whose search was killed in its third trial, and went on; images of the test split do not exist."""
+    """A project whose search was killed in its third trial and resumed; images of the test split do not exist."""
     project = make_project(tmp_path_factory.mktemp("tune") / "project")
     kedro_run(project, "data")
     splits = table(project, "splits")
@@ -224,7 +224,7 @@ def test_a_killed_search_ends_with_as_many_trials_and_the_best_is_no_worse(kille
 
 
 @pytest.mark.slow
-def test_one_parent_run_carries_the_best_and_has_every_trial_as_a_child(killed_once: Path) -> None:
+def test_one_parent_run_has_the_best_values_and_every_trial_as_a_child(killed_once: Path) -> None:
     everything = runs(killed_once)
     (parent,) = [run for run in everything if run.data.tags["mlflow.runName"].startswith("tune ")]
     assert parent.info.status == "FINISHED"

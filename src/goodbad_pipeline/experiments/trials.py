@@ -43,13 +43,7 @@ _MOMENTUM = 0.9  # of batch statistics where training.batch_norm_momentum is nul
 
 @dataclass(frozen=True)
 class TrialNetwork:
-    """A network to train.
-
-    Attributes:
-        name: Unique name.
-        scale: Depth, width and resolution.
-        shown: Further parameters to log.
-    """
+    """A network to train, with further parameters to log."""
 
     name: str
     scale: NetworkScale
@@ -59,8 +53,8 @@ class TrialNetwork:
 def build_untrained(scale: NetworkScale, *, classes: int, batch_norm_momentum: float, seed: int) -> keras.Model:
     """Return a network whose classifier starts at zero.
 
-    A random classifier has large outputs with a thousand features. The first loss would be high, and a few epochs would
-    mostly lower it to that of guessing.
+    With a thousand features, the outputs of a random classifier are large. A few epochs would do little but lower the
+    high loss at the start to that of guessing.
     """
     model = build_network(scale, classes=classes, batch_norm_momentum=batch_norm_momentum, seed=seed)
     zero_classifier(model)
@@ -94,21 +88,7 @@ def train_networks(
     cache: TrialCache,
     stop: StopRequest,
 ) -> pd.DataFrame:
-    """Train every network of a table from every seed and measure it on the validation split.
-
-    Args:
-        table: Networks, as `read_networks` takes them.
-        splits: Splits; test images are not used.
-        images: How images are decoded.
-        training: Recipe, except what `trials` sets.
-        trials: Base network, seeds, epochs, batch size and learning rate.
-        pixel_cache: Decodes images once for each resolution.
-        cache: Stores results.
-        stop: Checked after each step.
-
-    Returns:
-        The table of `run_trials`.
-    """
+    """Read the networks of a table and run their trials, with the parameters of training except what `trials` sets."""
     device = prepare_device(training.precision, training.xla, training.seed)
     recipe = replace(
         training.recipe(jit_compile=device.jit_compile),

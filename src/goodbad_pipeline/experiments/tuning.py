@@ -14,15 +14,8 @@ import pandas as pd
 from goodbad_pipeline import lazy
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.metrics import larger_is_better
-from goodbad_pipeline.experiments.search_space import (
-    Values,
-    distributions,
-    read_value,
-    resolve_space,
-    round_values,
-    searched_parameters,
-    with_values,
-)
+from goodbad_pipeline.experiments import search_space
+from goodbad_pipeline.experiments.search_space import Values, with_values
 from goodbad_pipeline.experiments.study import Search, SearchPlan, StudyStore, Trial
 from goodbad_pipeline.experiments.trial_spec import COMPLETE, TrialCache, TrialResult, TrialSpec
 from goodbad_pipeline.images.pixels import PixelCache
@@ -62,9 +55,9 @@ class TuningContext:
         development: Splits without the test images.
         network: Output of `choose_network`.
         model: Source of the weights.
-        training: Present parameters of training.
-        images: How images are decoded.
-        registered: Registered model with the versions to grow from.
+        training: Present parameters.
+        images: Resizing and colours.
+        registered: Name of the registered model whose versions may be the source of the weights.
         pixel_cache: Decodes images once.
         stop: Checked after each step.
     """
@@ -85,7 +78,7 @@ class TuningContext:
 
     def present(self, tune: TuneParams) -> Values:
         """Return the present value of each searched parameter."""
-        return {name: self._read(name) for name in searched_parameters(tune, pretrained=self.pretrained)}
+        return {name: self._read(name) for name in search_space.searched_parameters(tune, pretrained=self.pretrained)}
 
     def run_range_test(self, tune: TuneParams) -> pd.DataFrame:
         """Return the curve of the learning-rate range test; its rates are those of 256 images per step."""
@@ -132,7 +125,7 @@ class TuningContext:
         )
 
     def _read(self, name: str) -> Value:
-        return self.network["dropout"] if name == DROPOUT else read_value(name, self.training)
+        return self.network["dropout"] if name == DROPOUT else search_space.read_value(name, self.training)
 
     def _build(self, training: TrainingParams, values: Values) -> Any:
         network = {**self.network, "dropout": values.get(DROPOUT, self.network["dropout"])}
@@ -157,14 +150,14 @@ def run_search(
         One row per trial: trial, network (a name to show), seed, values (JSON), cache_key, and its metrics.
     """
     present = context.present(tune)
-    space = resolve_space(tune, present, rates)
+    space = search_space.resolve_space(tune, present, rates)
     config = tuning_config(context.model, context.training, context.images, tune, context.development)
     plan = SearchPlan(tune.metric, larger_is_better(tune.metric), tune.seed, tune.pruning.startup, tune.pruning.warmup)
-    search = Search(store.open(config, plan), plan, distributions(space), present)
+    search = Search(store.open(config, plan), plan, search_space.distributions(space), present)
     rows: list[dict[str, Any]] = []
 
     def run(trial: Trial) -> TrialResult:
-        values = round_values(space, trial.values) if trial.number else present
+        values = search_space.round_values(space, trial.values) if trial.number else present
         seed = context.training.seed
         spec = context.spec(_name(trial.number), trial.number, values, seed, search=config_hash(config))
         if trial.result is None:

@@ -15,7 +15,7 @@ from goodbad_pipeline.images.splits import class_names, development_part
 from goodbad_pipeline.network_factory import trial_base_scale
 from goodbad_pipeline.networks.complexity import count_complexity
 from goodbad_pipeline.networks.equal_flops import MatchedNetwork, match_macs
-from goodbad_pipeline.networks.scaling import Coefficients, NetworkScale
+from goodbad_pipeline.networks.scaling import Coefficients
 from goodbad_pipeline.params import ImageParams, ScalingStudyParams, TrainingParams
 from goodbad_pipeline.training.stopping import StopRequest
 
@@ -45,13 +45,13 @@ def match_networks(
 ) -> pd.DataFrame:
     """Tabulate the base and, for each multiple of its cost and each dimension, the network closest to that cost."""
     classes = len(class_names(development_part(splits)))
-    constants = Coefficients(**coefficients)
-    base = trial_base_scale(scaling_study)
-    rows = [_row(BASE, BASE, 1.0, 1.0, base, 1.0, classes)]
-    for match in _matches(scaling_study, base, constants, classes):
-        name = f"{match.dimension} at ×{match.multiple:g}"
-        rows.append(_row(name, match.dimension, match.multiple, match.factor, match.scale, match.ratio, classes))
-    table = pd.DataFrame(rows)
+    constants, base = Coefficients(**coefficients), trial_base_scale(scaling_study)
+    matches = [
+        match_macs(base, dimension, multiple, constants, classes)
+        for multiple in sorted(set(scaling_study.multiples))
+        for dimension in dict.fromkeys(scaling_study.dimensions)
+    ]
+    table = pd.DataFrame([_row(match, classes) for match in (MatchedNetwork(BASE, 1.0, 1.0, base, 1.0), *matches)])
     return table.assign(product=table["dimension"].map({"compound": constants.product}))
 
 
@@ -94,32 +94,20 @@ def draw_study(study: pd.DataFrame) -> figures.Figure:
     return figures.study_figure(study, PAPER.assign(ratio=ratio, accuracy=PAPER["paper_top1"]))
 
 
-def _matches(
-    study: ScalingStudyParams, base: NetworkScale, coefficients: Coefficients, classes: int
-) -> list[MatchedNetwork]:
-    return [
-        match_macs(base, dimension, multiple, coefficients, classes)
-        for multiple in sorted(set(study.multiples))
-        for dimension in dict.fromkeys(study.dimensions)
-    ]
-
-
-def _row(
-    name: str, dimension: str, multiple: float, factor: float, scale: NetworkScale, ratio: float, classes: int
-) -> dict[str, Any]:
-    cost = count_complexity(scale, classes)
+def _row(match: MatchedNetwork, classes: int) -> dict[str, Any]:
+    cost = count_complexity(match.scale, classes)
     return {
-        "network": name,
-        "dimension": dimension,
-        "multiple": multiple,
-        "factor": factor,
-        "depth": scale.depth,
-        "width": scale.width,
-        "resolution": scale.resolution,
+        "network": BASE if match.dimension == BASE else f"{match.dimension} at ×{match.multiple:g}",
+        "dimension": match.dimension,
+        "multiple": match.multiple,
+        "factor": match.factor,
+        "depth": match.scale.depth,
+        "width": match.scale.width,
+        "resolution": match.scale.resolution,
         "layers": sum(stage.row.layers for stage in cost.stages),
         "parameters": cost.parameters,
         "macs": cost.macs,
-        "ratio": ratio,
+        "ratio": match.ratio,
     }
 
 
