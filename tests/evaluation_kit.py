@@ -1,10 +1,12 @@
-"""A network of one convolution, the images that it tells apart, and what a training of it would have left."""
+"""Factories for evaluation tests: a small model, its splits and its training history."""
 
 import hashlib
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+from goodbad_pipeline.evaluation.predictions import Predictions
 
 SIDE = 24
 NETWORK = {"resolution": SIDE, "network": "one convolution", "parameters": 99, "macs": 999, "weights": "none"} | {
@@ -18,7 +20,7 @@ HISTORY = pd.DataFrame(
 
 
 def small_model(sign: float = 8.0):
-    """Tells light images (good) from dark ones by their mean; a negative sign mistakes each for the other."""
+    """Return a model that classifies light images as good and dark ones as bad; a negative ``sign`` swaps them."""
     import keras
 
     constant = keras.initializers.Constant
@@ -32,7 +34,7 @@ def small_model(sign: float = 8.0):
 
 
 def read_splits(root: Path) -> pd.DataFrame:
-    """The labels dataframe of `write_manifest`'s images, every fifth group for the test and for validation each."""
+    """Return the labels of `write_manifest`'s images; every fifth group is in test and in validation."""
     table = pd.read_csv(root / "labels.csv")
     data = [(root / path).read_bytes() for path in table["path"]]
     number = table["group"].str.rsplit(" ", n=1).str[-1].astype(int) % 5
@@ -44,3 +46,9 @@ def read_splits(root: Path) -> pd.DataFrame:
         format="PNG",
         split=number.map({0: "test", 1: "validation"}).fillna("train"),
     )
+
+
+def predictions_of(y_true: np.ndarray, probabilities: np.ndarray, predicted: np.ndarray | None = None) -> Predictions:
+    """Return predictions of the likeliest class, or of ``predicted``, with class names "0", "1", …."""
+    names = [str(index) for index in range(probabilities.shape[1])]
+    return Predictions(names, y_true, probabilities, probabilities.argmax(axis=1) if predicted is None else predicted)

@@ -42,9 +42,13 @@ def chart():
 
 def facts(**changes):
     checks = [
-        {"name": "parity", "status": "passed", "reason": "the registered copy answers 1e-08 off, 1e-05 is allowed"},
-        {"name": "chance", "status": "failed", "reason": "the gain is not beyond chance (p = 0.2)"},
-        {"name": "images", "status": "skipped", "reason": "it is not on record how many"},
+        {
+            "name": "parity",
+            "status": "passed",
+            "reason": "probabilities differ by up to 1e-08",
+        },
+        {"name": "chance", "status": "failed", "reason": "the gain is not significant (p = 0.2)"},
+        {"name": "images", "status": "skipped", "reason": "the number of images is unknown"},
     ]
     certainty = ("test_ece", "uncalibrated_test_ece", "test_log_loss", "uncalibrated_test_log_loss")
     given = {
@@ -52,15 +56,15 @@ def facts(**changes):
             "name": "goodbad",
             "version": "7",
             "alias": "challenger",
-            "reason": "the gain is not beyond chance (p = 0.2)",
+            "reason": "the gain is not significant (p = 0.2)",
             "policy": "strict",
             "champion": {"version": "5"},
             "checks": checks,
         },
-        "findings": [{"code": "baseline", "text": f"Colours alone reach 0.64 {HOSTILE}"}],
+        "findings": [{"code": "baseline", "text": f"The colour baseline reaches 0.64 {HOSTILE}"}],
         "calibration": {"class_names": NAMES, "temperature": 0.8, "threshold": 0.4, "abstain_below": 0.6},
         "test_metrics": dict.fromkeys(certainty, 0.1) | {"test_images": 83.0, "test_groups": 12.0},
-        "seeing": {
+        "explanation_metrics": {
             "test_gradcam_border_share": 0.31,
             "test_accuracy_centre_masked": 0.62,
             "test_accuracy_centre_shown": 0.9,

@@ -129,11 +129,11 @@ def test_mlflow_lists_versions_with_alias_and_reason(project: Path, mlflow_ui: s
     client = mlflow.MlflowClient()
     first = client.get_model_version_by_alias("goodbad", "champion")
     second = client.create_model_version("goodbad", first.source, first.run_id)
-    checks = (Check("chance", "failed", "the gain is not beyond chance (p = 0.2)"),)
+    checks = (Check("chance", "failed", "the gain is not significant (p = 0.2)"),)
     decision = Decision(alias="challenger", reason=checks[0].reason, policy="strict", checks=checks)
     set_alias("goodbad", second.version, decision, "1", {}, images=36)
     page.goto(f"{mlflow_ui}/#/models/goodbad")
-    for alias, reason in (("champion", "no champion yet"), ("challenger", "the gain is not beyond chance")):
+    for alias, reason in (("champion", "no champion yet"), ("challenger", "the gain is not significant")):
         row = page.get_by_role("row").filter(has_text=f"@ {alias}")
         row.get_by_text(reason).last.wait_for()
     page.goto(f"{mlflow_ui}/#/models/goodbad/versions/{second.version}")
@@ -163,7 +163,7 @@ def open_previews(page) -> None:
     page.get_by_text(f"={HOSTILE}.png").first.wait_for(state="attached")
     page.locator("[data-node-fullname='report']").dispatch_event("click")
     shown = page.locator(".html-renderer .page")
-    shown.get_by_text("What to know before believing this").first.wait_for(state="attached")
+    shown.get_by_text("Findings").first.wait_for(state="attached")
     shown.get_by_text(HOSTILE).first.wait_for(state="attached")
     assert shown.locator("a").count() == 0
     assert shown.locator(".tiles").evaluate("tiles => getComputedStyle(tiles).display") == "grid"

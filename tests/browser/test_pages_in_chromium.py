@@ -41,7 +41,7 @@ def test_a_page_is_whole_and_quiet(pages: Path, page, watched, broken_images, na
 def test_the_essentials_are_on_the_first_screen(pages: Path, page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})
     page.goto(f"file://{pages / 'report'}.html")
-    for text in ("goodbad version 7", "challenger", "Balanced accuracy", "What to know before believing this"):
+    for text in ("goodbad version 7", "challenger", "Balanced accuracy", "Findings"):
         box = page.get_by_text(text).first.bounding_box()
         assert box["y"] + box["height"] < 800, text
     baselines = page.get_by_text("colours alone", exact=True).first.bounding_box()

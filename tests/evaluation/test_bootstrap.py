@@ -1,14 +1,14 @@
 import numpy as np
 import pandas as pd
 import pytest
+from evaluation_kit import predictions_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goodbad_pipeline.evaluation.bootstrap import bootstrap_interval, expanded_tail, resample_groups
+from goodbad_pipeline.evaluation.metric_tables import interval_table, per_class_metrics
 from goodbad_pipeline.evaluation.metrics import (
     group_statistics,
-    interval_table,
-    per_class_metrics,
     ranking_metrics,
     resampled_metrics,
     summed_metrics,
@@ -71,7 +71,7 @@ def by_metric(metrics, labels, resamples):
 
 def by_class(labels, probabilities, resamples):
     """Intervals of the second class alone."""
-    row = per_class_metrics(labels, probabilities, ["bad", "good"], resamples).loc[1]
+    row = per_class_metrics(predictions_of(labels, probabilities), resamples).loc[1]
     ends = {"value": "", "low": "_low", "high": "_high"}
     scores = ("precision", "recall", "f1")
     return pd.DataFrame({end: [row[f"{score}{suffix}"] for score in scores] for end, suffix in ends.items()}, scores)

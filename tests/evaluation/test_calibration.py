@@ -23,14 +23,14 @@ def overconfident(seed, temperature, classes=2, count=3000, prior=None):
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 2.5])
 @pytest.mark.parametrize("classes", [2, 5])
 def test_the_temperature_that_was_put_in_is_found(temperature, classes):
-    y_true, said, _ = overconfident(0, temperature, classes)
-    assert fit_temperature(y_true, said) == pytest.approx(temperature, rel=0.1)
+    y_true, values, _ = overconfident(0, temperature, classes)
+    assert fit_temperature(y_true, values) == pytest.approx(temperature, rel=0.1)
 
 
 def test_scaling_lowers_the_calibration_error_and_touches_no_answer():
-    y_true, said, _ = overconfident(1, 3.0)
-    calibrated = scale_temperature(said, fit_temperature(y_true, said))
-    before, after = (classification_metrics(y_true, values) for values in (said, calibrated))
+    y_true, values, _ = overconfident(1, 3.0)
+    calibrated = scale_temperature(values, fit_temperature(y_true, values))
+    before, after = (classification_metrics(y_true, values) for values in (values, calibrated))
     assert after["ece"] < 0.03
     assert before["ece"] > 0.1
     assert after["log_loss"] < before["log_loss"]
@@ -40,20 +40,20 @@ def test_scaling_lowers_the_calibration_error_and_touches_no_answer():
 
 def test_a_validation_without_errors_does_not_make_answers_certain():
     y_true = np.repeat([0, 1], 20)
-    said = np.where(y_true[:, None] == [0, 1], 0.8, 0.2)
-    calibrated = scale_temperature(said, fit_temperature(y_true, said))
+    values = np.where(y_true[:, None] == [0, 1], 0.8, 0.2)
+    calibrated = scale_temperature(values, fit_temperature(y_true, values))
     assert calibrated.max() == pytest.approx(41 / 42, abs=1e-3)  # (1 + 40) / (2 + 40)
 
 
 @settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.floats(0.05, 20), st.integers(2, 6))
 def test_scaling_back_undoes_scaling_and_keeps_the_order(seed, temperature, classes):
-    said = np.random.default_rng(seed).dirichlet(np.ones(classes), 10)
-    scaled = scale_temperature(said, temperature)
+    values = np.random.default_rng(seed).dirichlet(np.ones(classes), 10)
+    scaled = scale_temperature(values, temperature)
     np.testing.assert_allclose(scaled.sum(axis=1), 1)
-    np.testing.assert_array_equal(scaled.argmax(axis=1), said.argmax(axis=1))
+    np.testing.assert_array_equal(scaled.argmax(axis=1), values.argmax(axis=1))
     if temperature > 0.5:
-        np.testing.assert_allclose(scale_temperature(scaled, 1 / temperature), said, atol=1e-9)
+        np.testing.assert_allclose(scale_temperature(scaled, 1 / temperature), values, atol=1e-9)
 
 
 def test_a_zero_stays_finite():
@@ -65,7 +65,7 @@ def test_a_threshold_moves_where_that_gains_beyond_chance():
     resamples = resample_groups(np.arange(len(y_true)), 500, 0)
     threshold = find_threshold(y_true, honest, resamples)
     assert threshold < 0.25
-    moved = classification_metrics(y_true, honest, chosen=(honest[:, 1] >= threshold).astype(int))
+    moved = classification_metrics(y_true, honest, predicted=(honest[:, 1] >= threshold).astype(int))
     assert moved["balanced_accuracy"] > classification_metrics(y_true, honest)["balanced_accuracy"] + 0.1
 
 
@@ -126,32 +126,34 @@ def test_a_target_out_of_reach_takes_the_surest_that_err_least_and_says_so(caplo
     with caplog.at_level(logging.WARNING):
         cut = find_abstention(np.array([0, 1, 1]), np.array([0.9, 0.8, 0.7]), 0.1)
     assert cut == 0.7
-    assert "abstain_at_error: no confidence brings the error on validation to 0.1; the least is 0.333" in caplog.text
+    assert (
+        "abstain_at_error: no confidence brings the error rate on validation to 0.1; the lowest is 0.333" in caplog.text
+    )
 
 
 def test_everything_is_fitted_on_what_came_before_it():
-    y_true, said, _ = overconfident(4, 2.0)
+    y_true, values, _ = overconfident(4, 2.0)
     resamples = resample_groups(np.arange(len(y_true)), 300, 0)
-    reading = fit_calibration(y_true, said, ["bad", "good"], resamples, abstain_at_error=0.1)
-    calibrated = reading.calibrate(said)
-    chosen, given = reading.choose(calibrated), ~reading.abstain(calibrated)
-    assert 0.05 < np.mean(chosen[given] != y_true[given]) <= 0.1
+    reading = fit_calibration(y_true, values, ["bad", "good"], resamples, abstain_at_error=0.1)
+    calibrated = reading.calibrate(values)
+    predicted, given = reading.predict(calibrated), ~reading.abstain(calibrated)
+    assert 0.05 < np.mean(predicted[given] != y_true[given]) <= 0.1
     assert Calibration.from_dict(reading.to_dict()) == reading
     assert list(reading.to_dict()) == ["class_names", "temperature", "threshold", "abstain_below"]
 
 
 def test_more_than_two_classes_have_no_threshold():
-    y_true, said, _ = overconfident(5, 1.0, classes=3, count=300)
+    y_true, values, _ = overconfident(5, 1.0, classes=3, count=300)
     resamples = resample_groups(np.arange(300), 300, 0)
-    assert fit_calibration(y_true, said, list("abc"), resamples).threshold is None
+    assert fit_calibration(y_true, values, list("abc"), resamples).threshold is None
 
 
 def test_reading_without_a_threshold_takes_the_likeliest_and_with_one_the_second_class_from_it_on():
-    said = np.array([[0.7, 0.3], [0.5, 0.5], [0.2, 0.8]])
-    assert Calibration(["a", "b"]).choose(said).tolist() == [0, 0, 1]
+    values = np.array([[0.7, 0.3], [0.5, 0.5], [0.2, 0.8]])
+    assert Calibration(["a", "b"]).predict(values).tolist() == [0, 0, 1]
     reading = Calibration(["a", "b"], threshold=0.3, abstain_below=0.5)
-    assert reading.choose(said).tolist() == [1, 1, 1]
-    assert reading.abstain(said).tolist() == [True, False, False]  # the answer itself has 0.3
+    assert reading.predict(values).tolist() == [1, 1, 1]
+    assert reading.abstain(values).tolist() == [True, False, False]  # the answer itself has 0.3
 
 
 def test_the_reader_needs_nothing_of_this_project():

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from goodbad_pipeline.evaluation.explanations import border_share, enlarge, mask_centre, overlay
+from goodbad_pipeline.evaluation.explanations import border_share, enlarge, mask_centre
+from goodbad_pipeline.evaluation.figures import overlay
 
 
 def heat(*places, side=16):

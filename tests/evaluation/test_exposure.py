@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goodbad_pipeline.evaluation.exposure import NOTHING, UNKNOWN, Exposure, seen_in_training, too_few_left
+from goodbad_pipeline.evaluation.exposure import NOTHING, UNKNOWN, Exposure, split_exposure, too_few_unexposed
 from goodbad_pipeline.images.split_leakage import find_leaks
 
 IDS = st.lists(st.text(min_size=1, max_size=4), unique=True, min_size=1, max_size=20)
@@ -20,26 +20,26 @@ def images(split: str, *image_ids: str, group: str | None = None) -> pd.DataFram
 
 @given(IDS, IDS)
 def test_seen_is_what_was_not_the_test_and_all_that_the_sources_saw(own: list[str], others: list[str]) -> None:
-    seen = seen_in_training(images("train", *own)).joined(seen_in_training(images("validation", *others)))
+    seen = split_exposure(images("train", *own)).union(split_exposure(images("validation", *others)))
     asked = images("test", *own, *others, *(f"{one}-new" for one in [*own, *others]))
-    assert seen.among(asked).tolist() == asked["image_id"].isin([*own, *others]).tolist()
-    assert seen_in_training(images("test", *own)).digests.size == 0
+    assert seen.exposed_rows(asked).tolist() == asked["image_id"].isin([*own, *others]).tolist()
+    assert split_exposure(images("test", *own)).digests.size == 0
     assert seen.complete
-    assert not seen.joined(UNKNOWN).complete
-    assert not NOTHING.among(asked).any()
+    assert not seen.union(UNKNOWN).complete
+    assert not NOTHING.exposed_rows(asked).any()
 
 
 def test_of_a_group_one_image_is_enough() -> None:
-    seen = seen_in_training(images("train", "a1"))
+    seen = split_exposure(images("train", "a1"))
     asked = pd.concat([images("test", "a1", "a2", group="a"), images("test", "b1", group="b")])
-    assert seen.among(asked).tolist() == [True, True, False]
-    assert seen.among(asked.iloc[:0]).tolist() == []
+    assert seen.exposed_rows(asked).tolist() == [True, True, False]
+    assert seen.exposed_rows(asked.iloc[:0]).tolist() == []
 
 
 @given(IDS, st.booleans())
 def test_what_is_written_is_read_and_is_eight_bytes_a_image(tmp_path_factory, ids: list[str], complete: bool) -> None:
     file = tmp_path_factory.mktemp("seen") / "seen.npz"
-    seen = Exposure(seen_in_training(images("train", *ids)).digests, complete)
+    seen = Exposure(split_exposure(images("train", *ids)).digests, complete)
     seen.write(file)
     read = Exposure.read(file)
     np.testing.assert_array_equal(read.digests, seen.digests)
@@ -48,7 +48,7 @@ def test_what_is_written_is_read_and_is_eight_bytes_a_image(tmp_path_factory, id
 
 def test_the_same_image_is_the_same_number_for_ever() -> None:
     image_id = hashlib.sha256(b"a picture").hexdigest()
-    assert seen_in_training(images("train", image_id)).digests.tolist() == [91116027659626801]
+    assert split_exposure(images("train", image_id)).digests.tolist() == [91116027659626801]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_the_same_image_is_the_same_number_for_ever() -> None:
 )
 def test_ten_of_a_class_are_enough_or_all_there_are(seen: int, total: int, told: str | None) -> None:
     labels = pd.Series(["good"] * total + ["bad"] * 30)
-    assert too_few_left(labels, np.arange(total + 30) < seen) == told
+    assert too_few_unexposed(labels, np.arange(total + 30) < seen) == told
 
 
 def test_what_the_first_weights_had_seen_is_a_leak() -> None:

@@ -2,21 +2,12 @@ import logging
 from math import log
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.evaluation.bootstrap import resample_groups
-from goodbad_pipeline.evaluation.metrics import (
-    METRICS,
-    classification_metrics,
-    comparison_table,
-    per_class_metrics,
-    roc_auc,
-    surest_accuracy,
-)
+from goodbad_pipeline.evaluation.metrics import METRICS, accuracy_at_coverage, classification_metrics, roc_auc
 
 # Five images: 0 is right twice and wrong once, 1 right once and wrong once.
 TRUTH = np.array([0, 0, 0, 1, 1])
@@ -60,13 +51,13 @@ def test_every_metric_is_scikit_learns(seed, classes):
     from sklearn import metrics as sk
 
     y_true, probabilities = predictions(seed, classes)
-    ours = classification_metrics(y_true, probabilities)
-    chosen, one_hot_truth = probabilities.argmax(axis=1), np.eye(classes)[y_true]
+    metrics = classification_metrics(y_true, probabilities)
+    predicted, one_hot_truth = probabilities.argmax(axis=1), np.eye(classes)[y_true]
     columns = [1] if classes == 2 else range(classes)
     expected = {
-        "accuracy": sk.accuracy_score(y_true, chosen),
-        "balanced_accuracy": sk.balanced_accuracy_score(y_true, chosen),
-        "f1_macro": sk.f1_score(y_true, chosen, average="macro"),
+        "accuracy": sk.accuracy_score(y_true, predicted),
+        "balanced_accuracy": sk.balanced_accuracy_score(y_true, predicted),
+        "f1_macro": sk.f1_score(y_true, predicted, average="macro"),
         "roc_auc": np.mean([sk.roc_auc_score(one_hot_truth[:, c], probabilities[:, c]) for c in columns]),
         "average_precision": np.mean(
             [sk.average_precision_score(one_hot_truth[:, c], probabilities[:, c]) for c in columns]
@@ -76,22 +67,22 @@ def test_every_metric_is_scikit_learns(seed, classes):
         if classes == 2
         else ((probabilities - one_hot_truth) ** 2).sum(axis=1).mean(),
     }
-    assert {name: ours[name] for name in expected} == pytest.approx(expected)
+    assert {name: metrics[name] for name in expected} == pytest.approx(expected)
 
 
-def test_answers_other_than_the_likeliest_change_what_counts_answers():
+def test_predictions_other_than_the_likeliest_change_only_metrics_of_predictions():
     likeliest = classification_metrics(TRUTH, PROBABILITIES)
-    all_ones = classification_metrics(TRUTH, PROBABILITIES, chosen=np.ones(5, dtype=int))
+    all_ones = classification_metrics(TRUTH, PROBABILITIES, predicted=np.ones(5, dtype=int))
     assert all_ones["accuracy"] == 2 / 5
     assert all_ones["balanced_accuracy"] == 1 / 2
     assert {name for name in all_ones if all_ones[name] == likeliest[name]} >= {"roc_auc", "log_loss", "brier", "ece"}
 
 
-def test_the_surest_answers_come_first():
+def test_accuracy_at_coverage_takes_the_most_confident_predictions():
     right, confidence = np.array([True, False, True, False]), np.array([0.9, 0.6, 0.8, 0.7])
-    assert surest_accuracy(right, confidence, 0.5) == 1
-    assert surest_accuracy(right, confidence, 0.75) == pytest.approx(2 / 3)
-    assert surest_accuracy(right, confidence, 0.01) == 1
+    assert accuracy_at_coverage(right, confidence, 0.5) == 1
+    assert accuracy_at_coverage(right, confidence, 0.75) == pytest.approx(2 / 3)
+    assert accuracy_at_coverage(right, confidence, 0.01) == 1
 
 
 def test_three_classes_by_hand():
@@ -168,62 +159,3 @@ def test_the_truth_itself_scores_best(seed, classes):
     y_true, _ = predictions(seed, classes)
     metrics = classification_metrics(y_true, one_hot(y_true, classes, certainty=1.0))
     assert metrics == pytest.approx(dict.fromkeys(METRICS, 1) | {"log_loss": 0, "brier": 0, "ece": 0}, abs=1e-12)
-
-
-def each_its_own(count):
-    return resample_groups(np.arange(count), 200, 0)
-
-
-def test_per_class_by_hand():
-    table = per_class_metrics(TRUTH, PROBABILITIES, ["bad", "good"], each_its_own(5))
-    for name in ("precision", "recall", "f1"):
-        assert (table[f"{name}_low"] <= table[name]).all()
-        assert (table[name] <= table[f"{name}_high"]).all()
-    table = table[["class", "precision", "recall", "f1", "support"]]
-    expected = pd.DataFrame(
-        {
-            "class": ["bad", "good"],
-            "precision": [2 / 3, 1 / 2],
-            "recall": [2 / 3, 1 / 2],
-            "f1": [2 / 3, 1 / 2],
-            "support": [3, 2],
-        }
-    )
-    pd.testing.assert_frame_equal(table, expected)
-
-
-def test_per_class_keeps_the_row_of_a_class_without_images():
-    table = per_class_metrics(np.array([0, 2]), one_hot([0, 2], 3), ["cat", "cow", "dog"], each_its_own(2))
-    assert table["class"].tolist() == ["cat", "cow", "dog"]
-    assert table.loc[1, "support"] == 0
-    assert table.loc[1, ["precision", "recall", "f1"]].isna().all()  # nothing to divide by is no score of 0
-
-
-def test_per_class_wants_a_name_for_each_class():
-    with pytest.raises(InputError, match="1 names for 2 classes"):
-        per_class_metrics(TRUTH, PROBABILITIES, ["bad"], each_its_own(5))
-
-
-@settings(max_examples=20)
-@given(st.integers(0, 2**32 - 1), st.integers(2, 6))
-def test_per_class_agrees_with_the_averages(seed, classes):
-    y_true, probabilities = predictions(seed, classes)
-    names = [str(index) for index in range(classes)]
-    table = per_class_metrics(y_true, probabilities, names, each_its_own(len(y_true)))
-    metrics = classification_metrics(y_true, probabilities)
-    assert table["support"].sum() == len(y_true)
-    assert table["recall"].mean() == pytest.approx(metrics["balanced_accuracy"])
-    assert table["f1"].mean() == pytest.approx(metrics["f1_macro"])
-
-
-def test_comparison_has_a_row_per_metric_and_a_column_per_model_in_order():
-    table = comparison_table({"model": {"accuracy": 0.9, "log_loss": 0.2}, "majority": {"log_loss": 0.7, "extra": 1}})
-    assert table.columns.tolist() == ["metric", "model", "majority"]
-    assert table["metric"].tolist() == ["accuracy", "log_loss", "extra"]
-    np.testing.assert_array_equal(table["model"], [0.9, 0.2, np.nan])
-    np.testing.assert_array_equal(table["majority"], [np.nan, 0.7, 1.0])
-
-
-def test_comparing_nothing_is_refused():
-    with pytest.raises(InputError, match="no models"):
-        comparison_table({})

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.bootstrap import resample_groups
 from goodbad_pipeline.evaluation.slices import (
-    MOST_VALUES,
+    MAX_VALUES,
     check_sensitive,
     fairness_table,
     slice_table,
@@ -43,7 +43,7 @@ def test_every_column_that_describes_images_is_sliced_and_no_other():
     assert set(values["weather"]) == {"sun", "rain", "(missing)"}
     assert set(values["stars"]) == {"1", "2", "3"}
     assert values["size"].value_counts().to_list() == pytest.approx([30] * 4, abs=2)
-    assert values["place"].nunique() == MOST_VALUES
+    assert values["place"].nunique() == MAX_VALUES
     assert values["place"].str.startswith("(other: 20").sum() == 20
 
 
@@ -73,7 +73,7 @@ def test_quarters_are_named_by_their_ends_however_close():
 
 
 @settings(max_examples=50)
-@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=MOST_VALUES, unique=True))
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=MAX_VALUES, unique=True))
 def test_numbers_that_differ_have_names_that_differ(numbers):
     assert slice_values(pd.DataFrame({"number": numbers}))["number"].nunique() == len(numbers)
 
@@ -81,10 +81,10 @@ def test_numbers_that_differ_have_names_that_differ(numbers):
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("constant", "it says the same of all 120 images"),
-        ("serial", "its 120 values name nearly each of 120 images"),
+        ("constant", "it has the same value for all, or nearly all, of 120 images"),
+        ("serial", "its 120 values are nearly unique among 120 images"),
         ("thumbnail", "it is no property of an image"),
-        ("box", "it holds no texts or numbers"),
+        ("box", "it holds neither text nor numbers"),
         ("weather", None),
     ],
 )

@@ -15,7 +15,7 @@ from serving_kit import SIDE
 from goodbad_pipeline.datasets import FilesDataset
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.decision import Calibration
-from goodbad_pipeline.evaluation.exposure import NOTHING, seen_in_training
+from goodbad_pipeline.evaluation.exposure import NOTHING, split_exposure
 from goodbad_pipeline.images.pixels import Transform
 from goodbad_pipeline.params import Group, validate_parameters
 from goodbad_pipeline.pipelines.exporting import nodes
@@ -180,7 +180,7 @@ def test_other_classes_than_the_splits_cannot_be_checked(
     ],
 )
 def test_splits_that_are_not_the_versions_own_prove_nothing(monkeypatch, caplog, splits, seen, told, warning) -> None:
-    trained_on = seen_in_training(splits.assign(split=np.where(splits.index < (seen or 0), "train", "test")))
+    trained_on = split_exposure(splits.assign(split=np.where(splits.index < (seen or 0), "train", "test")))
     monkeypatch.setattr(nodes, "read_seen", lambda *_: replace(trained_on, complete=seen is not None))
     model, test = SimpleNamespace(name="goodbad", version="3"), splits[splits["split"] == "test"]
     assert nodes._count_seen(model, test) == told

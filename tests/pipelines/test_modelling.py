@@ -14,7 +14,7 @@ from factories import parameters
 from goodbad_pipeline import network_factory as building
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.decision import Calibration
-from goodbad_pipeline.evaluation.exposure import seen_in_training
+from goodbad_pipeline.evaluation.exposure import split_exposure
 from goodbad_pipeline.networks.pretrained import kernel_shapes
 from goodbad_pipeline.networks.scaling import read_scale, resolve_scale
 from goodbad_pipeline.params import validate_parameters
@@ -210,7 +210,7 @@ def test_growth_to_something_smaller_ends_before_it_is_built(tmp_path, monkeypat
 
 def test_that_the_first_weights_know_test_images_is_said_before_training(monkeypatch, caplog) -> None:
     monkeypatch.setattr(building, "_growth_shape", lambda *_: None)
-    seen = seen_in_training(SPLITS[:2])
+    seen = split_exposure(SPLITS[:2])
     monkeypatch.setattr(lineage, "read_seen", lambda name, version: {("goodbad", "3"): seen}[name, version])
     monkeypatch.setattr(sys.modules[__name__], "SPLITS", SPLITS.assign(split=["test"] * 3 + ["train"] * 3))
     network = choose(phi=1, grow_from=3)

@@ -63,7 +63,7 @@ def test_the_road_from_first_champion_over_a_better_one_to_the_report(road, stor
     assert set(statuses(better).values()) == {"passed"}
     assert theirs["correct"].mean() == pytest.approx(1 - road.metrics["test_accuracy"])
     assert (slices["difference"] > 0).any()
-    assert "every answer is the same" in again["reason"]
+    assert "all predictions are the same" in again["reason"]
     tags = store.get_model_version("goodbad", again["version"]).tags
     assert tags["gate.chance"] == "failed"
     assert tags["gate.parity"] == "passed"
@@ -71,8 +71,8 @@ def test_the_road_from_first_champion_over_a_better_one_to_the_report(road, stor
     assert tags["images"] == str(len(road.splits))
     sheet = registration.draw_disagreements(road.test, theirs, road.pixels)
     title = sheet.texts[0].get_text()
-    assert title.startswith("Where they differ: 0 that only the champion knows, ")
-    assert title.endswith(f"{int((road.test['correct'] & ~theirs['correct']).sum())} that only the new model knows")
+    assert title.startswith("Differences: 0 correct only by the champion, ")
+    assert title.endswith(f"{int((road.test['correct'] & ~theirs['correct']).sum())} correct only by the new model")
     facts = reporting.gather_report_facts(
         road.intervals, road.per_class, road.slices, road.fairness, slices, count_splits(road.splits), better, [],
         road.calibration, road.metrics, road.seeing, {"found": 1, "accepted": 1, "quarantined": 0, "groups": 80},
@@ -133,11 +133,14 @@ def test_what_a_champion_was_trained_on_is_no_test_of_it(road, store) -> None:
     assert theirs["image_id"].tolist() == road.test.loc[~old, "image_id"].tolist()
     comparable = next(check for check in second["checks"] if check["name"] == "comparable")
     assert (comparable["status"], old.sum()) == ("passed", 24)
-    assert f"but for {old.sum()} that it was trained or selected on" in comparable["reason"]
+    assert f"except {old.sum()} that the champion was trained or selected on" in comparable["reason"]
     assert second["champion"]["score"] == pytest.approx(balanced(road.test[~old]))
     assert f"balanced_accuracy {balanced(worse[~old.to_numpy()]):.4f} is no better" in second["reason"]
     assert slices.groupby("column")["images"].sum().tolist() == [24] * slices["column"].nunique()
-    assert "only the champion knows" in registration.draw_disagreements(worse, theirs, road.pixels).texts[0].get_text()
+    assert (
+        "correct only by the champion"
+        in registration.draw_disagreements(worse, theirs, road.pixels).texts[0].get_text()
+    )
 
 
 def test_a_champion_that_saw_nearly_all_is_not_compared(road, store) -> None:
@@ -158,7 +161,8 @@ def test_a_champion_that_refuses_a_test_image_is_not_compared(road, store, chang
     second, theirs, _ = register(road, road.model, road.calibration, road.metrics, road.test, odd)
     assert (second["alias"], theirs.empty) == ("challenger", True)
     assert second["reason"] == (
-        "not comparable with the champion: it refuses 1 of the 48 test images (it takes up to 50000000 pixels, no TIFF)"
+        "not comparable with the champion: it rejects 1 of the 48 test images "
+        "(it accepts up to 50000000 pixels, no TIFF)"
     )
 
 
@@ -182,7 +186,7 @@ def test_what_the_source_was_trained_on_is_no_test_either(road, store) -> None:
     everything = lineage.read_seen("goodbad", "2")  # and what is grown from that has seen as much
     assert everything.complete
     assert (
-        everything.among(road.splits).tolist()
+        everything.exposed_rows(road.splits).tolist()
         == ((before["split"] != "test") | (road.splits["split"] != "test")).tolist()
     )
 
@@ -196,7 +200,7 @@ def test_of_weights_from_elsewhere_nobody_knows_what_they_saw(road, store, tmp_p
     decided, *_ = register(road, road.model, road.calibration, road.metrics, road.test, network=network)
     (leakage,) = (check for check in decided["checks"] if check["name"] == "leakage")
     assert leakage["status"] == "passed"
-    assert "(others.weights.h5) may have seen test images: that is not on record" in leakage["reason"]
+    assert "(others.weights.h5) were trained on test images" in leakage["reason"]
     assert store.get_model_version("goodbad", "1").tags["gate.leakage.reason"] == leakage["reason"]
     assert not lineage.read_seen("goodbad", "1").complete
 
@@ -221,7 +225,7 @@ def test_other_classes_a_leak_and_fewer_images_each_keep_the_champion(road, stor
     assert statuses(torn)["leakage"] == "failed"
     assert "the split leaks: 1 groups" in torn["reason"]
     assert statuses(small)["images"] == "failed"
-    assert "it tells apart bad, good, these data bad, noble" in other["reason"]
+    assert "its classes are bad, good, those of these data bad, noble" in other["reason"]
     assert [one["alias"] for one in (torn, small, other)] == ["challenger"] * 3
 
 

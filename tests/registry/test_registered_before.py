@@ -20,7 +20,7 @@ from PIL import Image
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.metrics import classification_metrics
-from goodbad_pipeline.evaluation.predictions import chosen_classes, y_true_and_probabilities
+from goodbad_pipeline.evaluation.predictions import read_predictions
 from goodbad_pipeline.network_factory import network_scale
 from goodbad_pipeline.networks.architecture import layer_shape
 from goodbad_pipeline.networks.net2net import read_shape
@@ -131,7 +131,8 @@ def register(model, network, calibration, images):
     source, registry = params["images"], params["registry"]
     pixels = cache_pixels(images, network, source).streamed()
     test = predict_test(model, pixels, images, calibration)
-    measured = classification_metrics(*y_true_and_probabilities(test), chosen=chosen_classes(test))
+    model = read_predictions(test)
+    measured = classification_metrics(model.y_true, model.probabilities, predicted=model.predicted)
     metrics = {f"test_{name}": value for name, value in measured.items()}
     assert metrics.keys() <= RECORD["run"]["metrics"].keys()
     mlflow.set_experiment("goodbad_pipeline")

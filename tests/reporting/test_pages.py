@@ -88,16 +88,23 @@ def test_charts_are_kept_as_data_that_cannot_break_out():
 def test_the_essentials_come_first(pages):
     text = pages["report"].text
     first = text[: text.index("Champion or challenger")]
-    for words in ("goodbad version 7", "challenger", "the gain is not beyond chance", "0.910", "0.810 to 0.960"):
+    for words in ("goodbad version 7", "challenger", "the gain is not significant", "0.910", "0.810 to 0.960"):
         assert words in first
-    assert "On 83 test images in 12 groups" in first
-    assert "colours alone 0.640" in first
-    assert "Colours alone reach 0.64" in first
+    assert "83 test images in 12 groups" in first
+    assert "colours only 0.640" in first
+    assert "The colour baseline reaches 0.64" in first
 
 
 def test_every_number_of_the_facts_is_in_the_report(pages):
     text = pages["report"].text
-    for words in ("parity passed", "chance failed", "images skipped", "hair red 30", "not known", "Temperature 0.800"):
+    for words in (
+        "parity passed",
+        "chance failed",
+        "images skipped",
+        "hair red 30",
+        "unknown",
+        "A temperature of 0.800",
+    ):
         assert words in text
     assert "388 files found = 383 accepted + 5 quarantined" in text
     assert "ab" * 32 in text
@@ -109,44 +116,44 @@ def test_a_run_without_findings_columns_or_champion_has_a_report_too():
     bare["registered"] |= {"champion": None}
     bare["calibration"] |= {"threshold": None, "abstain_below": None}
     text = Page(write_report(bare, {})).text
-    assert "Nothing was found that speaks against these numbers" in text
+    assert "No problems found" in text
     assert "no columns to slice by" in text
-    assert "beside champion" not in text
-    assert "No answer below" not in text
+    assert "compared with champion" not in text
+    assert "The model abstains below" not in text
     assert "Limits" in Page(render_card(write_card(bare))).text
 
 
-def test_disagreements_are_shown_beside_a_champion_alone():
+def test_disagreements_are_shown_only_with_a_champion():
     figures = {"disagreements": PNG}
-    shown = "Images on which champion and challenger differ"
+    shown = "Images that only one of the two models predicts correctly"
     assert shown in write_report(facts(), figures)
     bare = facts()
     bare["registered"] |= {"champion": None}
     assert shown not in write_report(bare, figures)
 
 
-def test_sentences_stand_apart(pages):
-    assert "from a probability of 0.400 on. No answer below 0.600" in pages["report"].text
-    assert "over the rest is –. Over the surest" in pages["report"].text
+def test_sentences_are_separated_by_spaces(pages):
+    assert "from a probability of 0.400. The model abstains below 0.600" in pages["report"].text
+    assert "on the rest is –. Accuracy on the 80 %" in pages["report"].text
 
 
 def test_the_card_says_that_it_must_not_judge_people(pages):
     text = pages["card"].text
     assert "This model must not be used to judge people" in text
     assert "labels of a data set" in text
-    for heading in ("What it is for", "Data", "Results on the test split", "Slices", "Limits"):
+    for heading in ("Intended use", "Data", "Results on the test split", "Slices", "Limits"):
         assert heading in text
     assert "ab" * 32 in text
 
 
-def test_weights_whose_past_is_not_on_record_are_told_on_both_pages():
+def test_weights_of_unknown_provenance_are_named_on_both_pages():
     network = facts()["network"] | {"weights": "others.keras"}
-    told = "What these weights had been trained on before is not on record: they may have seen test images."
+    note = "It is unknown what these weights were trained on, which may include test images."
     for recorded in (False, True):
         source = {"version": None, "recorded": recorded, "test_images": 0}
         known = facts(network=network | {"source": source})
         for page in (write_card(known), write_report(known, {})):
-            assert (f"others.keras. {told}" in page) != recorded
+            assert (f"others.keras. {note}" in page) != recorded
 
 
 def test_the_cards_tables_are_whole(pages):

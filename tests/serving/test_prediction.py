@@ -60,7 +60,7 @@ def test_evaluation_pyfunc_and_predict_agree_on_200_files(
     calibration = Calibration(["bad", "good"], temperature=1.5, threshold=0.45, abstain_below=0.7)
     evaluated = calibration.calibrate(predict(small_model(), pixels, np.arange(len(pixels))))
     assert abs(evaluated - good[["probability_bad", "probability_good"]].to_numpy()).max() <= 1e-5
-    assert calibration.choose(evaluated).tolist() == (good["label"] == "good").astype(int).tolist()
+    assert calibration.predict(evaluated).tolist() == (good["label"] == "good").astype(int).tolist()
     assert calibration.abstain(evaluated).tolist() == good["abstained"].tolist()
     served = pd.DataFrame(theirs["probabilities"].dropna().tolist())
     assert abs(served.to_numpy() - evaluated).max() <= 1e-5

@@ -1,10 +1,11 @@
-"""Intervals that know that images come in groups: the bootstrap draws whole groups, with replacement."""
+"""Bootstrap of groups: images of a group are alike, so whole groups are resampled, with replacement."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy  # loads scipy.stats when it is used
 from numpy.typing import NDArray
 
 CONFIDENCE = 0.95
@@ -12,12 +13,12 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Resamples:
-    """How often each group was drawn.
+    """How often each group was drawn into each resample.
 
     Attributes:
         codes: (n,) group of each image, 0 to g - 1.
-        weights: (b + 1, g); row 0 is the sample itself, every group once, so that whatever is computed for all rows
-            gives the value and its replicates at once.
+        weights: (b + 1, g); row 0 is the sample itself, each group once. A metric computed for all rows is therefore
+            the value followed by its replicates.
     """
 
     codes: NDArray[np.int64]
@@ -31,7 +32,7 @@ class Resamples:
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with the bounds of its 95 % interval; NaN where they cannot be told."""
+    """A value and the bounds of its 95 % interval; NaN if unknown."""
 
     value: float
     low: float
@@ -39,12 +40,12 @@ class Interval:
 
 
 def resample_groups(groups: "pd.Series[Any] | NDArray[Any]", replicates: int, seed: int) -> Resamples:
-    """Draw as many groups as there are, with replacement, again and again.
+    """Draw as many groups as there are, with replacement, ``replicates`` times.
 
     Args:
         groups: (n,) group of each image, n ≥ 1.
-        replicates: Number of draws b.
-        seed: Of the draws.
+        replicates: Number of resamples b.
+        seed: Seed of the draws.
     """
     codes, names = pd.factorize(np.asarray(groups))
     count = len(names)
@@ -54,17 +55,16 @@ def resample_groups(groups: "pd.Series[Any] | NDArray[Any]", replicates: int, se
 
 
 def bootstrap_interval(values: NDArray[np.float64], groups: int, *, share: bool = False) -> Interval:
-    """Read the 95 % interval off the replicates of a metric.
+    """Return the 95 % interval of a metric from its replicates.
 
-    Percentiles are moved outward to what Student's t asks of so few groups (Hesterberg 2015, "What Teachers Should Know
-    About the Bootstrap", section 4.3: the expanded percentile interval); plain ones cover too little.
+    This is the expanded percentile interval (Hesterberg 2015, "What Teachers Should Know About the Bootstrap", section
+    4.3), which corrects for the small number of groups.
 
     Args:
-        values: (b + 1,), the metric of the sample, then of its replicates; NaN where a replicate has none.
+        values: (b + 1,) the metric of the sample, then of its replicates; NaN replicates are ignored.
         groups: Number of groups.
-        share: Whether the metric is a share of images. Where all replicates are equal, resampling has nothing to say,
-            and what so many groups, all alike, leave room for stands in: Clopper and Pearson's bound of that many of
-            that many, as far as other groups could move the share.
+        share: Whether the metric is a share of images. If all replicates of a share are equal, the interval is that of
+            Clopper and Pearson for ``groups`` equal outcomes.
     """
     value, replicates = float(values[0]), values[1:][np.isfinite(values[1:])]
     if groups < 2 or len(replicates) < 2 or not np.isfinite(value):
@@ -78,8 +78,6 @@ def bootstrap_interval(values: NDArray[np.float64], groups: int, *, share: bool 
 
 
 def expanded_tail(groups: int) -> float:
-    """Share of replicates to cut off on each side, so that the interval of ``groups`` ≥ 2 draws covers 95 %."""
-    from scipy import stats  # noqa: PLC0415 - slow to import
-
-    reach = stats.t.ppf((1 + CONFIDENCE) / 2, groups - 1) * np.sqrt(groups / (groups - 1))
-    return float(stats.norm.cdf(-reach))
+    """Return the share of replicates to cut off on each side for 95 % coverage with ``groups`` ≥ 2 groups."""
+    reach = scipy.stats.t.ppf((1 + CONFIDENCE) / 2, groups - 1) * np.sqrt(groups / (groups - 1))
+    return float(scipy.stats.norm.cdf(-reach))

@@ -1,15 +1,15 @@
-"""What a model looks at: heat maps over images, how much of them lies on the border, images without a centre."""
+"""Numbers from heat maps: how much of them lies on the border, and images whose centre is masked."""
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from goodbad_pipeline.evaluation.arrays import FloatArray, PixelArray
+from goodbad_pipeline.evaluation.predictions import FloatArray, PixelArray
 
 BORDER = 1 / 8
-"""Width of the border, as a share of the side; a heat map that is the same everywhere has 44 % of its mass there."""
+"""Width of the border, as a share of the side; a uniform heat map has 44 % of its mass there."""
 CENTRE = 1 / 2
-"""Side of the square that is masked, as a share of the image's: a quarter of its area."""
+"""Side of the masked square, as a share of the image's: a quarter of its area."""
 
 
 def enlarge(maps: FloatArray, side: int) -> NDArray[np.float32]:
@@ -19,23 +19,8 @@ def enlarge(maps: FloatArray, side: int) -> NDArray[np.float32]:
     return np.array(enlarged, dtype=np.float32).reshape(-1, side, side)
 
 
-def overlay(pixels: PixelArray, heat: FloatArray) -> PixelArray:
-    """Lay heat over greyed images.
-
-    Args:
-        pixels: (n, side, side, 3) 8-bit RGB.
-        heat: (n, side, side) in [0, 1].
-    """
-    from matplotlib import colormaps  # noqa: PLC0415 - slow to import
-
-    grey = pixels.mean(axis=3, keepdims=True).repeat(3, axis=3)
-    colours = colormaps["inferno"](heat)[..., :3] * 255
-    strength = 0.25 + 0.45 * heat[..., None]
-    return np.clip(grey * (1 - strength) + colours * strength, 0, 255).astype(np.uint8)
-
-
 def border_share(heat: FloatArray) -> NDArray[np.float64]:
-    """Share of each heat map's mass on the border, (n,); NaN of a map without any.
+    """Return the share of each heat map's mass on the border, (n,); NaN for an empty map.
 
     Args:
         heat: (n, side, side), at least 0.
@@ -48,7 +33,7 @@ def border_share(heat: FloatArray) -> NDArray[np.float64]:
 
 
 def mask_centre(pixels: PixelArray, colour: tuple[int, int, int]) -> PixelArray:
-    """Return a copy of images (n, side, side, 3) whose centre is one colour."""
+    """Return a copy of images (n, side, side, 3) whose centre has one colour."""
     side = pixels.shape[1]
     start = round(side * (1 - CENTRE) / 2)
     masked = pixels.copy()

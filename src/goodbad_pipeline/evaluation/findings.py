@@ -1,17 +1,18 @@
-"""What a reader must know before believing the numbers of a run."""
+"""Findings: reasons to distrust the numbers of a run, in sentences for the report."""
 
 import pandas as pd
 
-from goodbad_pipeline.evaluation.baselines import shortcut_warning
 from goodbad_pipeline.evaluation.bootstrap import Interval
-from goodbad_pipeline.evaluation.metrics import read_intervals
+from goodbad_pipeline.evaluation.metric_tables import read_intervals
 from goodbad_pipeline.evaluation.predictions import MODEL
 
 FEW_IMAGES = 10
 POOR_ECE = 0.1
 SLICE_GAP = 0.1
-BLIND_SHARE = 0.9
-"""Share of what the model is worth above chance that is left without the centre, from which on that is worth a word."""
+MASKED_SHARE = 0.9
+"""Share of the accuracy above chance that may remain with the centre masked."""
+SHORTCUT_MARGIN = 0.05
+"""Balanced accuracy above chance that the file properties alone may reach."""
 
 
 def list_findings(
@@ -20,68 +21,81 @@ def list_findings(
     per_class: pd.DataFrame,
     slices: pd.DataFrame,
     *,
-    blind: float,
-    sighted: float,
+    masked_accuracy: float,
+    unmasked_accuracy: float,
     ece_by_chance: float,
 ) -> list[dict[str, str]]:
-    """List what is wrong, or too little to carry a claim.
+    """List what invalidates the results, or is too little data for a claim.
 
     Args:
-        leaks: What lies on two sides of the split.
-        intervals: Metrics with intervals, column model.
-        per_class: One row per class.
-        slices: What `slice_table` gave.
-        blind: Accuracy on images whose centre is masked.
-        sighted: Accuracy on the same images as they are.
-        ece_by_chance: What the calibration error of a calibrated model stays below.
+        leaks: Result of `find_leaks`.
+        intervals: Stacked `interval_table`s with a column ``model``.
+        per_class: Result of `per_class_metrics`.
+        slices: Result of `slice_table`.
+        masked_accuracy: Accuracy on images whose centre is masked.
+        unmasked_accuracy: Accuracy on the same images without the mask.
+        ece_by_chance: Upper bound of the calibration error of a calibrated model.
 
     Returns:
-        Findings, the gravest first, each with ``code`` (leakage, shortcut, background, baseline, calibration, slices,
-        few_images) and ``text``.
+        Findings, the most serious first, each with ``code`` (leakage, shortcut, background, baseline, calibration,
+        slices, few_images) and ``text``.
     """
     bounds = read_intervals(intervals)
-    found = [("leakage", f"Test results cannot be trusted: {leak}.") for leak in leaks]
+    findings = [("leakage", f"Test results cannot be trusted: {leak}.") for leak in leaks]
     if ("shortcut", "balanced_accuracy") in bounds:
         warning = shortcut_warning(bounds["shortcut", "balanced_accuracy"], len(per_class))
-        found += [("shortcut", warning)] if warning else []
-    found += (
-        _background(bounds["majority", "accuracy"].value, blind, sighted)
-        + _beside_colours(bounds)
-        + _calibration(bounds[MODEL, "ece"].value, ece_by_chance)
+        findings += [("shortcut", warning)] if warning else []
+    findings += (
+        _background(bounds["majority", "accuracy"].value, masked_accuracy, unmasked_accuracy)
+        + _no_better_than_colours(bounds)
+        + _poor_calibration(bounds[MODEL, "ece"].value, ece_by_chance)
         + _weak_slices(bounds, slices)
         + _few_images(per_class)
     )
-    return [{"code": code, "text": text} for code, text in found]
+    return [{"code": code, "text": text} for code, text in findings]
 
 
-def _background(chance: float, blind: float, sighted: float) -> list[tuple[str, str]]:
-    if sighted <= chance or blind - chance < BLIND_SHARE * (sighted - chance):
+def shortcut_warning(balanced_accuracy: Interval, classes: int) -> str | None:
+    """Return a warning if the file properties alone predict the labels significantly better than chance."""
+    score = balanced_accuracy
+    if not score.low > 1 / classes + SHORTCUT_MARGIN:
+        return None
+    return (
+        "Labels can be predicted without the pixels: file size, dimensions, format and EXIF alone reach a balanced "
+        f"accuracy of {score.value:.3f} (95 % interval {score.low:.3f} to {score.high:.3f}; chance is "
+        f"{1 / classes:.3f}). The model may have learnt how the images were made, not what they show."
+    )
+
+
+def _background(chance: float, masked: float, unmasked: float) -> list[tuple[str, str]]:
+    if unmasked <= chance or masked - chance < MASKED_SHARE * (unmasked - chance):
         return []
     text = (
-        f"With the centre of every image masked accuracy is still {blind:.3f}, against {sighted:.3f} with it: the "
-        "model may go by the background rather than by what stands before it."
+        f"With the centre of every image masked, accuracy is still {masked:.3f}, against {unmasked:.3f} without the "
+        "mask: the model may rely on the background rather than on the subject."
     )
     return [("background", text)]
 
 
-def _beside_colours(bounds: dict[tuple[str, str], Interval]) -> list[tuple[str, str]]:
-    ours, colours = (bounds.get((model, "balanced_accuracy")) for model in (MODEL, "histogram"))
-    if ours is None or colours is None or ours.low > colours.value:
+def _no_better_than_colours(bounds: dict[tuple[str, str], Interval]) -> list[tuple[str, str]]:
+    model, colours = (bounds.get((name, "balanced_accuracy")) for name in (MODEL, "histogram"))
+    if model is None or colours is None or model.low > colours.value:
         return []
-    reach = f"from {ours.low:.3f}" if ours.low <= ours.value else "of too few groups for an interval"
+    known = model.low <= model.value
+    interval = f"95 % interval from {model.low:.3f}" if known else "too few groups for an interval"
     text = (
-        f"Colours alone reach a balanced accuracy of {colours.value:.3f}, which lies within reach of the model's "
-        f"{ours.value:.3f} ({reach}): these images do not show that the network is worth more."
+        f"The colour baseline reaches a balanced accuracy of {colours.value:.3f}. The model's {model.value:.3f} "
+        f"({interval}) is not significantly better on these images."
     )
     return [("baseline", text)]
 
 
-def _calibration(error: float, by_chance: float) -> list[tuple[str, str]]:
+def _poor_calibration(error: float, by_chance: float) -> list[tuple[str, str]]:
     if error <= max(POOR_ECE, by_chance):
         return []
     text = (
-        f"Probabilities are {error:.3f} off on average, those of a calibrated model {by_chance:.3f} at most: read them "
-        "as an order, not as chances."
+        f"The calibration error is {error:.3f}; a calibrated model would show {by_chance:.3f} at most. Use the "
+        "probabilities to rank images, not as probabilities."
     )
     return [("calibration", text)]
 
@@ -104,4 +118,4 @@ def _few_images(per_class: pd.DataFrame) -> list[tuple[str, str]]:
     if scarce.empty:
         return []
     names = ", ".join(f"{row['class']} ({row['support']})" for _, row in scarce.iterrows())
-    return [("few_images", f"Too few test images to say much of: {names}.")]
+    return [("few_images", f"Too few test images for a claim about: {names}.")]

@@ -1,60 +1,135 @@
-"""The table of predictions: what was asked, what was answered, how surely."""
+"""Predictions of a classifier: array types, their validation, and the table that stores them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from goodbad_pipeline.evaluation.arrays import FloatArray, IntArray
-from goodbad_pipeline.evaluation.decision import Calibration
+from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.evaluation.decision import Calibration, FloatArray
 
+IntArray = NDArray[np.integer[Any]]
+BoolArray = NDArray[np.bool_]
+PixelArray = NDArray[np.uint8]
+
+MODEL = "model"
+"""Name of the evaluated model in tables that also hold baselines."""
 PREFIX = "probability_"
-MODEL = "model"  # the name of ours in tables that hold baselines too
+ROW_SUM_TOLERANCE = 1e-2
+"""Allowed distance of a row sum from 1: half precision is off by some thousandths, logits by far more."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Calibrated predictions of one model on labelled images.
+
+    Attributes:
+        class_names: k names.
+        y_true: (n,) class indices.
+        probabilities: (n, k) float64, rows summing to 1.
+        predicted: (n,) class indices.
+    """
+
+    class_names: Sequence[str]
+    y_true: IntArray
+    probabilities: FloatArray
+    predicted: IntArray
 
 
 def prediction_table(images: pd.DataFrame, probabilities: FloatArray, calibration: Calibration) -> pd.DataFrame:
-    """Lay predictions beside the truth.
+    """Return predictions and labels as a table.
 
     Args:
         images: Rows with image_id, path, label and group.
-        probabilities: Shape (n, k), rows summing to 1, in the order of ``images`` and of the calibration's classes; as
-            the model gives them.
-        calibration: How they are read.
+        probabilities: (n, k) uncalibrated, rows in the order of ``images``, columns in that of the calibration.
+        calibration: Temperature, threshold and abstention to apply.
 
     Returns:
         image_id, path, label, group, predicted, correct, probability (of the predicted class), abstained, then one
-        column ``probability_<class>`` a class; all probabilities are calibrated.
+        column ``probability_<class>`` per class; all probabilities are calibrated.
     """
     class_names = list(calibration.class_names)
     values = calibration.calibrate(probabilities)
-    chosen = calibration.choose(values)
+    predicted = calibration.predict(values)
     table = images[["image_id", "path", "label", "group"]].reset_index(drop=True)
     table = table.assign(
-        predicted=np.array(class_names)[chosen],
-        probability=np.take_along_axis(values, chosen[:, None], axis=1)[:, 0],
+        predicted=np.array(class_names)[predicted],
+        probability=np.take_along_axis(values, predicted[:, None], axis=1)[:, 0],
         abstained=calibration.abstain(values),
     )
     table.insert(5, "correct", table["predicted"] == table["label"])
-    columns = [f"{PREFIX}{name}" for name in class_names]
-    return table.join(pd.DataFrame(values, columns=columns))
+    return table.join(pd.DataFrame(values, columns=[f"{PREFIX}{name}" for name in class_names]))
 
 
-def predicted_classes(predictions: pd.DataFrame) -> list[str]:
-    """Return the class names that a prediction table has a probability for, in its order."""
-    return [name.removeprefix(PREFIX) for name in predictions.columns if name.startswith(PREFIX)]
+def read_predictions(table: pd.DataFrame) -> Predictions:
+    """Read the arrays of a table that `prediction_table` made."""
+    columns = [name for name in table.columns if name.startswith(PREFIX)]
+    names = [name.removeprefix(PREFIX) for name in columns]
+    y_true, predicted = (table[name].map(names.index).to_numpy("int64") for name in ("label", "predicted"))
+    return Predictions(names, y_true, table[columns].to_numpy("float64"), predicted)
 
 
-def y_true_and_probabilities(predictions: pd.DataFrame) -> tuple[IntArray, FloatArray]:
-    """Return class numbers, int64 of shape (n,), and probabilities, float64 of shape (n, k), of a prediction table."""
-    names = predicted_classes(predictions)
-    y_true = predictions["label"].map(names.index).to_numpy("int64")
-    return y_true, predictions[[f"{PREFIX}{name}" for name in names]].to_numpy("float64")
+def predictions_by_model(table: pd.DataFrame, baseline_table: pd.DataFrame) -> dict[str, Predictions]:
+    """Return predictions by model, the evaluated model first; ``baseline_table`` has a column ``baseline``."""
+    baselines = {str(name): part for name, part in baseline_table.groupby("baseline", sort=False)}
+    return {name: read_predictions(part) for name, part in {MODEL: table, **baselines}.items()}
 
 
-def chosen_classes(predictions: pd.DataFrame) -> IntArray:
-    """Return the class number of each answer of a prediction table, int64 of shape (n,)."""
-    return predictions["predicted"].map(predicted_classes(predictions).index).to_numpy("int64")
+def check_predictions(y_true: IntArray, probabilities: FloatArray) -> FloatArray:
+    """Validate predictions and return the probabilities as float64 whose rows sum to 1.
+
+    Args:
+        y_true: (n,) class indices in [0, k), n ≥ 1.
+        probabilities: (n, k) in [0, 1], k ≥ 2, each row summing to 1 within `ROW_SUM_TOLERANCE`.
+
+    Raises:
+        InputError: The shapes differ, an index is out of range, or a row is no distribution.
+    """
+    _check_shapes(y_true, probabilities)
+    _check_indices(y_true, probabilities.shape[1])
+    values = np.asarray(probabilities, dtype=np.float64)
+    sums = values.sum(axis=1, keepdims=True)
+    # Negated comparisons also catch NaN; rows without negative values that sum to 1 have none above 1.
+    wrong = ~(np.abs(sums[:, 0] - 1) <= ROW_SUM_TOLERANCE) | ~(values >= 0).all(axis=1)
+    if wrong.any():
+        first = int(np.argmax(wrong))
+        example = np.array2string(values[first], precision=3, threshold=6)
+        raise InputError(
+            f"probabilities: {int(wrong.sum())} of {len(values)} rows do not lie in [0, 1] and sum to 1; the first, "
+            f"row {first}, is {example}: give softmax outputs, without NaN"
+        )
+    return values / sums
 
 
-def by_model(predictions: pd.DataFrame, baseline_predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return prediction tables by the name of the model, ours first; ``baseline_predictions`` has a column baseline."""
-    baselines = {str(name): part for name, part in baseline_predictions.groupby("baseline", sort=False)}
-    return {MODEL: predictions, **baselines}
+def check_class_names(class_names: Sequence[str], classes: int) -> None:
+    """Raise `InputError` unless there is one name for each of the ``classes`` columns."""
+    if len(class_names) != classes:
+        raise InputError(
+            f"class_names: {len(class_names)} names for {classes} classes; give one name per class, in order"
+        )
+
+
+def _check_shapes(y_true: IntArray, probabilities: FloatArray) -> None:
+    if probabilities.ndim != 2 or probabilities.shape[1] < 2:
+        raise InputError(
+            f"probabilities: shape {probabilities.shape}; give (n, k), one column for each of k ≥ 2 classes"
+        )
+    if y_true.shape != probabilities.shape[:1]:
+        raise InputError(
+            f"y_true: shape {y_true.shape} for {len(probabilities)} predictions; give one class index each"
+        )
+    if y_true.size == 0:
+        raise InputError("y_true: no images to evaluate; the test split must not be empty")
+
+
+def _check_indices(y_true: IntArray, classes: int) -> None:
+    if not np.issubdtype(y_true.dtype, np.integer):
+        raise InputError(f"y_true: dtype {y_true.dtype}; give class indices as integers")
+    low, high = int(y_true.min()), int(y_true.max())
+    if low < 0 or high >= classes:
+        raise InputError(
+            f"y_true: class indices from {low} to {high}; with {classes} classes they run from 0 to {classes - 1}"
+        )

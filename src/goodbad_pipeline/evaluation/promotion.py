@@ -1,8 +1,8 @@
-"""Champion or challenger: which of two models should serve. A pure decision with its reasons."""
+"""Promotion: whether a new model becomes champion or challenger, and the reasons."""
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from goodbad_pipeline.errors import InputError
@@ -13,27 +13,26 @@ Policy = Literal["strict", "better", "always"]
 Status = Literal["passed", "failed", "skipped"]
 
 DECIDING_METRICS = ("accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "log_loss")
-
 CHECKS = ("parity", "leakage", "comparable", "score", "chance", "calibration", "slices", "images")
-"""What is checked, in order; see `decide_promotion`."""
-
-DECIDES: Mapping[Policy, tuple[str, ...]] = {  # which checks do, by policy; the others are told all the same
+"""All checks in order; see `decide_promotion`."""
+DECIDING_CHECKS: Mapping[Policy, tuple[str, ...]] = {
     "strict": CHECKS,
     "better": ("parity", "leakage", "comparable", "score"),
     "always": ("parity",),
 }
+"""The checks that must pass, by policy. The others are reported only."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What a new model must meet.
+    """Limits that a new model must meet.
 
     Attributes:
         policy: Which checks decide.
-        significance: Largest one-sided p-value that is no chance, in (0, 1).
-        max_ece_rise: By how much the calibration error may exceed the champion's; what chance explains is let pass.
-        max_slice_drop: By how much accuracy on a slice may fall below the champion's.
-        parity_tolerance: Largest difference of a probability between the model and its registered, reloaded copy.
+        significance: Largest one-sided p-value of a significant gain, in (0, 1).
+        max_ece_rise: Allowed significant rise of the calibration error.
+        max_slice_drop: Allowed significant drop of accuracy on a slice.
+        parity_tolerance: Allowed difference of a probability after registering and reloading the model.
     """
 
     policy: Policy
@@ -45,7 +44,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class SliceDrop:
-    """A slice on which the new model is less accurate, beyond chance."""
+    """A slice on which the new model is significantly less accurate."""
 
     column: str
     value: str
@@ -55,21 +54,20 @@ class SliceDrop:
 
 @dataclass(frozen=True)
 class Champion:
-    """The present champion on the new model's test images.
+    """The current champion, measured on the test images of the new model.
 
     Attributes:
-        version: Its number.
-        score: Of the deciding metric.
-        p_value: How often a model of the same worth would beat it so far by chance.
+        version: Version in the registry.
+        score: Its value of the deciding metric.
+        p_value: Of the new model's gain.
         ece: Calibration error.
-        images: Images it was made from (train, validation and test); None where that is not on record.
-        same_answers: Whether the new model answers every image alike.
-        drops: Slices on which the new model is less accurate, beyond chance.
-        seen: Test images that are left out of the comparison, because it was trained or selected on them.
-        recorded: Whether it is on record what it was trained on.
-        ece_rise: By how much the new model's calibration error is above this one's at least: the lower end of its 95 %
-            interval; NaN where that cannot be told.
-        incomparable: Why the two cannot be compared, as the end of a sentence; the numbers mean nothing then.
+        images: Images in its splits; None if unknown.
+        same_predictions: Whether both models predict the same class for every image.
+        drops: Slices on which the new model is significantly less accurate.
+        exposed: Test images left out because the champion was trained or selected on them or on others of their groups.
+        recorded: Whether all images that it was trained on are known.
+        ece_rise: Lower end of the 95 % interval of the new model's rise in calibration error; NaN if unknown.
+        incomparable: A clause that says why the two cannot be compared; the numbers are then meaningless.
     """
 
     version: str
@@ -77,9 +75,9 @@ class Champion:
     p_value: float = math.nan
     ece: float = math.nan
     images: int | None = None
-    same_answers: bool = False
+    same_predictions: bool = False
     drops: tuple[SliceDrop, ...] = ()
-    seen: int = 0
+    exposed: int = 0
     recorded: bool = True
     ece_rise: float = math.nan
     incomparable: str | None = None
@@ -87,18 +85,17 @@ class Champion:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of the new model.
+    """What the decision about the new model rests on.
 
     Attributes:
-        metric: One of `DECIDING_METRICS`, which decides.
-        score: Its score, on the images that both are compared on.
-        ece: Its calibration error on these.
-        images: Images it was made from.
-        parity: Largest difference of a probability after registering and loading it again; infinite where it could not
-            be loaded.
-        leaks: What lies on two sides of its split, or was seen by what it started from.
-        unrecorded: What it started from, where it is not on record what that had seen.
-        champion: What it is compared with; None where there is none.
+        metric: The deciding metric, one of `DECIDING_METRICS`.
+        score: Its value on the images that both models are compared on.
+        ece: Calibration error on these.
+        images: Images in the new model's splits.
+        parity: Largest difference of a probability after registering and reloading; infinite if it cannot be loaded.
+        leaks: Result of `find_leaks`.
+        unrecorded: The initial weights, if it is unknown what they were trained on.
+        champion: The current champion, if any.
     """
 
     metric: str
@@ -113,7 +110,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Check:
-    """One check: its name, how it went, and a readable line."""
+    """The result of one check, with its reason in one line."""
 
     name: str
     status: Status
@@ -122,89 +119,91 @@ class Check:
 
 @dataclass(frozen=True)
 class Decision:
-    """The alias that the new model earns, and why.
-
-    Attributes:
-        alias: `champion` where it takes over, `challenger` where the present champion stays.
-        reason: one readable line.
-        policy: which checks decided.
-        checks: every check, in the order of `CHECKS`.
-    """
+    """The alias of the new model, with the reason in one line and the result of every check of `CHECKS`."""
 
     alias: Alias
     reason: str
     policy: Policy
-    checks: tuple[Check, ...] = field(default_factory=tuple)
+    checks: tuple[Check, ...] = ()
 
     @property
     def promoted(self) -> bool:
-        """Whether the new model takes over."""
+        """Whether the new model becomes champion."""
         return self.alias == "champion"
 
 
 def decide_promotion(evidence: Evidence, rules: Rules) -> Decision:
-    """Decide whether a new model takes the champion's place.
+    """Decide whether a new model replaces the champion.
 
-    Checked are parity (the registered copy answers as the model did), leakage (nothing lies on two sides of its split),
-    and beside a champion comparable (same classes), score (strictly better on the metric), chance (better beyond it),
-    calibration and slices (no worse than a limit), and images (made from as many or more). It takes over where every
-    check that the policy names passed or had nothing to compare with.
+    The checks are parity (the registered copy predicts as the model did) and leakage (the splits are disjoint). With a
+    champion they are also comparable (same classes and images), score (better by the metric), chance (significantly
+    better), calibration and slices (not significantly worse), and images (at least as many in the splits). The model is
+    promoted if no check of the policy failed.
 
     Raises:
-        InputError: for an unknown metric.
+        InputError: The metric is unknown.
     """
     if evidence.metric not in DECIDING_METRICS:
         raise InputError(f"metric: {evidence.metric!r} is unknown; choose one of {', '.join(DECIDING_METRICS)}")
-    checks = (*_check_itself(evidence, rules), *_check_beside(evidence, evidence.champion, rules))
-    stopped = [check.reason for check in checks if check.status == "failed" and check.name in DECIDES[rules.policy]]
-    if stopped:
-        return Decision("challenger", "; ".join(stopped), rules.policy, checks)
-    return Decision("champion", _why_promoted(evidence, rules, checks), rules.policy, checks)
+    checks = (*_check_model(evidence, rules), *_check_against_champion(evidence, evidence.champion, rules))
+    failed = [
+        check.reason for check in checks if check.status == "failed" and check.name in DECIDING_CHECKS[rules.policy]
+    ]
+    if failed:
+        return Decision("challenger", "; ".join(failed), rules.policy, checks)
+    return Decision("champion", _reason_to_promote(evidence, rules, checks), rules.policy, checks)
 
 
-def reconsider(decision: Decision, compared: str | None, now: str | None) -> Decision:
-    """Hold a decision against the champion that there is when it takes effect: another run may have made a new one.
+def reconsider(decision: Decision, compared: str | None, current: str | None) -> Decision:
+    """Withdraw a promotion if another run has changed the champion since the comparison.
 
-    Versions are None where there is no champion. Where a comparison decides, and would be with another one, that stays.
+    Args:
+        decision: The decision to review.
+        compared: Version of the champion that was compared; None if there was none.
+        current: Version of the champion now; None if there is none.
     """
-    if now == compared or not decision.promoted or "comparable" not in DECIDES[decision.policy]:
+    if current == compared or not decision.promoted or "comparable" not in DECIDING_CHECKS[decision.policy]:
         return decision
-    before = "there was no champion" if compared is None else f"it was version {compared}"
-    after = "there is none" if now is None else f"it is version {now}"
-    reason = f"the champion changed meanwhile: {before} when they were compared, {after} now"
+    before = "no champion" if compared is None else f"version {compared}"
+    after = "no champion" if current is None else f"version {current}"
+    reason = f"the champion changed after the comparison, from {before} to {after}"
     checks = tuple(
-        Check("comparable", "failed", reason) if one.name == "comparable" else one for one in decision.checks
+        Check("comparable", "failed", reason) if check.name == "comparable" else check for check in decision.checks
     )
-    return Decision("challenger", reason, decision.policy, checks)
+    return replace(decision, alias="challenger", reason=reason, checks=checks)
 
 
-def _why_promoted(evidence: Evidence, rules: Rules, checks: tuple[Check, ...]) -> str:
+def _reason_to_promote(evidence: Evidence, rules: Rules, checks: tuple[Check, ...]) -> str:
     if evidence.champion is None:
         return f"no champion yet; {evidence.metric} {evidence.score:.4f}"
-    told = [check.reason for check in checks if check.name in ("score", "chance") and check.status == "passed"]
+    reasons = [check.reason for check in checks if check.name in ("score", "chance") and check.status == "passed"]
     ignored = [check.reason for check in checks if check.status == "failed"]
-    aside = [f"promotion.policy={rules.policy} lets pass: {'; '.join(ignored)}"] if ignored else []
-    return "; ".join([*told, *aside])
+    if ignored:
+        reasons.append(f"ignored under promotion.policy={rules.policy}: {'; '.join(ignored)}")
+    return "; ".join(reasons)
 
 
-def _check_itself(evidence: Evidence, rules: Rules) -> tuple[Check, ...]:
-    close = evidence.parity <= rules.parity_tolerance
-    gap = f"the registered copy answers {evidence.parity:.1g} off, {rules.parity_tolerance:g} is allowed"
-    text = gap if math.isfinite(evidence.parity) else "the registered copy could not be loaded, or answers nonsense"
-    leaks = (
-        f"the split leaks: {'; '.join(evidence.leaks)}" if evidence.leaks else "nothing lies on two sides of the split"
-    )
+def _check_model(evidence: Evidence, rules: Rules) -> tuple[Check, ...]:
+    equal = evidence.parity <= rules.parity_tolerance
+    text = "the registered copy cannot be loaded, or returns invalid predictions"
+    if math.isfinite(evidence.parity):
+        text = (
+            f"probabilities of the registered copy differ by up to {evidence.parity:.1g}; "
+            f"{rules.parity_tolerance:g} is allowed"
+        )
+    leaks = f"the splits leak: {'; '.join(evidence.leaks)}" if evidence.leaks else "no leak between the splits"
     if evidence.unrecorded is not None:
-        leaks += f"; what it started from ({evidence.unrecorded}) may have seen test images: that is not on record"
-    return _check("parity", close, text), _check("leakage", not evidence.leaks, leaks)
+        leaks += f"; it is unknown whether the initial weights ({evidence.unrecorded}) were trained on test images"
+    return _check("parity", equal, text), _check("leakage", not evidence.leaks, leaks)
 
 
-def _check_beside(evidence: Evidence, champion: Champion | None, rules: Rules) -> tuple[Check, ...]:
+def _check_against_champion(evidence: Evidence, champion: Champion | None, rules: Rules) -> tuple[Check, ...]:
     names = [name for name in CHECKS if name not in ("parity", "leakage")]
     if champion is None:
+        checks = [Check(name, "skipped", "no champion to compare with") for name in names]
         if math.isnan(evidence.score):
-            return tuple(_not_a_number(name, evidence.metric) for name in names)
-        return tuple(Check(name, "skipped", "there is no champion to compare with") for name in names)
+            checks[names.index("score")] = _score_is_nan(evidence.metric)
+        return tuple(checks)
     if champion.incomparable is not None:
         reason = f"not comparable with the champion: {champion.incomparable}"
         skipped = (Check(name, "skipped", "not comparable with the champion") for name in names[1:])
@@ -212,7 +211,7 @@ def _check_beside(evidence: Evidence, champion: Champion | None, rules: Rules) -
     return (
         _check_comparable(champion),
         _check_score(evidence, champion),
-        _check_chance(evidence, champion, rules),
+        _check_chance(champion, rules),
         _check_calibration(evidence, champion, rules),
         _check_slices(champion, rules),
         _check_images(evidence, champion),
@@ -221,73 +220,77 @@ def _check_beside(evidence: Evidence, champion: Champion | None, rules: Rules) -
 
 def _check_comparable(champion: Champion) -> Check:
     text = f"measured on the same test images as champion version {champion.version}"
-    if champion.seen:
-        text += f", but for {champion.seen} that it was trained or selected on, or others of their groups"
+    if champion.exposed:
+        text += (
+            f", except {champion.exposed} that the champion was trained or selected on, or that share a group with "
+            "such an image"
+        )
     if not champion.recorded:
-        text += "; what it was trained on is not on record, and they may flatter it"
+        text += "; it is unknown what the champion was trained on, so that its score may be too high"
     return Check("comparable", "passed", text)
-
-
-def _not_a_number(name: str, metric: str) -> Check:
-    if name == "score":
-        return Check(name, "failed", f"the new model's {metric} is not a number")
-    return Check(name, "skipped", "there is no champion to compare with")
 
 
 def _check_score(evidence: Evidence, champion: Champion) -> Check:
     metric, new, old = evidence.metric, evidence.score, champion.score
     if math.isnan(new):
-        return _not_a_number("score", metric)
+        return _score_is_nan(metric)
     if math.isnan(old):
         return Check("score", "passed", f"{metric} {new:.4f}; the champion's is not a number")
     better = new > old if larger_is_better(metric) else new < old
-    texts = _distinct(new, old)
+    new_text, old_text = _format_distinct(new, old)
     verdict = "better than" if better else "no better than"
     hint = "" if larger_is_better(metric) else " (lower is better)"
-    alike = ", and every answer is the same" if champion.same_answers else ""
-    return _check("score", better, f"{metric} {texts[0]} is {verdict} the champion's {texts[1]}{hint}{alike}")
+    same = "; all predictions are the same" if champion.same_predictions else ""
+    return _check("score", better, f"{metric} {new_text} is {verdict} the champion's {old_text}{hint}{same}")
 
 
-def _check_chance(evidence: Evidence, champion: Champion, rules: Rules) -> Check:
+def _score_is_nan(metric: str) -> Check:
+    return Check("score", "failed", f"the new model's {metric} is not a number")
+
+
+def _check_chance(champion: Champion, rules: Rules) -> Check:
     if math.isnan(champion.p_value):
         return Check("chance", "skipped", "no score to compare with")
-    beyond = champion.p_value <= rules.significance
-    word = "beyond" if beyond else "not beyond"
-    return _check("chance", beyond, f"the gain is {word} chance (p = {champion.p_value:.2g})")
+    significant = champion.p_value <= rules.significance
+    word = "significant" if significant else "not significant"
+    return _check("chance", significant, f"the gain is {word} (p = {champion.p_value:.2g})")
 
 
 def _check_calibration(evidence: Evidence, champion: Champion, rules: Rules) -> Check:
     if math.isnan(champion.ece_rise):
-        return Check("calibration", "skipped", "too few groups to tell calibration errors apart")
-    fine = champion.ece_rise <= rules.max_ece_rise
-    words = ("no more than", ", but for chance") if fine else ("more than", f", by {champion.ece_rise:.3f} at least")
-    against = f"{words[0]} {rules.max_ece_rise:g} above the champion's {champion.ece:.3f}{words[1]}"
-    return _check("calibration", fine, f"calibration error {evidence.ece:.3f} is {against}")
+        return Check("calibration", "skipped", "too few groups to compare calibration errors")
+    errors = f"calibration error {evidence.ece:.3f}, the champion's {champion.ece:.3f}"
+    if champion.ece_rise <= rules.max_ece_rise:
+        return Check("calibration", "passed", f"{errors}: no significant rise above {rules.max_ece_rise:g}")
+    rise = f"a rise of at least {champion.ece_rise:.3f}, {rules.max_ece_rise:g} is allowed"
+    return Check("calibration", "failed", f"{errors}: {rise}")
 
 
 def _check_slices(champion: Champion, rules: Rules) -> Check:
-    down = [drop for drop in champion.drops if drop.drop > rules.max_slice_drop]
-    if not down:
-        return Check("slices", "passed", f"no slice lost more than {rules.max_slice_drop:g} of accuracy beyond chance")
-    worst = max(down, key=lambda drop: drop.drop)
+    drops = [drop for drop in champion.drops if drop.drop > rules.max_slice_drop]
+    if not drops:
+        return Check("slices", "passed", f"no slice lost significantly more than {rules.max_slice_drop:g} of accuracy")
+    worst = max(drops, key=lambda drop: drop.drop)
     text = f"accuracy where {worst.column} is {worst.value} ({worst.images} images) fell by {worst.drop:.3f}"
-    return Check("slices", "failed", text + (f", and on {len(down) - 1} more slices" if len(down) > 1 else ""))
+    return Check("slices", "failed", text + (f", and on {len(drops) - 1} more slices" if len(drops) > 1 else ""))
 
 
 def _check_images(evidence: Evidence, champion: Champion) -> Check:
     if champion.images is None:
-        return Check("images", "skipped", "it is not on record how many images the champion was made from")
-    fine = evidence.images >= champion.images
-    word = "no fewer than" if fine else "fewer than"
-    return _check("images", fine, f"made from {evidence.images:,} images, {word} the champion's {champion.images:,}")
+        return Check("images", "skipped", "the number of the champion's images is unknown")
+    enough = evidence.images >= champion.images
+    word = "no fewer than" if enough else "fewer than"
+    return _check(
+        "images", enough, f"{evidence.images:,} images in the splits, {word} the champion's {champion.images:,}"
+    )
 
 
 def _check(name: str, passed: bool, reason: str) -> Check:
     return Check(name, "passed" if passed else "failed", reason)
 
 
-def _distinct(one: float, other: float) -> tuple[str, str]:
-    """Format two numbers with the fewest decimals, four at least, that tell them apart."""
+def _format_distinct(one: float, other: float) -> tuple[str, str]:
+    """Format two numbers with the fewest decimals, four at least, that keep them distinct."""
     for decimals in range(4, 17):
         texts = f"{one:.{decimals}f}", f"{other:.{decimals}f}"
         if texts[0] != texts[1]:

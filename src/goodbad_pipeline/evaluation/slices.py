@@ -1,7 +1,7 @@
-"""Accuracy on parts of the test split: one row for each value of each column that the manifest brought."""
+"""Accuracy on slices of the test split, and gaps between the values of sensitive columns (fairness)."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,54 +10,58 @@ from numpy.typing import NDArray
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.bootstrap import Resamples, bootstrap_interval
+from goodbad_pipeline.evaluation.predictions import BoolArray
 
 logger = logging.getLogger(__name__)
 
-OURS = (
+OWN_COLUMNS = (
     "image_id", "path", "label", "group", "source_split", "split", "pixel_id", "fingerprint", "thumbnail"
 )  # fmt: skip
-"""Columns of the labels dataframe that are no property of an image."""
-MOST_VALUES = 12
+"""Columns that the pipeline adds, which are no property of an image."""
+MAX_VALUES = 12
 MISSING = "(missing)"
-LONGEST = 1e16
-"""Whole numbers from here on are not written in full: doubles are further apart than one."""
+LARGEST_WHOLE = 1e16
+"""Whole numbers from here on are not written in full: doubles are further apart than 1."""
+MIN_IMAGES = 10
+"""Values with fewer images in the denominator have no rate: the gap would be that of its extremes."""
 SLICE_COLUMNS = ["column", "value", "images", "groups", "accuracy", "low", "high"]
+FAIRNESS_COLUMNS = ["column", "measure", "gap", "low", "high", "lowest", "highest", "images", "groups"]
 
 
 def slice_values(table: pd.DataFrame) -> pd.DataFrame:
-    """Turn each column that describes images into few values, as text.
+    """Map each column that describes images to few values, as text.
 
-    Numbers of more than `MOST_VALUES` values become quarters, named by their ends, rare texts one value `(other)`. A
-    column that says the same of all images, or that names nearly each, is left out; `why_no_slices` tells why.
+    Numbers of more than `MAX_VALUES` values become quartiles, named by their ends; rare texts become one value
+    ``(other)``. `why_no_slices` gives the reason why a column is left out.
 
     Args:
-        table: Rows of the labels dataframe.
+        table: Rows of labels.
     """
-    kept = {str(name): _few_values(table[name]) for name in table.columns if why_no_slices(table, name) is None}
-    return pd.DataFrame(kept, index=table.index)
+    values = {str(name): _few_values(table[name]) for name in table.columns if why_no_slices(table, name) is None}
+    return pd.DataFrame(values, index=table.index)
 
 
 def why_no_slices(table: pd.DataFrame, name: str) -> str | None:
-    """Say, as the end of a sentence, why `slice_values` leaves a column of the table out; None where it does not."""
+    """Return, as a clause, why `slice_values` leaves a column of the table out; None if it does not."""
     column = table[name]
-    if name in OURS:
+    if name in OWN_COLUMNS:
         return "it is no property of an image"
     if not pd.api.types.is_numeric_dtype(column):
         if column.map(lambda value: isinstance(value, bytes | list | dict | np.ndarray)).any():
-            return "it holds no texts or numbers"
+            return "it holds neither text nor numbers"
         if column.nunique() > max(2, len(column) // 2):
-            return f"its {column.nunique()} values name nearly each of {len(column)} images"
+            return f"its {column.nunique()} values are nearly unique among {len(column)} images"
     if _few_values(column).nunique() < 2:
-        return f"it says the same of all {len(column)} images, or of nearly all"
+        return f"it has the same value for all, or nearly all, of {len(column)} images"
     return None
 
 
-def slice_table(values: pd.DataFrame, right: NDArray[np.bool_], resamples: Resamples) -> pd.DataFrame:
-    """Measure accuracy on each slice, with its 95 % interval.
+def slice_table(values: pd.DataFrame, correct: BoolArray, resamples: Resamples) -> pd.DataFrame:
+    """Compute the accuracy on each slice, with its 95 % interval.
 
     Args:
-        values: (n rows) what `slice_values` gave.
-        right: (n,) whether each answer is right.
+        values: (n rows) result of `slice_values`.
+        correct: (n,) whether each prediction is correct.
         resamples: Of the n images.
 
     Returns:
@@ -66,9 +70,7 @@ def slice_table(values: pd.DataFrame, right: NDArray[np.bool_], resamples: Resam
     rows: list[tuple[Any, ...]] = []
     for column in values.columns:
         codes, names = pd.factorize(values[column], sort=True)
-        hits, counts = (sum_by_slice(codes, len(names), resamples, part) for part in (right, None))
-        with np.errstate(invalid="ignore"):
-            accuracy = (resamples.weights @ hits) / (resamples.weights @ counts)
+        accuracy, counts = slice_accuracy(codes, len(names), correct, resamples)
         groups = (counts > 0).sum(axis=0)
         for index in np.argsort(-counts.sum(axis=0), kind="stable"):
             interval = bootstrap_interval(accuracy[:, index], int(groups[index]), share=True)
@@ -77,8 +79,17 @@ def slice_table(values: pd.DataFrame, right: NDArray[np.bool_], resamples: Resam
     return pd.DataFrame(rows, columns=SLICE_COLUMNS)
 
 
+def slice_accuracy(
+    codes: NDArray[np.int64], slices: int, correct: BoolArray, resamples: Resamples
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return accuracies by resample and slice (b + 1, slices), and image counts by group and slice (g, slices)."""
+    hits, counts = (sum_by_slice(codes, slices, resamples, weights) for weights in (correct, None))
+    with np.errstate(invalid="ignore"):
+        return (resamples.weights @ hits) / (resamples.weights @ counts), counts
+
+
 def sum_by_slice(
-    codes: NDArray[np.int64], slices: int, resamples: Resamples, weights: Sequence[float] | NDArray[Any] | None
+    codes: NDArray[np.int64], slices: int, resamples: Resamples, weights: NDArray[Any] | None
 ) -> NDArray[np.float64]:
     """Sum ``weights`` (n,), or count images, by group and slice: (g, slices)."""
     cells = resamples.codes * slices + codes
@@ -86,70 +97,26 @@ def sum_by_slice(
     return summed.reshape(resamples.groups, slices).astype(np.float64)
 
 
-def _few_values(column: pd.Series) -> pd.Series:
-    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
-        if column.nunique() > MOST_VALUES:
-            return _quarters(column.astype("Float64").astype(float))
-        names = _spell(column.dropna().unique().tolist())
-        return column.astype(object).map(names, na_action="ignore").fillna(MISSING)
-    text = column.astype("string").astype(object).where(column.notna(), MISSING)
-    frequent = text.value_counts()
-    if len(frequent) <= MOST_VALUES:
-        return text
-    kept = frequent.index[: MOST_VALUES - 1]
-    return text.where(text.isin(kept), f"(other: {len(frequent) - len(kept)} values)")
-
-
-def _quarters(column: pd.Series) -> pd.Series:
-    quarter = pd.qcut(column, 4, labels=False, duplicates="drop")
-    ends = column.groupby(quarter).agg(["min", "max"])
-    names = _spell(ends.to_numpy().ravel().tolist())
-    spans = {
-        part: names[low] if low == high else f"{names[low]} to {names[high]}" for part, low, high in ends.itertuples()
-    }
-    return quarter.astype(object).map(spans, na_action="ignore").fillna(MISSING)
-
-
-def _spell(numbers: Sequence[float]) -> dict[float, str]:
-    """Write whole numbers in full, others with the fewest digits, four at least, that tell them apart."""
-    if all(isinstance(number, int) or (number.is_integer() and abs(number) < LONGEST) for number in numbers):
-        return {number: str(int(number)) for number in numbers}
-    for digits in range(4, 18):
-        names = {number: f"{number:.{digits}g}" for number in numbers}
-        if len(set(names.values())) == len(names):
-            break
-    return names
-
-
-FEWEST_IMAGES = 10
-"""Values with fewer images to divide by are left out: their rates say little, and the gap is made by its extremes."""
-FAIRNESS_COLUMNS = ["column", "measure", "gap", "low", "high", "lowest", "highest", "images", "groups"]
-
-Mask = NDArray[np.bool_]
-Score = Callable[..., float]
-
-
 def fairness_table(
     sensitive: pd.DataFrame, labels: pd.Series, predicted: pd.Series, resamples: Resamples, class_names: Sequence[str]
 ) -> pd.DataFrame:
-    """Measure the gap between the best and the worst treated value of each sensitive column.
+    """Compute the largest difference of each rate between two values of each sensitive column.
 
-    Rates of being called a class, and of that being right or wrong (demographic parity, equalised odds), are those of
-    the last of two classes, and of each of more.
+    The rates are accuracy and, for the second of two classes or each of more, the rate of predictions (demographic
+    parity), of true positives and of false positives (equalised odds).
 
     Args:
         sensitive: (n rows) declared columns, few values each.
         labels: (n,) true classes.
-        predicted: (n,) answered classes.
+        predicted: (n,) predicted classes.
         resamples: Of the n images.
-        class_names: The k classes.
+        class_names: k names.
 
     Returns:
-        `FAIRNESS_COLUMNS`: gap in [0, 1] as fairlearn computes it, its 95 % interval, the values at its ends, and how
-        many images and groups its rates divide by. A rate counts of values with `FEWEST_IMAGES` to divide by; a gap
-        between fewer than two such rates has no row, and a logged warning says so. The interval is that of the
-        difference between the two values at the ends, cut off at 0, and as sure as the value of the fewest groups lets
-        it be. Of many values some two lie apart by chance: there it tells how large the gap may be, not that it is.
+        `FAIRNESS_COLUMNS`: the gap in [0, 1], its 95 % interval, the values with the lowest and highest rate, and the
+        images and groups in the denominators. Rates of values with fewer than `MIN_IMAGES` are ignored; with fewer than
+        two rates there is no row, and a warning is logged. The interval rests on the value with the fewest groups, and
+        is cut off at 0. With many values some gap occurs by chance, so it bounds the gap, and does not prove one.
     """
     rows = [
         (column, *row)
@@ -160,70 +127,93 @@ def fairness_table(
 
 
 def check_sensitive(declared: Sequence[str], table: pd.DataFrame) -> None:
-    """Raise `InputError` for a declared column that the labels dataframe has not."""
+    """Raise `InputError` for a declared column that the labels lack."""
     for name in declared:
         if name not in table.columns:
-            has = ", ".join(map(str, table.columns))
-            raise InputError(f"evaluation.sensitive: the manifest has no column '{name}'; it has: {has}")
+            columns = ", ".join(map(str, table.columns))
+            raise InputError(f"evaluation.sensitive: the manifest has no column '{name}'; it has: {columns}")
+
+
+def _few_values(column: pd.Series) -> pd.Series:
+    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
+        if column.nunique() > MAX_VALUES:
+            return _quartiles(column.astype("Float64").astype(float))
+        names = _format_numbers(column.dropna().unique().tolist())
+        return column.astype(object).map(names, na_action="ignore").fillna(MISSING)
+    text = column.astype("string").astype(object).where(column.notna(), MISSING)
+    frequent = text.value_counts()
+    if len(frequent) <= MAX_VALUES:
+        return text
+    named = frequent.index[: MAX_VALUES - 1]
+    return text.where(text.isin(named), f"(other: {len(frequent) - len(named)} values)")
+
+
+def _quartiles(column: pd.Series) -> pd.Series:
+    quartile = pd.qcut(column, 4, labels=False, duplicates="drop")
+    ends = column.groupby(quartile).agg(["min", "max"])
+    names = _format_numbers(ends.to_numpy().ravel().tolist())
+    spans = {
+        part: names[low] if low == high else f"{names[low]} to {names[high]}" for part, low, high in ends.itertuples()
+    }
+    return quartile.astype(object).map(spans, na_action="ignore").fillna(MISSING)
+
+
+def _format_numbers(numbers: Sequence[float]) -> dict[float, str]:
+    """Format whole numbers in full, others with the fewest digits, four at least, that keep them distinct."""
+    if all(isinstance(number, int) or (number.is_integer() and abs(number) < LARGEST_WHOLE) for number in numbers):
+        return {number: str(int(number)) for number in numbers}
+    for digits in range(4, 18):
+        names = {number: f"{number:.{digits}g}" for number in numbers}
+        if len(set(names.values())) == len(names):
+            break
+    return names
 
 
 def _gaps(
     values: pd.Series, labels: pd.Series, predicted: pd.Series, resamples: Resamples, class_names: Sequence[str]
-) -> list[tuple[Any, ...]]:
-    from fairlearn.metrics import false_positive_rate, selection_rate, true_positive_rate  # noqa: PLC0415 - slow to import
-    from sklearn.metrics import accuracy_score  # noqa: PLC0415 - slow to import
-
+) -> Iterator[tuple[Any, ...]]:
     everything = np.ones(len(values), dtype=np.bool_)
-    right = (labels == predicted).to_numpy()
-    rates: list[tuple[str, Score, Any, Any, Mask, Mask]] = [
-        ("accuracy", accuracy_score, labels.to_numpy(), predicted.to_numpy(), right, everything)
-    ]
+    rates = [("accuracy", (labels == predicted).to_numpy(), everything)]
     for name in class_names[1:] if len(class_names) == 2 else class_names:
-        y_true, answer = (labels == name).to_numpy(), (predicted == name).to_numpy()
+        actual, called = (labels == name).to_numpy(), (predicted == name).to_numpy()
         rates += [
-            (f"called {name}", selection_rate, y_true, answer, answer, everything),
-            (f"{name} called {name}", true_positive_rate, y_true, answer, answer & y_true, y_true),
-            (f"others called {name}", false_positive_rate, y_true, answer, answer & ~y_true, ~y_true),
+            (f"called {name}", called, everything),
+            (f"{name} called {name}", called, actual),
+            (f"others called {name}", called, ~actual),
         ]
-    rows = []
-    for measure, score, y_true, answer, hits, of in rates:
-        kept = _common(values, of)
-        if kept.any():
-            rows.append((measure, *_gap(score, y_true, answer, values, kept, hits, of, resamples)))
+    for measure, hits, population in rates:
+        included = _in_common_values(values, population)
+        if included.any():
+            yield measure, *_gap(values[included], hits[included], population[included], resamples, included)
         else:
             logger.warning(
-                "%s: no gap in '%s', for fewer than two values have %d images of those it is a share of",
-                f"evaluation.sensitive: {values.name}",
+                "evaluation.sensitive: %s: no gap in '%s': fewer than two values have %d images in the denominator",
+                values.name,
                 measure,
-                FEWEST_IMAGES,
+                MIN_IMAGES,
             )
-    return rows
 
 
-def _common(values: pd.Series, of: Mask) -> Mask:
-    """Which images are of a value with `FEWEST_IMAGES` among ``of``; none where fewer than two values are."""
-    counts = values[of].value_counts()
-    common = counts.index[counts >= FEWEST_IMAGES]
-    kept: Mask = values.isin(common).to_numpy() if len(common) > 1 else np.zeros(len(values), dtype=np.bool_)
-    return kept
+def _in_common_values(values: pd.Series, population: BoolArray) -> BoolArray:
+    """Mark images whose value has `MIN_IMAGES` in the population; none if fewer than two values have."""
+    counts = values[population].value_counts()
+    common = counts.index[counts >= MIN_IMAGES]
+    marked: BoolArray = values.isin(common).to_numpy() if len(common) > 1 else np.zeros(len(values), dtype=np.bool_)
+    return marked
 
 
 def _gap(
-    score: Score, y_true: Any, answer: Any, values: pd.Series, kept: Mask, hits: Mask, of: Mask, resamples: Resamples
+    values: pd.Series, hits: BoolArray, population: BoolArray, resamples: Resamples, included: BoolArray
 ) -> tuple[float, float, float, str, str, int, int]:
-    from fairlearn.metrics import MetricFrame  # noqa: PLC0415 - slow to import
-
-    values, y_true, answer, hits, of = values[kept], y_true[kept], answer[kept], hits[kept], of[kept]
-    frame = MetricFrame(metrics=score, y_true=y_true, y_pred=answer, sensitive_features=values.to_numpy())
-    drawn = Resamples(resamples.codes[kept], resamples.weights)
+    drawn = Resamples(resamples.codes[included], resamples.weights)
     codes, names = pd.factorize(values)
-    sums, counts = (sum_by_slice(codes, len(names), drawn, part) for part in (hits, of))
+    sums, counts = (sum_by_slice(codes, len(names), drawn, part) for part in (hits & population, population))
     with np.errstate(invalid="ignore"):
         rates = (resamples.weights @ sums) / (resamples.weights @ counts)
     order = np.argsort(rates[0], kind="stable")
-    gaps = rates[1:, order[-1]] - rates[1:, order[0]]
-    scarcest = int((counts > 0).sum(axis=0).min())
-    interval = bootstrap_interval(np.r_[frame.difference(), gaps], scarcest, share=True)
-    size = int(of.sum()), len(np.unique(drawn.codes[of]))
+    gaps = rates[:, order[-1]] - rates[:, order[0]]
+    fewest = int((counts > 0).sum(axis=0).min())
+    interval = bootstrap_interval(gaps, fewest, share=True)
+    size = int(population.sum()), len(np.unique(drawn.codes[population]))
     ends = str(names[order[0]]), str(names[order[-1]])
     return interval.value, float(np.maximum(interval.low, 0)), interval.high, *ends, *size

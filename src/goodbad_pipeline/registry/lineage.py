@@ -9,7 +9,7 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.evaluation.exposure import NOTHING, UNKNOWN, Exposure, seen_in_training
+from goodbad_pipeline.evaluation.exposure import NOTHING, UNKNOWN, Exposure, split_exposure
 from goodbad_pipeline.networks.net2net_source import parse_growth_source
 from goodbad_pipeline.networks.pretrained import IMAGENET
 from goodbad_pipeline.params import ModelParams
@@ -62,7 +62,7 @@ def describe_source(model: ModelParams, weights: str, registered: str, splits: p
     version = f"{source.name or registered}/{source.version}" if source and source.version else None
     test = splits[splits["split"] == "test"]
     seen = _seen_by(version)
-    return {"version": version, "recorded": seen.complete, "test_images": int(seen.among(test).sum())}
+    return {"version": version, "recorded": seen.complete, "test_images": int(seen.exposed_rows(test).sum())}
 
 
 def seen_before(network: Mapping[str, Any]) -> int:
@@ -80,7 +80,7 @@ def seen_in_all(network: Mapping[str, Any], splits: pd.DataFrame) -> Exposure:
     """Return what a network has seen that was trained on these splits, from what its facts say it started from."""
     source = network.get(SOURCE, {"version": None})  # a version of this project before kept no record
     before = NOTHING if source is None else _seen_by(source["version"])
-    return before.joined(seen_in_training(splits))
+    return before.union(split_exposure(splits))
 
 
 def _seen_by(version: str | None) -> Exposure:

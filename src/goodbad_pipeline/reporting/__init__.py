@@ -1,1 +1,1 @@
-"""What a run found, written for people: a report and a model card. Facts and figures in, pages out."""
+"""The report and the model card of a run."""

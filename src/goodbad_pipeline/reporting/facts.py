@@ -1,4 +1,4 @@
-"""The facts of a run that pages are written from: plain values, so that they can be kept as JSON."""
+"""Facts of a run, the content of the report and the model card, as plain values that JSON can store."""
 
 import math
 from collections.abc import Mapping
@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from goodbad_pipeline.evaluation.findings import MODEL
+from goodbad_pipeline.evaluation.predictions import MODEL
 
 Rows = list[dict[str, Any]]
 
-SPELLED = {
+METRIC_NAMES = {
     "accuracy": "Accuracy",
     "balanced_accuracy": "Balanced accuracy",
     "f1_macro": "Macro F1",
@@ -21,12 +21,24 @@ SPELLED = {
     "brier": "Brier score",
     "ece": "Calibration error (ECE)",
 }
-BASELINES = {"majority": "majority class", "histogram": "colours alone", "shortcut": "files alone"}
+BASELINES = {"majority": "majority class", "histogram": "colours only", "shortcut": "file properties only"}
+_CERTAINTY = (
+    "uncalibrated_test_ece",
+    "test_ece",
+    "test_ece_by_chance",
+    "uncalibrated_test_log_loss",
+    "test_log_loss",
+    "uncalibrated_test_brier",
+    "test_brier",
+    "test_accuracy_surest_80",
+    "test_abstained",
+    "test_accuracy_answered",
+)
 
 
 @dataclass(frozen=True)
 class Tables:
-    """What evaluation and registration left, as it lies in the catalog."""
+    """Tables of evaluation and registration."""
 
     metric_intervals: pd.DataFrame
     per_class: pd.DataFrame
@@ -43,23 +55,23 @@ def gather_facts(
     findings: Rows,
     calibration: Mapping[str, Any],
     test_metrics: Mapping[str, float],
-    seeing: Mapping[str, float],
+    explanation_metrics: Mapping[str, float],
     ingestion: Mapping[str, Any],
     network: Mapping[str, Any],
     data: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Put together what both pages tell; whatever is not a number becomes None, which JSON and people have a word for.
+    """Collect the content of both pages; NaN and infinity become None, because JSON has neither.
 
     Args:
         tables: Tables of the run.
         registered: Name, version, alias, reason, checks.
-        findings: What to know before believing the numbers.
+        findings: Result of `list_findings`.
         calibration: Temperature, threshold, abstention, class names.
-        test_metrics: Flat metrics of the run.
-        seeing: Share of Grad-CAM on the border, accuracy with the centre masked.
+        test_metrics: Metrics by name.
+        explanation_metrics: Grad-CAM on the border, accuracy with the centre masked and unmasked.
         ingestion: Counts of files.
         network: Family, size, resolution, parameters.
-        data: Where the images came from: root and digest.
+        data: Root folder and digest of the labels.
     """
     weakest = tables.slices.sort_values("accuracy", kind="stable")
     facts = {
@@ -69,7 +81,7 @@ def gather_facts(
         "classes": list(calibration["class_names"]),
         "certainty": {name: test_metrics.get(name) for name in _CERTAINTY},
         "test": {"images": int(test_metrics["test_images"]), "groups": int(test_metrics["test_groups"])},
-        "seeing": dict(seeing),
+        "seeing": dict(explanation_metrics),
         "metrics": _metric_rows(tables.metric_intervals),
         "per_class": _rows(tables.per_class),
         "slices": _rows(weakest),
@@ -84,29 +96,16 @@ def gather_facts(
     return cleaned
 
 
-_CERTAINTY = (
-    "uncalibrated_test_ece",
-    "test_ece",
-    "test_ece_by_chance",
-    "uncalibrated_test_log_loss",
-    "test_log_loss",
-    "uncalibrated_test_brier",
-    "test_brier",
-    "test_accuracy_surest_80",
-    "test_abstained",
-    "test_accuracy_answered",
-)
-
-
 def _metric_rows(intervals: pd.DataFrame) -> Rows:
-    """One row per metric: ours with its interval, and each baseline's value."""
+    """Return one row per metric: the model's value and interval, and the value of each baseline."""
     rows = _rows(intervals[intervals["model"] == MODEL].drop(columns="model"))
     others = intervals[intervals["model"] != MODEL]
     for row in rows:
-        beside = others[others["metric"] == row["metric"]]
-        row["name"] = SPELLED.get(row["metric"], row["metric"])
+        same_metric = others[others["metric"] == row["metric"]]
+        row["name"] = METRIC_NAMES.get(row["metric"], row["metric"])
         row["baselines"] = {
-            BASELINES.get(name, name): value for name, value in zip(beside["model"], beside["value"], strict=True)
+            BASELINES.get(name, name): value
+            for name, value in zip(same_metric["model"], same_metric["value"], strict=True)
         }
     return rows
 
@@ -116,7 +115,7 @@ def _rows(table: pd.DataFrame) -> Rows:
 
 
 def _clean(value: Any) -> Any:
-    """Plain Python values all the way down."""
+    """Convert nested values to plain Python ones."""
     if isinstance(value, Mapping):
         return {str(key): _clean(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -101,7 +101,7 @@ class Classifier:
         padding = next(size for size in BATCHES if size >= len(pixels)) - len(pixels)
         padded = np.pad(pixels, ((0, padding), (0, 0), (0, 0), (0, 0)), mode="edge")
         values = self.calibration.calibrate(np.asarray(self.model.predict_on_batch(padded))[: len(pixels)])
-        rows = zip(values.tolist(), self.calibration.choose(values), self.calibration.abstain(values), strict=True)
+        rows = zip(values.tolist(), self.calibration.predict(values), self.calibration.abstain(values), strict=True)
         return [
             (names[predicted], row[predicted], dict(zip(names, row, strict=True)), bool(abstained), None, None)
             for row, predicted, abstained in rows

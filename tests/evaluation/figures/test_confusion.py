@@ -13,7 +13,7 @@ def test_counts_and_row_percentages_stand_in_the_cells(drawn):
     texts = drawn(confusion_matrix_figure(np.array([0, 0, 0, 0, 1]), certain([0, 0, 0, 1, 1], 2), ["good", "bad"]))
     assert {"3\n75%", "1\n25%", "0\n0%", "1\n100%"} <= set(texts)
     assert {"True class", "Predicted class", "Share of the true class (%)", "good", "bad"} <= set(texts)
-    assert "Confusion matrix: 80.0% of 5 images right" in texts
+    assert "Confusion matrix: accuracy 80.0% on 5 images" in texts
 
 
 def test_rows_are_the_truth_and_columns_the_prediction():

@@ -9,7 +9,7 @@ from goodbad_pipeline.evaluation.figures import (
     roc_chart,
     slices_chart,
 )
-from goodbad_pipeline.evaluation.figures.interactive import MOST_POINTS
+from goodbad_pipeline.evaluation.figures.interactive import MAX_POINTS
 from goodbad_pipeline.evaluation.figures.style import series_colours, split_colours
 from goodbad_pipeline.evaluation.metrics import roc_auc
 from goodbad_pipeline.evaluation.slices import SLICE_COLUMNS
@@ -60,7 +60,7 @@ def test_the_roc_curve_tells_from_which_probability_it_finds_what():
     assert points[0.9] == (0, 0.5)
     assert points[0.4] == (0.5, 1)
     assert line["name"] == "model, AUC 0.750"
-    assert chart["layout"]["title"]["text"] == "ROC: finding “good” among “&lt;b&gt;”"
+    assert chart["layout"]["title"]["text"] == "ROC: “good” against “&lt;b&gt;”"
 
 
 def test_curves_stay_small_and_keep_their_ends_and_area(case):
@@ -68,7 +68,7 @@ def test_curves_stay_small_and_keep_their_ends_and_area(case):
     chart = plain(roc_chart(y_true, {"model": probabilities, "histogram": probabilities}, names))
     assert [line["line"]["color"] for line in chart["data"]] == list(series_colours(["model", "histogram"]).values())
     line = chart["data"][0]
-    assert len(line["x"]) <= MOST_POINTS
+    assert len(line["x"]) <= MAX_POINTS
     assert (line["x"][0], line["y"][0], line["x"][-1], line["y"][-1]) == pytest.approx((0, 0, 1, 1))
     assert np.trapezoid(line["y"], line["x"]) == pytest.approx(roc_auc(y_true, probabilities), abs=5e-3)
 

@@ -1,7 +1,7 @@
-"""Figures of a run: free-standing Matplotlib `Figure` objects, 1000 pixels wide, and Plotly charts; no global state.
+"""Figures of a run: Matplotlib `Figure` objects, 1000 pixels wide, and Plotly charts; no global state.
 
-They are imported when they are first asked for, since many commands draw nothing; ``__init__.pyi`` says from where. For
-nodes to name ``figures.Figure``, their annotations are read late (``from __future__ import annotations``).
+Names are imported on first use, because many commands draw nothing; ``__init__.pyi`` lists their modules. Modules that
+annotate with ``figures.Figure`` need ``from __future__ import annotations``.
 """
 
 import lazy_loader

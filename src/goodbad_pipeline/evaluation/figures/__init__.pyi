@@ -3,7 +3,7 @@ from .curves import history_figure, precision_recall_figure, reliability_figure,
 from .experiments import ranking_figure, rate_figure, search_figure, study_figure
 from .interactive import Chart, history_chart, roc_chart, slices_chart
 from .scaling import accuracy_figure, coefficients_figure, law_figure
-from .sheets import contact_sheet
+from .sheets import contact_sheet, overlay
 from .style import Figure, class_colours, split_colours
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "history_figure",
     "law_figure",
     "metrics_figure",
+    "overlay",
     "precision_recall_figure",
     "ranking_figure",
     "rate_figure",

@@ -1,4 +1,4 @@
-"""Bars: the model against its baselines, and what each split holds."""
+"""Bars and matrices: metrics against baselines, split sizes, the confusion matrix, accuracy by slice."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.evaluation.arrays import FloatArray, IntArray, check_class_names, check_predictions
 from goodbad_pipeline.evaluation.figures.style import (
     FAINT,
     INK,
@@ -26,8 +25,12 @@ from goodbad_pipeline.evaluation.figures.style import (
     text_colour,
 )
 from goodbad_pipeline.evaluation.metrics import larger_is_better
+from goodbad_pipeline.evaluation.predictions import FloatArray, IntArray, check_class_names, check_predictions
 
-_SPELLED = {
+MAX_SLICES = 40
+_LARGE_LETTERS = 4
+"""Confusion matrices of up to so many classes have room for large letters."""
+_METRIC_NAMES = {
     "balanced_accuracy": "balanced\naccuracy",
     "f1_macro": "macro F1",
     "roc_auc": "ROC AUC",
@@ -38,13 +41,13 @@ _SPELLED = {
 
 
 def metrics_figure(comparison: pd.DataFrame) -> Figure:
-    """Draw one group of bars per metric, one bar per model; losses, where lower is better, have a panel of their own.
+    """Draw one group of bars per metric, one bar per model; metrics to minimise have a panel of their own.
 
     Args:
-        comparison: what `comparison_table` makes: column `metric`, then one per model, ours first.
+        comparison: Result of `comparison_table`: column `metric`, then one per model, baselines last.
 
     Raises:
-        InputError: for a table without metrics or models.
+        InputError: The table has no metrics or no models.
     """
     models = [str(column) for column in comparison.columns if column != "metric"]
     if "metric" not in comparison.columns or comparison.empty or not models:
@@ -65,13 +68,13 @@ def metrics_figure(comparison: pd.DataFrame) -> Figure:
 
 
 def split_figure(counts: pd.DataFrame) -> Figure:
-    """Draw how many images and groups of each class lie in each split.
+    """Draw the number of images and groups of each class in each split.
 
     Args:
-        counts: one row per split and label: split, label, images, groups.
+        counts: One row per split and label: split, label, images, groups.
 
     Raises:
-        InputError: for a missing column, or no rows.
+        InputError: A column is missing, or there are no rows.
     """
     missing = [column for column in ("split", "label", "images", "groups") if column not in counts.columns]
     if missing or counts.empty:
@@ -92,15 +95,17 @@ def split_figure(counts: pd.DataFrame) -> Figure:
 
 def _draw_metrics(axes: Axes, part: pd.DataFrame, models: list[str], label: str) -> None:
     width = 0.8 / len(models)
-    slant = 90 if len(models) > 4 else 0
+    rotation = 90 if len(models) > 4 else 0
     for index, (model, colour) in enumerate(series_colours(models).items()):
         values = part[model].to_numpy(dtype=np.float64)
-        places = np.arange(len(part)) + (index - (len(models) - 1) / 2) * width
-        bars = axes.bar(places, np.nan_to_num(values), width * 0.92, color=colour)
+        positions = np.arange(len(part)) + (index - (len(models) - 1) / 2) * width
+        bars = axes.bar(positions, np.nan_to_num(values), width * 0.92, color=colour)
         texts = ["n/a" if np.isnan(value) else f"{value:.2f}" for value in values]
-        axes.bar_label(bars, texts, fontsize=10 - slant / 45, color=INK, padding=3, rotation=slant)
+        axes.bar_label(bars, texts, fontsize=10 - rotation / 45, color=INK, padding=3, rotation=rotation)
     plain_axes(axes, x="Lower is better" if label == "Loss" else "Higher is better", y=label, grid="y")
-    axes.set_xticks(range(len(part)), [_SPELLED.get(metric, metric.replace("_", " ")) for metric in part["metric"]])
+    axes.set_xticks(
+        range(len(part)), [_METRIC_NAMES.get(metric, metric.replace("_", " ")) for metric in part["metric"]]
+    )
     axes.set_xlim(-0.5, len(part) - 0.5)
     axes.margins(y=0.12)
     if label == "Score":
@@ -108,9 +113,9 @@ def _draw_metrics(axes: Axes, part: pd.DataFrame, models: list[str], label: str)
 
 
 def _split_order(counts: pd.DataFrame) -> list[str]:
-    found = list(dict.fromkeys(counts["split"].astype(str)))
-    usual = [split for split in ("train", "validation", "test") if split in found]
-    return usual + [split for split in found if split not in usual]
+    names = list(dict.fromkeys(counts["split"].astype(str)))
+    usual = [split for split in ("train", "validation", "test") if split in names]
+    return usual + [split for split in names if split not in usual]
 
 
 def _draw_splits(axes: Axes, counts: pd.DataFrame, measure: str, colours: dict[str, str]) -> None:
@@ -130,41 +135,37 @@ def _draw_splits(axes: Axes, counts: pd.DataFrame, measure: str, colours: dict[s
 
 
 def _if_it_fits(text: str, share: float) -> str:
-    """Give the text back where a bar of this share of the panel's width holds it; a digit takes some 2.4 %."""
+    """Return the text if a bar of this share of the panel's width holds it; a digit takes some 2.4 %."""
     return text if share > 0.012 + 0.024 * len(text) else ""
 
 
-FEW = 4
-"""Up to so many classes there is room for large letters."""
-
-
 def confusion_matrix_figure(
-    y_true: IntArray, probabilities: FloatArray, class_names: Sequence[str], chosen: IntArray | None = None
+    y_true: IntArray, probabilities: FloatArray, class_names: Sequence[str], predicted: IntArray | None = None
 ) -> Figure:
     """Draw counts and row percentages, shaded by row, so that the diagonal shows each class's recall.
 
     Args:
         y_true: (n,) class indices in [0, k).
         probabilities: (n, k).
-        class_names: k names; long ones are shortened in the middle. From 2 to 10 read well.
-        chosen: (n,) class index of each answer; the likeliest, the first of equals, where left out.
+        class_names: k names, shortened if long; 2 to 10 are legible.
+        predicted: (n,) class indices; default: the likeliest class.
 
     Raises:
-        InputError: for arrays that `check_predictions` refuses, or another number of names.
+        InputError: `check_predictions` or `check_class_names` refuses.
     """
     values = check_predictions(y_true, probabilities)
     classes = values.shape[1]
     check_class_names(class_names, classes)
-    answers = values.argmax(axis=1) if chosen is None else chosen
-    counts = confusion_matrix(y_true, answers, labels=np.arange(classes))
+    predicted = values.argmax(axis=1) if predicted is None else predicted
+    counts = confusion_matrix(y_true, predicted, labels=np.arange(classes))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure = new_figure(min(14.0, 4.6 + 0.4 * classes))
     axes = figure.subplots()
     image = axes.imshow(shares * 100, cmap="Blues", vmin=0, vmax=100, aspect="auto")
-    right = np.trace(counts) / counts.sum()
+    accuracy = np.trace(counts) / counts.sum()
     plain_axes(
         axes,
-        title=f"Confusion matrix: {right:.1%} of {counts.sum():,} images right",
+        title=f"Confusion matrix: accuracy {accuracy:.1%} on {counts.sum():,} images",
         x="Predicted class",
         y="True class",
         grid="none",
@@ -172,7 +173,7 @@ def confusion_matrix_figure(
     _name_ticks(axes, class_names)
     _write_cells(axes, counts, shares)
     figure.colorbar(image, ax=axes, label="Share of the true class (%)", pad=0.02)
-    if classes <= FEW:  # it stands beside text, at half its size
+    if classes <= _LARGE_LETTERS:  # the report shows it at half its size
         for text in figure.findobj(Text):
             text.set_fontsize(1.5 * float(text.get_fontsize()))
     return figure
@@ -198,38 +199,30 @@ def _write_cells(axes: Axes, counts: NDArray[np.int64], shares: NDArray[np.float
         axes.text(column, row, f"{count:,}\n{percent}", ha="center", va="center", fontsize=size, color=colour)
 
 
-MOST = 40
-
-
 def lowest_slices(slices: pd.DataFrame) -> pd.DataFrame:
-    """Return the slices that a figure has room for: those with the lowest bounds, in the order of the table."""
-    return slices if len(slices) <= MOST else slices.loc[slices["low"].nsmallest(MOST).index].sort_index()
+    """Return the `MAX_SLICES` slices with the lowest interval, in the order of the table."""
+    return slices if len(slices) <= MAX_SLICES else slices.loc[slices["low"].nsmallest(MAX_SLICES).index].sort_index()
 
 
 def slices_figure(slices: pd.DataFrame, accuracy: float) -> Figure:
-    """Draw one dot and whisker per slice, by column, beside the accuracy on all images.
-
-    Args:
-        slices: what `slice_table` makes; of more than `MOST` the lowest bounds are shown.
-        accuracy: on all images.
-    """
+    """Draw the accuracy of each `lowest_slices` with its interval, and the accuracy on all images as a line."""
     shown = lowest_slices(slices)
     figure = new_figure(1.6 + 0.26 * max(2, len(shown)))
     axes = figure.subplots()
     axes.axvline(accuracy, color=FAINT, linewidth=1, linestyle="--")
-    places = np.arange(len(shown)) + (shown["column"] != shown["column"].shift()).cumsum().to_numpy(float) * 0.7
+    positions = np.arange(len(shown)) + (shown["column"] != shown["column"].shift()).cumsum().to_numpy(float) * 0.7
     colour = series_colours(["model"])["model"]
-    axes.hlines(places, shown["low"], shown["high"], color=colour, alpha=0.45, linewidth=4)
-    axes.plot(shown["accuracy"], places, "o", color=colour, markersize=6)
+    axes.hlines(positions, shown["low"], shown["high"], color=colour, alpha=0.45, linewidth=4)
+    axes.plot(shown["accuracy"], positions, "o", color=colour, markersize=6)
     names = [
         literal(f"{elide(str(row.column), 18)}: {elide(str(row.value), 26)}  ({row.images})")
         for row in shown.itertuples(index=False)
     ]
-    axes.set_yticks(places, names)
+    axes.set_yticks(positions, names)
     axes.invert_yaxis()
     note = "" if len(shown) == len(slices) else f", the {len(shown)} lowest of {len(slices)}"
     title = f"Accuracy by slice{note}; all test images {accuracy:.3f} (dashed)" if len(shown) else "No slices"
-    plain_axes(axes, title=title, x="Accuracy with 95 % interval; images in brackets", grid="x")
+    plain_axes(axes, title=title, x="Accuracy with 95 % interval; images in parentheses", grid="x")
     axes.tick_params(axis="y", labelsize=9, colors=INK)
     axes.set_xlim(-0.02, 1.02)
     return figure

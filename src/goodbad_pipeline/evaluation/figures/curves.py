@@ -1,6 +1,7 @@
-"""Training history: loss and accuracy, epoch by epoch, over both phases."""
+"""Curves: training history, ROC, precision and recall, reliability and coverage."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,6 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_curve
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.evaluation.arrays import FloatArray, IntArray, check_class_names, check_predictions
 from goodbad_pipeline.evaluation.figures.style import (
     FAINT,
     INK,
@@ -24,23 +24,35 @@ from goodbad_pipeline.evaluation.figures.style import (
     split_colours,
 )
 from goodbad_pipeline.evaluation.metrics import classification_metrics, roc_auc, scored_classes
+from goodbad_pipeline.evaluation.predictions import FloatArray, IntArray, check_class_names, check_predictions
 
 _COLUMNS = ("epoch", "phase", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
+_STYLES = ("-", "--", "-.", ":")
+_CHANCE: dict[str, Any] = {"color": FAINT, "linewidth": 1, "linestyle": (0, (1, 3))}
+_LEGEND: dict[str, Any] = {
+    "loc": "lower right",
+    "fontsize": 11,
+    "frameon": True,
+    "framealpha": 0.95,
+    "edgecolor": "none",
+}
+_BINS = 10
+
+Points = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 def history_figure(history: pd.DataFrame, monitor: str = "val_loss") -> Figure:
     """Draw loss and accuracy of the training and validation splits; mark the phases and the epoch that was kept.
 
-    Epochs are counted 1, 2, … through all phases, whatever the column `epoch` starts from in each.
+    Epochs are counted 1, 2, … through all phases.
 
     Args:
-        history: one row per epoch in the order trained: epoch, phase, loss, accuracy, val_loss, val_accuracy,
-            learning_rate. Not numbers (no validation) leave gaps. `kept`, whether the model has its weights, may be
-            lacking: older histories do not tell.
-        monitor: column whose value at that epoch is told.
+        history: One row per epoch: epoch, phase, loss, accuracy, val_loss, val_accuracy, learning_rate; NaN leaves a
+            gap. `kept`, whether the model has the weights of this epoch, is missing in older histories.
+        monitor: Column whose value at the kept epoch is shown.
 
     Raises:
-        InputError: for a missing column, or no epochs.
+        InputError: A column is missing, or there are no epochs.
     """
     missing = [column for column in (*_COLUMNS, monitor) if column not in history.columns]
     if missing:
@@ -51,34 +63,28 @@ def history_figure(history: pd.DataFrame, monitor: str = "val_loss") -> Figure:
     panels: Sequence[Axes] = figure.subplots(1, 2)
     kept = kept_epoch(history, monitor)
     for axes, measure in zip(panels, ("loss", "accuracy"), strict=True):
-        _draw_panel(axes, history, measure)
+        _draw_history(axes, history, measure)
         _mark_phases(axes, history["phase"].astype(str).tolist())
         _mark_kept(axes, history, measure, kept)
-    figure.suptitle(_history_title(history, monitor, kept), fontsize=13, color=INK)
+    title = f"Training history: {len(history)} epochs"
+    if kept is not None:
+        value = history[monitor].iloc[kept]
+        title = f"Training history: kept epoch {kept + 1} of {len(history)}, {monitor} {value:.4f}"
+    figure.suptitle(title, fontsize=13, color=INK)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=11)
     return figure
 
 
 def kept_epoch(history: pd.DataFrame, monitor: str) -> int | None:
-    """Row of the epoch whose weights were kept; None where nothing tells, or it was not validated."""
+    """Return the row of the epoch whose weights were kept; None if unknown, or if it was not validated."""
     if "kept" not in history.columns:
         return None
     kept = np.flatnonzero(history["kept"].astype(bool) & history[monitor].notna())
     return int(kept[-1]) if len(kept) else None
 
 
-def _phase_starts(phases: Sequence[str]) -> list[int]:
-    return [0, *(index for index in range(1, len(phases)) if phases[index] != phases[index - 1])]
-
-
-def _history_title(history: pd.DataFrame, monitor: str, kept: int | None) -> str:
-    if kept is None:
-        return f"Training history: {len(history)} epochs"
-    return f"Training history: kept epoch {kept + 1} of {len(history)}, {monitor} {history[monitor].iloc[kept]:.4f}"
-
-
-def _draw_panel(axes: Axes, history: pd.DataFrame, measure: str) -> None:
+def _draw_history(axes: Axes, history: pd.DataFrame, measure: str) -> None:
     epochs = np.arange(1, len(history) + 1)
     colours = split_colours(("train", "validation"))
     for column, split in ((measure, "train"), (f"val_{measure}", "validation")):
@@ -92,15 +98,13 @@ def _draw_panel(axes: Axes, history: pd.DataFrame, measure: str) -> None:
 
 
 def _mark_phases(axes: Axes, phases: Sequence[str]) -> None:
-    starts = _phase_starts(phases)
-    ends = [*starts[1:], len(phases)]
-    for start, end in zip(starts, ends, strict=True):
+    starts = [0, *(index for index in range(1, len(phases)) if phases[index] != phases[index - 1])]
+    for start, end in zip(starts, [*starts[1:], len(phases)], strict=True):
         if start:
             axes.axvline(start + 0.5, color=FAINT, linewidth=1, linestyle="--")
-        middle = (start + end) / 2 + 0.5
         axes.annotate(
             literal(elide(phases[start], 24)),
-            (middle, 1.0),
+            ((start + end) / 2 + 0.5, 1.0),
             (0, 3),
             xycoords=("data", "axes fraction"),
             textcoords="offset points",
@@ -119,50 +123,61 @@ def _mark_kept(axes: Axes, history: pd.DataFrame, measure: str, kept: int | None
     axes.plot([kept + 1], [value], "o", markersize=10, markerfacecolor="none", markeredgecolor=INK, markeredgewidth=1.5)
 
 
-_STYLES = ("-", "--", "-.", ":")
-
-
 def roc_figure(y_true: IntArray, probabilities_by_name: Mapping[str, FloatArray], class_names: Sequence[str]) -> Figure:
-    """Draw one ROC curve per model, with its area in the legend, as `roc_auc` computes it.
+    """Draw one ROC curve per model, with its area in the legend.
+
+    With two classes the second is positive; with more, the curve is the mean of one-vs-rest.
 
     Args:
         y_true: (n,) class indices in [0, k).
-        probabilities_by_name: (n, k) of each model, ours first, then the baselines.
-        class_names: k names. Of two classes the second is the one found; of more the curve is the mean of one-vs-rest.
+        probabilities_by_name: (n, k) of each model, baselines last.
+        class_names: k names.
 
     Raises:
-        InputError: for no models, arrays that `check_predictions` refuses, another number of names, or a truth that
-            holds one class only.
+        InputError: There are no models, `check_predictions` or `check_class_names` refuses, or all images are of one
+            class.
     """
-    if not probabilities_by_name:
-        raise InputError("probabilities_by_name: no models to draw; give at least one")
     figure = new_figure(6.5)
     axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=(0, (1, 3)), label="chance, AUC 0.500")
-    names = elide_all(list(probabilities_by_name), 32)
-    colours = series_colours(names)
-    for index, (name, probabilities) in enumerate(zip(names, probabilities_by_name.values(), strict=True)):
-        values = check_predictions(y_true, probabilities)
-        check_class_names(class_names, values.shape[1])
+    axes.plot([0, 1], [0, 1], label="chance, AUC 0.500", **_CHANCE)
+    for values, name, style in _models(y_true, probabilities_by_name, class_names):
         label = f"{name}, AUC {roc_auc(y_true, values, class_names):.3f}"
-        width, style = (2.6 if index == 0 else 1.8), _STYLES[index % len(_STYLES)]
-        axes.plot(*roc_points(y_true, values), color=colours[name], linewidth=width, linestyle=style, label=label)
-    plain_axes(axes, title=roc_title(class_names), x="False positive rate", y="True positive rate")
+        axes.plot(*roc_points(y_true, values), label=label, **style)
+    plain_axes(axes, title=curve_title("ROC", class_names), x="False positive rate", y="True positive rate")
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
-    axes.legend(loc="lower right", fontsize=11, frameon=True, framealpha=0.95, edgecolor="none")
+    axes.legend(**_LEGEND)
     return figure
 
 
-def roc_title(class_names: Sequence[str]) -> str:
-    """Say which class is found among which."""
+def precision_recall_figure(
+    y_true: IntArray, probabilities_by_name: Mapping[str, FloatArray], class_names: Sequence[str]
+) -> Figure:
+    """Draw one precision-recall curve per model, with its average precision in the legend; see `roc_figure`."""
+    figure = new_figure(6.5)
+    axes = figure.subplots()
+    columns = scored_classes(y_true, len(class_names), class_names)
+    chance = float(np.mean([np.mean(y_true == column) for column in columns]))
+    axes.axhline(chance, label=f"chance, AP {chance:.3f}", **_CHANCE)
+    for values, name, style in _models(y_true, probabilities_by_name, class_names):
+        area = np.mean([average_precision_score(y_true == column, values[:, column]) for column in columns])
+        points = _precision_recall_points(y_true, values, columns)
+        axes.plot(*points, label=f"{name}, AP {area:.3f}", drawstyle="steps-pre", **style)
+    plain_axes(axes, title=curve_title("Precision and recall", class_names), x="Recall", y="Precision")
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+    figure.legend(loc="outside lower center", ncols=3, fontsize=11, frameon=False)
+    return figure
+
+
+def curve_title(curve: str, class_names: Sequence[str]) -> str:
+    """Return a title that names the positive class of a curve."""
     if len(class_names) == 2:
-        names = elide_all(class_names, 32)
-        return f"ROC: finding “{names[1]}” among “{names[0]}”"
-    return f"ROC: mean of {len(class_names)} classes, each against the rest"
+        negative, positive = elide_all(class_names, 32)
+        return f"{curve}: “{positive}” against “{negative}”"
+    return f"{curve}: mean of {len(class_names)} classes, each against the rest"
 
 
-def roc_points(y_true: IntArray, probabilities: FloatArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean true positive rate over the scored classes, at every false positive rate that one of them has."""
+def roc_points(y_true: IntArray, probabilities: FloatArray) -> Points:
+    """Return the mean true positive rate of the scored classes at every false positive rate of one of them."""
     columns = scored_classes(y_true, probabilities.shape[1])
     curves = [roc_curve(y_true == column, probabilities[:, column])[:2] for column in columns]
     if len(curves) == 1:
@@ -172,64 +187,33 @@ def roc_points(y_true: IntArray, probabilities: FloatArray) -> tuple[NDArray[np.
     return np.concatenate([[0.0], rates]), np.concatenate([[0.0], mean])
 
 
-def precision_recall_figure(
-    y_true: IntArray, probabilities_by_name: Mapping[str, FloatArray], class_names: Sequence[str]
-) -> Figure:
-    """Draw one curve per model, with its average precision in the legend.
+def _precision_recall_points(y_true: IntArray, probabilities: FloatArray, columns: Sequence[int]) -> Points:
+    """Return the mean precision of the scored classes at every recall of one of them.
 
-    Args:
-        y_true: (n,) class indices in [0, k).
-        probabilities_by_name: (n, k) of each model, ours first, then the baselines.
-        class_names: k names. Of two classes the second is the one found; of more the curve is the mean of one-vs-rest.
-
-    Raises:
-        InputError: for arrays that `check_predictions` refuses, another number of names, or a truth that holds one
-            class only.
-    """
-    figure = new_figure(6.5)
-    axes = figure.subplots()
-    names = elide_all(list(probabilities_by_name), 32)
-    colours = series_colours(names)
-    columns = scored_classes(y_true, len(class_names), class_names)
-    chance = float(np.mean([np.mean(y_true == column) for column in columns]))
-    axes.axhline(chance, color=FAINT, linewidth=1, linestyle=(0, (1, 3)), label=f"chance, AP {chance:.3f}")
-    for index, (name, probabilities) in enumerate(zip(names, probabilities_by_name.values(), strict=True)):
-        values = check_predictions(y_true, probabilities)
-        check_class_names(class_names, values.shape[1])
-        area = np.mean([average_precision_score(y_true == column, values[:, column]) for column in columns])
-        width, style = (2.6 if index == 0 else 1.8), _STYLES[index % len(_STYLES)]
-        line = axes.plot(*_curve(y_true, values, columns), color=colours[name], linewidth=width, linestyle=style)[0]
-        line.set(label=f"{name}, AP {area:.3f}", drawstyle="steps-pre")
-    plain_axes(axes, title=_precision_recall_title(class_names), x="Recall", y="Precision")
-    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
-    figure.legend(loc="outside lower center", ncols=3, fontsize=11, frameon=False)
-    return figure
-
-
-def _precision_recall_title(class_names: Sequence[str]) -> str:
-    if len(class_names) == 2:
-        names = elide_all(class_names, 32)
-        return f"Precision and recall: finding “{names[1]}” among “{names[0]}”"
-    return f"Precision and recall: mean of {len(class_names)} classes, each against the rest"
-
-
-def _curve(
-    y_true: IntArray, probabilities: FloatArray, columns: Sequence[int]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean precision of the scored classes at every recall that one of them has.
-
-    What it takes to reach a recall is the precision there: steps, not slopes, between two recalls, so that the area is
-    the average precision. (Davis & Goadrich 2006: between two points of it a line is too good.)
+    The curve is drawn in steps, so that its area is the average precision. Linear interpolation would be too optimistic
+    (Davis & Goadrich 2006).
     """
     curves = [precision_recall_curve(y_true == column, probabilities[:, column]) for column in columns]
     recalls = np.unique(np.concatenate([recall for _, recall, _ in curves]))
-    found = [precision[::-1][np.searchsorted(recall[::-1], recalls)] for precision, recall, _ in curves]
-    mean = np.mean(found, axis=0)
-    mean[0] = mean[1]  # nothing is found at no recall, and its precision is a convention
+    precisions = [precision[::-1][np.searchsorted(recall[::-1], recalls)] for precision, recall, _ in curves]
+    mean = np.mean(precisions, axis=0)
+    mean[0] = mean[1]  # the precision at recall 0 is a convention
     return recalls, mean
 
 
-BINS = 10
+def _models(
+    y_true: IntArray, probabilities_by_name: Mapping[str, FloatArray], class_names: Sequence[str]
+) -> Iterator[tuple[FloatArray, str, dict[str, Any]]]:
+    """Yield the checked probabilities, short name and line style of each model."""
+    if not probabilities_by_name:
+        raise InputError("probabilities_by_name: no models to draw; give at least one")
+    names = elide_all(list(probabilities_by_name), 32)
+    colours = series_colours(names)
+    for index, (name, probabilities) in enumerate(zip(names, probabilities_by_name.values(), strict=True)):
+        values = check_predictions(y_true, probabilities)
+        check_class_names(class_names, values.shape[1])
+        width, style = (2.6 if index == 0 else 1.8), _STYLES[index % len(_STYLES)]
+        yield values, name, {"color": colours[name], "linewidth": width, "linestyle": style}
 
 
 def reliability_figure(y_true: IntArray, raw: FloatArray, calibrated: FloatArray, temperature: float) -> Figure:
@@ -237,21 +221,21 @@ def reliability_figure(y_true: IntArray, raw: FloatArray, calibrated: FloatArray
 
     Args:
         y_true: (n,) class indices in [0, k).
-        raw: (n, k) the model's own probabilities.
+        raw: (n, k) uncalibrated probabilities.
         calibrated: (n, k) the same after scaling.
-        temperature: for the title.
+        temperature: For the title.
     """
     figure = new_figure(5.2)
     left, right = figure.subplots(1, 2)
-    colours = series_colours(["calibrated", "as trained"])
-    _draw_reliability(left, y_true, {"as trained": raw, "calibrated": calibrated}, colours)
+    colours = series_colours(["calibrated", "uncalibrated"])
+    _draw_reliability(left, y_true, {"uncalibrated": raw, "calibrated": calibrated}, colours)
     left.set_title(f"Reliability: temperature {temperature:.2f}", fontsize=12, color=INK)
     _draw_coverage(right, y_true, calibrated, colours["calibrated"])
     return figure
 
 
 def _draw_reliability(axes: Axes, y_true: IntArray, models: dict[str, FloatArray], colours: dict[str, str]) -> None:
-    axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=(0, (1, 3)))
+    axes.plot([0, 1], [0, 1], **_CHANCE)
     for name, probabilities in models.items():
         values = check_predictions(y_true, probabilities)
         confidence, accuracy, counts = _binned(y_true, values)
@@ -260,19 +244,19 @@ def _draw_reliability(axes: Axes, y_true: IntArray, models: dict[str, FloatArray
         sizes = 25 + 275 * counts / len(y_true)
         axes.scatter(confidence, accuracy, sizes, color=colours[name], alpha=0.75, edgecolors="white", zorder=3)
     low = 1 / probabilities.shape[1]
-    plain_axes(axes, x="Confidence (dots as large as their share of images)", y="Share that is right")
+    plain_axes(axes, x="Confidence (area of dots: share of images)", y="Accuracy")
     axes.set(xlim=(low - 0.03, 1.03), ylim=(-0.03, 1.05))
-    axes.legend(loc="lower right", fontsize=11, frameon=True, framealpha=0.95, edgecolor="none")
+    axes.legend(**_LEGEND)
 
 
 def _draw_coverage(axes: Axes, y_true: IntArray, calibrated: FloatArray, colour: str) -> None:
     order = np.argsort(-calibrated.max(axis=1), kind="stable")
     accuracy = np.cumsum((calibrated.argmax(axis=1) == y_true)[order]) / np.arange(1, len(y_true) + 1)
-    # The first few per cent are too few images to read anything from.
+    # The accuracy of the first few per cent is mostly noise.
     first = max(0, min(len(y_true) - 1, len(y_true) // 20))
-    share = np.arange(1, len(y_true) + 1) / len(y_true)
-    axes.plot(share[first:] * 100, accuracy[first:], color=colour, linewidth=2)
-    plain_axes(axes, title="Abstaining where unsure", x="Surest images that are answered (%)", y="Share that is right")
+    coverage = np.arange(1, len(y_true) + 1) / len(y_true)
+    axes.plot(coverage[first:] * 100, accuracy[first:], color=colour, linewidth=2)
+    plain_axes(axes, title="Accuracy when abstaining", x="Coverage: most confident images (%)", y="Accuracy")
     axes.set(xlim=(0, 102))
     axes.margins(y=0.1)
 
@@ -280,9 +264,9 @@ def _draw_coverage(axes: Axes, y_true: IntArray, calibrated: FloatArray, colour:
 def _binned(
     y_true: IntArray, probabilities: FloatArray
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == y_true
-    bins = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
-    counts = np.bincount(bins, minlength=BINS).astype(np.float64)
+    confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == y_true
+    bins = np.minimum((confidence * _BINS).astype(np.int64), _BINS - 1)
+    counts = np.bincount(bins, minlength=_BINS).astype(np.float64)
     filled = counts > 0
-    means = [np.bincount(bins, values, BINS)[filled] / counts[filled] for values in (confidence, right)]
+    means = [np.bincount(bins, values, _BINS)[filled] / counts[filled] for values in (confidence, correct)]
     return means[0], means[1], counts[filled]

@@ -1,7 +1,7 @@
-"""Plotly charts, where pointing at a place tells more than the figure can print: epochs, thresholds, slices.
+"""Interactive Plotly charts of the training history, the ROC curve and the slices.
 
-They hold plain lists, which every version of plotly.js reads, and no template; names from the data are escaped, for
-Plotly takes some HTML in texts.
+They contain plain lists, which every version of plotly.js reads, and no template. Names from the data are escaped,
+because Plotly interprets some HTML.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -12,47 +12,42 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
-from plotly.graph_objects import Figure as Chart  # of which nodes speak as figures.Chart
+from plotly.graph_objects import Figure as Chart  # exported as figures.Chart
 from plotly.subplots import make_subplots
 from sklearn.metrics import roc_curve
 
-from goodbad_pipeline.evaluation.arrays import FloatArray, IntArray
 from goodbad_pipeline.evaluation.figures.bars import lowest_slices
-from goodbad_pipeline.evaluation.figures.curves import kept_epoch, roc_points, roc_title
+from goodbad_pipeline.evaluation.figures.curves import curve_title, kept_epoch, roc_points
 from goodbad_pipeline.evaluation.figures.style import FAINT, GRID, INK, elide, series_colours, split_colours
 from goodbad_pipeline.evaluation.metrics import roc_auc
+from goodbad_pipeline.evaluation.predictions import FloatArray, IntArray
 
-MOST_POINTS = 400
-"""Of a curve: more would make a report heavier, and no line smoother."""
+MAX_POINTS = 400
+"""Points of a curve; more would only make the report larger."""
 _AXIS = {"gridcolor": GRID, "zerolinecolor": GRID, "linecolor": FAINT, "ticks": "outside", "tickcolor": FAINT}
 
 
 def history_chart(history: pd.DataFrame, monitor: str = "val_loss") -> Chart:
-    """Draw loss and accuracy by epoch; pointing at one tells its values, phase and learning rate.
-
-    Args:
-        history: As `history_figure` takes it.
-        monitor: As there.
-    """
+    """Draw `history_figure` with a tooltip per epoch: values, phase and learning rate."""
     chart = make_subplots(rows=1, cols=2, subplot_titles=("Loss", "Accuracy"))
     epochs = list(range(1, len(history) + 1))
-    beside = [[escape(str(phase)), float(rate)] for phase, rate in history[["phase", "learning_rate"]].to_numpy()]
-    for place, measure in enumerate(("loss", "accuracy"), start=1):
+    details = [[escape(str(phase)), float(rate)] for phase, rate in history[["phase", "learning_rate"]].to_numpy()]
+    for panel, measure in enumerate(("loss", "accuracy"), start=1):
         for column, (split, colour) in zip(
             (measure, f"val_{measure}"), split_colours(("train", "validation")).items(), strict=True
         ):
             line = go.Scatter(
                 x=epochs,
                 y=_numbers(history[column]),
-                customdata=beside,
+                customdata=details,
                 name=split,
                 legendgroup=split,
-                showlegend=place == 1,
+                showlegend=panel == 1,
                 mode="lines+markers",
                 line={"color": colour, "width": 2},
                 hovertemplate="%{y:.4f} (%{customdata[0]}, rate %{customdata[1]:.2g})",
             )
-            chart.add_trace(line, row=1, col=place)
+            chart.add_trace(line, row=1, col=panel)
     kept = kept_epoch(history, monitor)
     if kept is not None:
         chart.add_vline(x=kept + 1, line={"color": FAINT, "width": 1, "dash": "dot"})
@@ -61,18 +56,12 @@ def history_chart(history: pd.DataFrame, monitor: str = "val_loss") -> Chart:
 
 
 def roc_chart(y_true: IntArray, probabilities_by_name: Mapping[str, FloatArray], class_names: Sequence[str]) -> Chart:
-    """Draw the ROC curves; of two classes, pointing at a place tells the probability from which the second is said.
-
-    Args:
-        y_true: As `roc_figure` takes it, like the rest.
-        probabilities_by_name: (n, k) of each model, ours first.
-        class_names: k names.
-    """
+    """Draw `roc_figure` with a tooltip per point: rates and, with two classes, the threshold."""
     chart = Chart()
     colours = series_colours(list(probabilities_by_name))
     for index, (name, probabilities) in enumerate(probabilities_by_name.items()):
         false, true, thresholds = _thin(*_curve(y_true, probabilities))
-        said = "" if thresholds is None else "<br>from a probability of %{customdata:.3f}"
+        threshold = "" if thresholds is None else "<br>threshold %{customdata:.3f}"
         chart.add_trace(
             go.Scatter(
                 x=false.tolist(),
@@ -81,26 +70,21 @@ def roc_chart(y_true: IntArray, probabilities_by_name: Mapping[str, FloatArray],
                 name=f"{escape(elide(name, 32))}, AUC {roc_auc(y_true, probabilities, class_names):.3f}",
                 mode="lines",
                 line={"color": colours[name], "width": 2.6 if index == 0 else 1.8},
-                hovertemplate=f"finds %{{y:.1%}}, false alarms %{{x:.1%}}{said}",
+                hovertemplate=f"true positives %{{y:.1%}}, false positives %{{x:.1%}}{threshold}",
             )
         )
     chance = {"color": FAINT, "width": 1, "dash": "dot"}
     chart.add_shape(type="line", x0=0, y0=0, x1=1, y1=1, line=chance, layer="below")
     chart.update_xaxes(title="False positive rate", range=[-0.01, 1.01])
     chart.update_yaxes(title="True positive rate", range=[-0.01, 1.01])
-    return _styled(chart, 560, title=escape(roc_title(class_names)), hovermode="closest")
+    return _styled(chart, 560, title=escape(curve_title("ROC", class_names)), hovermode="closest")
 
 
 def slices_chart(slices: pd.DataFrame, accuracy: float) -> Chart:
-    """Draw accuracy by slice; pointing at one tells its whole name, interval, images and groups.
-
-    Args:
-        slices: What `slice_table` makes; the lowest are shown, as in `slices_figure`.
-        accuracy: On all images.
-    """
+    """Draw `slices_figure` with a tooltip per slice: full name, interval, images and groups."""
     shown = lowest_slices(slices)
-    places = list(range(len(shown)))
-    told = [
+    positions = list(range(len(shown)))
+    details = [
         [escape(str(row["column"])), escape(str(row["value"])), row["images"], row["groups"], _interval(row)]
         for row in shown.to_dict("records")
     ]
@@ -108,7 +92,7 @@ def slices_chart(slices: pd.DataFrame, accuracy: float) -> Chart:
     chart = Chart(
         go.Scatter(
             x=_numbers(shown["accuracy"]),
-            y=places,
+            y=positions,
             error_x={
                 "type": "data",
                 "symmetric": False,
@@ -117,7 +101,7 @@ def slices_chart(slices: pd.DataFrame, accuracy: float) -> Chart:
                 "thickness": 3,
                 "width": 0,
             },
-            customdata=told,
+            customdata=details,
             mode="markers",
             marker={"color": series_colours(["model"])["model"], "size": 9},
             hovertemplate="%{customdata[0]}: %{customdata[1]}<br>accuracy %{x:.3f}, %{customdata[4]}"
@@ -126,7 +110,7 @@ def slices_chart(slices: pd.DataFrame, accuracy: float) -> Chart:
     )
     names = [f"{escape(elide(str(row.column), 18))}: {escape(elide(str(row.value), 26))}" for row in shown.itertuples()]
     chart.add_vline(x=accuracy, line={"color": FAINT, "width": 1, "dash": "dash"})
-    chart.update_yaxes(tickvals=places, ticktext=names, autorange="reversed", automargin=True)
+    chart.update_yaxes(tickvals=positions, ticktext=names, autorange="reversed", automargin=True)
     chart.update_xaxes(title="Accuracy with 95 % interval", range=[-0.02, 1.02])
     return _styled(
         chart, 150 + 26 * max(2, len(shown)), title=f"Accuracy by slice; all test images {accuracy:.3f} (dashed)"
@@ -136,7 +120,7 @@ def slices_chart(slices: pd.DataFrame, accuracy: float) -> Chart:
 def _curve(
     y_true: IntArray, probabilities: FloatArray
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]:
-    """False and true positive rates, and of two classes the thresholds, the first of which nothing reaches."""
+    """Return false and true positive rates and, with two classes, the thresholds; no score reaches the first."""
     if probabilities.shape[1] != 2:
         return *roc_points(y_true, probabilities), None
     false, true, thresholds = roc_curve(y_true == 1, probabilities[:, 1])
@@ -146,12 +130,12 @@ def _curve(
 def _thin(
     false: NDArray[np.float64], true: NDArray[np.float64], thresholds: NDArray[np.float64] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]:
-    kept = np.unique(np.linspace(0, len(false) - 1, min(len(false), MOST_POINTS)).round().astype(int))
+    kept = np.unique(np.linspace(0, len(false) - 1, min(len(false), MAX_POINTS)).round().astype(int))
     return false[kept], true[kept], None if thresholds is None else thresholds[kept]
 
 
 def _numbers(values: pd.Series) -> list[float | None]:
-    """Plain numbers; what is not one leaves a gap."""
+    """Return plain numbers, None for NaN."""
     return [None if np.isnan(value) else float(value) for value in values.to_numpy(float)]
 
 

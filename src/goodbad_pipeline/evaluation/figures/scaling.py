@@ -1,4 +1,4 @@
-"""What φ does to a network, where the published ones lie, and what accuracy costs."""
+"""Figures of compound scaling: coefficients along φ, the published networks, accuracy against cost."""
 
 from collections.abc import Sequence
 
@@ -10,15 +10,15 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MultipleLocator, NullFo
 
 from goodbad_pipeline.evaluation.figures.style import FAINT, INK, literal, new_figure, plain_axes
 
-_OURS = "#7A1F5C"
+_EFFICIENTNETS = "#7A1F5C"
 _OTHERS = "#6E6E6E"
 _DIMENSIONS = {"depth": ("#D55E00", "s", "α"), "width": ("#009E73", "D", "β"), "resolution": ("#0072B2", "^", "γ")}
 _BAND = 0.15
 
-# Where a label goes, in points from its mark; what is not named here lies to the right.
+# Offset of a label from its mark, in points; the default is to the right.
 _BELOW, _LEFT, _RIGHT = (0, -6), (-7, 0), (7, 0)
 _ABOVE_LEFT, _BELOW_RIGHT = (-5, 6), (4, -6)
-_PLACES = {
+_OFFSETS = {
     "flops": {
         "ResNet-50": _BELOW,
         "DenseNet-169": _LEFT,
@@ -51,16 +51,16 @@ _PLACES = {
 
 
 def accuracy_figure(comparison: pd.DataFrame) -> Figure:
-    """Draw ImageNet accuracy against multiply-adds and against parameters, as Table 2 of the paper has them.
+    """Draw ImageNet accuracy against multiply-adds and parameters, as reported in Table 2 of the paper.
 
     Args:
-        comparison: one row a network: network, family (`EfficientNet` or `other`), top1_paper in per cent,
-            parameters_paper, flops_paper; a network without the latter is left out of that panel.
+        comparison: One row per network: network, family (`EfficientNet` or `other`), top1_paper in per cent,
+            parameters_paper, flops_paper; NaN leaves the network out of that panel.
     """
     figure = new_figure(5.6)
     panels: Sequence[Axes] = figure.subplots(1, 2, sharey=True)
-    named = (("flops", "Multiply-adds of one image"), ("parameters", "Parameters"))
-    for axes, (measure, title) in zip(panels, named, strict=True):
+    panel_titles = (("flops", "Multiply-adds per image"), ("parameters", "Parameters"))
+    for axes, (measure, title) in zip(panels, panel_titles, strict=True):
         plain_axes(axes, x=title)
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(FuncFormatter(_short))
@@ -70,27 +70,27 @@ def accuracy_figure(comparison: pd.DataFrame) -> Figure:
     panels[0].set_ylabel("Top-1 on ImageNet, %", fontsize=11, color=INK)
     panels[0].set_xlim(0.24e9, 90e9)
     panels[1].set_xlim(3.2e6, 750e6)
-    figure.suptitle("Accuracy against cost, as the paper reports both (Table 2)", fontsize=13, color=INK)
+    figure.suptitle("Accuracy against cost, as reported by the paper (Table 2)", fontsize=13, color=INK)
     return figure
 
 
 def _draw_networks(axes: Axes, table: pd.DataFrame, measure: str) -> None:
     column = f"{measure}_paper"
-    ours, others = table[table["family"] == "EfficientNet"], table[table["family"] != "EfficientNet"]
+    scaled, others = table[table["family"] == "EfficientNet"], table[table["family"] != "EfficientNet"]
     axes.plot(others[column], others["top1_paper"], "o", color=_OTHERS, markersize=5)
-    axes.plot(ours[column], ours["top1_paper"], "o-", color=_OURS, markersize=7, linewidth=2)
+    axes.plot(scaled[column], scaled["top1_paper"], "o-", color=_EFFICIENTNETS, markersize=7, linewidth=2)
     for name, cost, accuracy in zip(others["network"], others[column], others["top1_paper"], strict=True):
-        _label(axes, cost, accuracy, name, _PLACES[measure].get(name, _RIGHT), _OTHERS, 9)
-    for name, cost, accuracy in zip(ours["network"], ours[column], ours["top1_paper"], strict=True):
-        _label(axes, cost, accuracy, name.split("-")[-1], _ABOVE_LEFT, _OURS, 11)
+        _label(axes, cost, accuracy, name, _OFFSETS[measure].get(name, _RIGHT), _OTHERS, 9)
+    for name, cost, accuracy in zip(scaled["network"], scaled[column], scaled["top1_paper"], strict=True):
+        _label(axes, cost, accuracy, name.split("-")[-1], _ABOVE_LEFT, _EFFICIENTNETS, 11)
 
 
-def _label(axes: Axes, x: float, y: float, text: str, place: tuple[int, int], colour: str, size: int) -> None:
-    across, up = place
+def _label(axes: Axes, x: float, y: float, text: str, offset: tuple[int, int], colour: str, size: int) -> None:
+    across, up = offset
     axes.annotate(
         literal(text),
         (x, y),
-        place,
+        offset,
         textcoords="offset points",
         ha="left" if across > 0 else "right" if across < 0 else "center",
         va="bottom" if up > 5 else "top" if up < -5 else "center",
@@ -102,13 +102,13 @@ def _label(axes: Axes, x: float, y: float, text: str, place: tuple[int, int], co
 def coefficients_figure(curve: pd.DataFrame, published: pd.DataFrame) -> Figure:
     """Draw coefficients, multiply-adds and activations along φ with the published networks at their nearest φ.
 
-    The lowest panel asks of each published network which φ its depth, its width and its resolution would need: a
-    network is a power of φ only where the three fall together.
+    The lowest panel shows which φ the depth, the width and the resolution of each published network correspond to. A
+    network follows the law exactly if the three are equal.
 
     Args:
-        curve: rows along φ: phi, depth, width, resolution, macs, activations.
-        published: one row a network: variant, phi, the same, and phi_of_depth, phi_of_width, phi_of_resolution (not
-            numbers where a base is 1).
+        curve: Rows along φ: phi, depth, width, resolution, macs, activations.
+        published: One row per network: variant, phi, the same, and phi_of_depth, phi_of_width, phi_of_resolution (NaN
+            if the base is 1).
     """
     figure = new_figure(11.5)
     panels = figure.subplot_mosaic("AABBCC;DDDEEE;FFFFFF", height_ratios=(1, 1.1, 1.5))
@@ -116,18 +116,18 @@ def coefficients_figure(curve: pd.DataFrame, published: pd.DataFrame) -> Figure:
         colour, _, base = _DIMENSIONS[key]
         title = f"Resolution, 224·{base}^φ pixels" if key == "resolution" else f"{key.capitalize()} ×{base}^φ"
         _draw_along(panels[name], curve, published, key, colour, title)
-    for name, key, title in (("D", "macs", "Multiply-adds of one image"), ("E", "activations", "Activations")):
-        _draw_along(panels[name], curve, published, key, _OURS, title)
+    for name, key, title in (("D", "macs", "Multiply-adds per image"), ("E", "activations", "Activations")):
+        _draw_along(panels[name], curve, published, key, _EFFICIENTNETS, title)
         panels[name].set_yscale("log")
         panels[name].yaxis.set_major_formatter(FuncFormatter(_short))
         panels[name].yaxis.set_minor_formatter(NullFormatter())
     if published[[f"phi_of_{key}" for key in _DIMENSIONS]].notna().any(axis=None):
-        _draw_wanted(panels["F"], published)
+        _draw_equivalent_phis(panels["F"], published)
     else:
         panels["F"].set_axis_off()
-        panels["F"].set_title("Every base is 1: no φ changes anything", fontsize=11, color=FAINT)
+        panels["F"].set_title("Every base is 1: φ has no effect", fontsize=11, color=FAINT)
     first, last = published["variant"].iloc[0], published["variant"].iloc[-1]
-    lines = "Lines: every φ; depth and width as exact powers, pixels and costs as built"
+    lines = "Lines: all φ; depth and width are exact powers, resolution and costs are those of the built network"
     figure.suptitle(f"{lines}\nDots: {first} to {last} as published", fontsize=13, color=INK)
     return figure
 
@@ -145,39 +145,41 @@ def _draw_along(axes: Axes, curve: pd.DataFrame, published: pd.DataFrame, key: s
         _label(axes, phi, value, name, _BELOW_RIGHT if index % 2 or below[index] else _ABOVE_LEFT, INK, 9)
 
 
-def _draw_wanted(axes: Axes, published: pd.DataFrame) -> None:
-    places = np.arange(len(published))[::-1]
-    wanted = published[[f"phi_of_{key}" for key in _DIMENSIONS]].to_numpy(dtype=np.float64)
-    axes.hlines(places, np.nanmin(wanted, axis=1), np.nanmax(wanted, axis=1), color="#B7B7B7", linewidth=5, zorder=1)
+def _draw_equivalent_phis(axes: Axes, published: pd.DataFrame) -> None:
+    positions = np.arange(len(published))[::-1]
+    phis = published[[f"phi_of_{key}" for key in _DIMENSIONS]].to_numpy(dtype=np.float64)
+    axes.hlines(positions, np.nanmin(phis, axis=1), np.nanmax(phis, axis=1), color="#B7B7B7", linewidth=5, zorder=1)
     for index, (key, (colour, marker, base)) in enumerate(_DIMENSIONS.items()):
         label = f"{key}: log(…) / log {base}"
-        axes.plot(wanted[:, index], places, marker, color=colour, markersize=8, label=label)
-    spread = np.nanmax(wanted, axis=1) - np.nanmin(wanted, axis=1)
-    for place, gap, right in zip(places, spread, np.nanmax(wanted, axis=1), strict=True):
-        text = "one φ" if gap < 0.005 else f"{gap:.2f} apart"
-        axes.annotate(text, (right, place), (9, 0), textcoords="offset points", va="center", fontsize=10, color=FAINT)
-    plain_axes(axes, title="The φ that each coefficient of a published network asks for", x="φ", grid="x")
-    axes.set_yticks(places, published["variant"].tolist())
+        axes.plot(phis[:, index], positions, marker, color=colour, markersize=8, label=label)
+    spread = np.nanmax(phis, axis=1) - np.nanmin(phis, axis=1)
+    for position, gap, right in zip(positions, spread, np.nanmax(phis, axis=1), strict=True):
+        text = "equal" if gap < 0.005 else f"{gap:.2f} apart"
+        axes.annotate(
+            text, (right, position), (9, 0), textcoords="offset points", va="center", fontsize=10, color=FAINT
+        )
+    plain_axes(axes, title="The φ that each coefficient of a published network corresponds to", x="φ", grid="x")
+    axes.set_yticks(positions, published["variant"].tolist())
     axes.set_ylim(-0.6, len(published) - 0.4)
-    axes.set_xlim(-0.4, np.nanmax(wanted) + 0.9)
+    axes.set_xlim(-0.4, np.nanmax(phis) + 0.9)
     axes.xaxis.set_major_locator(MultipleLocator(1))
     axes.legend(loc="upper right", frameon=False, fontsize=10)
 
 
 def law_figure(curve: pd.DataFrame) -> Figure:
-    """Draw how far counted multiply-adds lie from 2^φ and from (α·β²·γ²)^φ, with a band of 15 % either way.
+    """Draw the deviation of counted multiply-adds from 2^φ and from (α·β²·γ²)^φ, with a band of ±15 %.
 
     Args:
-        curve: rows along φ: phi, over_doubling and over_product, the counted ratio to φ = 0 over each law.
+        curve: Rows along φ: phi, over_doubling and over_product, the counted ratio to φ = 0 divided by each law.
     """
     figure = new_figure(4.6)
     axes = figure.subplots()
     axes.axhspan(-100 * _BAND, 100 * _BAND, color="#EEF3F7", zorder=0)
     axes.axhline(0, color=FAINT, linewidth=1)
-    lines = (("over_doubling", "against 2^φ", _OURS), ("over_product", "against (α·β²·γ²)^φ", "#0072B2"))
+    lines = (("over_doubling", "against 2^φ", _EFFICIENTNETS), ("over_product", "against (α·β²·γ²)^φ", "#0072B2"))
     for column, label, colour in lines:
         axes.plot(curve["phi"], 100 * (curve[column] - 1), color=colour, linewidth=2, label=label)
-    plain_axes(axes, title="Counted multiply-adds against the law, per cent", x="φ", y="%")
+    plain_axes(axes, title="Deviation of counted multiply-adds from the law (%)", x="φ", y="%")
     axes.xaxis.set_major_locator(MultipleLocator(1))
     axes.set_xlim(curve["phi"].min(), curve["phi"].max())
     axes.text(0.005, _BAND * 100, "±15 %", transform=axes.get_yaxis_transform(), va="bottom", fontsize=10, color=FAINT)
@@ -186,7 +188,7 @@ def law_figure(curve: pd.DataFrame) -> Figure:
 
 
 def _short(value: float, _: object = None) -> str:
-    """5 M, 100 M, 2 B."""
+    """Format a number as 5 M, 100 M or 2 B."""
     for unit, size in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
         if value >= size:
             return f"{value / size:g} {unit}"

@@ -1,21 +1,23 @@
-"""Contact sheets: images with a caption each, in a grid."""
+"""Contact sheets (images in a grid, each with a caption) and heat maps over images."""
 
 import math
 import textwrap
 from collections.abc import Sequence
 
+import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.evaluation.arrays import PixelArray
 from goodbad_pipeline.evaluation.figures.style import DPI, FAINT, INK, WIDTH, elide, literal
+from goodbad_pipeline.evaluation.predictions import FloatArray, PixelArray
 
 _GAP = 0.12
 _LINE = 0.17
 _TITLE = 0.5
 _CHARACTER = 0.085
-"""Inches: between cells, of a caption's line, of the title's strip, of a wide character at 9 points."""
+"""Inches: gap between cells, height of a caption line and of the title, width of a wide character at 9 points."""
 
 
 def contact_sheet(
@@ -26,18 +28,17 @@ def contact_sheet(
     *,
     frames: Sequence[str] | None = None,
 ) -> Figure:
-    """Lay images out in rows, each with its caption below; 1000 pixels wide, as high as it takes.
+    """Draw images in a grid, each with its caption below; 1000 pixels wide, as high as needed.
 
     Args:
-        pixels: (n, h, w, 3) 8-bit RGB; n = 0 gives a sheet that says so.
-        captions: n captions, lines parted by newlines; a line too long for its image is wrapped, and shortened in the
-            middle where two lines do not hold it.
-        columns: images a row, at least 1. Up to 10 read well.
-        title: one line above the sheet.
-        frames: n colours to frame the images in, such as `class_colours` gives; no frames where left out.
+        pixels: (n, h, w, 3) 8-bit RGB; n = 0 gives a sheet with the text "No images".
+        captions: n captions of one or more lines; a line is wrapped into at most two, and shortened to fit.
+        columns: Images per row, at least 1; up to 10 are legible.
+        title: One line above the sheet.
+        frames: n colours of frames, such as those of `class_colours`; default: no frames.
 
     Raises:
-        InputError: for pixels of another shape, or counts that do not match.
+        InputError: ``pixels`` has another shape, or the counts differ.
     """
     _check(pixels, captions, columns, frames)
     if len(pixels) == 0:
@@ -49,7 +50,7 @@ def contact_sheet(
     total = _TITLE + row * math.ceil(len(pixels) / columns)
     figure = Figure(figsize=(WIDTH, total), dpi=DPI)
     figure.text(0.5, 1 - 0.5 * _TITLE / total, _title(title), ha="center", va="center", fontsize=13, color=INK)
-    axes = figure.add_axes((0, 0, 1, 1))  # in inches; axes for each image would take most of the time
+    axes = figure.add_axes((0, 0, 1, 1))  # in inches; axes per image would be slow
     axes.axis("off")
     for index, caption in enumerate(lines):
         left = _GAP + index % columns * (cell + _GAP)
@@ -57,10 +58,23 @@ def contact_sheet(
         axes.imshow(pixels[index], extent=(left, left + cell, bottom, bottom + height), aspect="auto")
         if frames:
             axes.add_patch(Rectangle((left, bottom), cell, height, fill=False, edgecolor=frames[index], linewidth=3))
-        place = (left + cell / 2) / WIDTH, (bottom - 0.05) / total
-        figure.text(*place, literal("\n".join(caption)), ha="center", va="top", fontsize=9, color=INK)
+        position = (left + cell / 2) / WIDTH, (bottom - 0.05) / total
+        figure.text(*position, literal("\n".join(caption)), ha="center", va="top", fontsize=9, color=INK)
     axes.set(xlim=(0, WIDTH), ylim=(0, total))
     return figure
+
+
+def overlay(pixels: PixelArray, heat: FloatArray) -> PixelArray:
+    """Draw heat maps over greyed images.
+
+    Args:
+        pixels: (n, side, side, 3) 8-bit RGB.
+        heat: (n, side, side) in [0, 1].
+    """
+    grey = pixels.mean(axis=3, keepdims=True).repeat(3, axis=3)
+    colours = colormaps["inferno"](heat)[..., :3] * 255
+    strength = 0.25 + 0.45 * heat[..., None]
+    return np.clip(grey * (1 - strength) + colours * strength, 0, 255).astype(np.uint8)
 
 
 def _title(title: str) -> str:

@@ -1,10 +1,10 @@
-"""One look for every figure: size, colours, and names that fit."""
+"""Common style of all figures: size, colours, shortened names."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure  # of which nodes speak as figures.Figure
+from matplotlib.figure import Figure  # exported as figures.Figure
 from matplotlib.patches import Patch
 
 WIDTH = 10.0
@@ -27,7 +27,7 @@ _CLASSES = (
     "#332288",
     "#7F7F7F",
 )
-"""Okabe and Ito's colours, then Tol's muted ones: apart from each other for the colour-blind too."""
+"""Okabe and Ito's colours, then Tol's muted ones, which colour-blind readers can distinguish."""
 
 _SPLITS = {"train": "#3B528B", "validation": "#21A585", "test": "#E8A33D"}
 _OTHER_SPLITS = ("#B0B0B0", "#6E6E6E", "#D8D8D8")
@@ -35,30 +35,30 @@ _SERIES = ("#7A1F5C", "#8C8C8C", "#C7A76C", "#4F9D9D", "#B7B7B7", "#6B7FB3")
 
 
 def class_colours(class_names: Sequence[str]) -> dict[str, str]:
-    """Give each class its colour, by its place in the order; after ten they come round again."""
+    """Return a colour per class, by its position; after ten classes the colours repeat."""
     return _assign(class_names, _CLASSES)
 
 
 def split_colours(splits: Iterable[str]) -> dict[str, str]:
-    """Give each split its colour: train, validation and test their own, others greys."""
+    """Return a colour per split: fixed ones for train, validation and test, greys for others."""
     names = list(splits)
     others = _assign([name for name in names if name not in _SPLITS], _OTHER_SPLITS)
     return {name: _SPLITS.get(name) or others[name] for name in names}
 
 
 def series_colours(names: Sequence[str]) -> dict[str, str]:
-    """Give each model its colour: the first, which is ours, stands out from the baselines after it."""
+    """Return a colour per model; that of the first stands out."""
     return _assign(names, _SERIES)
 
 
 def text_colour(background: str) -> str:
-    """Choose white or ink, whichever reads better on a background colour."""
+    """Return white or dark, whichever is more legible on a background colour."""
     red, green, blue = to_rgb(background)
     return "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.55 else INK
 
 
 def elide(text: str, length: int) -> str:
-    """Shorten to at most `length` characters (3 or more), keeping both ends, which tell similar names apart."""
+    """Shorten to at most `length` characters (3 or more) by cutting the middle."""
     if len(text) <= length:
         return text
     head = (length - 1) * 2 // 3
@@ -66,12 +66,12 @@ def elide(text: str, length: int) -> str:
 
 
 def literal(text: str) -> str:
-    """Escape dollar signs: Matplotlib takes what stands between two of them for a formula."""
+    """Escape dollar signs, which start a formula in Matplotlib."""
     return text.replace("$", r"\$")
 
 
 def elide_all(names: Sequence[str], length: int) -> list[str]:
-    """Shorten each of several names for a figure, numbering those that became the same."""
+    """Shorten names for a figure, and number those that became equal."""
     short = [elide(name, length) for name in names]
     return [
         literal(name if short.count(name) == 1 else f"{elide(name, max(3, length - 4))} #{index + 1}")
@@ -80,12 +80,12 @@ def elide_all(names: Sequence[str], length: int) -> list[str]:
 
 
 def new_figure(height: float) -> Figure:
-    """Make an empty figure of the common width, `height` inches high, that lays itself out."""
+    """Return an empty figure of the common width, `height` inches high, with constrained layout."""
     return Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
 
 
 def plain_axes(axes: Axes, *, title: str = "", x: str = "", y: str = "", grid: str = "both") -> None:
-    """Name the axes and strip them to what carries meaning; `grid` is x, y, both or none."""
+    """Label the axes and remove decoration; `grid` is x, y, both or none."""
     axes.set_title(title, fontsize=12, color=INK)
     axes.set_xlabel(x, fontsize=11, color=INK)
     axes.set_ylabel(y, fontsize=11, color=INK)
@@ -97,7 +97,7 @@ def plain_axes(axes: Axes, *, title: str = "", x: str = "", y: str = "", grid: s
 
 
 def legend_below(figure: Figure, colours: Mapping[str, str]) -> None:
-    """Put one legend of colour patches under the whole figure."""
+    """Add one legend of colour patches below the figure."""
     handles = [Patch(color=colour, label=name) for name, colour in colours.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), frameon=False, fontsize=11)
 

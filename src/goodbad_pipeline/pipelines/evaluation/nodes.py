@@ -1,4 +1,4 @@
-"""What the trained model is worth on images it has never seen, beside what takes no network at all."""
+"""Nodes that calibrate the model and measure it, with its baselines, on the test split."""
 
 from __future__ import annotations
 
@@ -10,33 +10,18 @@ import lazy_loader as lazy
 import pandas as pd
 
 from goodbad_pipeline.evaluation import figures
-from goodbad_pipeline.evaluation.baselines import (
-    file_features,
-    histogram_baseline,
-    majority_baseline,
-    shortcut_baseline,
-)
 from goodbad_pipeline.evaluation.bootstrap import Interval, resample_groups
 from goodbad_pipeline.evaluation.calibration import ece_by_chance, fit_calibration
 from goodbad_pipeline.evaluation.decision import Calibration, scale_temperature
 from goodbad_pipeline.evaluation.findings import list_findings
-from goodbad_pipeline.evaluation.metrics import (
-    classification_metrics,
+from goodbad_pipeline.evaluation.metric_tables import (
     comparison_table,
     interval_table,
     per_class_metrics,
     read_intervals,
-    resampled_metrics,
-    surest_accuracy,
 )
-from goodbad_pipeline.evaluation.predictions import (
-    MODEL,
-    by_model,
-    chosen_classes,
-    predicted_classes,
-    prediction_table,
-    y_true_and_probabilities,
-)
+from goodbad_pipeline.evaluation.metrics import accuracy_at_coverage, classification_metrics, resampled_metrics
+from goodbad_pipeline.evaluation.predictions import MODEL, prediction_table, predictions_by_model, read_predictions
 from goodbad_pipeline.evaluation.slices import fairness_table, slice_table, slice_values, why_no_slices
 from goodbad_pipeline.images.pixels import Pixels
 from goodbad_pipeline.images.reading import find_exif
@@ -46,28 +31,30 @@ from goodbad_pipeline.params import EvaluationParams, ImageParams
 from goodbad_pipeline.registry.lineage import seen_before
 
 logger = logging.getLogger(__name__)
+baselines = lazy.load("goodbad_pipeline.evaluation.baselines", suppress_warning=True)
 batches = lazy.load("goodbad_pipeline.training.batches", suppress_warning=True)
 
-BEFORE_SCALING = ("log_loss", "brier", "ece")
+UNCALIBRATED_METRICS = ("log_loss", "brier", "ece")
 
 
 def predict_validation(model: Any, pixels: Pixels, splits: pd.DataFrame) -> pd.DataFrame:
-    """Ask the model about every validation image; its probabilities stay as they are."""
+    """Predict the validation split, without calibration."""
     return _predict(model, pixels, splits, "validation", Calibration(class_names(splits)))
 
 
 def calibrate_model(validation_predictions: pd.DataFrame, evaluation: EvaluationParams) -> dict[str, Any]:
-    """Learn from validation how to read the model: temperature, threshold, and when to abstain."""
-    names = predicted_classes(validation_predictions)
+    """Fit temperature, threshold and abstention on the validation split."""
+    validation = read_predictions(validation_predictions)
     calibration = fit_calibration(
-        *y_true_and_probabilities(validation_predictions),
-        names,
+        validation.y_true,
+        validation.probabilities,
+        list(validation.class_names),
         resample_groups(validation_predictions["group"], evaluation.replicates, evaluation.seed),
         choose_threshold=evaluation.choose_threshold,
         abstain_at_error=evaluation.abstain_at_error,
     )
     logger.info(
-        "From validation: temperature %.3f, threshold %s, %s",
+        "Calibrated on validation: temperature %.3f, threshold %s, %s",
         calibration.temperature,
         calibration.threshold,
         "never abstains" if calibration.abstain_below is None else f"abstains below {calibration.abstain_below:.3f}",
@@ -76,31 +63,30 @@ def calibrate_model(validation_predictions: pd.DataFrame, evaluation: Evaluation
 
 
 def predict_test(model: Any, pixels: Pixels, splits: pd.DataFrame, calibration: dict[str, Any]) -> pd.DataFrame:
-    """Ask the model about every test image, once."""
+    """Predict the test split, with calibration."""
     return _predict(model, pixels, splits, "test", Calibration.from_dict(calibration))
-
-
-def _predict(model: Any, pixels: Pixels, splits: pd.DataFrame, split: str, calibration: Calibration) -> pd.DataFrame:
-    part = splits[splits["split"] == split]
-    return prediction_table(part, batches.predict(model, pixels.array, pixels.rows(part["image_id"])), calibration)
 
 
 def predict_baselines(
     pixels: Pixels, splits: pd.DataFrame, images: ImageParams, evaluation: EvaluationParams
 ) -> pd.DataFrame:
-    """Ask the majority class, the colours and the bare files the same; column ``baseline`` says whose answer it is."""
+    """Predict the test split with every baseline; the column ``baseline`` names it."""
     names = class_names(splits)
     train, test = splits[splits["split"] == "train"], splits[splits["split"] == "test"]
-    y_true = train["label"].map(names.index).to_numpy("int64")
+    y_train = train["label"].map(names.index).to_numpy("int64")
     train_pixels, test_pixels = (pixels.array[pixels.rows(part["image_id"])] for part in (train, test))
-    files = [file_features(part, find_exif(Path(images.root), part["path"].tolist())) for part in (train, test)]
-    answers = {
-        "majority": majority_baseline(y_true, len(test), len(names)),
-        "histogram": histogram_baseline(train_pixels, y_true, test_pixels, len(names), evaluation.seed),
-        "shortcut": shortcut_baseline(files[0], y_true, files[1], len(names), evaluation.seed),
+    train_files, test_files = (
+        baselines.file_features(part, find_exif(Path(images.root), part["path"].tolist())) for part in (train, test)
+    )
+    classes, seed = len(names), evaluation.seed
+    probabilities = {
+        "majority": baselines.majority_baseline(y_train, len(test), classes),
+        "histogram": baselines.histogram_baseline(train_pixels, y_train, test_pixels, classes, seed),
+        "shortcut": baselines.shortcut_baseline(train_files, y_train, test_files, classes, seed),
     }
     tables = [
-        prediction_table(test, answer, Calibration(names)).assign(baseline=name) for name, answer in answers.items()
+        prediction_table(test, values, Calibration(names)).assign(baseline=name)
+        for name, values in probabilities.items()
     ]
     return pd.concat(tables, ignore_index=True)
 
@@ -111,50 +97,44 @@ def evaluate_predictions(
     calibration: dict[str, Any],
     evaluation: EvaluationParams,
 ) -> tuple[dict[str, float], pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Measure the model and, on the same images, the baselines.
+    """Measure the model and its baselines on the test split.
 
     Returns:
-        Metrics, a comparison, metrics with their intervals (column ``model`` says whose), and a table per class.
+        Metrics, a comparison by model, the intervals of all models (column ``model``), and a table per class.
     """
-    names = predicted_classes(test_predictions)
     resamples = resample_groups(test_predictions["group"], evaluation.replicates, evaluation.seed)
-    intervals = []
-    for name, answers in by_model(test_predictions, baseline_predictions).items():
-        y_true, probabilities = y_true_and_probabilities(answers)
-        measured = resampled_metrics(y_true, probabilities, resamples, names, chosen_classes(answers))
-        intervals.append(interval_table(measured, y_true, resamples).assign(model=name))
-    table = pd.concat(intervals, ignore_index=True)[["model", "metric", "value", "low", "high"]]
-    bounds = read_intervals(table)
-    _tell(bounds)
-    metrics = _flatten(bounds) | _about_certainty(test_predictions, Calibration.from_dict(calibration))
-    metrics["test_ece_by_chance"] = ece_by_chance(
-        y_true_and_probabilities(test_predictions)[1], resamples, evaluation.seed
-    )
+    models = predictions_by_model(test_predictions, baseline_predictions)
+    tables = []
+    for name, one in models.items():
+        values = resampled_metrics(one.y_true, one.probabilities, resamples, one.class_names, one.predicted)
+        tables.append(interval_table(values, one.y_true, resamples).assign(model=name))
+    intervals = pd.concat(tables, ignore_index=True)[["model", "metric", "value", "low", "high"]]
+    bounds = read_intervals(intervals)
+    _log_accuracy(bounds)
+    metrics = _flatten(bounds) | _certainty_metrics(test_predictions, Calibration.from_dict(calibration))
+    metrics["test_ece_by_chance"] = ece_by_chance(models[MODEL].probabilities, resamples, evaluation.seed)
     metrics |= {"test_images": float(len(test_predictions)), "test_groups": float(resamples.groups)}
-    per_class = per_class_metrics(
-        *y_true_and_probabilities(test_predictions), names, resamples, chosen_classes(test_predictions)
-    )
-    return metrics, comparison_table(_by_metric(bounds)), table, per_class
+    return metrics, comparison_table(intervals), intervals, per_class_metrics(models[MODEL], resamples)
 
 
 def measure_slices(
     test_predictions: pd.DataFrame, splits: pd.DataFrame, evaluation: EvaluationParams
 ) -> tuple[pd.DataFrame, pd.DataFrame, figures.Figure]:
-    """Measure accuracy on every value of every column, and how far apart the values of sensitive columns fare."""
+    """Measure accuracy by slice, and the gaps between the values of sensitive columns."""
     test = splits[splits["split"] == "test"]
     values = slice_values(test.reset_index(drop=True))
     resamples = resample_groups(test_predictions["group"], evaluation.replicates, evaluation.seed)
     slices = slice_table(values, test_predictions["correct"].to_numpy(), resamples)
     for name in evaluation.sensitive:
         if name not in values.columns:
-            why = why_no_slices(test, name)
-            logger.warning("evaluation.sensitive: no gaps between values of '%s': %s", name, why)
+            reason = why_no_slices(test, name)
+            logger.warning("evaluation.sensitive: no gaps between values of '%s': %s", name, reason)
     gaps = fairness_table(
         values[[name for name in evaluation.sensitive if name in values.columns]],
         test_predictions["label"],
         test_predictions["predicted"],
         resamples,
-        predicted_classes(test_predictions),
+        read_predictions(test_predictions).class_names,
     )
     for row in gaps.itertuples(index=False):
         logger.info("Gap in %s by %s: %.3f (%s to %s)", row.measure, row.column, row.gap, row.lowest, row.highest)
@@ -170,14 +150,14 @@ def find_problems(
     test_metrics: dict[str, float],
     network: dict[str, Any],
 ) -> list[dict[str, str]]:
-    """Say what a reader must know before believing the numbers: each finding with a code and a sentence."""
+    """List and log the reasons to distrust the results, each with a code and a text."""
     findings = list_findings(
         find_leaks(splits, seen_before(network)),
         metric_intervals,
         per_class_metrics,
         slices,
-        blind=explanation_metrics["test_accuracy_centre_masked"],
-        sighted=explanation_metrics["test_accuracy_centre_shown"],
+        masked_accuracy=explanation_metrics["test_accuracy_centre_masked"],
+        unmasked_accuracy=explanation_metrics["test_accuracy_centre_shown"],
         ece_by_chance=test_metrics["test_ece_by_chance"],
     )
     for finding in findings:
@@ -185,44 +165,44 @@ def find_problems(
     return findings
 
 
-def _by_metric(intervals: dict[tuple[str, str], Interval]) -> dict[str, dict[str, float]]:
-    scores: dict[str, dict[str, float]] = {}
-    for (model, metric), interval in intervals.items():
-        scores.setdefault(model, {})[metric] = interval.value
-    return scores
+def _predict(model: Any, pixels: Pixels, splits: pd.DataFrame, split: str, calibration: Calibration) -> pd.DataFrame:
+    part = splits[splits["split"] == split]
+    return prediction_table(part, batches.predict(model, pixels.array, pixels.rows(part["image_id"])), calibration)
 
 
 def _flatten(intervals: dict[tuple[str, str], Interval]) -> dict[str, float]:
-    """Name each number: test_accuracy, test_accuracy_low, …; those of baselines with a prefix, without bounds."""
+    """Return metrics by name: test_accuracy, test_accuracy_low, …, and baseline_<name>_test_accuracy, …."""
     metrics = {
         f"{'' if model == MODEL else f'baseline_{model}_'}test_{metric}": interval.value
         for (model, metric), interval in intervals.items()
     }
     for (model, metric), interval in intervals.items():
-        if model == MODEL and interval.low <= interval.high:  # not of a single group
+        if model == MODEL and interval.low <= interval.high:  # False for NaN: a single group has no interval
             metrics |= {f"test_{metric}_low": interval.low, f"test_{metric}_high": interval.high}
     return metrics
 
 
-def _about_certainty(predictions: pd.DataFrame, calibration: Calibration) -> dict[str, float]:
-    """What scaling changed, and what abstaining buys."""
-    y_true, probabilities = y_true_and_probabilities(predictions)
-    raw = classification_metrics(y_true, scale_temperature(probabilities, 1 / calibration.temperature))
-    metrics = {f"uncalibrated_test_{name}": raw[name] for name in BEFORE_SCALING}
-    right, given = predictions["correct"].to_numpy(), ~predictions["abstained"].to_numpy()
-    metrics["test_accuracy_surest_80"] = surest_accuracy(right, predictions["probability"].to_numpy(), 0.8)
-    metrics["test_abstained"] = float(1 - given.mean())
-    if given.any():
-        metrics["test_accuracy_answered"] = float(right[given].mean())
+def _certainty_metrics(table: pd.DataFrame, calibration: Calibration) -> dict[str, float]:
+    """Return metrics of the uncalibrated probabilities, and of abstention."""
+    model = read_predictions(table)
+    uncalibrated = classification_metrics(
+        model.y_true, scale_temperature(model.probabilities, 1 / calibration.temperature)
+    )
+    metrics = {f"uncalibrated_test_{name}": uncalibrated[name] for name in UNCALIBRATED_METRICS}
+    correct, answered = table["correct"].to_numpy(), ~table["abstained"].to_numpy()
+    metrics["test_accuracy_surest_80"] = accuracy_at_coverage(correct, table["probability"].to_numpy(), 0.8)
+    metrics["test_abstained"] = float(1 - answered.mean())
+    if answered.any():
+        metrics["test_accuracy_answered"] = float(correct[answered].mean())
     return metrics
 
 
-def _tell(intervals: dict[tuple[str, str], Interval]) -> None:
-    beside = ", ".join(
+def _log_accuracy(intervals: dict[tuple[str, str], Interval]) -> None:
+    baseline_accuracies = ", ".join(
         f"{model} {interval.value:.3f}"
         for (model, metric), interval in intervals.items()
         if metric == "accuracy" and model != MODEL
     )
-    ours, area = intervals[MODEL, "accuracy"], intervals[MODEL, "roc_auc"].value
-    message = "Test accuracy %.3f, 95 %% interval %.3f to %.3f (beside it: %s), ROC AUC %.3f"
-    logger.info(message, ours.value, ours.low, ours.high, beside, area)
+    accuracy, area = intervals[MODEL, "accuracy"], intervals[MODEL, "roc_auc"].value
+    message = "Test accuracy %.3f, 95 %% interval %.3f to %.3f, ROC AUC %.3f; accuracy of the baselines: %s"
+    logger.info(message, accuracy.value, accuracy.low, accuracy.high, area, baseline_accuracies)

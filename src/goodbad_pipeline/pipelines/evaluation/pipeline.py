@@ -1,4 +1,4 @@
-"""model → calibration on validation → predictions on the test split → metrics, findings and figures."""
+"""model → calibration on validation → predictions of the test split → metrics, findings and figures."""
 
 from kedro.pipeline import Pipeline, node, pipeline
 

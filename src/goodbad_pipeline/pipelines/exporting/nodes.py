@@ -87,7 +87,7 @@ def _count_seen(model: RegisteredModel, test: pd.DataFrame) -> dict[str, float]:
             model.version,
         )
         return {}
-    count = int(seen.among(test).sum())
+    count = int(seen.exposed_rows(test).sum())
     if count:
         logger.warning(
             "Version %s was trained or selected on %d of %d test images, or others of their groups: accuracies here "

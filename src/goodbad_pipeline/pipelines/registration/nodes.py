@@ -1,4 +1,4 @@
-"""From a trained model to a version of the registry, champion or challenger."""
+"""Nodes that register the model and decide whether it becomes champion or challenger."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import pandas as pd
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.evaluation.decision import Calibration
-from goodbad_pipeline.evaluation.exposure import UNKNOWN, too_few_left
-from goodbad_pipeline.evaluation.predictions import predicted_classes, prediction_table
+from goodbad_pipeline.evaluation.exposure import UNKNOWN, too_few_unexposed
+from goodbad_pipeline.evaluation.predictions import prediction_table, read_predictions
 from goodbad_pipeline.evaluation.promotion import Champion, Evidence, decide_promotion
 from goodbad_pipeline.images.pixels import Pixels, pixel_source
 from goodbad_pipeline.images.split_leakage import find_leaks
@@ -23,8 +23,8 @@ from goodbad_pipeline.images.splits import class_names
 from goodbad_pipeline.params import EvaluationParams, ImageParams, PromotionParams, RegistryParams
 from goodbad_pipeline.pipelines.registration.evidence import (
     NO_SLICES,
-    measure_beside,
     measure_champion,
+    measure_on_same_images,
     measure_parity,
     on_same_images,
 )
@@ -54,57 +54,53 @@ def compare_with_champion(
     images: ImageParams,
     registry: RegistryParams,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Ask the present champion about the same test images, decoded and read the way it wants them.
+    """Predict the same test images with the current champion, with its own image transform.
 
-    It is not asked about images that it was trained or selected on, which its splits may have had elsewhere.
+    Images that the champion was trained or selected on are left out.
 
     Returns:
-        What is known of it (``version``, null where there is none, ``images`` it was made from, test images it has
-        ``seen``, whether all such are ``recorded``, and why it is ``incomparable``; ``away`` where MLflow does not
-        answer), and its predictions, empty where there are none.
+        Facts of the champion and its predictions, which may be empty. The facts are ``version`` (None if there is no
+        champion), ``images`` in its splits, ``exposed`` test images, whether its exposure is ``recorded`` and, if so,
+        why it is ``incomparable``; ``away`` if MLflow does not respond.
     """
     try:
         champion = load_champion(registry.name)
-        seen = UNKNOWN if champion is None else read_seen(registry.name, champion.version)
+        exposure = UNKNOWN if champion is None else read_seen(registry.name, champion.version)
     except TrackingUnavailable as error:
-        logger.warning("%s: the present champion is not compared with", error)
+        logger.warning("%s: no comparison with the current champion", error)
         return {"version": None, "away": True}, test_predictions.iloc[:0]
     if champion is None:
         return {"version": None}, test_predictions.iloc[:0]
-    made_from = read_tags(registry.name, champion.version).get("images")
+    image_count = read_tags(registry.name, champion.version).get("images")
     test = splits[splits["split"] == "test"]
-    hidden = seen.among(test)
-    known: dict[str, Any] = {"version": champion.version, "images": None if made_from is None else int(made_from)}
-    known |= {"seen": int(hidden.sum()), "recorded": seen.complete}
-    if reason := _why_incomparable(champion, test, hidden, class_names(splits)):
-        return {**known, "incomparable": reason}, test_predictions.iloc[:0]
-    new = test[~hidden]
+    exposed = exposure.exposed_rows(test)
+    facts: dict[str, Any] = {"version": champion.version, "images": None if image_count is None else int(image_count)}
+    facts |= {"exposed": int(exposed.sum()), "recorded": exposure.complete}
+    if reason := _why_incomparable(champion, test, exposed, class_names(splits)):
+        return {**facts, "incomparable": reason}, test_predictions.iloc[:0]
+    unexposed = test[~exposed]
     if champion.transform != pixels.transform:
-        pixels = pixel_source(new, Path(images.root), champion.transform).streamed()
-    return known, _ask(champion, new, pixels)
+        pixels = pixel_source(unexposed, Path(images.root), champion.transform).streamed()
+    probabilities = batches.predict(champion.model, pixels.array, pixels.rows(unexposed["image_id"]))
+    return facts, prediction_table(unexposed, probabilities, champion.classifier.calibration)
 
 
 def _why_incomparable(
-    champion: RegisteredModel, test: pd.DataFrame, hidden: np.ndarray, names: list[str]
+    champion: RegisteredModel, test: pd.DataFrame, exposed: np.ndarray, names: list[str]
 ) -> str | None:
     if champion.class_names != names:
-        apart = f"it tells apart {', '.join(champion.class_names)}, these data {', '.join(names)}"
-        return f"{apart} (registry.name gives them a model of their own)"
-    if scarce := too_few_left(test["label"], hidden):
-        return f"it was trained or selected on {hidden.sum()} of the {len(test)} test images, and {scarce}"
-    limits, new = champion.transform, test[~hidden]
-    refused = new["width"] * new["height"] > limits.max_pixels
+        classes = f"its classes are {', '.join(champion.class_names)}, those of these data {', '.join(names)}"
+        return f"{classes} (choose another registry.name)"
+    if too_few := too_few_unexposed(test["label"], exposed):
+        return f"it was trained or selected on {exposed.sum()} of the {len(test)} test images, and {too_few}"
+    limits, unexposed = champion.transform, test[~exposed]
+    rejected = unexposed["width"] * unexposed["height"] > limits.max_pixels
     if not limits.tiff:
-        refused |= new["format"] == "TIFF"
-    if refused.any():
-        taken = f"up to {limits.max_pixels} pixels{'' if limits.tiff else ', no TIFF'}"
-        return f"it refuses {refused.sum()} of the {len(test)} test images (it takes {taken})"
+        rejected |= unexposed["format"] == "TIFF"
+    if rejected.any():
+        accepted = f"up to {limits.max_pixels} pixels{'' if limits.tiff else ', no TIFF'}"
+        return f"it rejects {rejected.sum()} of the {len(test)} test images (it accepts {accepted})"
     return None
-
-
-def _ask(champion: RegisteredModel, test: pd.DataFrame, pixels: Pixels) -> pd.DataFrame:
-    answers = batches.predict(champion.model, pixels.array, pixels.rows(test["image_id"]))
-    return prediction_table(test, answers, champion.classifier.calibration)
 
 
 def register_model(
@@ -115,14 +111,15 @@ def register_model(
     calibration: dict[str, Any],
     registry: RegistryParams,
 ) -> dict[str, str | None]:
-    """Register the model as a new version, which has no alias yet; the version is null where MLflow does not answer.
+    """Register the model as a new version without an alias; the version is None if MLflow does not respond.
 
-    It will read images as ``pixels`` were read, whatever the parameters say by now.
+    The version stores the transform of ``pixels``, not that of the current parameters.
     """
     example = np.asarray(pixels.array[0])
     try:
-        seen = seen_in_all(network, splits)
-        version = log_model(model, registry.name, Calibration.from_dict(calibration), pixels.transform, example, seen)
+        exposure = seen_in_all(network, splits)
+        reading = Calibration.from_dict(calibration)
+        version = log_model(model, registry.name, reading, pixels.transform, example, exposure)
     except TrackingUnavailable as error:
         logger.warning("%s: the model is not registered", error)
         return {"name": registry.name, "version": None}
@@ -142,17 +139,18 @@ def decide_alias(
     evaluation: EvaluationParams,
     promotion: PromotionParams,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Make the new version champion or challenger, and say why; beside it both models' accuracy by slice.
+    """Make the new version champion or challenger, or neither if MLflow does not respond.
 
-    Where MLflow did not answer, it becomes neither.
+    Returns:
+        Version, alias, reason and checks; the accuracy of both models by slice.
     """
     name, version = str(model_version["name"]), model_version["version"]
     if version is None or champion.get("away"):
         return _undecided(name, version, promotion.policy), NO_SLICES
-    beside, slices = measure_champion(
+    current, slices = measure_champion(
         champion, champion_predictions, test_predictions, splits, registry.metric, evaluation
     )
-    score, ece = measure_beside(champion_predictions, test_predictions, test_metrics, registry.metric)
+    score, ece = measure_on_same_images(champion_predictions, test_predictions, test_metrics, registry.metric)
     evidence = Evidence(
         metric=registry.metric,
         score=score,
@@ -161,7 +159,7 @@ def decide_alias(
         parity=_reload(name, version, test_predictions, Path(images.root)),
         leaks=tuple(find_leaks(splits, seen_before(network))),
         unrecorded=unrecorded_source(network),
-        champion=beside,
+        champion=current,
     )
     decision = decide_promotion(evidence, promotion.rules)
     try:
@@ -170,12 +168,12 @@ def decide_alias(
         return _undecided(name, version, promotion.policy), slices
     logger.info("Registered %s version %s as %s: %s", name, version, decision.alias, decision.reason)
     registered = {"name": name, "version": version, "alias": decision.alias, "reason": decision.reason}
-    compared = {"champion": _describe(beside), "policy": decision.policy}
+    compared = {"champion": _describe(current), "policy": decision.policy}
     return {**registered, **compared, "checks": [asdict(check) for check in decision.checks]}, slices
 
 
 def _undecided(name: str, version: str | None, policy: str) -> dict[str, Any]:
-    reason = f"MLflow did not answer; `kedro run --pipeline={REGISTER}` registers the model when it does"
+    reason = f"MLflow did not respond; run `kedro run --pipeline={REGISTER}` when it does"
     logger.warning("No alias for %s version %s: %s", name, version, reason)
     registered = {"name": name, "version": version, "alias": "undecided", "reason": reason}
     return {**registered, "champion": None, "policy": policy, "checks": []}
@@ -184,7 +182,7 @@ def _undecided(name: str, version: str | None, policy: str) -> dict[str, Any]:
 def draw_disagreements(
     test_predictions: pd.DataFrame, champion_predictions: pd.DataFrame, pixels: Pixels
 ) -> figures.Figure:
-    """Show images that one of the two models knows and the other does not, each model's surest mistakes first."""
+    """Draw images that only one of the two models predicts correctly, each model's most confident mistakes first."""
     title = "Champion and new model: no images to compare"
     if champion_predictions.empty:
         return figures.contact_sheet(np.empty((0, 1, 1, 3), np.uint8), [], columns=6, title=title)
@@ -192,11 +190,11 @@ def draw_disagreements(
     lost = new[old["correct"] & ~new["correct"]].nlargest(SHEET_IMAGES, "probability")
     won = old[~old["correct"] & new["correct"]].nlargest(SHEET_IMAGES, "probability")
     shown = pd.concat([lost, won])
-    verdicts = ["only the champion is right"] * len(lost) + ["only the new model is right"] * len(won)
+    verdicts = ["only the champion is correct"] * len(lost) + ["only the new model is correct"] * len(won)
     captions = [f"{label}\n{verdict}" for label, verdict in zip(shown["label"], verdicts, strict=True)]
     counts = int((old["correct"] & ~new["correct"]).sum()), int((~old["correct"] & new["correct"]).sum())
-    title = f"Where they differ: {counts[0]} that only the champion knows, {counts[1]} that only the new model knows"
-    colours = figures.class_colours(predicted_classes(test_predictions))
+    title = f"Differences: {counts[0]} correct only by the champion, {counts[1]} correct only by the new model"
+    colours = figures.class_colours(read_predictions(test_predictions).class_names)
     shown_pixels = np.asarray(pixels.array[pixels.rows(shown["image_id"])])
     return figures.contact_sheet(
         shown_pixels, captions, columns=6, title=title, frames=[colours[one] for one in shown["label"]]
@@ -204,7 +202,7 @@ def draw_disagreements(
 
 
 def _reload(name: str, version: str, predictions: pd.DataFrame, root: Path) -> float:
-    """How far the registered copy answers from what was evaluated; infinite where it cannot be loaded."""
+    """Return the parity of the registered copy; infinite if it cannot be loaded."""
     try:
         classifier = load_version(name, version).classifier
     except InputError as error:

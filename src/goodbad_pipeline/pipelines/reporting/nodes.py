@@ -1,18 +1,20 @@
-"""From what a run left in the catalog to pages that people read."""
+"""Nodes that write the report and the model card."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
+import lazy_loader as lazy
 import pandas as pd
 
 from goodbad_pipeline.evaluation import figures
-from goodbad_pipeline.evaluation.predictions import by_model, predicted_classes, y_true_and_probabilities
+from goodbad_pipeline.evaluation.predictions import MODEL, predictions_by_model
 from goodbad_pipeline.params import ImageParams, TrainingParams
 from goodbad_pipeline.reporting.facts import Rows, Tables, gather_facts
-from goodbad_pipeline.reporting.pages import render_card, write_card, write_report
 from goodbad_pipeline.tracking.provenance import labels_digest
+
+pages = lazy.load("goodbad_pipeline.reporting.pages", suppress_warning=True)
 
 
 def gather_report_facts(
@@ -32,7 +34,7 @@ def gather_report_facts(
     splits: pd.DataFrame,
     images: ImageParams,
 ) -> dict[str, Any]:
-    """Put together what the report and the card tell."""
+    """Collect the content of the report and the model card."""
     tables = Tables(metric_intervals, per_class_metrics, slices, fairness, slice_comparison, split_counts)
     return gather_facts(
         tables,
@@ -40,7 +42,7 @@ def gather_report_facts(
         findings=findings,
         calibration=calibration,
         test_metrics=test_metrics,
-        seeing=explanation_metrics,
+        explanation_metrics=explanation_metrics,
         ingestion=ingestion_summary,
         network=network,
         data={"root": images.root, "digest": labels_digest(splits)},
@@ -54,13 +56,13 @@ def draw_charts(
     slices: pd.DataFrame,
     training: TrainingParams,
 ) -> tuple[figures.Chart, figures.Chart, figures.Chart]:
-    """Draw what is worth pointing at: epochs, thresholds of the ROC curve, slices."""
-    models = by_model(test_predictions, baseline_predictions)
-    curves = {name: y_true_and_probabilities(answers)[1] for name, answers in models.items()}
-    y_true, _ = y_true_and_probabilities(test_predictions)
+    """Draw the interactive charts: training history, ROC curve, slices."""
+    models = predictions_by_model(test_predictions, baseline_predictions)
+    curves = {name: one.probabilities for name, one in models.items()}
+    model = models[MODEL]
     return (
         figures.history_chart(history, training.monitor),
-        figures.roc_chart(y_true, curves, predicted_classes(test_predictions)),
+        figures.roc_chart(model.y_true, curves, model.class_names),
         figures.slices_chart(slices, float(test_predictions["correct"].mean())),
     )
 
@@ -72,12 +74,14 @@ def write_report_page(
     slice_chart: figures.Chart,
     **drawn: bytes,
 ) -> str:
-    """Write the report, its figures inside; where scripts run, charts take the places of theirs."""
+    """Write the report with its figures; in browsers that run scripts, charts replace some of them."""
     charts = {"history": history_chart, "roc_curve": roc_chart, "slices": slice_chart}
-    return write_report(report_facts, drawn, {name: json.loads(chart.to_json()) for name, chart in charts.items()})
+    return pages.write_report(
+        report_facts, drawn, {name: json.loads(chart.to_json()) for name, chart in charts.items()}
+    )
 
 
 def write_model_card(report_facts: dict[str, Any]) -> tuple[str, str]:
-    """Write the model card: Markdown, and the same as a page."""
-    card = write_card(report_facts)
-    return card, render_card(card)
+    """Write the model card as Markdown and as HTML."""
+    card = pages.write_card(report_facts)
+    return card, pages.render_card(card)

@@ -23,7 +23,7 @@ FIGURES = {
     "image_sheet": "image_sheet",
     "split_figure": "split_figure",
 }
-"""The report's places for figures, and the datasets that fill them."""
+"""Datasets of the figures, by their name in the report's template."""
 CHARTS = ["history_chart", "roc_chart", "slice_chart"]
 
 

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.evaluation.arrays import check_class_names, check_predictions
+from goodbad_pipeline.evaluation.predictions import check_class_names, check_predictions
 
 GOOD = np.array([[0.25, 0.75], [0.5, 0.5]])
 

@@ -2,10 +2,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from goodbad_pipeline.evaluation.baselines import file_features, shortcut_baseline, shortcut_warning
+from goodbad_pipeline.evaluation.baselines import file_features, shortcut_baseline
 from goodbad_pipeline.evaluation.bootstrap import Interval, resample_groups
-from goodbad_pipeline.evaluation.findings import list_findings
-from goodbad_pipeline.evaluation.metrics import interval_table, resampled_metrics
+from goodbad_pipeline.evaluation.findings import list_findings, shortcut_warning
+from goodbad_pipeline.evaluation.metric_tables import interval_table
+from goodbad_pipeline.evaluation.metrics import resampled_metrics
 from goodbad_pipeline.evaluation.slices import SLICE_COLUMNS
 from goodbad_pipeline.images.split_leakage import find_leaks
 
@@ -42,7 +43,7 @@ def test_a_file_that_tells_its_label_is_warned_of(telling):
     warning = shortcut_warning(interval, 2)
     assert warning is not None
     assert f"balanced accuracy of {interval.value:.3f}" in warning
-    assert "without looking" in warning
+    assert "without the pixels" in warning
 
 
 def test_files_that_tell_nothing_are_not():
@@ -73,7 +74,16 @@ def test_leaks_are_found_by_group_file_and_pixels():
 
 
 def found(
-    leaks=(), *, shortcut=0.5, colours=0.5, ece=0.02, support=40, slice_high=1.0, blind=0.6, sighted=0.9, by_chance=0.05
+    leaks=(),
+    *,
+    shortcut=0.5,
+    colours=0.5,
+    ece=0.02,
+    support=40,
+    slice_high=1.0,
+    masked=0.6,
+    unmasked=0.9,
+    by_chance=0.05,
 ):
     rows = [
         ("model", "accuracy", 0.9, 0.85, 0.95),
@@ -87,7 +97,13 @@ def found(
     slices = pd.DataFrame([("hair", "red", 30, 6, 0.6, 0.5, slice_high)], columns=SLICE_COLUMNS)
     per_class = pd.DataFrame({"class": ["bad", "good"], "support": [support, 40]})
     return list_findings(
-        list(leaks), intervals, per_class, slices, blind=blind, sighted=sighted, ece_by_chance=by_chance
+        list(leaks),
+        intervals,
+        per_class,
+        slices,
+        masked_accuracy=masked,
+        unmasked_accuracy=unmasked,
+        ece_by_chance=by_chance,
     )
 
 
@@ -100,11 +116,11 @@ def test_nothing_is_found_where_nothing_is_wrong():
     ("changes", "code", "text"),
     [
         ({"leaks": ["1 groups are in more than one split (first: b)"]}, "leakage", "cannot be trusted: 1 groups"),
-        ({"shortcut": 0.8}, "shortcut", "without looking"),
-        ({"blind": 0.88}, "background", "masked accuracy is still 0.880, against 0.900"),
-        ({"blind": 0.75, "sighted": 0.76}, "background", "masked accuracy is still 0.750, against 0.760"),
-        ({"colours": 0.87}, "baseline", "Colours alone reach a balanced accuracy of 0.870"),
-        ({"ece": 0.15}, "calibration", "0.150 off on average, those of a calibrated model 0.050 at most"),
+        ({"shortcut": 0.8}, "shortcut", "without the pixels"),
+        ({"masked": 0.88}, "background", "masked, accuracy is still 0.880, against 0.900"),
+        ({"masked": 0.75, "unmasked": 0.76}, "background", "masked, accuracy is still 0.750, against 0.760"),
+        ({"colours": 0.87}, "baseline", "The colour baseline reaches a balanced accuracy of 0.870"),
+        ({"ece": 0.15}, "calibration", "error is 0.150; a calibrated model would show 0.050 at most"),
         ({"slice_high": 0.7}, "slices", "Accuracy is 0.600 where hair is red (30 images"),
         ({"support": 4}, "few_images", "bad (4)"),
     ],
