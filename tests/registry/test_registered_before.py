@@ -131,8 +131,8 @@ def register(model, network, calibration, images):
     source, registry = params["images"], params["registry"]
     pixels = cache_pixels(images, network, source).streamed()
     test = predict_test(model, pixels, images, calibration)
-    model = read_predictions(test)
-    measured = classification_metrics(model.y_true, model.probabilities, predicted=model.predicted)
+    predictions = read_predictions(test)
+    measured = classification_metrics(predictions.y_true, predictions.probabilities, predicted=predictions.predicted)
     metrics = {f"test_{name}": value for name, value in measured.items()}
     assert metrics.keys() <= RECORD["run"]["metrics"].keys()
     mlflow.set_experiment("goodbad_pipeline")
@@ -149,7 +149,7 @@ def register(model, network, calibration, images):
 def check_defended(store, decided, champion, theirs, images) -> dict[str, str]:
     """It was asked about the whole test split, gave the predictions of that time and stayed champion."""
     then = images[images["split"] == "test"].reset_index(drop=True)
-    assert champion == {"version": "1", "images": 483, "seen": 0, "recorded": True}
+    assert champion == {"version": "1", "images": 483, "exposed": 0, "recorded": True}
     assert theirs["path"].tolist() == then["path"].tolist()
     assert theirs["predicted"].tolist() == then["predicted"].tolist()
     assert theirs["abstained"].tolist() == then["abstained"].tolist()
@@ -189,7 +189,7 @@ def test_its_training_and_validation_images_are_no_test_of_it(store, images) -> 
     known, theirs = registration.compare_with_champion(
         swapped[~test], pixels, swapped, params["images"], params["registry"]
     )
-    assert (known["seen"], known["recorded"], theirs.empty) == (403, True, True)
+    assert (known["exposed"], known["recorded"], theirs.empty) == (403, True, True)
     assert "403 of the 403 test" in known["incomparable"]
 
 
