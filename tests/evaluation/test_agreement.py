@@ -5,7 +5,7 @@ from goodbad_pipeline.evaluation.comparison import Agreement, measure_agreement
 from goodbad_pipeline.evaluation.decision import Calibration
 
 
-def test_labels_are_compared_as_they_are_read() -> None:
+def test_labels_are_compared_after_calibration() -> None:
     y_true = np.array([0, 1, 1, 0])
     reference = np.array([[0.9, 0.1], [0.5, 0.5], [0.2, 0.8], [0.8, 0.2]])
     other = reference + np.array([[0, 0], [0.11, -0.11], [0, 0], [0, 0]])
@@ -16,7 +16,7 @@ def test_labels_are_compared_as_they_are_read() -> None:
     assert (moved.same_labels, moved.accuracy, moved.reference_accuracy) == (0.75, 0.75, 1.0)
 
 
-def test_answers_that_are_no_numbers_agree_with_nothing() -> None:
+def test_predictions_that_are_not_finite_do_not_agree() -> None:
     reference = np.array([[0.9, 0.1]])
     found = measure_agreement(np.array([0]), reference, np.full((1, 2), np.nan), Calibration(["a", "b"]))
     assert not found.within(difference=1.0, accuracy=0.9)

@@ -22,7 +22,7 @@ def dark_and_light(count, seed):
     return pixels.astype(np.uint8), np.arange(count) % 2
 
 
-def test_majority_answers_with_the_frequencies_of_training():
+def test_majority_predicts_the_class_frequencies_of_training():
     answers = majority_baseline(np.array([1, 1, 0, 1]), 3, 3)
     np.testing.assert_array_equal(answers, [[0.25, 0.75, 0]] * 3)
 
@@ -38,7 +38,7 @@ def test_majority_of_no_test_images_is_empty():
 @pytest.mark.parametrize(
     ("y_true", "message"), [([], "must not be empty"), ([0, 2], "from 0 to 2"), ([-1, 0], "from -1")]
 )
-def test_majority_refuses_a_truth_that_is_none(y_true, message):
+def test_majority_refuses_invalid_labels(y_true, message):
     with pytest.raises(InputError, match=message):
         majority_baseline(np.array(y_true, dtype=int), 1, 2)
 
@@ -112,7 +112,7 @@ def test_histograms_refuse_what_is_no_image(pixels, bins, message):
         colour_histograms(pixels, bins)
 
 
-def test_the_colour_baseline_tells_dark_from_light_without_warnings():
+def test_the_colour_baseline_separates_dark_from_light_without_warnings():
     train, y_true = dark_and_light(80, seed=1)
     test, expected = dark_and_light(40, seed=2)
     with warnings.catch_warnings():
@@ -122,7 +122,7 @@ def test_the_colour_baseline_tells_dark_from_light_without_warnings():
     assert (answers.argmax(axis=1) == expected).mean() > 0.9
 
 
-def test_the_colour_baseline_gives_the_same_answers_twice():
+def test_the_colour_baseline_is_deterministic():
     train, y_true = dark_and_light(40, seed=1)
     first, second = (histogram_baseline(train, y_true, train, classes=2, seed=3) for _ in range(2))
     np.testing.assert_array_equal(first, second)
@@ -141,11 +141,11 @@ def test_a_lone_class_gets_everything():
     np.testing.assert_array_equal(answers, [[0, 1], [0, 1]])
 
 
-def test_no_test_images_give_no_answers():
+def test_no_test_images_give_no_predictions():
     train, y_true = dark_and_light(4, seed=1)
     assert histogram_baseline(train, y_true, train[:0], classes=2, seed=0).shape == (0, 2)
 
 
-def test_images_and_truth_must_match():
+def test_images_and_labels_must_match():
     with pytest.raises(InputError, match="2 class indices for 3 images"):
         histogram_baseline(noise(3, 0), np.array([0, 1]), noise(1, 0), classes=2, seed=0)

@@ -79,7 +79,7 @@ def by_class(labels, probabilities, resamples):
 
 @pytest.mark.no_cover
 @pytest.mark.parametrize("groups", [40, pytest.param(100, marks=pytest.mark.slow)])
-def test_the_interval_covers_the_truth_19_times_in_20(groups):
+def test_the_interval_covers_the_true_value_19_times_in_20(groups):
     shares = covered_by_groups(
         ["accuracy", "balanced_accuracy", "f1_macro", "brier", "log_loss"], groups, 600, additive
     )
@@ -89,14 +89,14 @@ def test_the_interval_covers_the_truth_19_times_in_20(groups):
 @pytest.mark.no_cover
 @pytest.mark.slow
 @pytest.mark.parametrize("groups", [24, 60, 150])
-def test_the_interval_of_ranks_covers_the_truth_19_times_in_20(groups):
+def test_the_interval_of_ranking_metrics_covers_the_true_value_19_times_in_20(groups):
     shares = covered_by_groups(["accuracy", "roc_auc", "average_precision"], groups, 1000, every_metric)
     noise = 2 * (0.02 * 0.98 / 1000) ** 0.5  # of the simulation: average precision of 150 groups comes out at 0.982
     assert all(0.92 <= share <= 0.98 + noise for share in shares.values()), shares
 
 
 @pytest.mark.parametrize("groups", [40, pytest.param(100, marks=pytest.mark.slow)])
-def test_the_interval_of_a_class_covers_the_truth_19_times_in_20(groups):
+def test_the_interval_of_a_class_covers_the_true_value_19_times_in_20(groups):
     shares = covered_by_groups(["precision", "recall", "f1"], groups, 400, by_class, drawn=True)
     assert all(0.92 <= share <= 0.98 for share in shares.values()), shares
 
@@ -122,7 +122,7 @@ def test_the_interval_of_a_rare_class_is_wide_enough(scarce, least, most):
     assert all(least <= share <= most for share in shares.values()), shares
 
 
-def test_a_class_is_no_surer_than_its_own_groups_let_it_be():
+def test_the_interval_of_a_class_rests_on_its_own_groups():
     y_true = (np.arange(200) < 8).astype(int)
     rows = by_class(y_true, np.eye(2)[y_true], resample_groups(np.arange(200), 500, 0))
     assert rows["low"].tolist() == pytest.approx([0.025 ** (1 / 8)] * 3)  # Clopper and Pearson: 0.63

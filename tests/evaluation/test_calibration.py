@@ -12,7 +12,7 @@ from goodbad_pipeline.evaluation.metrics import classification_metrics
 
 
 def overconfident(seed, temperature, classes=2, count=3000, prior=None):
-    """Truth drawn from known probabilities, and a model that is `temperature` times too sure of them."""
+    """Draw labels from known probabilities, and sharpen the probabilities by `temperature`."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(0, 1.5, (count, classes)) + (0 if prior is None else np.array(prior))
     honest = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
@@ -27,7 +27,7 @@ def test_the_temperature_that_was_put_in_is_found(temperature, classes):
     assert fit_temperature(y_true, values) == pytest.approx(temperature, rel=0.1)
 
 
-def test_scaling_lowers_the_calibration_error_and_touches_no_answer():
+def test_scaling_lowers_the_calibration_error_and_changes_no_prediction():
     y_true, values, _ = overconfident(1, 3.0)
     calibrated = scale_temperature(values, fit_temperature(y_true, values))
     before, after = (classification_metrics(y_true, values) for values in (values, calibrated))
@@ -38,7 +38,7 @@ def test_scaling_lowers_the_calibration_error_and_touches_no_answer():
     assert (after["accuracy"], after["roc_auc"]) == pytest.approx((before["accuracy"], before["roc_auc"]))
 
 
-def test_a_validation_without_errors_does_not_make_answers_certain():
+def test_an_error_free_validation_split_does_not_make_predictions_certain():
     y_true = np.repeat([0, 1], 20)
     values = np.where(y_true[:, None] == [0, 1], 0.8, 0.2)
     calibrated = scale_temperature(values, fit_temperature(y_true, values))
@@ -98,7 +98,7 @@ def test_a_threshold_stays_where_a_gain_is_luck_however_many_images(images):
 
 @pytest.mark.slow
 def test_a_threshold_that_is_as_good_as_any_is_moved_a_little_more_often():
-    """Scores that tell nothing: each cut is as good as 1/2, and nothing is lost by another."""
+    """Draw uninformative scores, for which every cut is as good as 1/2."""
     assert count_moved(600, 80, gap=0, spread=0.3) <= 0.08
 
 
@@ -114,7 +114,7 @@ def test_groups_of_a_pattern_are_dealt_so_that_each_part_has_both_classes():
     assert find_threshold(y_true, np.stack([1 - scores, scores], axis=1), resamples) == pytest.approx(0.2)
 
 
-def test_answers_are_given_from_the_confidence_that_meets_the_target():
+def test_abstention_meets_the_target_error():
     confidence = np.array([0.9, 0.8, 0.8, 0.7, 0.6])
     right = np.array([1, 1, 0, 1, 0])
     assert find_abstention(right, confidence, 0.25) == 0.7  # one of four is wrong
@@ -122,7 +122,7 @@ def test_answers_are_given_from_the_confidence_that_meets_the_target():
     assert find_abstention(right, confidence, 0.4) is None
 
 
-def test_a_target_out_of_reach_takes_the_surest_that_err_least_and_says_so(caplog):
+def test_an_unreachable_target_takes_the_lowest_error_and_is_logged(caplog):
     with caplog.at_level(logging.WARNING):
         cut = find_abstention(np.array([0, 1, 1]), np.array([0.9, 0.8, 0.7]), 0.1)
     assert cut == 0.7

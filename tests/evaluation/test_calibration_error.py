@@ -10,13 +10,13 @@ from goodbad_pipeline.evaluation.metrics import classification_metrics
 
 
 def honest(rng, count):
-    """Truth drawn from a model's own probabilities."""
+    """Draw labels from a model's own probabilities."""
     scores = 1 / (1 + np.exp(-rng.normal(0, 2, count)))
     return (rng.random(count) < scores).astype(int), np.stack([1 - scores, scores], axis=1)
 
 
 def share_found(count, rounds, temperature=1.0):
-    """How often the error of a model, made so much too sure, is above chance and how often just above the limit."""
+    """Count how often the error of a sharpened model exceeds chance, and how often it exceeds the limit."""
     rng = np.random.default_rng(count)
     beyond = plainly = 0
     for seed in range(rounds):
@@ -35,7 +35,7 @@ def test_a_calibrated_model_is_seldom_called_uncalibrated():
     assert plainly > 0.3  # what the limit alone would have said
 
 
-def test_a_model_that_is_too_sure_is_found():
+def test_an_overconfident_model_is_detected():
     assert share_found(400, 40, temperature=3)[0] > 0.9
 
 
@@ -48,7 +48,7 @@ def test_images_that_are_right_or_wrong_together_leave_more_to_chance():
     assert alone < 0.7 * together < 0.4
 
 
-def test_blocks_change_nothing_and_no_draws_tell_nothing(monkeypatch):
+def test_blocks_change_nothing_and_no_draws_give_nan(monkeypatch):
     _, probabilities = honest(np.random.default_rng(1), 60)
     resamples = resample_groups(np.arange(60) // 2, 50, 0)
     whole = ece_by_chance(probabilities, resamples, 3)

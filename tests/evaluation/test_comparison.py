@@ -91,7 +91,7 @@ def test_a_better_but_uncalibrated_model_stays_challenger():
 
 
 @pytest.mark.parametrize("count", [80, pytest.param(400, marks=pytest.mark.slow)])
-def test_of_two_perfectly_calibrated_models_neither_is_called_worse(count):
+def test_two_perfectly_calibrated_models_have_no_significant_rise(count):
     rng = np.random.default_rng(count)
     worse = plainly = 0
     for seed in range(100):
@@ -133,19 +133,19 @@ def promotions(metric, pairs=200):
 
 @pytest.mark.no_cover
 @pytest.mark.parametrize("metric", ["balanced_accuracy", "log_loss"])
-def test_models_of_equal_quality_are_seldom_promoted(metric):
+def test_equally_good_models_are_rarely_promoted(metric):
     assert promotions(metric) <= 10  # of 200 pairs, 5 %
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("metric", ["accuracy", "f1_macro", "roc_auc"])
-def test_models_of_equal_quality_are_seldom_promoted_on_other_metrics(metric):
+def test_equally_good_models_are_rarely_promoted_on_other_metrics(metric):
     assert promotions(metric) <= 10
 
 
 @pytest.mark.no_cover
 @pytest.mark.parametrize("metric", ["balanced_accuracy", "roc_auc", "log_loss"])
-def test_the_p_value_is_the_share_of_swaps_that_do_as_well(metric):
+def test_the_p_value_is_the_share_of_swaps_with_at_least_the_gain(metric):
     rng = np.random.default_rng(6)
     y_true, codes = images(rng, groups=10)
     new, old = simulate(rng, y_true, codes, 1.5), simulate(rng, y_true, codes)
@@ -185,7 +185,7 @@ def test_many_classes_are_ranked_one_by_one():
     assert 0 < gain.p_value <= 1
 
 
-def test_a_slice_that_fell_is_seen_and_one_that_did_not_is_not():
+def test_only_the_slice_that_fell_has_a_significant_difference():
     count = 160
     values = pd.DataFrame({"hair": np.where(np.arange(count) % 4 < 2, "red", "grey")})
     old = np.ones(count, bool)

@@ -12,7 +12,7 @@ def heat(*places, side=16):
     return maps
 
 
-def test_mass_on_the_border_is_told_from_mass_in_the_middle():
+def test_mass_on_the_border_and_in_the_middle():
     assert border_share(heat((0, 0), (8, 8), (1, 5), (2, 5))).tolist() == [1, 0, 1, 0]
     assert border_share(np.ones((1, 16, 16))) == pytest.approx(1 - (12 / 16) ** 2)
     assert np.isnan(border_share(np.zeros((1, 16, 16)))).all()

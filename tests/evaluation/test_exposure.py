@@ -1,4 +1,4 @@
-"""What a model was trained or selected on, and whether enough else is left to test it on."""
+"""Exposure of a model, and whether enough unexposed images are left."""
 
 import hashlib
 
@@ -19,7 +19,7 @@ def images(split: str, *image_ids: str, group: str | None = None) -> pd.DataFram
 
 
 @given(IDS, IDS)
-def test_seen_is_what_was_not_the_test_and_all_that_the_sources_saw(own: list[str], others: list[str]) -> None:
+def test_exposure_is_all_but_the_test_split_and_that_of_the_sources(own: list[str], others: list[str]) -> None:
     seen = split_exposure(images("train", *own)).union(split_exposure(images("validation", *others)))
     asked = images("test", *own, *others, *(f"{one}-new" for one in [*own, *others]))
     assert seen.exposed_rows(asked).tolist() == asked["image_id"].isin([*own, *others]).tolist()
@@ -29,7 +29,7 @@ def test_seen_is_what_was_not_the_test_and_all_that_the_sources_saw(own: list[st
     assert not NOTHING.exposed_rows(asked).any()
 
 
-def test_of_a_group_one_image_is_enough() -> None:
+def test_one_image_exposes_its_group() -> None:
     seen = split_exposure(images("train", "a1"))
     asked = pd.concat([images("test", "a1", "a2", group="a"), images("test", "b1", group="b")])
     assert seen.exposed_rows(asked).tolist() == [True, True, False]
@@ -37,7 +37,7 @@ def test_of_a_group_one_image_is_enough() -> None:
 
 
 @given(IDS, st.booleans())
-def test_what_is_written_is_read_and_is_eight_bytes_a_image(tmp_path_factory, ids: list[str], complete: bool) -> None:
+def test_it_is_read_as_written_in_eight_bytes_per_image(tmp_path_factory, ids: list[str], complete: bool) -> None:
     file = tmp_path_factory.mktemp("seen") / "seen.npz"
     seen = Exposure(split_exposure(images("train", *ids)).digests, complete)
     seen.write(file)
@@ -46,13 +46,13 @@ def test_what_is_written_is_read_and_is_eight_bytes_a_image(tmp_path_factory, id
     assert (read.digests.nbytes, read.complete) == (8 * len(ids), complete)
 
 
-def test_the_same_image_is_the_same_number_for_ever() -> None:
+def test_digests_never_change() -> None:
     image_id = hashlib.sha256(b"a picture").hexdigest()
     assert split_exposure(images("train", image_id)).digests.tolist() == [91116027659626801]
 
 
 @pytest.mark.parametrize(
-    ("seen", "total", "told"),
+    ("seen", "total", "expected"),
     [
         (0, 4, None),
         (1, 4, "only 3 of 4 images of 'good' are new to it"),
@@ -60,12 +60,12 @@ def test_the_same_image_is_the_same_number_for_ever() -> None:
         (11, 20, "only 9 of 20 images of 'good' are new to it"),
     ],
 )
-def test_ten_of_a_class_are_enough_or_all_there_are(seen: int, total: int, told: str | None) -> None:
+def test_ten_images_of_a_class_are_enough_or_all_of_it(seen: int, total: int, expected: str | None) -> None:
     labels = pd.Series(["good"] * total + ["bad"] * 30)
-    assert too_few_unexposed(labels, np.arange(total + 30) < seen) == told
+    assert too_few_unexposed(labels, np.arange(total + 30) < seen) == expected
 
 
-def test_what_the_first_weights_had_seen_is_a_leak() -> None:
+def test_exposed_test_images_are_a_leak() -> None:
     splits = pd.concat([images("train", "a"), images("test", "b", "c")])
     assert find_leaks(splits) == find_leaks(splits, 0) == []
     (leak,) = find_leaks(splits, 1)

@@ -11,24 +11,24 @@ from goodbad_pipeline.evaluation.slices import SLICE_COLUMNS
 from goodbad_pipeline.images.split_leakage import find_leaks
 
 
-def files(seed, count=200, *, telling=None):
-    """Files whose `telling` property goes with the label, and no other."""
+def files(seed, count=200, *, informative=None):
+    """Return features of which only `informative` depends on the label."""
     rng = np.random.default_rng(seed)
     y_true = rng.integers(0, 2, count)
     table = pd.DataFrame(
         {
-            "size": rng.integers(2000, 9000, count) + (6000 * y_true if telling == "size" else 0),
-            "width": rng.integers(90, 120, count) + (40 * y_true if telling == "width" else 0),
+            "size": rng.integers(2000, 9000, count) + (6000 * y_true if informative == "size" else 0),
+            "width": rng.integers(90, 120, count) + (40 * y_true if informative == "width" else 0),
             "height": rng.integers(90, 120, count),
-            "format": np.where(y_true if telling == "format" else rng.random(count) < 0.5, "JPEG", "PNG"),
+            "format": np.where(y_true if informative == "format" else rng.random(count) < 0.5, "JPEG", "PNG"),
         }
     )
-    exif = y_true.astype(bool) if telling == "exif" else rng.random(count) < 0.5
+    exif = y_true.astype(bool) if informative == "exif" else rng.random(count) < 0.5
     return file_features(table, exif), y_true
 
 
-def balanced_accuracy(telling):
-    (train, y_true), (test, expected) = files(1, telling=telling), files(2, telling=telling)
+def balanced_accuracy(informative):
+    (train, y_true), (test, expected) = files(1, informative=informative), files(2, informative=informative)
     answers = shortcut_baseline(train, y_true, test, 2, seed=0)
     np.testing.assert_allclose(answers.sum(axis=1), 1)
     resamples = resample_groups(np.arange(len(expected)) // 2, 500, 0)
@@ -36,9 +36,9 @@ def balanced_accuracy(telling):
     return Interval(*rows.loc["balanced_accuracy", ["value", "low", "high"]])
 
 
-@pytest.mark.parametrize("telling", ["size", "width", "format", "exif"])
-def test_a_file_that_tells_its_label_is_warned_of(telling):
-    interval = balanced_accuracy(telling)
+@pytest.mark.parametrize("informative", ["size", "width", "format", "exif"])
+def test_files_whose_properties_predict_the_label_are_reported(informative):
+    interval = balanced_accuracy(informative)
     assert interval.low > 0.7
     warning = shortcut_warning(interval, 2)
     assert warning is not None
@@ -46,7 +46,7 @@ def test_a_file_that_tells_its_label_is_warned_of(telling):
     assert "without the pixels" in warning
 
 
-def test_files_that_tell_nothing_are_not():
+def test_uninformative_files_are_not_reported():
     interval = balanced_accuracy(None)
     assert interval.value == pytest.approx(0.5, abs=0.1)
     assert shortcut_warning(interval, 2) is None
@@ -107,7 +107,7 @@ def found(
     )
 
 
-def test_nothing_is_found_where_nothing_is_wrong():
+def test_a_sound_run_has_no_findings():
     assert found() == []
     assert found(ece=0.15, by_chance=0.16) == []  # a calibrated model's could be as far off on these images
 
@@ -125,7 +125,7 @@ def test_nothing_is_found_where_nothing_is_wrong():
         ({"support": 4}, "few_images", "bad (4)"),
     ],
 )
-def test_each_finding_has_its_code_and_sentence(changes, code, text):
+def test_each_finding_has_its_code_and_text(changes, code, text):
     (finding,) = found(**changes)
     assert finding["code"] == code
     assert text in finding["text"]

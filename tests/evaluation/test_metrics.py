@@ -10,7 +10,7 @@ from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.metrics import METRICS, accuracy_at_coverage, classification_metrics, roc_auc
 
 # Five images: 0 is right twice and wrong once, 1 right once and wrong once.
-TRUTH = np.array([0, 0, 0, 1, 1])
+Y_TRUE = np.array([0, 0, 0, 1, 1])
 SCORES = np.array([0.1, 0.4, 0.6, 0.8, 0.3])
 PROBABILITIES = np.stack([1 - SCORES, SCORES], axis=1)
 
@@ -27,7 +27,7 @@ def predictions(seed, classes, count=40):
 
 
 def test_two_classes_by_hand():
-    metrics = classification_metrics(TRUTH, PROBABILITIES)
+    metrics = classification_metrics(Y_TRUE, PROBABILITIES)
     # Right at 0.9, 0.6 and 0.8, wrong at 0.6 and 0.7; of these only the two of 0.6 share a bin.
     ece = (0.1 + abs(1.2 - 1) + 0.2 + 0.7) / 5
     assert metrics == pytest.approx(
@@ -71,8 +71,8 @@ def test_every_metric_is_scikit_learns(seed, classes):
 
 
 def test_predictions_other_than_the_likeliest_change_only_metrics_of_predictions():
-    likeliest = classification_metrics(TRUTH, PROBABILITIES)
-    all_ones = classification_metrics(TRUTH, PROBABILITIES, predicted=np.ones(5, dtype=int))
+    likeliest = classification_metrics(Y_TRUE, PROBABILITIES)
+    all_ones = classification_metrics(Y_TRUE, PROBABILITIES, predicted=np.ones(5, dtype=int))
     assert all_ones["accuracy"] == 2 / 5
     assert all_ones["balanced_accuracy"] == 1 / 2
     assert {name for name in all_ones if all_ones[name] == likeliest[name]} >= {"roc_auc", "log_loss", "brier", "ece"}
@@ -117,7 +117,7 @@ def test_predicting_a_class_without_images_costs_f1():
     assert metrics["balanced_accuracy"] == pytest.approx(3 / 4)
 
 
-def test_one_class_in_truth_is_refused_by_its_name():
+def test_labels_of_one_class_are_refused_by_its_name():
     with pytest.raises(InputError, match="all 3 images are of class good"):
         classification_metrics(np.ones(3, dtype=int), one_hot([0, 1, 1], 2), ["bad", "good"])
     with pytest.raises(InputError, match="of class 2"):
@@ -126,7 +126,7 @@ def test_one_class_in_truth_is_refused_by_its_name():
 
 def test_names_must_match_the_classes():
     with pytest.raises(InputError, match="1 names for 2 classes"):
-        classification_metrics(TRUTH, PROBABILITIES, ["bad"])
+        classification_metrics(Y_TRUE, PROBABILITIES, ["bad"])
 
 
 def test_certain_and_wrong_stays_finite():
@@ -155,7 +155,7 @@ def test_neither_the_order_of_images_nor_of_classes_matters(seed, classes):
 
 @settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 6))
-def test_the_truth_itself_scores_best(seed, classes):
+def test_perfect_predictions_score_best(seed, classes):
     y_true, _ = predictions(seed, classes)
     metrics = classification_metrics(y_true, one_hot(y_true, classes, certainty=1.0))
     assert metrics == pytest.approx(dict.fromkeys(METRICS, 1) | {"log_loss": 0, "brier": 0, "ece": 0}, abs=1e-12)

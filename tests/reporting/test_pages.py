@@ -137,7 +137,7 @@ def test_sentences_are_separated_by_spaces(pages):
     assert "on the rest is –. Accuracy on the 80 %" in pages["report"].text
 
 
-def test_the_card_says_that_it_must_not_judge_people(pages):
+def test_the_card_forbids_judging_people(pages):
     text = pages["card"].text
     assert "This model must not be used to judge people" in text
     assert "labels of a data set" in text
@@ -171,7 +171,7 @@ def test_markdown_is_escaped_in_one_line():
     assert len(NAMES) == 2
 
 
-def test_the_card_says_that_test_images_choose_the_champion(pages):
+def test_the_card_explains_that_test_images_choose_the_champion(pages):
     text = pages["card"].text
     assert "used once" not in text
     assert "The same test images decide for every model of this split whether it replaces the champion" in text

@@ -28,7 +28,7 @@ def long_names():
 
 @pytest.fixture(params=[2, 3, 10])
 def case(request):
-    """Truth, probabilities and class names, for 2, 3 and 10 classes."""
+    """Labels, probabilities and class names, for 2, 3 and 10 classes."""
     classes = request.param
     rng = np.random.default_rng(classes)
     y_true = np.concatenate([np.arange(classes), rng.integers(0, classes, 4000)])

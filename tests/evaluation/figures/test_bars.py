@@ -40,7 +40,7 @@ def test_log_loss_alone_and_scores_alone_have_one_panel(drawn):
         assert len(figure.axes) == 1
 
 
-def test_a_metric_that_a_model_lacks_says_so(drawn):
+def test_a_missing_metric_is_labelled(drawn):
     table = comparison(["model", "majority class"])
     table.loc[0, "model"] = np.nan
     assert "n/a" in drawn(metrics_figure(table))

@@ -16,7 +16,7 @@ def test_counts_and_row_percentages_stand_in_the_cells(drawn):
     assert "Confusion matrix: accuracy 80.0% on 5 images" in texts
 
 
-def test_rows_are_the_truth_and_columns_the_prediction():
+def test_rows_are_true_classes_and_columns_predicted_ones():
     figure = confusion_matrix_figure(np.array([0, 0]), certain([1, 1], 2), ["good", "bad"])
     np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), [[0, 100], [0, 0]])
 

@@ -43,7 +43,7 @@ def test_the_boundary_lies_between_the_phases_and_the_kept_epoch_is_marked():
         assert ring.get_xydata().tolist() == [[7, pytest.approx(table[column][6])]]
 
 
-def test_the_title_tells_what_the_kept_epoch_is_worth(drawn):
+def test_the_title_has_the_metric_of_the_kept_epoch(drawn):
     assert "Training history: kept epoch 7 of 8, val_accuracy 0.8429" in drawn(
         history_figure(history(3, 5), monitor="val_accuracy")
     )

@@ -32,7 +32,7 @@ def history() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def test_the_history_tells_each_epoch_in_the_colours_of_the_splits():
+def test_the_history_has_tooltips_and_the_colours_of_the_splits():
     chart = plain(history_chart(history()))
     assert [line["y"] for line in chart["data"]] == [
         [0.9, 0.5, 0.4],
@@ -52,7 +52,7 @@ def test_a_history_without_validation_has_no_kept_epoch():
     assert "shapes" not in chart["layout"]
 
 
-def test_the_roc_curve_tells_from_which_probability_it_finds_what():
+def test_the_roc_curve_has_tooltips_with_thresholds():
     y_true, values = np.array([0, 1, 0, 1]), np.array([0.1, 0.9, 0.6, 0.4])
     chart = plain(roc_chart(y_true, {"model": np.stack([1 - values, values], axis=1)}, ["<b>", "good"]))
     (line,) = chart["data"]
@@ -73,7 +73,7 @@ def test_curves_stay_small_and_keep_their_ends_and_area(case):
     assert np.trapezoid(line["y"], line["x"]) == pytest.approx(roc_auc(y_true, probabilities), abs=5e-3)
 
 
-def test_each_slice_tells_its_whole_name_interval_and_size():
+def test_each_slice_has_a_tooltip_with_name_interval_and_size():
     long = "a very long value that no axis has room for <script>"
     rows = [("hair", long, 30, 6, 0.8, 0.6, 0.9), ("hair", "red", 9, 1, 0.7, np.nan, np.nan)]
     chart = plain(slices_chart(pd.DataFrame(rows, columns=SLICE_COLUMNS), 0.75))

@@ -25,7 +25,7 @@ def test_the_steps_hold_the_average_precision(case):
 
 
 def test_a_model_that_knows_nothing_is_a_flat_line_at_chance(case):
-    """A line from its start, where precision is 1 by convention, would look better than it is."""
+    """A line from recall 0, where precision is 1 by convention, would be too optimistic."""
     y_true, _, names = case
     same = majority_baseline(y_true, len(y_true), len(names))
     chance, line = precision_recall_figure(y_true, {"majority": same}, names).axes[0].lines

@@ -16,7 +16,7 @@ def test_each_model_is_named_with_its_area(case, drawn):
     assert {"False positive rate", "True positive rate"} <= set(texts)
 
 
-def test_the_title_says_which_class_is_found(drawn):
+def test_the_title_names_the_positive_class(drawn):
     y_true, perfect = np.array([0, 1]), np.eye(2)
     assert "ROC: “bad” against “good”" in drawn(roc_figure(y_true, {"model": perfect}, ["good", "bad"]))
     many = roc_figure(np.array([0, 1, 2]), {"model": np.eye(3)}, ["a", "b", "c"])

@@ -57,7 +57,7 @@ def test_frames_take_their_colours():
     assert edges == [to_rgba(colours["bad"]), to_rgba(colours["good"])]
 
 
-def test_no_images_say_so(drawn):
+def test_a_sheet_without_images_has_a_note(drawn):
     assert drawn(contact_sheet(images(0), [], 4, "Quarantine")) == ["Quarantine", "No images"]
 
 
