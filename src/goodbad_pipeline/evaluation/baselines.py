@@ -1,4 +1,8 @@
-"""Baselines that a network must beat: the majority class, the colours alone, and the file properties alone."""
+"""Baselines that a network must beat: the majority class, the colours alone, and the file properties alone.
+
+Each is fitted on class indices ``y_train`` (n,) of the training split. It returns probabilities (m, classes) of the
+test split, rows summing to 1; a class without training images gets 0.
+"""
 
 import numpy as np
 import pandas as pd
@@ -15,12 +19,7 @@ BLOCK_PIXELS = 2**20
 
 
 def majority_baseline(y_train: IntArray, n_test: int, classes: int) -> FloatArray:
-    """Predict the class frequencies of the training split for every image: (n_test, classes), all rows equal.
-
-    Args:
-        y_train: (n,) class indices in [0, classes), n ≥ 1.
-        n_test: Number of test images.
-        classes: Number of classes.
+    """Predict the class frequencies of the training split for every test image.
 
     Raises:
         InputError: The training split is empty, or an index is out of range.
@@ -34,16 +33,6 @@ def histogram_baseline(
     train_pixels: PixelArray, y_train: IntArray, test_pixels: PixelArray, classes: int, seed: int
 ) -> FloatArray:
     """Classify by `colour_histograms` with logistic regression.
-
-    Args:
-        train_pixels: (n, h, w, 3) 8-bit RGB.
-        y_train: (n,) class indices in [0, classes).
-        test_pixels: (m, h, w, 3) 8-bit RGB.
-        classes: Number of classes.
-        seed: Seed of the solver.
-
-    Returns:
-        (m, classes), rows summing to 1; 0 for a class without training images.
 
     Raises:
         InputError: Images and labels do not match, or `colour_histograms` refuses the images.
@@ -66,40 +55,25 @@ def histogram_baseline(
     return probabilities
 
 
-def shortcut_baseline(train: pd.DataFrame, y_true: IntArray, test: pd.DataFrame, classes: int, seed: int) -> FloatArray:
-    """Classify by `file_features` with a random forest.
-
-    Args:
-        train: (n rows) features.
-        y_true: (n,) class indices in [0, classes).
-        test: (m rows) features.
-        classes: Number of classes.
-        seed: Seed of the forest.
-
-    Returns:
-        (m, classes), rows summing to 1; 0 for a class without training images.
-    """
-    if len(np.unique(y_true)) == 1 or test.empty:
-        return majority_baseline(y_true, len(test), classes)
+def shortcut_baseline(
+    train: pd.DataFrame, y_train: IntArray, test: pd.DataFrame, classes: int, seed: int
+) -> FloatArray:
+    """Classify by `file_features` with a random forest."""
+    if len(np.unique(y_train)) == 1 or test.empty:
+        return majority_baseline(y_train, len(test), classes)
     # Without class weights it would always predict the larger class, and have a balanced accuracy of chance.
     forest = RandomForestClassifier(200, min_samples_leaf=5, class_weight="balanced", random_state=seed)
-    forest.fit(train, y_true)
+    forest.fit(train, y_train)
     probabilities = np.zeros((len(test), classes))
     probabilities[:, forest.classes_] = forest.predict_proba(test.reindex(columns=train.columns, fill_value=0.0))
     return probabilities
 
 
 def colour_histograms(pixels: PixelArray, bins: int = 8) -> FloatArray:
-    """Return the share of each colour in each image; positions are ignored.
+    """Return the share of each colour in each image: (n, bins³) float32, rows summing to 1, red varying slowest.
 
-    Images are read block by block, so that ``pixels`` may be a memory-mapped array larger than memory.
-
-    Args:
-        pixels: (n, h, w, 3) 8-bit RGB.
-        bins: Equal intervals per channel, 2 to 32.
-
-    Returns:
-        (n, bins³) float32, each row summing to 1; red varies slowest.
+    Images are read block by block, so that ``pixels`` may be a memory-mapped array larger than memory. Each channel has
+    ``bins`` equal intervals, 2 to 32.
 
     Raises:
         InputError: ``pixels`` has another shape or type, or ``bins`` is out of range.
@@ -117,12 +91,7 @@ def colour_histograms(pixels: PixelArray, bins: int = 8) -> FloatArray:
 
 
 def file_features(table: pd.DataFrame, has_exif: BoolArray) -> pd.DataFrame:
-    """Return properties of the files that do not depend on what the images show.
-
-    Args:
-        table: Rows of labels, with size (bytes), width, height (pixels) and format.
-        has_exif: (n,) whether each file holds EXIF.
-    """
+    """Return properties of the files in ``table`` that do not depend on what the images show."""
     size, width, height = (table[name].astype(float) for name in ("size", "width", "height"))
     features = pd.DataFrame(
         {

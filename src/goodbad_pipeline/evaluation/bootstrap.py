@@ -40,13 +40,7 @@ class Interval:
 
 
 def resample_groups(groups: "pd.Series[Any] | NDArray[Any]", replicates: int, seed: int) -> Resamples:
-    """Draw as many groups as there are, with replacement, ``replicates`` times.
-
-    Args:
-        groups: (n,) group of each image, n ≥ 1.
-        replicates: Number of resamples b.
-        seed: Seed of the draws.
-    """
+    """Draw as many groups as there are, with replacement, ``replicates`` times; ``groups`` (n,) is by image."""
     codes, names = pd.factorize(np.asarray(groups))
     count = len(names)
     drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=replicates)

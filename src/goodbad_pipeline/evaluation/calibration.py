@@ -26,15 +26,10 @@ def fit_calibration(
     choose_threshold: bool = True,
     abstain_at_error: float | None = None,
 ) -> Calibration:
-    """Fit the temperature, then threshold and abstention on the calibrated probabilities.
+    """Fit the temperature on uncalibrated probabilities, then threshold and abstention on the calibrated ones.
 
-    Args:
-        y_true: (n,) class indices in [0, k).
-        probabilities: (n, k) uncalibrated, of the validation split.
-        class_names: k names.
-        resamples: Of the n images.
-        choose_threshold: Whether to fit a threshold if there are two classes.
-        abstain_at_error: Error rate, in [0, 1), that the remaining predictions may have; None: never abstain.
+    A threshold is fitted for two classes only. The predictions that remain after abstention have an error rate of at
+    most ``abstain_at_error``, in [0, 1); None: never abstain.
     """
     values = check_predictions(y_true, probabilities)
     temperature = fit_temperature(y_true, values)
@@ -54,10 +49,6 @@ def fit_temperature(y_true: IntArray, probabilities: FloatArray) -> float:
 
     Targets are smoothed to (1 + their count) / (k + all), as by Platt (1999). Without that, an error-free validation
     split would drive the temperature to 0.
-
-    Args:
-        y_true: (n,) class indices.
-        probabilities: (n, k), rows summing to 1.
     """
     count, classes = probabilities.shape
     logits = np.log(np.maximum(probabilities, SMALLEST))
@@ -79,11 +70,6 @@ def find_threshold(y_true: IntArray, calibrated: FloatArray, resamples: Resample
     """Return the probability of class 1 from which it is predicted, chosen by balanced accuracy.
 
     The threshold stays 1/2 unless another is significantly better in cross-validation by groups.
-
-    Args:
-        y_true: (n,) 0 or 1.
-        calibrated: (n, 2).
-        resamples: Of the n images.
     """
     scores = calibrated[:, 1]
     held_out = np.empty_like(scores)
@@ -122,16 +108,9 @@ def _best_cut(y_true: IntArray, scores: FloatArray) -> float:
 
 
 def find_abstention(correct: BoolArray, confidence: FloatArray, target_error: float) -> float | None:
-    """Return the lowest confidence from which on the error rate meets a target.
+    """Return the lowest confidence from which on the error rate meets a target; None if all predictions meet it.
 
-    Args:
-        correct: (n,) whether each prediction is correct.
-        confidence: (n,) calibrated probability of each predicted class.
-        target_error: In [0, 1).
-
-    Returns:
-        None if all predictions together meet the target. If no confidence does, the one with the lowest error rate,
-        and a warning is logged.
+    If no confidence does, return the one with the lowest error rate, and log a warning.
     """
     order = np.argsort(-confidence, kind="stable")
     ends = np.flatnonzero(np.append(np.diff(confidence[order]) != 0, True))
@@ -154,15 +133,8 @@ def ece_by_chance(probabilities: FloatArray, resamples: Resamples, seed: int) ->
 
     The error averages absolute values, so it is above 0 even for a calibrated model (Nixon et al. 2019, "Measuring
     Calibration in Deep Learning", section 4). Labels are therefore drawn from the probabilities (consistency
-    resampling, Bröcker and Smith 2007). One random number is drawn per group, since images of a group are dependent.
-
-    Args:
-        probabilities: (n, k), rows summing to 1.
-        resamples: Of the n images; determines the number of draws.
-        seed: Seed of the draws.
-
-    Returns:
-        In [0, 1]; NaN without resamples.
+    resampling, Bröcker and Smith 2007), as often as there are resamples; without any, the result is NaN. One random
+    number is drawn per group, since images of a group are dependent.
     """
     confidence = probabilities.max(axis=1)
     bins = np.eye(BINS)[confidence_bins(confidence)]

@@ -46,14 +46,8 @@ def measure_gain(challenger: Predictions, champion: Predictions, resamples: Resa
 
     The interval is a bootstrap of groups, with the same draws for both models. The p-value is that of a permutation
     test, which is exact for any number of groups: equally good models could have swapped their predictions in any
-    group, so it is the share of random swaps with at least the observed gain.
-
-    Args:
-        challenger: Predictions of the new model.
-        champion: Predictions of the champion, for the same images.
-        resamples: Of the n images; determines the number of swaps.
-        metric: One of `METRICS` except average_precision.
-        seed: Seed of the swaps.
+    group, so it is the share of random swaps, as many as resamples, with at least the observed gain. ``metric`` is one
+    of `METRICS` except average_precision.
     """
     sign = 1.0 if larger_is_better(metric) else -1.0
     new, old = (
@@ -86,16 +80,9 @@ def measure_ece_rise(challenger: Predictions, champion: Predictions, resamples: 
 def compare_slices(
     values: pd.DataFrame, challenger: BoolArray, champion: BoolArray, resamples: Resamples
 ) -> pd.DataFrame:
-    """Compare the accuracy of two models on each slice.
+    """Compare the accuracy of two models on each slice of `slice_values`: `PAIRED_COLUMNS`, one row per slice.
 
-    Args:
-        values: (n rows) result of `slice_values`.
-        challenger: (n,) whether the new model's predictions are correct.
-        champion: (n,) whether the champion's are.
-        resamples: Of the n images.
-
-    Returns:
-        `PAIRED_COLUMNS`, one row per slice; difference is the challenger's accuracy minus the champion's.
+    ``challenger`` and ``champion`` (n,) hold whether their predictions are correct.
     """
     rows = []
     for column in values.columns:
@@ -167,13 +154,9 @@ class Agreement:
 def measure_agreement(
     y_true: IntArray, reference: FloatArray, probabilities: FloatArray, calibration: Calibration
 ) -> Agreement:
-    """Compare two sets of uncalibrated probabilities and the classes predicted from them.
+    """Compare uncalibrated probabilities of another runtime with those of the model, ``reference``.
 
-    Args:
-        y_true: Class indices, shape (n,), n at least 1.
-        reference: Probabilities of the model, shape (n, classes).
-        probabilities: Probabilities of the other runtime; the difference is infinite if any is not finite.
-        calibration: Applied to both.
+    The difference is infinite if any probability is not finite.
     """
     expected = calibration.predict(calibration.calibrate(reference))
     if not np.isfinite(probabilities).all():

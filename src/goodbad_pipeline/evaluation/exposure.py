@@ -61,12 +61,7 @@ def split_exposure(splits: pd.DataFrame) -> Exposure:
 
 
 def too_few_unexposed(labels: "pd.Series[str]", exposed: NDArray[np.bool_]) -> str | None:
-    """Return, as a clause, which class has too few unexposed images for a comparison; None if all have enough.
-
-    Args:
-        labels: (n,) class of each test image.
-        exposed: (n,) whether it is exposed.
-    """
+    """Return, as a clause, which class has too few unexposed images for a comparison; None if all have enough."""
     for label, total in labels.value_counts().sort_index().items():
         left = int((~exposed & (labels == label).to_numpy()).sum())
         if left < min(MIN_IMAGES, total):

@@ -25,20 +25,13 @@ def list_findings(
     unmasked_accuracy: float,
     ece_by_chance: float,
 ) -> list[dict[str, str]]:
-    """List what invalidates the results, or is too little data for a claim.
+    """List what invalidates the results, or is too little data for a claim, the most serious first.
 
-    Args:
-        leaks: Result of `find_leaks`.
-        intervals: Stacked `interval_table`s with a column ``model``.
-        per_class: Result of `per_class_metrics`.
-        slices: Result of `slice_table`.
-        masked_accuracy: Accuracy on images whose centre is masked.
-        unmasked_accuracy: Accuracy on the same images without the mask.
-        ece_by_chance: Upper bound of the calibration error of a calibrated model.
+    Accuracy is compared on the same images with the centre masked and unmasked. ``ece_by_chance`` is the upper bound of
+    the calibration error of a calibrated model.
 
     Returns:
-        Findings, the most serious first, each with ``code`` (leakage, shortcut, background, baseline, calibration,
-        slices, few_images) and ``text``.
+        Findings with ``code`` (leakage, shortcut, background, baseline, calibration, slices, few_images) and ``text``.
     """
     bounds = read_intervals(intervals)
     findings = [("leakage", f"Test results cannot be trusted: {leak}.") for leak in leaks]

@@ -18,15 +18,9 @@ WITHOUT_INTERVAL = ("ece",)
 
 
 def interval_table(metrics: Mapping[str, Values], y_true: IntArray, resamples: Resamples) -> pd.DataFrame:
-    """Return the 95 % interval of each metric.
+    """Return the intervals of `resampled_metrics`: one row per metric with metric, value, low, high.
 
-    Args:
-        metrics: Result of `resampled_metrics`.
-        y_true: (n,) class indices.
-        resamples: Of the n images.
-
-    Returns:
-        One row per metric: metric, value, low, high; the bounds of `WITHOUT_INTERVAL` are NaN.
+    The bounds of `WITHOUT_INTERVAL` are NaN.
     """
     fewest = min(len(np.unique(resamples.codes[y_true == label])) for label in np.unique(y_true))
     rows = []

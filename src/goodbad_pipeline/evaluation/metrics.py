@@ -76,8 +76,7 @@ def classification_metrics(
     Raises:
         InputError: `check_predictions` refuses the arrays, or all images are of one class.
     """
-    sample_only = Resamples(np.zeros(len(y_true), dtype=np.int64), np.ones((1, 1)))
-    columns = resampled_metrics(y_true, probabilities, sample_only, class_names, predicted)
+    columns = resampled_metrics(y_true, probabilities, _sample_only(len(y_true)), class_names, predicted)
     return {name: float(values[0]) for name, values in columns.items()}
 
 
@@ -111,9 +110,10 @@ def roc_auc(y_true: IntArray, probabilities: FloatArray, class_names: Sequence[s
     Raises:
         InputError: All images are of one class.
     """
-    sample_only = Resamples(np.zeros(len(y_true), dtype=np.int64), np.ones((1, 1)))
-    columns = scored_classes(y_true, probabilities.shape[1], class_names)
-    return float(np.mean([ranking_metrics(y_true == one, probabilities[:, one], sample_only)[0] for one in columns]))
+    columns, sample = scored_classes(y_true, probabilities.shape[1], class_names), _sample_only(len(y_true))
+    return float(
+        np.mean([ranking_metrics(y_true == column, probabilities[:, column], sample)[0] for column in columns])
+    )
 
 
 def scored_classes(y_true: IntArray, classes: int, class_names: Sequence[str] | None = None) -> list[int]:
@@ -174,33 +174,17 @@ class GroupStatistics:
 
     def mix(self, weights: Values) -> "GroupStatistics":
         """Return the sums of weighted groups: weights (b, rows) give b rows."""
-        bins = (weights @ self.bins.reshape(len(self.bins), -1)).reshape(len(weights), 3, BINS)
-        return GroupStatistics(
-            weights @ self.correct, weights @ self.support, weights @ self.predicted, weights @ self.loss, bins
-        )
+        return GroupStatistics(*(np.tensordot(weights, values, axes=1) for values in vars(self).values()))
 
     def __add__(self, other: "GroupStatistics") -> "GroupStatistics":
         """Add row by row."""
-        return GroupStatistics(
-            self.correct + other.correct,
-            self.support + other.support,
-            self.predicted + other.predicted,
-            self.loss + other.loss,
-            self.bins + other.bins,
-        )
+        return GroupStatistics(*(vars(self)[name] + vars(other)[name] for name in vars(self)))
 
 
 def group_statistics(
     y_true: IntArray, probabilities: FloatArray, predicted: IntArray, codes: IntArray
 ) -> GroupStatistics:
-    """Sum up the predictions of each group.
-
-    Args:
-        y_true: (n,) class indices.
-        probabilities: (n, k), rows summing to 1.
-        predicted: (n,) class indices.
-        codes: (n,) group of each image, 0 to g - 1.
-    """
+    """Sum up predictions by group; ``codes`` (n,) holds the group of each image, 0 to g - 1."""
     groups, classes = int(codes.max()) + 1, probabilities.shape[1]
     confidence = probabilities.max(axis=1)
     bins = confidence_bins(confidence)
@@ -247,15 +231,9 @@ def summed_class_metrics(sums: GroupStatistics) -> dict[str, Values]:
 
 
 def ranking_metrics(positive: BoolArray, scores: FloatArray, resamples: Resamples) -> tuple[Values, Values]:
-    """Compute ROC AUC and average precision of every resample; images of equal score share a rank.
+    """Compute ROC AUC and average precision of every resample: two arrays (b + 1,).
 
-    Args:
-        positive: (n,) whether each image is of the positive class.
-        scores: (n,) higher for likelier.
-        resamples: Of the n images.
-
-    Returns:
-        Two arrays (b + 1,); NaN for a resample that lacks positives or negatives.
+    Images of equal score share a rank. A resample without positives or without negatives gives NaN.
     """
     order = np.argsort(-scores, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(scores[order]) != 0])
@@ -272,6 +250,10 @@ def ranking_metrics(positive: BoolArray, scores: FloatArray, resamples: Resample
             precision = np.nan_to_num(all_hits / (all_hits + all_misses))
             precisions.append((hits * precision).sum(axis=1) / all_hits[:, -1])
     return np.concatenate(areas), np.concatenate(precisions)
+
+
+def _sample_only(count: int) -> Resamples:
+    return Resamples(np.zeros(count, dtype=np.int64), np.ones((1, 1)))
 
 
 def _warn_of_absent_classes(y_true: IntArray, class_names: Sequence[str]) -> None:

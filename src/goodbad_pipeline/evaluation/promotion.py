@@ -157,10 +157,7 @@ def decide_promotion(evidence: Evidence, rules: Rules) -> Decision:
 def reconsider(decision: Decision, compared: str | None, current: str | None) -> Decision:
     """Withdraw a promotion if another run has changed the champion since the comparison.
 
-    Args:
-        decision: The decision to review.
-        compared: Version of the champion that was compared; None if there was none.
-        current: Version of the champion now; None if there is none.
+    ``compared`` and ``current`` are the champion's version then and now; None if there is none.
     """
     if current == compared or not decision.promoted or "comparable" not in DECIDING_CHECKS[decision.policy]:
         return decision

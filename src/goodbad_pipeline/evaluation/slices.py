@@ -33,9 +33,6 @@ def slice_values(table: pd.DataFrame) -> pd.DataFrame:
 
     Numbers of more than `MAX_VALUES` values become quartiles, named by their ends; rare texts become one value
     ``(other)``. `why_no_slices` gives the reason why a column is left out.
-
-    Args:
-        table: Rows of labels.
     """
     values = {str(name): _few_values(table[name]) for name in table.columns if why_no_slices(table, name) is None}
     return pd.DataFrame(values, index=table.index)
@@ -57,15 +54,9 @@ def why_no_slices(table: pd.DataFrame, name: str) -> str | None:
 
 
 def slice_table(values: pd.DataFrame, correct: BoolArray, resamples: Resamples) -> pd.DataFrame:
-    """Compute the accuracy on each slice, with its 95 % interval.
+    """Compute the accuracy on each slice of `slice_values`, with its 95 % interval: `SLICE_COLUMNS`, one row per slice.
 
-    Args:
-        values: (n rows) result of `slice_values`.
-        correct: (n,) whether each prediction is correct.
-        resamples: Of the n images.
-
-    Returns:
-        `SLICE_COLUMNS`, one row per slice, largest first within a column; a slice of one group has no interval.
+    Slices are sorted by size within a column. A slice of one group has no interval.
     """
     rows: list[tuple[Any, ...]] = []
     for column in values.columns:
@@ -104,13 +95,6 @@ def fairness_table(
 
     The rates are accuracy and, for the second of two classes or each of more, the rate of predictions (demographic
     parity), of true positives and of false positives (equalised odds).
-
-    Args:
-        sensitive: (n rows) declared columns, few values each.
-        labels: (n,) true classes.
-        predicted: (n,) predicted classes.
-        resamples: Of the n images.
-        class_names: k names.
 
     Returns:
         `FAIRNESS_COLUMNS`: the gap in [0, 1], its 95 % interval, the values with the lowest and highest rate, and the

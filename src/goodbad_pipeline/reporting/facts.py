@@ -60,19 +60,7 @@ def gather_facts(
     network: Mapping[str, Any],
     data: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Collect the content of both pages; NaN and infinity become None, because JSON has neither.
-
-    Args:
-        tables: Tables of the run.
-        registered: Name, version, alias, reason, checks.
-        findings: Result of `list_findings`.
-        calibration: Temperature, threshold, abstention, class names.
-        test_metrics: Metrics by name.
-        explanation_metrics: Grad-CAM on the border, accuracy with the centre masked and unmasked.
-        ingestion: Counts of files.
-        network: Family, size, resolution, parameters.
-        data: Root folder and digest of the labels.
-    """
+    """Collect the content of both pages; NaN and infinity become None, because JSON has neither."""
     weakest = tables.slices.sort_values("accuracy", kind="stable")
     facts = {
         "registered": dict(registered),

@@ -26,15 +26,7 @@ def measure_champion(
     metric: str,
     evaluation: EvaluationParams,
 ) -> tuple[Champion | None, pd.DataFrame]:
-    """Compare the champion with the new model on the same images.
-
-    Args:
-        champion: Result of `compare_with_champion`.
-        champion_predictions: The champion's predictions of the test images that it was not trained or selected on.
-        test_predictions: The new model's predictions of all test images.
-        splits: All images.
-        metric: The deciding metric.
-        evaluation: Seed and number of resamples.
+    """Compare the champion with the new model on the images that `compare_with_champion` predicted.
 
     Returns:
         The champion, None if there is none, and the accuracy of both by slice, empty if they cannot be compared.
@@ -83,13 +75,7 @@ def measure_on_same_images(
 def measure_parity(classifier: Classifier, predictions: pd.DataFrame, root: Path) -> float:
     """Return the largest difference between a reloaded model's probabilities and the evaluated ones.
 
-    Args:
-        classifier: The registered model, reloaded.
-        predictions: Rows of the test predictions.
-        root: Folder that their paths are relative to.
-
-    Returns:
-        In [0, 1]; infinite if a file is rejected.
+    It is infinite if a file is rejected. ``root`` is the folder of the paths in ``predictions``.
     """
     responses = classifier.classify([(root / path).read_bytes() for path in predictions["path"]])
     if responses["label"].isna().any():
