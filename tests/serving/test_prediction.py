@@ -114,7 +114,7 @@ def test_an_empty_folder_gives_an_empty_table(tracking: str, tmp_path: Path) -> 
     [
         ({}, "predict.source: name a folder or manifest"),
         ({"predict__source": "/nowhere"}, "must be an existing folder or manifest, got '/nowhere'"),
-        ({"predict__source": "/tmp", "predict__version": 99}, "there is no version 99 of 'goodbad'"),
+        ({"predict__source": "/tmp", "predict__version": 99}, "'goodbad' has no version 99"),
         ({"predict__source": "/tmp", "predict__version": "best"}, "no version with the alias 'best'"),
     ],
 )
