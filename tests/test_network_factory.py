@@ -32,7 +32,7 @@ def test_the_defaults_are_valid_and_start_from_imagenet() -> None:
     assert (network_scale(model).family, network_scale(model).resolution) == ("efficientnet_lite", 128)
 
 
-def test_the_gpus_environment_is_valid(project: Path) -> None:
+def test_the_gpu_environment_is_valid(project: Path) -> None:
     bootstrap_project(project)
     with KedroSession.create(project, env="gpu") as session:
         typed = validate_parameters(session._get_config_loader()["parameters"])
@@ -53,7 +53,7 @@ def test_phi_without_published_weights_starts_from_none_under_auto() -> None:
     assert network_scale(model).resolution == 128
 
 
-def test_a_budget_is_checked_as_far_as_it_can_be_without_a_run() -> None:
+def test_a_budget_of_time_is_not_measured_by_the_check() -> None:
     model = checked(model__phi=None, model__budget={"max_ms_per_image": 1e-9})["model"]
     assert isinstance(model, ModelParams)
     assert network_label(model) == "efficientnet_lite budget"
@@ -75,7 +75,7 @@ def test_a_version_to_grow_from_is_a_number_with_or_without_a_name(
     assert initial_weights(model, network_scale(model)) is None
 
 
-def test_the_memory_of_batch_statistics_follows_the_steps_of_an_epoch() -> None:
+def test_the_momentum_of_batch_statistics_follows_the_steps_of_an_epoch() -> None:
     training = checked(training__batch_size=32)["training"]
     assert isinstance(training, TrainingParams)
     momenta = [statistics_momentum(training, images) for images in (32, 320, 3200, 320_000)]

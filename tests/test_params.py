@@ -19,14 +19,14 @@ from goodbad_pipeline.params import (
 )
 
 
-def test_a_preset_fills_what_is_null_and_nothing_else() -> None:
+def test_a_preset_fills_only_null_values() -> None:
     training = validate_parameters(parameters(training__preset="quick", training__head_epochs=1))["training"]
     assert isinstance(training, TrainingParams)
     assert (training.head_epochs, training.epochs) == (1, 2)
     assert "presets" not in training.model_dump()
 
 
-def test_learning_rates_are_given_for_256_images_and_scaled_to_the_batch() -> None:
+def test_learning_rates_scale_from_256_images_to_the_batch() -> None:
     for batch_size, share in ((256, 1), (32, 1 / 8)):
         training = validate_parameters(parameters(training__batch_size=batch_size))["training"]
         assert isinstance(training, TrainingParams)
@@ -37,7 +37,7 @@ def test_learning_rates_are_given_for_256_images_and_scaled_to_the_batch() -> No
         assert recipe.decay_rate == training.decay_rate
 
 
-def test_what_decides_a_training_and_what_does_not() -> None:
+def test_only_decisive_parameters_identify_a_training() -> None:
     def decisive(**changes: object) -> dict:
         typed = validate_parameters(parameters(**changes))
         model, training, images = typed["model"], typed["training"], typed["images"]
@@ -55,7 +55,7 @@ def test_what_decides_a_training_and_what_does_not() -> None:
     assert decisive(training__preset="quick") == decisive(**said)
 
 
-def test_epochs_said_outright_hold_from_scratch_too() -> None:
+def test_explicit_epochs_apply_from_scratch_too() -> None:
     training = validate_parameters(parameters(training__epochs=3))["training"]
     assert isinstance(training, TrainingParams)
     assert (training.epochs, training.scratch_epochs) == (3, 3)
@@ -119,7 +119,7 @@ def test_a_wrong_parameter_is_one_line_with_name_rule_and_value(changes: dict, m
     assert "\n" not in str(caught.value)
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     with pytest.raises(InputError, match=r"(?s)splits\.seed.*training\.batch_size"):
         validate_parameters(parameters(splits__seed=-1, training__batch_size=0))
 

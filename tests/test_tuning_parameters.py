@@ -31,13 +31,13 @@ def tune(**changes: object) -> TuneParams:
         ({"training": {"ema": None}}, "nothing is searched"),
     ],
 )
-def test_a_space_that_makes_no_sense_is_one_line_before_anything_starts(space: dict, message: str) -> None:
+def test_an_invalid_space_is_one_line(space: dict, message: str) -> None:
     with pytest.raises(InputError, match=message) as error:
         tune(space=space)
     assert "\n" not in str(error.value)
 
 
-def test_the_default_space_survives_being_recorded() -> None:
+def test_the_default_space_is_the_same_after_recording() -> None:
     typed = tune()
     assert TuneParams.model_validate(json.loads(typed.model_dump_json())) == typed
     assert typed.space["training.augmentation.zoom"] == RangeParams(low=0.0, high=0.6)

@@ -296,4 +296,4 @@ def _load_source(
         return load_archive(Path(str(source.path))), None
     except InputError as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"grow_from: {source.path} cannot be loaded ({reason}). Save the model anew.") from error
+        raise InputError(f"grow_from: {source.path} cannot be loaded ({reason}). Save the model again.") from error

@@ -1,4 +1,4 @@
-"""Images and models that several test files of this room use."""
+"""Images and models shared by the tests of networks."""
 
 import numpy as np
 import pytest
@@ -12,13 +12,13 @@ def _formula_image(side: int) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def formula_image():
-    """A function from a side in pixels to the image for which the published outputs are known."""
+    """Return a function from a side in pixels to the image whose published outputs are known."""
     return _formula_image
 
 
 @pytest.fixture(scope="session")
 def tiny_model():
-    """The smallest standard network that is quick to build, with weights that no fresh model has."""
+    """Return a small standard network whose batch statistics differ from those of a new model."""
     import keras
 
     from goodbad_pipeline.networks import build_efficientnet

@@ -40,20 +40,20 @@ def test_names_are_those_of_keras_applications():
     assert len(names) == 16
 
 
-def test_names_go_on_after_z():
+def test_block_names_continue_after_z():
     names = [block.name for block in expand_blocks(resolve_scale(phi=12))]
     assert "block6z" in names
     assert names[names.index("block6z") + 1] == "block6aa"
     assert len(set(names)) == len(names)
 
 
-def test_squeeze_takes_a_quarter_of_the_input_of_a_block():
+def test_squeeze_has_a_quarter_of_the_input_channels():
     first, second = expand_blocks(resolve_scale(variant="b0"))[:2]
     assert (first.inputs, first.expanded, first.squeezed) == (32, 32, 8)
     assert (second.inputs, second.expanded, second.squeezed) == (16, 96, 4)
 
 
-def test_lite_leaves_its_ends_unscaled():
+def test_lite_does_not_scale_stem_and_head():
     scale = resolve_scale(variant="lite4")
     assert (stem_filters(scale), head_filters(scale)) == (32, 1280)
     assert stage_repeats(scale) == (1, 4, 4, 6, 6, 8, 1)
@@ -61,7 +61,7 @@ def test_lite_leaves_its_ends_unscaled():
     assert expand_blocks(scale)[0].inputs == 32
 
 
-def test_stochastic_depth_grows_from_zero_to_almost_its_rate():
+def test_stochastic_depth_rises_from_zero_to_almost_its_rate():
     blocks = expand_blocks(resolve_scale(variant="b0", stochastic_depth=0.32))
     assert [block.drop_rate for block in blocks] == pytest.approx([0.02 * number for number in range(16)])
 
@@ -99,7 +99,7 @@ def test_phi_matches_a_variant_when_its_layers_do(phi, family, name):
 
 
 @pytest.mark.no_cover
-def test_the_docs_list_every_phi_that_has_the_layers_of_a_variant():
+def test_the_docs_list_every_phi_with_the_layers_of_a_variant():
     page = (PROJECT / "docs" / "scaling.md").read_text()
     listed = {
         name.lower(): (round(100 * float(first)), round(100 * float(last)))

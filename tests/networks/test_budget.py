@@ -30,7 +30,7 @@ def test_the_largest_phi_within_the_limit_is_chosen(macs, family):
     assert _costs(phi, family)["max_macs"] <= macs < _costs(phi + 0.01, family)["max_macs"]
 
 
-def test_every_limit_is_kept_and_the_one_that_bound_is_named():
+def test_every_limit_holds_and_the_binding_one_is_named():
     step = Step(classes=2, batch_size=32)
     budget = Budget(max_macs=1e9, max_parameters=2e6, max_memory_gb=100)
     choice = choose_phi(budget, step=step)
@@ -57,7 +57,7 @@ def test_a_fixed_resolution_leaves_more_for_depth_and_width():
     assert small.scale.phi > choose_phi(Budget(max_macs=4e8)).scale.phi
 
 
-def test_a_budget_without_bottom_ends_at_the_largest_phi_tried():
+def test_a_huge_budget_gives_the_largest_phi_of_the_grid():
     choice = choose_phi(Budget(max_macs=1e15))
     assert choice.scale.phi == LARGEST / STEPS
     assert choice.bound_by == ()
@@ -66,7 +66,7 @@ def test_a_budget_without_bottom_ends_at_the_largest_phi_tried():
     assert steep.reason == "the largest φ tried, 6.64"  # 2^6.65 is beyond the largest factor, 100
 
 
-def test_a_budget_none_can_meet_says_by_how_much():
+def test_a_budget_too_small_for_any_network_states_by_how_much():
     with pytest.raises(InputError, match=r"smallest network, φ = -7.27 at 81 pixels, .*max_macs is 1e\+06") as caught:
         choose_phi(Budget(max_macs=1e6, max_parameters=1e9))
     least = _costs(-7.27)["max_macs"] / 1e6
@@ -83,13 +83,13 @@ def test_a_budget_none_can_meet_says_by_how_much():
         ({"max_ms_per_image": math.inf}, "max_ms_per_image must be above 0"),
     ],
 )
-def test_a_budget_that_is_none_is_refused(limits, message):
+def test_an_invalid_budget_is_an_error(limits, message):
     with pytest.raises(InputError, match=message):
         Budget(**limits)
 
 
 class Clock:
-    """A device that takes a millisecond, and another for every ten million activations."""
+    """A simulated device: one millisecond, and another per ten million activations."""
 
     def __init__(self):
         self.asked = []
@@ -100,7 +100,7 @@ class Clock:
 
 
 @pytest.mark.parametrize("limit", [1.2, 1.6, 3, 20])
-def test_time_is_measured_a_few_times_and_kept(limit):
+def test_time_is_measured_for_few_networks_and_stays_within_the_limit(limit):
     clock = Clock()
     choice = choose_phi(Budget(max_ms_per_image=limit), probe=clock)
     assert choice.bound_by == ("max_ms_per_image",)
@@ -108,7 +108,7 @@ def test_time_is_measured_a_few_times_and_kept(limit):
     assert len(clock.asked) <= 8
 
 
-def test_time_is_asked_only_within_the_other_limits():
+def test_time_is_measured_only_within_the_other_limits():
     clock = Clock()
     choice = choose_phi(Budget(max_macs=2e8, max_ms_per_image=1000), probe=clock)
     assert choice.bound_by == ("max_macs",)
@@ -116,12 +116,12 @@ def test_time_is_asked_only_within_the_other_limits():
     assert max(clock.asked) <= choice.scale.phi
 
 
-def test_time_that_no_network_keeps_is_told_with_what_was_measured():
+def test_a_time_limit_below_any_network_reports_the_measured_time():
     with pytest.raises(InputError, match=r"max_ms_per_image is 1, it takes 1.0\d+, 1.0\d times that"):
         choose_phi(Budget(max_ms_per_image=1), probe=Clock())
 
 
-def test_a_noisy_clock_ends_the_search_all_the_same():
+def test_the_search_ends_with_a_noisy_clock():
     answers, measured = iter([5.0, 900.0, 0.0, 70.0] * 20), {}
 
     def probe(scale):
@@ -134,7 +134,7 @@ def test_a_noisy_clock_ends_the_search_all_the_same():
     assert measured[round(choice.scale.phi + 0.1, 2)] > 100
 
 
-def test_time_without_a_probe_is_refused():
+def test_a_time_limit_without_a_probe_is_an_error():
     with pytest.raises(InputError, match="needs a probe"):
         choose_phi(Budget(max_ms_per_image=1))
 
@@ -143,7 +143,7 @@ def test_time_without_a_probe_is_refused():
 @pytest.mark.parametrize(
     "coefficients", [Coefficients(), Coefficients(1, 1, 1), Coefficients(2, 1.5, 1.2), Coefficients(30, 1, 1)]
 )
-def test_the_range_of_phi_is_as_far_as_networks_exist(coefficients):
+def test_the_range_of_phi_covers_all_networks_that_exist(coefficients):
     low, high = phi_range(coefficients)
     for phi in (low, high):
         resolve_scale(phi=phi, coefficients=coefficients, quiet=True)
@@ -154,7 +154,7 @@ def test_the_range_of_phi_is_as_far_as_networks_exist(coefficients):
 
 @pytest.mark.no_cover
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_steep_alpha_ends_the_grid_before_a_stage_vanishes(family):
+def test_a_large_alpha_ends_the_grid_before_a_stage_vanishes(family):
     steep = Coefficients(30, 1, 1)
     with pytest.raises(InputError, match=r"not even the smallest network, .*φ = -6.29 at 224 pixels"):
         choose_phi(Budget(max_macs=1), family=family, coefficients=steep)
@@ -162,7 +162,7 @@ def test_a_steep_alpha_ends_the_grid_before_a_stage_vanishes(family):
     assert [row.layers for row in stage_table(smallest)] == [1] * 9
 
 
-def test_the_search_asks_about_many_phi_and_warns_of_none(caplog):
+def test_the_search_over_phi_logs_no_warning(caplog):
     choose_phi(Budget(max_macs=4e8), coefficients=Coefficients(1.2, 1.1, 1.1))
     assert not caplog.records
 
@@ -171,25 +171,25 @@ TABLE = re.findall(r"^\| ([\d.]+) \| ([+−]\d+) \| ([+−]\d+) \|$", DOCS.read_
 
 
 def _over(phi):
-    """Counted multiply-adds over 2^φ and over the product's own power, in excess of 1."""
+    """Return counted multiply-adds relative to 2^φ and to product^φ, minus 1."""
     ratio = count_complexity(resolve_scale(phi=phi)).macs / count_complexity(resolve_scale(phi=0)).macs
     return ratio / 2**phi - 1, ratio / Coefficients().product ** phi - 1
 
 
-def test_the_docs_have_a_table_of_the_law():
+def test_the_docs_have_a_table_of_the_doubling_law():
     assert [float(phi) for phi, *_ in TABLE] == [0.02, 1, 2, 3, 4, 5, 6, 7]
 
 
 @pytest.mark.no_cover
 @pytest.mark.parametrize("row", TABLE)
-def test_the_law_is_as_the_docs_tabulate_it(row):
+def test_the_doubling_law_agrees_with_the_table_in_the_docs(row):
     phi, *printed = (float(cell.replace("−", "-")) for cell in row)
     assert [round(100 * over) for over in _over(phi)] == printed
 
 
 @pytest.mark.no_cover
-def test_the_law_of_doubling_is_kept_and_broken_where_the_docs_say():
-    """The sentences of docs/scaling.md."""
+def test_the_doubling_law_holds_and_fails_where_the_docs_state():
+    """See docs/scaling.md."""
     over = {step / 100: _over(step / 100) for step in range(1, 701)}
     doubling = {phi: by_two for phi, (by_two, _) in over.items()}
     assert max(doubling.values()) == pytest.approx(0.71, abs=0.005)

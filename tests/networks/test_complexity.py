@@ -49,13 +49,13 @@ def test_counts_agree_with_the_rounded_figures_of_the_paper(name):
     assert 0.98 <= counted.macs / flops <= 1.05
 
 
-def test_activations_grow_as_training_time_does():
+def test_activations_grow_like_training_time():
     base = _count("b0").activations
     growth = [_count(f"b{number}").activations / base for number in range(1, 8)]
     assert growth == pytest.approx(GROWTH, rel=0.005)
 
 
-def test_the_classifier_is_counted_where_there_is_one():
+def test_the_classifier_is_counted_if_there_is_one():
     ten, none = _count("b0", classes=10), _count("b0", include_top=False)
     assert ten.parameters - none.parameters == 1281 * 10
     assert ten.macs - none.macs == 12_800
@@ -69,7 +69,7 @@ def test_stages_add_up_and_show_table_1():
     assert counted.stages[0].cost.parameters == 3 * 3 * 3 * 32 + 4 * 32 + 7
 
 
-def test_b7_is_counted_in_no_time():
+def test_b7_is_counted_quickly():
     # The fastest of five: another program may hold any one of them up.
     assert min(timeit.repeat(lambda: _count("b7"), number=1, repeat=5)) < 0.05
 
@@ -81,7 +81,7 @@ def test_costs_never_fall_as_phi_grows(one, other, family):
         assert getattr(small, field) <= getattr(large, field)
 
 
-def test_memory_grows_with_the_batch_and_halves_its_share_under_mixed_precision():
+def test_memory_grows_with_the_batch_and_mixed_precision_halves_activations():
     counted = _count("b0")
     states = 16 * counted.parameters
     full, mixed = (counted.training_memory_bytes(32, p) - states for p in ("float32", "mixed_bfloat16"))
@@ -92,13 +92,13 @@ def test_memory_grows_with_the_batch_and_halves_its_share_under_mixed_precision(
 @pytest.mark.parametrize(
     ("batch_size", "precision"), [(0, "float32"), (1.5, "float32"), (True, "float32"), (1, "int8")]
 )
-def test_bad_memory_questions_are_refused(batch_size, precision):
+def test_invalid_batch_size_or_precision_is_an_error(batch_size, precision):
     with pytest.raises(InputError, match="received"):
         _count("b0").training_memory_bytes(batch_size, precision)
 
 
 def _measure(model):
-    """Parameters, trainable parameters, multiply-adds and convolution outputs of a built Keras model."""
+    """Return parameters, trainable parameters, multiply-adds and convolution outputs of a built model."""
     import keras
 
     macs = activations = 0

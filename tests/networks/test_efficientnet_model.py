@@ -10,7 +10,7 @@ TINY = {"phi": -6, "resolution": 32, "classes": 3}
 
 
 def _twins(number, resolution=None, **options):
-    """Our B<number> and Keras's, with the same weights, logits for ten classes."""
+    """Return our B<number> and that of Keras, with the same weights and logits for ten classes."""
     keras.utils.set_random_seed(number)
     ours = build_efficientnet(
         variant=f"b{number}", resolution=resolution, classes=10, classifier_activation=None, **options
@@ -23,7 +23,7 @@ def _twins(number, resolution=None, **options):
 
 
 def _share(theirs, ours):
-    """Same weights in both, with batch statistics that no fresh model has."""
+    """Give both models the same weights, with batch statistics that differ from those of a new model."""
     rng = np.random.default_rng(0)
     for layer in theirs.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -62,7 +62,7 @@ def test_outputs_equal_those_of_keras_applications(number, formula_image):
 
 @pytest.fixture(scope="module")
 def odd_twins():
-    """Both B0 at 67 pixels: feature maps of 34, 17, 9, 5 and 3 pixels, odd and even."""
+    """Return both B0 at 67 pixels: feature maps of 34, 17, 9, 5 and 3 pixels, odd and even."""
     return _twins(0, 67)
 
 
@@ -109,7 +109,7 @@ def test_without_classifier_the_model_ends_in_pooled_features():
     assert len(model.output_shape) == 2
 
 
-def test_uint8_pixels_give_what_floats_give(tiny_model):
+def test_uint8_and_float_pixels_give_the_same(tiny_model):
     images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype="uint8")
     expected = _logits(tiny_model, images.astype("float32"))
     np.testing.assert_array_equal(_logits(tiny_model, images), expected)
@@ -132,7 +132,7 @@ def test_lite_pixels_are_scaled_inside_the_model():
 
 
 @pytest.mark.parametrize("family", [pytest.param("efficientnet", marks=pytest.mark.long), "efficientnet_lite"])
-def test_a_saved_model_needs_no_code_of_ours(family, tmp_path):
+def test_a_saved_model_loads_without_this_project(family, tmp_path):
     model = build_efficientnet(**TINY, family=family, seed=1)
     images = np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 3))
     model.save(tmp_path / "model.keras")
@@ -167,7 +167,7 @@ def test_stochastic_depth_drops_whole_images():
     assert set(np.unique(dropped > 0)) == {True, False}
 
 
-def test_rates_of_zero_leave_no_layer():
+def test_dropout_rates_of_zero_add_no_layer():
     names = [layer.name for layer in build_efficientnet(**TINY, dropout=0, stochastic_depth=0).layers]
     assert not [name for name in names if "drop" in name]
 
@@ -188,18 +188,18 @@ def test_mixed_precision_keeps_pixels_and_probabilities_exact():
 
 
 @pytest.mark.parametrize("classes", [1, 0, -3, 2.0, True, "2"])
-def test_bad_classes_are_refused(classes):
+def test_invalid_classes_are_an_error(classes):
     with pytest.raises(InputError, match="classes must be a whole number, at least 2; received"):
         build_efficientnet(phi=0, classes=classes)
 
 
 @pytest.mark.parametrize("momentum", [0, 1, -0.1])
-def test_bad_momentum_is_refused(momentum):
+def test_invalid_momentum_is_an_error(momentum):
     with pytest.raises(InputError, match="batch_norm_momentum must be above 0 and below 1"):
         build_efficientnet(phi=0, batch_norm_momentum=momentum)
 
 
-def test_both_or_neither_of_phi_and_variant_is_refused():
+def test_both_or_neither_of_phi_and_variant_is_an_error():
     for arguments in ({}, {"phi": 0, "variant": "b0"}):
         with pytest.raises(InputError, match="Exactly one of phi and variant"):
             build_efficientnet(**arguments)

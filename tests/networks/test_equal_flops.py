@@ -26,7 +26,7 @@ def test_networks_of_equal_cost_are_within_six_percent(dimension, multiple, base
 @pytest.mark.no_cover
 @settings(max_examples=25)
 @given(st.sampled_from(DIMENSIONS), st.floats(1.1, 8), st.floats(-4, 1), st.integers(32, 96))
-def test_no_neighbouring_factor_comes_closer(dimension, multiple, phi, resolution):
+def test_no_neighbouring_factor_is_closer(dimension, multiple, phi, resolution):
     base = resolve_scale(phi=phi, resolution=resolution, family="efficientnet_lite")
     match = match_macs(base, dimension, multiple, PAPER, 2)
     start = count_complexity(base, 2).macs
@@ -45,7 +45,7 @@ def test_no_neighbouring_factor_comes_closer(dimension, multiple, phi, resolutio
             assert distance(match.factor) <= distance(neighbour) + 1e-12
 
 
-def test_only_its_own_dimension_grows():
+def test_only_the_chosen_dimension_grows():
     base = resolve_scale(phi=0)
     for dimension in ("depth", "width", "resolution"):
         scale = match_macs(base, dimension, 2, PAPER, 2).scale
@@ -61,6 +61,6 @@ def test_only_its_own_dimension_grows():
         (("compound", 2, Coefficients(1, 1, 1)), "no compound up to ×64 costs 2 times the base"),
     ],
 )
-def test_bad_requests_say_what_is_wrong(arguments, message):
+def test_invalid_requests_name_the_rule(arguments, message):
     with pytest.raises(InputError, match=message):
         match_macs(resolve_scale(phi=0), *arguments, 2)

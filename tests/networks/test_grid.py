@@ -11,7 +11,7 @@ BASE = resolve_scale(phi=0)
 
 
 @given(AXIS, AXIS, AXIS, st.floats(0, 0.5))
-def test_the_grid_keeps_all_within_the_tolerance_and_none_beyond(alphas, betas, gammas, tolerance):
+def test_the_grid_holds_exactly_the_points_within_the_tolerance(alphas, betas, gammas, tolerance):
     near = {
         (alpha, beta, gamma)
         for alpha in alphas
@@ -38,7 +38,7 @@ def test_the_papers_coefficients_give_the_papers_network():
     assert candidate.name == "α 1.2 · β 1.1 · γ 1.15"
 
 
-def test_a_base_of_any_size_keeps_its_dropout():
+def test_scaling_a_base_does_not_change_its_dropout():
     base = resolve_scale(phi=-3, resolution=48)
     scaled = scale_up(base, Coefficients(), 2)
     assert scaled.resolution == round(48 * 1.15**2)
@@ -55,6 +55,6 @@ def test_a_base_of_any_size_keeps_its_dropout():
         (([1.0, 1.1], [1.0], [1.0]), r"none of 2 has .* the closest, 1.1, 1, 1, has the product 1.100"),
     ],
 )
-def test_bad_grids_say_what_is_wrong(axes, message):
+def test_invalid_grids_name_the_rule(axes, message):
     with pytest.raises(InputError, match=message):
         list_candidates(BASE, *axes, 0.1)

@@ -19,14 +19,14 @@ def _imported(statement):
     return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
 
 
-def test_asking_about_networks_starts_neither_keras_nor_tensorflow():
+def test_checking_networks_imports_neither_keras_nor_tensorflow():
     modules = ", ".join(f"goodbad_pipeline.networks{name}" for name in LIGHT)
     use = "from goodbad_pipeline.networks import complexity as c, pretrained as p, scaling as s"
     ask = "scale = s.resolve_scale(variant='lite0'); c.count_complexity(scale); p.check_weights('imagenet', scale)"
     assert not {"keras", "tensorflow"} & _imported(f"import {modules}; {use}; {ask}")
 
 
-def test_the_package_offers_its_builders_and_nothing_else():
+def test_the_package_exports_only_its_builders():
     import goodbad_pipeline.networks as room
 
     assert callable(room.build_efficientnet)

@@ -24,7 +24,7 @@ def _images(count=6, side=SIDE):
 
 
 def _trained(scale, classes=CLASSES, **options):
-    """A network whose batch statistics are those of images, and whose scales and shifts are not those of a start."""
+    """Return a network with batch statistics of images, and scales and shifts that differ from those of a new model."""
     import keras
 
     from goodbad_pipeline.networks import build_network
@@ -88,7 +88,7 @@ def test_growth_in_one_dimension_computes_the_same(family, width, depth):
     _assert_same_function(small, large)
 
 
-def test_the_small_network_is_left_as_it_is():
+def test_the_small_network_does_not_change():
     small = _trained(_scale(-5))
     before = [weight.copy() for weight in small.get_weights()]
     _grow(small, _scale(-4))
@@ -97,7 +97,7 @@ def test_the_small_network_is_left_as_it_is():
 
 @pytest.mark.long
 @pytest.mark.no_cover
-def test_growth_again_and_to_the_same_size_changes_nothing():
+def test_growth_to_the_same_size_changes_nothing():
     small = _trained(_scale(-6))
     same = _grow(small, _scale(-6))
     assert np.abs(_answers(small) - _answers(same)).max() <= 1e-6
@@ -116,14 +116,14 @@ def test_weights_do_not_depend_on_the_resolution():
 
 
 @pytest.mark.no_cover
-def test_the_same_seed_grows_the_same():
+def test_the_same_seed_grows_the_same_network():
     small = _trained(_scale(-6))
     one, other = (_grow(small, _scale(-5)).get_weights() for _ in range(2))
     assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
 def _gradients(model, labels):
-    """Of every trained weight, batch statistics frozen as in fine-tuning."""
+    """Return the gradient of every trained weight, with batch statistics frozen as in fine-tuning."""
     import tensorflow as tf
 
     with tf.GradientTape() as tape:
@@ -134,7 +134,7 @@ def _gradients(model, labels):
 
 @pytest.mark.no_cover
 @pytest.mark.parametrize("family", [pytest.param("efficientnet", marks=pytest.mark.long), "efficientnet_lite"])
-def test_seams_learn_at_the_first_step_and_all_new_weights_at_the_second(family):
+def test_zero_weights_learn_at_the_first_step_and_all_new_ones_at_the_second(family):
     small = _trained(_shaped(0.5, 0.5, family))
     large = _grow(small, _shaped(0.8, 0.9, family))
     labels = np.arange(6) % CLASSES
@@ -163,7 +163,7 @@ def test_seams_learn_at_the_first_step_and_all_new_weights_at_the_second(family)
     assert np.mean(np.concatenate(moved)) >= share - 0.001
 
 
-def test_new_channels_have_statistics_of_their_own():
+def test_new_channels_have_measured_statistics():
     small = _trained(_shaped(0.5, 0.5))
     large = _grow(small, _shaped(0.8, 0.9))
     for name in ("stem_bn", "block4a_project_bn", "top_bn"):
@@ -175,7 +175,7 @@ def test_new_channels_have_statistics_of_their_own():
     assert np.isfinite(features).all()
 
 
-def test_a_classifier_of_other_classes_starts_at_zero():
+def test_a_classifier_for_another_number_of_classes_starts_at_zero():
     small = _trained(_scale(-6))
     large = _grow(small, _scale(-5), classes=5)
     assert large.output_shape == (None, 5)
@@ -188,7 +188,7 @@ def test_a_classifier_of_other_classes_starts_at_zero():
     assert not np.asarray(fresh.get_layer("predictions").kernel).any()
 
 
-def test_a_network_without_classifier_grows_one():
+def test_a_network_without_classifier_gets_one():
     small = _trained(_scale(-6), include_top=False)
     assert _grow(small, _scale(-5)).output_shape == (None, CLASSES)
 
@@ -203,7 +203,7 @@ def test_the_shape_is_read_from_the_layers(family, phi):
     assert read_shape(build_network(_scale(phi, family), classes=2)) == layer_shape(_scale(phi, family))
 
 
-def test_a_model_from_elsewhere_is_refused():
+def test_a_model_of_another_origin_is_an_error():
     import keras
 
     with pytest.raises(InputError, match="is no EfficientNet of this project"):
@@ -219,7 +219,7 @@ def test_a_model_from_elsewhere_is_refused():
     ],
     ids=["narrower", "shallower", "another family"],
 )
-def test_growth_to_something_smaller_is_refused_before_anything_is_built(target, message, monkeypatch):
+def test_growth_to_a_smaller_network_is_an_error_before_building(target, message, monkeypatch):
     from goodbad_pipeline.networks import net2net
 
     small = _trained(_shaped(0.75, 0.9))
@@ -229,7 +229,7 @@ def test_growth_to_something_smaller_is_refused_before_anything_is_built(target,
     assert "\n" not in str(caught.value)
 
 
-def test_a_shortcut_that_growth_would_bring_is_refused():
+def test_growth_that_adds_a_shortcut_is_an_error():
     from goodbad_pipeline.networks.net2net_source import check_growth
 
     # The stem of the lite family stays at 32 channels, and its first stage reaches them near φ = 7.
@@ -239,7 +239,7 @@ def test_a_shortcut_that_growth_would_bring_is_refused():
         check_growth(small, large)
 
 
-def test_a_layer_shape_tells_what_weights_fit():
+def test_weights_fit_networks_of_equal_layer_shape():
     assert layer_shape(resolve_scale(phi=0)) == layer_shape(resolve_scale(variant="b0", resolution=64))
     assert layer_shape(resolve_scale(phi=0)) == LayerShape(
         "efficientnet", (32, 16, 24, 40, 80, 112, 192, 320, 1280), (1, 2, 2, 3, 3, 4, 1)

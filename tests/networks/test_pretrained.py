@@ -19,7 +19,7 @@ from goodbad_pipeline.networks.scaling import resolve_scale
         ({"phi": 0.5}, None),
     ],
 )
-def test_imagenet_weights_are_known_by_network(shape, name):
+def test_imagenet_weights_are_found_by_network(shape, name):
     assert imagenet_network(resolve_scale(**shape)) == name
 
 
@@ -38,7 +38,7 @@ def test_no_weights_need_no_check():
         ("absent.h5", "weights names a file that does not exist: 'absent.h5'"),
     ],
 )
-def test_bad_weights_are_refused_before_anything_is_built(weights, message, monkeypatch):
+def test_invalid_weights_are_an_error_before_building(weights, message, monkeypatch):
     monkeypatch.setattr("keras.Input", None)  # building would fail on it
     from goodbad_pipeline.networks import build_efficientnet
 

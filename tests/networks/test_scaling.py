@@ -8,19 +8,22 @@ from hypothesis import strategies as st
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.networks.architecture import STAGES
 from goodbad_pipeline.networks.scaling import (
+    FAMILIES,
     SMALLEST_STAGE,
+    VARIANTS,
     Coefficients,
     dropout_of,
     resolve_scale,
     round_filters,
     round_repeats,
     round_resolution,
+    variants_of,
 )
 
 PHI = st.floats(-6, 12)
 
 
-def test_coefficients_of_the_paper_come_near_two():
+def test_the_product_of_the_papers_coefficients_is_close_to_two():
     assert Coefficients().product == pytest.approx(1.920, abs=5e-4)
 
 
@@ -41,7 +44,7 @@ def test_the_coefficients_of_the_paper_are_not_warned_about(caplog):
 
 @pytest.mark.parametrize("name", ["alpha", "beta", "gamma"])
 @pytest.mark.parametrize("value", [0.99, 100.1, 1e200, math.nan, math.inf, "1.2", True, None])
-def test_bad_coefficients_are_refused(name, value):
+def test_invalid_coefficients_are_an_error(name, value):
     with pytest.raises(InputError, match=f"^{name} must be"):
         Coefficients(**{name: value})
 
@@ -65,7 +68,7 @@ def test_filters_round_as_published(filters, width, channels):
 
 
 @given(st.integers(8, 2048), st.floats(0.5, 10))
-def test_filters_are_a_multiple_of_eight_near_the_exact_value(filters, width):
+def test_filters_are_a_multiple_of_eight_close_to_the_exact_value(filters, width):
     rounded = round_filters(filters, width)
     assert rounded % 8 == 0
     assert 0.9 * filters * width - 1e-6 <= rounded <= filters * width + 8
@@ -121,24 +124,24 @@ def test_dropout_follows_the_paper():
     assert [dropout_of(phi, "efficientnet_lite") for phi in (-1, 0, 0.5, 1, 2, 3.5)] == [0.2, 0.2, 0.2, 0.3, 0.3, 0.3]
 
 
-def test_overrides_win():
+def test_explicit_values_override_those_of_phi():
     scale = resolve_scale(variant="b3", resolution=96, dropout=0.0, stochastic_depth=0.1)
     assert (scale.resolution, scale.dropout, scale.stochastic_depth, scale.width) == (96, 0.0, 0.1, 1.2)
 
 
-def test_a_variant_names_its_own_family():
+def test_a_variant_sets_the_family():
     assert resolve_scale(variant="Lite0").family == "efficientnet_lite"
     assert resolve_scale(variant="lite0", family="efficientnet_lite").family == "efficientnet_lite"
     assert resolve_scale(variant="b4").family == "efficientnet"
 
 
-def test_labels_are_for_people():
+def test_labels_are_readable():
     assert resolve_scale(variant="lite0").label == "Lite0"
     assert resolve_scale(phi=-1.5).label == "φ = -1.5"
     assert resolve_scale(phi=2, family="efficientnet_lite").label == "Lite φ = 2"
 
 
-def test_the_smallest_stage_is_that_of_the_architecture():
+def test_the_smallest_stage_agrees_with_the_architecture():
     assert min(stage.channels for stage in STAGES) == SMALLEST_STAGE
 
 
@@ -173,12 +176,17 @@ def test_the_smallest_stage_is_that_of_the_architecture():
         ({"phi": 0, "stochastic_depth": -0.1}, "stochastic_depth must be at least 0"),
     ],
 )
-def test_bad_input_is_named_in_one_line(arguments, message):
+def test_invalid_input_is_one_line(arguments, message):
     with pytest.raises(InputError, match=message) as caught:
         resolve_scale(**arguments)
     assert "\n" not in str(caught.value)
 
 
-def test_a_resolution_of_ones_own_lets_phi_go_lower():
+def test_an_explicit_resolution_permits_a_smaller_phi():
     steep = Coefficients(1.2, 1.0, 1.5)
     assert resolve_scale(phi=-6, coefficients=steep, resolution=32).resolution == 32
+
+
+def test_each_variant_belongs_to_one_family():
+    assert [v for family in FAMILIES for v in variants_of(family)] == list(VARIANTS.values())
+    assert [v.name for v in variants_of("efficientnet_lite")] == ["lite0", "lite1", "lite2", "lite3", "lite4"]

@@ -15,14 +15,14 @@ NUMBERS = np.arange(6, dtype="<f4")
 
 
 class _Global:
-    """Pickles as a reference to a name that need not exist here, and calls it."""
+    """Pickles as a call of a name that need not exist here."""
 
     def __init__(self, module, name, *arguments):
         self.module, self.name, self.arguments = module, name, arguments
 
 
 class _Pickler(pickle._Pickler):
-    """Writes what PyTorch writes, without PyTorch."""
+    """Writes files as PyTorch does, without PyTorch."""
 
     def persistent_id(self, obj):
         if isinstance(obj, tuple) and obj and obj[0] == "storage":
@@ -63,7 +63,7 @@ def test_a_tensor_is_read(tmp_path):
     np.testing.assert_array_equal(weights["a"], NUMBERS.reshape(2, 3))
 
 
-def test_a_tensor_that_lies_transposed_is_read(tmp_path):
+def test_a_transposed_tensor_is_read(tmp_path):
     weights = read_torch_weights(_file(tmp_path, {"a": _tensor((3, 2), (1, 3))}))
     np.testing.assert_array_equal(weights["a"], NUMBERS.reshape(2, 3).T)
 
@@ -76,7 +76,7 @@ def test_two_tensors_may_share_a_storage(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["system", "remove"])
-def test_a_file_that_calls_the_system_is_refused(tmp_path, name):
+def test_a_file_that_calls_the_system_is_rejected(tmp_path, name):
     victim = tmp_path / "victim"
     victim.touch()
     command = str(victim) if name == "remove" else f"rm {victim}"
@@ -86,7 +86,7 @@ def test_a_file_that_calls_the_system_is_refused(tmp_path, name):
     assert victim.exists()
 
 
-def test_a_plain_hostile_pickle_is_refused(tmp_path):
+def test_a_malicious_pickle_is_rejected(tmp_path):
     class Hostile:
         def __reduce__(self):
             return os.mkdir, (str(tmp_path / "made"),)
@@ -99,7 +99,7 @@ def test_a_plain_hostile_pickle_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["eval", "getattr", "__import__"])
-def test_builtins_are_refused(tmp_path, name):
+def test_builtins_are_rejected(tmp_path, name):
     with pytest.raises(InputError, match=f"it names builtins.{name}"):
         read_torch_weights(_file(tmp_path, {"a": _Global("builtins", name)}))
 
@@ -123,12 +123,12 @@ def test_builtins_are_refused(tmp_path, name):
         collections.OrderedDict(),
     ],
 )
-def test_malformed_tensors_are_refused(tmp_path, tensor):
+def test_malformed_tensors_are_rejected(tmp_path, tensor):
     with pytest.raises(InputError, match="Rejected the weights file"):
         read_torch_weights(_file(tmp_path, {"a": tensor}))
 
 
-def test_a_tensor_changed_after_it_was_made_is_refused(tmp_path):
+def test_a_tensor_changed_after_its_creation_is_rejected(tmp_path):
     head = _dump({"a": _tensor()})
     at = head.rindex(b"R") + 1  # behind the call that makes the tensor
     changed = head[:at] + _dump({"offset": 10**9})[2:-1] + b"b" + head[at:]
@@ -138,7 +138,7 @@ def test_a_tensor_changed_after_it_was_made_is_refused(tmp_path):
         read_torch_weights(path)
 
 
-def test_a_file_cut_short_is_refused(tmp_path):
+def test_a_truncated_file_is_rejected(tmp_path):
     whole = _file(tmp_path, {"a": _tensor()}).read_bytes()
     path = tmp_path / "cut.pth"
     for length in range(len(whole)):
@@ -147,7 +147,7 @@ def test_a_file_cut_short_is_refused(tmp_path):
             read_torch_weights(path)
 
 
-def test_other_formats_are_refused(tmp_path):
+def test_other_formats_are_rejected(tmp_path):
     with pytest.raises(InputError, match="old format"):
         read_torch_weights(_file(tmp_path, {}, magic=1))
     with pytest.raises(InputError, match="big-endian"):

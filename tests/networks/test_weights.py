@@ -28,7 +28,7 @@ def _legacy_file(model, path):
 
 
 def _spread(model):
-    """Give every vector of a model values that no fresh model has."""
+    """Give the batch statistics of a model random values."""
     rng = np.random.default_rng(5)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -38,7 +38,7 @@ def _spread(model):
 
 @pytest.fixture(scope="module")
 def official():
-    """A function from include_top to EfficientNetB0 as Keras builds it, its automatic names numbered."""
+    """Return a function from include_top to Keras's EfficientNetB0 with numbered layer names."""
 
     @functools.cache
     def build(include_top):
@@ -54,7 +54,7 @@ def official():
 
 
 @pytest.mark.parametrize("suffix", [".weights.h5", ".keras", ".h5"])
-def test_our_own_files_load(tiny_model, tmp_path, suffix):
+def test_files_of_this_project_load(tiny_model, tmp_path, suffix):
     path = tmp_path / f"saved{suffix}"
     if suffix == ".h5":
         _legacy_file(tiny_model, path)
@@ -64,7 +64,7 @@ def test_our_own_files_load(tiny_model, tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", [".weights.h5", ".keras", ".h5"])
-def test_shapes_tell_whether_a_file_fits(tiny_model, tmp_path, suffix):
+def test_kernel_shapes_decide_whether_a_file_fits(tiny_model, tmp_path, suffix):
     path = tmp_path / f"saved{suffix}"
     if suffix == ".h5":
         _legacy_file(tiny_model, path)
@@ -78,7 +78,7 @@ def test_shapes_tell_whether_a_file_fits(tiny_model, tmp_path, suffix):
         check_weights_fit(path, resolve_scale(phi=-6, resolution=64), 4)
 
 
-def test_a_network_without_classifier_takes_a_file_with_one(tiny_model, tmp_path):
+def test_a_network_without_classifier_loads_a_file_with_one(tiny_model, tmp_path):
     tiny_model.save_weights(tmp_path / "saved.weights.h5")
     model = build_efficientnet(**TINY, weights=str(tmp_path / "saved.weights.h5"), include_top=False)
     cut = keras.Model(tiny_model.input, tiny_model.get_layer("avg_pool").output)
@@ -99,7 +99,7 @@ def test_files_of_keras_applications_load(tmp_path, official, include_top, legac
     np.testing.assert_allclose(_outputs(ours), _outputs(theirs), rtol=0, atol=1e-5)
 
 
-def test_a_file_without_classifier_leaves_one_of_zeros(tmp_path):
+def test_a_file_without_classifier_gives_a_classifier_of_zeros(tmp_path):
     path = _legacy_file(build_efficientnet(**TINY, include_top=False), tmp_path / "notop.h5")
     model = build_efficientnet(**TINY, weights=path, seed=1)
     fresh = build_efficientnet(**TINY, seed=1)
@@ -107,7 +107,7 @@ def test_a_file_without_classifier_leaves_one_of_zeros(tmp_path):
     assert not np.array_equal(_outputs(model), _outputs(fresh))
 
 
-def test_a_frozen_model_saves_and_loads_alike(tmp_path):
+def test_a_frozen_model_saves_and_loads(tmp_path):
     model = _spread(build_efficientnet(**TINY))
     for layer in model.layers[:20]:
         layer.trainable = False
@@ -124,7 +124,7 @@ def _refused(path, **options):
     return message
 
 
-def test_another_number_of_classes_is_refused_by_name(tiny_model, tmp_path):
+def test_another_number_of_classes_is_an_error(tiny_model, tmp_path):
     tiny_model.save_weights(tmp_path / "three.weights.h5")
     message = _refused(tmp_path / "three.weights.h5", classes=4)
     assert "layer predictions has the shapes [(720, 4), (4,)]; received the shapes [(720, 3), (3,)]" in message
@@ -132,27 +132,27 @@ def test_another_number_of_classes_is_refused_by_name(tiny_model, tmp_path):
 
 @pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
 @pytest.mark.parametrize(("phi", "layer"), [(-4, "block3a_project_conv"), (-7, "stem_conv")])
-def test_another_network_is_refused_by_layer(tiny_model, tmp_path, phi, layer, suffix):
+def test_weights_of_another_network_name_the_first_wrong_layer(tiny_model, tmp_path, phi, layer, suffix):
     path = tmp_path / f"saved{suffix}"
     (tiny_model.save if suffix == ".keras" else tiny_model.save_weights)(path)
     assert f"layer {layer} has the shapes" in _refused(path, phi=phi)
 
 
-def test_a_layer_too_many_is_refused_by_name(tiny_model, tmp_path):
+def test_a_surplus_layer_is_named(tiny_model, tmp_path):
     path = _legacy_file(tiny_model, tmp_path / "named.h5")
     with h5py.File(path, "a") as file:
         file.copy(file["block2a_bn"], "block2z_bn")
     assert "hold the layer block2z_bn, which efficientnet_phi lacks" in _refused(path)
 
 
-def test_a_numbered_layer_too_many_is_refused_by_its_number(tiny_model, tmp_path):
+def test_a_surplus_numbered_layer_is_named(tiny_model, tmp_path):
     tiny_model.save_weights(tmp_path / "numbered.weights.h5")
     with h5py.File(tmp_path / "numbered.weights.h5", "a") as file:
         file.copy(file["layers/conv2d"], "layers/conv2d_99")
     assert "hold the layer conv2d_99" in _refused(tmp_path / "numbered.weights.h5")
 
 
-def test_a_refused_file_changes_nothing(tiny_model, tmp_path):
+def test_a_rejected_file_changes_nothing(tiny_model, tmp_path):
     from goodbad_pipeline.networks.weights import assign_weights, read_weight_file
 
     path = _legacy_file(tiny_model, tmp_path / "cut.h5")
@@ -166,13 +166,13 @@ def test_a_refused_file_changes_nothing(tiny_model, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".weights.h5", ".h5", ".keras"])
-def test_a_file_that_is_no_weights_file_is_refused(tmp_path, suffix):
+def test_a_file_of_another_kind_is_an_error(tmp_path, suffix):
     path = tmp_path / f"broken{suffix}"
     path.write_bytes(b"neither HDF5 nor zip")
     assert "cannot be read" in _refused(path)
 
 
-def test_an_empty_hdf5_file_is_refused(tmp_path):
+def test_an_empty_hdf5_file_is_an_error(tmp_path):
     path = tmp_path / "empty.h5"
     h5py.File(path, "w").close()
     assert "received nothing" in _refused(path)
@@ -214,7 +214,7 @@ def _needs_package(name):
 
 @pytest.mark.no_cover
 @pytest.mark.parametrize("name", REFERENCE)
-def test_lite_networks_answer_as_the_originals(name, formula_image):
+def test_lite_networks_predict_like_the_originals(name, formula_image):
     _needs_package(name)
     expected = REFERENCE[name]
     model = build_efficientnet(variant=name, weights="imagenet", classifier_activation=None)
@@ -228,7 +228,7 @@ def test_lite_networks_answer_as_the_originals(name, formula_image):
     np.testing.assert_allclose(logits[expected["top5"]], expected["top5_logits"], rtol=0, atol=1e-4)
 
 
-def test_other_classes_start_with_a_classifier_of_zeros_on_published_features():
+def test_other_classes_start_with_a_zero_classifier_on_published_features():
     options = {"phi": 0, "family": "efficientnet_lite", "resolution": 64, "classes": 2, "seed": 4}
     model, fresh = build_efficientnet(**options, weights="imagenet"), build_efficientnet(**options)
     features = build_efficientnet(**options | {"include_top": False}, weights="imagenet")
@@ -237,7 +237,7 @@ def test_other_classes_start_with_a_classifier_of_zeros_on_published_features():
     assert not np.array_equal(*(np.asarray(m.get_layer("top_conv").kernel) for m in (model, fresh)))
 
 
-def test_a_lite_file_that_lacks_a_layer_is_refused(monkeypatch, tmp_path):
+def test_a_lite_file_without_a_layer_is_an_error(monkeypatch, tmp_path):
     monkeypatch.setattr(weights, "read_torch_weights", lambda path: {})
     with pytest.raises(InputError, match=r"lacks '_conv_stem.weight'"):
         weights.read_lite(tmp_path / "weights.pth", resolve_scale(variant="lite0"))
@@ -245,7 +245,7 @@ def test_a_lite_file_that_lacks_a_layer_is_refused(monkeypatch, tmp_path):
 
 @pytest.fixture
 def download(tmp_path, monkeypatch):
-    """Stands in for Keras's server: files as published, with standard deviations in place of variances."""
+    """Replace Keras's server: files as published, with standard deviations instead of variances."""
     asked = []
 
     def get_file(name, url, cache_subdir, file_hash):
@@ -267,7 +267,7 @@ def download(tmp_path, monkeypatch):
 
 @pytest.mark.long
 @pytest.mark.no_cover
-def test_b0_of_keras_answers_as_keras_applications_does(download, tmp_path, monkeypatch, formula_image):
+def test_b0_predicts_like_keras_applications(download, tmp_path, monkeypatch, formula_image):
     ours = build_efficientnet(variant="b0", weights="imagenet", classifier_activation=None)
     (name, url, digest) = download[0]
     assert (name, digest) == ("efficientnetb0.h5", keras_efficientnet.WEIGHTS_HASHES["b0"][0])
@@ -278,14 +278,14 @@ def test_b0_of_keras_answers_as_keras_applications_does(download, tmp_path, monk
     np.testing.assert_allclose(np.asarray(ours(image)), np.asarray(theirs(image)), rtol=0, atol=1e-5)
 
 
-def test_other_classes_ask_for_the_file_without_classifier(download):
+def test_other_classes_download_the_file_without_classifier(download):
     build_efficientnet(phi=0, resolution=64, classes=2, weights="imagenet")
     assert [(name, digest) for name, _, digest in download] == [
         ("efficientnetb0_notop.h5", keras_efficientnet.WEIGHTS_HASHES["b0"][1])
     ]
 
 
-def test_without_a_connection_one_line_says_what_to_do(monkeypatch):
+def test_without_a_connection_one_line_states_what_to_do(monkeypatch):
     def get_file(*_, **__):
         raise Exception("URL fetch failure on it:\n None -- no route")
 

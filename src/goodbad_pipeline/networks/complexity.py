@@ -91,8 +91,8 @@ class Complexity(Cost):
             raise InputError(f"batch_size must be a whole number, at least 1; received {batch_size!r}.")
         if precision not in _BYTES:
             raise InputError(f"precision must be one of {', '.join(_BYTES)}; received {precision!r}.")
-        kept = round(self.copies * _BYTES[precision] * self.activations)
-        return _STATES * self.parameters + kept * batch_size
+        copies = round(self.copies * _BYTES[precision] * self.activations)
+        return _STATES * self.parameters + copies * batch_size
 
 
 def count_complexity(scale: NetworkScale, classes: int = 1000, include_top: bool = True) -> Complexity:

@@ -91,7 +91,7 @@ def _file_shape(path: Path) -> LayerShape:
         filters = {layer["config"]["name"]: layer["config"].get("filters") for layer in layers}
     except (OSError, zipfile.BadZipFile, ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(
-            f"grow_from: {path} cannot be read as a {_SUFFIX} file ({type(error).__name__}). Save the model anew."
+            f"grow_from: {path} cannot be read as a {_SUFFIX} file ({type(error).__name__}). Save the model again."
         ) from error
     return shape_of_layers(filters, str(path))
 

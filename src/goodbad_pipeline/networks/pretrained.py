@@ -160,7 +160,7 @@ def open_weights(path: Path) -> Iterator[h5py.File]:
             yield file
     except (OSError, KeyError, zipfile.BadZipFile) as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"weights file {path} cannot be read: {reason}. Save the weights anew.") from error
+        raise InputError(f"weights file {path} cannot be read: {reason}. Save the weights again.") from error
 
 
 def _shapes_in(path: Path) -> list[Shape]:

@@ -214,7 +214,7 @@ def read_lite(path: Path, scale: NetworkScale) -> dict[str, list[np.ndarray]]:
         stored = {name: _convert(weights, torch_name, kind) for name, torch_name, kind in _lite_layers(scale)}
         stored[CLASSIFIER] = [weights["_fc.weight"].T, weights["_fc.bias"]]
     except KeyError as error:
-        raise InputError(f"The weights file {path} lacks {error}. Install its package anew.") from error
+        raise InputError(f"The weights file {path} lacks {error}. Reinstall its package.") from error
     return stored
 
 
