@@ -1,11 +1,11 @@
-# Each line is what you could type yourself; README.md says when.
+# Short names for the commands of README.md and CONTRIBUTING.md.
 VENV := .venv
 PYTHON ?= python3.11
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export DO_NOT_TRACK := true
 
-.PHONY: help install run test coverage test-long test-browser test-slow lint bench ui viz
+.PHONY: help install run test coverage test-long test-browser test-slow lint bench parameters ui viz
 
 help:
 	@grep -E '^[a-z-]+:.*#' $(MAKEFILE_LIST) | sed 's/:.*# /\t/' | expand -t 12
@@ -14,43 +14,46 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
-	@echo "Installing TensorFlow and the rest, which takes minutes and says nothing …"
+	@echo "Installing TensorFlow and the rest, which takes minutes without output …"
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
 	@touch $@
 
 $(VENV)/.installed-dev: $(BIN)/python pyproject.toml constraints.txt
-	@echo "Installing TensorFlow and the rest, which takes minutes and says nothing …"
+	@echo "Installing TensorFlow and the rest, which takes minutes without output …"
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	@touch $@ $(VENV)/.installed
 
 install: $(VENV)/.installed-dev  # make .venv and install, development tools included
 
-run: $(VENV)/.installed  # make .venv, install, and go the whole road: images to registered model
+run: $(VENV)/.installed  # make .venv, install, and run the pipeline: images to registered model
 	$(BIN)/kedro run
 
 test: $(VENV)/.installed-dev  # the default tests
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-coverage: $(VENV)/.installed-dev  # the same, and how much of the code they reach
+coverage: $(VENV)/.installed-dev  # the default tests, with coverage
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
-test-long: $(VENV)/.installed-dev  # the tests that take ten seconds and more, many of them whole commands
+test-long: $(VENV)/.installed-dev  # tests of ten seconds and more, many of whole commands
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "long and not slow"
 
-test-browser: $(VENV)/.installed-dev  # the tests that drive Chromium
+test-browser: $(VENV)/.installed-dev  # tests that drive Chromium
 	$(BIN)/pytest -m "browser and not slow"
 
-test-slow: $(VENV)/.installed-dev  # the tests that take minutes
+test-slow: $(VENV)/.installed-dev  # tests of minutes
 	$(BIN)/pytest -m "slow and not gpu"
 
-lint: $(VENV)/.installed-dev  # style, types, and who may import whom
+lint: $(VENV)/.installed-dev  # style, types and import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.installed-dev  # side-by-side measurements; some of them: make bench names="train_step feeding"
+bench: $(VENV)/.installed-dev  # benchmarks; some of them: make bench names="train_step feeding"
 	$(BIN)/python -m benchmarks $(names)
+
+parameters: $(VENV)/.installed-dev  # write docs/parameters.md from the schema and the comments of conf/base
+	$(BIN)/python docs/make_parameters.py
 
 ui: $(VENV)/.installed  # browse runs and models in MLflow
 	PATH="$(CURDIR)/$(BIN):$$PATH" kedro mlflow ui

@@ -7,6 +7,7 @@ import json
 import re
 import types
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -14,7 +15,7 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from goodbad_pipeline.params.validation import GROUPS
+from goodbad_pipeline.params.validation import GROUPS, RENAMED
 
 PROJECT = Path(__file__).resolve().parent.parent
 PAGE = PROJECT / "docs/parameters.md"
@@ -39,60 +40,61 @@ All parameters, in the order of the files in `conf/base/`. `make parameters` wri
 Override a parameter in `conf/local/parameters.yml`, or for one run with `--params=images.root=photos,model.phi=1`.
 An unknown name or an invalid value ends the run before it starts, with one line per problem.
 """
+RENAMINGS = """\
+## Old names
+
+These names still work, with a warning.
+
+| old name | name |
+| --- | --- |"""
 WORDS = {bool: "`true`, `false`", int: "whole number", float: "number", str: "text", Any: "any value", Path: "text"}
+TABLE = ("| parameter | default | allowed | meaning |", "| --- | --- | --- | --- |")
 BOUNDS = (("gt", ">"), ("ge", "≥"), ("lt", "<"), ("le", "≤"))
 
 
 def parameters_page() -> str:
     """Return the page as Markdown."""
     sections = (_section(PROJECT / f"conf/base/parameters_{name}.yml") for name in FILES)
-    return "\n".join([INTRODUCTION, *sections])
+    renamed = (_row(f"{group}.{old}", f"`{group}.{new}`") for (group, old), new in RENAMED.items())
+    return "\n".join([INTRODUCTION, *sections, RENAMINGS, *renamed, ""])
 
 
 def _section(file: Path) -> str:
     """Return the section of one parameter file: its head comment, then a table for each group."""
     text = file.read_text(encoding="utf-8")
     lines = text.splitlines()
-    parts = [f"## {file.name}", ""]
-    head = [line.removeprefix("#").strip() for line in lines[: _first_key(lines)] if line.startswith("#")]
-    if head and head[0].startswith("kedro run"):
-        parts += [f"`{head.pop(0)}`", ""]
-    if head:
-        parts += [*head, ""]
+    head = [line.removeprefix("#").strip() for line in takewhile(lambda line: line.startswith("#"), lines)]
+    command = [f"`{head.pop(0)}`", ""] if head[0].startswith("kedro run") else []
+    parts = [f"## {file.name}", "", *command, *(line.replace("*", r"\*") for line in head), ""]
     for key, value in yaml.compose(text).value:
-        rows = "\n".join(_rows(key.value, value, GROUPS[key.value], lines))
-        parts += ["| parameter | default | allowed | meaning |", "| --- | --- | --- | --- |", rows, ""]
+        rows = _rows(key.value, value, GROUPS[key.value], lines)
+        parts += [f"### {key.value}", "", *TABLE, *rows, ""]
     return "\n".join(parts)
 
 
-def _first_key(lines: list[str]) -> int:
-    return next(index for index, line in enumerate(lines) if line and not line.startswith("#"))
-
-
 def _rows(prefix: str, node: yaml.Node, model: type[BaseModel] | None, lines: list[str]) -> Iterator[str]:
-    """Yield a table row for each parameter of a mapping, and recurse into the groups it contains."""
+    """Yield a table row for each parameter of a mapping, and recurse into mappings in block style."""
     for key, value in node.value:
         name, comment = f"{prefix}.{key.value}", _comment(lines, key.start_mark.line)
         field = model.model_fields.get(key.value) if model else None
         group = _group(field)
-        default = yaml.safe_load(yaml.serialize(value))
-        if isinstance(value, yaml.MappingNode) and not value.flow_style and key.value != "presets":
+        if isinstance(value, yaml.MappingNode) and not value.flow_style:
             if comment:
                 yield _row(name, "", "group", comment)
             yield from _rows(name, value, group, lines)
             continue
-        allowed = _allowed(field) if field else ("mapping" if isinstance(default, dict) else "")
+        default = yaml.safe_load(yaml.serialize(value))
+        allowed = _words(field.annotation, field.metadata) if field else _words_without_schema(name)
         if default is None and "null" not in allowed:
             allowed += " or `null`"
-        if key.value == "presets":
-            yield _row(name, "below", "mapping of names to values", comment or "Values of each preset.")
-            for preset, values in default.items():
-                yield _row(f"{name}.{preset}", _code(values), "mapping", f"Values of `preset: {preset}`.")
-            continue
         yield _row(name, _code(default), allowed, comment)
-        if group:
-            for child, info in group.model_fields.items():
-                yield _row(f"{name}.{child}", _code(info.default), _allowed(info), info.description or "")
+        for child, info in group.model_fields.items() if group else ():
+            yield _row(f"{name}.{child}", _code(info.default), _words(info.annotation, info.metadata), f"see `{name}`")
+
+
+def _words_without_schema(name: str) -> str:
+    """Return the allowed values of an entry of `tune.space` or of the presets, whose names are not in the schema."""
+    return "range `{low, high, log}`, list, `auto` or `null`" if name.startswith("tune.space.") else "mapping"
 
 
 def _row(*cells: str) -> str:
@@ -112,7 +114,7 @@ def _comment(lines: list[str], index: int) -> str:
 
 
 def _code(value: Any) -> str:
-    return f"`{json.dumps(value, ensure_ascii=False)}`" if not isinstance(value, str) else f"`{value}`"
+    return f"`{value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}`"
 
 
 def _group(field: FieldInfo | None) -> type[BaseModel] | None:
@@ -121,10 +123,6 @@ def _group(field: FieldInfo | None) -> type[BaseModel] | None:
         return None
     kinds = [field.annotation, *get_args(field.annotation)]
     return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
-
-
-def _allowed(field: FieldInfo) -> str:
-    return _words(field.annotation, field.metadata)
 
 
 def _words(kind: Any, metadata: Any = ()) -> str:
