@@ -1,4 +1,4 @@
-"""``mlflow models serve``, in a process that cannot import this project, asked with curl as the README says."""
+"""``mlflow models serve``, in a process that cannot import this project, called with curl as docs/serving.md describes."""
 
 import base64
 import json
@@ -24,14 +24,14 @@ from serving_kit import REFUSING, environment
 from goodbad_pipeline.registry.models import load_champion
 
 PORT = "5001"
-"""The README's; the tests take a free one in its place."""
+"""The port of docs/serving.md; the tests take a free one in its place."""
 BIN = Path(sys.executable).parent
 
 
 @pytest.fixture(scope="module")
 def server(registered: str, tmp_path_factory) -> Iterator[str]:
-    """The README's own command, but for the store."""
-    (command,) = re.findall(r"^mlflow models serve .*$", (PROJECT / "README.md").read_text(), re.MULTILINE)
+    """The command of docs/serving.md, with another store."""
+    (command,) = re.findall(r"^mlflow models serve .*$", (PROJECT / "docs/serving.md").read_text(), re.MULTILINE)
     assert f"--port {PORT}" in command
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -133,8 +133,8 @@ def test_one_bad_row_spoils_no_other(server: str, files: dict[str, bytes]) -> No
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl on this machine")
-def test_the_readmes_curl_line_works_as_written(server: str, files: dict[str, bytes], tmp_path: Path) -> None:
-    (line,) = re.findall(r"^.*curl .*(?:\\\n.*)*$", (PROJECT / "README.md").read_text(), re.MULTILINE)
+def test_the_curl_line_of_the_guide_works_as_written(server: str, files: dict[str, bytes], tmp_path: Path) -> None:
+    (line,) = re.findall(r"^.*curl .*(?:\\\n.*)*$", (PROJECT / "docs/serving.md").read_text(), re.MULTILINE)
     assert f"http://127.0.0.1:{PORT}/" in line
     image = re.findall(r"base64 \S+ ([\w/.]+)", line)[0]
     (tmp_path / image).parent.mkdir(parents=True)
