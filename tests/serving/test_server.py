@@ -1,4 +1,4 @@
-"""``mlflow models serve``, in a process that cannot import this project, called with curl as docs/serving.md describes."""
+"""``mlflow models serve`` in a process that cannot import this project, called with curl as in docs/serving.md."""
 
 import base64
 import json
