@@ -22,7 +22,7 @@ def main(said: Sequence[str] | None = None) -> None:
     options = parser.parse_args(said)
     doer, project, _ = trainings(options)
     seeds = [[doer.entry(name, seed) for name in options.variants] for seed in options.seeds]
-    text = f"### What each part is worth: {project.name}\n\n{table(list(zip(*seeds, strict=True)))}"
+    text = f"### Contribution of each part: {project.name}\n\n{table(list(zip(*seeds, strict=True)))}"
     put(text, f"python -m benchmarks.ablation, {project.name}", options.page)
     print(text)
 

@@ -24,7 +24,7 @@ def main(said: Sequence[str] | None = None) -> None:
     options = arguments("against_tutorial", __doc__ or "").parse_args(said)
     doer, project, _ = trainings(options)
     pairs = [(doer.entry("tutorial", seed), doer.entry("default", seed)) for seed in options.seeds]
-    text = f"### Beside the usual tutorial: {project.name}\n\n{table(pairs)}"
+    text = f"### Comparison with the usual tutorial: {project.name}\n\n{table(pairs)}"
     put(text, f"python -m benchmarks.against_tutorial, {project.name}", options.page)
     print(text)
 

@@ -215,5 +215,5 @@ def test_both_commands_on_a_few_images(tmp_path: Path) -> None:
     assert [len(entry["curve"]) for entry in entries.values()][:3] == [2, 3, 2]
     assert all(0 <= entry["test"]["accuracy"] <= 1 and entry["seconds"] > 0 for entry in entries.values())
     text = page.read_text()
-    assert "### Beside the usual tutorial: characters model.resolution=32" in text
+    assert "### Comparison with the usual tutorial: characters model.resolution=32" in text
     assert "keras.applications B0 from scratch, 2 epochs" in text

@@ -1,12 +1,16 @@
 """The documents: links resolve, commands and files that they name exist, docs/parameters.md is up to date."""
 
+import json
 import re
 import runpy
 from pathlib import Path
 
 import pytest
-from factories import PROJECT
+import yaml
+from factories import PROJECT, parameters
 
+from goodbad_pipeline.cli import cli
+from goodbad_pipeline.params import validate_parameters
 from goodbad_pipeline.pipeline_registry import register_pipelines
 
 PAGES = sorted(
@@ -18,6 +22,25 @@ BLOCK = re.compile(r"```.*?```", re.DOTALL)
 
 def page_parameters() -> list:
     return [pytest.param(page, id=str(page.relative_to(PROJECT))) for page in PAGES]
+
+
+def merged(base: dict, changes: dict) -> dict:
+    changed = {
+        key: merged(base[key], value) if isinstance(value, dict) and isinstance(base.get(key), dict) else value
+        for key, value in changes.items()
+    }
+    return base | changed
+
+
+def nested(name: str, value: str) -> dict:
+    """A dotted name and its value as a tree; numbers, true, false and null are converted, as Kedro does."""
+    try:
+        tree = json.loads(value)
+    except ValueError:
+        tree = value
+    for part in reversed(name.split(".")):
+        tree = {part: tree}
+    return tree
 
 
 def anchors(page: Path) -> set[str]:
@@ -59,6 +82,28 @@ def test_parameters_exist(page: Path) -> None:
     named = set(re.findall(rf"(?:--params=\"?|,|`)((?:{groups})(?:\.\w+)+)(?=[=`:,])", text))
     others = {name for name in named if re.search(r"\.(csv|json|onnx|png|py|tflite|yml)$", name)} | {"model.predict"}
     assert named - others <= known
+
+
+@pytest.mark.parametrize("page", page_parameters())
+def test_examples_are_valid_parameters(page: Path) -> None:
+    """Each ``--params`` and each YAML block of parameters, on top of the defaults."""
+    text = page.read_text(encoding="utf-8")
+    for options in re.findall(r"--params=\"?([\w.]+=[^\s`\"';]*)", text):
+        example = parameters()
+        for name, value in (pair.split("=", 1) for pair in options.split(",")):
+            if value[:1] not in "<$":
+                example = merged(example, nested(name, value))
+        validate_parameters(example)
+    for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL):
+        example = next(yaml.safe_load_all(block))
+        if set(example) <= set(parameters()):
+            validate_parameters(merged(parameters(), example))
+
+
+@pytest.mark.parametrize("page", page_parameters())
+def test_commands_of_kedro_exist(page: Path) -> None:
+    known = {"run", "registry", "viz", "mlflow", "airflow", "package", *cli.commands}
+    assert set(re.findall(r"(?:^|[`/])kedro ([a-z-]+)", page.read_text(encoding="utf-8"), re.MULTILINE)) <= known
 
 
 @pytest.mark.parametrize("page", page_parameters())
