@@ -56,6 +56,14 @@ def make_project(folder: Path) -> Path:
     return folder
 
 
+def catalog_config() -> dict[str, dict]:
+    """Return the entries and patterns of the catalog files in conf/base."""
+    entries: dict[str, dict] = {}
+    for file in sorted((PROJECT / "conf" / "base").glob("catalog_*.yml")):
+        entries |= yaml.safe_load(file.read_text())
+    return entries
+
+
 def parameters(**changes: object) -> dict:
     """conf/base as it is, with values changed by dotted name (double underscore for a dot)."""
     merged: dict = {}

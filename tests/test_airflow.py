@@ -69,15 +69,15 @@ def loaded(dags: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, li
 
 def test_every_node_is_in_one_task(loaded: dict[str, list[str]]) -> None:
     nodes = {node.name.replace(".", "-").replace("_", "-") for node in register_pipelines()["__default__"].nodes}
-    network = ["modelling-build-model", "training-train-model"]  # not stored before it is trained
-    images = ["ingestion-group-images", "ingestion-report-ingestion", "ingestion-check-quarantine"]
+    network = ["training-build-model", "training-train-model"]  # not stored before it is trained
+    images = ["data-ingestion-group-images", "data-ingestion-report-ingestion", "data-ingestion-check-quarantine"]
     assert set(loaded) == nodes.difference(network, images) | {"-".join(network), "-".join(images)}
 
 
 def test_tasks_wait_for_what_they_read(loaded: dict[str, list[str]]) -> None:
-    training = "modelling-build-model-training-train-model"
-    assert training in loaded["modelling-cache-pixels"]
-    assert "evaluation-predict-test" in loaded[training]
+    training = "training-build-model-training-train-model"
+    assert training in loaded["training-cache-pixels"]
+    assert "results-evaluation-predict-test" in loaded[training]
     assert [name for name in loaded if name not in {task for after in loaded.values() for task in after}] == [
-        "ingestion-scan-images"
+        "data-ingestion-scan-images"
     ]

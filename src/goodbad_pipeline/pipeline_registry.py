@@ -20,20 +20,24 @@ from goodbad_pipeline.pipelines import (
     tuning,
 )
 
-FOLLOWING = ("modelling.choose_network", "modelling.build_model", "training.train_model")
-"""What every process of a training does; all else is done by the first."""
+FOLLOWING = ("training.choose_network", "training.build_model", "training.train_model")
+"""Nodes that every process of a distributed training runs; the first process runs all others."""
 
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """Return ``data``, ``train``, both as ``__default__``, and what stands beside them."""
-    data = ingestion.create_pipeline() + splitting.create_pipeline()
+    """Return all pipelines by name; ``__default__`` is ``data`` and then ``train``.
+
+    Its nodes are in three namespaces, ``data``, ``training`` and ``results``, which Kedro-Viz shows as three boxes.
+    """
+    data = _namespaced("data", ingestion.create_pipeline() + splitting.create_pipeline())
+    training_stage = modelling.create_pipeline() + training.create_pipeline()
     register = registration.create_pipeline() + reporting.create_pipeline()
-    train = modelling.create_pipeline() + training.create_pipeline() + evaluation.create_pipeline() + register
+    train = training_stage + _namespaced("results", evaluation.create_pipeline() + register)
     return {
         "__default__": data + train,
         "data": data,
         "train": train,
-        "register": register,
+        "register": _namespaced("results", register),
         "predict": prediction.create_pipeline(),
         "export": exporting.create_pipeline(),
         "follow": _apart(train.only_nodes(*FOLLOWING) + modelling.create_following_pipeline(), {}, "follow"),
@@ -44,6 +48,11 @@ def register_pipelines() -> dict[str, Pipeline]:
         "scaling_study": scaling_study.create_pipeline(),
         "tune": _tune(modelling.create_pipeline().to_outputs("network")),
     }
+
+
+def _namespaced(namespace: str, stages: Pipeline) -> Pipeline:
+    """Return the nodes inside a namespace; their datasets keep their names."""
+    return pipeline(stages, namespace=namespace, prefix_datasets_with_namespace=False)
 
 
 def _tune(choice: Pipeline) -> Pipeline:

@@ -35,9 +35,9 @@ def root(tmp_path: Path) -> Path:
 
 def test_everything_found_is_accounted_for_and_said(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     accepted, unreadable, listing = scan_images(images(root), root.parent / "journal")
-    labels, quarantine, duplicates, *_ = group_images(accepted, unreadable, images(root))
+    labels, quarantine, duplicates, corrections = group_images(accepted, unreadable, images(root))
     with caplog.at_level(logging.INFO):
-        summary, table = report_ingestion(labels, quarantine, duplicates, listing)
+        summary, table = report_ingestion(labels, quarantine, duplicates, corrections, listing)
     assert (summary["found"], summary["accepted"], summary["quarantined"]) == (4, 3, 1)
     assert summary["ignored"] == {"._*": 1, "Thumbs.db": 1}
     assert table["path"].tolist() == ["dog/new\nline.jpg"]
@@ -47,17 +47,17 @@ def test_everything_found_is_accounted_for_and_said(root: Path, caplog: pytest.L
 
 def test_a_file_that_got_lost_between_the_tables_ends_the_run(root: Path) -> None:
     accepted, unreadable, listing = scan_images(images(root), root.parent / "journal")
-    labels, quarantine, duplicates, *_ = group_images(accepted.iloc[1:], unreadable, images(root))
+    labels, quarantine, duplicates, corrections = group_images(accepted.iloc[1:], unreadable, images(root))
     with pytest.raises(InputError, match="got 4 found, 2 accepted and 1 quarantined"):
-        report_ingestion(labels, quarantine, duplicates, listing)
+        report_ingestion(labels, quarantine, duplicates, corrections, listing)
 
 
 def test_a_row_without_a_path_is_told_like_any_other(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     (root / "labels.csv").write_text("path,label\ncat/1.png,cat\n,dog\ncat/2.png,cat\ndog/1.png,dog\nnone.png,dog\n")
     accepted, unreadable, listing = scan_images(images(root), root.parent / "journal")
-    labels, quarantine, duplicates, *_ = group_images(accepted, unreadable, images(root))
+    labels, quarantine, duplicates, corrections = group_images(accepted, unreadable, images(root))
     with caplog.at_level(logging.INFO):
-        summary, _ = report_ingestion(labels, quarantine, duplicates, listing)
+        summary, _ = report_ingestion(labels, quarantine, duplicates, corrections, listing)
     assert summary["quarantined_by_reason"] == {"missing": 2}
     assert "missing: 2 (first: a row of the manifest without a path)" in caplog.text
 
@@ -79,10 +79,10 @@ def test_a_given_split_of_which_nothing_is_left_ends_the_run(tmp_path: Path) -> 
             file.write_bytes(encoded(make_image(number, bright=label == "cat"), kind))
     wanted = images(tmp_path / "root", layout="presplit")
     accepted, unreadable, listing = scan_images(wanted, tmp_path / "journal")
-    labels, quarantine, duplicates, *_ = group_images(accepted, unreadable, wanted)
-    summary, _ = report_ingestion(labels, quarantine, duplicates, listing)
+    labels, quarantine, duplicates, corrections = group_images(accepted, unreadable, wanted)
+    summary, _ = report_ingestion(labels, quarantine, duplicates, corrections, listing)
     assert summary["given_splits"] == {"train": 4, "validation": 2, "test": 2}
-    with pytest.raises(InputError, match="got 'test', of which all 2 were set aside"):
+    with pytest.raises(InputError, match="got 'test', of which all 2 are quarantined"):
         check_quarantine(labels, summary, wanted)
 
 

@@ -111,7 +111,7 @@ def test_a_sensitive_column_that_is_not_there_is_refused_before_training() -> No
         check_columns(SPLITS, typed["evaluation"])
     road = register_pipelines()["train"]
     order = [node.name for node in road.nodes]
-    assert order.index("modelling.check_columns") < order.index("modelling.build_model")
+    assert order.index("training.check_columns") < order.index("training.build_model")
 
 
 def test_the_product_is_told_of_a_network_that_comes_from_phi(caplog) -> None:

@@ -5,7 +5,7 @@ import pytest
 from factories import encoded, make_image, parameters
 
 from goodbad_pipeline.params import ImageParams, validate_parameters
-from goodbad_pipeline.pipelines.ingestion.sheets import draw_quarantine_sheet
+from goodbad_pipeline.pipelines.ingestion.nodes import draw_quarantine_sheet
 
 
 @pytest.fixture

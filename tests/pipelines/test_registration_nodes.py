@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from base64 import b64encode
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -73,19 +74,23 @@ def test_the_road_from_first_champion_over_a_better_one_to_the_report(road, stor
     title = sheet.texts[0].get_text()
     assert title.startswith("Differences: 0 correct only by the champion, ")
     assert title.endswith(f"{int((road.test['correct'] & ~theirs['correct']).sum())} correct only by the new model")
+    data = {
+        "ingestion": {"found": 1, "accepted": 1, "quarantined": 0, "groups": 80},
+        "splits": count_splits(road.splits).to_dict("records"),
+        "figures": {"image_sheet": b64encode(b"png").decode()},
+    }
     facts = reporting.gather_report_facts(
-        road.intervals, road.per_class, road.slices, road.fairness, slices, count_splits(road.splits), better, [],
-        road.calibration, road.metrics, road.seeing, {"found": 1, "accepted": 1, "quarantined": 0, "groups": 80},
-        NETWORK, road.splits, road.images,
+        road.intervals, road.per_class, road.slices, road.fairness, slices, better, [], road.calibration,
+        road.metrics, road.seeing, data, NETWORK, road.splits, road.images,
     )  # fmt: skip
     charts = reporting.draw_charts(HISTORY, road.test, road.baselines, road.slices, road.typed["training"])
-    page = reporting.write_report_page(json.loads(json.dumps(facts)), *charts, **dict.fromkeys(FIGURES, b"png"))
-    assert page.count('<img src="data:image/png') == len(FIGURES)
+    page = reporting.write_report_page(json.loads(json.dumps(facts)), data, *charts, **dict.fromkeys(FIGURES, b"png"))
+    assert page.count('<img src="data:image/png') == len(FIGURES) + 1
     assert '<script type="application/json" id="charts">' in page
     assert "goodbad version 2" in page
-    card, html = reporting.write_model_card(facts)
+    card = reporting.write_model_card(facts)
     assert "must not be used to judge people" in card
-    assert "<table>" in html
+    assert "<table>" in reporting.render_model_card(card)
 
 
 def splits_before(road, groups: int) -> pd.DataFrame:

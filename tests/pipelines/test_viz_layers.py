@@ -1,29 +1,30 @@
 import networkx as nx
 import pytest
-import yaml
-from factories import PROJECT
+from factories import catalog_config
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
 
 from goodbad_pipeline.pipeline_registry import register_pipelines
 
 
-def layers() -> dict[str, str]:
-    found = {}
-    for file in (PROJECT / "conf" / "base").glob("catalog*.yml"):
-        for name, entry in yaml.safe_load(file.read_text()).items():
-            if isinstance(entry, dict) and "kedro-viz" in entry.get("metadata", {}):
-                found[name] = entry["metadata"]["kedro-viz"]["layer"]
-    return found
+def layers(stages: Pipeline) -> dict[str, str]:
+    """Return the layer of each dataset that has one, also of those that match a pattern."""
+    resolver = DataCatalog.from_config(catalog_config()).config_resolver
+    entries = {name: resolver.resolve_pattern(name) for name in stages.datasets() if not name.startswith("params:")}
+    metadata = {name: entry.get("metadata") or {} for name, entry in entries.items()}
+    return {name: found["kedro-viz"]["layer"] for name, found in metadata.items() if "kedro-viz" in found}
 
 
 @pytest.mark.no_cover
 @pytest.mark.parametrize("name", register_pipelines())
 def test_no_layer_comes_before_and_after_another(name: str) -> None:
     """Kedro-Viz shows no layers at all where two of them form a circle."""
-    road, layer, order = nx.DiGraph(), layers(), nx.DiGraph()
-    for node in register_pipelines()[name].nodes:
-        road.add_edges_from((given, node.name) for given in node.inputs)
-        road.add_edges_from((node.name, made) for made in node.outputs)
-    for earlier in layer.keys() & road.nodes:
-        later = nx.descendants(road, earlier) & layer.keys()
-        order.add_edges_from((layer[earlier], layer[one]) for one in later if layer[one] != layer[earlier])
+    stages = register_pipelines()[name]
+    flow, layer, order = nx.DiGraph(), layers(stages), nx.DiGraph()
+    for node in stages.nodes:
+        flow.add_edges_from((read, node.name) for read in node.inputs)
+        flow.add_edges_from((node.name, written) for written in node.outputs)
+    for earlier in layer.keys() & flow.nodes:
+        later = nx.descendants(flow, earlier) & layer.keys()
+        order.add_edges_from((layer[earlier], layer[other]) for other in later if layer[other] != layer[earlier])
     assert nx.is_directed_acyclic_graph(order), nx.find_cycle(order)

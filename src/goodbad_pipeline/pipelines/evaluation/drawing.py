@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-import lazy_loader as lazy
 import numpy as np
 import pandas as pd
 
+from goodbad_pipeline import lazy
 from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.evaluation.decision import Calibration, scale_temperature
 from goodbad_pipeline.evaluation.explanations import border_share, enlarge, mask_centre
@@ -18,8 +18,8 @@ from goodbad_pipeline.images.pixels import Pixels
 from goodbad_pipeline.params import EvaluationParams, ImageParams
 
 logger = logging.getLogger(__name__)
-batches = lazy.load("goodbad_pipeline.training.batches", suppress_warning=True)
-gradcam = lazy.load("goodbad_pipeline.training.gradcam", suppress_warning=True)
+batches = lazy.load("goodbad_pipeline.training.batches")
+gradcam = lazy.load("goodbad_pipeline.training.gradcam")
 
 SHEET_IMAGES = 24
 EXPLAINED_IMAGES = 2000

@@ -6,9 +6,9 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import lazy_loader as lazy
 import pandas as pd
 
+from goodbad_pipeline import lazy
 from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.evaluation.bootstrap import Interval, resample_groups
 from goodbad_pipeline.evaluation.calibration import ece_by_chance, fit_calibration
@@ -31,8 +31,8 @@ from goodbad_pipeline.params import EvaluationParams, ImageParams
 from goodbad_pipeline.registry.lineage import seen_before
 
 logger = logging.getLogger(__name__)
-baselines = lazy.load("goodbad_pipeline.evaluation.baselines", suppress_warning=True)
-batches = lazy.load("goodbad_pipeline.training.batches", suppress_warning=True)
+baselines = lazy.load("goodbad_pipeline.evaluation.baselines")
+batches = lazy.load("goodbad_pipeline.training.batches")
 
 UNCALIBRATED_METRICS = ("log_loss", "brier", "ece")
 

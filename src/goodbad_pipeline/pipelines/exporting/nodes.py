@@ -4,10 +4,10 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import lazy_loader as lazy
 import numpy as np
 import pandas as pd
 
+from goodbad_pipeline import lazy
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.comparison import Agreement, measure_agreement
 from goodbad_pipeline.exporting.measuring import measure_rates, predict_with_each
@@ -20,7 +20,7 @@ from goodbad_pipeline.registry.models import RegisteredModel, find_model, record
 from goodbad_pipeline.serving.runtimes import KERAS, RUNTIMES, load_network
 
 logger = logging.getLogger(__name__)
-converting = lazy.load("goodbad_pipeline.exporting.converting", suppress_warning=True)
+converting = lazy.load("goodbad_pipeline.exporting.converting")
 
 TIMED = 256
 

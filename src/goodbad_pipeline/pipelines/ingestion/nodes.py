@@ -1,4 +1,4 @@
-"""From a folder of images to the labels dataframe, and a reason for every file that is not in it."""
+"""Nodes that turn a folder of images into the labels table and record a reason for every file outside it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from goodbad_pipeline.errors import InputError
@@ -13,7 +14,8 @@ from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.images.corrections import apply_corrections, read_corrections
 from goodbad_pipeline.images.duplicates import group_duplicates
 from goodbad_pipeline.images.paths import printable
-from goodbad_pipeline.images.pixels import pixel_source
+from goodbad_pipeline.images.pixels import Transform, pixel_source
+from goodbad_pipeline.images.reasons import Reason
 from goodbad_pipeline.images.scan import scan_candidates
 from goodbad_pipeline.images.sources import Columns, read_candidates
 from goodbad_pipeline.images.workers import WorkerBackend
@@ -21,12 +23,16 @@ from goodbad_pipeline.params import ImageParams
 
 logger = logging.getLogger(__name__)
 
-SHEET_SIDE = 96
-SHEET_IMAGES_PER_CLASS = 16
+THUMBNAIL = 96
+IMAGES_PER_CLASS = 16
+IMAGES_PER_REASON = 8
+GREY = 225
+# Only these reasons leave the file readable. A file that a decoder refused is not decoded again for a figure.
+READABLE = (Reason.CONFLICTING_LABEL, Reason.EXCLUDED, Reason.NO_LABEL, Reason.SPLIT_LEAK)
 
 
 def scan_images(images: ImageParams, journal: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
-    """Open every file once: the images, what is no image, and what was listed before any was opened."""
+    """Open every file once; return the images, the unreadable files and counts of the listing."""
     root = Path(images.root)
     listing = read_candidates(root, images.layout, images.manifest, Columns(**images.columns.model_dump()))
     scan = scan_candidates(
@@ -40,68 +46,61 @@ def scan_images(images: ImageParams, journal: Path) -> tuple[pd.DataFrame, pd.Da
         cache_folder=journal,
         trust_timestamps=images.scan.trust_timestamps,
     )
-    given = listing.candidates.loc[listing.candidates["label"].notna(), "split"].value_counts()
-    counts = {str(split): int(count) for split, count in given.items()}
-    told = {"candidates": len(listing.candidates), "ignored": listing.ignored, "given_splits": counts}
-    return scan.images, scan.quarantine, told
+    splits = listing.candidates.loc[listing.candidates["label"].notna(), "split"].value_counts()
+    counts = {
+        "candidates": len(listing.candidates),
+        "ignored": listing.ignored,
+        "given_splits": {str(split): int(count) for split, count in splits.items()},
+    }
+    return scan.images, scan.quarantine, counts
 
 
 def group_images(
     accepted: pd.DataFrame, unreadable: pd.DataFrame, images: ImageParams
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Correct labels, join copies into groups, complete the quarantine: images, quarantine, duplicates, corrections."""
+    """Correct labels and group duplicates; return images, quarantine, duplicates and corrections."""
     corrections = read_corrections(None if images.corrections is None else Path(images.corrections))
     corrected = apply_corrections(accepted, unreadable, corrections)
-    for status, count in corrected.report["status"].value_counts().items():
-        logger.info("Corrections: %d images %s", count, status)
     grouping = group_duplicates(corrected.images, images.near_duplicate_bits)
     quarantine = pd.concat([unreadable, corrected.excluded, grouping.conflicts], ignore_index=True)
     return grouping.labels, quarantine, grouping.duplicates, corrected.report
 
 
 def report_ingestion(
-    labels: pd.DataFrame, quarantine: pd.DataFrame, duplicates: pd.DataFrame, listing: dict[str, Any]
-) -> tuple[dict[str, object], pd.DataFrame]:
-    """Say what became of every file: a summary, and the quarantine as a table to read.
+    labels: pd.DataFrame,
+    quarantine: pd.DataFrame,
+    duplicates: pd.DataFrame,
+    corrections: pd.DataFrame,
+    listing: dict[str, Any],
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Return the counts of all files, and the quarantine as a table for people to read.
 
     Raises:
-        InputError: Some file that was listed is in neither table, or in both.
+        InputError: A listed file is in neither table, or in both.
     """
-    found, ignored = listing["candidates"], listing["ignored"]
-    _require_all_accounted(found, len(labels), len(quarantine))
-    reasons = quarantine["reason"].value_counts().sort_index()
+    _require_all_accounted(listing["candidates"], len(labels), len(quarantine))
     kinds = duplicates["kind"].value_counts()
     disputed = duplicates[(duplicates["label"] != duplicates["twin_label"]) & (duplicates["kind"] == "near")]
-    summary: dict[str, object] = {
-        "found": found,
+    summary = {
+        "found": listing["candidates"],
         "accepted": len(labels),
         "quarantined": len(quarantine),
-        "quarantined_by_reason": {str(reason): int(count) for reason, count in reasons.items()},
-        "ignored": ignored,
+        "quarantined_by_reason": _counts(quarantine["reason"].value_counts().sort_index()),
+        "corrections": _counts(corrections["status"].value_counts()),
+        "ignored": listing["ignored"],
         "given_splits": listing["given_splits"],
         "exact_duplicates": int(kinds.get("exact", 0)),
         "near_duplicates": int(kinds.get("near", 0)),
         "near_duplicates_under_two_labels": len(disputed),
         "groups": int(labels["group"].nunique()),
-        "images_per_class": {str(name): int(count) for name, count in labels["label"].value_counts().items()},
+        "images_per_class": _counts(labels["label"].value_counts()),
     }
-    logger.info("%d files found = %d accepted + %d quarantined", found, len(labels), len(quarantine))
-    for reason, count in reasons.items():
-        first = quarantine.loc[quarantine["reason"] == reason, "path"].iloc[0]
-        named = printable(first) if isinstance(first, str) else "a row of the manifest without a path"
-        logger.info("  quarantined as %s: %d (first: %s)", reason, count, named)
-    if ignored:
-        names = ", ".join(f"{printable(name)} {count}" for name, count in ignored.items())
-        logger.info("  ignored as hidden, by name: %s", names)
-    logger.info("  copies kept in one group: %d exact, %d near", *(int(kinds.get(k, 0)) for k in ("exact", "near")))
-    if len(disputed):
-        first = disputed.iloc[0]
-        logger.warning(
-            "%d near copies bear another label than the image that they are like (first: %s as '%s', %s as '%s'); "
-            "they are kept: look at data/03_primary/duplicates.csv",
-            *(len(disputed), first["path"], first["label"], first["twin"], first["twin_label"]),
-        )
+    _log_summary(summary, quarantine, disputed)
     return summary, quarantine
+
+
+def _counts(counts: pd.Series) -> dict[str, int]:
+    return {str(name): int(count) for name, count in counts.items()}
 
 
 def _require_all_accounted(found: int, accepted: int, quarantined: int) -> None:
@@ -112,10 +111,33 @@ def _require_all_accounted(found: int, accepted: int, quarantined: int) -> None:
         )
 
 
-def check_quarantine(grouped: pd.DataFrame, summary: dict[str, Any], images: ImageParams) -> pd.DataFrame:
-    """Let the labels through, or fail the run where more was set aside than is allowed, or all of a given split.
+def _log_summary(summary: dict[str, Any], quarantine: pd.DataFrame, disputed: pd.DataFrame) -> None:
+    counts = [summary[name] for name in ("found", "accepted", "quarantined")]
+    logger.info("%d files found = %d accepted + %d quarantined", *counts)
+    for reason, count in summary["quarantined_by_reason"].items():
+        first = quarantine.loc[quarantine["reason"] == reason, "path"].iloc[0]
+        name = printable(first) if isinstance(first, str) else "a row of the manifest without a path"
+        logger.info("  quarantined as %s: %d (first: %s)", reason, count, name)
+    if summary["ignored"]:
+        ignored = ", ".join(f"{printable(name)} {count}" for name, count in summary["ignored"].items())
+        logger.info("  ignored as hidden, by name: %s", ignored)
+    for status, count in summary["corrections"].items():
+        logger.info("  corrections: %d images %s", count, status)
+    exact, near = summary["exact_duplicates"], summary["near_duplicates"]
+    logger.info("  duplicates in the same group: %d exact, %d near", exact, near)
+    if len(disputed):
+        first = disputed.iloc[0]
+        logger.warning(
+            "%d near-duplicates have another label than their twin (first: %s as '%s', %s as '%s'); they are kept: "
+            "check data/03_primary/duplicates.csv",
+            *(len(disputed), first["path"], first["label"], first["twin"], first["twin_label"]),
+        )
 
-    The tables that tell of it are stored by now; labels and splits are still those of the last scan that passed.
+
+def check_quarantine(grouped: pd.DataFrame, summary: dict[str, Any], images: ImageParams) -> pd.DataFrame:
+    """Return the labels unless too many files, or all files of a given split, are quarantined.
+
+    The summary and the quarantine table are stored before this check; labels and splits of the last accepted scan stay.
 
     Raises:
         InputError: With the counts by reason.
@@ -124,22 +146,49 @@ def check_quarantine(grouped: pd.DataFrame, summary: dict[str, Any], images: Ima
     if quarantined > images.max_quarantined_fraction * found:
         reasons = ", ".join(f"{reason} {count}" for reason, count in summary["quarantined_by_reason"].items())
         raise InputError(
-            f"images.max_quarantined_fraction: at most {images.max_quarantined_fraction:g} of the files may be set "
-            f"aside, got {quarantined} of {found} ({reasons}); data/08_reporting/quarantine.csv names each; labels and "
-            "splits stay as they were"
+            f"images.max_quarantined_fraction: at most {images.max_quarantined_fraction:g} of the files may be "
+            f"quarantined, got {quarantined} of {found} ({reasons}); data/08_reporting/quarantine.csv lists each; "
+            "labels and splits stay as they were"
         )
     for split in sorted(set(summary["given_splits"]) - set(grouped["source_split"].dropna())):
         raise InputError(
-            f"images: every split that is given must keep an image, got '{split}', of which all "
-            f"{summary['given_splits'][split]} were set aside; data/08_reporting/quarantine.csv says why: mend them, "
-            "or take the split out of the source to have one cut from train"
+            f"images: every given split must keep at least one image, got '{split}', of which all "
+            f"{summary['given_splits'][split]} are quarantined; data/08_reporting/quarantine.csv gives the reasons: "
+            "repair the files, or remove the split from the source to have one cut from train"
         )
     return grouped
 
 
 def draw_image_sheet(labels: pd.DataFrame, images: ImageParams) -> figures.Figure:
-    """Show a few images of each class, the first of as many groups."""
-    firsts = labels.drop_duplicates("group").groupby("label", sort=True).head(SHEET_IMAGES_PER_CLASS)
-    shown = firsts.sort_values(["label", "path"]).drop_duplicates("image_id")
-    pixels = pixel_source(shown, Path(images.root), images.transform(SHEET_SIDE)).streamed().array[:]
+    """Draw a few images of each class, each from another group."""
+    first_of_group = labels.drop_duplicates("group").groupby("label", sort=True).head(IMAGES_PER_CLASS)
+    shown = first_of_group.sort_values(["label", "path"]).drop_duplicates("image_id")
+    pixels = pixel_source(shown, Path(images.root), images.transform(THUMBNAIL)).streamed().array[:]
     return figures.contact_sheet(pixels, shown["label"].tolist(), columns=8, title="Accepted images by label")
+
+
+def draw_quarantine_sheet(quarantine: pd.DataFrame, images: ImageParams) -> figures.Figure:
+    """Draw a few files for each reason; a file without a readable image is a grey square."""
+    shown = quarantine.sort_values(["reason", "path"]).groupby("reason").head(IMAGES_PER_REASON)
+    transform = images.transform(THUMBNAIL)
+    thumbnails = [_thumbnail(shown.iloc[[row]], Path(images.root), transform) for row in range(len(shown))]
+    pixels = np.stack(thumbnails) if thumbnails else np.empty((0, THUMBNAIL, THUMBNAIL, 3), np.uint8)
+    captions = [
+        f"{reason.replace('_', ' ')}\n{_file_name(path)}"
+        for reason, path in zip(shown["reason"].astype(str), shown["path"], strict=True)
+    ]
+    title = f"Quarantine: {len(shown)} of {len(quarantine)} files, up to {IMAGES_PER_REASON} for each reason"
+    return figures.contact_sheet(pixels, captions, columns=8, title=title)
+
+
+def _file_name(path: object) -> str:
+    return Path(printable(path)).name if isinstance(path, str) else ""  # a row of a manifest may have no path
+
+
+def _thumbnail(row: pd.DataFrame, root: Path, transform: Transform) -> np.ndarray:
+    if row["reason"].iloc[0] in READABLE:
+        try:
+            return pixel_source(row, root, transform).streamed().array[0]
+        except InputError:  # the file has changed or gone since the scan; the next scan reports it
+            pass
+    return np.full((transform.resolution, transform.resolution, 3), GREY, np.uint8)

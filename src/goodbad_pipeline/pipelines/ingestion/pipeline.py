@@ -5,11 +5,11 @@ from kedro.pipeline import Pipeline, node, pipeline
 from goodbad_pipeline.pipelines.ingestion.nodes import (
     check_quarantine,
     draw_image_sheet,
+    draw_quarantine_sheet,
     group_images,
     report_ingestion,
     scan_images,
 )
-from goodbad_pipeline.pipelines.ingestion.sheets import draw_quarantine_sheet
 
 
 def create_pipeline() -> Pipeline:
@@ -31,7 +31,7 @@ def create_pipeline() -> Pipeline:
             node(
                 report_ingestion,
                 name="report_ingestion",
-                inputs=["grouped_images", "quarantine", "duplicates", "listing"],
+                inputs=["grouped_images", "quarantine", "duplicates", "corrections", "listing"],
                 outputs=["ingestion_summary", "quarantine_table"],
             ),
             node(

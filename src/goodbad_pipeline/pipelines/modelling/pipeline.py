@@ -30,7 +30,7 @@ def create_pipeline() -> Pipeline:
             ),
             node(cache_pixels, name="cache_pixels", inputs=["splits", "network", "params:images"], outputs="pixels"),
         ],
-        namespace="modelling",
+        namespace="training",
         prefix_datasets_with_namespace=False,
     )
 
@@ -40,6 +40,6 @@ def create_following_pipeline() -> Pipeline:
     inputs = ["splits", "network", "params:images", "pixel_cache"]
     return pipeline(
         [node(share_pixels, name="share_pixels", inputs=inputs, outputs="pixels")],
-        namespace="modelling",
+        namespace="training",
         prefix_datasets_with_namespace=False,
     )

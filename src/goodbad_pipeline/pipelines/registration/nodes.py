@@ -7,10 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import lazy_loader as lazy
 import numpy as np
 import pandas as pd
 
+from goodbad_pipeline import lazy
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.evaluation.decision import Calibration
@@ -40,7 +40,7 @@ from goodbad_pipeline.registry.models import (
 from goodbad_pipeline.tracking import TrackingUnavailable
 
 logger = logging.getLogger(__name__)
-batches = lazy.load("goodbad_pipeline.training.batches", suppress_warning=True)
+batches = lazy.load("goodbad_pipeline.training.batches")
 
 REGISTER = "register"
 PARITY_IMAGES = 64

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from typing import Any
 
-import lazy_loader as lazy
 import pandas as pd
 
+from goodbad_pipeline import lazy
 from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.evaluation.predictions import MODEL, predictions_by_model
 from goodbad_pipeline.params import ImageParams, TrainingParams
 from goodbad_pipeline.reporting.facts import Rows, Tables, gather_facts
 from goodbad_pipeline.tracking.provenance import labels_digest
 
-pages = lazy.load("goodbad_pipeline.reporting.pages", suppress_warning=True)
+pages = lazy.load("goodbad_pipeline.reporting.pages")
 
 
 def gather_report_facts(
@@ -23,18 +24,18 @@ def gather_report_facts(
     slices: pd.DataFrame,
     fairness: pd.DataFrame,
     slice_comparison: pd.DataFrame,
-    split_counts: pd.DataFrame,
     registered_model: dict[str, Any],
     findings: Rows,
     calibration: dict[str, Any],
     test_metrics: dict[str, float],
     explanation_metrics: dict[str, float],
-    ingestion_summary: dict[str, Any],
+    data_facts: dict[str, Any],
     network: dict[str, Any],
     splits: pd.DataFrame,
     images: ImageParams,
 ) -> dict[str, Any]:
     """Collect the content of the report and the model card."""
+    split_counts = pd.DataFrame(data_facts["splits"])
     tables = Tables(metric_intervals, per_class_metrics, slices, fairness, slice_comparison, split_counts)
     return gather_facts(
         tables,
@@ -43,10 +44,15 @@ def gather_report_facts(
         calibration=calibration,
         test_metrics=test_metrics,
         explanation_metrics=explanation_metrics,
-        ingestion=ingestion_summary,
+        ingestion=data_facts["ingestion"],
         network=network,
         data={"root": images.root, "digest": labels_digest(splits)},
     )
+
+
+def draw_history(history: pd.DataFrame, training: TrainingParams) -> figures.Figure:
+    """Draw loss and accuracy by epoch, with the epoch whose weights were kept."""
+    return figures.history_figure(history, training.monitor)
 
 
 def draw_charts(
@@ -69,19 +75,25 @@ def draw_charts(
 
 def write_report_page(
     report_facts: dict[str, Any],
+    data_facts: dict[str, Any],
     history_chart: figures.Chart,
     roc_chart: figures.Chart,
     slice_chart: figures.Chart,
-    **drawn: bytes,
+    **figures_by_place: bytes,
 ) -> str:
     """Write the report with its figures; in browsers that run scripts, charts replace some of them."""
     charts = {"history": history_chart, "roc_curve": roc_chart, "slices": slice_chart}
+    drawn = {name: b64decode(png) for name, png in data_facts["figures"].items()} | figures_by_place
     return pages.write_report(
         report_facts, drawn, {name: json.loads(chart.to_json()) for name, chart in charts.items()}
     )
 
 
-def write_model_card(report_facts: dict[str, Any]) -> tuple[str, str]:
-    """Write the model card as Markdown and as HTML."""
-    card = pages.write_card(report_facts)
-    return card, pages.render_card(card)
+def write_model_card(report_facts: dict[str, Any]) -> str:
+    """Return the model card in Markdown."""
+    return pages.write_card(report_facts)
+
+
+def render_model_card(model_card: str) -> str:
+    """Return the model card as an HTML page."""
+    return pages.render_card(model_card)

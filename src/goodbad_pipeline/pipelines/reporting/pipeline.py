@@ -4,13 +4,16 @@ from kedro.pipeline import Pipeline, node, pipeline
 
 from goodbad_pipeline.pipelines.reporting.nodes import (
     draw_charts,
+    draw_history,
     gather_report_facts,
+    render_model_card,
     write_model_card,
     write_report_page,
 )
 
 FIGURES = {
     "confusion_matrix": "confusion_matrix",
+    "metrics": "metric_figure",
     "roc_curve": "roc_curve",
     "precision_recall_curve": "precision_recall_curve",
     "reliability": "reliability",
@@ -20,8 +23,6 @@ FIGURES = {
     "explanations": "explanations",
     "disagreements": "disagreements",
     "history": "history_figure",
-    "image_sheet": "image_sheet",
-    "split_figure": "split_figure",
 }
 """Datasets of the figures, by their name in the report's template."""
 CHARTS = ["history_chart", "roc_chart", "slice_chart"]
@@ -40,18 +41,23 @@ def create_pipeline() -> Pipeline:
                     "slices",
                     "fairness",
                     "slice_comparison",
-                    "split_counts",
                     "registered_model",
                     "findings",
                     "calibration",
                     "test_metrics",
                     "explanation_metrics",
-                    "ingestion_summary",
+                    "data_facts",
                     "network",
                     "splits",
                     "params:images",
                 ],
                 outputs="report_facts",
+            ),
+            node(
+                draw_history,
+                name="draw_history",
+                inputs=["history", "params:training"],
+                outputs="history_figure",
             ),
             node(
                 draw_charts,
@@ -62,15 +68,16 @@ def create_pipeline() -> Pipeline:
             node(
                 write_report_page,
                 name="write_report_page",
-                inputs={"report_facts": "report_facts", **{name: name for name in CHARTS}, **FIGURES},
+                inputs={name: name for name in ("report_facts", "data_facts", *CHARTS)} | FIGURES,
                 outputs="report",
             ),
             node(
                 write_model_card,
                 name="write_model_card",
                 inputs="report_facts",
-                outputs=["model_card", "model_card_page"],
+                outputs="model_card",
             ),
+            node(render_model_card, name="render_model_card", inputs="model_card", outputs="model_card_page"),
         ],
         namespace="reporting",
         prefix_datasets_with_namespace=False,

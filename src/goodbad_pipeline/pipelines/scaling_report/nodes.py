@@ -6,9 +6,9 @@ import logging
 import math
 from typing import TYPE_CHECKING, Any
 
-import lazy_loader as lazy
 import pandas as pd
 
+from goodbad_pipeline import lazy
 from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.images.splits import class_names
 from goodbad_pipeline.network_factory import fit_budget, network_scale
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from goodbad_pipeline.networks.paper import PaperNetwork
 
 logger = logging.getLogger(__name__)
-paper = lazy.load("goodbad_pipeline.networks.paper", suppress_warning=True)  # imports Keras
+paper = lazy.load("goodbad_pipeline.networks.paper")  # imports Keras
 
 IMAGENET = 1000
 """Classes that networks here are counted with, as in the paper; what a budget buys, with the data's own."""

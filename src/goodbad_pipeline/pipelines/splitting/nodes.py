@@ -1,10 +1,12 @@
-"""From labels to train, validation and test."""
+"""Nodes that divide the labels into train, validation and test."""
 
 from __future__ import annotations
 
 import logging
 import re
+from base64 import b64encode
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -19,28 +21,28 @@ from goodbad_pipeline.params import ImageParams, SplitParams
 
 logger = logging.getLogger(__name__)
 
-SHEET_SIDE = 96
-SHEET_IMAGES = 24
-SHEET_CLASSES = 20
+THUMBNAIL = 96
+IMAGES_PER_SHEET = 24
+MOST_CLASSES = 20
 
 
 def assign_splits(labels: pd.DataFrame, splits: SplitParams) -> pd.DataFrame:
-    """Give every image its side, whole groups at a time."""
+    """Assign a split to every image; images of one group get the same split."""
     return split_labels(labels, splits.settings)
 
 
 def report_splits(splits: pd.DataFrame, parameters: SplitParams) -> tuple[pd.DataFrame, figures.Figure]:
-    """Count images and groups per split and class, as a table and a figure, and say how far off the wish they are."""
+    """Count images and groups per split and class; log the largest deviation from the requested fractions."""
     counts = count_splits(splits)
     if splits["source_split"].isna().all():
-        wished = counts["split"].map(parameters.settings.shares)
-        off = counts.assign(wished=wished, off=(counts["class_share"] - wished).abs())
-        worst = off.nlargest(1, "off").iloc[0]
+        requested = counts["split"].map(parameters.settings.shares)
+        deviations = counts.assign(requested=requested, deviation=(counts["class_share"] - requested).abs())
+        worst = deviations.nlargest(1, "deviation").iloc[0]
         logger.log(
-            logging.WARNING if worst["off"] > parameters.tolerance else logging.INFO,
-            "Of class '%s' %.1f %% are in %s, %.1f %% were asked for; no other class and split is further off "
-            "(splits.tolerance: %.1f points)",
-            *(worst["label"], 100 * worst["class_share"], worst["split"], 100 * worst["wished"]),
+            logging.WARNING if worst["deviation"] > parameters.tolerance else logging.INFO,
+            "Class '%s' has %.1f %% of its images in %s, requested %.1f %%: the largest deviation of all classes and "
+            "splits (splits.tolerance: %.1f points)",
+            *(worst["label"], 100 * worst["class_share"], worst["split"], 100 * worst["requested"]),
             100 * parameters.tolerance,
         )
     return counts, figures.split_figure(counts)
@@ -49,19 +51,18 @@ def report_splits(splits: pd.DataFrame, parameters: SplitParams) -> tuple[pd.Dat
 def report_leaks(
     images: pd.DataFrame, splits: pd.DataFrame, parameters: SplitParams
 ) -> tuple[pd.DataFrame, dict[str, float]]:
-    """Say what a plain random split would have leaked: a table, and metrics for the run."""
+    """Compare the leakage of a plain random split with that of these splits, as a table and as metrics."""
     rows = pc.index_in(pa.array(splits["path"]), value_set=pa.array(images["path"])).to_numpy()
     report = measure_leaks(splits, lambda places: thumbnail_levels(images["thumbnail"], rows[places]), parameters.seed)
     plain, ours = (report.table.set_index("split").loc[name] for name in (PLAIN, OURS))
     logger.info(
-        "A plain random split would have had %d of %d test images with a copy in train, %d with one of their group; "
-        "in this split it is %d and %d",
-        *plain[["copy_in_train", "test_images", "group_in_train"]],
+        "Of %d test images, a plain random split has %d with a copy in train and %d with an image of their group in "
+        "train; this split has %d and %d",
+        *plain[["test_images", "copy_in_train", "group_in_train"]],
         *ours[["copy_in_train", "group_in_train"]],
     )
     logger.info(
-        "What the leak is worth: naming a test image like its nearest training image is right in %.1f %% there, in "
-        "%.1f %% here",
+        "Accuracy of the label of the nearest training image: %.1f %% on the plain split, %.1f %% on this split",
         100 * plain["nearest_accuracy"],
         100 * ours["nearest_accuracy"],
     )
@@ -69,23 +70,40 @@ def report_leaks(
 
 
 def draw_split_sheets(splits: pd.DataFrame, images: ImageParams) -> dict[str, figures.Figure]:
-    """Show a few images of each class and split, of as many groups as there are: a figure each, by file name."""
+    """Draw a few images of each class and split, from as many groups as possible; return figures by file name."""
     names = class_names(splits)
-    if len(names) > SHEET_CLASSES:
-        logger.info("Sheets show the first %d of %d classes", SHEET_CLASSES, len(names))
+    if len(names) > MOST_CLASSES:
+        logger.info("Sheets show the first %d of %d classes", MOST_CLASSES, len(names))
     sheets = {}
-    for number, label in enumerate(names[:SHEET_CLASSES]):
-        spelled = re.sub(r"[^\w-]+", "_", label)[:40]
+    for number, label in enumerate(names[:MOST_CLASSES]):
+        file_name = re.sub(r"[^\w-]+", "_", label)[:40]
         for split in SPLITS:
             part = splits[(splits["split"] == split) & (splits["label"] == label)]
-            sheets[f"{split}_{number}_{spelled}.png"] = _draw_sheet(part, f"{split}, {label}", split, images)
+            sheets[f"{split}_{number}_{file_name}.png"] = _draw_sheet(part, f"{split}, {label}", split, images)
     return sheets
 
 
 def _draw_sheet(part: pd.DataFrame, name: str, split: str, images: ImageParams) -> figures.Figure:
-    turn = part.groupby("group").cumcount()
-    shown = part.loc[turn.sort_values(kind="stable").index].drop_duplicates("image_id").head(SHEET_IMAGES)
-    pixels = pixel_source(shown, Path(images.root), images.transform(SHEET_SIDE)).streamed().array[:]
+    rank_in_group = part.groupby("group").cumcount()
+    ordered = part.loc[rank_in_group.sort_values(kind="stable").index]
+    shown = ordered.drop_duplicates("image_id").head(IMAGES_PER_SHEET)
+    pixels = pixel_source(shown, Path(images.root), images.transform(THUMBNAIL)).streamed().array[:]
     title = f"{name}: {len(shown)} of {len(part)} images, {part['group'].nunique()} groups"
     frames = [figures.split_colours(SPLITS)[split]] * len(shown)
     return figures.contact_sheet(pixels, shown["group"].tolist(), columns=8, title=title, frames=frames)
+
+
+def gather_data_facts(
+    ingestion_summary: dict[str, Any],
+    split_counts: pd.DataFrame,
+    leak_report: pd.DataFrame,
+    leak_metrics: dict[str, float],
+    **drawn: bytes,
+) -> dict[str, Any]:
+    """Gather the counts and figures (PNG in base64) that the report shows about the data."""
+    return {
+        "ingestion": ingestion_summary,
+        "splits": split_counts.to_dict("records"),
+        "leaks": {"table": leak_report.to_dict("records"), "metrics": leak_metrics},
+        "figures": {name: b64encode(png).decode() for name, png in drawn.items()},
+    }

@@ -5,9 +5,13 @@ from kedro.pipeline import Pipeline, node, pipeline
 from goodbad_pipeline.pipelines.splitting.nodes import (
     assign_splits,
     draw_split_sheets,
+    gather_data_facts,
     report_leaks,
     report_splits,
 )
+
+DATA_FACTS = ("ingestion_summary", "split_counts", "leak_report", "leak_metrics")
+DATA_FIGURES = ("image_sheet", "quarantine_sheet", "split_figure")
 
 
 def create_pipeline() -> Pipeline:
@@ -32,6 +36,12 @@ def create_pipeline() -> Pipeline:
                 name="report_leaks",
                 inputs=["images", "splits", "params:splits"],
                 outputs=["leak_report", "leak_metrics"],
+            ),
+            node(
+                gather_data_facts,
+                name="gather_data_facts",
+                inputs={name: name for name in (*DATA_FACTS, *DATA_FIGURES)},
+                outputs="data_facts",
             ),
         ],
         namespace="splitting",

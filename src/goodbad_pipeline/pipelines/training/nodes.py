@@ -12,7 +12,6 @@ import pandas as pd
 
 from goodbad_pipeline import lazy
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.images.pixels import Pixels
 from goodbad_pipeline.networks.scaling import read_scale
 from goodbad_pipeline.params import ImageParams, ModelParams, TrainingParams, decisive_parameters
@@ -140,8 +139,3 @@ def _smaller_batch(
         raise InputError(f"{problem}; {fits} should: set it, or training.auto_batch=true") from error
     logger.warning("%s; trying %d", problem, fits)
     return training.model_copy(update={"batch_size": fits})
-
-
-def draw_history(history: pd.DataFrame, training: TrainingParams) -> figures.Figure:
-    """Show loss and accuracy over all epochs, and which epoch's weights were kept."""
-    return figures.history_figure(history, training.monitor)

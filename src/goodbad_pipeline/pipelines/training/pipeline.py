@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Pipeline, node, pipeline
 
-from goodbad_pipeline.pipelines.training.nodes import draw_history, train_model
+from goodbad_pipeline.pipelines.training.nodes import train_model
 
 
 def create_pipeline() -> Pipeline:
@@ -25,12 +25,6 @@ def create_pipeline() -> Pipeline:
                     "stop_request",
                 ],
                 outputs=["model", "history"],
-            ),
-            node(
-                draw_history,
-                name="draw_history",
-                inputs=["history", "params:training"],
-                outputs="history_figure",
             ),
         ],
         namespace="training",
