@@ -1,4 +1,4 @@
-"""The project's pipelines by name. Importing this starts neither TensorFlow nor Keras."""
+"""The project's pipelines by name. Importing this module imports neither TensorFlow nor Keras."""
 
 from kedro.pipeline import Pipeline, pipeline
 
@@ -40,7 +40,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "register": _namespaced("results", register),
         "predict": prediction.create_pipeline(),
         "export": exporting.create_pipeline(),
-        "follow": _apart(train.only_nodes(*FOLLOWING) + modelling.create_following_pipeline(), {}, "follow"),
+        "follow": _separated(train.only_nodes(*FOLLOWING) + modelling.create_following_pipeline(), {}, "follow"),
         "replay": _replay(data, (splitting.create_pipeline() + train).to_outputs("test_metrics")),
         "sample_data": sample_data.create_pipeline(),
         "scaling_report": scaling_report.create_pipeline(),
@@ -56,22 +56,22 @@ def _namespaced(namespace: str, stages: Pipeline) -> Pipeline:
 
 
 def _tune(choice: Pipeline) -> Pipeline:
-    """The choice of a network and the search for its parameters, from images among which there are none of test."""
+    """Return the choice of a network and the search for its parameters, both without the test images."""
     parameters = {name for name in choice.inputs() if name.startswith("params:")}
     images, network = {"splits": "development"}, {"network": "tuning_network"}
-    apart = pipeline(choice, namespace="tune", parameters=parameters, inputs=images, outputs=network)
-    return apart + tuning.create_pipeline()
+    chosen = pipeline(choice, namespace="tune", parameters=parameters, inputs=images, outputs=network)
+    return chosen + tuning.create_pipeline()
 
 
 def _replay(before: Pipeline, after: Pipeline) -> Pipeline:
-    """The road to ``labels`` and, once these are verified, on to ``test_metrics``; stored data stay as they are."""
+    """Return the stages up to ``labels`` and, after their check, on to ``test_metrics``; stored data do not change."""
     renamed = {"labels": "replay.verified_labels", "checkpoints": "replay.checkpoints"}
-    return _apart(before.to_outputs("labels"), {}) + replay.create_pipeline() + _apart(after, renamed)
+    return _separated(before.to_outputs("labels"), {}) + replay.create_pipeline() + _separated(after, renamed)
 
 
-def _apart(road: Pipeline, renamed: dict[str, str], namespace: str = "replay") -> Pipeline:
-    """A road whose datasets have names of their own, but for parameters and what nothing on it makes."""
-    free = road.inputs()
-    parameters = {name for name in free if name.startswith("params:")}
-    kept = {name: name for name in free - parameters}
-    return pipeline(road, namespace=namespace, parameters=parameters, inputs=kept | renamed)
+def _separated(stages: Pipeline, renamed: dict[str, str], namespace: str = "replay") -> Pipeline:
+    """Return the stages with their own datasets inside the namespace; inputs and parameters keep their names."""
+    inputs = stages.inputs()
+    parameters = {name for name in inputs if name.startswith("params:")}
+    unchanged = {name: name for name in inputs - parameters}
+    return pipeline(stages, namespace=namespace, parameters=parameters, inputs=unchanged | renamed)

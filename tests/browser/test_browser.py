@@ -140,21 +140,47 @@ def test_mlflow_lists_versions_with_alias_and_reason(project: Path, mlflow_ui: s
     page.get_by_text("gate.chance.reason", exact=True).first.wait_for(state="attached")
 
 
-def test_viz_shows_layers_namespaces_and_previews(project: Path, page) -> None:
+@pytest.fixture(scope="module")
+def kedro_viz(project: Path) -> Iterator[str]:
     with served(project, str(BIN / "kedro"), "viz", "run", "--no-browser") as address:
-        page.goto(address)
-        node = page.locator(".pipeline-node")
-        node.first.wait_for()
-        shown = set(node.all_text_contents())
-        assert {"ingestion", "splitting", "modelling", "training", "evaluation", "registration"} <= shown
-        page.locator(".pipeline-layer-name").first.wait_for(state="attached")
-        layers = set(page.locator(".pipeline-layer-name").all_text_contents())
-        assert {"primary", "model_input", "models", "reporting"} <= layers
-        open_previews(page)
+        yield address
+
+
+MOST_BOXES = 25
+SMALLEST_LABEL = 8
+"""Pixels of the screen: the font size of a label, after the zoom that Kedro-Viz opens with."""
+LABEL_SIZES = """() => [...document.querySelectorAll(".pipeline-node text")].map(
+    label => parseFloat(getComputedStyle(label).fontSize) * label.getScreenCTM().a)"""
+
+
+def test_viz_opens_on_three_stages_with_labels_that_can_be_read(kedro_viz: str, page) -> None:
+    page.goto(kedro_viz)
+    boxes = page.locator(".pipeline-node")
+    boxes.first.wait_for()
+    page.locator(".pipeline-layer-name").first.wait_for(state="attached")
+    page.wait_for_timeout(3000)  # the zoom is animated
+    assert {"data", "training", "results", "splits", "model", "report"} <= set(boxes.all_text_contents())
+    assert boxes.count() <= MOST_BOXES
+    assert min(page.evaluate(LABEL_SIZES)) >= SMALLEST_LABEL
+    assert page.locator(".pipeline-layer-name").all_text_contents() == ["model_input", "models", "reporting"]
+
+
+def test_viz_expanded_shows_every_stage_with_its_layers_and_previews(kedro_viz: str, page) -> None:
+    expand_all(page, kedro_viz)
+    shown = set(page.locator(".pipeline-node").all_text_contents())
+    assert {"scan_images", "assign_splits", "train_model", "predict_test", "register_model"} <= shown
+    layers = page.locator(".pipeline-layer-name").all_text_contents()
+    assert layers == ["intermediate", "primary", "model_input", "models", "model_output", "reporting"]
+    open_previews(page)
+
+
+def expand_all(page, address: str) -> None:
+    page.goto(f"{address}/?expandAllPipelines=true")
+    page.locator("[data-node-fullname='confusion_matrix']").wait_for(state="attached")
 
 
 def open_previews(page) -> None:
-    """Click a figure, a table and the report, and see what each shows."""
+    """Click a figure, a table and the report, and check what each shows."""
     page.locator("[data-node-fullname='confusion_matrix']").dispatch_event("click")
     assert width_of(page.locator("img[src^='data:image/png;base64']").first) == FIGURE
     page.locator("[data-node-fullname='splits']").dispatch_event("click")
@@ -255,6 +281,5 @@ def test_viz_builds_a_static_site_that_shows_previews_without_a_server(project: 
     assert previews["splits.parquet"] == previews["slices.csv"] == "TablePreview"
     assert previews["test_metrics.json"] == "JSONPreview"
     with served(site, sys.executable, "-c", SERVE_FILES) as address:
-        page.goto(address)
-        page.locator(".pipeline-node").first.wait_for()
+        expand_all(page, address)
         open_previews(page)

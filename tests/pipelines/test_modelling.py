@@ -180,7 +180,7 @@ def test_growth_from_a_file_keeps_its_classifier(tmp_path, caplog) -> None:
     grown = {"phi": -5, "resolution": 32, "grow_from": str(file)}
     network = choose(**grown)
     assert network["source"] == {"version": None, "recorded": False, "test_images": 0}
-    assert f"not on record what the first weights (grown from {file}) were trained on" in caplog.text
+    assert f"training data of the first weights (grown from {file}) is unknown" in caplog.text
     large = build(network, **grown)
     kernels = [model.get_layer("predictions").get_weights()[0] for model in (base, large)]
     assert kernels[0].any()

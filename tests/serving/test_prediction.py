@@ -71,7 +71,7 @@ def _plain(column: pd.Series) -> list:
 
 
 def test_the_quarantine_and_the_summary_count_what_there_is(predicted: pd.DataFrame) -> None:
-    everything, refused = nodes.set_aside([predicted[:50], predicted[50:]])
+    everything, refused = nodes.separate_quarantine([predicted[:50], predicted[50:]])
     assert sum(map(len, everything)) == 200
     assert set(pd.concat(refused)["reason"]) == {"empty", "not_an_image", "truncated", "too_many_pixels"}
     summary = nodes.summarise_predictions([predicted[:50], predicted[50:]])

@@ -41,7 +41,8 @@ class StopHooks:
     @hook_impl
     def after_catalog_created(self, catalog: DataCatalog) -> None:
         """Pass the stop request to the nodes that train, as the dataset ``stop_request``."""
-        catalog["stop_request"] = MemoryDataset(self.stop_request, copy_mode="assign")
+        viz = {"kedro-viz": {"layer": "model_input"}}
+        catalog["stop_request"] = MemoryDataset(self.stop_request, copy_mode="assign", metadata=viz)
 
     @hook_impl(trylast=True)
     def before_pipeline_run(self) -> None:

@@ -1,4 +1,4 @@
-"""From a registered version to files of other runtimes, each held against the model on the test split."""
+"""Nodes that convert a registered version for other runtimes and compare each file with it on the test split."""
 
 import logging
 from pathlib import Path
@@ -26,7 +26,7 @@ TIMED = 256
 
 
 def load_exported_version(export: ExportParams, registry: RegistryParams) -> RegisteredModel:
-    """Load the version that is to be exported."""
+    """Load the version to export; raise if a converter is missing."""
     converting.require_converters()
     model = find_model(registry.name, export.version)
     record_use(model)
@@ -36,14 +36,13 @@ def load_exported_version(export: ExportParams, registry: RegistryParams) -> Reg
 def export_model(
     model: RegisteredModel, splits: pd.DataFrame, export: ExportParams, images: ImageParams
 ) -> dict[str, bytes]:
-    """Convert the model; whole numbers learn their ranges from images of the training split.
+    """Convert the model; return the files by name.
 
-    Returns:
-        Files by name.
+    The int8 file is calibrated on a sample of the training split.
     """
     train = splits[splits["split"] == "train"]
-    seen = train.sample(min(export.calibration_images, len(train)), random_state=export.seed)
-    pixels = pixel_source(seen, Path(images.root), model.transform).streamed().array
+    sample = train.sample(min(export.calibration_images, len(train)), random_state=export.seed)
+    pixels = pixel_source(sample, Path(images.root), model.transform).streamed().array
     files = converting.convert_model(model.model, np.asarray(pixels[:]))
     return {RUNTIMES[backend].file: content for backend, content in files.items()}
 
@@ -51,12 +50,12 @@ def export_model(
 def measure_exports(
     model: RegisteredModel, files: Path, splits: pd.DataFrame, export: ExportParams, images: ImageParams
 ) -> tuple[pd.DataFrame, dict[str, float]]:
-    """Hold every file against the model on the test split, and time them side by side.
+    """Compare every file with the model on the test split, and measure their speed in alternation.
 
     Returns:
-        A row a backend, Keras first (backend, file, megabytes, images_per_second, times_keras, same_labels,
-        max_difference, accuracy, agrees, same_answers), and its numbers one by one, with how many test images the
-        version has seen, where that is on record.
+        One row per backend, Keras first (backend, file, megabytes, images_per_second, times_keras, same_labels,
+        max_difference, accuracy, agrees, same_answers); and the same numbers as metrics, with the count of test images
+        that the version was trained on, if it is known.
     """
     test = splits[splits["split"] == "test"]
     y_true = _y_true(model, splits, test)
@@ -65,54 +64,54 @@ def measure_exports(
     rows = pixels.rows(test["image_id"])
     networks = {KERAS: model.model.predict_on_batch}
     networks |= {name: load_network(name, files).predict_on_batch for name in RUNTIMES}
-    answers = predict_with_each(networks, pixels.array, rows)
+    predictions = predict_with_each(networks, pixels.array, rows)
     rates = measure_rates(networks, np.asarray(pixels.array[rows[:TIMED]]), rounds=export.rounds)
     agreements = {
-        name: measure_agreement(y_true, answers[KERAS], found, model.classifier.calibration)
-        for name, found in answers.items()
+        name: measure_agreement(y_true, predictions[KERAS], predicted, model.classifier.calibration)
+        for name, predicted in predictions.items()
     }
-    table = pd.DataFrame([_row(name, one, rates, files, export) for name, one in agreements.items()])
+    table = pd.DataFrame([_row(name, agreement, rates, files, export) for name, agreement in agreements.items()])
     for row in table.to_dict("records"):
-        logger.info("%(backend)s: %(images_per_second).0f images a second, accuracy %(accuracy).3f", row)
-    return table, _numbers(table) | seen
+        logger.info("%(backend)s: %(images_per_second).0f images per second, accuracy %(accuracy).3f", row)
+    return table, _metrics(table) | seen
 
 
 def _count_seen(model: RegisteredModel, test: pd.DataFrame) -> dict[str, float]:
-    """Say of how many test images the version's accuracy proves nothing: the stored splits may not be its own."""
+    """Count the test images that the version was trained on: the stored splits may not be its own."""
     seen = read_seen(model.name, model.version)
     if not seen.complete:
         logger.warning(
-            "Which images version %s was trained on is not all on record: accuracies here compare its exports with "
-            "it, and may say nothing of how good they are",
+            "The training images of version %s are not all known: accuracies here only compare its exports with it",
             model.version,
         )
         return {}
     count = int(seen.exposed_rows(test).sum())
     if count:
         logger.warning(
-            "Version %s was trained or selected on %d of %d test images, or others of their groups: accuracies here "
-            "compare its exports with it, and say nothing of how good they are",
+            "Version %s was trained or selected on %d of %d test images, or on others of their groups: accuracies here "
+            "only compare its exports with it",
             *(model.version, count, len(test)),
         )
     return {"export_seen_images": float(count)}
 
 
 def attach_exports(model: RegisteredModel, files: Path, export_table: pd.DataFrame) -> dict[str, Any]:
-    """Store the files beside the model in MLflow; predicting finds them there."""
+    """Store the files next to the model in MLflow, where the prediction pipeline finds them."""
     for row in export_table[~export_table["agrees"]].to_dict("records"):
-        logger.warning("%s does not agree with Keras and will not be used: %s", row["backend"], row)
+        logger.warning("%s disagrees with Keras and will not be used: %s", row["backend"], row)
     columns = ("images_per_second", "agrees", "same_answers")
-    found = {row["backend"]: {name: row[name] for name in columns} for row in export_table.to_dict("records")}
-    where = record_exports(model.name, model.version, found, files)
-    return {"name": model.name, "version": model.version, "files": where}
+    rows = export_table.to_dict("records")
+    backends = {row["backend"]: {name: row[name] for name in columns} for row in rows}
+    location = record_exports(model.name, model.version, backends, files)
+    return {"name": model.name, "version": model.version, "files": location}
 
 
 def _y_true(model: RegisteredModel, splits: pd.DataFrame, test: pd.DataFrame) -> np.ndarray:
     names = class_names(splits)
     if names != model.class_names:
         raise InputError(
-            f"export.version: version {model.version} tells apart {', '.join(model.class_names)}, the stored splits "
-            f"{', '.join(names)}; it cannot be checked on them"
+            f"export.version: the classes of the version and of the stored splits must be the same, got "
+            f"{', '.join(model.class_names)} in version {model.version} and {', '.join(names)} in the splits"
         )
     return test["label"].map(names.index).to_numpy("int64")
 
@@ -135,7 +134,7 @@ def _row(name: str, agreement: Agreement, rates: dict[str, float], files: Path, 
     }
 
 
-def _numbers(table: pd.DataFrame) -> dict[str, float]:
+def _metrics(table: pd.DataFrame) -> dict[str, float]:
     measured = ("images_per_second", "times_keras", "same_labels", "max_difference", "accuracy")
     return {
         f"export_{row['backend']}_{name}": float(row[name]) for row in table.to_dict("records") for name in measured

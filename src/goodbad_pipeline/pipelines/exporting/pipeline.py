@@ -1,4 +1,4 @@
-"""A registered version → files of other runtimes, each held against it."""
+"""A registered version → files of other runtimes, each compared with it."""
 
 from kedro.pipeline import Pipeline, node, pipeline
 
@@ -11,7 +11,7 @@ from goodbad_pipeline.pipelines.exporting.nodes import (
 
 
 def create_pipeline() -> Pipeline:
-    """Return the pipeline that exports."""
+    """Return the pipeline that exports a registered version."""
     return pipeline(
         [
             node(

@@ -1,4 +1,4 @@
-"""From φ, or a budget, to a network that is ready to be trained."""
+"""Nodes that choose the network, decode the images for it and build it."""
 
 import logging
 from dataclasses import asdict
@@ -22,25 +22,25 @@ logger = logging.getLogger(__name__)
 
 
 def check_columns(splits: pd.DataFrame, evaluation: EvaluationParams) -> None:
-    """Find before training what evaluation, much later, would find missing."""
+    """Raise before training if a column that the evaluation needs is missing."""
     check_sensitive(evaluation.sensitive, splits)
 
 
 def choose_network(
     splits: pd.DataFrame, model: ModelParams, training: TrainingParams, registry: RegistryParams
 ) -> dict[str, Any]:
-    """Settle which network the parameters stand for, once a run, and say what it costs.
+    """Return the network that the parameters select, with its cost and the source of its first weights.
 
-    Every later node reads the network from here: a budget of time, asked again, might answer otherwise. What cannot be
-    grown ends here, before images are decoded.
+    Later nodes read the network from here: fitting a time budget a second time could give another network. A network
+    that cannot be grown from its source raises here, before any image is decoded.
     """
     if training.distributed:
-        distributed.join_processes()  # before a model to grow, or a budget, asks for devices
+        distributed.join_processes()  # before loading a model or fitting a budget initialises the devices
     classes = len(class_names(splits))
     chosen = network_factory.choose_network(model, training, classes, registry.name)
     scale, budget = chosen.scale, chosen.budget
     facts = _describe(chosen, model, classes)
-    facts[SOURCE] = _look_into_source(splits, model, facts["weights"], registry.name)
+    facts[SOURCE] = _describe_source(splits, model, facts["weights"], registry.name)
     if budget:
         uses = {use.name: {"cost": use.cost, "limit": use.limit} for use in budget.uses}
         facts |= {"bound_by": budget.reason, "budget": uses}
@@ -48,7 +48,7 @@ def choose_network(
             "The budget allows φ = %.4g, bound by %s; %s", scale.phi, budget.reason, "; ".join(map(str, budget.uses))
         )
     logger.info(
-        "%s: depth ×%.3g, width ×%.3g, resolution %d; %s parameters, %s multiply-adds an image; weights: %s",
+        "%s: depth ×%.3g, width ×%.3g, resolution %d; %s parameters, %s multiply-adds per image; weights: %s",
         scale.label,
         scale.depth,
         scale.width,
@@ -64,18 +64,18 @@ def choose_network(
     return facts
 
 
-def _look_into_source(splits: pd.DataFrame, model: ModelParams, origin: str, registered: str) -> dict[str, Any] | None:
-    """Say before hours of training what its test results will be worth."""
+def _describe_source(splits: pd.DataFrame, model: ModelParams, origin: str, registered: str) -> dict[str, Any] | None:
+    """Warn before training if the test results will be too optimistic."""
     source = describe_source(model, origin, registered, splits)
     if source is not None and source["test_images"]:
         logger.warning(
-            "The first weights (%s) were trained or selected on %d of the test images, or others of their groups: "
-            "tests will flatter the model",
+            "The first weights (%s) were trained or selected on %d of the test images, or on others of their groups: "
+            "test results will be too optimistic",
             *(origin, source["test_images"]),
         )
     elif source is not None and not source["recorded"]:
         logger.warning(
-            "It is not on record what the first weights (%s) were trained on: tests may flatter the model", origin
+            "The training data of the first weights (%s) is unknown: test results may be too optimistic", origin
         )
     return source
 
@@ -91,11 +91,11 @@ def _describe(chosen: ChosenNetwork, model: ModelParams, classes: int) -> dict[s
 
 
 def cache_pixels(splits: pd.DataFrame, network: dict[str, Any], images: ImageParams) -> PixelSource:
-    """Decode every image once, at the network's resolution, or plan to stream those that would fill the disk."""
+    """Decode every image at the resolution of the network; stream images that exceed `images.cache_gb`."""
     source = pixel_source(splits, Path(images.root), images.transform(network["resolution"]), images.cache_gb)
     if not source.fits:
         logger.info(
-            "Streaming %d images: decoded they take more than images.cache_gb, %g GB",
+            "Streaming %d images: decoded, they exceed images.cache_gb = %g GB",
             len(source.paths),
             images.cache_gb,
         )
@@ -103,7 +103,7 @@ def cache_pixels(splits: pd.DataFrame, network: dict[str, Any], images: ImagePar
 
 
 def share_pixels(splits: pd.DataFrame, network: dict[str, Any], images: ImageParams, pixel_cache: PixelCache) -> Pixels:
-    """Give the same images from the cache that all processes of a training share; who comes first decodes."""
+    """Return the pixels from the cache that all processes of a training share; the first process decodes."""
     return pixel_cache(cache_pixels(splits, network, images))
 
 
@@ -114,5 +114,5 @@ def build_model(
     training: TrainingParams,
     registry: RegistryParams,
 ) -> Any:
-    """Build the network and give it its first weights."""
+    """Build the network and load its first weights."""
     return network_factory.build_untrained(splits, network, model, training, registry.name)

@@ -12,7 +12,7 @@ from goodbad_pipeline.pipelines.modelling.nodes import (
 
 
 def create_pipeline() -> Pipeline:
-    """Return the pipeline that builds the network."""
+    """Return the pipeline that chooses and builds the network; part of the stage `training`."""
     return pipeline(
         [
             node(check_columns, name="check_columns", inputs=["splits", "params:evaluation"], outputs=None),
@@ -36,7 +36,7 @@ def create_pipeline() -> Pipeline:
 
 
 def create_following_pipeline() -> Pipeline:
-    """Return how a process that trains along comes by the pixels: it writes nothing that the first one writes."""
+    """Return the pipeline by which the other processes of a distributed training read the pixels."""
     inputs = ["splits", "network", "params:images", "pixel_cache"]
     return pipeline(
         [node(share_pixels, name="share_pixels", inputs=inputs, outputs="pixels")],

@@ -1,4 +1,4 @@
-"""What a registered model says about a folder or manifest of files."""
+"""Nodes that predict a folder or manifest of files with a registered model."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from goodbad_pipeline.serving.tables import PREFIX, PredictionStream
 
 logger = logging.getLogger(__name__)
 
-SHEET_SIDE = 128
+THUMBNAIL = 128
 QUARANTINE = ["path", "reason", "detail", "image_id"]
 
 
 def predict_files(predict: PredictParams, images: ImageParams, registry: RegistryParams) -> PredictionStream:
-    """Open the source and load the model; the files are read while the answers are written."""
+    """Open the source and load the model; files are read while the predictions are saved."""
     paths = _source(predict, images)
     model = find_model(registry.name, predict.version, predict.backend)
     record_use(model)
-    logger.info("Asking %s version %s about %s, run by %s", model.name, model.version, predict.source, model.backend)
+    logger.info("Predicting %s with %s version %s on %s", predict.source, model.name, model.version, model.backend)
     return PredictionStream(paths, model.classifier)
 
 
@@ -42,7 +42,7 @@ def _source(predict: PredictParams, images: ImageParams) -> PathStream:
 
 
 @dataclass(frozen=True)
-class _Refused:
+class _Quarantined:
     predictions: Iterable[pd.DataFrame]
 
     def __iter__(self) -> Iterator[pd.DataFrame]:
@@ -50,20 +50,20 @@ class _Refused:
             yield part.loc[part["reason"].notna(), QUARANTINE]
 
 
-def set_aside(predictions: Iterable[pd.DataFrame]) -> tuple[Iterable[pd.DataFrame], Iterable[pd.DataFrame]]:
-    """Give all answers as they are, and the files that got none."""
-    return predictions, _Refused(predictions)
+def separate_quarantine(predictions: Iterable[pd.DataFrame]) -> tuple[Iterable[pd.DataFrame], Iterable[pd.DataFrame]]:
+    """Return all predictions, and the quarantined files among them."""
+    return predictions, _Quarantined(predictions)
 
 
 def summarise_predictions(predictions: Iterable[pd.DataFrame]) -> dict[str, float]:
-    """Count, and say how fast it went: reading, decoding and the network together."""
+    """Return counts, and the files per second of reading, decoding and the network together."""
     counts = pd.Series(0.0, ["files", "quarantined", "abstained", "seconds"])
     for part in predictions:
-        refused = part["reason"].notna()
-        counts += [len(part), refused.sum(), part["abstained"].sum(), part["milliseconds"].sum() / 1000]
+        quarantined = part["reason"].notna()
+        counts += [len(part), quarantined.sum(), part["abstained"].sum(), part["milliseconds"].sum() / 1000]
     speed = counts["files"] / counts["seconds"] if counts["seconds"] else 0.0
     logger.info(
-        "%d files = %d predicted + %d quarantined; %d answers abstained; %.0f files a second",
+        "%d files = %d predicted + %d quarantined; %d predictions abstained; %.0f files per second",
         counts["files"],
         counts["files"] - counts["quarantined"],
         counts["quarantined"],
@@ -76,26 +76,26 @@ def summarise_predictions(predictions: Iterable[pd.DataFrame]) -> dict[str, floa
 def draw_predictions(
     predictions: Iterable[pd.DataFrame], predict: PredictParams, images: ImageParams
 ) -> figures.Figure:
-    """Show some answers, drawn from all of them with equal chances."""
+    """Draw a random sample of the predictions."""
     total, chosen = _draw_rows(predictions, predict.sheet, predict.seed)
-    root, transform = _source(predict, images).root.resolve(), images.transform(SHEET_SIDE)
+    root, transform = _source(predict, images).root.resolve(), images.transform(THUMBNAIL)
     thumbnails, captions, frames = [], [], []
     colours = figures.class_colours([name.removeprefix(PREFIX) for name in chosen.columns if name.startswith(PREFIX)])
     for row in chosen.to_dict("records"):
         data = read_inside(root, row["path"]).content
         if not isinstance(data, Rejection):
-            # The model's own limit let it pass; here it is only shown.
+            # The model has accepted the file under its own limits, so no limit applies here.
             thumbnails.append(transform_image(data, replace(transform, max_pixels=2**62, tiff=True)))
-            says = "abstained" if row["abstained"] else row["label"]
-            captions.append(f"{row['path']}\n{says}, {row['probability']:.0%}")
+            caption = "abstained" if row["abstained"] else row["label"]
+            captions.append(f"{row['path']}\n{caption}, {row['probability']:.0%}")
             frames.append(colours[row["label"]])
-    pixels = np.array(thumbnails, np.uint8).reshape(-1, SHEET_SIDE, SHEET_SIDE, 3)
+    pixels = np.array(thumbnails, np.uint8).reshape(-1, THUMBNAIL, THUMBNAIL, 3)
     title = f"{len(pixels)} of {total:,} predictions"
     return figures.contact_sheet(pixels, captions, columns=6, title=title, frames=frames)
 
 
 def _draw_rows(predictions: Iterable[pd.DataFrame], count: int, seed: int) -> tuple[int, pd.DataFrame]:
-    """Keep the rows with the smallest of random keys: the same as drawing ``count`` of them at once."""
+    """Return the number of predictions and a uniform sample: the rows with the smallest random keys."""
     rng = np.random.default_rng(seed)
     total, kept = 0, pd.DataFrame()
     for part in predictions:

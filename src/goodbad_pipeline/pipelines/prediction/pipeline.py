@@ -1,11 +1,11 @@
-"""A folder or manifest → answers of a registered model."""
+"""A folder or manifest → predictions of a registered model."""
 
 from kedro.pipeline import Pipeline, node, pipeline
 
 from goodbad_pipeline.pipelines.prediction.nodes import (
     draw_predictions,
     predict_files,
-    set_aside,
+    separate_quarantine,
     summarise_predictions,
 )
 
@@ -21,8 +21,8 @@ def create_pipeline() -> Pipeline:
                 outputs="predictions",
             ),
             node(
-                set_aside,
-                name="set_aside",
+                separate_quarantine,
+                name="separate_quarantine",
                 inputs="predictions",
                 outputs=["predictions_table", "prediction_quarantine"],
             ),

@@ -1,4 +1,4 @@
-"""Whether a recorded run can be run again, and whether it then gives the same."""
+"""Nodes that check whether a recorded run can be repeated, and whether it gives the same metrics."""
 
 import logging
 import math
@@ -18,35 +18,35 @@ CHANGED = " with changes"
 
 
 def verify_run(labels: pd.DataFrame, replay: ReplayParams) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
-    """Hold code, versions and data against what the run recorded, before anything is trained.
+    """Compare code, versions and data with those that the run recorded, before the training.
 
     Returns:
-        The labels, verified, and a row for each check: what, recorded, now, matches.
+        The labels, and one row per check: what, recorded, now, matches.
 
     Raises:
-        InputError: The data are others; or, where ``replay.strict``, anything else is.
+        InputError: The data differ; or, with ``replay.strict``, the code or a version differs.
     """
     if replay.run_id is None:
         raise InputError("replay.run_id: name a run of MLflow, --params=replay.run_id=<its id>")
     record = read_run(replay.run_id)
     if "splits" not in record.parameters:
-        raise InputError(f"replay.run_id: '{record.name}' did not go the whole road; choose a run of plain `kedro run`")
+        raise InputError(f"replay.run_id: '{record.name}' is not a complete run; choose a run of plain `kedro run`")
     checks = compare_origins(record, current_tags(), labels_digest(labels)[: len(record.labels or "")])
-    wrong = [check for check in checks if not check["matches"]]
-    for check in wrong:
+    failed = [check for check in checks if not check["matches"]]
+    for check in failed:
         logger.warning("%(what)s: recorded %(recorded)s, now %(now)s", check)
-    if any(check["what"] == "labels" for check in wrong) or (replay.strict and wrong):
-        told = "; ".join(f"{check['what']} was {check['recorded']}, is {check['now']}" for check in wrong)
-        lost = " (changes that were not committed nobody can restore)" if CHANGED in _commit(record.tags) else ""
+    if any(check["what"] == "labels" for check in failed) or (replay.strict and failed):
+        changes = "; ".join(f"{check['what']} was {check['recorded']}, is {check['now']}" for check in failed)
+        lost = " (its uncommitted changes cannot be restored)" if CHANGED in _commit(record.tags) else ""
         raise InputError(
-            f"replay: run '{record.run_id}' cannot be repeated here: {told}{lost}. Restore them (git checkout, "
+            f"replay: run '{record.run_id}' cannot be repeated here: {changes}{lost}. Restore them (git checkout, "
             "constraints.txt, the images), or accept other code and versions with replay.strict=false"
         )
     return labels, checks
 
 
 def compare_origins(record: RunRecord, now: dict[str, str], digest: str) -> list[dict[str, Any]]:
-    """List every check; a commit that is not known, or was not clean, proves nothing and matches nothing."""
+    """Return one row per check; an unknown commit, or one with uncommitted changes, never matches."""
     pairs = {name: (value, now.get(name)) for name, value in sorted(record.versions.items())}
     checks = [{"what": name, "recorded": old, "now": new, "matches": old == new} for name, (old, new) in pairs.items()]
     commits = [_commit(record.tags), _commit(now)]
@@ -64,12 +64,12 @@ def _commit(tags: dict[str, str]) -> str:
 def compare_metrics(
     test_metrics: dict[str, float], checks: list[dict[str, Any]], replay: ReplayParams
 ) -> tuple[dict[str, Any], dict[str, float]]:
-    """Lay the metrics beside the recorded ones: the report, and the metrics of this run."""
+    """Compare the metrics with the recorded ones; return the report, and the metrics of this run."""
     record = read_run(str(replay.run_id))
     names = sorted(name for name in test_metrics if name.startswith(METRICS))
     metrics = {name: _difference(record.metrics.get(name), test_metrics[name], replay.tolerance) for name in names}
-    apart = [name for name, row in metrics.items() if not row["agrees"]]
-    agrees = bool(names) and not apart
+    differing = [name for name, row in metrics.items() if not row["agrees"]]
+    agrees = bool(names) and not differing
     report = {
         "run_id": record.run_id,
         "name": record.name,
@@ -82,12 +82,12 @@ def compare_metrics(
     if agrees:
         logger.info("Replay of '%s': %d metrics agree within %g", record.name, len(names), replay.tolerance)
     else:
-        logger.warning("Replay of '%s': beyond %g: %s", record.name, replay.tolerance, ", ".join(apart) or "no metrics")
+        logger.warning("Replay of '%s': beyond %g: %s", record.name, replay.tolerance, ", ".join(differing) or "none")
     return report, {**test_metrics, "replay_agrees": float(agrees)}
 
 
 def _difference(recorded: float | None, replayed: float, tolerance: float) -> dict[str, Any]:
-    apart = None if recorded is None else abs(recorded - replayed)
+    difference = None if recorded is None else abs(recorded - replayed)
     both_undefined = recorded is not None and math.isnan(recorded) and math.isnan(replayed)
-    agrees = both_undefined or (apart is not None and apart <= tolerance)
-    return {"recorded": recorded, "replayed": replayed, "difference": apart, "agrees": agrees}
+    agrees = both_undefined or (difference is not None and difference <= tolerance)
+    return {"recorded": recorded, "replayed": replayed, "difference": difference, "agrees": agrees}

@@ -1,4 +1,4 @@
-"""labels, verified before training; metrics, compared after it."""
+"""labels → verified labels; test metrics → comparison with the recorded run."""
 
 from kedro.pipeline import Pipeline, node, pipeline
 
@@ -6,7 +6,7 @@ from goodbad_pipeline.pipelines.replay.nodes import compare_metrics, verify_run
 
 
 def create_pipeline() -> Pipeline:
-    """Return the two ends of a replay; the registry of pipelines puts the road from images to metrics between."""
+    """Return the first and last check of a replay; pipeline_registry adds the stages between them."""
     return pipeline(
         [
             node(

@@ -1,4 +1,4 @@
-"""From φ to tables and figures of what it means, beside the paper's own figures."""
+"""Nodes that tabulate and draw what φ means, compared with the paper."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ logger = logging.getLogger(__name__)
 paper = lazy.load("goodbad_pipeline.networks.paper")  # imports Keras
 
 IMAGENET = 1000
-"""Classes that networks here are counted with, as in the paper; what a budget buys, with the data's own."""
+"""Number of classes in the paper's networks."""
 FROM, TO, STEPS = -4.0, 8.0, 20
-"""Range of φ that is traced, and steps to one unit of it."""
+"""Traced range of φ, and steps per unit."""
 FAMILY = "efficientnet"
-"""The paper's own; it is traced whatever the chosen network is, which stands in the table of stages."""
+"""The paper's family, which is traced whatever the family of the chosen network."""
 
 
 def tabulate_stages(model: ModelParams, training: TrainingParams, stored_splits: pd.DataFrame | None) -> pd.DataFrame:
-    """Tabulate the chosen network as the paper's Table 1 does, and what each stage costs."""
+    """Return the stages of the chosen network, as in Table 1 of the paper, with the cost of each."""
     scale, classes = _choose(model, training, stored_splits)
     counted = count_complexity(scale, classes)
     rows: list[dict[str, Any]] = [
@@ -63,7 +63,7 @@ def tabulate_stages(model: ModelParams, training: TrainingParams, stored_splits:
 
 
 def _choose(model: ModelParams, training: TrainingParams, splits: pd.DataFrame | None) -> tuple[NetworkScale, int]:
-    """The network, and the classes to count it with: under a budget the data's, as in training."""
+    """Return the network and its number of classes: with a budget that of the data, as in training."""
     if model.budget is None:
         return network_scale(model), IMAGENET
     classes = IMAGENET if splits is None else len(class_names(splits))
@@ -78,12 +78,12 @@ def _columns(cost: Cost) -> dict[str, int]:
 
 
 def compare_with_paper() -> pd.DataFrame:
-    """Put the paper's Table 2 beside what is counted here; what keras.applications lacks is quoted."""
+    """Compare Table 2 of the paper with our counts; networks that keras.applications lacks are quoted."""
     table = pd.DataFrame([_compare(network) for network in paper.NETWORKS]).astype(dict.fromkeys(_WHOLE, "Int64"))
-    ours = table[table["source"] == "counted"]
-    ratios = ours[["parameters_ratio", "flops_ratio"]]
+    counted = table[table["source"] == "counted"]
+    ratios = counted[["parameters_ratio", "flops_ratio"]]
     logger.info(
-        "Counted over paper, %d networks: %.3f to %.3f", len(ours), ratios.min(axis=None), ratios.max(axis=None)
+        "Counted over paper, %d networks: %.3f to %.3f", len(counted), ratios.min(axis=None), ratios.max(axis=None)
     )
     return table
 
@@ -120,7 +120,7 @@ def _count(network: PaperNetwork) -> Cost | None:
 
 
 def trace_phi(model: ModelParams) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Count networks along φ under the chosen α, β and γ; and B0 to B7, with the φ that each size asks for."""
+    """Return the cost of networks along φ, and of B0 to B7 with the φ of each dimension."""
     coefficients = model.coefficients.constants
     logger.info("One step of φ multiplies the operations by α·β²·γ² = %.3f", coefficients.product)
     low, high = phi_range(coefficients)
@@ -170,15 +170,15 @@ def _sizes(scale: NetworkScale, base: Cost) -> dict[str, float]:
 
 
 def _exponent(factor: float, base: float) -> float | None:
-    """The φ at which base^φ is the factor; None where base is 1 and no φ changes anything."""
+    """Solve base^φ = factor for φ; None if base is 1."""
     return None if base == 1 else math.log(factor) / math.log(base)
 
 
 def draw_accuracy(paper_comparison: pd.DataFrame) -> figures.Figure:
-    """Show accuracy against what a network costs."""
+    """Draw accuracy against the cost of each network."""
     return figures.accuracy_figure(paper_comparison)
 
 
 def draw_scaling(phi_curve: pd.DataFrame, published_variants: pd.DataFrame) -> tuple[figures.Figure, figures.Figure]:
-    """Show what φ does and where the published networks lie, and how far the law 2^φ holds."""
+    """Draw the coefficients along φ with the published networks, and the deviation from the law 2^φ."""
     return figures.coefficients_figure(phi_curve, published_variants), figures.law_figure(phi_curve)

@@ -1,4 +1,4 @@
-"""φ → what it means, beside the paper. No images, no training."""
+"""φ → tables and figures of its meaning, compared with the paper. Reads no images and trains nothing."""
 
 from kedro.pipeline import Pipeline, node, pipeline
 
