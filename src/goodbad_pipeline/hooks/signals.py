@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kedro.framework.hooks import hook_impl
-from kedro.io import DataCatalog, MemoryDataset
+from kedro.io import DataCatalog
 
 from goodbad_pipeline import tracking
 from goodbad_pipeline.training.stopping import StopRequest
@@ -41,8 +41,7 @@ class StopHooks:
     @hook_impl
     def after_catalog_created(self, catalog: DataCatalog) -> None:
         """Pass the stop request to the nodes that train, as the dataset ``stop_request``."""
-        viz = {"kedro-viz": {"layer": "model_input"}}
-        catalog["stop_request"] = MemoryDataset(self.stop_request, copy_mode="assign", metadata=viz)
+        catalog.save("stop_request", self.stop_request)
 
     @hook_impl(trylast=True)
     def before_pipeline_run(self) -> None:
