@@ -179,7 +179,7 @@ def test_other_classes_than_the_splits_cannot_be_checked(
 )
 def test_splits_that_are_not_the_versions_own_prove_nothing(monkeypatch, caplog, splits, seen, told, warning) -> None:
     trained_on = split_exposure(splits.assign(split=np.where(splits.index < (seen or 0), "train", "test")))
-    monkeypatch.setattr(nodes, "read_seen", lambda *_: replace(trained_on, complete=seen is not None))
+    monkeypatch.setattr(nodes, "read_exposure", lambda *_: replace(trained_on, complete=seen is not None))
     model, test = SimpleNamespace(name="goodbad", version="3"), splits[splits["split"] == "test"]
     assert nodes._count_seen(model, test) == told
     assert warning in caplog.text

@@ -211,7 +211,7 @@ def test_growth_to_something_smaller_ends_before_it_is_built(tmp_path, monkeypat
 def test_that_the_first_weights_know_test_images_is_said_before_training(monkeypatch, caplog) -> None:
     monkeypatch.setattr(building, "_growth_shape", lambda *_: None)
     seen = split_exposure(SPLITS[:2])
-    monkeypatch.setattr(lineage, "read_seen", lambda name, version: {("goodbad", "3"): seen}[name, version])
+    monkeypatch.setattr(lineage, "read_exposure", lambda name, version: {("goodbad", "3"): seen}[name, version])
     monkeypatch.setattr(sys.modules[__name__], "SPLITS", SPLITS.assign(split=["test"] * 3 + ["train"] * 3))
     network = choose(phi=1, grow_from=3)
     assert network["source"] == {"version": "goodbad/3", "recorded": True, "test_images": 2}

@@ -188,7 +188,7 @@ def test_what_the_source_was_trained_on_is_no_test_either(road, store) -> None:
     assert statuses(second)["leakage"] == "failed"
     assert "the initial weights were trained or selected on 6 of 48 test images" in second["reason"]
     assert second["alias"] == "challenger"
-    everything = lineage.read_seen("goodbad", "2")  # and what is grown from that has seen as much
+    everything = lineage.read_exposure("goodbad", "2")  # and what is grown from that has seen as much
     assert everything.complete
     assert (
         everything.exposed_rows(road.splits).tolist()
@@ -207,7 +207,7 @@ def test_of_weights_from_elsewhere_nobody_knows_what_they_saw(road, store, tmp_p
     assert leakage["status"] == "passed"
     assert "(others.weights.h5) were trained on test images" in leakage["reason"]
     assert store.get_model_version("goodbad", "1").tags["gate.leakage.reason"] == leakage["reason"]
-    assert not lineage.read_seen("goodbad", "1").complete
+    assert not lineage.read_exposure("goodbad", "1").complete
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What a registered version was trained and selected on, and what the weights had seen that a training starts from."""
+"""Lineage of a model: the images that it, or the weights it started from, were trained or selected on."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,15 +19,15 @@ from goodbad_pipeline.tracking import raise_unavailable
 
 SCRATCH = "none"
 SOURCE = "source"
-"""Under which name the facts of a network tell what `describe_source` found."""
+"""Key of the result of `describe_source` in the description of a network."""
 
 
-def read_seen(name: str, version: str) -> Exposure:
-    """Return what a version was trained and selected on; unknown of those that no record was kept of.
+def read_exposure(name: str, version: str) -> Exposure:
+    """Return the images that a version was trained or selected on; ``UNKNOWN`` if they were not recorded.
 
     Raises:
-        InputError: The record is not the one that was registered.
-        TrackingUnavailable: MLflow does not answer.
+        InputError: The record cannot be read, or was changed since the registration.
+        TrackingUnavailable: MLflow is unavailable.
     """
     uri = f"models:/{name}/{version}/artifacts/{EXPOSURE_FILE}"
     try:
@@ -37,54 +37,55 @@ def read_seen(name: str, version: str) -> Exposure:
                 return UNKNOWN
             file = Path(mlflow.artifacts.download_artifacts(uri))
     except (OSError, MlflowException) as error:
-        raise InputError(f"{uri}: the record of what it was trained on cannot be read ({error})") from error
+        raise InputError(f"{uri}: the record of training images cannot be read ({error}); restore the file") from error
     if file_digest(file) != digest:
-        raise InputError(f"{uri}: the record of what it was trained on was changed since it was registered")
+        raise InputError(f"{uri}: the record of training images was changed since it was registered; restore the file")
     return Exposure.read(file)
 
 
 def describe_source(model: ModelParams, weights: str, registered: str, splits: pd.DataFrame) -> dict[str, Any] | None:
-    """Say what the first weights had seen of these images.
+    """Describe what the initial weights were trained on, as far as it concerns these splits.
 
     Args:
-        model: What the weights start from.
-        weights: ``none``, ``imagenet`` or a file, where they are not grown.
-        registered: Name of the registered model, where `grow_from` does not say it.
-        splits: The images.
+        model: Parameters; `grow_from` may name the source.
+        weights: ``none``, ``imagenet`` or a file, if the network is not grown.
+        registered: Name of the registered model, if `grow_from` has none.
+        splits: All images.
 
     Returns:
-        None where they had seen none of ours; else the ``version`` they are from (None for a file), whether all that it
-        had seen is ``recorded``, and how many ``test_images`` are among that.
+        None if the weights were trained on none of these images. Otherwise their ``version`` (None for a file), whether
+        all of their training images are ``recorded``, and the number of exposed ``test_images``.
     """
     source = parse_growth_source(model.grow_from)
     if source.imagenet if source else weights in (SCRATCH, IMAGENET):
         return None
     version = f"{source.name or registered}/{source.version}" if source and source.version else None
     test = splits[splits["split"] == "test"]
-    seen = _seen_by(version)
-    return {"version": version, "recorded": seen.complete, "test_images": int(seen.exposed_rows(test).sum())}
+    exposure = _source_exposure(version)
+    exposed = int(exposure.exposed_rows(test).sum())
+    return {"version": version, "recorded": exposure.complete, "test_images": exposed}
 
 
-def seen_before(network: Mapping[str, Any]) -> int:
-    """Return how many test images, or others of their groups, the first weights had seen, from a network's facts."""
+def count_exposed_test_images(network: Mapping[str, Any]) -> int:
+    """Return how many test images the initial weights were exposed to, directly or by another image of the group."""
     return int((network.get(SOURCE) or {}).get("test_images", 0))
 
 
 def unrecorded_source(network: Mapping[str, Any]) -> str | None:
-    """Return what a network started from, where it is not on record what that had seen."""
+    """Return the initial weights of a network if their training images are not recorded, otherwise None."""
     source = network.get(SOURCE)
     return None if source is None or source["recorded"] else str(network["weights"])
 
 
-def seen_in_all(network: Mapping[str, Any], splits: pd.DataFrame) -> Exposure:
-    """Return what a network has seen that was trained on these splits, from what its facts say it started from."""
-    source = network.get(SOURCE, {"version": None})  # a version of this project before kept no record
-    before = NOTHING if source is None else _seen_by(source["version"])
-    return before.union(split_exposure(splits))
+def total_exposure(network: Mapping[str, Any], splits: pd.DataFrame) -> Exposure:
+    """Return the exposure of a network trained on these splits, including that of its initial weights."""
+    source = network.get(SOURCE, {"version": None})  # older trainings recorded none
+    initial = NOTHING if source is None else _source_exposure(source["version"])
+    return initial.union(split_exposure(splits))
 
 
-def _seen_by(version: str | None) -> Exposure:
+def _source_exposure(version: str | None) -> Exposure:
     if version is None:
         return UNKNOWN
     name, _, number = version.rpartition("/")
-    return read_seen(name, number)
+    return read_exposure(name, number)

@@ -28,7 +28,7 @@ from goodbad_pipeline.images.reading import find_exif
 from goodbad_pipeline.images.split_leakage import find_leaks
 from goodbad_pipeline.images.splits import class_names
 from goodbad_pipeline.params import EvaluationParams, ImageParams
-from goodbad_pipeline.registry.lineage import seen_before
+from goodbad_pipeline.registry.lineage import count_exposed_test_images
 
 logger = logging.getLogger(__name__)
 baselines = lazy.load("goodbad_pipeline.evaluation.baselines")
@@ -152,7 +152,7 @@ def find_problems(
 ) -> list[dict[str, str]]:
     """List and log the reasons to distrust the results, each with a code and a text."""
     findings = list_findings(
-        find_leaks(splits, seen_before(network)),
+        find_leaks(splits, count_exposed_test_images(network)),
         metric_intervals,
         per_class_metrics,
         slices,

@@ -15,7 +15,7 @@ from goodbad_pipeline.images.pixels import pixel_source
 from goodbad_pipeline.images.splits import class_names
 from goodbad_pipeline.params import ExportParams, ImageParams, RegistryParams
 from goodbad_pipeline.registry.exports import record_exports
-from goodbad_pipeline.registry.lineage import read_seen
+from goodbad_pipeline.registry.lineage import read_exposure
 from goodbad_pipeline.registry.models import RegisteredModel, find_model, record_use
 from goodbad_pipeline.serving.runtimes import KERAS, RUNTIMES, load_network
 
@@ -78,7 +78,7 @@ def measure_exports(
 
 def _count_seen(model: RegisteredModel, test: pd.DataFrame) -> dict[str, float]:
     """Count the test images that the version was trained on: the stored splits may not be its own."""
-    seen = read_seen(model.name, model.version)
+    seen = read_exposure(model.name, model.version)
     if not seen.complete:
         logger.warning(
             "The training images of version %s are not all known: accuracies here only compare its exports with it",

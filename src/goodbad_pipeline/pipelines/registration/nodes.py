@@ -28,7 +28,12 @@ from goodbad_pipeline.pipelines.registration.evidence import (
     measure_parity,
     on_same_images,
 )
-from goodbad_pipeline.registry.lineage import read_seen, seen_before, seen_in_all, unrecorded_source
+from goodbad_pipeline.registry.lineage import (
+    count_exposed_test_images,
+    read_exposure,
+    total_exposure,
+    unrecorded_source,
+)
 from goodbad_pipeline.registry.models import (
     RegisteredModel,
     load_champion,
@@ -65,7 +70,7 @@ def compare_with_champion(
     """
     try:
         champion = load_champion(registry.name)
-        exposure = UNKNOWN if champion is None else read_seen(registry.name, champion.version)
+        exposure = UNKNOWN if champion is None else read_exposure(registry.name, champion.version)
     except TrackingUnavailable as error:
         logger.warning("%s: no comparison with the current champion", error)
         return {"version": None, "away": True}, test_predictions.iloc[:0]
@@ -117,7 +122,7 @@ def register_model(
     """
     example = np.asarray(pixels.array[0])
     try:
-        exposure = seen_in_all(network, splits)
+        exposure = total_exposure(network, splits)
         reading = Calibration.from_dict(calibration)
         version = log_model(model, registry.name, reading, pixels.transform, example, exposure)
     except TrackingUnavailable as error:
@@ -157,7 +162,7 @@ def decide_alias(
         ece=ece,
         images=len(splits),
         parity=_reload(name, version, test_predictions, Path(images.root)),
-        leaks=tuple(find_leaks(splits, seen_before(network))),
+        leaks=tuple(find_leaks(splits, count_exposed_test_images(network))),
         unrecorded=unrecorded_source(network),
         champion=current,
     )
