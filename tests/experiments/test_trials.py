@@ -15,7 +15,7 @@ from factories import encoded, make_image
 from kedro.io import DatasetError
 
 from goodbad_pipeline.datasets import PixelCacheDataset, TrialsDataset
-from goodbad_pipeline.experiments.data import DevelopmentData, development_data
+from goodbad_pipeline.experiments.data import DevelopmentData
 from goodbad_pipeline.experiments.trial_spec import TrialSpec
 from goodbad_pipeline.experiments.trials import (
     TRIAL_COLUMNS,
@@ -70,7 +70,7 @@ def data(splits: pd.DataFrame, tmp_path: Path) -> DevelopmentData:
 
 def in_folder(splits: pd.DataFrame, folder: Path, resize: str = "pad") -> DevelopmentData:
     cache = PixelCacheDataset(filepath=str(folder / "cache")).load()
-    return development_data(splits, folder, lambda side: Transform(side, resize, (255, 255, 255), 10**6), cache)
+    return DevelopmentData(splits, folder, lambda side: Transform(side, resize, (255, 255, 255), 10**6), cache)
 
 
 class Counter:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +16,26 @@ from goodbad_pipeline.training.labelled_pixels import LabelledPixels, labelled_p
 
 @dataclass(frozen=True)
 class DevelopmentData:
-    """Train and validation images; made by :func:`development_data`.
+    """Train and validation images.
 
     Attributes:
-        table: One row per image: image_id, path, label and split, which is train or validation.
+        splits: One row per image: image_id, path, label and split; rows of the test split are ignored.
         root: Folder that paths are relative to.
         transform: Returns the transform of the images for a resolution.
         cache: Decodes images once for each resolution.
         cache_gb: Size limit of the decoded images, above which they are streamed; None for no limit.
     """
 
-    table: pd.DataFrame
+    splits: pd.DataFrame
     root: Path
     transform: Callable[[int], Transform]
     cache: PixelCache
     cache_gb: float | None = None
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """The splits without the test split."""
+        return development_part(self.splits)
 
     @property
     def classes(self) -> int:
@@ -44,14 +50,3 @@ class DevelopmentData:
     def config(self, resolution: int) -> dict[str, Any]:
         """Return what the images at a resolution depend on: contents, labels, splits, order and transform."""
         return {"splits": splits_digest(self.table), "transform": asdict(self.transform(resolution))}
-
-
-def development_data(
-    splits: pd.DataFrame,
-    root: Path,
-    transform: Callable[[int], Transform],
-    cache: PixelCache,
-    cache_gb: float | None = None,
-) -> DevelopmentData:
-    """Return the images of `splits` without those of the test split."""
-    return DevelopmentData(development_part(splits), root, transform, cache, cache_gb)

@@ -1,7 +1,7 @@
 """Train several networks from several seeds with the same short budget, and compare them on validation.
 
 Every network starts from scratch and is trained for the same epochs on the same images. No training stops early and
-validation chooses no epoch: the learning rate has fallen to 0 at the end, and the last weights are measured.
+validation chooses no epoch: the last weights are measured.
 """
 
 import logging
@@ -17,7 +17,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from goodbad_pipeline.experiments.data import DevelopmentData, development_data
+from goodbad_pipeline.experiments.data import DevelopmentData
 from goodbad_pipeline.experiments.trial_spec import TrialCache, TrialResult, TrialSpec
 from goodbad_pipeline.images.pixels import PixelCache
 from goodbad_pipeline.network_factory import trial_base_scale
@@ -28,7 +28,7 @@ from goodbad_pipeline.networks.weights import zero_classifier
 from goodbad_pipeline.params import ImageParams, TrainingParams, TrialParams
 from goodbad_pipeline.training.devices import prepare_device
 from goodbad_pipeline.training.optimizers import compile_model
-from goodbad_pipeline.training.progress import EpochCallback
+from goodbad_pipeline.training.progress import EpochCallback, Row
 from goodbad_pipeline.training.recipe import Recipe
 from goodbad_pipeline.training.stopping import StopRequest
 from goodbad_pipeline.training.train import fit_model
@@ -99,7 +99,7 @@ def train_networks(
     return run_trials(
         read_networks(table, trial_base_scale(trials)),
         trials.seeds,
-        development_data(splits, Path(images.root), images.transform, pixel_cache, images.cache_gb),
+        DevelopmentData(splits, Path(images.root), images.transform, pixel_cache, images.cache_gb),
         TrialSetup(recipe, training.batch_norm_momentum or _MOMENTUM, device.precision),
         cache,
         stop,
@@ -190,16 +190,11 @@ class _Trainer:
             pretrained=False,
             compiled=True,
             stop=self._stop,
-            epoch_callback=epoch_callback,
+            epoch_callback=lambda row: epoch_callback(_without_smoothing(row)),
         )
-        last = history.iloc[-1]
-        return {
-            "val_accuracy": float(last["val_accuracy"]),
-            "val_loss": float(last["val_log_loss"]),  # without label smoothing
-            "loss": float(last["loss"]),
-            "accuracy": float(last["accuracy"]),
-            "seconds": time.perf_counter() - started,
-        }
+        last = _without_smoothing(history.iloc[-1].to_dict())
+        metrics = {name: float(last[name]) for name in ("val_accuracy", "val_loss", "accuracy", "loss")}
+        return {**metrics, "seconds": time.perf_counter() - started}
 
     def _untrained_model(self, recipe: Recipe, steps: int) -> keras.Model:
         """Return the compiled network with the weights, dropout state and optimizer state of a new one."""
@@ -217,6 +212,11 @@ class _Trainer:
         _assign(self._model.variables, new.variables)
         _assign(self._model.optimizer.variables, self._optimizer_start)
         return self._model
+
+
+def _without_smoothing(row: Mapping[Any, Any]) -> Row:
+    """Return the row of an epoch with a validation loss without label smoothing."""
+    return {**row, "val_loss": row["val_log_loss"]}
 
 
 def _assign(variables: Sequence[Any], values: Sequence[Any]) -> None:

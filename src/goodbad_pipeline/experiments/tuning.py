@@ -85,7 +85,7 @@ class TuningContext:
         share, (train, validation) = self.training.batch_size / RATE_IMAGES, self._parts
         test = lr_range_test.RangeTest(tune.lr_finder.steps, tune.lr_finder.low * share, tune.lr_finder.high * share)
         recipe = self.training.recipe(jit_compile=self._jit_compile(self.training))
-        model = self._build(self.training, {})
+        model = self._build(self.training, self.network)
         curve = lr_range_test.run_range_test(
             model, train, validation, recipe, test, pretrained=self.pretrained, stop=self.stop
         )
@@ -93,11 +93,10 @@ class TuningContext:
 
     def spec(self, name: str, number: int, values: Values, seed: int, **extra: Any) -> TrialSpec:
         """Return the spec of a training under other values; `extra` becomes part of its config."""
-        training = with_values(self.training, {**values, "training.seed": seed})
-        network = {key: value for key, value in self.network.items() if key not in ("budget", "bound_by")}
+        training, network = self._with(values, seed)
         config = {
             **training_config(decisive_parameters(self.model, training, self.images), self.development),
-            "network": {**network, "dropout": values.get(DROPOUT, self.network["dropout"])},
+            "network": {key: value for key, value in network.items() if key not in ("budget", "bound_by")},
             "device": str(devices.prepare_device(training.precision, training.xla, seed)),
             **extra,
         }
@@ -112,9 +111,9 @@ class TuningContext:
         epoch_callback: EpochCallback,
     ) -> TrialResult:
         """Train under other values and return the metrics."""
-        training = with_values(self.training, {**values, "training.seed": seed})
+        training, network = self._with(values, seed)
         return objective.train_trial(
-            lambda: self._build(training, values),
+            lambda: self._build(training, network),
             *self._parts,
             training.recipe(jit_compile=self._jit_compile(training)),
             pretrained=self.pretrained,
@@ -127,8 +126,12 @@ class TuningContext:
     def _read(self, name: str) -> Value:
         return self.network["dropout"] if name == DROPOUT else search_space.read_value(name, self.training)
 
-    def _build(self, training: TrainingParams, values: Values) -> Any:
+    def _with(self, values: Values, seed: int) -> tuple[TrainingParams, dict[str, Any]]:
+        """Return the parameters of training and the network under other values."""
         network = {**self.network, "dropout": values.get(DROPOUT, self.network["dropout"])}
+        return with_values(self.training, {**values, "training.seed": seed}), network
+
+    def _build(self, training: TrainingParams, network: dict[str, Any]) -> Any:
         return build_untrained(self.development, network, self.model, training, self.registered)
 
     def _jit_compile(self, training: TrainingParams) -> bool:
@@ -137,7 +140,7 @@ class TuningContext:
     @cached_property
     def _parts(self) -> tuple[LabelledPixels, LabelledPixels]:
         root, transform = Path(self.images.root), self.images.transform
-        images = data.development_data(self.development, root, transform, self.pixel_cache, self.images.cache_gb)
+        images = data.DevelopmentData(self.development, root, transform, self.pixel_cache, self.images.cache_gb)
         return images.at(self.network["resolution"])
 
 
