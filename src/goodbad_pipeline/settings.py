@@ -35,7 +35,7 @@ logging.getLogger("kedro_mlflow").setLevel(logging.WARNING)  # its import sets t
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow", "kedro-mlflow")  # the name depends on the packaging tool
 HOOKS = (TrackingHooks(), RunLockHooks(), CheckHooks(), StopHooks(), MemoryHooks())
 
-# `--params model.phi=1` must change φ and nothing beside it.
+# With a soft merge, `--params model.phi=1` changes φ only.
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",
