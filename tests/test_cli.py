@@ -53,6 +53,14 @@ def test_run_has_the_options_of_kedros_run() -> None:
         assert option in result.output
 
 
+@pytest.mark.parametrize(("command", "deprecated"), [("send-outbox", False), ("send-spool", True)])
+def test_the_outbox_is_sent_and_the_old_command_warns(command: str, deprecated: bool, monkeypatch) -> None:
+    monkeypatch.setattr(cli.tracking, "send_outbox", lambda folder: (5, 2))
+    result = CliRunner().invoke(cli.cli, [command])
+    assert "Sent 5 outbox entries to MLflow; 2 still wait\n" in result.output
+    assert ("DeprecationWarning" in result.output) == deprecated
+
+
 def test_the_readme_and_the_makefile_have_the_same_commands(tmp_path: Path) -> None:
     """``make --dry-run`` prints the commands; variables of the make that runs this test are removed."""
     by_hand = (PROJECT / "README.md").read_text().partition("By hand they are\n\n```sh\n")[2].partition("```")[0]
