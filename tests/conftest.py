@@ -21,7 +21,7 @@ os.environ.pop("MLFLOW_TRACKING_URI", None)  # tests have stores of their own
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Measure no coverage under Hypothesis: a hundred examples reach the lines of one, in twice the time."""
+    """Measure no coverage under Hypothesis: one hundred examples cover the lines of one, in twice the time."""
     for item in items:
         if hypothesis.is_hypothesis_test(getattr(item, "obj", None)):
             item.add_marker("no_cover")
@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _leave_no_tracking_behind() -> Iterator[None]:
-    """MLflow keeps the active run and the store in globals and in the environment."""
+    """Reset MLflow, which keeps the active run and the store in globals and in the environment."""
     yield
     if tracking := sys.modules.get("goodbad_pipeline.tracking"):
         tracking.leave_run()
@@ -60,7 +60,7 @@ def eager() -> Iterator[None]:
 
 @pytest.fixture
 def set_policy() -> Iterator[Callable[[str], None]]:
-    """Sets Keras's dtype policy; afterwards it is what it was, whoever changed it."""
+    """Return a function that sets the dtype policy of Keras, which is restored after the test."""
     import keras
 
     before = keras.config.dtype_policy()

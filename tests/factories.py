@@ -1,4 +1,4 @@
-"""Images and projects that tests make for themselves."""
+"""Images, manifests and projects for tests."""
 
 import io
 import shutil
@@ -14,7 +14,7 @@ SIDE = 40
 
 
 def make_image(seed: int, *, bright: bool, side: int = SIDE) -> Image.Image:
-    """A noisy image; bright ones have a light disc, dark ones a dark one, so that a network can tell them apart."""
+    """Return a noisy image with a light or a dark disc, which a network can learn to classify."""
     rng = np.random.default_rng(seed)
     pixels = rng.integers(60, 190, (side, side, 3))
     rows, columns = np.mgrid[:side, :side]
@@ -31,7 +31,7 @@ def encoded(image: Image.Image, format: str = "PNG", **options: object) -> bytes
 
 
 def write_manifest(root: Path, groups: int = 6, per_group: int = 3, labels: tuple[str, ...] = ("bad", "good")) -> Path:
-    """Images with a manifest: labels.csv with path, label, group and a column of our own, weather."""
+    """Write images and labels.csv with path, label, group and an extra column, weather; return the folder."""
     rows = []
     for number, label in enumerate(labels):
         for group in range(groups):
@@ -46,7 +46,7 @@ def write_manifest(root: Path, groups: int = 6, per_group: int = 3, labels: tupl
 
 
 def make_project(folder: Path) -> Path:
-    """A copy of the project with a small data set of its own; the code is the installed one."""
+    """Copy the configuration of the project next to a small data set; the code is the installed package."""
     shutil.copytree(PROJECT / "conf", folder / "conf", ignore=shutil.ignore_patterns("local"))
     (folder / "conf" / "local").mkdir()
     (folder / "src").mkdir()
@@ -65,7 +65,7 @@ def catalog_config() -> dict[str, dict]:
 
 
 def parameters(**changes: object) -> dict:
-    """conf/base as it is, with values changed by dotted name (double underscore for a dot)."""
+    """Return the parameters of conf/base with changes by dotted name (a double underscore for a dot)."""
     merged: dict = {}
     for file in sorted((PROJECT / "conf" / "base").glob("parameters_*.yml")):
         merged |= yaml.safe_load(file.read_text())

@@ -1,4 +1,4 @@
-"""Chromium for tests; skips, saying so, where it is missing."""
+"""Fixtures for tests in Chromium; they skip with the reason if it is missing."""
 
 import shutil
 from collections.abc import Iterator
@@ -48,7 +48,7 @@ def watched(page) -> Watched:
 
 @pytest.fixture
 def broken_images(page):
-    """Count the images of a page that do not show."""
+    """Return a function that counts the images of a page that are not displayed."""
 
     def count() -> int:
         return page.evaluate("[...document.images].filter(image => !image.complete || !image.naturalWidth).length")

@@ -13,7 +13,7 @@ from goodbad_pipeline.pipelines.ingestion.nodes import (
 
 
 def create_pipeline() -> Pipeline:
-    """Return the pipeline that turns a folder of images into the labels dataframe."""
+    """Return the pipeline that turns a folder of images into the labels table."""
     return pipeline(
         [
             node(

@@ -1,4 +1,4 @@
-"""labels → splits."""
+"""labels → splits, their counts and figures, and the facts of the data for the report."""
 
 from kedro.pipeline import Pipeline, node, pipeline
 
@@ -15,7 +15,7 @@ DATA_FIGURES = ("image_sheet", "quarantine_sheet", "split_figure")
 
 
 def create_pipeline() -> Pipeline:
-    """Return the pipeline that divides the labels."""
+    """Return the pipeline that splits the labels into train, validation and test."""
     return pipeline(
         [
             node(assign_splits, name="assign_splits", inputs=["labels", "params:splits"], outputs="splits"),
