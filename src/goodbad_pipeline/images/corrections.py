@@ -23,25 +23,15 @@ _YES, _NO = ("true", "yes", "1"), ("", "false", "no", "0")
 
 @dataclass(frozen=True)
 class Corrected:
-    """Images after their corrections.
+    """Images after their corrections."""
 
-    Attributes:
-        images: The remaining images with corrected labels; column ``source_label`` holds the original ones.
-        excluded: Quarantine rows of the excluded images.
-        report: One row per correction and image: row (of the file, 1 is the first below the header), path, image_id,
-            before, after (labels, or ``(excluded)``), why, who and status.
-    """
-
-    images: pd.DataFrame
-    excluded: pd.DataFrame
-    report: pd.DataFrame
+    images: pd.DataFrame  # the remaining images; column ``source_label`` holds the original labels
+    excluded: pd.DataFrame  # quarantine rows
+    report: pd.DataFrame  # one row per correction and image; row 1 is the first below the file's header
 
 
 def read_corrections(file: Path | None) -> pd.DataFrame:
-    """Read a corrections file; None means no corrections.
-
-    Returns:
-        Text columns ``COLUMNS``, with empty strings for empty cells; the index counts rows from 1.
+    """Return a corrections file as text columns ``COLUMNS``, with rows counted from 1. None means no corrections.
 
     Raises:
         InputError: The file cannot be read, a column is unknown or missing, or a row breaks a rule.
@@ -87,9 +77,8 @@ def apply_corrections(images: pd.DataFrame, unreadable: pd.DataFrame, correction
         InputError: A correction matches no file, two contradict each other, or a label is not one of the classes.
     """
     _require_known_labels(corrections, images)
-    after = pd.Series(np.where(corrections["exclude"].str.lower().isin(_YES), EXCLUDED, corrections["label"]))
-    after.index = corrections.index
-    corrections = corrections.assign(after=after)
+    excludes = corrections["exclude"].str.lower().isin(_YES)
+    corrections = corrections.assign(after=np.where(excludes, EXCLUDED, corrections["label"]))
     matches = _match(corrections, images).sort_values(["row", "position"])
     quarantined = _match(corrections, unreadable)
     _require_all_matched(corrections, {*matches["row"], *quarantined["row"]})
@@ -111,15 +100,13 @@ def apply_corrections(images: pd.DataFrame, unreadable: pd.DataFrame, correction
 
 def _match(corrections: pd.DataFrame, files: pd.DataFrame) -> pd.DataFrame:
     """Return which row of the corrections matches which position in ``files``: columns row and position."""
-    matches = [_match_by(corrections, files, key) for key in KEYS]
+    matches = []
+    for key in KEYS:
+        filled = corrections[corrections[key] != ""]
+        named = np.flatnonzero(files[key].isin(filled[key]))  # few of perhaps millions
+        positions = pd.DataFrame({key: files[key].iloc[named].to_numpy(object), "position": named})
+        matches.append(filled[[key]].astype(object).rename_axis("row").reset_index().merge(positions, on=key))
     return pd.concat(matches)[["row", "position"]].astype(int)
-
-
-def _match_by(corrections: pd.DataFrame, files: pd.DataFrame, key: str) -> pd.DataFrame:
-    filled = corrections[corrections[key] != ""]
-    named = np.flatnonzero(files[key].isin(filled[key]))  # few of perhaps millions
-    positions = pd.DataFrame({key: files[key].iloc[named].to_numpy(object), "position": named})
-    return filled[[key]].astype(object).rename_axis("row").reset_index().merge(positions, on=key)
 
 
 def _report(corrections: pd.DataFrame, files: pd.DataFrame, matches: pd.DataFrame, status: str) -> pd.DataFrame:

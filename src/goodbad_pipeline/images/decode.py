@@ -15,15 +15,14 @@ from goodbad_pipeline.images.formats import (
     Colour,
     CutOffError,
     EncodedImage,
+    OtherImage,
     UnsupportedError,
     find_container,
 )
 from goodbad_pipeline.images.jpeg import JpegImage
-from goodbad_pipeline.images.other_formats import OtherImage
 from goodbad_pipeline.images.png import PngImage
 from goodbad_pipeline.images.reasons import Reason, Rejection
 
-_LONGEST_DETAIL = 200
 _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # by EXIF orientation
     2: lambda pixels: pixels[:, ::-1],
     3: lambda pixels: pixels[::-1, ::-1],
@@ -40,17 +39,11 @@ warnings.filterwarnings("ignore", module=r"PIL\.")  # about odd metadata; pixel 
 
 @dataclass(frozen=True)
 class Decoded:
-    """An upright image.
+    """An upright image."""
 
-    Attributes:
-        pixels: uint8 array of shape (height, width, 3), RGB, 0–255.
-        format: Pillow's name of the format of the content, for example ``JPEG`` or ``MPO``.
-        animated: Whether the file has several frames or pages; this is the first.
-    """
-
-    pixels: np.ndarray
-    format: str
-    animated: bool = False
+    pixels: np.ndarray  # uint8, shape (height, width, 3), RGB 0–255
+    format: str  # Pillow's name of the format of the content, for example ``JPEG`` or ``MPO``
+    animated: bool = False  # whether the file has several frames or pages; this is the first
 
 
 Shrink = Callable[[int, int], int]
@@ -62,18 +55,11 @@ def decode_image(
 ) -> Decoded | Rejection:
     """Decode one file's bytes; never raises, whatever the bytes are.
 
-    The content decides the format, not the file name. The number of pixels is checked before any is decoded. EXIF
-    orientation is applied, 16 bits are scaled (not clipped), animations give their first frame, and transparent
-    pixels are composited over ``background``. Damage that decoders usually ignore is an error here
-    (:mod:`~goodbad_pipeline.images.jpeg`, :mod:`~goodbad_pipeline.images.png`).
-
-    Args:
-        data: The whole file.
-        max_pixels: Largest width × height that is decoded.
-        background: RGB colour, 0–255 each, under transparent pixels.
-        tiff: Whether TIFF is accepted in addition to JPEG, PNG, GIF, BMP and WebP.
-        shrink: Factor by which a JPEG may be decoded smaller, to save time. Which files are accepted does not depend on
-            it. None decodes at full size.
+    The content decides the format, not the file name. The number of pixels, width × height, is checked before any is
+    decoded. EXIF orientation is applied, 16 bits are scaled (not clipped), animations give their first frame, and
+    transparent pixels are composited over ``background`` (RGB, 0–255). Damage that decoders usually ignore is an error
+    here (:mod:`~goodbad_pipeline.images.jpeg`, :mod:`~goodbad_pipeline.images.png`). With ``shrink``, a JPEG may be
+    decoded smaller, to save time; which files are accepted does not depend on it.
     """
     if not data:
         return Rejection(Reason.EMPTY, "zero bytes")
@@ -139,4 +125,4 @@ def _one_line(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "its header cannot be read"
     text = " ".join(f"{type(error).__name__}: {error}".split())
-    return "".join(char if char.isprintable() else "?" for char in text)[:_LONGEST_DETAIL]
+    return "".join(char if char.isprintable() else "?" for char in text)[:200]

@@ -24,17 +24,13 @@ DUPLICATE_COLUMNS = ["path", "twin", "kind", "label", "twin_label", "group", "tw
 class Grouping:
     """Images with their final groups.
 
-    Attributes:
-        labels: The accepted images, without pixel_id, fingerprint and thumbnail. Copies share a ``group``; ``copies``
-            names the set of copies of an image, whatever its group.
-        conflicts: Quarantine rows of images under two labels, and of images that leak across a given split.
-        duplicates: One row per image that is a copy of an earlier one: path, twin, kind (exact | near), their labels
-            and their groups before merging. A set of n copies has n - 1 rows.
+    Copies share a ``group``; ``copies`` names the set of copies of an image, whatever its group. ``duplicates`` has one
+    row per image that is a copy of an earlier one, with their groups before merging: n - 1 rows for n copies.
     """
 
-    labels: pd.DataFrame
-    conflicts: pd.DataFrame
-    duplicates: pd.DataFrame
+    labels: pd.DataFrame  # the accepted images, without pixel_id, fingerprint and thumbnail
+    conflicts: pd.DataFrame  # quarantine rows of images under two labels, or leaking across a given split
+    duplicates: pd.DataFrame  # columns DUPLICATE_COLUMNS
 
 
 def group_duplicates(images: pd.DataFrame, near_distance: int) -> Grouping:
@@ -44,7 +40,8 @@ def group_duplicates(images: pd.DataFrame, near_distance: int) -> Grouping:
     nearly equal. 0 requires equal hashes, -1 disables near-duplicates.
     """
     named = images["group"].notna()
-    images = images.assign(group=_own_groups(images))
+    own = "image " + images["pixel_id"].str[:16]  # exact copies share it
+    images = images.assign(group=images["group"].where(named, own).astype(str))
     exact = _exact_pairs(images)
     copies = DisjointSets(np.arange(len(images)))
     copies.add(exact)
@@ -66,12 +63,6 @@ def group_duplicates(images: pd.DataFrame, near_distance: int) -> Grouping:
 def _without(images: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """Return the images that are not in ``rows``. A copy of a million images is avoided if ``rows`` is empty."""
     return images.drop(rows.index) if len(rows) else images
-
-
-def _own_groups(images: pd.DataFrame) -> pd.Series:
-    """Give each image without a group one named after its pixels, so that exact copies share it."""
-    own = "image " + images["pixel_id"].str[:16]
-    return images["group"].where(images["group"].notna(), own).astype(str)
 
 
 def _exact_pairs(images: pd.DataFrame) -> np.ndarray:

@@ -1,10 +1,12 @@
-"""The accepted formats: their signatures, their errors, and the conversion of levels and colours."""
+"""The accepted formats: what all of them share, and the decoder of GIF, BMP, WebP and TIFF."""
 
+import io
 import re
 from typing import Protocol
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
+from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT
 
 Colour = tuple[int, int, int]
 
@@ -18,6 +20,7 @@ SIGNATURES = {
     "TIFF": re.compile(rb"II[*+]\0|MM\0[*+]"),
 }
 NO_FORMAT = "content is none of JPEG, PNG, GIF, BMP, WebP, TIFF"
+_UNSIGNED, _WHITE_IS_ZERO = 1, 0  # values of TIFF tags
 
 
 class CutOffError(ValueError):
@@ -29,7 +32,13 @@ class UnsupportedError(ValueError):
 
 
 class EncodedImage(Protocol):
-    """A file whose header has been read, but none of its pixels."""
+    """A file whose header has been read, but none of its pixels.
+
+    Raises:
+        CutOffError: The file ends before the image does; on opening or in :meth:`pixels`, as the other errors.
+        UnsupportedError: The file is of a kind that cannot be decoded strictly.
+        ValueError: The content is inconsistent.
+    """
 
     width: int
     height: int
@@ -56,13 +65,6 @@ def scale(levels: np.ndarray, maximum: int = 65535) -> np.ndarray:
     return ((levels.astype(np.uint32) * 255 + maximum // 2) // maximum).astype(np.uint8)
 
 
-def apply_transparency(image: Image.Image, transparent: np.ndarray) -> Image.Image:
-    """Return an RGBA copy whose pixels are transparent where ``transparent``, bool (height, width), is true."""
-    rgba = image.convert("RGB")
-    rgba.putalpha(Image.fromarray(np.where(transparent, 0, 255).astype(np.uint8)))
-    return rgba
-
-
 def to_rgb(image: Image.Image, background: Colour) -> np.ndarray:
     """Composite an 8-bit image over ``background``: uint8 (height, width, 3)."""
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
@@ -70,3 +72,36 @@ def to_rgb(image: Image.Image, background: Colour) -> np.ndarray:
         under = Image.new("RGBA", rgba.size, (*background, 255))
         return np.asarray(Image.alpha_composite(under, rgba).convert("RGB"))
     return np.asarray(image.convert("RGB"))
+
+
+class OtherImage:
+    """A file that Pillow decodes; Pillow's errors propagate, here and from :meth:`pixels`."""
+
+    def __init__(self, data: bytes, container: str) -> None:
+        self._image = Image.open(io.BytesIO(data), formats=(container,))
+        self.width, self.height = self._image.size
+        self.format = container
+        self.animated = bool(getattr(self._image, "is_animated", False))
+
+    def pixels(self, background: Colour, factor: int) -> np.ndarray:
+        """Decode at full size; see :meth:`EncodedImage.pixels`."""
+        image = self._image
+        if image.mode == "F" or image.mode.startswith("I"):
+            return to_rgb(Image.fromarray(_eight_bits(image)), background)
+        image.load()
+        return to_rgb(image, background)
+
+    def orientation(self) -> int:
+        """Return the EXIF orientation."""
+        return int(self._image.getexif().get(ExifTags.Base.Orientation, 1))
+
+
+def _eight_bits(image: Image.Image) -> np.ndarray:
+    """Return the grey levels of a TIFF as uint8."""
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    bits = max(tags.get(BITSPERSAMPLE, (1,)))
+    if bits > 16 or set(tags.get(SAMPLEFORMAT, (_UNSIGNED,))) != {_UNSIGNED}:
+        raise UnsupportedError(f"samples of {bits} bits, or signed ones: the levels of black and white are undefined")
+    maximum = 2**bits - 1
+    levels = np.asarray(image)
+    return scale(maximum - levels if tags.get(PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO else levels, maximum)

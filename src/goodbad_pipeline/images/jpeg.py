@@ -20,7 +20,6 @@ from goodbad_pipeline.images.formats import Colour, CutOffError, UnsupportedErro
 MAX_SCANS = 500  # each scan processes the whole image again, so a small file could take hours
 USUAL_SCANS = 20  # allowed at any size: a progressive photo has 10, in CMYK 18
 MAX_SCANNED = 100_000_000  # scans × pixels allowed beyond USUAL_SCANS: half a second
-COEFFICIENTS = 64
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # no stuffed 0xFF, no restart within a scan
 _ALONE, _START, _END, _SCAN = 0x01, 0xD8, 0xD9, 0xDA
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
@@ -32,7 +31,6 @@ _METADATA = {*range(0xE1, 0xEE), 0xEF, 0xFE}  # comments and APPn, except Adobe'
 _EXIF = 0xE1
 _JFIF = b"\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0"
 _NOT_SUPPORTED = ("not support", "unsupport", "sorry", "requested feature")
-_NEVER = 255  # bits still missing of a coefficient that no scan has delivered
 _SLACK = 16  # bytes; a decoder reads 8 ahead
 _END_BYTES = 2  # bytes of the end marker
 
@@ -44,13 +42,7 @@ class _Segment(NamedTuple):
 
 
 class JpegImage:
-    """A JPEG file; see :class:`~goodbad_pipeline.images.formats.EncodedImage`.
-
-    Raises:
-        CutOffError: The file ends before the image does; here or in :meth:`pixels`.
-        UnsupportedError: The file is of a kind that cannot be decoded strictly.
-        ValueError: The content is inconsistent; here or in :meth:`pixels`.
-    """
+    """A JPEG file; see :class:`~goodbad_pipeline.images.formats.EncodedImage`."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -61,7 +53,7 @@ class JpegImage:
         if frame.end - frame.start < 10:
             raise ValueError("its frame is too short")
         depth, self.height, self.width, self._channels = struct.unpack_from(">BHHB", data, frame.start + 4)
-        self._kind = frame.kind
+        self._frame, self._kind = data[frame.start : frame.end], frame.kind
         if frame.kind not in _DECODED:
             raise UnsupportedError(f"a process that is not decoded (SOF{frame.kind - 0xC0})")
         if depth != 8 or self._channels not in (1, 3, 4):
@@ -77,9 +69,10 @@ class JpegImage:
         """
         if not self._is_whole:
             raise CutOffError("the file ends before its end marker")
-        scans = sum(segment.kind == _SCAN for segment in self._segments)
-        if scans > MAX_SCANS or (scans > USUAL_SCANS and scans * self.width * self.height > MAX_SCANNED):
-            raise UnsupportedError(f"{scans} scans of {self.width} × {self.height} pixels take too long")
+        scans = [self._data[segment.start : segment.end] for segment in self._segments if segment.kind == _SCAN]
+        count = len(scans)
+        if count > MAX_SCANS or (count > USUAL_SCANS and count * self.width * self.height > MAX_SCANNED):
+            raise UnsupportedError(f"{count} scans of {self.width} × {self.height} pixels take too long")
         stripped = self._stripped()
         smaller = 1 if self._channels == 4 or self._kind == _LOSSLESS else factor
         shape = -(-self.height // smaller), -(-self.width // smaller)
@@ -88,21 +81,16 @@ class JpegImage:
             colours = "CMYK" if self._channels == 4 else "RGB"
             pixels = simplejpeg.decode_jpeg(stripped, colours, min_factor=smaller, **least)
         except ValueError as error:
-            self._check_error(error, stripped, scans)
+            self._check_error(error, stripped, count)
         else:
             if pixels.shape[:2] != shape:
                 raise ValueError(f"two sizes: {shape[1]} × {shape[0]} and {pixels.shape[1]} × {pixels.shape[0]}")
             if self._kind in _PROGRESSIVE:
-                self._check_scans()
+                check_scans(self._frame, scans)
             if self._channels < 4:
                 return pixels
         with Image.open(io.BytesIO(stripped), formats=("JPEG",)) as image:  # checked above
             return to_rgb(image, background)
-
-    def _check_scans(self) -> None:
-        headers = [(segment.kind, self._data[segment.start : segment.end]) for segment in self._segments]
-        frame = next(header for kind, header in headers if kind in _FRAMES)
-        check_scans(frame, [header for kind, header in headers if kind == _SCAN])
 
     def _check_error(self, error: ValueError, stripped: bytes, scans: int) -> None:
         """Raise simplejpeg's error, unless it is a chroma sampling unknown to simplejpeg in a sound file."""
@@ -173,16 +161,14 @@ def _segments(data: bytes) -> Iterator[_Segment]:
 def check_scans(frame: bytes, scans: Iterable[bytes]) -> None:
     """Check that the scans deliver every bit of every coefficient (ITU-T T.81, B.2.3 and G.1.1.1).
 
-    Args:
-        frame: The frame's segment, beginning with its marker.
-        scans: The scans' header segments, beginning with their markers.
+    The frame's segment and the scans' header segments begin with their markers.
 
     Raises:
         CutOffError: Some bits of a coefficient are missing.
         ValueError: A segment is shorter than its content.
     """
     names = frame[10 : 10 + 3 * frame[9] : 3]
-    missing = {name: np.full(COEFFICIENTS, _NEVER, np.uint8) for name in names}
+    missing = {name: np.full(64, 255, np.uint8) for name in names}  # bits of each coefficient; 255: no scan yet
     for scan in scans:
         end = 5 + 2 * scan[4] if len(scan) > 4 else 0
         if len(scan) < end + 3 or not end:
@@ -196,11 +182,7 @@ def check_scans(frame: bytes, scans: Iterable[bytes]) -> None:
 
 
 def check_extent(data: bytes) -> None:
-    """Check that a sequential JPEG of one scan needs exactly its pixel data, which ends with the end marker.
-
-    Raises:
-        ValueError: The pixel data are too short or too long.
-    """
+    """Raise a ValueError unless the pixel data of a sequential JPEG of one scan end with its last row."""
     if _is_too_short(data[:-_END_BYTES] + bytes(_SLACK)):
         raise ValueError("its pixel data end too early")
     header = data.rindex(b"\xff\xda") + 2

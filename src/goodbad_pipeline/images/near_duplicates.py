@@ -24,14 +24,9 @@ TILE = 1024  # rows and columns of one matrix product
 class DisjointSets:
     """Disjoint sets of the positions 0 … n - 1, merged by arrays of links.
 
-    At most n - 1 links are kept, however many are added. ``scipy.cluster.hierarchy.DisjointSet`` merges one pair per
-    Python call; for a million images that is too slow (docs/decisions/disjoint-sets.md).
-
-    Attributes:
-        component: int32, shape (n,); equal numbers mark positions of one set.
-
-    Args:
-        start: The initial sets: positions with equal values are in one set.
+    In ``start`` and in ``component``, int32 of shape (n,), equal values mark positions of one set. At most n - 1 links
+    are kept, however many are added. ``scipy.cluster.hierarchy.DisjointSet`` merges one pair per Python call; for a
+    million images that is too slow (docs/decisions/disjoint-sets.md).
     """
 
     def __init__(self, start: np.ndarray) -> None:
@@ -61,17 +56,11 @@ class DisjointSets:
 
 
 def near_links(hashes: np.ndarray, thumbnails: np.ndarray, distance: int, min_correlation: float) -> np.ndarray:
-    """Return enough pairs of near-duplicates to connect all that belong together.
+    """Return enough pairs to connect all images that a chain of near-duplicates connects.
 
-    Args:
-        hashes: uint64, shape (n,).
-        thumbnails: uint8, shape (n, k), interleaved RGB.
-        distance: Largest number of bits in which the hashes of near-duplicates differ.
-        min_correlation: Smallest Pearson correlation of their thumbnails. Thumbnails of a single colour must be equal.
-
-    Returns:
-        int64, shape (m, 2), m < n: pairs of positions, the smaller first. They connect all images that a chain of
-        near-duplicates connects.
+    The hashes of near-duplicates, uint64 (n,), differ in at most ``distance`` bits. Their thumbnails, uint8 (n, k) of
+    interleaved RGB, have at least ``min_correlation`` (Pearson); those of a single colour must be equal. The pairs are
+    positions, int64 (m, 2) with m < n, the smaller first.
     """
     sets = DisjointSets(np.arange(len(hashes)))
     plain = _single_coloured(thumbnails)
@@ -85,18 +74,15 @@ def near_links(hashes: np.ndarray, thumbnails: np.ndarray, distance: int, min_co
 
 
 def close_pairs(values: np.ndarray, distance: int) -> Iterator[np.ndarray]:
-    """Yield every pair of positions in ``values`` that are at most ``distance`` bits apart, once.
+    """Yield once, in arrays int64 (≤ n, 2), every pair of positions that are at most ``distance`` (0–16) bits apart.
 
-    Args:
-        values: uint64, shape (n,), all distinct.
-        distance: Bits, 0–16.
-
-    Yields:
-        int64 of shape (≤ n, 2).
+    The ``values``, uint64 (n,), are distinct.
     """
     if distance < 1 or len(values) < 2:
         return
-    blocks = _blocks(_block_count(len(values), distance))
+    number = _block_count(len(values), distance)
+    edges = [round(BITS * block / number) for block in range(number + 1)]
+    blocks = [np.uint64((1 << high) - (1 << low)) for low, high in pairwise(edges)]
     for agreeing in combinations(range(len(blocks)), len(blocks) - distance):
         # A pair can agree on several choices of blocks. Only the first choice counts: there, all skipped blocks differ.
         skipped = [blocks[index] for index in range(agreeing[-1]) if index not in agreeing]
@@ -112,11 +98,6 @@ def _block_count(count: int, distance: int) -> int:
         return comb(blocks, distance) * count * (log2(count) + bucket)
 
     return min(range(distance + 1, distance + 5), key=work)
-
-
-def _blocks(number: int) -> list[np.uint64]:
-    edges = [round(BITS * block / number) for block in range(number + 1)]
-    return [np.uint64((1 << high) - (1 << low)) for low, high in pairwise(edges)]
 
 
 def _pairs_of_key(values: np.ndarray, mask: np.uint64, skipped: list[np.uint64], distance: int) -> Iterator[np.ndarray]:

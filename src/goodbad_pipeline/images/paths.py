@@ -103,10 +103,8 @@ def find_states(root: Path, paths: Sequence[str]) -> np.ndarray:
         except (OSError, ValueError):
             values.extend(_GONE)
             continue
-        if is_inside(name if is_link else name[: name.rfind("/") + 1]):
-            values.extend((result.st_size, result.st_mtime_ns, result.st_ctime_ns, result.st_ino & _INT64))
-        else:
-            values.extend(_GONE)
+        state = (result.st_size, result.st_mtime_ns, result.st_ctime_ns, result.st_ino & _INT64)
+        values.extend(state if is_inside(name if is_link else name[: name.rfind("/") + 1]) else _GONE)
     return np.frombuffer(values, np.int64).reshape(-1, len(_GONE))
 
 
@@ -116,25 +114,18 @@ def are_settled(states: np.ndarray) -> np.ndarray:
 
 
 class FileContent(NamedTuple):
-    """The content of a file or its rejection, and its state at opening.
-
-    ``state`` is None if the file was not opened, or if the next scan must try again.
-    """
+    """The content of a file or its rejection, and its state at opening."""
 
     content: bytes | Rejection
-    state: FileState | None = None
+    state: FileState | None = None  # None if the file was not opened, or if the next scan must try again
 
 
 def read_inside(root: Path, path: str, *, max_bytes: int | None = None, seconds: float = 10.0) -> FileContent:
-    """Read a regular file below ``root``. Never waits for a FIFO or device, never follows a link out of ``root``.
+    """Read a regular file below ``root`` (resolved), by its path as stored in a table.
 
-    A file without the signature of an accepted format is hashed in blocks and never held in memory.
-
-    Args:
-        root: Folder, resolved.
-        path: Path as stored in a table.
-        max_bytes: Largest file that is read; None for no limit.
-        seconds: Time limit for hashing a file that is not read; beyond it, the file has no hash.
+    Never waits for a FIFO or device, never follows a link out of ``root``. A file without the signature of an accepted
+    format, or of more than ``max_bytes``, is hashed in blocks and never held in memory. It has no hash if that takes
+    more than ``seconds``.
     """
     if _LEAVES_ROOT.search(path):
         return FileContent(Rejection(Reason.OUTSIDE_ROOT, "a path must be relative to images.root and contain no '..'"))

@@ -75,13 +75,9 @@ class PixelStore:
         self._pixels, self._ids = self.folder / "pixels.bin", self.folder / "image_ids.bin"
         self._states = self.folder / "states.npy"
 
-    def exists(self) -> bool:
-        """Return whether the store has files."""
-        return self._pixels.is_file() and self._ids.is_file()
-
     def __len__(self) -> int:
         """Return the number of complete rows."""
-        if not self.exists():
+        if not (self._pixels.is_file() and self._ids.is_file()):
             return 0
         return min(self._ids.stat().st_size // ID_BYTES, self._pixels.stat().st_size // self._row)
 
@@ -99,11 +95,7 @@ class PixelStore:
         return source.without(set(self.image_ids().tolist()))
 
     def check(self, source: PixelSource, states: np.ndarray) -> None:
-        """Hash the files of stored images whose current state, a row of ``states``, differs from the stored one.
-
-        Raises:
-            InputError: A file was changed or deleted since ingestion.
-        """
+        """Hash the files of stored images whose current state, a row of ``states``, differs from the stored one."""
         rows = self._rows(source)
         stored = self._load_states()[rows] if len(self) else states
         changed = np.flatnonzero((rows >= 0) & (stored != states).any(axis=1))
@@ -123,11 +115,11 @@ class PixelStore:
     def fill(self, source: PixelSource) -> None:
         """Decode and append every image of ``source`` that is not stored."""
         stored, missing = len(self), self.missing(source)
-        count = len(missing.paths)
         self.folder.mkdir(parents=True, exist_ok=True)
         os.utime(self.folder)  # marks it as used, see make_room
-        if stored and count:
-            logger.info("Decoding %d images; %d of them are in the cache", len(source.paths), len(source.paths) - count)
+        if stored and missing.paths:
+            count = len(source.paths)
+            logger.info("Decoding %d images; %d of them are in the cache", count, count - len(missing.paths))
         with writing(self._pixels):
             for file, size in ((self._pixels, stored * self._row), (self._ids, stored * ID_BYTES)):
                 file.touch()
@@ -135,18 +127,16 @@ class PixelStore:
             self._append(missing)
 
     def make_room(self, source: PixelSource) -> bool:
-        """Delete stores until all together, with the missing images, fit the budget.
+        """Delete stores until all together, with the missing images, fit the budget; return whether the disk has space.
 
         Stores of other transforms are deleted first, the least recently used before others. This store is last: it may
         be full of images that no longer exist.
-
-        Returns:
-            Whether the disk has enough space for the missing images.
         """
         others = [path for path in self.folder.parent.glob("*px-*") if path != self.folder]
         for store in [*sorted(others, key=lambda path: path.stat().st_mtime), self.folder]:
+            used = sum(file.stat().st_size for file in self.folder.parent.glob("*px-*/pixels.bin"))
             needed = len(self.missing(source).paths) * self._row
-            if source.budget is None or _size(self.folder.parent) + needed <= source.budget:
+            if source.budget is None or used + needed <= source.budget:
                 break
             shutil.rmtree(store, ignore_errors=True)
         return len(self.missing(source).paths) * self._row < shutil.disk_usage(self.folder.parent).free
@@ -186,10 +176,6 @@ def _digest(transform: Transform) -> str:
     decoders = {"pillow": PIL.__version__, "simplejpeg": simplejpeg.__version__}
     content = json.dumps({**config, "version": VERSION, **decoders}, sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
-
-
-def _size(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.glob("*px-*/pixels.bin"))
 
 
 def _sync(file: BufferedWriter) -> None:

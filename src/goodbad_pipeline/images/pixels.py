@@ -30,23 +30,17 @@ MIN_REDUCTION = 2  # a reduced image keeps at least this many pixels per pixel o
 class Transform:
     """How a decoded image becomes a square of ``resolution`` pixels a side.
 
-    Attributes:
-        resolution: Side of the square in pixels.
-        resize: ``pad`` keeps the whole image between bars of ``background``, ``crop`` fills the square and cuts the
-            ends of the longer side, ``stretch`` changes the aspect ratio.
-        background: RGB, 0–255, for bars and under transparent pixels.
-        max_pixels: Largest image that is decoded, width × height.
-        tiff: Whether TIFF is decoded.
-        shrink_on_load: Whether a JPEG that is much larger than the square is decoded at a half, a quarter or an eighth
-            of its size. Models registered before this option existed lack it; False is right for them.
+    ``pad`` keeps the whole image between bars of ``background``, ``crop`` fills the square and cuts the ends of the
+    longer side, ``stretch`` changes the aspect ratio. With ``shrink_on_load``, a JPEG that is much larger than the
+    square is decoded at a half, a quarter or an eighth of its size.
     """
 
     resolution: int
     resize: ResizeMode
-    background: Colour
-    max_pixels: int
-    tiff: bool = False
-    shrink_on_load: bool = False
+    background: Colour  # of bars, and under transparent pixels
+    max_pixels: int  # largest image that is decoded, width × height
+    tiff: bool = False  # whether TIFF is decoded
+    shrink_on_load: bool = False  # missing in models registered before it existed; False is right for them
 
     def factor(self, width: int, height: int) -> int:
         """Return the factor by which an image's sides may be divided before resizing: 1, 2, 4 or 8.
@@ -65,15 +59,11 @@ class Transform:
 class Pixels:
     """Transformed images by content.
 
-    Attributes:
-        image_ids: SHA-256 of each image's file, in the order of ``array``; equal files share a row.
-        array: uint8, shape (n, resolution, resolution, 3), RGB 0–255; memory-mapped, or a :class:`StreamedPixels`,
-            which is indexed like an array.
-        transform: The transform of each image.
+    ``array`` is memory-mapped, or a :class:`StreamedPixels`, which is indexed like an array.
     """
 
-    image_ids: np.ndarray
-    array: np.ndarray
+    image_ids: np.ndarray  # SHA-256 of each image's file, in the order of ``array``; equal files share a row
+    array: np.ndarray  # uint8, shape (n, resolution, resolution, 3), RGB 0–255
     transform: Transform
 
     def rows(self, image_ids: Sequence[str] | pd.Series) -> np.ndarray:
@@ -93,17 +83,15 @@ class Pixels:
 class PixelSource:
     """Images to decode, block by block, so that only one block is in memory.
 
-    ``paths`` are relative to ``root``, which is resolved. ``image_ids`` are the SHA-256 of the files at ingestion.
-    ``budget`` limits the size of a cache, in bytes. ``workers`` is the number of decoding threads; decoders release the
-    interpreter lock.
+    Methods that read files raise an InputError if a file was changed or deleted since ingestion.
     """
 
-    root: Path
-    image_ids: list[str]
-    paths: list[str]
+    root: Path  # resolved
+    image_ids: list[str]  # SHA-256 of the files at ingestion
+    paths: list[str]  # relative to root
     transform: Transform
-    budget: int | None = None
-    workers: int | None = None
+    budget: int | None = None  # largest size of a cache in bytes
+    workers: int | None = None  # decoding threads; decoders release the interpreter lock
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -128,30 +116,18 @@ class PixelSource:
         return Pixels(np.array(self.image_ids, "S64"), array, self.transform)
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """Yield uint8 arrays of shape (≤ 256, resolution, resolution, 3), in order.
-
-        Raises:
-            InputError: A file was changed or deleted since ingestion.
-        """
+        """Yield uint8 arrays of shape (≤ 256, resolution, resolution, 3), in order."""
         with ThreadPoolExecutor(self.workers) as pool:
             for start in range(0, len(self.paths), BLOCK):
                 yield self.decode(range(start, min(start + BLOCK, len(self.paths))), pool)
 
     def decode(self, indices: Iterable[int], pool: ThreadPoolExecutor) -> np.ndarray:
-        """Decode some images in parallel: uint8 of shape (number, resolution, resolution, 3).
-
-        Raises:
-            InputError: A file was changed or deleted since ingestion.
-        """
+        """Decode some images in parallel: uint8 of shape (number, resolution, resolution, 3)."""
         images = list(pool.map(lambda index: transform_image(self._content(index), self.transform), indices))
         return np.stack(images) if images else np.empty((0, *self.shape[1:]), np.uint8)
 
     def check(self, indices: Iterable[int]) -> None:
-        """Hash some files again.
-
-        Raises:
-            InputError: A file was changed or deleted since ingestion.
-        """
+        """Hash some files again."""
         with ThreadPoolExecutor(self.workers) as pool:
             for _ in pool.map(lambda index: len(self._content(index)), indices):
                 pass
@@ -170,10 +146,7 @@ class PixelSource:
 
 @dataclass(frozen=True)
 class StreamedPixels:
-    """A read-only array of images that are decoded when they are indexed.
-
-    Indexing raises an InputError if a file has changed since ingestion.
-    """
+    """A read-only array of images that are decoded when they are indexed."""
 
     source: PixelSource
     dtype: ClassVar = np.dtype(np.uint8)

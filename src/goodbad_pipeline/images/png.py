@@ -14,10 +14,11 @@ from typing import NamedTuple
 import numpy as np
 from PIL import ExifTags, Image
 
-from goodbad_pipeline.images.formats import Colour, CutOffError, UnsupportedError, apply_transparency, scale, to_rgb
+from goodbad_pipeline.images.formats import Colour, CutOffError, UnsupportedError, scale, to_rgb
 
 GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_END = b"\0\0\0\0IEND\xaeB`\x82"  # the last chunk
 _CHANNELS = {GREY: 1, RGB: 3, PALETTE: 1, GREY_ALPHA: 2, RGBA: 4}
 _DEPTHS = {GREY: (1, 2, 4, 8, 16), PALETTE: (1, 2, 4, 8)}
 _TRANSPARENT_BYTES = {GREY: 2, RGB: 6}  # size of the chunk that names one colour as transparent
@@ -42,12 +43,7 @@ class _Chunk(NamedTuple):
 
 
 class PngImage:
-    """A PNG file; see :class:`~goodbad_pipeline.images.formats.EncodedImage`.
-
-    Raises:
-        CutOffError: The file ends before the image does; here or in :meth:`pixels`.
-        ValueError: The content is inconsistent; here or in :meth:`pixels`.
-    """
+    """A PNG file; see :class:`~goodbad_pipeline.images.formats.EncodedImage`."""
 
     format = "PNG"
 
@@ -83,21 +79,18 @@ class PngImage:
             if self._depth < 16:
                 levels = np.asarray(image.convert("L") if image.mode == "1" else image)
             equal = np.atleast_3d(levels) == self._transparent_levels()
-            image = apply_transparency(image, equal.all(axis=2))
+            image = image.convert("RGB")
+            image.putalpha(Image.fromarray(np.where(equal.all(axis=2), 0, 255).astype(np.uint8)))
         return to_rgb(image, background)
 
     def orientation(self) -> int:
         """Return the EXIF orientation, read from a one-pixel image with the metadata, because these may be broken."""
         if not self._metadata:
             return 1
-        header = struct.pack(">IIBBBBB", 1, 1, 8, GREY, 0, 0, 0)
-        tiny: list[bytes | memoryview] = [
-            _pack(b"IHDR", header),
-            *self._metadata,
-            _pack(b"IDAT", zlib.compress(b"\0\0")),
-            _pack(b"IEND", b""),
-        ]
-        with Image.open(io.BytesIO(_SIGNATURE + b"".join(tiny)), formats=("PNG",)) as image:
+        header = _pack(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, GREY, 0, 0, 0))
+        pixel = _pack(b"IDAT", zlib.compress(b"\0\0"))
+        tiny = b"".join([_SIGNATURE, header, *self._metadata, pixel, _END])
+        with Image.open(io.BytesIO(tiny), formats=("PNG",)) as image:
             return int(image.getexif().get(ExifTags.Base.Orientation, 1))
 
     def _check_chunks(self) -> None:
@@ -143,7 +136,7 @@ class PngImage:
             if 0 < len(self._transparent) <= len(self._palette) // 3:
                 parts.append(_pack(b"tRNS", self._transparent))
         parts += [chunk.whole for chunk in self._pixel_chunks]
-        image = Image.open(io.BytesIO(b"".join([*parts, _pack(b"IEND", b"")])), formats=("PNG",))
+        image = Image.open(io.BytesIO(b"".join([*parts, _END])), formats=("PNG",))
         if low_bytes:
             (tile,) = image.tile
             image.tile = [tile._replace(args=str(tile.args).replace("16B", "16L"))]
@@ -204,8 +197,7 @@ def _chunks(data: bytes) -> Iterator[_Chunk]:
         if not (kind.isalpha() and length < 1 << 31):
             raise ValueError(f"no chunk of {length} bytes is called {name}")
         if end + 4 > len(data):
-            whole = data.endswith(b"IEND\xaeB`\x82")
-            raise (ValueError if whole else CutOffError)(f"the file ends within the chunk {name}")
+            raise (ValueError if data.endswith(_END[4:]) else CutOffError)(f"the file ends within the chunk {name}")
         if zlib.crc32(view[start + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
             raise ValueError(f"wrong checksum in the chunk {name}")
         yield _Chunk(kind, view[start + 8 : end], view[start : end + 4])

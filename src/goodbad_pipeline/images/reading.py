@@ -26,22 +26,17 @@ _MINIATURE_SIDE = 64
 
 @dataclass(frozen=True)
 class Limits:
-    """What one file may cost its worker.
+    """What one file may cost its worker."""
 
-    Attributes:
-        seconds: Wall-clock time to read, decode and measure it.
-        memory: Bytes beyond what the worker uses before its first file.
-    """
-
-    seconds: float = 20.0
-    memory: int = 1 << 30
+    seconds: float = 20.0  # wall-clock time to read, decode and measure it
+    memory: int = 1 << 30  # bytes beyond what the worker uses before its first file
 
 
 @dataclass(frozen=True)
 class ReadSettings:
-    """How every file of a scan is read; ``root`` is resolved."""
+    """How every file of a scan is read."""
 
-    root: Path
+    root: Path  # resolved
     max_pixels: int
     background: Colour
     tiff: bool = False
@@ -50,17 +45,11 @@ class ReadSettings:
 
 @dataclass(frozen=True)
 class Task:
-    """A file to read.
+    """A file to read."""
 
-    Attributes:
-        path: Relative to the root, as in the tables.
-        image_id: SHA-256 of the file at the last scan. A file that still has it is not decoded.
-        rejection: Why a worker process ended while reading the file. Such a file is hashed, not decoded.
-    """
-
-    path: str
-    image_id: str | None = None
-    rejection: Rejection | None = None
+    path: str  # relative to the root, as in the tables
+    image_id: str | None = None  # SHA-256 at the last scan; a file that still has it is not decoded
+    rejection: Rejection | None = None  # why a worker process ended while reading it; it is then only hashed
 
 
 @dataclass(frozen=True)
@@ -88,21 +77,14 @@ class Unchanged:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a task, and the state of the file at that time.
-
-    ``state`` is None if the file was not read, or changed too recently to rely on its timestamps.
-    """
+    """The result of a task, and the state of the file at that time."""
 
     result: Measured | Rejection | Unchanged
-    state: FileState | None = None
+    state: FileState | None = None  # None if not read, or changed too recently to rely on its timestamps
 
 
 def read_image(task: Task, settings: ReadSettings) -> Outcome:
-    """Read, hash, decode and measure one file. Writes nothing.
-
-    Raises:
-        MemoryError: Decoding exceeds the memory limit.
-    """
+    """Read, hash, decode and measure one file. Raise a MemoryError if decoding exceeds the memory limit."""
     limits = settings.limits
     file = read_inside(settings.root, task.path, max_bytes=limits.memory, seconds=limits.seconds / 2)
     state = file.state if file.state and file.state.is_settled else None

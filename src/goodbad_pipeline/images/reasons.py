@@ -34,16 +34,9 @@ TEMPORARY = (Reason.TIMEOUT, Reason.CRASHED, Reason.OUT_OF_MEMORY)  # the next s
 
 @dataclass(frozen=True)
 class Rejection:
-    """A file that is not accepted, and why.
-
-    Attributes:
-        reason: Reason code.
-        detail: The same in words, one printable line.
-        size: Bytes, if the file was read.
-        image_id: SHA-256 of the file, if it was read.
-    """
+    """A file that is not accepted, and why."""
 
     reason: Reason
-    detail: str
-    size: int | None = None
-    image_id: str | None = None
+    detail: str  # the reason in words, one printable line
+    size: int | None = None  # bytes, if the file was read
+    image_id: str | None = None  # SHA-256 of the file, if it was read

@@ -4,8 +4,6 @@ import logging
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,11 +32,9 @@ _STATES = 65_536  # file states in memory at a time
 class Scan:
     """The result of a scan: every candidate is in exactly one of the two tables.
 
-    Attributes:
-        images: One row per accepted image: path, label, group, source_split, the manifest's other columns, and
-            image_id (SHA-256 of the file), width, height (upright, in pixels), format, animated, size (bytes), pixel_id
-            (BLAKE3 of the decoded pixels), fingerprint (64-bit difference hash) and thumbnail (RGB bytes).
-        quarantine: One row per rejected file: path, label, reason, detail, size, image_id.
+    ``images`` has path, label, group, source_split, the manifest's other columns, and image_id (SHA-256 of the file),
+    width, height (upright, in pixels), format, animated, size (bytes), pixel_id (BLAKE3 of the decoded pixels),
+    fingerprint (64-bit difference hash) and thumbnail (RGB bytes).
     """
 
     images: pd.DataFrame
@@ -57,19 +53,11 @@ def scan_candidates(
     cache_folder: Path | None = None,
     trust_timestamps: bool = True,
 ) -> Scan:
-    """Read, hash and decode every candidate. The source folder is never written to.
+    """Read, hash and decode every one of the candidates, whose paths are relative to ``root``. Writes nothing there.
 
-    Args:
-        candidates: Table of :func:`~goodbad_pipeline.images.sources.read_candidates`.
-        root: Folder that the paths are relative to.
-        max_pixels: Largest width × height that is accepted.
-        background: RGB under transparent pixels.
-        tiff: Whether TIFF is accepted.
-        limits: What one file may cost.
-        backend: Where files are read; None for one process per core of this machine.
-        cache_folder: Folder of the scan cache, with which the next scan reads only changed files; None for no cache.
-        trust_timestamps: Whether a file with unchanged size, times and inode counts as unchanged. If False, every file
-            is hashed, and those with another hash are decoded.
+    By default, one process per core of this machine reads files. With a ``cache_folder``, the next scan reads only
+    changed files. With ``trust_timestamps``, files with unchanged size, times and inode count as unchanged. Without,
+    every file is hashed, and those with another hash are decoded.
     """
     settings = ReadSettings(root.resolve(), max_pixels, background, tiff, limits or Limits())
     with tempfile.TemporaryDirectory() as temporary, ScanCache(cache_folder or Path(temporary), settings) as cache:
@@ -122,7 +110,10 @@ class _Scanner:
             logger.info("%d files are unchanged, %d to read", len(readable) - len(left), len(left))
         batches = [left[start : start + BATCH] for start in range(0, len(left), BATCH)]
         tasks = ([Task(self._paths[position], self._hashes.get(position)) for position in batch] for batch in batches)
-        with _progress(len(left)) as progress:
+        with tqdm(
+            total=len(left), desc="Scanning", unit="file", mininterval=0.5, disable=not sys.stderr.isatty()
+        ) as bar:
+            progress = _Progress(len(left), bar)
             for positions, outcomes in zip(batches, read_batches(tasks, self._settings, backend), strict=True):
                 for position, outcome in zip(positions, outcomes, strict=True):
                     if not isinstance(outcome.result, Unchanged):
@@ -185,9 +176,3 @@ class _Progress:
             rate = self._done / (now - self._start)
             left = (self._total - self._done) / rate / 60
             logger.info("%d of %d files read, %.0f per second, %.1f minutes left", self._done, self._total, rate, left)
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[_Progress]:
-    with tqdm(total=total, desc="Scanning", unit="file", mininterval=0.5, disable=not sys.stderr.isatty()) as bar:
-        yield _Progress(total, bar)

@@ -22,8 +22,7 @@ from filelock import FileLock, Timeout
 from goodbad_pipeline.atomic_files import atomic_write
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.images.paths import FileState
-from goodbad_pipeline.images.reading import THUMBNAIL_BYTES, Measured, Outcome, ReadSettings
-from goodbad_pipeline.images.reasons import Rejection
+from goodbad_pipeline.images.reading import THUMBNAIL_BYTES, Outcome, ReadSettings
 
 FORMAT_VERSION = 4  # raise it when rows or the rules behind them change: every file is then read again
 SHARD_ROWS = 8192
@@ -32,10 +31,7 @@ SHARD_SECONDS = 5.0  # work that a kill can lose
 _SHARD = pa.schema(
     [
         ("path", pa.string()),
-        ("size", pa.int64()),
-        ("modified", pa.int64()),
-        ("changed", pa.int64()),
-        ("inode", pa.int64()),
+        *((name, pa.int64()) for name in FileState._fields),
         ("reason", pa.string()),
         ("detail", pa.string()),
         ("image_id", pa.string()),
@@ -53,12 +49,8 @@ _SHARD = pa.schema(
 class ScanCache:
     """The cached rows of one root under one :class:`ReadSettings`; a context manager for one process at a time.
 
-    Args:
-        folder: Folder of all scan caches; it may be removed at any time.
-        settings: How files are read; rows of other settings are deleted.
-
-    Raises:
-        InputError: On entering, if another process is scanning the same root.
+    ``folder`` holds all scan caches and can be removed at any time. Rows of other settings are deleted. Entering raises
+    an InputError if another process is scanning the same root.
     """
 
     def __init__(self, folder: Path, settings: ReadSettings) -> None:
@@ -126,7 +118,8 @@ class ScanCache:
 
     def append(self, path: str, outcome: Outcome) -> int:
         """Append a row and return its number. Pending rows are written at least every few seconds."""
-        self._pending.append({"path": path} | _state(outcome.state) | _values(outcome.result))
+        state = outcome.state._asdict() if outcome.state else {}
+        self._pending.append({"path": path, **state, **vars(outcome.result)})
         if len(self._pending) >= SHARD_ROWS or time.monotonic() - self._written > SHARD_SECONDS:
             self.flush()
         self.rows += 1
@@ -151,9 +144,8 @@ def _cache_keys(settings: ReadSettings) -> tuple[str, str]:
     """Return a hash of the root, and one of all that decides the outcome of reading a file."""
     tools = {name: version(name) for name in ("Pillow", "simplejpeg", "numpy")}
     config = {**asdict(settings), "root": None, "limits": None, "format": FORMAT_VERSION, "tools": tools}
-    contents = (os.fsencode(settings.root), json.dumps(config, sort_keys=True).encode())
-    root, key = (hashlib.sha256(content).hexdigest()[:12] for content in contents)
-    return root, key
+    root, key = os.fsencode(settings.root), json.dumps(config, sort_keys=True).encode()
+    return hashlib.sha256(root).hexdigest()[:12], hashlib.sha256(key).hexdigest()[:12]
 
 
 def _is_whole(file: Path) -> bool:
@@ -162,13 +154,3 @@ def _is_whole(file: Path) -> bool:
         return pq.read_schema(file).equals(_SHARD)
     except (pa.ArrowInvalid, OSError):
         return False
-
-
-def _state(state: FileState | None) -> dict[str, object]:
-    return {} if state is None else state._asdict()
-
-
-def _values(result: object) -> dict[str, object]:
-    if isinstance(result, Rejection | Measured):
-        return {name: getattr(result, name) for name in result.__dataclass_fields__}
-    raise TypeError(f"result: must be Measured or Rejection, got {result!r}")

@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass
 from itertools import islice
 from pathlib import Path
@@ -39,7 +39,7 @@ DEFAULT_MANIFESTS = ("labels.csv", "labels.parquet")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 OWN_COLUMNS = ("path", "label", "group", "split")
 RESERVED_COLUMNS = (*MEASURED_COLUMNS, "source_split", "source_label", "copies")
-_MISSING_NUMBERS = ("", "NA", "N/A", "NaN", "nan", "null", "None")  # missing values in a numeric column
+_MISSING_NUMBERS = ("NA", "N/A", "NaN", "nan", "null", "None")  # missing values in a numeric column
 _CODE = r"\s*[+-]?(0\d|\d{16})"  # leading zeros, or more digits than a float64 keeps: a code, not a number
 
 
@@ -47,18 +47,13 @@ _CODE = r"\s*[+-]?(0\d|\d{16})"  # leading zeros, or more digits than a float64 
 class Columns:
     """Names of the manifest's columns.
 
-    Attributes:
-        path: File, relative to the root.
-        label: Class name.
-        group: Images that must stay in one split (a person, a scene, a unit). A column with the default name is
-            optional; without it, every image is its own group. None ignores a column of that name.
-        split: A given split; if any row has one, an empty cell counts as train. A column with the default name is
-            optional. None ignores it.
+    Columns of group and split are optional under their default names; None ignores them. Without groups, every image is
+    its own group. If any row has a split, an empty cell counts as train.
     """
 
-    path: str = "path"
-    label: str = "label"
-    group: str | None = "group"
+    path: str = "path"  # file, relative to the root
+    label: str = "label"  # class name
+    group: str | None = "group"  # images that must stay in one split (a person, a scene, a unit)
     split: str | None = "split"
 
 
@@ -66,14 +61,12 @@ class Columns:
 class Listing:
     """The candidates of a source.
 
-    Attributes:
-        candidates: One row per image: path (relative to root, with `/`), label, group and split (None if not given),
-            then every other column of the manifest.
-        ignored: Number of ignored hidden files by name; `._*` stands for all names with that prefix.
+    ``candidates`` has one row per image: path (relative to root, with `/`), label, group and split (None if not given),
+    then every other column of the manifest.
     """
 
     candidates: pd.DataFrame
-    ignored: dict[str, int]
+    ignored: dict[str, int]  # hidden files by name; `._*` stands for all names with that prefix
 
 
 def read_candidates(root: Path, layout: Layout, manifest: str | None, columns: Columns) -> Listing:
@@ -84,7 +77,7 @@ def read_candidates(root: Path, layout: Layout, manifest: str | None, columns: C
     folders are named like splits, else class folders. ``manifest`` is relative to root or absolute.
 
     Raises:
-        InputError: root is missing or empty, or does not have the layout.
+        InputError: root is missing or empty, or does not have the layout; or the manifest breaks a rule.
     """
     if not root.is_dir():
         raise InputError(f"images.root: must be an existing folder, got '{root}'")
@@ -92,7 +85,7 @@ def read_candidates(root: Path, layout: Layout, manifest: str | None, columns: C
     logger.info("Reading %s with layout %s", root, resolved)
     ignored: Counter[str] = Counter()
     if resolved == "manifest":
-        table = read_manifest(_find_manifest(root, manifest), columns)
+        table = _read_manifest(_find_manifest(root, manifest), columns)
     else:
         table = _read_folders(root, ignored, presplit=resolved == "presplit")
     if table.empty:
@@ -103,7 +96,7 @@ def read_candidates(root: Path, layout: Layout, manifest: str | None, columns: C
 def _detect_layout(root: Path, manifest: str | None) -> Layout:
     if manifest is not None or _default_manifest(root) is not None:
         return "manifest"
-    folders = [entry.name.lower() for entry in _visible(root) if entry.is_dir()]
+    folders = [entry.name.lower() for entry in root.iterdir() if not _is_hidden(entry.name) and entry.is_dir()]
     splits = [SPLIT_NAMES.get(name) for name in folders]
     return "presplit" if "train" in splits and None not in splits else "folders"
 
@@ -121,12 +114,7 @@ def _default_manifest(folder: Path) -> Path | None:
     return next((file for file in files if file.is_file()), None)
 
 
-def read_manifest(file: Path, columns: Columns) -> pd.DataFrame:
-    """Read a CSV or Parquet manifest into the table of candidates.
-
-    Raises:
-        InputError: The file cannot be read, a named column is missing, or a path leaves the root.
-    """
+def _read_manifest(file: Path, columns: Columns) -> pd.DataFrame:
     raw = _read_table(file, columns)
     names = _resolve_columns(raw, columns, file)
     values = {own: _to_text(raw[name], strip=own != "path") if name else None for own, name in names.items()}
@@ -135,28 +123,38 @@ def read_manifest(file: Path, columns: Columns) -> pd.DataFrame:
     table["split"] = _normalise_splits(table["split"], columns.split)
     extra = raw.drop(columns=[name for name in names.values() if name])
     clashing = [name for name in extra.columns if name in (*OWN_COLUMNS, *RESERVED_COLUMNS)]
-    _require_free(clashing, extra, file)
-    return table.join(extra.rename(columns={name: f"manifest_{name}" for name in clashing}))
-
-
-def _require_free(clashing: list[str], extra: pd.DataFrame, file: Path) -> None:
     for name in clashing:
         if f"manifest_{name}" in extra.columns:
             raise InputError(
                 f"images.manifest: '{file.name}' must not have both columns '{name}' and 'manifest_{name}', because "
                 "tables rename the first to the second; rename one"
             )
+    return table.join(extra.rename(columns={name: f"manifest_{name}" for name in clashing}))
 
 
 def _read_table(file: Path, columns: Columns) -> pd.DataFrame:
+    """Read Parquet as it is, or CSV into columns of text and of nullable numbers; ``columns`` stay text."""
     try:
         if file.suffix.lower() in PARQUET_SUFFIXES:
             return pd.read_parquet(file)
-        return read_manifest_csv(file, text=astuple(columns))
+        raw = pd.read_csv(file, dtype=str, keep_default_na=False)
+        text = raw.where(raw != "")
+        return text.apply(lambda column: column if column.name in astuple(columns) else _to_numbers(column))
     except Exception as error:  # pandas and pyarrow raise their own types on broken files
         raise InputError(
             f"images.manifest: must be readable CSV or Parquet, got '{file}' ({_first_line(error)})"
         ) from error
+
+
+def _to_numbers(column: pd.Series) -> pd.Series:
+    """Convert the column to numbers if all its values are numbers and no digit is lost, else leave it as text."""
+    numbers = column.where(~column.isin(_MISSING_NUMBERS))
+    if numbers.isna().all() or numbers.str.match(_CODE).any():
+        return column
+    try:
+        return pd.to_numeric(numbers, dtype_backend="numpy_nullable")
+    except ValueError:
+        return column
 
 
 def _first_line(error: Exception) -> str:
@@ -168,15 +166,18 @@ def _resolve_columns(raw: pd.DataFrame, columns: Columns, file: Path) -> dict[st
     names: dict[str, str | None] = {}
     for own in OWN_COLUMNS:
         name = getattr(columns, own)
-        optional = own in ("group", "split") and name == own
-        if name is None or (optional and name not in raw.columns):
-            names[own] = None
-        elif name in raw.columns:
-            names[own] = name
-        else:
-            columns_found = ", ".join(map(str, raw.columns))
-            raise InputError(f"images.columns.{own}: '{file.name}' has no column '{name}'; it has: {columns_found}")
+        if own in ("group", "split") and name == own and name not in raw.columns:
+            name = None
+        if name is not None:
+            _require_column(own, name, raw.columns, file)
+        names[own] = name
     return names
+
+
+def _require_column(own: str, name: str, present: Iterable[str], file: Path) -> None:
+    if name not in present:
+        columns = ", ".join(map(str, present))
+        raise InputError(f"images.columns.{own}: '{file.name}' has no column '{name}'; it has: {columns}")
 
 
 def _to_text(column: pd.Series, *, strip: bool) -> pd.Series:
@@ -239,7 +240,8 @@ def walk_files(root: Path, ignored: Counter[str]) -> Iterator[str]:
         for entry in entries:
             is_folder = entry.is_dir(follow_symlinks=False)
             if _is_hidden(entry.name):
-                ignored[_ignored_name(entry.name) + "/" * is_folder] += 1
+                name = "._*" if entry.name.startswith("._") else to_text(entry.name)
+                ignored[name + "/" * is_folder] += 1
             elif is_folder:
                 subfolders.append(f"{folder}{entry.name}/")
             else:
@@ -247,60 +249,17 @@ def walk_files(root: Path, ignored: Counter[str]) -> Iterator[str]:
         folders += reversed(subfolders)
 
 
-def _ignored_name(name: str) -> str:
-    return "._*" if name.startswith("._") else to_text(name)
-
-
-def _visible(root: Path) -> Iterator[Path]:
-    return (entry for entry in root.iterdir() if not _is_hidden(entry.name))
-
-
 def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name.lower() in ("thumbs.db", "desktop.ini")
 
 
-def read_manifest_csv(file: Path, text: Collection[str | None]) -> pd.DataFrame:
-    """Read a CSV file into columns of text and of nullable numbers; empty cells are missing values.
-
-    Args:
-        file: The file.
-        text: Columns that stay text. Others become numbers if all their values are numbers and no digit is lost.
-
-    Raises:
-        ValueError: The file is not CSV, or not UTF-8.
-    """
-    raw = pd.read_csv(file, dtype=str, keep_default_na=False)
-    return raw.apply(lambda column: _with_missing(column) if column.name in text else _to_numbers(column))
-
-
-def _with_missing(column: pd.Series) -> pd.Series:
-    return column.where(column != "")
-
-
-def _to_numbers(column: pd.Series) -> pd.Series:
-    """Convert the column to numbers if all its values are numbers, else leave it as text."""
-    values = column.where(~column.isin(_MISSING_NUMBERS))
-    if values.isna().all() or values.str.match(_CODE).any():
-        return _with_missing(column)
-    try:
-        return pd.to_numeric(values, dtype_backend="numpy_nullable")
-    except ValueError:
-        return _with_missing(column)
-
-
 @dataclass(frozen=True)
 class PathStream:
-    """A source of paths; see :func:`open_source`.
+    """A source of paths; see :func:`open_source`."""
 
-    Attributes:
-        root: Folder that the paths are relative to.
-        manifest: File that lists the paths; None for every file below ``root``.
-        column: The manifest's column of paths.
-    """
-
-    root: Path
-    manifest: Path | None
-    column: str
+    root: Path  # folder that the paths are relative to
+    manifest: Path | None  # file that lists the paths; None for every file below ``root``
+    column: str  # the manifest's column of paths
 
     def blocks(self, size: int) -> Iterator[list[str | None]]:
         """Yield at most ``size`` paths at a time, in order; None for rows of a manifest without a path.
@@ -320,11 +279,11 @@ class PathStream:
         try:
             if manifest.suffix.lower() in PARQUET_SUFFIXES:
                 with pq.ParquetFile(manifest) as file:
-                    self._require_column(file.schema_arrow.names, manifest)
+                    _require_column("path", self.column, file.schema_arrow.names, manifest)
                     for batch in file.iter_batches(size, columns=[self.column]):
                         yield batch.column(0).to_pylist()
             else:
-                self._require_column(pd.read_csv(manifest, nrows=0).columns, manifest)
+                _require_column("path", self.column, pd.read_csv(manifest, nrows=0).columns, manifest)
                 columns = [self.column]
                 with pd.read_csv(manifest, chunksize=size, usecols=columns, dtype=str, keep_default_na=False) as parts:
                     for part in parts:
@@ -336,12 +295,6 @@ class PathStream:
                 f"predict.source: must be a folder, or a readable CSV or Parquet manifest, got '{manifest}' "
                 f"({_first_line(error)})"
             ) from error
-
-    def _require_column(self, names: Iterable[str], manifest: Path) -> None:
-        if self.column not in names:
-            raise InputError(
-                f"images.columns.path: '{manifest.name}' has no column '{self.column}'; it has: {', '.join(names)}"
-            )
 
 
 def open_source(source: Path, column: str) -> PathStream:

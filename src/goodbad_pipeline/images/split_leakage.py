@@ -20,20 +20,17 @@ Thumbnails = Callable[[np.ndarray], np.ndarray]
 """Maps positions (m,) to thumbnails, uint8 of shape (m, k)."""
 
 PLAIN, OURS = "plain random", "this one"
-_SAME = {"group": "groups", "image_id": "files", "pixel_id": "images"}
 
 
 @dataclass(frozen=True)
 class LeakReport:
     """The split in use compared with a plain random split.
 
-    Attributes:
-        table: One row per split: split, test_images, copy_in_train (test images with an exact or near copy in train),
-            group_in_train (test images whose group is in train), probed (test images that the classifier predicted),
-            nearest_accuracy (its accuracy), nearest_accuracy_leaked and nearest_accuracy_rest (its accuracy on test
-            images with and without their group in train; NaN if there are none).
-        metrics: The same values as metrics, and ``leak_accuracy_gain``: nearest_accuracy on the plain split minus that
-            on the split in use; ``leak_worth`` is its former name.
+    ``table`` has one row per split: split, test_images, copy_in_train (test images with an exact or near copy in
+    train), group_in_train (test images whose group is in train), probed (test images that the classifier predicted),
+    nearest_accuracy (its accuracy), nearest_accuracy_leaked and nearest_accuracy_rest (its accuracy on test images with
+    and without their group in train; NaN if there are none). ``leak_accuracy_gain`` among the metrics is
+    nearest_accuracy on the plain split minus that on the split in use; ``leak_worth`` is its former name.
     """
 
     table: pd.DataFrame
@@ -41,14 +38,12 @@ class LeakReport:
 
 
 def find_leaks(splits: pd.DataFrame, exposed: int = 0) -> list[str]:
-    """Describe what occurs in more than one split: groups, equal files, equal pixels. Empty if nothing does.
+    """Describe what occurs in more than one split: groups, and equal files and pixels if known. Empty if nothing does.
 
-    Args:
-        splits: Rows with split and group, and image_id and pixel_id if known.
-        exposed: Test images, or images of their groups, that the initial weights were trained or selected on.
+    ``exposed`` counts test images, or images of their groups, that the initial weights were trained or selected on.
     """
     leaks = []
-    for column, name in _SAME.items():
+    for column, name in {"group": "groups", "image_id": "files", "pixel_id": "images"}.items():
         if column in splits.columns:
             counts = splits.groupby(column)["split"].nunique()
             leaking = counts[counts > 1]
@@ -64,10 +59,8 @@ def find_leaks(splits: pd.DataFrame, exposed: int = 0) -> list[str]:
 def measure_leaks(splits: pd.DataFrame, thumbnails: Thumbnails, seed: int) -> LeakReport:
     """Compare the split with a plain random one of the same sizes.
 
-    Args:
-        splits: One row per image: image_id, label, group, copies (name of its set of copies) and split.
-        thumbnails: Maps positions in ``splits`` to the thumbnails of those images.
-        seed: Seed of the plain split, and of the sample of test images if there are many.
+    ``splits`` has one row per image: image_id, label, group, copies (name of its set of copies) and split. The seed
+    determines the plain split, and the sample of test images if there are many.
     """
     rng = np.random.default_rng(seed)
     codes = pd.Categorical(splits["split"], categories=list(SPLITS)).codes
@@ -77,34 +70,26 @@ def measure_leaks(splits: pd.DataFrame, thumbnails: Thumbnails, seed: int) -> Le
 
 
 def _measure(
-    name: str,
-    splits: pd.DataFrame,
-    thumbnails: Thumbnails,
-    split: np.ndarray,
-    rng: np.random.Generator,
+    name: str, splits: pd.DataFrame, thumbnails: Thumbnails, split: np.ndarray, rng: np.random.Generator
 ) -> dict[str, object]:
     train, test = (np.flatnonzero(split == SPLITS.index(name)) for name in ("train", "test"))
-    leaked = {column: _shared(splits[column], train, test) for column in ("copies", "group")}
+    copies, group = (
+        splits[column].iloc[test].isin(splits[column].iloc[train].unique()).to_numpy() for column in ("copies", "group")
+    )
     probed = np.sort(rng.choice(len(test), min(MAX_PROBED, len(test)), replace=False))
     labels = pd.factorize(splits["label"])[0]
     distinct = train[~splits["image_id"].iloc[train].duplicated().to_numpy()]
     correct = labels[distinct[_nearest(thumbnails, distinct, test[probed])]] == labels[test[probed]]
-    with_group = leaked["group"][probed]
     return {
         "split": name,
         "test_images": len(test),
-        "copy_in_train": int(leaked["copies"].sum()),
-        "group_in_train": int(leaked["group"].sum()),
+        "copy_in_train": int(copies.sum()),
+        "group_in_train": int(group.sum()),
         "probed": len(probed),
         "nearest_accuracy": _accuracy(correct),
-        "nearest_accuracy_leaked": _accuracy(correct[with_group]),
-        "nearest_accuracy_rest": _accuracy(correct[~with_group]),
+        "nearest_accuracy_leaked": _accuracy(correct[group[probed]]),
+        "nearest_accuracy_rest": _accuracy(correct[~group[probed]]),
     }
-
-
-def _shared(names: pd.Series, train: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """Return for each test image whether its name also occurs in train."""
-    return names.iloc[test].isin(names.iloc[train].unique()).to_numpy()
 
 
 def _nearest(thumbnails: Thumbnails, train: np.ndarray, probed: np.ndarray) -> np.ndarray:

@@ -20,20 +20,15 @@ SplitMethod = Literal["stratified", "stable"]
 class SplitSettings:
     """How images are split.
 
-    Attributes:
-        fractions: Fraction of the images of each of ``train``, ``validation`` and ``test``; they sum to 1.
-        seed: Determines the split.
-        method: ``stratified`` gives every split its fraction of every class, as far as whole groups allow. ``stable``
-            depends on a group's name and the seed alone, so that added or removed images move no other.
-        folds: Number of equal folds instead of ``fractions``, at least 3; None for no folds.
-        fold: The test fold, 0 … folds - 1; the next one is validation, the others are train.
+    ``stratified`` gives every split its fraction of every class, as far as whole groups allow. ``stable`` depends on a
+    group's name and the seed alone, so that added or removed images move no other.
     """
 
-    fractions: Mapping[str, float]
+    fractions: Mapping[str, float]  # of ``train``, ``validation`` and ``test``; they sum to 1
     seed: int
     method: SplitMethod = "stratified"
-    folds: int | None = None
-    fold: int = 0
+    folds: int | None = None  # number of equal folds instead of ``fractions``, at least 3
+    fold: int = 0  # the test fold, 0 … folds - 1; the next one is validation, the others are train
 
     @property
     def shares(self) -> dict[str, float]:
@@ -65,7 +60,10 @@ def split_labels(labels: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
             if settings.method == "stable"
             else assign_stratified(pool["group"], pool["label"], parts, settings.seed)
         )
-        split.loc[pool.index] = _name_folds(assigned, settings)
+        if settings.folds is not None:
+            names = {f"fold {settings.fold}": "test", f"fold {(settings.fold + 1) % settings.folds}": "validation"}
+            assigned = assigned.map(names).fillna("train")
+        split.loc[pool.index] = assigned
     _require_all_filled(labels, split, settings)
     return labels.assign(split=split.astype(str))
 
@@ -73,9 +71,7 @@ def split_labels(labels: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
 def count_splits(splits: pd.DataFrame) -> pd.DataFrame:
     """Count images and groups, one row per split and class.
 
-    Returns:
-        Columns split, label, images, groups, share (fraction of the split's images in this class) and class_share
-        (fraction of the class's images in this split).
+    ``share`` is the fraction of the split's images in this class, ``class_share`` that of the class's in this split.
     """
     counts = splits.groupby(["split", "label"]).agg(images=("path", "size"), groups=("group", "nunique"))
     every = pd.MultiIndex.from_product([SPLITS, class_names(splits)], names=["split", "label"])
@@ -156,13 +152,6 @@ def _parts(settings: SplitSettings, given: set[str]) -> dict[str, float]:
     names = [split for split in SPLITS if split == "train" or split in missing]
     total = sum(settings.fractions[name] for name in names)
     return {name: settings.fractions[name] / total for name in names}
-
-
-def _name_folds(assigned: pd.Series, settings: SplitSettings) -> pd.Series:
-    if settings.folds is None:
-        return assigned
-    names = {f"fold {settings.fold}": "test", f"fold {(settings.fold + 1) % settings.folds}": "validation"}
-    return assigned.map(names).fillna("train")
 
 
 def _require_no_given_folds(given: pd.Series, settings: SplitSettings) -> None:

@@ -11,7 +11,7 @@ import signal
 import sys
 from multiprocessing.connection import Connection
 
-from goodbad_pipeline.images.reading import Outcome, ReadSettings, Task, read_image
+from goodbad_pipeline.images.reading import ReadSettings, read_image
 
 OUT_OF_MEMORY_STATUS = 77
 _IDLE_SECONDS = 60.0  # a worker without tasks, for example because its parent was killed, ends after this time
@@ -32,15 +32,11 @@ def serve(connection: Connection) -> None:
             return
         for task in tasks:
             signal.setitimer(signal.ITIMER_REAL, settings.limits.seconds)
-            connection.send(_read(task, settings))
-
-
-def _read(task: Task, settings: ReadSettings) -> Outcome:
-    """Read one file. Without enough memory, end the process: a fragmented heap would fail on other files too."""
-    try:
-        return read_image(task, settings)
-    except MemoryError:
-        os._exit(OUT_OF_MEMORY_STATUS)
+            try:
+                outcome = read_image(task, settings)
+            except MemoryError:  # a fragmented heap would fail on other files too
+                os._exit(OUT_OF_MEMORY_STATUS)
+            connection.send(outcome)
 
 
 def _limit(memory: int) -> None:

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
@@ -33,18 +32,14 @@ _ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class WorkerBackend:
-    """Where files are read.
+    """Where files are read: ``local``, or a joblib backend known to joblib (dask) or registering itself (ray, spark).
 
-    Attributes:
-        name: ``local``, or a joblib backend: one known to joblib (dask) or one that registers itself (ray, spark). Each
-            of its workers needs the same files under the same paths, and this package.
-        options: Options of the backend, such as Dask's ``scheduler_host``; secrets as ``SecretStr``.
-        workers: Number of parallel workers; None for one per core of the machine or cluster.
+    Each worker of a backend needs the same files under the same paths, and this package.
     """
 
     name: str = LOCAL
-    options: dict[str, Any] = field(default_factory=dict)
-    workers: int | None = None
+    options: dict[str, Any] = field(default_factory=dict)  # such as Dask's ``scheduler_host``; secrets as ``SecretStr``
+    workers: int | None = None  # None for one per core of the machine or cluster
 
 
 def read_batches(
@@ -58,12 +53,17 @@ def read_batches(
     Raises:
         InputError: The backend does not exist or cannot be reached.
     """
-    with _redacted_errors(backend), _configure(backend):
-        parallel = Parallel(return_as="generator", batch_size=1, pre_dispatch="2*n_jobs")
-        try:
+    try:
+        with _configure(backend):
+            parallel = Parallel(return_as="generator", batch_size=1, pre_dispatch="2*n_jobs")
             yield from parallel(delayed(read_batch)(batch, settings) for batch in batches)
-        finally:
-            close_idle_workers()
+    except Exception as error:
+        message = redact(str(error), backend.options)
+        if message == str(error):
+            raise
+        raise InputError(f"images.scan.engine: '{backend.name}' failed ({message})") from None  # chained errors leak
+    finally:
+        close_idle_workers()
 
 
 def _configure(backend: WorkerBackend) -> parallel_config:
@@ -80,18 +80,6 @@ def _configure(backend: WorkerBackend) -> parallel_config:
             f"images.scan.engine: must be local or a joblib backend that can be reached, got '{backend.name}' with "
             f"engine_options {backend.options} ({error})"
         ) from error
-
-
-@contextmanager
-def _redacted_errors(backend: WorkerBackend) -> Iterator[None]:
-    """Keep secret options out of error messages, including those of chained errors."""
-    try:
-        yield
-    except Exception as error:
-        message = redact(str(error), backend.options)
-        if message == str(error):
-            raise
-        raise InputError(f"images.scan.engine: '{backend.name}' failed ({message})") from None
 
 
 class WorkerLostError(Exception):

@@ -4,21 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
 
-from PIL import Image, ImageEnhance
+from PIL import ExifTags, Image, ImageEnhance
 
-from goodbad_pipeline.sample.characters import (
-    CHARACTERS_PER_LABEL,
-    LABELS,
-    Character,
-    design_characters,
-    design_guest,
-)
-from goodbad_pipeline.sample.drawing import POSES, Pose, draw_character
-
-ORIENTATION_TAG = 0x0112
-TURN_CLOCKWISE = 6
+from goodbad_pipeline.sample.characters import CHARACTERS_PER_LABEL, LABELS, Character, design_characters, design_guest
+from goodbad_pipeline.sample.drawing import POSES, draw_character
 
 _FIRST_GUEST = CHARACTERS_PER_LABEL * len(LABELS)
+_TURN_CLOCKWISE = 6  # EXIF orientation
 
 
 @dataclass(frozen=True)
@@ -39,24 +31,21 @@ def draw_oddities(files: Mapping[str, bytes], seed: int) -> list[Oddity]:
     They are a truncated JPEG, an empty file, a text file named .jpg, a rotated JPEG with EXIF orientation, an exact and
     a near-duplicate, each with a group name of its own, and one image twice, under both labels.
     """
-    rotated, truncated, ambiguous = (design_guest(seed, _FIRST_GUEST + index) for index in range(3))
-    cast, standing = design_characters(seed), POSES[0]
+    guests = [design_guest(seed, _FIRST_GUEST + index) for index in range(3)]
+    rotated, truncated, ambiguous = guests
+    upright, whole, twice = (draw_character(guest, POSES[0], seed) for guest in guests)
     return [
-        _oddity("cut_short", _jpeg(_draw(truncated, seed))[:3000], truncated, standing),
-        _oddity("empty", b"", truncated, standing),
-        _oddity("note", b"This is a note, not a picture.\n", truncated, standing),
-        _oddity("sideways", _rotate(_draw(rotated, seed)), rotated, standing),
-        *_duplicate(files, cast),
-        *_label_twice(ambiguous, _jpeg(_draw(ambiguous, seed)), standing),
+        _oddity("cut_short", _jpeg(whole)[:3000], truncated, truncated.label),
+        _oddity("empty", b"", truncated, truncated.label),
+        _oddity("note", b"This is a note, not a picture.\n", truncated, truncated.label),
+        _oddity("sideways", _rotate(upright), rotated, rotated.label),
+        *_duplicate(files, design_characters(seed)),
+        *(_oddity(f"twice_{index}", _jpeg(twice), ambiguous, label) for index, label in enumerate(LABELS)),
     ]
 
 
-def _draw(character: Character, seed: int) -> Image.Image:
-    return draw_character(character, POSES[0], seed)
-
-
-def _oddity(stem: str, content: bytes, character: Character, pose: Pose) -> Oddity:
-    return Oddity(f"images/odd/{stem}.jpg", content, character, character.label, character.group, pose.name)
+def _oddity(stem: str, content: bytes, character: Character, label: str) -> Oddity:
+    return Oddity(f"images/odd/{stem}.jpg", content, character, label, character.group, POSES[0].name)
 
 
 def _jpeg(image: Image.Image, quality: int = 84) -> bytes:
@@ -67,7 +56,7 @@ def _jpeg(image: Image.Image, quality: int = 84) -> bytes:
 
 def _rotate(image: Image.Image) -> bytes:
     exif = Image.Exif()
-    exif[ORIENTATION_TAG] = TURN_CLOCKWISE
+    exif[ExifTags.Base.Orientation] = _TURN_CLOCKWISE
     stream = BytesIO()
     image.transpose(Image.Transpose.ROTATE_90).save(stream, "JPEG", quality=84, exif=exif)
     return stream.getvalue()
@@ -87,10 +76,3 @@ def _brighten_and_shrink(content: bytes) -> bytes:
     image = Image.open(BytesIO(content)).convert("RGB")
     smaller = image.resize((160, 160), Image.Resampling.LANCZOS)
     return _jpeg(ImageEnhance.Brightness(smaller).enhance(1.06), quality=75)
-
-
-def _label_twice(character: Character, content: bytes, pose: Pose) -> list[Oddity]:
-    return [
-        Oddity(f"images/odd/twice_{index}.jpg", content, character, label, character.group, pose.name)
-        for index, label in enumerate(LABELS)
-    ]

@@ -77,10 +77,9 @@ CUE_SHARES: dict[str, tuple[int, int]] = {
 
 
 @dataclass(frozen=True)
-class Character:
-    """One cartoon figure: its label, traits, cues, colours and proportions."""
+class Traits:
+    """What is dealt evenly to the characters of a label, and their cues."""
 
-    number: int
     label: Label
     skin_tone: str
     hair: str
@@ -88,6 +87,13 @@ class Character:
     clothes: str
     background: str
     cues: Cues
+
+
+@dataclass(frozen=True)
+class Character(Traits):
+    """One cartoon figure: its traits, colours and proportions."""
+
+    number: int
     skin_colour: Colour
     hair_colour: Colour
     clothes_colour: Colour
@@ -124,20 +130,9 @@ def design_guest(seed: int, number: int) -> Character:
     return _design_character(seed, number, _deal_traits(rng, LABELS[number % 2])[0])
 
 
-@dataclass(frozen=True)
-class _Traits:
-    label: Label
-    skin_tone: str
-    hair: str
-    age: str
-    clothes: str
-    background: str
-    cues: Cues
-
-
-def _deal_traits(rng: Random, label: Label) -> list[_Traits]:
+def _deal_traits(rng: Random, label: Label) -> list[Traits]:
     columns = [_deal(rng, levels) for levels in (tuple(SKIN_TONES), HAIR_STYLES, AGES, tuple(CLOTHES), BACKGROUNDS)]
-    return [_Traits(label, *row) for row in zip(*columns, _deal_cues(rng, label), strict=True)]
+    return [Traits(label, *row) for row in zip(*columns, _deal_cues(rng, label), strict=True)]
 
 
 def _deal(rng: Random, levels: Sequence[str]) -> list[str]:
@@ -157,32 +152,25 @@ def _deal_cues(rng: Random, label: Label) -> list[Cues]:
     return [Cues(**{name: values[index] for name, values in dealt.items()}) for index in range(CHARACTERS_PER_LABEL)]
 
 
-def _design_character(seed: int, number: int, traits: _Traits) -> Character:
+def _design_character(seed: int, number: int, traits: Traits) -> Character:
     rng = Random(f"character {seed} {number}")
-    head, body = _proportions(rng, traits.age)
+    head_size, body_size = {"child": (1.08, 0.86), "adult": (1.0, 1.06), "elder": (0.98, 0.98)}[traits.age]
     return Character(
-        number=number,
         **vars(traits),
+        number=number,
+        head_width=rng.uniform(38, 45) * head_size,
+        head_height=rng.uniform(36, 41) * head_size,
+        body_width=rng.uniform(25, 34) * body_size,
+        body_height=rng.uniform(27, 32) * body_size,
         skin_colour=vary(rng, SKIN_TONES[traits.skin_tone], 12),
         hair_colour=_hair_colour(rng, traits.age),
         clothes_colour=vary(rng, CLOTHES[traits.clothes], 16),
         trouser_colour=_any_colour(rng),
         ink=vary(rng, (44, 38, 48), 10),
         accents=(_any_colour(rng), _any_colour(rng), _any_colour(rng), _any_colour(rng)),
-        head_width=head[0],
-        head_height=head[1],
-        body_width=body[0],
-        body_height=body[1],
         ears=rng.choice(("round", "pointed", "none")),
         variant=rng.randrange(2),
     )
-
-
-def _proportions(rng: Random, age: str) -> tuple[tuple[float, float], tuple[float, float]]:
-    head_size, body_size = {"child": (1.08, 0.86), "adult": (1.0, 1.06), "elder": (0.98, 0.98)}[age]
-    head = (rng.uniform(38, 45) * head_size, rng.uniform(36, 41) * head_size)
-    body = (rng.uniform(25, 34) * body_size, rng.uniform(27, 32) * body_size)
-    return head, body
 
 
 def _hair_colour(rng: Random, age: str) -> Colour:

@@ -16,21 +16,14 @@ from goodbad_pipeline.sample.drawing import POSES, draw_character
 SAMPLE_SEED = 15
 MANIFEST = "labels.csv"
 COLUMNS = ("path", "label", "group", "skin_tone", "hair", "age", "clothes", "background", "pose")
-JPEG_QUALITY = 82
-PNG_COLOURS = 64
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A sample in memory.
+    """A sample in memory."""
 
-    Attributes:
-        files: Content of each file by its path, relative to the folder of the manifest.
-        manifest: One row per image with the columns `COLUMNS`, all text.
-    """
-
-    files: Mapping[str, bytes]
-    manifest: pd.DataFrame
+    files: Mapping[str, bytes]  # content by path, relative to the folder of the manifest
+    manifest: pd.DataFrame  # one row per image with the columns `COLUMNS`, all text
 
 
 def draw_sample(seed: int = SAMPLE_SEED) -> Sample:
@@ -42,7 +35,8 @@ def draw_sample(seed: int = SAMPLE_SEED) -> Sample:
     rows: list[dict[str, str]] = []
     for character in design_characters(seed):
         for index, pose in enumerate(POSES):
-            path = f"images/{character.group}/pose_{index}.{_suffix(character, index)}"
+            suffix = "png" if index == character.number % len(POSES) else "jpg"  # one PNG per character
+            path = f"images/{character.group}/pose_{index}.{suffix}"
             files[path] = _encode(draw_character(character, pose, seed), path)
             rows.append(describe(path, character, character.label, character.group, pose.name))
     for oddity in draw_oddities(files, seed):
@@ -74,15 +68,10 @@ def describe(path: str, character: Character, label: str, group: str, pose: str)
     return {"path": path, "label": label, "group": group, **traits, "pose": pose}
 
 
-def _suffix(character: Character, index: int) -> str:
-    """Return the suffix of an image; one image of every character is a PNG."""
-    return "png" if index == character.number % len(POSES) else "jpg"
-
-
 def _encode(image: Image.Image, path: str) -> bytes:
     stream = BytesIO()
     if path.endswith(".png"):
-        image.quantize(PNG_COLOURS).save(stream, "PNG", optimize=True)
+        image.quantize(64).save(stream, "PNG", optimize=True)
     else:
-        image.save(stream, "JPEG", quality=JPEG_QUALITY, optimize=True)
+        image.save(stream, "JPEG", quality=82, optimize=True)
     return stream.getvalue()

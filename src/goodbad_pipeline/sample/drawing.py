@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 from goodbad_pipeline.sample.attributes import draw_back, draw_emblem, draw_headgear, draw_held
 from goodbad_pipeline.sample.characters import Character
 from goodbad_pipeline.sample.face import draw_head
-from goodbad_pipeline.sample.pen import SIZE, Pen, open_canvas, reduce_canvas, shade, smooth
+from goodbad_pipeline.sample.pen import ENLARGED, SIZE, Pen, shade, smooth
 from goodbad_pipeline.sample.scenery import draw_scenery
 
 
@@ -52,18 +52,17 @@ class _Stance:
 def draw_character(character: Character, pose: Pose, seed: int) -> Image.Image:
     """Draw one RGB image of `SIZE` by `SIZE` pixels. Position, angles and scenery vary with character and pose."""
     rng = Random(f"picture {seed} {character.number} {pose.name}")
-    canvas = open_canvas()
+    canvas = Image.new("RGB", (SIZE * ENLARGED, SIZE * ENLARGED))
     page = Pen(ImageDraw.Draw(canvas), character.ink)
     draw_scenery(page, character.background, rng)
     _draw_figure(_place_feet(page, pose, rng), character, pose, rng)
-    return reduce_canvas(canvas)
+    return canvas.reduce(ENLARGED)
 
 
 def _place_feet(page: Pen, pose: Pose, rng: Random) -> Pen:
     scale = rng.uniform(0.84, 1.06)
     x, y = SIZE / 2 + rng.uniform(-20, 20), 181 - (1.06 - scale) * rng.uniform(10, 60)
-    shadow_y = y + 1
-    page.blob(x, shadow_y, (40 * scale, 6 * scale), (84, 80, 88), 0)
+    page.blob(x, y + 1, (40 * scale, 6 * scale), (84, 80, 88), 0)
     hop = 9 if pose.name == "jumping" and scale < 1 else 0
     return page.at(x, y - hop, pose.lean + rng.uniform(-3, 3), scale, pose.mirrored)
 
@@ -82,17 +81,12 @@ def _draw_figure(feet: Pen, character: Character, pose: Pose, rng: Random) -> No
 
 
 def _take_stance(character: Character) -> _Stance:
-    upright = character.cues.posture > 0
-    hip = -16.0
+    upright, hip = character.cues.posture > 0, -16.0
+    bend = 0 if upright else -17
     chest = hip - character.body_height * (1.0 if upright else 0.86)
     shoulders = hip - character.body_height * (1.8 if upright else 1.36)
-    return _Stance(
-        hip=hip,
-        chest=chest,
-        head_x=0 if upright else -17,
-        head_y=shoulders - character.head_height * (0.68 if upright else 0.42),
-        bend=0 if upright else -17,
-    )
+    head_y = shoulders - character.head_height * (0.68 if upright else 0.42)
+    return _Stance(hip, chest, head_x=bend, head_y=head_y, bend=bend)
 
 
 def _draw_legs(feet: Pen, character: Character, stance: _Stance, stride: float) -> None:

@@ -11,16 +11,14 @@ _WHITE: Colour = (250, 248, 244)
 def draw_head(pen: Pen, character: Character, openness: float, turn: float) -> None:
     """Draw a head, without headgear, with a pen at its centre.
 
-    Args:
-        pen: Pen at the centre of the head.
-        character: The character.
-        openness: Opening of the mouth, 0–1.
-        turn: Turn of the face to the side, -1 to 1.
+    ``openness`` of the mouth is 0–1. ``turn``, -1 to 1, turns the face to the side.
     """
-    _BEHIND.get(character.hair, _draw_nothing)(pen, character)
+    if character.hair in _BEHIND:
+        _BEHIND[character.hair](pen, character)
     _draw_ears(pen, character)
     pen.blob(0, 0, (character.head_width, character.head_height), character.skin_colour)
-    _FRONT.get(character.hair, _draw_nothing)(pen, character)
+    if character.hair in _FRONT:
+        _FRONT[character.hair](pen, character)
     face = pen.at(turn * 5, 5)
     _draw_cheeks(face, character)
     _draw_mask(face, character)
@@ -79,12 +77,9 @@ def _draw_mouth(pen: Pen, character: Character, openness: float) -> None:
         lower = smooth([(18, 25), (8, 19 + drop * 0.8), (-8, 19 + drop * 0.8), (-18, 25)], closed=False)
         pen.fill([*upper, *lower], dark, 2.2)
     if character.cues.cheeks < 0:
-        _draw_fangs(pen, 17 if character.cues.mouth > 0 else 19)
-
-
-def _draw_fangs(pen: Pen, top: float) -> None:
-    for side in (-1, 1):
-        pen.fill([(side * 5, top), (side * 13, top - 1), (side * 9, top + 13)], _WHITE, 1.2)
+        top = 17 if character.cues.mouth > 0 else 19
+        for side in (-1, 1):  # fangs
+            pen.fill([(side * 5, top), (side * 13, top - 1), (side * 9, top + 13)], _WHITE, 1.2)
 
 
 def _draw_cheeks(pen: Pen, character: Character) -> None:
@@ -106,10 +101,6 @@ def _draw_wrinkles(pen: Pen) -> None:
     for side in (-1, 1):
         pen.stroke([(side * 29, -3), (side * 33, -6)], pen.ink, 1.2, 0)
         pen.stroke([(side * 29, 0), (side * 34, 0)], pen.ink, 1.2, 0)
-
-
-def _draw_nothing(pen: Pen, character: Character) -> None:
-    pass
 
 
 def _draw_long_hair(pen: Pen, character: Character) -> None:
@@ -139,10 +130,8 @@ def _draw_curls(pen: Pen, character: Character) -> None:
 
 def _draw_tuft(pen: Pen, character: Character) -> None:
     h = character.head_height
-    pen.fill(
-        smooth([(-14, -h * 0.86), (-4, -h * 1.3), (8, -h * 1.28), (2, -h * 1.08), (16, -h * 0.9), (0, -h * 0.72)]),
-        character.hair_colour,
-    )
+    tuft = [(-14, -h * 0.86), (-4, -h * 1.3), (8, -h * 1.28), (2, -h * 1.08), (16, -h * 0.9), (0, -h * 0.72)]
+    pen.fill(smooth(tuft), character.hair_colour)
 
 
 def _draw_spikes(pen: Pen, character: Character) -> None:
@@ -154,10 +143,8 @@ def _draw_spikes(pen: Pen, character: Character) -> None:
 
 def _draw_mohawk(pen: Pen, character: Character) -> None:
     h = character.head_height
-    pen.fill(
-        smooth([(-11, -h * 0.6), (-13, -h * 1.2), (0, -h * 1.36), (13, -h * 1.2), (11, -h * 0.6), (0, -h * 0.52)]),
-        character.hair_colour,
-    )
+    crest = [(-11, -h * 0.6), (-13, -h * 1.2), (0, -h * 1.36), (13, -h * 1.2), (11, -h * 0.6), (0, -h * 0.52)]
+    pen.fill(smooth(crest), character.hair_colour)
 
 
 _HairPainter = Callable[[Pen, Character], None]

@@ -8,12 +8,12 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from PIL import Image, ImageDraw
+from PIL import ImageDraw
 
 from goodbad_pipeline.sample.characters import Colour
 
-SIZE = 192
-ENLARGED = 3
+SIZE = 192  # side of the finished image in pixels
+ENLARGED = 3  # size of the canvas as a multiple of that of the finished image
 
 Point = tuple[float, float]
 
@@ -24,16 +24,6 @@ _WEIGHTS = [
     for t in _STEPS
 ]
 _CIRCLE = [(math.cos(math.tau * step / 36), math.sin(math.tau * step / 36)) for step in range(36)]
-
-
-def open_canvas() -> Image.Image:
-    """Return an empty canvas, `ENLARGED` times the size of the finished image."""
-    return Image.new("RGB", (SIZE * ENLARGED, SIZE * ENLARGED))
-
-
-def reduce_canvas(canvas: Image.Image) -> Image.Image:
-    """Reduce a canvas to the finished image of `SIZE` by `SIZE` pixels."""
-    return canvas.reduce(ENLARGED)
 
 
 def shade(colour: Colour, factor: float) -> Colour:

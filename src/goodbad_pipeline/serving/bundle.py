@@ -15,7 +15,6 @@ MODULES = (
     "images/formats.py",
     "images/png.py",
     "images/jpeg.py",
-    "images/other_formats.py",
     "images/paths.py",
     "images/decode.py",
     "images/pixels.py",
