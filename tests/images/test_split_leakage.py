@@ -27,8 +27,8 @@ def frames(groups: int, per_group: int, *, torn: bool) -> tuple[pd.DataFrame, Th
 
 
 def test_a_plain_split_leaks_what_a_split_by_group_does_not() -> None:
-    report = measure_leaks(*frames(60, 5, torn=False), seed=0)
-    plain, ours = report.table.set_index("split").loc[["plain random", "this one"]].to_dict("records")
+    table, metrics = measure_leaks(*frames(60, 5, torn=False), seed=0)
+    plain, ours = table.set_index("split").loc[["plain random", "this one"]].to_dict("records")
     assert (ours["copy_in_train"], ours["group_in_train"], ours["test_images"]) == (0, 0, 75)
     assert plain["test_images"] == 75
     assert 60 <= plain["group_in_train"] <= 75
@@ -36,31 +36,28 @@ def test_a_plain_split_leaks_what_a_split_by_group_does_not() -> None:
     assert plain["nearest_accuracy_leaked"] == 1  # a copy in train has the label
     assert ours["nearest_accuracy"] < 0.8  # without copies, labels are random
     assert np.isnan(ours["nearest_accuracy_leaked"])
-    assert (
-        report.metrics["leak_accuracy_gain"]
-        == report.metrics["leak_worth"]
-        == pytest.approx(plain["nearest_accuracy"] - ours["nearest_accuracy"])
-    )
-    assert report.metrics["leak_plain_group_in_train"] == round(plain["group_in_train"] / 75, 4)
+    gain = pytest.approx(plain["nearest_accuracy"] - ours["nearest_accuracy"])
+    assert metrics["leak_accuracy_gain"] == metrics["leak_worth"] == gain
+    assert metrics["leak_plain_group_in_train"] == round(plain["group_in_train"] / 75, 4)
 
 
 def test_a_split_that_divides_groups_is_reported() -> None:
-    ours = measure_leaks(*frames(30, 4, torn=True), seed=0).table.set_index("split").loc["this one"]
+    ours = measure_leaks(*frames(30, 4, torn=True), seed=0)[0].set_index("split").loc["this one"]
     assert (ours["group_in_train"], ours["copy_in_train"]) == (30, 30)
     assert ours["nearest_accuracy"] == 1
 
 
 def test_few_of_many_test_images_are_probed_and_train_is_read_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = measure_leaks(*frames(40, 5, torn=False), seed=1)
+    whole, _ = measure_leaks(*frames(40, 5, torn=False), seed=1)
     monkeypatch.setattr("goodbad_pipeline.images.split_leakage.BLOCK", 7)
-    pd.testing.assert_frame_equal(measure_leaks(*frames(40, 5, torn=False), seed=1).table, whole.table)
+    pd.testing.assert_frame_equal(measure_leaks(*frames(40, 5, torn=False), seed=1)[0], whole)
     monkeypatch.setattr("goodbad_pipeline.images.split_leakage.MAX_PROBED", 10)
-    assert measure_leaks(*frames(40, 5, torn=False), seed=1).table["probed"].tolist() == [10, 10]
+    assert measure_leaks(*frames(40, 5, torn=False), seed=1)[0]["probed"].tolist() == [10, 10]
 
 
 def test_a_repeated_file_is_compared_once_with_the_same_result() -> None:
     table, thumbnails = frames(40, 5, torn=False)
-    once = measure_leaks(table, thumbnails, seed=1).table.set_index("split").loc["this one"]
+    once = measure_leaks(table, thumbnails, seed=1)[0].set_index("split").loc["this one"]
     train = np.flatnonzero(table["split"] == "train")
     places = np.concatenate([np.arange(len(table)), np.repeat(train, 3)])
     seen: list[int] = []
@@ -69,6 +66,6 @@ def test_a_repeated_file_is_compared_once_with_the_same_result() -> None:
         seen.append(len(asked))
         return thumbnails(places[asked])
 
-    often = measure_leaks(table.iloc[places].reset_index(drop=True), noting, seed=1).table.set_index("split")
+    often = measure_leaks(table.iloc[places].reset_index(drop=True), noting, seed=1)[0].set_index("split")
     assert often.loc["this one", "nearest_accuracy"] == once["nearest_accuracy"]
     assert seen[-1] == len(train)

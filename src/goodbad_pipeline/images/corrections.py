@@ -135,9 +135,8 @@ def _require_known_labels(corrections: pd.DataFrame, images: pd.DataFrame) -> No
     classes = sorted(images["label"].unique())
     for number, label in corrections["label"].items():
         if label not in ("", *classes):
-            raise InputError(
-                f"images.corrections: row {number}: label must be one of {', '.join(classes)}, got '{label}'"
-            )
+            names = ", ".join(classes)
+            raise InputError(f"images.corrections: row {number}: label must be one of {names}, got '{label}'")
 
 
 def _require_all_matched(corrections: pd.DataFrame, matched: set[int]) -> None:

@@ -120,10 +120,7 @@ def _conflicts(images: pd.DataFrame) -> pd.DataFrame:
 
 
 def _split_leaks(images: pd.DataFrame) -> pd.DataFrame:
-    """Return quarantine rows of images whose group is also in a given split of higher priority.
-
-    Test has the highest priority, then validation, then train.
-    """
+    """Return quarantine rows of images whose group is also in a given split of higher priority."""
     rank = images["source_split"].map({"test": 0, "validation": 1, "train": 2})
     best = rank.groupby(images["group"]).transform("min")
     rows = images[rank > best]

@@ -63,10 +63,7 @@ class JpegImage:
         self.format, self.animated, self._orientation = self._describe()
 
     def pixels(self, background: Colour, factor: int) -> np.ndarray:
-        """Decode; see :meth:`~goodbad_pipeline.images.formats.EncodedImage.pixels`.
-
-        Lossless files, CMYK files and files with a rare sampling are decoded at full size whatever the factor.
-        """
+        """Decode; lossless files, CMYK files and those with a rare sampling at full size, whatever the factor."""
         if not self._is_whole:
             raise CutOffError("the file ends before its end marker")
         scans = [self._data[segment.start : segment.end] for segment in self._segments if segment.kind == _SCAN]

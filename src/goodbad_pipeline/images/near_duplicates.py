@@ -120,10 +120,7 @@ def _pairs_of_key(values: np.ndarray, mask: np.uint64, skipped: list[np.uint64],
 
 
 class _Matcher:
-    """Compares the thumbnails of images with equal or similar hashes.
-
-    ``hashes`` are distinct and ascending. Hash i has ``counts[i]`` images.
-    """
+    """Compares thumbnails. ``hashes`` are distinct and ascending; hash i has ``counts[i]`` images."""
 
     def __init__(self, hashes: np.ndarray, thumbnails: np.ndarray, plain: np.ndarray, min_correlation: float) -> None:
         self._thumbnails, self._plain, self._min_correlation = thumbnails, plain, min_correlation
@@ -160,9 +157,8 @@ class _Matcher:
         pair = np.repeat(np.arange(len(pairs)), products)
         index = np.arange(len(pair)) - np.repeat(np.cumsum(products) - products, products)
         row, column = np.divmod(index, self.counts[other][pair])
-        return np.stack(
-            [self._order[self._starts[one][pair] + row], self._order[self._starts[other][pair] + column]], axis=1
-        )
+        rows, columns = self._starts[one][pair] + row, self._starts[other][pair] + column
+        return self._order[np.stack([rows, columns], axis=1)]
 
     def _join_tiles(self, sets: DisjointSets, one: np.ndarray, other: np.ndarray) -> None:
         """Merge sets as :meth:`join` does, for two large sets of images, by tiles of a matrix product."""
@@ -225,10 +221,7 @@ def _single_coloured(thumbnails: np.ndarray) -> np.ndarray:
 
 
 def _equal_plain(hashes: np.ndarray, thumbnails: np.ndarray, plain: np.ndarray) -> np.ndarray:
-    """Link single-coloured images of the same colour; ``plain`` holds their positions.
-
-    Correlation cannot compare them: any two shades of red correlate perfectly.
-    """
+    """Link single-coloured images (positions ``plain``) of equal colour; all shades of red correlate perfectly."""
     keys = [hashes[plain], *(thumbnails[plain, channel] for channel in range(3))]
     first = pd.Series(plain).groupby(keys).transform("min").to_numpy()
     return np.stack([first, plain], axis=1)[first != plain]

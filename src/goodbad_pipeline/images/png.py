@@ -162,8 +162,7 @@ class PngImage:
     def _check_length(self, image: Image.Image) -> None:
         """Check that the pixel data include the last row.
 
-        Pillow writes rows into an image of an unlikely colour. If the last row has another colour, it was written.
-        Otherwise, and for interlaced images, the data are inflated once more to count them.
+        If that row no longer has the unlikely colour, Pillow wrote it. Otherwise, or if interlaced, count the data.
         """
         last = image.crop((0, self.height - 1, self.width, self.height))
         if not self._interlaced and (np.asarray(last) != _UNLIKELY.get(image.mode, _OTHER_UNLIKELY)).any():

@@ -71,15 +71,10 @@ MEASURED_COLUMNS = tuple(field.name for field in fields(Measured))
 
 
 @dataclass(frozen=True)
-class Unchanged:
-    """Result for a file that still has the SHA-256 of its task."""
-
-
-@dataclass(frozen=True)
 class Outcome:
     """The result of a task, and the state of the file at that time."""
 
-    result: Measured | Rejection | Unchanged
+    result: Measured | Rejection | None  # None if the file still has the SHA-256 of its task
     state: FileState | None = None  # None if not read, or changed too recently to rely on its timestamps
 
 
@@ -90,11 +85,11 @@ def read_image(task: Task, settings: ReadSettings) -> Outcome:
     state = file.state if file.state and file.state.is_settled else None
     if isinstance(file.content, Rejection):
         unchanged = task.image_id is not None and file.content.image_id == task.image_id
-        return Outcome(Unchanged() if unchanged else file.content, state)
+        return Outcome(None if unchanged else file.content, state)
     data = file.content
     image_id = hashlib.sha256(data).hexdigest()
     if image_id == task.image_id:
-        return Outcome(Unchanged(), state)
+        return Outcome(None, state)
     if task.rejection is not None:
         return Outcome(replace(task.rejection, size=len(data), image_id=image_id))
     decoded = decode_image(data, max_pixels=settings.max_pixels, background=settings.background, tiff=settings.tiff)

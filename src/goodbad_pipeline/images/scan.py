@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from goodbad_pipeline.images.formats import Colour
 from goodbad_pipeline.images.paths import FileState, find_states
-from goodbad_pipeline.images.reading import MEASURED_COLUMNS, Limits, ReadSettings, Task, Unchanged
+from goodbad_pipeline.images.reading import MEASURED_COLUMNS, Limits, ReadSettings, Task
 from goodbad_pipeline.images.reasons import QUARANTINE_COLUMNS, TEMPORARY, Reason
 from goodbad_pipeline.images.scan_cache import ScanCache
 from goodbad_pipeline.images.workers import WorkerBackend, read_batches
@@ -116,7 +116,7 @@ class _Scanner:
             progress = _Progress(len(left), bar)
             for positions, outcomes in zip(batches, read_batches(tasks, self._settings, backend), strict=True):
                 for position, outcome in zip(positions, outcomes, strict=True):
-                    if not isinstance(outcome.result, Unchanged):
+                    if outcome.result is not None:
                         self._rows[position] = self._cache.append(self._paths[position], outcome)
                 progress.advance(len(positions))
         self._cache.flush()
@@ -132,16 +132,13 @@ class _Scanner:
         quarantine = self._quarantine(accepted, has_row, cached)
         if not accepted[has_row].all():
             cached = cached.filter(accepted[has_row])
-        return Scan(self._images(accepted, cached), quarantine)
-
-    def _images(self, accepted: np.ndarray, cached: pa.Table) -> pd.DataFrame:
         images = self._candidates if accepted.all() else self._candidates[accepted].reset_index(drop=True)
         images = images.rename(columns={"split": "source_split"})
         for name in _DIRECT_COLUMNS:
             images[name] = cached.column(name).to_pandas()
         thumbnails = self._cache.thumbnails(self._rows[accepted])
         images["thumbnail"] = pd.Series(thumbnails, dtype=pd.ArrowDtype(thumbnails.type))
-        return images
+        return Scan(images, quarantine)
 
     def _quarantine(self, accepted: np.ndarray, has_row: np.ndarray, cached: pa.Table) -> pd.DataFrame:
         """Return the rows of all candidates that are not accepted, in their order."""

@@ -112,9 +112,8 @@ class ScanCache:
             gathered[here] = levels[rows[here] - start]
             start += len(column)
         ends = np.arange(len(rows) + 1, dtype=np.int64) * THUMBNAIL_BYTES
-        return pa.LargeBinaryArray.from_buffers(
-            pa.large_binary(), len(rows), [None, pa.py_buffer(ends), pa.py_buffer(gathered)]
-        )
+        buffers = [None, pa.py_buffer(ends), pa.py_buffer(gathered)]
+        return pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(rows), buffers)
 
     def append(self, path: str, outcome: Outcome) -> int:
         """Append a row and return its number. Pending rows are written at least every few seconds."""

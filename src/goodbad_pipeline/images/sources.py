@@ -284,8 +284,9 @@ class PathStream:
                         yield batch.column(0).to_pylist()
             else:
                 _require_column("path", self.column, pd.read_csv(manifest, nrows=0).columns, manifest)
-                columns = [self.column]
-                with pd.read_csv(manifest, chunksize=size, usecols=columns, dtype=str, keep_default_na=False) as parts:
+                with pd.read_csv(
+                    manifest, chunksize=size, usecols=[self.column], dtype=str, keep_default_na=False
+                ) as parts:
                     for part in parts:
                         yield part[self.column]
         except InputError:

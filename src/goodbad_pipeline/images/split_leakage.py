@@ -5,7 +5,6 @@ difference between its accuracy on a plain random split and on the split in use 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -20,21 +19,6 @@ Thumbnails = Callable[[np.ndarray], np.ndarray]
 """Maps positions (m,) to thumbnails, uint8 of shape (m, k)."""
 
 PLAIN, OURS = "plain random", "this one"
-
-
-@dataclass(frozen=True)
-class LeakReport:
-    """The split in use compared with a plain random split.
-
-    ``table`` has one row per split: split, test_images, copy_in_train (test images with an exact or near copy in
-    train), group_in_train (test images whose group is in train), probed (test images that the classifier predicted),
-    nearest_accuracy (its accuracy), nearest_accuracy_leaked and nearest_accuracy_rest (its accuracy on test images with
-    and without their group in train; NaN if there are none). ``leak_accuracy_gain`` among the metrics is
-    nearest_accuracy on the plain split minus that on the split in use; ``leak_worth`` is its former name.
-    """
-
-    table: pd.DataFrame
-    metrics: dict[str, float]
 
 
 def find_leaks(splits: pd.DataFrame, exposed: int = 0) -> list[str]:
@@ -56,17 +40,23 @@ def find_leaks(splits: pd.DataFrame, exposed: int = 0) -> list[str]:
     return leaks
 
 
-def measure_leaks(splits: pd.DataFrame, thumbnails: Thumbnails, seed: int) -> LeakReport:
-    """Compare the split with a plain random one of the same sizes.
+def measure_leaks(splits: pd.DataFrame, thumbnails: Thumbnails, seed: int) -> tuple[pd.DataFrame, dict[str, float]]:
+    """Compare the split with a plain random one of the same sizes: return a table and metrics.
 
     ``splits`` has one row per image: image_id, label, group, copies (name of its set of copies) and split. The seed
     determines the plain split, and the sample of test images if there are many.
+
+    The table has one row per split: split, test_images, copy_in_train (test images with an exact or near copy in
+    train), group_in_train (test images whose group is in train), probed (test images that the classifier predicted),
+    nearest_accuracy (its accuracy), nearest_accuracy_leaked and nearest_accuracy_rest (its accuracy on test images with
+    and without their group in train; NaN if there are none). The metric ``leak_accuracy_gain`` is nearest_accuracy on
+    the plain split minus that on the split in use; ``leak_worth`` is its former name.
     """
     rng = np.random.default_rng(seed)
     codes = pd.Categorical(splits["split"], categories=list(SPLITS)).codes
     compared = {PLAIN: rng.permutation(codes), OURS: codes}
     table = pd.DataFrame([_measure(name, splits, thumbnails, split, rng) for name, split in compared.items()])
-    return LeakReport(table, _metrics(table.set_index("split")))
+    return table, _metrics(table.set_index("split"))
 
 
 def _measure(

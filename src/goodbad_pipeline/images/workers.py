@@ -14,7 +14,7 @@ from typing import Any
 from joblib import Parallel, delayed, parallel_config
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.images.reading import Outcome, ReadSettings, Task
+from goodbad_pipeline.images.reading import Limits, Outcome, ReadSettings, Task
 from goodbad_pipeline.images.reasons import Reason, Rejection
 from goodbad_pipeline.images.worker_process import OUT_OF_MEMORY_STATUS
 from goodbad_pipeline.secrecy import redact, reveal_secrets
@@ -83,21 +83,7 @@ def _configure(backend: WorkerBackend) -> parallel_config:
 
 
 class WorkerLostError(Exception):
-    """A worker process ended before it sent all outcomes."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
-
-    def to_rejection(self, settings: ReadSettings) -> Rejection:
-        """Return the rejection of the file that the worker was reading."""
-        limits = settings.limits
-        if self.status == -signal.SIGALRM:
-            return Rejection(Reason.TIMEOUT, f"not read within images.scan.timeout, {limits.seconds:g} s")
-        if self.status == OUT_OF_MEMORY_STATUS:
-            return Rejection(Reason.OUT_OF_MEMORY, f"takes over images.scan.memory, {limits.memory >> 20} MiB")
-        cause = signal.Signals(-self.status).name if self.status < 0 else f"status {self.status}"
-        return Rejection(Reason.CRASHED, f"the decoder's process ended ({cause})")
+    """A worker process ended before it sent all outcomes; its argument is the process's exit status."""
 
 
 class Worker:
@@ -172,11 +158,20 @@ def _read_alone(path: str, settings: ReadSettings) -> Outcome:
     try:
         return _read_in_new_worker(Task(path), settings)
     except WorkerLostError as lost:
-        rejection = lost.to_rejection(settings)
+        rejection = _reject(lost.args[0], settings.limits)
     try:
         return _read_in_new_worker(Task(path, rejection=rejection), settings)
     except WorkerLostError:
         return Outcome(rejection)
+
+
+def _reject(status: int, limits: Limits) -> Rejection:
+    if status == -signal.SIGALRM:
+        return Rejection(Reason.TIMEOUT, f"not read within images.scan.timeout, {limits.seconds:g} s")
+    if status == OUT_OF_MEMORY_STATUS:
+        return Rejection(Reason.OUT_OF_MEMORY, f"takes over images.scan.memory, {limits.memory >> 20} MiB")
+    cause = signal.Signals(-status).name if status < 0 else f"status {status}"
+    return Rejection(Reason.CRASHED, f"the decoder's process ended ({cause})")
 
 
 def _read_in_new_worker(task: Task, settings: ReadSettings) -> Outcome:

@@ -53,8 +53,10 @@ def report_leaks(
 ) -> tuple[pd.DataFrame, dict[str, float]]:
     """Compare the leakage of a plain random split with that of these splits, as a table and as metrics."""
     rows = pc.index_in(pa.array(splits["path"]), value_set=pa.array(images["path"])).to_numpy()
-    report = measure_leaks(splits, lambda places: thumbnail_levels(images["thumbnail"], rows[places]), parameters.seed)
-    plain, ours = (report.table.set_index("split").loc[name] for name in (PLAIN, OURS))
+    table, metrics = measure_leaks(
+        splits, lambda positions: thumbnail_levels(images["thumbnail"], rows[positions]), parameters.seed
+    )
+    plain, ours = (table.set_index("split").loc[name] for name in (PLAIN, OURS))
     logger.info(
         "Of %d test images, a plain random split has %d with a copy in train and %d with an image of their group in "
         "train; this split has %d and %d",
@@ -66,7 +68,7 @@ def report_leaks(
         100 * plain["nearest_accuracy"],
         100 * ours["nearest_accuracy"],
     )
-    return report.table, report.metrics
+    return table, metrics
 
 
 def draw_split_sheets(splits: pd.DataFrame, images: ImageParams) -> dict[str, figures.Figure]:
