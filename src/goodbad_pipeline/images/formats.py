@@ -34,10 +34,8 @@ class UnsupportedError(ValueError):
 class EncodedImage(Protocol):
     """A file whose header has been read, but none of its pixels.
 
-    Raises:
-        CutOffError: The file ends before the image does; on opening or in :meth:`pixels`, as the other errors.
-        UnsupportedError: The file is of a kind that cannot be decoded strictly.
-        ValueError: The content is inconsistent.
+    Opening and :meth:`pixels` raise a CutOffError if the file ends before the image does, an UnsupportedError if damage
+    in such a file cannot be detected or no decoder reads it, and a ValueError if the content is inconsistent.
     """
 
     width: int

@@ -53,7 +53,7 @@ def scan_candidates(
     cache_folder: Path | None = None,
     trust_timestamps: bool = True,
 ) -> Scan:
-    """Read, hash and decode every one of the candidates, whose paths are relative to ``root``. Writes nothing there.
+    """Read, hash and decode every candidate; paths are relative to ``root``. The source folder is never written to.
 
     By default, one process per core of this machine reads files. With a ``cache_folder``, the next scan reads only
     changed files. With ``trust_timestamps``, files with unchanged size, times and inode count as unchanged. Without,
