@@ -115,7 +115,7 @@ def test_a_file_that_just_changed_is_not_trusted(root: Path, monkeypatch: pytest
 
 def test_a_file_without_a_state_is_read_again(root: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(scan_cache_module, "_state", lambda state: {})
+        patch.setattr(paths_module.FileState, "_asdict", lambda state: {})
         first = scan(root)
     asked.clear()
     assert_same(scan(root), first)
