@@ -5,10 +5,11 @@ Keras's own loop cannot stop between two steps and resume there. This one can, a
 
 import math
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import keras
 import numpy as np
@@ -71,16 +72,7 @@ class Rules:
 
 
 class Loop:
-    """Runs the phases of one training.
-
-    Args:
-        rules: When a phase ends.
-        saver: Writes checkpoints.
-        reporter: Reports each epoch.
-        strategy: How devices and processes share the training.
-        stop: Checked after each step and during validation.
-        step_callback: Called after each step.
-    """
+    """Runs the phases of one training."""
 
     def __init__(
         self,
@@ -111,10 +103,8 @@ class Loop:
             InputError: A checkpoint cannot be written.
         """
         self._kept = None if arrays is None else restore(phase.model, arrays)
-        with (
-            fused_training(phase.model),
-            _Prefetch(phase.batches, progress.step, phase.steps * phase.epochs) as batches,
-        ):
+        steps = range(progress.step, phase.steps * phase.epochs)
+        with fused_training(phase.model), closing(_prefetch(phase.batches, steps)) as batches:
             while progress.epoch < phase.epochs and not self._out_of_patience(phase, progress):
                 self._run_epoch(phase, progress, batches)
         if self._kept is not None:
@@ -123,7 +113,7 @@ class Loop:
     def _out_of_patience(self, phase: Phase, progress: Progress) -> bool:
         return progress.waited >= self._rules.patience and 2 * progress.epoch >= phase.epochs
 
-    def _run_epoch(self, phase: Phase, progress: Progress, batches: "_Prefetch") -> None:
+    def _run_epoch(self, phase: Phase, progress: Progress, batches: Iterator[Batch]) -> None:
         title = f"{phase.name} epoch {progress.epoch + 1}/{phase.epochs}"
         done = progress.step - progress.epoch * phase.steps
         self._reporter.open_epoch(title, phase.steps, done)
@@ -132,9 +122,9 @@ class Loop:
             self._reporter.advance()
         self._finish_epoch(phase, progress, title)
 
-    def _run_step(self, phase: Phase, progress: Progress, batches: "_Prefetch", where: str) -> None:
+    def _run_step(self, phase: Phase, progress: Progress, batches: Iterator[Batch], where: str) -> None:
         started = time.perf_counter()
-        metrics = self._strategy.train_step(phase.model, batches.take())
+        metrics = self._strategy.train_step(phase.model, next(batches))
         if self._step_callback is not None:
             self._step_callback(metrics)
         check_loss(metrics["loss"], where=where, limit=self._rules.loss_limit, kept=self._saver.kept)
@@ -170,28 +160,14 @@ class Loop:
             self._stop.check("in validation")
 
 
-class _Prefetch:
-    """Makes the next batch in a thread while a step runs."""
-
-    def __init__(self, batches: Callable[[int], Batch], start: int, end: int) -> None:
-        self._batches, self._next, self._end = batches, start, end
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="batches")
-        self._pending: Future[Batch] | None = None
-
-    def __enter__(self) -> Self:
-        self._submit()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
-
-    def take(self) -> Batch:
-        """Return the next batch."""
-        assert self._pending is not None, "no batch is left"
-        batch = self._pending.result()
-        self._submit()
-        return batch
-
-    def _submit(self) -> None:
-        self._pending = self._pool.submit(self._batches, self._next) if self._next < self._end else None
-        self._next += 1
+def _prefetch(batches: Callable[[int], Batch], steps: range) -> Generator[Batch]:
+    """Yield the batch of each step; a thread makes the next one meanwhile."""
+    pool = ThreadPoolExecutor(1, thread_name_prefix="batches")
+    try:
+        futures = (pool.submit(batches, step) for step in steps)
+        pending = next(futures, None)
+        while pending is not None:
+            batch, pending = pending.result(), next(futures, None)
+            yield batch
+    finally:
+        pool.shutdown(cancel_futures=True)
