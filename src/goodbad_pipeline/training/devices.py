@@ -85,7 +85,7 @@ def prepare_device(
         batch_size: Images per step, which several GPUs may share; None for one GPU.
     """
     if distributed:
-        join_processes()  # before anything asks for devices
+        join_processes()  # before devices are initialised
     jax = keras.backend.backend() == "jax"
     sharing = gpus_to_share(count_gpus(), batch_size or 1)
     gpus = min(sharing, 1) if xla == "on" and not jax else sharing

@@ -178,7 +178,7 @@ class MultiProcess(DataParallel):
 
 
 def join_processes(environment: Mapping[str, str] = os.environ) -> ProcessInfo | None:
-    """Connect this process to the others, unless it is connected already; call it before anything asks for devices.
+    """Connect this process to the others, unless it is connected already; call it before devices are initialised.
 
     Returns:
         This process's rank; None if the environment describes a single process.
