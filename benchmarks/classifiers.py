@@ -70,9 +70,9 @@ class Clock:
         seconds, cpu = time.perf_counter() - self._began, _processor_seconds() - self._cpu
         self.points.append(Point(round(seconds, 2), round(cpu, 2), round(float(val_accuracy), 4)))
 
-    def __call__(self, _: int, metrics: dict[str, float]) -> None:
-        """Be told of an epoch, as this project tells."""
-        self.note(metrics["val_accuracy"])
+    def __call__(self, row: dict[str, Any]) -> None:
+        """Note the accuracy of an epoch, as an epoch callback."""
+        self.note(row["val_accuracy"])
 
 
 @dataclass(frozen=True)
@@ -135,13 +135,16 @@ def _ours(task: Task, clock: Clock, folder: Path) -> Answer:
     from goodbad_pipeline.pipelines.training.nodes import train_model  # noqa: PLC0415
     from goodbad_pipeline.training.batches import predict  # noqa: PLC0415
     from goodbad_pipeline.training.checkpoints import CheckpointStore  # noqa: PLC0415
+    from goodbad_pipeline.training.stopping import StopRequest  # noqa: PLC0415
 
     model, training, images = (task.groups[name] for name in ("model", "training", "images"))
     network = choose_network(task.splits, model, training, task.groups["registry"])
     pixels = _pixels(task, network["resolution"], folder)
     untrained = build_model(task.splits, network, model, training, task.groups["registry"])
     store = CheckpointStore(folder / "checkpoints")
-    trained, _ = train_model(untrained, pixels, task.splits, network, model, training, images, clock, store)
+    trained, _ = train_model(
+        untrained, pixels, task.splits, network, model, training, images, clock, store, StopRequest()
+    )
     return lambda split: predict(trained, pixels.array, pixels.rows(task.part(split)["image_id"]))
 
 
