@@ -99,16 +99,14 @@ def test_the_range_and_the_present_rate_are_marked() -> None:
 
 def test_one_outlier_does_not_flatten_the_others() -> None:
     table = search_trials([1, 0, 1, 0], [0.4, 9e5, 0.35, np.nan])
-    axes = search_figure(table, FINALS, "val_log_loss", larger_is_better=False).axes[0]
+    axes = search_figure(table, FINALS, "val_log_loss").axes[0]
     low, high = axes.get_ylim()
     assert low < 0.35
     assert 0.4 < high < 1
 
 
 def test_the_best_finalist_is_on_top() -> None:
-    axes = search_figure(
-        search_trials([1, 1, 1], [0.4, 0.5, 0.35]), FINALS, "val_log_loss", larger_is_better=False
-    ).axes[1]
+    axes = search_figure(search_trials([1, 1, 1], [0.4, 0.5, 0.35]), FINALS, "val_log_loss").axes[1]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["trial 2", "present parameters"]
     assert axes.yaxis_inverted()
 
@@ -117,4 +115,4 @@ def test_a_search_needs_its_columns_and_rows() -> None:
     with pytest.raises(InputError, match="curve: no rows"):
         rate_figure(CURVE.iloc[:0], RATES)
     with pytest.raises(InputError, match="trials: no val_accuracy"):
-        search_figure(search_trials([1], [0.4]), FINALS, "val_accuracy", larger_is_better=True)
+        search_figure(search_trials([1], [0.4]), FINALS, "val_accuracy")

@@ -20,6 +20,7 @@ from goodbad_pipeline.evaluation.figures.style import (
     literal,
     new_figure,
     plain_axes,
+    require_columns,
     series_colours,
     split_colours,
     text_colour,
@@ -28,8 +29,6 @@ from goodbad_pipeline.evaluation.metrics import larger_is_better
 from goodbad_pipeline.evaluation.predictions import FloatArray, IntArray, check_class_names, check_predictions
 
 MAX_SLICES = 40
-_LARGE_LETTERS = 4
-"""Confusion matrices of up to so many classes have room for large letters."""
 _METRIC_NAMES = {
     "balanced_accuracy": "balanced\naccuracy",
     "f1_macro": "macro F1",
@@ -41,10 +40,9 @@ _METRIC_NAMES = {
 
 
 def metrics_figure(comparison: pd.DataFrame) -> Figure:
-    """Draw one group of bars per metric, one bar per model; metrics to minimise have a panel of their own.
+    """Draw the `comparison_table`: one group of bars per metric, one bar per model.
 
-    Args:
-        comparison: Result of `comparison_table`: column `metric`, then one per model, baselines last.
+    Metrics to minimise have a panel of their own.
 
     Raises:
         InputError: The table has no metrics or no models.
@@ -70,17 +68,16 @@ def metrics_figure(comparison: pd.DataFrame) -> Figure:
 def split_figure(counts: pd.DataFrame) -> Figure:
     """Draw the number of images and groups of each class in each split.
 
-    Args:
-        counts: One row per split and label: split, label, images, groups.
+    ``counts`` has one row per split and label: split, label, images, groups.
 
     Raises:
         InputError: A column is missing, or there are no rows.
     """
-    missing = [column for column in ("split", "label", "images", "groups") if column not in counts.columns]
-    if missing or counts.empty:
-        raise InputError(f"counts: no {', '.join(missing) or 'rows'}; give split, label, images and groups")
-    labels = list(dict.fromkeys(counts["label"].astype(str)))
-    colours = split_colours(_split_order(counts))
+    require_columns(counts, ("split", "label", "images", "groups"), "counts")
+    counts = counts.astype({"split": str, "label": str})
+    labels = counts["label"].unique().tolist()
+    usual = [split for split in ("train", "validation", "test") if split in set(counts["split"])]
+    colours = split_colours(dict.fromkeys([*usual, *counts["split"]]))
     figure = new_figure(2.2 + 0.45 * max(2, len(labels)))
     panels = figure.subplots(1, 2, sharey=True)
     for axes, measure, unit in zip(panels, ("images", "groups"), ("Images", "Groups"), strict=True):
@@ -112,23 +109,14 @@ def _draw_metrics(axes: Axes, part: pd.DataFrame, models: list[str], label: str)
         axes.set_ylim(0, 1.12)
 
 
-def _split_order(counts: pd.DataFrame) -> list[str]:
-    names = list(dict.fromkeys(counts["split"].astype(str)))
-    usual = [split for split in ("train", "validation", "test") if split in names]
-    return usual + [split for split in names if split not in usual]
-
-
 def _draw_splits(axes: Axes, counts: pd.DataFrame, measure: str, colours: dict[str, str]) -> None:
-    labels = list(dict.fromkeys(counts["label"].astype(str)))
-    table = counts.astype({"split": str, "label": str}).pivot_table(
-        index="label", columns="split", values=measure, aggfunc="sum", fill_value=0
-    )
-    table = table.reindex(index=labels, columns=list(colours), fill_value=0)
+    table = counts.pivot_table(index="label", columns="split", values=measure, aggfunc="sum", fill_value=0)
+    table = table.reindex(index=counts["label"].unique(), columns=list(colours), fill_value=0)
     longest = table.sum(axis=1).max()
-    left = np.zeros(len(labels))
+    left = np.zeros(len(table))
     for split, colour in colours.items():
         values = table[split].to_numpy(dtype=np.float64)
-        bars = axes.barh(np.arange(len(labels)), values, left=left, color=colour, height=0.72)
+        bars = axes.barh(np.arange(len(table)), values, left=left, color=colour, height=0.72)
         texts = [_if_it_fits(f"{value:,.0f}", value / longest if longest else 0.0) for value in values]
         axes.bar_label(bars, texts, label_type="center", fontsize=10, color=text_colour(colour))
         left = left + values
@@ -144,11 +132,8 @@ def confusion_matrix_figure(
 ) -> Figure:
     """Draw counts and row percentages, shaded by row, so that the diagonal shows each class's recall.
 
-    Args:
-        y_true: (n,) class indices in [0, k).
-        probabilities: (n, k).
-        class_names: k names, shortened if long; 2 to 10 are legible.
-        predicted: (n,) class indices; default: the likeliest class.
+    ``y_true`` and ``predicted`` (n,) hold class indices, ``probabilities`` (n, k); by default the likeliest class is
+    predicted. Up to 10 classes are legible.
 
     Raises:
         InputError: `check_predictions` or `check_class_names` refuses.
@@ -173,7 +158,7 @@ def confusion_matrix_figure(
     _name_ticks(axes, class_names)
     _write_cells(axes, counts, shares)
     figure.colorbar(image, ax=axes, label="Share of the true class (%)", pad=0.02)
-    if classes <= _LARGE_LETTERS:  # the report shows it at half its size
+    if classes <= 4:  # there is room for large letters, and the report shows the figure at half its size
         for text in figure.findobj(Text):
             text.set_fontsize(1.5 * float(text.get_fontsize()))
     return figure

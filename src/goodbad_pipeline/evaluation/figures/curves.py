@@ -17,6 +17,7 @@ from goodbad_pipeline.evaluation.figures.style import (
     INK,
     elide,
     elide_all,
+    legend_of,
     literal,
     new_figure,
     plain_axes,
@@ -65,14 +66,14 @@ def history_figure(history: pd.DataFrame, monitor: str = "val_loss") -> Figure:
     for axes, measure in zip(panels, ("loss", "accuracy"), strict=True):
         _draw_history(axes, history, measure)
         _mark_phases(axes, history["phase"].astype(str).tolist())
-        _mark_kept(axes, history, measure, kept)
+        if kept is not None:
+            _mark_kept(axes, kept, float(history[f"val_{measure}"].iloc[kept]))
     title = f"Training history: {len(history)} epochs"
     if kept is not None:
         value = history[monitor].iloc[kept]
         title = f"Training history: kept epoch {kept + 1} of {len(history)}, {monitor} {value:.4f}"
     figure.suptitle(title, fontsize=13, color=INK)
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=11)
+    legend_of(figure, panels[0])
     return figure
 
 
@@ -115,10 +116,7 @@ def _mark_phases(axes: Axes, phases: Sequence[str]) -> None:
         )
 
 
-def _mark_kept(axes: Axes, history: pd.DataFrame, measure: str, kept: int | None) -> None:
-    if kept is None:
-        return
-    value = float(history[f"val_{measure}"].iloc[kept])
+def _mark_kept(axes: Axes, kept: int, value: float) -> None:
     axes.axvline(kept + 1, color=FAINT, linewidth=1, linestyle=":", label="kept epoch")
     axes.plot([kept + 1], [value], "o", markersize=10, markerfacecolor="none", markeredgecolor=INK, markeredgewidth=1.5)
 
@@ -126,12 +124,8 @@ def _mark_kept(axes: Axes, history: pd.DataFrame, measure: str, kept: int | None
 def roc_figure(y_true: IntArray, probabilities_by_name: Mapping[str, FloatArray], class_names: Sequence[str]) -> Figure:
     """Draw one ROC curve per model, with its area in the legend.
 
-    With two classes the second is positive; with more, the curve is the mean of one-vs-rest.
-
-    Args:
-        y_true: (n,) class indices in [0, k).
-        probabilities_by_name: (n, k) of each model, baselines last.
-        class_names: k names.
+    With two classes the second is positive; with more, the curve is the mean of one-vs-rest. ``y_true`` (n,) holds
+    class indices, and ``probabilities_by_name`` an array (n, k) per model, baselines last.
 
     Raises:
         InputError: There are no models, `check_predictions` or `check_class_names` refuses, or all images are of one
@@ -219,11 +213,7 @@ def _models(
 def reliability_figure(y_true: IntArray, raw: FloatArray, calibrated: FloatArray, temperature: float) -> Figure:
     """Draw accuracy against confidence, before and after temperature scaling, and accuracy against coverage.
 
-    Args:
-        y_true: (n,) class indices in [0, k).
-        raw: (n, k) uncalibrated probabilities.
-        calibrated: (n, k) the same after scaling.
-        temperature: For the title.
+    ``y_true`` (n,) holds class indices. ``calibrated`` (n, k) is ``raw`` scaled by the temperature.
     """
     figure = new_figure(5.2)
     left, right = figure.subplots(1, 2)

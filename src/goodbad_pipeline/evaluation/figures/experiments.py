@@ -1,4 +1,7 @@
-"""Figures of experiments: ranking of networks, scaling study, learning-rate range test, hyperparameter search."""
+"""Figures of experiments: ranking of networks, scaling study, learning-rate range test, hyperparameter search.
+
+All raise `InputError` if a table has no rows or lacks a column.
+"""
 
 from collections.abc import Mapping
 
@@ -9,7 +12,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.evaluation.figures.style import FAINT, INK, elide_all, new_figure, plain_axes
+from goodbad_pipeline.evaluation.figures.style import (
+    FAINT,
+    INK,
+    elide_all,
+    legend_of,
+    new_figure,
+    plain_axes,
+    require_columns,
+)
+from goodbad_pipeline.evaluation.metrics import larger_is_better
 
 _PURPLE, _BLUE = "#7A1F5C", "#0072B2"
 _LINES: Mapping[str, tuple[str, str]] = {
@@ -30,11 +42,8 @@ def ranking_figure(ranking: pd.DataFrame, trials: pd.DataFrame, title: str = "Ca
             multiply-adds over the base's.
         trials: One row per trial: network, val_accuracy.
         title: Title of the figure.
-
-    Raises:
-        InputError: A column is missing, or there are no rows.
     """
-    _require(ranking, ("network", "rank", "accuracy", "low", "high", "ratio"), "ranking")
+    require_columns(ranking, ("network", "rank", "accuracy", "low", "high", "ratio"), "ranking")
     rows = ranking.sort_values("rank", ignore_index=True)
     figure = new_figure(1.9 + 0.42 * len(rows))
     axes: Axes = figure.subplots()
@@ -54,7 +63,7 @@ def ranking_figure(ranking: pd.DataFrame, trials: pd.DataFrame, title: str = "Ca
     axes.set_yticks(heights, elide_all(rows["network"].tolist(), 34))
     axes.set_ylim(len(rows) - 0.5, -0.5)
     figure.suptitle(title, fontsize=13, color=INK)
-    _legend(figure, axes)
+    legend_of(figure, axes)
     return figure
 
 
@@ -63,13 +72,10 @@ def study_figure(study: pd.DataFrame, paper: pd.DataFrame) -> Figure:
 
     Args:
         study: One row per network: dimension (`base` or the larger dimension), multiple, macs, ratio, accuracy, low and
-            high (NaN for no interval).
+            high (NaN for no interval). A row of the base is required.
         paper: The paper's rows: dimension, ratio, accuracy; without intervals.
-
-    Raises:
-        InputError: A column, all rows or the base are missing.
     """
-    _require(study, ("dimension", "multiple", "macs", "ratio", "accuracy", "low", "high"), "study")
+    require_columns(study, ("dimension", "multiple", "macs", "ratio", "accuracy", "low", "high"), "study")
     if "base" not in set(study["dimension"]):
         raise InputError("study: no row of dimension base; the lines start there")
     figure = new_figure(5.0)
@@ -78,7 +84,7 @@ def study_figure(study: pd.DataFrame, paper: pd.DataFrame) -> Figure:
     plain_axes(left, title="These data", x="Operations, times the base", y="Validation accuracy")
     _draw_lines(right, paper)
     plain_axes(right, title="The paper: ImageNet, B0 (Table 7)", x="Operations, times the base", y="Top-1 accuracy")
-    _legend(figure, left)
+    legend_of(figure, left)
     bars = "bars: 95 % interval" if study["low"].notna().any() else "one seed: no intervals"
     figure.suptitle(f"One dimension against all three, at equal operations ({bars})", fontsize=13, color=INK)
     return figure
@@ -90,11 +96,8 @@ def rate_figure(curve: pd.DataFrame, rates: Mapping[str, float]) -> Figure:
     Args:
         curve: One row per step: learning_rate, loss, smoothed.
         rates: low and high of the range, and present, the configured rate.
-
-    Raises:
-        InputError: A column is missing, or there are no rows.
     """
-    _require(curve, ("learning_rate", "loss", "smoothed"), "curve")
+    require_columns(curve, ("learning_rate", "loss", "smoothed"), "curve")
     figure = new_figure(4.4)
     axes: Axes = figure.subplots()
     axes.axvspan(rates["low"], rates["high"], color=_BLUE, alpha=0.1, label="searched")
@@ -105,43 +108,28 @@ def rate_figure(curve: pd.DataFrame, rates: Mapping[str, float]) -> Figure:
     _limit_rise(axes, curve["smoothed"])
     plain_axes(axes, x="Learning rate, for 256 images per step", y="Training loss")
     figure.suptitle("Range test: up to which learning rate the loss falls", fontsize=13, color=INK)
-    _legend(figure, axes)
+    legend_of(figure, axes)
     return figure
 
 
-def search_figure(trials: pd.DataFrame, finals: pd.DataFrame, metric: str, *, larger_is_better: bool) -> Figure:
+def search_figure(trials: pd.DataFrame, finals: pd.DataFrame, metric: str) -> Figure:
     """Draw each trial's metric in the order of the search, and that of the finalists over their seeds.
 
     Args:
         trials: One row per trial: trial, complete (1 or 0), network, and the metric, which may be NaN.
         finals: One row per finalist and seed: trial, network, and the metric.
-        metric: Compared metric.
-        larger_is_better: Direction of the metric.
-
-    Raises:
-        InputError: A column is missing, or there are no rows.
+        metric: One of `LARGER_IS_BETTER`, with or without the prefix ``val_``.
     """
-    _require(trials, ("trial", "complete", "network", metric), "trials")
-    _require(finals, ("trial", "network", metric), "finals")
+    require_columns(trials, ("trial", "complete", "network", metric), "trials")
+    require_columns(finals, ("trial", "network", metric), "finals")
     figure = new_figure(5.0)
     left, right = figure.subplots(1, 2, width_ratios=[1.6, 1])
-    _draw_trials(left, trials, metric, larger_is_better)
-    _draw_finals(right, finals, metric, larger_is_better)
-    better = "more is better" if larger_is_better else "less is better"
+    _draw_trials(left, trials, metric)
+    _draw_finals(right, finals, metric)
+    better = "more is better" if larger_is_better(metric) else "less is better"
     figure.suptitle(f"Search for parameters by {metric} on validation ({better})", fontsize=13, color=INK)
-    _legend(figure, left)
+    legend_of(figure, left)
     return figure
-
-
-def _require(table: pd.DataFrame, columns: tuple[str, ...], name: str) -> None:
-    missing = [column for column in columns if column not in table.columns]
-    if missing or table.empty:
-        raise InputError(f"{name}: no {', '.join(missing) or 'rows'}; give {', '.join(columns)}")
-
-
-def _legend(figure: Figure, axes: Axes) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=11)
 
 
 def _draw_lines(axes: Axes, table: pd.DataFrame) -> None:
@@ -185,10 +173,9 @@ def _limit_rise(axes: Axes, smoothed: pd.Series) -> None:
     axes.set_ylim(max(0.0, bottom - margin), top + margin)
 
 
-def _draw_trials(axes: Axes, trials: pd.DataFrame, metric: str, larger_is_better: bool) -> None:
-    complete = trials[trials["complete"] == 1]
-    incomplete = trials[trials["complete"] != 1]
-    best = complete[metric].cummax() if larger_is_better else complete[metric].cummin()
+def _draw_trials(axes: Axes, trials: pd.DataFrame, metric: str) -> None:
+    complete, incomplete = trials[trials["complete"] == 1], trials[trials["complete"] != 1]
+    best = complete[metric].cummax() if larger_is_better(metric) else complete[metric].cummin()
     axes.step(complete["trial"], best, where="post", color=_BLUE, linewidth=1.6, label="best so far")
     axes.plot(complete["trial"], complete[metric], "o", color=_PURPLE, markersize=6, label="complete")
     axes.plot(incomplete["trial"], incomplete[metric], "x", color=FAINT, markersize=7, label="pruned or diverged")
@@ -196,11 +183,11 @@ def _draw_trials(axes: Axes, trials: pd.DataFrame, metric: str, larger_is_better
     if len(present):
         axes.axhline(present.iloc[0], color=INK, linestyle="--", linewidth=1.2, label="present parameters")
     axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True, min_n_ticks=1))
-    _limit_outliers(axes, complete[metric], incomplete[metric], larger_is_better)
+    _limit_outliers(axes, complete[metric], incomplete[metric], larger_is_better(metric))
     plain_axes(axes, title="Trials, one seed", x="Trial", y=metric)
 
 
-def _limit_outliers(axes: Axes, complete: pd.Series, incomplete: pd.Series, larger_is_better: bool) -> None:
+def _limit_outliers(axes: Axes, complete: pd.Series, incomplete: pd.Series, higher: bool) -> None:
     """Cut off incomplete trials that are far worse, which would flatten all others."""
     if len(complete) < 2:
         return
@@ -208,11 +195,11 @@ def _limit_outliers(axes: Axes, complete: pd.Series, incomplete: pd.Series, larg
     margin = 0.15 * (high - low) or 0.05
     top = np.nanmax([high, *incomplete.clip(upper=high + 3 * margin)]) if len(incomplete) else high
     bottom = np.nanmin([low, *incomplete.clip(lower=low - 3 * margin)]) if len(incomplete) else low
-    axes.set_ylim((bottom - margin, high + margin) if larger_is_better else (low - margin, top + margin))
+    axes.set_ylim((bottom - margin, high + margin) if higher else (low - margin, top + margin))
 
 
-def _draw_finals(axes: Axes, finals: pd.DataFrame, metric: str, larger_is_better: bool) -> None:
-    means = finals.groupby("network")[metric].mean().sort_values(ascending=not larger_is_better)
+def _draw_finals(axes: Axes, finals: pd.DataFrame, metric: str) -> None:
+    means = finals.groupby("network")[metric].mean().sort_values(ascending=not larger_is_better(metric))
     heights = {name: height for height, name in enumerate(means.index)}
     axes.plot(finals[metric], finals["network"].map(heights), "o", color=FAINT, markersize=5)
     axes.plot(means.to_numpy(), range(len(means)), "D", color=_PURPLE, markersize=8)

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from numpy.typing import NDArray
 from plotly.graph_objects import Figure as Chart  # exported as figures.Chart
 from plotly.subplots import make_subplots
 from sklearn.metrics import roc_curve
@@ -60,7 +59,7 @@ def roc_chart(y_true: IntArray, probabilities_by_name: Mapping[str, FloatArray],
     chart = Chart()
     colours = series_colours(list(probabilities_by_name))
     for index, (name, probabilities) in enumerate(probabilities_by_name.items()):
-        false, true, thresholds = _thin(*_curve(y_true, probabilities))
+        false, true, thresholds = _roc_curve(y_true, probabilities)
         threshold = "" if thresholds is None else "<br>threshold %{customdata:.3f}"
         chart.add_trace(
             go.Scatter(
@@ -117,21 +116,16 @@ def slices_chart(slices: pd.DataFrame, accuracy: float) -> Chart:
     )
 
 
-def _curve(
-    y_true: IntArray, probabilities: FloatArray
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]:
-    """Return false and true positive rates and, with two classes, the thresholds; no score reaches the first."""
-    if probabilities.shape[1] != 2:
-        return *roc_points(y_true, probabilities), None
-    false, true, thresholds = roc_curve(y_true == 1, probabilities[:, 1])
-    return false, true, np.minimum(thresholds, 1)
-
-
-def _thin(
-    false: NDArray[np.float64], true: NDArray[np.float64], thresholds: NDArray[np.float64] | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]:
-    kept = np.unique(np.linspace(0, len(false) - 1, min(len(false), MAX_POINTS)).round().astype(int))
-    return false[kept], true[kept], None if thresholds is None else thresholds[kept]
+def _roc_curve(y_true: IntArray, probabilities: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray | None]:
+    """Return false and true positive rates and, with two classes, the thresholds, at `MAX_POINTS` points at most."""
+    if probabilities.shape[1] == 2:
+        false, true, thresholds = roc_curve(y_true == 1, probabilities[:, 1])
+    else:
+        false, true, thresholds = *roc_points(y_true, probabilities), None
+    points = np.unique(np.linspace(0, len(false) - 1, min(len(false), MAX_POINTS)).round().astype(int))
+    if thresholds is not None:
+        thresholds = np.minimum(thresholds[points], 1)  # no score reaches the first
+    return false[points], true[points], thresholds
 
 
 def _numbers(values: pd.Series) -> list[float | None]:

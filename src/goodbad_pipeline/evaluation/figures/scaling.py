@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MultipleLocator, NullFormatter, NullLocator
 
-from goodbad_pipeline.evaluation.figures.style import FAINT, INK, literal, new_figure, plain_axes
+from goodbad_pipeline.evaluation.figures.style import FAINT, INK, legend_of, literal, new_figure, plain_axes
 
 _EFFICIENTNETS = "#7A1F5C"
 _OTHERS = "#6E6E6E"
@@ -23,28 +23,21 @@ _OFFSETS = {
         "ResNet-50": _BELOW,
         "DenseNet-169": _LEFT,
         "Inception-v4": _LEFT,
-        "Inception-ResNet-v2": _RIGHT,
         "DenseNet-264": _LEFT,
         "Inception-v3": _LEFT,
         "NASNet-A": (-5, -7),
-        "AmoebaNet-A": (-7, 0),
+        "AmoebaNet-A": _LEFT,
         "PNASNet": (3, 8),
-        "SENet": _RIGHT,
-        "AmoebaNet-C": _RIGHT,
-        "PolyNet": _RIGHT,
     },
     "parameters": {
-        "ResNet-50": _RIGHT,
         "DenseNet-169": _LEFT,
         "DenseNet-264": _LEFT,
         "Xception": _LEFT,
         "Inception-v3": (7, -3),
         "Inception-v4": _LEFT,
-        "Inception-ResNet-v2": _RIGHT,
         "NASNet-A": (7, -6),
         "AmoebaNet-A": _LEFT,
         "PNASNet": (-5, 8),
-        "SENet": _RIGHT,
         "GPipe": _LEFT,
     },
 }
@@ -183,7 +176,7 @@ def law_figure(curve: pd.DataFrame) -> Figure:
     axes.xaxis.set_major_locator(MultipleLocator(1))
     axes.set_xlim(curve["phi"].min(), curve["phi"].max())
     axes.text(0.005, _BAND * 100, "±15 %", transform=axes.get_yaxis_transform(), va="bottom", fontsize=10, color=FAINT)
-    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=11)
+    legend_of(figure, axes)
     return figure
 
 

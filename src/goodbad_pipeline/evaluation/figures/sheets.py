@@ -65,12 +65,7 @@ def contact_sheet(
 
 
 def overlay(pixels: PixelArray, heat: FloatArray) -> PixelArray:
-    """Draw heat maps over greyed images.
-
-    Args:
-        pixels: (n, side, side, 3) 8-bit RGB.
-        heat: (n, side, side) in [0, 1].
-    """
+    """Draw heat maps (n, side, side) in [0, 1] over greyed 8-bit RGB images (n, side, side, 3)."""
     grey = pixels.mean(axis=3, keepdims=True).repeat(3, axis=3)
     colours = colormaps["inferno"](heat)[..., :3] * 255
     strength = 0.25 + 0.45 * heat[..., None]

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure  # exported as figures.Figure
 from matplotlib.patches import Patch
+
+from goodbad_pipeline.errors import InputError
 
 WIDTH = 10.0
 DPI = 100
@@ -79,6 +82,13 @@ def elide_all(names: Sequence[str], length: int) -> list[str]:
     ]
 
 
+def require_columns(table: pd.DataFrame, columns: Sequence[str], name: str) -> None:
+    """Raise `InputError` if the table has no rows or lacks a column."""
+    missing = [column for column in columns if column not in table.columns]
+    if missing or table.empty:
+        raise InputError(f"{name}: no {', '.join(missing) or 'rows'}; give {', '.join(columns)}")
+
+
 def new_figure(height: float) -> Figure:
     """Return an empty figure of the common width, `height` inches high, with constrained layout."""
     return Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
@@ -100,6 +110,12 @@ def legend_below(figure: Figure, colours: Mapping[str, str]) -> None:
     """Add one legend of colour patches below the figure."""
     handles = [Patch(color=colour, label=name) for name, colour in colours.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), frameon=False, fontsize=11)
+
+
+def legend_of(figure: Figure, axes: Axes) -> None:
+    """Add the legend of the axes below the figure, in one line."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=11)
 
 
 def _assign(names: Sequence[str], palette: Sequence[str]) -> dict[str, str]:

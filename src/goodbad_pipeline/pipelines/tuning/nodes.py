@@ -83,7 +83,7 @@ def choose_parameters(
 
 def draw_search(trials: pd.DataFrame, finals: pd.DataFrame, tune: TuneParams) -> figures.Figure:
     """Draw every trial and the finalists."""
-    return figures.search_figure(trials, finals, tune.metric, larger_is_better=larger_is_better(tune.metric))
+    return figures.search_figure(trials, finals, tune.metric)
 
 
 def _snippet(values: dict[str, Any], conclusion: str) -> str:
