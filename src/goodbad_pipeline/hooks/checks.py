@@ -28,6 +28,7 @@ devices = lazy.load("goodbad_pipeline.training.devices")  # imports Keras
 
 FOLLOW = "follow"  # pipeline of processes 1, 2, … of a training, which log nothing
 TRAINED_ON = {"pixels", "pixel_cache"}
+MOST_NAMES = 3  # of missing datasets in a message
 
 
 class CheckHooks:
@@ -51,8 +52,9 @@ class CheckHooks:
         stored = (name for name in sorted(pipeline.inputs()) if not name.startswith("params:"))
         missing = [name for name in stored if not catalog.exists(name)]
         if missing:
+            first = sorted(missing, key=lambda name: name != "splits")[:MOST_NAMES]
             raise InputError(
-                f"{', '.join(missing)}: the pipeline needs these outputs of an earlier one, which do not exist; "
+                f"{', '.join(first)}: the pipeline needs these outputs of an earlier one, which do not exist; "
                 "run --pipeline=data first"
             )
         model, training = self.parameters.get("model"), self.parameters.get("training")
