@@ -131,8 +131,11 @@ def train(job: Job) -> dict[str, Any]:
 
 def _ours(task: Task, clock: Clock, folder: Path) -> Answer:
     """What `kedro run --pipeline=train` does up to the trained model, checkpoints included."""
-    from goodbad_pipeline.pipelines.modelling.nodes import build_model, choose_network  # noqa: PLC0415 - with Keras
-    from goodbad_pipeline.pipelines.training.nodes import train_model  # noqa: PLC0415
+    from goodbad_pipeline.pipelines.training.nodes import (  # noqa: PLC0415 - with Keras
+        build_model,
+        choose_network,
+        train_model,
+    )
     from goodbad_pipeline.training.batches import predict  # noqa: PLC0415
     from goodbad_pipeline.training.checkpoints import CheckpointStore  # noqa: PLC0415
     from goodbad_pipeline.training.stopping import StopRequest  # noqa: PLC0415
@@ -157,7 +160,7 @@ def _tutorial(task: Task, clock: Clock, _: Path) -> Answer:
     import keras  # noqa: PLC0415
     import tensorflow as tf  # noqa: PLC0415
 
-    from goodbad_pipeline.pipelines.modelling.nodes import build_model, choose_network  # noqa: PLC0415
+    from goodbad_pipeline.pipelines.training.nodes import build_model, choose_network  # noqa: PLC0415
 
     model, training, registry = (task.groups[name] for name in ("model", "training", "registry"))
     network = choose_network(task.splits, model, training, registry)
@@ -242,7 +245,7 @@ def _set_trainable(model: Any, chosen: Callable[[Any], bool]) -> None:
 
 def _pixels(task: Task, resolution: int, folder: Path) -> Any:
     from goodbad_pipeline.datasets import PixelsDataset  # noqa: PLC0415
-    from goodbad_pipeline.pipelines.modelling.nodes import cache_pixels  # noqa: PLC0415
+    from goodbad_pipeline.pipelines.training.nodes import cache_pixels  # noqa: PLC0415
 
     dataset = PixelsDataset(filepath=str(folder / "pixels"))
     dataset.save(cache_pixels(task.splits, {"resolution": resolution}, task.groups["images"]))

@@ -6,7 +6,6 @@ from goodbad_pipeline.pipelines import (
     evaluation,
     exporting,
     ingestion,
-    modelling,
     prediction,
     registration,
     replay,
@@ -16,6 +15,7 @@ from goodbad_pipeline.pipelines import (
     scaling_search,
     scaling_study,
     splitting,
+    stage,
     training,
     tuning,
 )
@@ -29,30 +29,24 @@ def register_pipelines() -> dict[str, Pipeline]:
 
     Its nodes are in three namespaces, ``data``, ``training`` and ``results``, which Kedro-Viz shows as three boxes.
     """
-    data = _namespaced("data", ingestion.create_pipeline() + splitting.create_pipeline())
-    training_stage = modelling.create_pipeline() + training.create_pipeline()
+    data = stage("data", ingestion.create_pipeline() + splitting.create_pipeline())
     register = registration.create_pipeline() + reporting.create_pipeline()
-    train = training_stage + _namespaced("results", evaluation.create_pipeline() + register)
+    train = training.create_pipeline() + stage("results", evaluation.create_pipeline() + register)
     return {
         "__default__": data + train,
         "data": data,
         "train": train,
-        "register": _namespaced("results", register),
+        "register": stage("results", register),
         "predict": prediction.create_pipeline(),
         "export": exporting.create_pipeline(),
-        "follow": _separated(train.only_nodes(*FOLLOWING) + modelling.create_following_pipeline(), {}, "follow"),
+        "follow": _separated(train.only_nodes(*FOLLOWING) + training.create_following_pipeline(), {}, "follow"),
         "replay": _replay(data, (splitting.create_pipeline() + train).to_outputs("test_metrics")),
         "sample_data": sample_data.create_pipeline(),
         "scaling_report": scaling_report.create_pipeline(),
         "scaling_search": scaling_search.create_pipeline(),
         "scaling_study": scaling_study.create_pipeline(),
-        "tune": _tune(modelling.create_pipeline().to_outputs("network")),
+        "tune": _tune(training.create_pipeline().to_outputs("network")),
     }
-
-
-def _namespaced(namespace: str, stages: Pipeline) -> Pipeline:
-    """Return the nodes inside a namespace; their datasets keep their names."""
-    return pipeline(stages, namespace=namespace, prefix_datasets_with_namespace=False)
 
 
 def _tune(choice: Pipeline) -> Pipeline:

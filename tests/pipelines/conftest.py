@@ -11,7 +11,7 @@ from goodbad_pipeline.images.pixels import Pixels
 from goodbad_pipeline.params import validate_parameters
 from goodbad_pipeline.pipelines.evaluation import drawing
 from goodbad_pipeline.pipelines.evaluation import nodes as evaluation
-from goodbad_pipeline.pipelines.modelling.nodes import cache_pixels
+from goodbad_pipeline.pipelines.training.nodes import cache_pixels
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,8 @@ from goodbad_pipeline.networks.pretrained import kernel_shapes
 from goodbad_pipeline.networks.scaling import read_scale, resolve_scale
 from goodbad_pipeline.params import validate_parameters
 from goodbad_pipeline.pipeline_registry import register_pipelines
-from goodbad_pipeline.pipelines.modelling import nodes
-from goodbad_pipeline.pipelines.modelling.nodes import build_model, check_columns, choose_network
+from goodbad_pipeline.pipelines.training import nodes
+from goodbad_pipeline.pipelines.training.nodes import build_model, check_columns, choose_network
 from goodbad_pipeline.registry import lineage
 from goodbad_pipeline.registry.models import RegisteredModel, load_version
 from goodbad_pipeline.serving.classifier import Classifier

@@ -17,10 +17,10 @@ from PIL import Image, ImageOps
 from goodbad_pipeline.images.splits import count_splits
 from goodbad_pipeline.params import validate_parameters
 from goodbad_pipeline.pipelines.evaluation import nodes as evaluation
-from goodbad_pipeline.pipelines.modelling.nodes import cache_pixels
 from goodbad_pipeline.pipelines.registration import nodes as registration
 from goodbad_pipeline.pipelines.reporting import nodes as reporting
 from goodbad_pipeline.pipelines.reporting.pipeline import FIGURES
+from goodbad_pipeline.pipelines.training.nodes import cache_pixels
 from goodbad_pipeline.registry import lineage
 from goodbad_pipeline.registry.models import load_version
 

@@ -9,9 +9,9 @@ from factories import parameters
 from goodbad_pipeline.networks.complexity import Cost
 from goodbad_pipeline.networks.paper import NETWORKS, PaperNetwork
 from goodbad_pipeline.params import ModelParams, TrainingParams, validate_parameters
-from goodbad_pipeline.pipelines.modelling.nodes import choose_network
 from goodbad_pipeline.pipelines.scaling_report import nodes
 from goodbad_pipeline.pipelines.scaling_report.nodes import tabulate_stages, trace_phi
+from goodbad_pipeline.pipelines.training.nodes import choose_network
 
 # What keras.applications 3.15 counts: parameters, multiply-adds in billions.
 COUNTED = {

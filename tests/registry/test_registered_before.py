@@ -26,8 +26,8 @@ from goodbad_pipeline.networks.architecture import layer_shape
 from goodbad_pipeline.networks.net2net import read_shape
 from goodbad_pipeline.params import rename_parameters, validate_parameters
 from goodbad_pipeline.pipelines.evaluation.nodes import predict_test
-from goodbad_pipeline.pipelines.modelling.nodes import cache_pixels
 from goodbad_pipeline.pipelines.registration import nodes as registration
+from goodbad_pipeline.pipelines.training.nodes import cache_pixels
 from goodbad_pipeline.registry.models import find_model, load_champion
 from goodbad_pipeline.tracking.provenance import labels_digest
 from goodbad_pipeline.tracking.run_record import read_replay_parameters, read_run

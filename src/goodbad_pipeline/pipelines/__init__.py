@@ -1,1 +1,18 @@
-"""Nodes and pipelines, one folder each. A node unpacks its parameters and calls a function or two of the rooms."""
+"""The project's pipelines, one package each: nodes.py holds the functions, pipeline.py connects them to datasets."""
+
+from collections.abc import Callable
+from typing import Any
+
+from kedro.pipeline import Node, Pipeline, node, pipeline
+
+Names = str | list[str] | dict[str, str] | None
+
+
+def stage(namespace: str, *nodes: Node | Pipeline) -> Pipeline:
+    """Return the nodes inside a namespace, which Kedro-Viz shows as one box; datasets keep their names."""
+    return pipeline(nodes, namespace=namespace, prefix_datasets_with_namespace=False)
+
+
+def named_node(function: Callable[..., Any], inputs: Names, outputs: Names) -> Node:
+    """Return a node with the name of its function."""
+    return node(function, inputs, outputs, name=function.__name__)

@@ -1,7 +1,8 @@
 """metrics, decision, figures → report and model card."""
 
-from kedro.pipeline import Pipeline, node, pipeline
+from kedro.pipeline import Pipeline
 
+from goodbad_pipeline.pipelines import named_node, stage
 from goodbad_pipeline.pipelines.reporting.nodes import (
     draw_charts,
     draw_history,
@@ -30,55 +31,39 @@ CHARTS = ["history_chart", "roc_chart", "slice_chart"]
 
 def create_pipeline() -> Pipeline:
     """Return the pipeline that writes the report and the model card."""
-    return pipeline(
-        [
-            node(
-                gather_report_facts,
-                name="gather_report_facts",
-                inputs=[
-                    "metric_intervals",
-                    "per_class_metrics",
-                    "slices",
-                    "fairness",
-                    "slice_comparison",
-                    "registered_model",
-                    "findings",
-                    "calibration",
-                    "test_metrics",
-                    "explanation_metrics",
-                    "data_facts",
-                    "network",
-                    "splits",
-                    "params:images",
-                ],
-                outputs="report_facts",
-            ),
-            node(
-                draw_history,
-                name="draw_history",
-                inputs=["history", "params:training"],
-                outputs="history_figure",
-            ),
-            node(
-                draw_charts,
-                name="draw_charts",
-                inputs=["history", "test_predictions", "baseline_predictions", "slices", "params:training"],
-                outputs=CHARTS,
-            ),
-            node(
-                write_report_page,
-                name="write_report_page",
-                inputs={name: name for name in ("report_facts", "data_facts", *CHARTS)} | FIGURES,
-                outputs="report",
-            ),
-            node(
-                write_model_card,
-                name="write_model_card",
-                inputs="report_facts",
-                outputs="model_card",
-            ),
-            node(render_model_card, name="render_model_card", inputs="model_card", outputs="model_card_page"),
-        ],
-        namespace="reporting",
-        prefix_datasets_with_namespace=False,
+    return stage(
+        "reporting",
+        named_node(
+            gather_report_facts,
+            inputs=[
+                "metric_intervals",
+                "per_class_metrics",
+                "slices",
+                "fairness",
+                "slice_comparison",
+                "registered_model",
+                "findings",
+                "calibration",
+                "test_metrics",
+                "explanation_metrics",
+                "data_facts",
+                "network",
+                "splits",
+                "params:images",
+            ],
+            outputs="report_facts",
+        ),
+        named_node(draw_history, inputs=["history", "params:training"], outputs="history_figure"),
+        named_node(
+            draw_charts,
+            inputs=["history", "test_predictions", "baseline_predictions", "slices", "params:training"],
+            outputs=CHARTS,
+        ),
+        named_node(
+            write_report_page,
+            inputs={name: name for name in ("report_facts", "data_facts", *CHARTS)} | FIGURES,
+            outputs="report",
+        ),
+        named_node(write_model_card, inputs="report_facts", outputs="model_card"),
+        named_node(render_model_card, inputs="model_card", outputs="model_card_page"),
     )

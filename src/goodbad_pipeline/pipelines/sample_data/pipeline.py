@@ -1,14 +1,20 @@
 """A seed → the sample images."""
 
-from kedro.pipeline import Pipeline, node, pipeline
+from pathlib import Path
 
-from goodbad_pipeline.pipelines.sample_data.nodes import draw_sample_data
+import pandas as pd
+from kedro.pipeline import Pipeline
+
+from goodbad_pipeline.params import SampleParams
+from goodbad_pipeline.pipelines import named_node, stage
+from goodbad_pipeline.sample.dataset import write_sample
 
 
 def create_pipeline() -> Pipeline:
     """Return the pipeline that draws the sample again."""
-    return pipeline(
-        [node(draw_sample_data, name="draw_sample_data", inputs="params:sample", outputs="sample_manifest")],
-        namespace="sample_data",
-        prefix_datasets_with_namespace=False,
-    )
+    return stage("sample_data", named_node(draw_sample_data, inputs="params:sample", outputs="sample_manifest"))
+
+
+def draw_sample_data(sample: SampleParams) -> pd.DataFrame:
+    """Draw every sample image into the sample's folder and return its manifest."""
+    return pd.read_csv(write_sample(Path(sample.root), sample.seed))

@@ -1,7 +1,8 @@
 """φ → tables and figures of its meaning, compared with the paper. Reads no images and trains nothing."""
 
-from kedro.pipeline import Pipeline, node, pipeline
+from kedro.pipeline import Pipeline
 
+from goodbad_pipeline.pipelines import named_node, stage
 from goodbad_pipeline.pipelines.scaling_report.nodes import (
     compare_with_paper,
     draw_accuracy,
@@ -13,24 +14,13 @@ from goodbad_pipeline.pipelines.scaling_report.nodes import (
 
 def create_pipeline() -> Pipeline:
     """Return the pipeline that reports on scaling."""
-    return pipeline(
-        [
-            node(
-                tabulate_stages,
-                name="tabulate_stages",
-                inputs=["params:model", "params:training", "stored_splits"],
-                outputs="stage_costs",
-            ),
-            node(compare_with_paper, name="compare_with_paper", inputs=None, outputs="paper_comparison"),
-            node(trace_phi, name="trace_phi", inputs="params:model", outputs=["phi_curve", "published_variants"]),
-            node(draw_accuracy, name="draw_accuracy", inputs="paper_comparison", outputs="accuracy_by_cost"),
-            node(
-                draw_scaling,
-                name="draw_scaling",
-                inputs=["phi_curve", "published_variants"],
-                outputs=["scaling_coefficients", "scaling_law"],
-            ),
-        ],
-        namespace="scaling_report",
-        prefix_datasets_with_namespace=False,
+    return stage(
+        "scaling_report",
+        named_node(tabulate_stages, inputs=["params:model", "params:training", "stored_splits"], outputs="stage_costs"),
+        named_node(compare_with_paper, inputs=None, outputs="paper_comparison"),
+        named_node(trace_phi, inputs="params:model", outputs=["phi_curve", "published_variants"]),
+        named_node(draw_accuracy, inputs="paper_comparison", outputs="accuracy_by_cost"),
+        named_node(
+            draw_scaling, inputs=["phi_curve", "published_variants"], outputs=["scaling_coefficients", "scaling_law"]
+        ),
     )

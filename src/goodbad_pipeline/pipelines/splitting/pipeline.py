@@ -1,7 +1,8 @@
 """labels → splits, their counts and figures, and the facts of the data for the report."""
 
-from kedro.pipeline import Pipeline, node, pipeline
+from kedro.pipeline import Pipeline
 
+from goodbad_pipeline.pipelines import named_node, stage
 from goodbad_pipeline.pipelines.splitting.nodes import (
     assign_splits,
     draw_split_sheets,
@@ -16,34 +17,13 @@ DATA_FIGURES = ("image_sheet", "quarantine_sheet", "split_figure")
 
 def create_pipeline() -> Pipeline:
     """Return the pipeline that splits the labels into train, validation and test."""
-    return pipeline(
-        [
-            node(assign_splits, name="assign_splits", inputs=["labels", "params:splits"], outputs="splits"),
-            node(
-                report_splits,
-                name="report_splits",
-                inputs=["splits", "params:splits"],
-                outputs=["split_counts", "split_figure"],
-            ),
-            node(
-                draw_split_sheets,
-                name="draw_split_sheets",
-                inputs=["splits", "params:images"],
-                outputs="split_sheets",
-            ),
-            node(
-                report_leaks,
-                name="report_leaks",
-                inputs=["images", "splits", "params:splits"],
-                outputs=["leak_report", "leak_metrics"],
-            ),
-            node(
-                gather_data_facts,
-                name="gather_data_facts",
-                inputs={name: name for name in (*DATA_FACTS, *DATA_FIGURES)},
-                outputs="data_facts",
-            ),
-        ],
-        namespace="splitting",
-        prefix_datasets_with_namespace=False,
+    return stage(
+        "splitting",
+        named_node(assign_splits, inputs=["labels", "params:splits"], outputs="splits"),
+        named_node(report_splits, inputs=["splits", "params:splits"], outputs=["split_counts", "split_figure"]),
+        named_node(draw_split_sheets, inputs=["splits", "params:images"], outputs="split_sheets"),
+        named_node(report_leaks, inputs=["images", "splits", "params:splits"], outputs=["leak_report", "leak_metrics"]),
+        named_node(
+            gather_data_facts, inputs={name: name for name in (*DATA_FACTS, *DATA_FIGURES)}, outputs="data_facts"
+        ),
     )

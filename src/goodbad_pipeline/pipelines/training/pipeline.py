@@ -1,32 +1,56 @@
-"""pixels, untrained model → trained model."""
+"""φ, splits → network → pixels, untrained model → trained model."""
 
-from kedro.pipeline import Pipeline, node, pipeline
+from kedro.pipeline import Pipeline
 
-from goodbad_pipeline.pipelines.training.nodes import train_model
+from goodbad_pipeline.pipelines import named_node, stage
+from goodbad_pipeline.pipelines.training.nodes import (
+    build_model,
+    cache_pixels,
+    check_columns,
+    choose_network,
+    share_pixels,
+    train_model,
+)
+
+NAMESPACE = "training"
 
 
 def create_pipeline() -> Pipeline:
-    """Return the pipeline that trains the network."""
-    return pipeline(
-        [
-            node(
-                train_model,
-                name="train_model",
-                inputs=[
-                    "untrained_model",
-                    "pixels",
-                    "splits",
-                    "network",
-                    "params:model",
-                    "params:training",
-                    "params:images",
-                    "epoch_log",
-                    "checkpoints",
-                    "stop_request",
-                ],
-                outputs=["model", "history"],
-            ),
-        ],
-        namespace="training",
-        prefix_datasets_with_namespace=False,
+    """Return the pipeline that chooses, builds and trains the network."""
+    return stage(
+        NAMESPACE,
+        named_node(check_columns, inputs=["splits", "params:evaluation"], outputs=None),
+        named_node(
+            choose_network,
+            inputs=["splits", "params:model", "params:training", "params:registry"],
+            outputs="network",
+        ),
+        named_node(
+            build_model,
+            inputs=["splits", "network", "params:model", "params:training", "params:registry"],
+            outputs="untrained_model",
+        ),
+        named_node(cache_pixels, inputs=["splits", "network", "params:images"], outputs="pixels"),
+        named_node(
+            train_model,
+            inputs=[
+                "untrained_model",
+                "pixels",
+                "splits",
+                "network",
+                "params:model",
+                "params:training",
+                "params:images",
+                "epoch_log",
+                "checkpoints",
+                "stop_request",
+            ],
+            outputs=["model", "history"],
+        ),
     )
+
+
+def create_following_pipeline() -> Pipeline:
+    """Return the pipeline by which the other processes of a distributed training read the pixels."""
+    inputs = ["splits", "network", "params:images", "pixel_cache"]
+    return stage(NAMESPACE, named_node(share_pixels, inputs=inputs, outputs="pixels"))

@@ -1,7 +1,8 @@
 """network, images of train and validation → range test → trials → finalists → parameters."""
 
-from kedro.pipeline import Pipeline, node, pipeline
+from kedro.pipeline import Pipeline
 
+from goodbad_pipeline.pipelines import named_node, stage
 from goodbad_pipeline.pipelines.tuning.nodes import (
     build_tuning_context,
     choose_parameters,
@@ -15,60 +16,38 @@ from goodbad_pipeline.pipelines.tuning.nodes import (
 
 def create_pipeline() -> Pipeline:
     """Return the pipeline that searches for better parameters."""
-    return pipeline(
-        [
-            node(
-                build_tuning_context,
-                name="build_tuning_context",
-                inputs=[
-                    "development",
-                    "tuning_network",
-                    "params:model",
-                    "params:training",
-                    "params:images",
-                    "params:registry",
-                    "pixel_cache",
-                    "stop_request",
-                ],
-                outputs="tuning_context",
-            ),
-            node(
-                find_learning_rates,
-                name="find_learning_rates",
-                inputs=["tuning_context", "params:tune"],
-                outputs=["rate_curve", "rate_range"],
-            ),
-            node(
-                draw_learning_rates,
-                name="draw_learning_rates",
-                inputs=["rate_curve", "rate_range"],
-                outputs="rate_figure",
-            ),
-            node(
-                search_parameters,
-                name="search_parameters",
-                inputs=["tuning_context", "params:tune", "rate_range", "studies", "trial_cache"],
-                outputs="tuning_trials",
-            ),
-            node(
-                confirm_finalists,
-                name="confirm_finalists",
-                inputs=["tuning_context", "params:tune", "tuning_trials", "trial_cache"],
-                outputs="finalist_trials",
-            ),
-            node(
-                choose_parameters,
-                name="choose_parameters",
-                inputs=["finalist_trials", "development", "params:tune"],
-                outputs=["tuning_ranking", "tuned_values", "tuning_metrics", "tuned_parameters"],
-            ),
-            node(
-                draw_search,
-                name="draw_search",
-                inputs=["tuning_trials", "finalist_trials", "params:tune"],
-                outputs="tuning_figure",
-            ),
-        ],
-        namespace="tuning",
-        prefix_datasets_with_namespace=False,
+    return stage(
+        "tuning",
+        named_node(
+            build_tuning_context,
+            inputs=[
+                "development",
+                "tuning_network",
+                "params:model",
+                "params:training",
+                "params:images",
+                "params:registry",
+                "pixel_cache",
+                "stop_request",
+            ],
+            outputs="tuning_context",
+        ),
+        named_node(find_learning_rates, inputs=["tuning_context", "params:tune"], outputs=["rate_curve", "rate_range"]),
+        named_node(draw_learning_rates, inputs=["rate_curve", "rate_range"], outputs="rate_figure"),
+        named_node(
+            search_parameters,
+            inputs=["tuning_context", "params:tune", "rate_range", "studies", "trial_cache"],
+            outputs="tuning_trials",
+        ),
+        named_node(
+            confirm_finalists,
+            inputs=["tuning_context", "params:tune", "tuning_trials", "trial_cache"],
+            outputs="finalist_trials",
+        ),
+        named_node(
+            choose_parameters,
+            inputs=["finalist_trials", "development", "params:tune"],
+            outputs=["tuning_ranking", "tuned_values", "tuning_metrics", "tuned_parameters"],
+        ),
+        named_node(draw_search, inputs=["tuning_trials", "finalist_trials", "params:tune"], outputs="tuning_figure"),
     )

@@ -1,5 +1,0 @@
-"""The modelling pipeline."""
-
-from goodbad_pipeline.pipelines.modelling.pipeline import create_following_pipeline, create_pipeline
-
-__all__ = ["create_following_pipeline", "create_pipeline"]
