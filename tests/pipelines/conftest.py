@@ -9,7 +9,6 @@ from factories import parameters, write_manifest
 
 from goodbad_pipeline.images.pixels import Pixels
 from goodbad_pipeline.params import validate_parameters
-from goodbad_pipeline.pipelines.evaluation import drawing
 from goodbad_pipeline.pipelines.evaluation import nodes as evaluation
 from goodbad_pipeline.pipelines.training.nodes import cache_pixels
 
@@ -31,6 +30,6 @@ def road(tmp_path_factory) -> SimpleNamespace:
     baselines = evaluation.predict_baselines(pixels, splits, images, params)
     metrics, comparison, intervals, per_class = evaluation.evaluate_predictions(test, baselines, calibration, params)
     slices, fairness, slice_figure = evaluation.measure_slices(test, splits, params)
-    explanations, seeing = drawing.explain_predictions(model, test, pixels, calibration, images, params)
+    explanations, seeing = evaluation.explain_predictions(model, test, pixels, calibration, images, params)
     measured = intervals, per_class, slices, seeing, metrics
     return SimpleNamespace(**{name: value for name, value in locals().items() if name != "tmp_path_factory"})

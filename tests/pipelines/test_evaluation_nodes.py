@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from evaluation_kit import NETWORK
 
-from goodbad_pipeline.pipelines.evaluation import drawing
 from goodbad_pipeline.pipelines.evaluation import nodes as evaluation
 
 
@@ -51,11 +50,11 @@ def test_a_sensitive_column_that_cannot_be_sliced_is_named_with_the_reason(road,
 
 def test_with_and_without_a_centre_answers_are_chosen_alike_and_of_the_same_images(road, monkeypatch) -> None:
     """A threshold that none reaches calls every image bad, also those without a centre; and only a part is asked."""
-    monkeypatch.setattr(drawing, "EXPLAINED_IMAGES", 10)
+    monkeypatch.setattr(evaluation, "EXPLAINED_IMAGES", 10)
     unreached = {**road.calibration, "threshold": 2.0}
     test = evaluation.predict_test(road.model, road.pixels, road.splits, unreached)
     part = test.sample(10, random_state=road.params.seed)
-    measured = drawing.explain_predictions(road.model, test, road.pixels, unreached, road.images, road.params)[1]
+    measured = evaluation.explain_predictions(road.model, test, road.pixels, unreached, road.images, road.params)[1]
     assert measured["test_accuracy_centre_masked"] == pytest.approx((part["label"] == "bad").mean())
     for name in ("test_accuracy_centre_unmasked", "test_accuracy_centre_shown"):  # the old name is an alias
         assert measured[name] == pytest.approx(part["correct"].mean())
@@ -80,7 +79,7 @@ def test_without_a_centre_the_answer_is_another(road) -> None:
 
 
 def test_sheets_show_mistakes_losses_and_what_speaks_for_answers(road) -> None:
-    mistakes, losses = drawing.draw_mistakes(road.test, road.pixels)
+    mistakes, losses = evaluation.draw_mistakes(road.test, road.pixels)
     wrong = int((~road.test["correct"]).sum())
     assert f"{wrong} of {wrong}" in mistakes.texts[0].get_text()
     assert "Highest losses" in losses.texts[0].get_text()

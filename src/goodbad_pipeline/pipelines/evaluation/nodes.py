@@ -1,4 +1,4 @@
-"""Nodes that calibrate the model and measure it, with its baselines, on the test split."""
+"""Nodes that calibrate the model, measure it with its baselines on the test split, and draw and explain the results."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from goodbad_pipeline import lazy
@@ -13,6 +14,7 @@ from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.evaluation.bootstrap import Interval, resample_groups
 from goodbad_pipeline.evaluation.calibration import ece_by_chance, fit_calibration
 from goodbad_pipeline.evaluation.decision import Calibration, scale_temperature
+from goodbad_pipeline.evaluation.explanations import border_share, enlarge, mask_centre
 from goodbad_pipeline.evaluation.findings import list_findings
 from goodbad_pipeline.evaluation.metric_tables import (
     comparison_table,
@@ -20,7 +22,12 @@ from goodbad_pipeline.evaluation.metric_tables import (
     per_class_metrics,
     read_intervals,
 )
-from goodbad_pipeline.evaluation.metrics import accuracy_at_coverage, classification_metrics, resampled_metrics
+from goodbad_pipeline.evaluation.metrics import (
+    accuracy_at_coverage,
+    classification_metrics,
+    log_losses,
+    resampled_metrics,
+)
 from goodbad_pipeline.evaluation.predictions import MODEL, prediction_table, predictions_by_model, read_predictions
 from goodbad_pipeline.evaluation.slices import fairness_table, slice_table, slice_values, why_no_slices
 from goodbad_pipeline.images.pixels import Pixels
@@ -33,8 +40,11 @@ from goodbad_pipeline.registry.lineage import count_exposed_test_images
 logger = logging.getLogger(__name__)
 baselines = lazy.load("goodbad_pipeline.evaluation.baselines")
 batches = lazy.load("goodbad_pipeline.training.batches")
+gradcam = lazy.load("goodbad_pipeline.training.gradcam")
 
 UNCALIBRATED_METRICS = ("log_loss", "brier", "ece")
+SHEET_IMAGES = 24
+EXPLAINED_IMAGES = 2000
 
 
 def predict_validation(model: Any, pixels: Pixels, splits: pd.DataFrame) -> pd.DataFrame:
@@ -165,6 +175,86 @@ def find_problems(
     return findings
 
 
+def draw_evaluation(
+    test_predictions: pd.DataFrame,
+    baseline_predictions: pd.DataFrame,
+    comparison: pd.DataFrame,
+    calibration: dict[str, Any],
+) -> tuple[figures.Figure, figures.Figure, figures.Figure, figures.Figure, figures.Figure]:
+    """Draw confusion matrix, ROC and precision-recall curves, metrics against baselines, and reliability."""
+    model = read_predictions(test_predictions)
+    y_true, names, temperature = model.y_true, model.class_names, calibration["temperature"]
+    curves = {
+        name: one.probabilities for name, one in predictions_by_model(test_predictions, baseline_predictions).items()
+    }
+    uncalibrated = scale_temperature(model.probabilities, 1 / temperature)
+    return (
+        figures.confusion_matrix_figure(y_true, model.probabilities, names, model.predicted),
+        figures.roc_figure(y_true, curves, names),
+        figures.precision_recall_figure(y_true, curves, names),
+        figures.metrics_figure(comparison),
+        figures.reliability_figure(y_true, uncalibrated, model.probabilities, temperature),
+    )
+
+
+def draw_mistakes(test_predictions: pd.DataFrame, pixels: Pixels) -> tuple[figures.Figure, figures.Figure]:
+    """Draw the most confident mistakes, and the images with the highest loss."""
+    model = read_predictions(test_predictions)
+    wrong = test_predictions[~test_predictions["correct"]]
+    confident = wrong.nlargest(SHEET_IMAGES, "probability")
+    losses = pd.Series(log_losses(model.y_true, model.probabilities), index=test_predictions.index)
+    losses = losses.nlargest(SHEET_IMAGES)
+    worst = test_predictions.loc[losses.index]
+    captions = [
+        f"{label}, predicted {predicted}\nloss {loss:.2f}"
+        for label, predicted, loss in zip(worst["label"], worst["predicted"], losses, strict=True)
+    ]
+    title = f"Most confident mistakes of the test split: {len(confident)} of {len(wrong)}"
+    return (
+        _sheet(confident, pixels, _captions(confident), model.class_names, title),
+        _sheet(worst, pixels, captions, model.class_names, "Highest losses of the test split"),
+    )
+
+
+def explain_predictions(
+    model: Any,
+    test_predictions: pd.DataFrame,
+    pixels: Pixels,
+    calibration: dict[str, Any],
+    images: ImageParams,
+    evaluation: EvaluationParams,
+) -> tuple[figures.Figure, dict[str, float]]:
+    """Draw Grad-CAM heat maps, and measure how much the predictions depend on the centre of the images.
+
+    At most `EXPLAINED_IMAGES` random test images are used, the same ones for all metrics.
+    """
+    sample = test_predictions
+    if len(sample) > EXPLAINED_IMAGES:
+        sample = sample.sample(EXPLAINED_IMAGES, random_state=evaluation.seed)
+    predictions = read_predictions(sample)
+    array = np.asarray(pixels.array[pixels.rows(sample["image_id"])])
+    rows = np.arange(len(sample))
+    heat = enlarge(gradcam.explain(model, array, rows, predictions.predicted), array.shape[1])
+    decision = Calibration.from_dict(calibration)
+    masked = batches.predict(model, mask_centre(array, images.background), rows)
+    masked_predicted = decision.predict(decision.calibrate(masked))
+    unmasked_accuracy = float(sample["correct"].mean())
+    metrics = {
+        "test_gradcam_border_share": float(np.nanmean(border_share(heat))),
+        "test_accuracy_centre_masked": float((masked_predicted == predictions.y_true).mean()),
+        "test_accuracy_centre_unmasked": unmasked_accuracy,
+        "test_accuracy_centre_shown": unmasked_accuracy,  # the name until 0.1, kept as an alias
+    }
+    logger.info(
+        "Grad-CAM: %.0f %% of the mass is on the border (uniform: 44 %%); accuracy with the centre masked %.3f, "
+        "unmasked %.3f",
+        100 * metrics["test_gradcam_border_share"],
+        metrics["test_accuracy_centre_masked"],
+        unmasked_accuracy,
+    )
+    return _explanation_sheet(sample.reset_index(drop=True), array, heat, predictions.class_names), metrics
+
+
 def _predict(model: Any, pixels: Pixels, splits: pd.DataFrame, split: str, calibration: Calibration) -> pd.DataFrame:
     part = splits[splits["split"] == split]
     return prediction_table(part, batches.predict(model, pixels.array, pixels.rows(part["image_id"])), calibration)
@@ -206,3 +296,24 @@ def _log_accuracy(intervals: dict[tuple[str, str], Interval]) -> None:
     accuracy, area = intervals[MODEL, "accuracy"], intervals[MODEL, "roc_auc"].value
     message = "Test accuracy %.3f, 95 %% interval %.3f to %.3f, ROC AUC %.3f; accuracy of the baselines: %s"
     logger.info(message, accuracy.value, accuracy.low, accuracy.high, area, baseline_accuracies)
+
+
+def _explanation_sheet(sample: pd.DataFrame, array: Any, heat: Any, names: Any) -> figures.Figure:
+    half = SHEET_IMAGES // 2
+    correct, wrong = (sample[sample["correct"] == part].nlargest(half, "probability") for part in (True, False))
+    shown = pd.concat([correct, wrong])
+    rows = shown.index.to_numpy()
+    pairs = np.concatenate([array[rows], figures.overlay(array[rows], heat[rows])], axis=2)
+    frames = [figures.class_colours(names)[label] for label in shown["label"]]
+    title = f"Evidence for the predicted class (Grad-CAM): {len(correct)} correct, then {len(wrong)} wrong predictions"
+    return figures.contact_sheet(pairs, _captions(shown), columns=4, title=title, frames=frames)
+
+
+def _captions(shown: pd.DataFrame) -> list[str]:
+    return [f"{row.label}, predicted {row.predicted}\nprobability {row.probability:.0%}" for row in shown.itertuples()]
+
+
+def _sheet(shown: pd.DataFrame, pixels: Pixels, captions: list[str], names: Any, title: str) -> figures.Figure:
+    shown_pixels = np.asarray(pixels.array[pixels.rows(shown["image_id"])])
+    frames = [figures.class_colours(names)[label] for label in shown["label"]]
+    return figures.contact_sheet(shown_pixels, captions, columns=6, title=title, frames=frames)

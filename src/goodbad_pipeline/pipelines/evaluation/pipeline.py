@@ -3,10 +3,12 @@
 from kedro.pipeline import Pipeline
 
 from goodbad_pipeline.pipelines import named_node, stage
-from goodbad_pipeline.pipelines.evaluation.drawing import draw_evaluation, draw_mistakes, explain_predictions
 from goodbad_pipeline.pipelines.evaluation.nodes import (
     calibrate_model,
+    draw_evaluation,
+    draw_mistakes,
     evaluate_predictions,
+    explain_predictions,
     find_problems,
     measure_slices,
     predict_baselines,

@@ -13,21 +13,18 @@ import pandas as pd
 from goodbad_pipeline import lazy
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation import figures
+from goodbad_pipeline.evaluation.bootstrap import resample_groups
+from goodbad_pipeline.evaluation.comparison import PAIRED_COLUMNS, compare_slices, measure_ece_rise, measure_gain
 from goodbad_pipeline.evaluation.decision import Calibration
 from goodbad_pipeline.evaluation.exposure import UNKNOWN, too_few_unexposed
+from goodbad_pipeline.evaluation.metrics import classification_metrics
 from goodbad_pipeline.evaluation.predictions import prediction_table, read_predictions
-from goodbad_pipeline.evaluation.promotion import Champion, Evidence, decide_promotion
+from goodbad_pipeline.evaluation.promotion import Champion, Evidence, SliceDrop, decide_promotion
+from goodbad_pipeline.evaluation.slices import slice_values
 from goodbad_pipeline.images.pixels import Pixels, pixel_source
 from goodbad_pipeline.images.split_leakage import find_leaks
 from goodbad_pipeline.images.splits import class_names
 from goodbad_pipeline.params import EvaluationParams, ImageParams, PromotionParams, RegistryParams
-from goodbad_pipeline.pipelines.registration.evidence import (
-    NO_SLICES,
-    measure_champion,
-    measure_on_same_images,
-    measure_parity,
-    on_same_images,
-)
 from goodbad_pipeline.registry.lineage import (
     count_exposed_test_images,
     read_exposure,
@@ -50,6 +47,7 @@ batches = lazy.load("goodbad_pipeline.training.batches")
 REGISTER = "register"
 PARITY_IMAGES = 64
 SHEET_IMAGES = 12
+NO_SLICES = pd.DataFrame(columns=PAIRED_COLUMNS)
 
 
 def compare_with_champion(
@@ -152,16 +150,16 @@ def decide_alias(
     name, version = str(model_version["name"]), model_version["version"]
     if version is None or champion.get("away"):
         return _undecided(name, version, promotion.policy), NO_SLICES
-    current, slices = measure_champion(
+    current, slices = _measure_champion(
         champion, champion_predictions, test_predictions, splits, registry.metric, evaluation
     )
-    score, ece = measure_on_same_images(champion_predictions, test_predictions, test_metrics, registry.metric)
+    score, ece = _measure_on_same_images(champion_predictions, test_predictions, test_metrics, registry.metric)
     evidence = Evidence(
         metric=registry.metric,
         score=score,
         ece=ece,
         images=len(splits),
-        parity=_reload(name, version, test_predictions, Path(images.root)),
+        parity=_parity(name, version, test_predictions.head(PARITY_IMAGES), Path(images.root)),
         leaks=tuple(find_leaks(splits, count_exposed_test_images(network))),
         unrecorded=unrecorded_source(network),
         champion=current,
@@ -173,8 +171,87 @@ def decide_alias(
         return _undecided(name, version, promotion.policy), slices
     logger.info("Registered %s version %s as %s: %s", name, version, decision.alias, decision.reason)
     registered = {"name": name, "version": version, "alias": decision.alias, "reason": decision.reason}
-    compared = {"champion": _describe(current), "policy": decision.policy}
-    return {**registered, **compared, "checks": [asdict(check) for check in decision.checks]}, slices
+    compared = current and {fact: getattr(current, fact) for fact in ("version", "score", "ece", "p_value")}
+    checks = [asdict(check) for check in decision.checks]
+    return {**registered, "champion": compared, "policy": decision.policy, "checks": checks}, slices
+
+
+def _measure_champion(
+    champion: dict[str, Any],
+    champion_predictions: pd.DataFrame,
+    test_predictions: pd.DataFrame,
+    splits: pd.DataFrame,
+    metric: str,
+    evaluation: EvaluationParams,
+) -> tuple[Champion | None, pd.DataFrame]:
+    """Compare the champion with the new model on the images that `compare_with_champion` predicted.
+
+    Returns:
+        The champion, None if there is none, and the accuracy of both by slice, empty if they cannot be compared.
+    """
+    if champion["version"] is None:
+        return None, NO_SLICES
+    facts = {"exposed" if name == "seen" else name: value for name, value in champion.items()}  # until 0.1: "seen"
+    if champion.get("incomparable"):
+        return Champion(**facts), NO_SLICES
+    test_predictions = _on_same_images(test_predictions, champion_predictions)
+    test = _on_same_images(splits[splits["split"] == "test"], champion_predictions)
+    resamples = resample_groups(test_predictions["group"], evaluation.replicates, evaluation.seed)
+    new, old = read_predictions(test_predictions), read_predictions(champion_predictions)
+    gain = measure_gain(new, old, resamples, metric, evaluation.seed)
+    new_correct, old_correct = (table["correct"].to_numpy() for table in (test_predictions, champion_predictions))
+    slices = compare_slices(slice_values(test), new_correct, old_correct, resamples)
+    measured = Champion(
+        **facts,
+        score=gain.champion,
+        p_value=gain.p_value,
+        ece=classification_metrics(old.y_true, old.probabilities, old.class_names)["ece"],
+        same_predictions=bool((new.predicted == old.predicted).all()),
+        drops=_drops(slices),
+        ece_rise=measure_ece_rise(new, old, resamples).low,
+    )
+    return measured, slices
+
+
+def _on_same_images(images: pd.DataFrame, champion_predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the images that the champion predicted, in their order."""
+    return images[images["image_id"].isin(champion_predictions["image_id"])].reset_index(drop=True)
+
+
+def _measure_on_same_images(
+    champion_predictions: pd.DataFrame, test_predictions: pd.DataFrame, test_metrics: dict[str, float], metric: str
+) -> tuple[float, float]:
+    """Return the new model's metric and calibration error on the images that the champion predicted, else on all."""
+    same = _on_same_images(test_predictions, champion_predictions)
+    if len(same) in (0, len(test_predictions)):
+        return test_metrics[f"test_{metric}"], test_metrics["test_ece"]
+    model = read_predictions(same)
+    metrics = classification_metrics(model.y_true, model.probabilities, predicted=model.predicted)
+    return metrics[metric], metrics["ece"]
+
+
+def _drops(slices: pd.DataFrame) -> tuple[SliceDrop, ...]:
+    lower = slices[slices["high"] < 0]
+    rows = zip(lower["column"], lower["value"], lower["images"], lower["difference"], strict=True)
+    return tuple(SliceDrop(str(column), str(value), int(size), -float(gap)) for column, value, size, gap in rows)
+
+
+def _parity(name: str, version: str, predictions: pd.DataFrame, root: Path) -> float:
+    """Return the largest difference between the registered copy's probabilities and the evaluated ones.
+
+    It is infinite if the copy cannot be loaded or rejects a file. ``root`` is the folder of the paths.
+    """
+    try:
+        classifier = load_version(name, version).classifier
+    except InputError as error:
+        logger.warning("%s", error)
+        return float("inf")
+    responses = classifier.classify([(root / path).read_bytes() for path in predictions["path"]])
+    if responses["label"].isna().any():
+        return float("inf")
+    expected = read_predictions(predictions)
+    actual = np.array([[row[name] for name in expected.class_names] for row in responses["probabilities"]])
+    return float(np.abs(actual - expected.probabilities).max())
 
 
 def _undecided(name: str, version: str | None, policy: str) -> dict[str, Any]:
@@ -191,7 +268,7 @@ def draw_disagreements(
     title = "Champion and new model: no images to compare"
     if champion_predictions.empty:
         return figures.contact_sheet(np.empty((0, 1, 1, 3), np.uint8), [], columns=6, title=title)
-    new, old = on_same_images(test_predictions, champion_predictions), champion_predictions.reset_index(drop=True)
+    new, old = _on_same_images(test_predictions, champion_predictions), champion_predictions.reset_index(drop=True)
     lost = new[old["correct"] & ~new["correct"]].nlargest(SHEET_IMAGES, "probability")
     won = old[~old["correct"] & new["correct"]].nlargest(SHEET_IMAGES, "probability")
     shown = pd.concat([lost, won])
@@ -204,19 +281,3 @@ def draw_disagreements(
     return figures.contact_sheet(
         shown_pixels, captions, columns=6, title=title, frames=[colours[one] for one in shown["label"]]
     )
-
-
-def _reload(name: str, version: str, predictions: pd.DataFrame, root: Path) -> float:
-    """Return the parity of the registered copy; infinite if it cannot be loaded."""
-    try:
-        classifier = load_version(name, version).classifier
-    except InputError as error:
-        logger.warning("%s", error)
-        return float("inf")
-    return measure_parity(classifier, predictions.head(PARITY_IMAGES), root)
-
-
-def _describe(champion: Champion | None) -> dict[str, Any] | None:
-    if champion is None:
-        return None
-    return {"version": champion.version, "score": champion.score, "ece": champion.ece, "p_value": champion.p_value}
