@@ -18,9 +18,9 @@ def test_labels_are_compared_after_calibration() -> None:
 
 def test_predictions_that_are_not_finite_do_not_agree() -> None:
     reference = np.array([[0.9, 0.1]])
-    found = measure_agreement(np.array([0]), reference, np.full((1, 2), np.nan), Calibration(["a", "b"]))
-    assert not found.within(difference=1.0, accuracy=0.9)
-    assert found.same_labels == 0
+    agreement = measure_agreement(np.array([0]), reference, np.full((1, 2), np.nan), Calibration(["a", "b"]))
+    assert not agreement.within(difference=1.0, accuracy=0.9)
+    assert agreement.same_labels == 0
 
 
 @pytest.mark.parametrize(("accuracy", "agrees"), [(0.94, True), (0.93, True), (0.92, False), (0.99, True)])

@@ -23,8 +23,8 @@ def dark_and_light(count, seed):
 
 
 def test_majority_predicts_the_class_frequencies_of_training():
-    answers = majority_baseline(np.array([1, 1, 0, 1]), 3, 3)
-    np.testing.assert_array_equal(answers, [[0.25, 0.75, 0]] * 3)
+    probabilities = majority_baseline(np.array([1, 1, 0, 1]), 3, 3)
+    np.testing.assert_array_equal(probabilities, [[0.25, 0.75, 0]] * 3)
 
 
 def test_majority_breaks_a_tie_for_the_first_class():
@@ -117,9 +117,9 @@ def test_the_colour_baseline_separates_dark_from_light_without_warnings():
     test, expected = dark_and_light(40, seed=2)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        answers = histogram_baseline(train, y_true, test, classes=2, seed=0)
-    np.testing.assert_allclose(answers.sum(axis=1), 1)
-    assert (answers.argmax(axis=1) == expected).mean() > 0.9
+        probabilities = histogram_baseline(train, y_true, test, classes=2, seed=0)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    assert (probabilities.argmax(axis=1) == expected).mean() > 0.9
 
 
 def test_the_colour_baseline_is_deterministic():
@@ -130,15 +130,15 @@ def test_the_colour_baseline_is_deterministic():
 
 def test_a_class_without_training_images_gets_nothing():
     train, y_true = dark_and_light(40, seed=1)
-    answers = histogram_baseline(train, y_true * 2, train[:4], classes=4, seed=0)
-    assert answers.shape == (4, 4)
-    np.testing.assert_array_equal(answers[:, [1, 3]], 0)
-    assert answers.argmax(axis=1).tolist() == [0, 2, 0, 2]
+    probabilities = histogram_baseline(train, y_true * 2, train[:4], classes=4, seed=0)
+    assert probabilities.shape == (4, 4)
+    np.testing.assert_array_equal(probabilities[:, [1, 3]], 0)
+    assert probabilities.argmax(axis=1).tolist() == [0, 2, 0, 2]
 
 
 def test_a_lone_class_gets_everything():
-    answers = histogram_baseline(noise(3, 0), np.ones(3, dtype=int), noise(2, 1), classes=2, seed=0)
-    np.testing.assert_array_equal(answers, [[0, 1], [0, 1]])
+    probabilities = histogram_baseline(noise(3, 0), np.ones(3, dtype=int), noise(2, 1), classes=2, seed=0)
+    np.testing.assert_array_equal(probabilities, [[0, 1], [0, 1]])
 
 
 def test_no_test_images_give_no_predictions():

@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goodbad_pipeline.evaluation.bootstrap import bootstrap_interval, expanded_tail, resample_groups
-from goodbad_pipeline.evaluation.metric_tables import interval_table, per_class_metrics
 from goodbad_pipeline.evaluation.metrics import (
     group_statistics,
+    interval_table,
+    per_class_metrics,
     ranking_metrics,
     resampled_metrics,
     summed_metrics,
@@ -104,8 +105,8 @@ def test_the_interval_of_a_class_covers_the_true_value_19_times_in_20(groups):
 def rare(rng, scarce, groups=200, recall=0.8, false=0.05):
     """Images that are a group each, few of them of class 1: how many of 200 or, of the many, their share."""
     y_true = (np.arange(groups) < scarce).astype(int)
-    answers = np.where(rng.random(groups) < np.where(y_true, recall, 1 - false), y_true, 1 - y_true)
-    return y_true, np.eye(2)[answers], np.arange(groups)
+    predicted = np.where(rng.random(groups) < np.where(y_true, recall, 1 - false), y_true, 1 - y_true)
+    return y_true, np.eye(2)[predicted], np.arange(groups)
 
 
 @pytest.mark.slow
@@ -130,7 +131,7 @@ def test_the_interval_of_a_class_rests_on_its_own_groups():
     shuffled[8:38] = 1
     rows = by_class(y_true, np.eye(2)[shuffled], resample_groups(np.arange(200), 500, 0))
     assert rows.loc["recall", "low"] == pytest.approx(0.025 ** (1 / 8))
-    assert 0.05 < rows.loc["precision", "low"] < 8 / 38 < rows.loc["precision", "high"] < 0.4  # of 38 such answers
+    assert 0.05 < rows.loc["precision", "low"] < 8 / 38 < rows.loc["precision", "high"] < 0.4  # of 38 such predictions
 
 
 def test_resamples_without_the_class_do_not_drag_its_interval_to_nothing():

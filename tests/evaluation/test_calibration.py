@@ -118,7 +118,7 @@ def test_abstention_meets_the_target_error():
     confidence = np.array([0.9, 0.8, 0.8, 0.7, 0.6])
     right = np.array([1, 1, 0, 1, 0])
     assert find_abstention(right, confidence, 0.25) == 0.7  # one of four is wrong
-    assert find_abstention(right, confidence, 0.1) == 0.9  # equally sure answers go together
+    assert find_abstention(right, confidence, 0.1) == 0.9  # equally confident predictions stay together
     assert find_abstention(right, confidence, 0.4) is None
 
 
@@ -148,12 +148,12 @@ def test_more_than_two_classes_have_no_threshold():
     assert fit_calibration(y_true, values, list("abc"), resamples).threshold is None
 
 
-def test_reading_without_a_threshold_takes_the_likeliest_and_with_one_the_second_class_from_it_on():
+def test_the_likeliest_class_or_the_second_from_the_threshold_on_is_predicted():
     values = np.array([[0.7, 0.3], [0.5, 0.5], [0.2, 0.8]])
     assert Calibration(["a", "b"]).predict(values).tolist() == [0, 0, 1]
     reading = Calibration(["a", "b"], threshold=0.3, abstain_below=0.5)
     assert reading.predict(values).tolist() == [1, 1, 1]
-    assert reading.abstain(values).tolist() == [True, False, False]  # the answer itself has 0.3
+    assert reading.abstain(values).tolist() == [True, False, False]  # the predicted class has 0.3
 
 
 def test_the_reader_needs_nothing_of_this_project():

@@ -32,7 +32,7 @@ def share_found(count, rounds, temperature=1.0):
 def test_a_calibrated_model_is_seldom_called_uncalibrated():
     beyond, plainly = share_found(80, 400)
     assert beyond <= 0.025 + 2 * (0.025 * 0.975 / 400) ** 0.5  # nominal, and the noise of 400 rounds
-    assert plainly > 0.3  # what the limit alone would have said
+    assert plainly > 0.3  # by the limit alone
 
 
 def test_an_overconfident_model_is_detected():

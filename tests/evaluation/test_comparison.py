@@ -101,13 +101,13 @@ def test_two_perfectly_calibrated_models_have_no_significant_rise(count):
         worse += rise.low > RULES.max_ece_rise
         plainly += rise.value > RULES.max_ece_rise
     assert worse <= 1
-    assert plainly >= 3  # what the errors alone would have said
+    assert plainly >= 3  # by the errors alone
 
 
 def calibrated(rng, y_true):
     """Simulate a perfectly calibrated model of a normally distributed feature."""
-    seen = rng.normal((2 * y_true - 1) * 1.2, 1.0)
-    scores = 1 / (1 + np.exp(-2.4 * seen))
+    signals = rng.normal((2 * y_true - 1) * 1.2, 1.0)
+    scores = 1 / (1 + np.exp(-2.4 * signals))
     probabilities = np.stack([1 - scores, scores], axis=1)
     return predictions_of(y_true, probabilities)
 

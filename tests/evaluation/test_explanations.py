@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from goodbad_pipeline.evaluation.explanations import border_share, enlarge, mask_centre
-from goodbad_pipeline.evaluation.figures import overlay
+from goodbad_pipeline.evaluation.figures import border_share, enlarge, mask_centre, overlay
 
 
 def heat(*places, side=16):

@@ -20,29 +20,29 @@ def images(split: str, *image_ids: str, group: str | None = None) -> pd.DataFram
 
 @given(IDS, IDS)
 def test_exposure_is_all_but_the_test_split_and_that_of_the_sources(own: list[str], others: list[str]) -> None:
-    seen = split_exposure(images("train", *own)).union(split_exposure(images("validation", *others)))
-    asked = images("test", *own, *others, *(f"{one}-new" for one in [*own, *others]))
-    assert seen.exposed_rows(asked).tolist() == asked["image_id"].isin([*own, *others]).tolist()
+    exposure = split_exposure(images("train", *own)).union(split_exposure(images("validation", *others)))
+    rows = images("test", *own, *others, *(f"{one}-new" for one in [*own, *others]))
+    assert exposure.exposed_rows(rows).tolist() == rows["image_id"].isin([*own, *others]).tolist()
     assert split_exposure(images("test", *own)).digests.size == 0
-    assert seen.complete
-    assert not seen.union(UNKNOWN).complete
-    assert not NOTHING.exposed_rows(asked).any()
+    assert exposure.complete
+    assert not exposure.union(UNKNOWN).complete
+    assert not NOTHING.exposed_rows(rows).any()
 
 
 def test_one_image_exposes_its_group() -> None:
-    seen = split_exposure(images("train", "a1"))
-    asked = pd.concat([images("test", "a1", "a2", group="a"), images("test", "b1", group="b")])
-    assert seen.exposed_rows(asked).tolist() == [True, True, False]
-    assert seen.exposed_rows(asked.iloc[:0]).tolist() == []
+    exposure = split_exposure(images("train", "a1"))
+    rows = pd.concat([images("test", "a1", "a2", group="a"), images("test", "b1", group="b")])
+    assert exposure.exposed_rows(rows).tolist() == [True, True, False]
+    assert exposure.exposed_rows(rows.iloc[:0]).tolist() == []
 
 
 @given(IDS, st.booleans())
 def test_it_is_read_as_written_in_eight_bytes_per_image(tmp_path_factory, ids: list[str], complete: bool) -> None:
-    file = tmp_path_factory.mktemp("seen") / "seen.npz"
-    seen = Exposure(split_exposure(images("train", *ids)).digests, complete)
-    seen.write(file)
+    file = tmp_path_factory.mktemp("exposure") / "exposure.npz"
+    exposure = Exposure(split_exposure(images("train", *ids)).digests, complete)
+    exposure.write(file)
     read = Exposure.read(file)
-    np.testing.assert_array_equal(read.digests, seen.digests)
+    np.testing.assert_array_equal(read.digests, exposure.digests)
     assert (read.digests.nbytes, read.complete) == (8 * len(ids), complete)
 
 
@@ -52,7 +52,7 @@ def test_digests_never_change() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seen", "total", "expected"),
+    ("exposed", "total", "expected"),
     [
         (0, 4, None),
         (1, 4, "only 3 of 4 images of 'good' are new to it"),
@@ -60,9 +60,9 @@ def test_digests_never_change() -> None:
         (11, 20, "only 9 of 20 images of 'good' are new to it"),
     ],
 )
-def test_ten_images_of_a_class_are_enough_or_all_of_it(seen: int, total: int, expected: str | None) -> None:
+def test_ten_images_of_a_class_are_enough_or_all_of_it(exposed: int, total: int, expected: str | None) -> None:
     labels = pd.Series(["good"] * total + ["bad"] * 30)
-    assert too_few_unexposed(labels, np.arange(total + 30) < seen) == expected
+    assert too_few_unexposed(labels, np.arange(total + 30) < exposed) == expected
 
 
 def test_exposed_test_images_are_a_leak() -> None:

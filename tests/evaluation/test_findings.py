@@ -5,8 +5,7 @@ import pytest
 from goodbad_pipeline.evaluation.baselines import file_features, shortcut_baseline
 from goodbad_pipeline.evaluation.bootstrap import Interval, resample_groups
 from goodbad_pipeline.evaluation.findings import list_findings, shortcut_warning
-from goodbad_pipeline.evaluation.metric_tables import interval_table
-from goodbad_pipeline.evaluation.metrics import resampled_metrics
+from goodbad_pipeline.evaluation.metrics import interval_table, resampled_metrics
 from goodbad_pipeline.evaluation.slices import SLICE_COLUMNS
 from goodbad_pipeline.images.split_leakage import find_leaks
 
@@ -29,10 +28,12 @@ def files(seed, count=200, *, informative=None):
 
 def balanced_accuracy(informative):
     (train, y_true), (test, expected) = files(1, informative=informative), files(2, informative=informative)
-    answers = shortcut_baseline(train, y_true, test, 2, seed=0)
-    np.testing.assert_allclose(answers.sum(axis=1), 1)
+    probabilities = shortcut_baseline(train, y_true, test, 2, seed=0)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
     resamples = resample_groups(np.arange(len(expected)) // 2, 500, 0)
-    rows = interval_table(resampled_metrics(expected, answers, resamples), expected, resamples).set_index("metric")
+    rows = interval_table(resampled_metrics(expected, probabilities, resamples), expected, resamples).set_index(
+        "metric"
+    )
     return Interval(*rows.loc["balanced_accuracy", ["value", "low", "high"]])
 
 
@@ -73,7 +74,7 @@ def test_leaks_are_found_by_group_file_and_pixels():
     assert find_leaks(splits(pixel_id=list("ppp"))) == ["1 images are in more than one split (first: p)"]
 
 
-def found(
+def findings_of(
     leaks=(),
     *,
     shortcut=0.5,
@@ -108,8 +109,8 @@ def found(
 
 
 def test_a_sound_run_has_no_findings():
-    assert found() == []
-    assert found(ece=0.15, by_chance=0.16) == []  # a calibrated model's could be as far off on these images
+    assert findings_of() == []
+    assert findings_of(ece=0.15, by_chance=0.16) == []  # a calibrated model's could be as far off on these images
 
 
 @pytest.mark.parametrize(
@@ -126,6 +127,6 @@ def test_a_sound_run_has_no_findings():
     ],
 )
 def test_each_finding_has_its_code_and_text(changes, code, text):
-    (finding,) = found(**changes)
+    (finding,) = findings_of(**changes)
     assert finding["code"] == code
     assert text in finding["text"]

@@ -6,8 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goodbad_pipeline.evaluation.bootstrap import Interval, resample_groups
-from goodbad_pipeline.evaluation.metric_tables import comparison_table, per_class_metrics, read_intervals
-from goodbad_pipeline.evaluation.metrics import classification_metrics
+from goodbad_pipeline.evaluation.metrics import (
+    classification_metrics,
+    comparison_table,
+    per_class_metrics,
+    read_intervals,
+)
 
 # Five images: class 0 is predicted correctly twice and wrongly once, class 1 once each.
 Y_TRUE = np.array([0, 0, 0, 1, 1])

@@ -90,8 +90,8 @@ def test_numbers_that_differ_have_names_that_differ(numbers):
 )
 def test_the_reason_why_a_column_is_left_out(name, why):
     table = labels().assign(box=[[1, 2]] * 120)
-    said = why_no_slices(table, name)
-    assert said == why or why in said
+    reason = why_no_slices(table, name)
+    assert reason == why or why in reason
     assert (name in slice_values(table).columns) == (why is None)
 
 

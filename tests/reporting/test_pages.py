@@ -56,12 +56,12 @@ def test_facts_are_plain_json_without_nan():
 
 def test_names_from_the_data_stay_text_on_both_pages(pages):
     for page in pages.values():
-        assert page.tags.count("script") == (3 if page is pages["report"] else 0)  # data, plotly.js, ours
+        assert page.tags.count("script") == (3 if page is pages["report"] else 0)  # data, plotly.js, our own script
         assert HOSTILE in page.text
         assert not any("javascript" in address for address in page.addresses)
 
 
-def test_pages_ask_nothing_of_any_server(pages):
+def test_pages_load_nothing_from_a_server(pages):
     for page in pages.values():
         assert all(address.startswith("data:") for address in page.addresses)
     assert f"data:image/png;base64,{'iVBORw0KGgo='}" in pages["report"].addresses

@@ -1,7 +1,8 @@
 """Baselines that a network must beat: the majority class, the colours alone, and the file properties alone.
 
 Each is fitted on class indices ``y_train`` (n,) of the training split. It returns probabilities (m, classes) of the
-test split, rows summing to 1; a class without training images gets 0.
+test split, rows summing to 1; a class without training images gets 0. An empty training split, indices out of range and
+images that do not match the labels raise `InputError`.
 """
 
 import numpy as np
@@ -12,18 +13,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.evaluation.predictions import BoolArray, FloatArray, IntArray, PixelArray
+from goodbad_pipeline.evaluation.predictions import BoolArray, FloatArray, IntArray, PixelArray, check_indices
 
 BLOCK_PIXELS = 2**20
 """Pixels processed at a time, which bounds temporary arrays to some 20 MB."""
 
 
 def majority_baseline(y_train: IntArray, n_test: int, classes: int) -> FloatArray:
-    """Predict the class frequencies of the training split for every test image.
-
-    Raises:
-        InputError: The training split is empty, or an index is out of range.
-    """
+    """Predict the class frequencies of the training split for every test image."""
     _check_y_train(y_train, classes)
     frequencies = np.bincount(y_train, minlength=classes) / len(y_train)
     return np.tile(frequencies, (n_test, 1))
@@ -32,11 +29,7 @@ def majority_baseline(y_train: IntArray, n_test: int, classes: int) -> FloatArra
 def histogram_baseline(
     train_pixels: PixelArray, y_train: IntArray, test_pixels: PixelArray, classes: int, seed: int
 ) -> FloatArray:
-    """Classify by `colour_histograms` with logistic regression.
-
-    Raises:
-        InputError: Images and labels do not match, or `colour_histograms` refuses the images.
-    """
+    """Classify by `colour_histograms` with logistic regression."""
     _check_y_train(y_train, classes)
     if len(train_pixels) != len(y_train):
         raise InputError(f"y_train: {len(y_train)} class indices for {len(train_pixels)} images; give one each")
@@ -119,8 +112,4 @@ def _block_histograms(block: PixelArray, bins: int) -> FloatArray:
 def _check_y_train(y_train: IntArray, classes: int) -> None:
     if len(y_train) == 0:
         raise InputError("y_train: no training images; the training split must not be empty")
-    low, high = int(y_train.min()), int(y_train.max())
-    if low < 0 or high >= classes:
-        raise InputError(
-            f"y_train: class indices from {low} to {high}; with {classes} classes they run from 0 to {classes - 1}"
-        )
+    check_indices(y_train, classes, "y_train")

@@ -1,7 +1,7 @@
 """Bootstrap of groups: images of a group are alike, so whole groups are resampled, with replacement."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -30,8 +30,7 @@ class Resamples:
         return self.weights.shape[1]
 
 
-@dataclass(frozen=True)
-class Interval:
+class Interval(NamedTuple):
     """A value and the bounds of its 95 % interval; NaN if unknown."""
 
     value: float

@@ -1,6 +1,7 @@
 """Fit temperature, threshold and abstention on the validation split, and the calibration error expected by chance."""
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import scipy  # loads scipy.optimize when it is used
@@ -38,10 +39,9 @@ def fit_calibration(
     calibration = Calibration(class_names, temperature, threshold)
     if abstain_at_error is None:
         return calibration
-    predicted = calibration.predict(calibrated)
-    confidence = np.take_along_axis(calibrated, predicted[:, None], axis=1)[:, 0]
-    cut = find_abstention(predicted == y_true, confidence, abstain_at_error)
-    return Calibration(class_names, temperature, threshold, cut)
+    correct = calibration.predict(calibrated) == y_true
+    cut = find_abstention(correct, calibration.confidence(calibrated), abstain_at_error)
+    return replace(calibration, abstain_below=cut)
 
 
 def fit_temperature(y_true: IntArray, probabilities: FloatArray) -> float:
@@ -116,16 +116,16 @@ def find_abstention(correct: BoolArray, confidence: FloatArray, target_error: fl
     ends = np.flatnonzero(np.append(np.diff(confidence[order]) != 0, True))
     errors = (np.cumsum(~correct[order].astype(bool)) / np.arange(1, len(order) + 1))[ends]
     met = np.flatnonzero(errors <= target_error)
-    if len(met) and met[-1] == len(ends) - 1:
-        return None
     if not len(met):
+        met = np.flatnonzero(errors == errors.min())
         logger.warning(
             "evaluation.abstain_at_error: no confidence brings the error rate on validation to %g; the lowest is %g",
             target_error,
             errors.min(),
         )
-    last = met[-1] if len(met) else int(np.flatnonzero(errors == errors.min())[-1])
-    return float(confidence[order][ends[last]])
+    elif met[-1] == len(ends) - 1:
+        return None
+    return float(confidence[order][ends[met[-1]]])
 
 
 def ece_by_chance(probabilities: FloatArray, resamples: Resamples, seed: int) -> float:

@@ -9,8 +9,8 @@ import scipy  # loads scipy.stats when it is used
 from goodbad_pipeline.evaluation.bootstrap import Interval, Resamples, bootstrap_interval
 from goodbad_pipeline.evaluation.decision import Calibration
 from goodbad_pipeline.evaluation.metrics import (
-    BLOCK,
     Values,
+    blocks,
     group_statistics,
     larger_is_better,
     resampled_metrics,
@@ -18,7 +18,7 @@ from goodbad_pipeline.evaluation.metrics import (
     summed_metrics,
 )
 from goodbad_pipeline.evaluation.predictions import BoolArray, FloatArray, IntArray, Predictions
-from goodbad_pipeline.evaluation.slices import slice_accuracy
+from goodbad_pipeline.evaluation.slices import slice_rates
 
 PAIRED_COLUMNS = ["column", "value", "images", "groups", "challenger", "champion", "difference", "low", "high"]
 _ROUNDING = 1e-12
@@ -26,13 +26,10 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class Gain:
-    """How much better the challenger is than the champion.
+    """The scores of challenger and champion, and how much better the challenger is.
 
-    Attributes:
-        challenger: Its score.
-        champion: Its score.
-        difference: Positive if the challenger is better, also for metrics to minimise.
-        p_value: One-sided, of the hypothesis that both are equally good.
+    The difference is positive if the challenger is better, also for metrics to minimise. The p-value is one-sided, of
+    the hypothesis that both are equally good.
     """
 
     challenger: float
@@ -87,14 +84,13 @@ def compare_slices(
     rows = []
     for column in values.columns:
         codes, names = pd.factorize(values[column], sort=True)
-        new, counts = slice_accuracy(codes, len(names), challenger, resamples)
-        old, _ = slice_accuracy(codes, len(names), champion, resamples)
+        new, counts = slice_rates(codes, len(names), resamples, challenger)
+        old, _ = slice_rates(codes, len(names), resamples, champion)
         groups = (counts > 0).sum(axis=0)
         for index, name in enumerate(names):
             size = int(counts[:, index].sum()), int(groups[index])
             gap = bootstrap_interval(new[:, index] - old[:, index], size[1])
-            scores = float(new[0, index]), float(old[0, index])
-            rows.append((column, str(name), *size, *scores, gap.value, gap.low, gap.high))
+            rows.append((column, str(name), *size, float(new[0, index]), float(old[0, index]), *gap))
     return pd.DataFrame(rows, columns=PAIRED_COLUMNS)
 
 
@@ -108,10 +104,9 @@ def _swapped_metric(one: Predictions, other: Predictions, codes: IntArray, swaps
 
 def _swapped_roc_auc(one: Predictions, other: Predictions, codes: IntArray, swaps: Values) -> Values:
     y_true = one.y_true
-    step = max(1, BLOCK // len(y_true))
     areas = []
-    for start in range(0, len(swaps), step):
-        taken = swaps[start : start + step][:, codes] > 0
+    for rows in blocks(swaps, len(y_true)):
+        taken = rows[:, codes] > 0
         columns = [
             _roc_auc_by_row(
                 y_true == column, np.where(taken, one.probabilities[:, column], other.probabilities[:, column])

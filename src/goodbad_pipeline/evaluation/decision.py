@@ -56,8 +56,11 @@ class Calibration:
         """Return, shape (n,), whether the predicted class is too unlikely to be reported."""
         if self.abstain_below is None:
             return np.zeros(len(calibrated), dtype=np.bool_)
-        confidence = np.take_along_axis(calibrated, self.predict(calibrated)[:, None], axis=1)[:, 0]
-        return confidence < self.abstain_below
+        return self.confidence(calibrated) < self.abstain_below
+
+    def confidence(self, calibrated: FloatArray) -> FloatArray:
+        """Return the probability of the predicted class, shape (n,)."""
+        return np.take_along_axis(calibrated, self.predict(calibrated)[:, None], axis=1)[:, 0]
 
 
 def scale_temperature(probabilities: FloatArray, temperature: float) -> FloatArray:

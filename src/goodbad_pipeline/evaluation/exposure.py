@@ -30,11 +30,7 @@ class Exposure:
         return Exposure(np.union1d(self.digests, other.digests), self.complete and other.complete)
 
     def exposed_rows(self, images: pd.DataFrame) -> NDArray[np.bool_]:
-        """Return, per row, whether the image or another image of its group is exposed.
-
-        Args:
-            images: Rows with image_id and group.
-        """
+        """Return, for each row (image_id, group), whether the image or another image of its group is exposed."""
         exposed = pd.Series(np.isin(_digests(images["image_id"]), self.digests))
         groups = images["group"].reset_index(drop=True)
         return exposed.groupby(groups).transform("any").to_numpy(bool)

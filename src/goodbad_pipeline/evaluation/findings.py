@@ -3,7 +3,7 @@
 import pandas as pd
 
 from goodbad_pipeline.evaluation.bootstrap import Interval
-from goodbad_pipeline.evaluation.metric_tables import read_intervals
+from goodbad_pipeline.evaluation.metrics import read_intervals
 from goodbad_pipeline.evaluation.predictions import MODEL
 
 FEW_IMAGES = 10
@@ -34,18 +34,17 @@ def list_findings(
         Findings with ``code`` (leakage, shortcut, background, baseline, calibration, slices, few_images) and ``text``.
     """
     bounds = read_intervals(intervals)
-    findings = [("leakage", f"Test results cannot be trusted: {leak}.") for leak in leaks]
-    if ("shortcut", "balanced_accuracy") in bounds:
-        warning = shortcut_warning(bounds["shortcut", "balanced_accuracy"], len(per_class))
-        findings += [("shortcut", warning)] if warning else []
-    findings += (
-        _background(bounds["majority", "accuracy"].value, masked_accuracy, unmasked_accuracy)
-        + _no_better_than_colours(bounds)
-        + _poor_calibration(bounds[MODEL, "ece"].value, ece_by_chance)
-        + _weak_slices(bounds, slices)
-        + _few_images(per_class)
-    )
-    return [{"code": code, "text": text} for code, text in findings]
+    shortcut = bounds.get(("shortcut", "balanced_accuracy"))
+    findings = [
+        *(("leakage", f"Test results cannot be trusted: {leak}.") for leak in leaks),
+        ("shortcut", shortcut and shortcut_warning(shortcut, len(per_class))),
+        ("background", _background(bounds["majority", "accuracy"].value, masked_accuracy, unmasked_accuracy)),
+        ("baseline", _no_better_than_colours(bounds)),
+        ("calibration", _poor_calibration(bounds[MODEL, "ece"].value, ece_by_chance)),
+        *(("slices", text) for text in _weak_slices(bounds[MODEL, "accuracy"].value, slices)),
+        ("few_images", _few_images(per_class)),
+    ]
+    return [{"code": code, "text": text} for code, text in findings if text]
 
 
 def shortcut_warning(balanced_accuracy: Interval, classes: int) -> str | None:
@@ -60,55 +59,48 @@ def shortcut_warning(balanced_accuracy: Interval, classes: int) -> str | None:
     )
 
 
-def _background(chance: float, masked: float, unmasked: float) -> list[tuple[str, str]]:
+def _background(chance: float, masked: float, unmasked: float) -> str | None:
     if unmasked <= chance or masked - chance < MASKED_SHARE * (unmasked - chance):
-        return []
-    text = (
+        return None
+    return (
         f"With the centre of every image masked, accuracy is still {masked:.3f}, against {unmasked:.3f} without the "
         "mask: the model may rely on the background rather than on the subject."
     )
-    return [("background", text)]
 
 
-def _no_better_than_colours(bounds: dict[tuple[str, str], Interval]) -> list[tuple[str, str]]:
+def _no_better_than_colours(bounds: dict[tuple[str, str], Interval]) -> str | None:
     model, colours = (bounds.get((name, "balanced_accuracy")) for name in (MODEL, "histogram"))
     if model is None or colours is None or model.low > colours.value:
-        return []
+        return None
     known = model.low <= model.value
     interval = f"95 % interval from {model.low:.3f}" if known else "too few groups for an interval"
-    text = (
+    return (
         f"The colour baseline reaches a balanced accuracy of {colours.value:.3f}. The model's {model.value:.3f} "
         f"({interval}) is not significantly better on these images."
     )
-    return [("baseline", text)]
 
 
-def _poor_calibration(error: float, by_chance: float) -> list[tuple[str, str]]:
+def _poor_calibration(error: float, by_chance: float) -> str | None:
     if error <= max(POOR_ECE, by_chance):
-        return []
-    text = (
+        return None
+    return (
         f"The calibration error is {error:.3f}; a calibrated model would show {by_chance:.3f} at most. Use the "
         "probabilities to rank images, not as probabilities."
     )
-    return [("calibration", text)]
 
 
-def _weak_slices(bounds: dict[tuple[str, str], Interval], slices: pd.DataFrame) -> list[tuple[str, str]]:
-    accuracy = bounds[MODEL, "accuracy"].value
+def _weak_slices(accuracy: float, slices: pd.DataFrame) -> list[str]:
     weak = slices[slices["high"] < accuracy - SLICE_GAP].sort_values("accuracy").head(5)
     return [
-        (
-            "slices",
-            f"Accuracy is {row.accuracy:.3f} where {row.column} is {row.value} ({row.images} images; 95 % interval "
-            f"{row.low:.3f} to {row.high:.3f}), against {accuracy:.3f} over all.",
-        )
+        f"Accuracy is {row.accuracy:.3f} where {row.column} is {row.value} ({row.images} images; 95 % interval "
+        f"{row.low:.3f} to {row.high:.3f}), against {accuracy:.3f} over all."
         for row in weak.itertuples(index=False)
     ]
 
 
-def _few_images(per_class: pd.DataFrame) -> list[tuple[str, str]]:
+def _few_images(per_class: pd.DataFrame) -> str | None:
     scarce = per_class[per_class["support"] < FEW_IMAGES]
     if scarce.empty:
-        return []
+        return None
     names = ", ".join(f"{row['class']} ({row['support']})" for _, row in scarce.iterrows())
-    return [("few_images", f"Too few test images for a claim about: {names}.")]
+    return f"Too few test images for a claim about: {names}."

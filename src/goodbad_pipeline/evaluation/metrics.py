@@ -1,4 +1,4 @@
-"""Metrics of a classifier on validation, trials and test, and the direction of each.
+"""Metrics of a classifier on validation, trials and test, the direction of each, and tables of their intervals.
 
 Every metric is computed for many bootstrap resamples at once. Metrics that are ratios of sums need only the sums of
 each group, so that a resample is one row of a matrix product. Ranking metrics need the sorted images.
@@ -10,14 +10,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.evaluation.bootstrap import Resamples
+from goodbad_pipeline.evaluation.bootstrap import Interval, Resamples, bootstrap_interval
 from goodbad_pipeline.evaluation.predictions import (
     BoolArray,
     FloatArray,
     IntArray,
+    Predictions,
     check_class_names,
     check_predictions,
 )
@@ -44,6 +46,12 @@ BINS = 15
 """Equal bins of confidence for the calibration error, as in Guo et al. 2017."""
 BLOCK = 2**22
 """Numbers processed at a time, which bounds temporary arrays to some 100 MB."""
+SHARES = ("accuracy", "balanced_accuracy", "roc_auc", "average_precision")
+"""Metrics whose best value a small sample can reach by chance."""
+BY_CLASS = ("balanced_accuracy", "f1_macro", "roc_auc", "average_precision")
+"""Metrics whose uncertainty is that of the class with the fewest groups."""
+WITHOUT_INTERVAL = ("ece",)
+"""Metrics that are biased upward on few images; resampling adds the same bias again, so that its interval is wrong."""
 
 
 def larger_is_better(metric: str) -> bool:
@@ -62,11 +70,8 @@ def classification_metrics(
     A class without images is left out of balanced accuracy, ROC AUC and average precision, and out of macro F1 unless
     it is predicted; a warning names it.
 
-    Args:
-        y_true: (n,) class indices in [0, k).
-        probabilities: (n, k), rows summing to 1.
-        class_names: k names for messages; default: the indices.
-        predicted: (n,) class indices; default: the likeliest class.
+    ``y_true`` and ``predicted`` (n,) hold class indices, ``probabilities`` (n, k); by default the likeliest class is
+    predicted. Messages use ``class_names``.
 
     Returns:
         log_loss is in nats and clipped at 36 per image; brier lies in [0, 1] for two classes and in [0, 2] for more;
@@ -239,7 +244,7 @@ def ranking_metrics(positive: BoolArray, scores: FloatArray, resamples: Resample
     starts = np.flatnonzero(np.r_[True, np.diff(scores[order]) != 0])
     codes, is_positive = resamples.codes[order], positive[order]
     areas, precisions = [], []
-    for weights in _blocks(resamples.weights, len(scores)):
+    for weights in blocks(resamples.weights, len(scores)):
         drawn = weights[:, codes]
         hits = np.add.reduceat(drawn * is_positive, starts, axis=1)
         misses = np.add.reduceat(drawn * ~is_positive, starts, axis=1)
@@ -250,6 +255,61 @@ def ranking_metrics(positive: BoolArray, scores: FloatArray, resamples: Resample
             precision = np.nan_to_num(all_hits / (all_hits + all_misses))
             precisions.append((hits * precision).sum(axis=1) / all_hits[:, -1])
     return np.concatenate(areas), np.concatenate(precisions)
+
+
+def blocks(rows: Values, width: int) -> Iterator[Values]:
+    """Return consecutive rows, as many at a time as give some `BLOCK` numbers of ``width`` per row."""
+    step = max(1, BLOCK // max(width, 1))
+    return (rows[start : start + step] for start in range(0, len(rows), step))
+
+
+def interval_table(metrics: Mapping[str, Values], y_true: IntArray, resamples: Resamples) -> pd.DataFrame:
+    """Return the intervals of `resampled_metrics`: one row per metric with metric, value, low, high.
+
+    The bounds of `WITHOUT_INTERVAL` are NaN.
+    """
+    fewest = min(len(np.unique(resamples.codes[y_true == label])) for label in np.unique(y_true))
+    rows = []
+    for name, values in metrics.items():
+        if name in WITHOUT_INTERVAL:
+            interval = Interval(float(values[0]), np.nan, np.nan)
+        else:
+            groups = fewest if name in BY_CLASS else resamples.groups
+            interval = bootstrap_interval(values, groups, share=name in SHARES)
+        rows.append((name, *interval))
+    return pd.DataFrame(rows, columns=["metric", "value", "low", "high"])
+
+
+def read_intervals(table: pd.DataFrame) -> dict[tuple[str, str], Interval]:
+    """Read intervals by model and metric from several `interval_table`s, stacked with a column ``model``."""
+    keys = zip(table["model"].astype(str), table["metric"].astype(str), strict=True)
+    bounds = table[["value", "low", "high"]].to_numpy(np.float64)
+    return {key: Interval(*map(float, row)) for key, row in zip(keys, bounds, strict=True)}
+
+
+def comparison_table(intervals: pd.DataFrame) -> pd.DataFrame:
+    """Return the values of stacked `interval_table`s: one row per metric, columns ``metric`` and one per model."""
+    models = {str(name): part["value"].to_numpy() for name, part in intervals.groupby("model", sort=False)}
+    return pd.DataFrame({"metric": intervals["metric"].unique(), **models})
+
+
+def per_class_metrics(predictions: Predictions, resamples: Resamples) -> pd.DataFrame:
+    """Compute precision, recall and F1 of each class, with intervals.
+
+    Returns:
+        One row per class, in order: class, support (its images), then precision, recall and f1 in [0, 1], each with the
+        bounds of its interval (precision_low, …). The interval rests on the groups that hold the class for recall,
+        those with such a prediction for precision, and the fewer of the two for f1. A score with denominator 0 is NaN.
+    """
+    sums = group_statistics(predictions.y_true, predictions.probabilities, predictions.predicted, resamples.codes)
+    table = {"class": list(predictions.class_names), "support": sums.support.sum(axis=0).astype(np.int64)}
+    predicted, present = ((counts > 0).sum(axis=0) for counts in (sums.predicted, sums.support))
+    groups = {"precision": predicted, "recall": present, "f1": np.minimum(predicted, present)}
+    for name, columns in summed_class_metrics(sums.mix(resamples.weights)).items():
+        pairs = zip(columns.T, groups[name], strict=True)
+        bounds = [bootstrap_interval(column, int(count), share=True) for column, count in pairs]
+        table |= dict(zip((name, f"{name}_low", f"{name}_high"), zip(*bounds, strict=True), strict=True))
+    return pd.DataFrame(table)
 
 
 def _sample_only(count: int) -> Resamples:
@@ -268,8 +328,3 @@ def _mean_of_classes(values: Values) -> Values:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         return np.nanmean(values, axis=1)
-
-
-def _blocks(rows: Values, width: int) -> Iterator[Values]:
-    step = max(1, BLOCK // max(width, 1))
-    return (rows[start : start + step] for start in range(0, len(rows), step))

@@ -53,11 +53,10 @@ def prediction_table(images: pd.DataFrame, probabilities: FloatArray, calibratio
     """
     class_names = list(calibration.class_names)
     values = calibration.calibrate(probabilities)
-    predicted = calibration.predict(values)
     table = images[["image_id", "path", "label", "group"]].reset_index(drop=True)
     table = table.assign(
-        predicted=np.array(class_names)[predicted],
-        probability=np.take_along_axis(values, predicted[:, None], axis=1)[:, 0],
+        predicted=np.array(class_names)[calibration.predict(values)],
+        probability=calibration.confidence(values),
         abstained=calibration.abstain(values),
     )
     table.insert(5, "correct", table["predicted"] == table["label"])
@@ -89,7 +88,7 @@ def check_predictions(y_true: IntArray, probabilities: FloatArray) -> FloatArray
         InputError: The shapes differ, an index is out of range, or a row is no distribution.
     """
     _check_shapes(y_true, probabilities)
-    _check_indices(y_true, probabilities.shape[1])
+    check_indices(y_true, probabilities.shape[1], "y_true")
     values = np.asarray(probabilities, dtype=np.float64)
     sums = values.sum(axis=1, keepdims=True)
     # Negated comparisons also catch NaN; rows without negative values that sum to 1 have none above 1.
@@ -125,11 +124,12 @@ def _check_shapes(y_true: IntArray, probabilities: FloatArray) -> None:
         raise InputError("y_true: no images to evaluate; the test split must not be empty")
 
 
-def _check_indices(y_true: IntArray, classes: int) -> None:
-    if not np.issubdtype(y_true.dtype, np.integer):
-        raise InputError(f"y_true: dtype {y_true.dtype}; give class indices as integers")
-    low, high = int(y_true.min()), int(y_true.max())
+def check_indices(indices: IntArray, classes: int, name: str) -> None:
+    """Raise `InputError` unless all indices, at least one, are integers in [0, classes)."""
+    if not np.issubdtype(indices.dtype, np.integer):
+        raise InputError(f"{name}: dtype {indices.dtype}; give class indices as integers")
+    low, high = int(indices.min()), int(indices.max())
     if low < 0 or high >= classes:
         raise InputError(
-            f"y_true: class indices from {low} to {high}; with {classes} classes they run from 0 to {classes - 1}"
+            f"{name}: class indices from {low} to {high}; with {classes} classes they run from 0 to {classes - 1}"
         )

@@ -28,7 +28,6 @@ class Rules:
     """Limits that a new model must meet.
 
     Attributes:
-        policy: Which checks decide.
         significance: Largest one-sided p-value of a significant gain, in (0, 1).
         max_ece_rise: Allowed significant rise of the calibration error.
         max_slice_drop: Allowed significant drop of accuracy on a slice.
@@ -57,17 +56,15 @@ class Champion:
     """The current champion, measured on the test images of the new model.
 
     Attributes:
-        version: Version in the registry.
         score: Its value of the deciding metric.
         p_value: Of the new model's gain.
-        ece: Calibration error.
         images: Images in its splits; None if unknown.
         same_predictions: Whether both models predict the same class for every image.
         drops: Slices on which the new model is significantly less accurate.
         exposed: Test images left out because the champion was trained or selected on them or on others of their groups.
         recorded: Whether all images that it was trained on are known.
         ece_rise: Lower end of the 95 % interval of the new model's rise in calibration error; NaN if unknown.
-        incomparable: A clause that says why the two cannot be compared; the numbers are then meaningless.
+        incomparable: Why the two cannot be compared, as a clause; the numbers are then meaningless.
     """
 
     version: str
@@ -95,7 +92,6 @@ class Evidence:
         parity: Largest difference of a probability after registering and reloading; infinite if it cannot be loaded.
         leaks: Result of `find_leaks`.
         unrecorded: The initial weights, if it is unknown what they were trained on.
-        champion: The current champion, if any.
     """
 
     metric: str

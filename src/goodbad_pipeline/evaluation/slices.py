@@ -61,22 +61,26 @@ def slice_table(values: pd.DataFrame, correct: BoolArray, resamples: Resamples) 
     rows: list[tuple[Any, ...]] = []
     for column in values.columns:
         codes, names = pd.factorize(values[column], sort=True)
-        accuracy, counts = slice_accuracy(codes, len(names), correct, resamples)
+        accuracy, counts = slice_rates(codes, len(names), resamples, correct)
         groups = (counts > 0).sum(axis=0)
         for index in np.argsort(-counts.sum(axis=0), kind="stable"):
             interval = bootstrap_interval(accuracy[:, index], int(groups[index]), share=True)
             size = int(counts[:, index].sum()), int(groups[index])
-            rows.append((column, str(names[index]), *size, interval.value, interval.low, interval.high))
+            rows.append((column, str(names[index]), *size, *interval))
     return pd.DataFrame(rows, columns=SLICE_COLUMNS)
 
 
-def slice_accuracy(
-    codes: NDArray[np.int64], slices: int, correct: BoolArray, resamples: Resamples
+def slice_rates(
+    codes: NDArray[np.int64], slices: int, resamples: Resamples, hits: BoolArray, population: BoolArray | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return accuracies by resample and slice (b + 1, slices), and image counts by group and slice (g, slices)."""
-    hits, counts = (sum_by_slice(codes, slices, resamples, weights) for weights in (correct, None))
+    """Return the share of ``hits`` among all images, or among those of ``population``.
+
+    Returns:
+        Shares by resample and slice (b + 1, slices), and the counted images by group and slice (g, slices).
+    """
+    sums, counts = (sum_by_slice(codes, slices, resamples, weights) for weights in (hits, population))
     with np.errstate(invalid="ignore"):
-        return (resamples.weights @ hits) / (resamples.weights @ counts), counts
+        return (resamples.weights @ sums) / (resamples.weights @ counts), counts
 
 
 def sum_by_slice(
@@ -191,9 +195,7 @@ def _gap(
 ) -> tuple[float, float, float, str, str, int, int]:
     drawn = Resamples(resamples.codes[included], resamples.weights)
     codes, names = pd.factorize(values)
-    sums, counts = (sum_by_slice(codes, len(names), drawn, part) for part in (hits & population, population))
-    with np.errstate(invalid="ignore"):
-        rates = (resamples.weights @ sums) / (resamples.weights @ counts)
+    rates, counts = slice_rates(codes, len(names), drawn, hits & population, population)
     order = np.argsort(rates[0], kind="stable")
     gaps = rates[:, order[-1]] - rates[:, order[0]]
     fewest = int((counts > 0).sum(axis=0).min())

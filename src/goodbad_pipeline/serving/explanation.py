@@ -6,7 +6,6 @@ import numpy as np
 from PIL import Image
 
 from goodbad_pipeline.evaluation import figures
-from goodbad_pipeline.evaluation.explanations import enlarge
 from goodbad_pipeline.serving.classifier import Classifier
 
 SIDE = 320
@@ -36,7 +35,7 @@ class FileExplainer:
         if label not in names or not isinstance(pixels, np.ndarray):
             return None
         heat = self._explainer.explain(pixels[None], np.array([names.index(label)]))
-        shown = Image.fromarray(figures.overlay(pixels[None], enlarge(heat, pixels.shape[0]))[0])
+        shown = Image.fromarray(figures.overlay(pixels[None], figures.enlarge(heat, pixels.shape[0]))[0])
         side = pixels.shape[0] * max(1, -(-SIDE // pixels.shape[0]))
         stream = io.BytesIO()
         shown.resize((side, side), Image.Resampling.BICUBIC).save(stream, "PNG")

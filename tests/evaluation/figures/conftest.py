@@ -51,7 +51,7 @@ def drawn():
         hidden = _ticks_out_of_sight(figure)
         texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
         texts = [text for text in texts if text not in hidden]
-        # The upright box around a slanted text says little, so those go unchecked.
+        # The upright box around a slanted text is too large, so slanted texts are not checked.
         boxes = [(text.get_text(), text.get_window_extent(renderer)) for text in texts if text.get_rotation() % 90 == 0]
         for (one, box), (other, other_box) in combinations(boxes, 2):
             assert not _overlap(box, other_box), f"{one!r} overlaps {other!r}"

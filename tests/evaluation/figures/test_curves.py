@@ -65,11 +65,11 @@ def test_in_a_history_of_an_older_version_nothing_is_marked(drawn):
 
 
 def test_missing_columns_and_no_epochs_are_refused():
-    with pytest.raises(InputError, match="no column phase, learning_rate"):
+    with pytest.raises(InputError, match="history: no phase, learning_rate; give"):
         history_figure(history(1, 1).drop(columns=["phase", "learning_rate"]))
-    with pytest.raises(InputError, match="no column val_auc"):
+    with pytest.raises(InputError, match="history: no val_auc"):
         history_figure(history(1, 1), monitor="val_auc")
-    with pytest.raises(InputError, match="no epochs"):
+    with pytest.raises(InputError, match="history: no rows"):
         history_figure(history(1, 1).iloc[:0])
 
 

@@ -35,7 +35,7 @@ def test_images_keep_their_shape(height, width, drawn):
 
 @pytest.mark.parametrize("columns", [1, 4, 8, 10])
 def test_long_captions_stay_apart(columns, drawn):
-    captions = ["images/human-loyalists/ROYAL-GUARD-attack-melee-12.png\ntruth good, said bad 99 %"] * 2 * columns
+    captions = ["images/human-loyalists/ROYAL-GUARD-attack-melee-12.png\ngood, predicted bad 99 %"] * 2 * columns
     drawn(contact_sheet(images(2 * columns), captions, columns, title="Most confident mistakes " * 8))
 
 

@@ -3,20 +3,23 @@ from .curves import history_figure, precision_recall_figure, reliability_figure,
 from .experiments import ranking_figure, rate_figure, search_figure, study_figure
 from .interactive import Chart, history_chart, roc_chart, slices_chart
 from .scaling import accuracy_figure, coefficients_figure, law_figure
-from .sheets import contact_sheet, overlay
+from .sheets import border_share, contact_sheet, enlarge, mask_centre, overlay
 from .style import Figure, class_colours, split_colours
 
 __all__ = [
     "Chart",
     "Figure",
     "accuracy_figure",
+    "border_share",
     "class_colours",
     "coefficients_figure",
     "confusion_matrix_figure",
     "contact_sheet",
+    "enlarge",
     "history_chart",
     "history_figure",
     "law_figure",
+    "mask_centre",
     "metrics_figure",
     "overlay",
     "precision_recall_figure",

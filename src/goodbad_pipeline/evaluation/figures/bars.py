@@ -167,12 +167,9 @@ def confusion_matrix_figure(
 def _name_ticks(axes: Axes, class_names: Sequence[str]) -> None:
     names = elide_all(class_names, 24)
     crowded = len(names) * max(len(name) for name in names) > 70
-    axes.set_xticks(range(len(names)), names)
+    slanted = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
+    axes.set_xticks(range(len(names)), names, **slanted)
     axes.set_yticks(range(len(names)), names)
-    if crowded:
-        axes.tick_params(axis="x", labelrotation=35)
-        for label in axes.get_xticklabels():
-            label.set(horizontalalignment="right", rotation_mode="anchor")
 
 
 def _write_cells(axes: Axes, counts: NDArray[np.int64], shares: NDArray[np.float64]) -> None:

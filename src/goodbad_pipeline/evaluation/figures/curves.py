@@ -21,6 +21,7 @@ from goodbad_pipeline.evaluation.figures.style import (
     literal,
     new_figure,
     plain_axes,
+    require_columns,
     series_colours,
     split_colours,
 )
@@ -55,11 +56,7 @@ def history_figure(history: pd.DataFrame, monitor: str = "val_loss") -> Figure:
     Raises:
         InputError: A column is missing, or there are no epochs.
     """
-    missing = [column for column in (*_COLUMNS, monitor) if column not in history.columns]
-    if missing:
-        raise InputError(f"history: no column {', '.join(missing)}; it has {', '.join(map(str, history.columns))}")
-    if history.empty:
-        raise InputError("history: no epochs; train for at least one")
+    require_columns(history, (*_COLUMNS, monitor), "history")
     figure = new_figure(4.8)
     panels: Sequence[Axes] = figure.subplots(1, 2)
     kept = kept_epoch(history, monitor)

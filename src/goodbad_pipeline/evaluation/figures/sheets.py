@@ -1,4 +1,4 @@
-"""Contact sheets (images in a grid, each with a caption) and heat maps over images."""
+"""Contact sheets (images in a grid, each with a caption), heat maps over images, and images with a masked centre."""
 
 import math
 import textwrap
@@ -8,11 +8,16 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from PIL import Image
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.figures.style import DPI, FAINT, INK, WIDTH, elide, literal
 from goodbad_pipeline.evaluation.predictions import FloatArray, PixelArray
 
+BORDER = 1 / 8
+"""Width of the border of a heat map, as a share of the side; a uniform heat map has 44 % of its mass there."""
+CENTRE = 1 / 2
+"""Side of the masked square, as a share of the image's: a quarter of its area."""
 _GAP = 0.12
 _LINE = 0.17
 _TITLE = 0.5
@@ -64,12 +69,37 @@ def contact_sheet(
     return figure
 
 
+def enlarge(maps: FloatArray, side: int) -> FloatArray:
+    """Enlarge heat maps (n, h, w) to (n, side, side), bilinearly."""
+    size = (side, side)
+    enlarged = [Image.fromarray(one.astype(np.float32)).resize(size, Image.Resampling.BILINEAR) for one in maps]
+    return np.array(enlarged, dtype=np.float32).reshape(-1, side, side)
+
+
 def overlay(pixels: PixelArray, heat: FloatArray) -> PixelArray:
     """Draw heat maps (n, side, side) in [0, 1] over greyed 8-bit RGB images (n, side, side, 3)."""
     grey = pixels.mean(axis=3, keepdims=True).repeat(3, axis=3)
     colours = colormaps["inferno"](heat)[..., :3] * 255
     strength = 0.25 + 0.45 * heat[..., None]
     return np.clip(grey * (1 - strength) + colours * strength, 0, 255).astype(np.uint8)
+
+
+def border_share(heat: FloatArray) -> FloatArray:
+    """Return the share on the border of the mass of heat maps (n, side, side) ≥ 0; NaN for an empty map."""
+    width = max(1, round(heat.shape[1] * BORDER))
+    total = heat.sum(axis=(1, 2), dtype=np.float64)
+    inner = heat[:, width:-width, width:-width].sum(axis=(1, 2), dtype=np.float64)
+    with np.errstate(invalid="ignore"):
+        return np.where(total > 0, 1 - inner / np.where(total > 0, total, 1), np.nan)
+
+
+def mask_centre(pixels: PixelArray, colour: tuple[int, int, int]) -> PixelArray:
+    """Return a copy of images (n, side, side, 3) whose centre has one colour."""
+    side = pixels.shape[1]
+    start = round(side * (1 - CENTRE) / 2)
+    masked = pixels.copy()
+    masked[:, start : side - start, start : side - start] = colour
+    return masked
 
 
 def _title(title: str) -> str:

@@ -14,18 +14,15 @@ from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.evaluation.bootstrap import Interval, resample_groups
 from goodbad_pipeline.evaluation.calibration import ece_by_chance, fit_calibration
 from goodbad_pipeline.evaluation.decision import Calibration, scale_temperature
-from goodbad_pipeline.evaluation.explanations import border_share, enlarge, mask_centre
 from goodbad_pipeline.evaluation.findings import list_findings
-from goodbad_pipeline.evaluation.metric_tables import (
-    comparison_table,
-    interval_table,
-    per_class_metrics,
-    read_intervals,
-)
 from goodbad_pipeline.evaluation.metrics import (
     accuracy_at_coverage,
     classification_metrics,
+    comparison_table,
+    interval_table,
     log_losses,
+    per_class_metrics,
+    read_intervals,
     resampled_metrics,
 )
 from goodbad_pipeline.evaluation.predictions import MODEL, prediction_table, predictions_by_model, read_predictions
@@ -234,13 +231,13 @@ def explain_predictions(
     predictions = read_predictions(sample)
     array = np.asarray(pixels.array[pixels.rows(sample["image_id"])])
     rows = np.arange(len(sample))
-    heat = enlarge(gradcam.explain(model, array, rows, predictions.predicted), array.shape[1])
+    heat = figures.enlarge(gradcam.explain(model, array, rows, predictions.predicted), array.shape[1])
     decision = Calibration.from_dict(calibration)
-    masked = batches.predict(model, mask_centre(array, images.background), rows)
+    masked = batches.predict(model, figures.mask_centre(array, images.background), rows)
     masked_predicted = decision.predict(decision.calibrate(masked))
     unmasked_accuracy = float(sample["correct"].mean())
     metrics = {
-        "test_gradcam_border_share": float(np.nanmean(border_share(heat))),
+        "test_gradcam_border_share": float(np.nanmean(figures.border_share(heat))),
         "test_accuracy_centre_masked": float((masked_predicted == predictions.y_true).mean()),
         "test_accuracy_centre_unmasked": unmasked_accuracy,
         "test_accuracy_centre_shown": unmasked_accuracy,  # the name until 0.1, kept as an alias
