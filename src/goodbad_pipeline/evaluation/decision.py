@@ -64,11 +64,9 @@ class Calibration:
 
 
 def scale_temperature(probabilities: FloatArray, temperature: float) -> FloatArray:
-    """Divide the logits of softmax outputs by a temperature (Guo et al. 2017, section 4.2).
+    """Divide the logits of softmax outputs (n, k) by a temperature above 0 (Guo et al. 2017, section 4.2).
 
-    Args:
-        probabilities: Shape (n, k), rows summing to 1; their logarithms are the logits up to a constant.
-        temperature: Above 0. Scaling by 1/t undoes scaling by t.
+    The logarithms of probabilities are the logits up to a constant. Scaling by 1/t undoes scaling by t.
     """
     logits = np.log(np.maximum(np.asarray(probabilities, dtype=np.float64), SMALLEST)) / temperature
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))

@@ -213,12 +213,12 @@ def group_statistics(
 def summed_metrics(sums: GroupStatistics) -> dict[str, Values]:
     """Compute the metrics that sums determine, (rows,): all of `METRICS` except roc_auc and average_precision."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        total = sums.support.sum(axis=1)
+        by_class, total = summed_class_metrics(sums), sums.support.sum(axis=1)
         gaps = np.abs(sums.bins[:, 1] - sums.bins[:, 2]).sum(axis=1)
         return {
             "accuracy": sums.correct.sum(axis=1) / total,
-            "balanced_accuracy": _mean_of_classes(sums.correct / sums.support),
-            "f1_macro": _mean_of_classes(2 * sums.correct / (sums.support + sums.predicted)),
+            "balanced_accuracy": _mean_of_classes(by_class["recall"]),
+            "f1_macro": _mean_of_classes(by_class["f1"]),
             "log_loss": sums.loss[:, 0] / total,
             "brier": sums.loss[:, 1] / total,
             "ece": gaps / total,

@@ -26,11 +26,7 @@ ROW_SUM_TOLERANCE = 1e-2
 class Predictions:
     """Calibrated predictions of one model on labelled images.
 
-    Attributes:
-        class_names: k names.
-        y_true: (n,) class indices.
-        probabilities: (n, k) float64, rows summing to 1.
-        predicted: (n,) class indices.
+    ``y_true`` and ``predicted`` (n,) hold class indices; the rows of ``probabilities`` (n, k), float64, sum to 1.
     """
 
     class_names: Sequence[str]
@@ -42,10 +38,8 @@ class Predictions:
 def prediction_table(images: pd.DataFrame, probabilities: FloatArray, calibration: Calibration) -> pd.DataFrame:
     """Return predictions and labels as a table.
 
-    Args:
-        images: Rows with image_id, path, label and group.
-        probabilities: (n, k) uncalibrated, rows in the order of ``images``, columns in that of the calibration.
-        calibration: Temperature, threshold and abstention to apply.
+    ``images`` has image_id, path, label and group. ``probabilities`` (n, k) are uncalibrated, rows in the order of
+    ``images`` and columns in that of the calibration.
 
     Returns:
         image_id, path, label, group, predicted, correct, probability (of the predicted class), abstained, then one

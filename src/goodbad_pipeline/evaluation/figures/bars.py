@@ -1,6 +1,7 @@
 """Bars and matrices: metrics against baselines, split sizes, the confusion matrix, accuracy by slice."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -167,7 +168,7 @@ def confusion_matrix_figure(
 def _name_ticks(axes: Axes, class_names: Sequence[str]) -> None:
     names = elide_all(class_names, 24)
     crowded = len(names) * max(len(name) for name in names) > 70
-    slanted = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
+    slanted: dict[str, Any] = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
     axes.set_xticks(range(len(names)), names, **slanted)
     axes.set_yticks(range(len(names)), names)
 

@@ -8,7 +8,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_curve
 
 from goodbad_pipeline.errors import InputError
@@ -40,8 +39,6 @@ _LEGEND: dict[str, Any] = {
 }
 _BINS = 10
 
-Points = tuple[NDArray[np.float64], NDArray[np.float64]]
-
 
 def history_figure(history: pd.DataFrame, monitor: str = "val_loss") -> Figure:
     """Draw loss and accuracy of the training and validation splits; mark the phases and the epoch that was kept.
@@ -49,8 +46,8 @@ def history_figure(history: pd.DataFrame, monitor: str = "val_loss") -> Figure:
     Epochs are counted 1, 2, … through all phases.
 
     Args:
-        history: One row per epoch: epoch, phase, loss, accuracy, val_loss, val_accuracy, learning_rate; NaN leaves a
-            gap. `kept`, whether the model has the weights of this epoch, is missing in older histories.
+        history: One row per epoch: `_COLUMNS`; NaN leaves a gap. `kept`, whether the model has the weights of this
+            epoch, is missing in older histories.
         monitor: Column whose value at the kept epoch is shown.
 
     Raises:
@@ -167,7 +164,7 @@ def curve_title(curve: str, class_names: Sequence[str]) -> str:
     return f"{curve}: mean of {len(class_names)} classes, each against the rest"
 
 
-def roc_points(y_true: IntArray, probabilities: FloatArray) -> Points:
+def roc_points(y_true: IntArray, probabilities: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return the mean true positive rate of the scored classes at every false positive rate of one of them."""
     columns = scored_classes(y_true, probabilities.shape[1])
     curves = [roc_curve(y_true == column, probabilities[:, column])[:2] for column in columns]
@@ -178,7 +175,9 @@ def roc_points(y_true: IntArray, probabilities: FloatArray) -> Points:
     return np.concatenate([[0.0], rates]), np.concatenate([[0.0], mean])
 
 
-def _precision_recall_points(y_true: IntArray, probabilities: FloatArray, columns: Sequence[int]) -> Points:
+def _precision_recall_points(
+    y_true: IntArray, probabilities: FloatArray, columns: Sequence[int]
+) -> tuple[FloatArray, FloatArray]:
     """Return the mean precision of the scored classes at every recall of one of them.
 
     The curve is drawn in steps, so that its area is the average precision. Linear interpolation would be too optimistic
@@ -239,8 +238,7 @@ def _draw_reliability(axes: Axes, y_true: IntArray, models: dict[str, FloatArray
 def _draw_coverage(axes: Axes, y_true: IntArray, calibrated: FloatArray, colour: str) -> None:
     order = np.argsort(-calibrated.max(axis=1), kind="stable")
     accuracy = np.cumsum((calibrated.argmax(axis=1) == y_true)[order]) / np.arange(1, len(y_true) + 1)
-    # The accuracy of the first few per cent is mostly noise.
-    first = max(0, min(len(y_true) - 1, len(y_true) // 20))
+    first = len(y_true) // 20  # before it, accuracy is mostly noise
     coverage = np.arange(1, len(y_true) + 1) / len(y_true)
     axes.plot(coverage[first:] * 100, accuracy[first:], color=colour, linewidth=2)
     plain_axes(axes, title="Accuracy when abstaining", x="Coverage: most confident images (%)", y="Accuracy")
@@ -248,9 +246,8 @@ def _draw_coverage(axes: Axes, y_true: IntArray, calibrated: FloatArray, colour:
     axes.margins(y=0.1)
 
 
-def _binned(
-    y_true: IntArray, probabilities: FloatArray
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def _binned(y_true: IntArray, probabilities: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return confidence, accuracy and number of images of each bin that is not empty."""
     confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == y_true
     bins = np.minimum((confidence * _BINS).astype(np.int64), _BINS - 1)
     counts = np.bincount(bins, minlength=_BINS).astype(np.float64)

@@ -4,6 +4,7 @@ All raise `InputError` if a table has no rows or lacks a column.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -139,7 +140,17 @@ def _draw_lines(axes: Axes, table: pd.DataFrame) -> None:
         rows = pd.concat([base, table[table["dimension"] == name].sort_values("ratio")])
         # All points but the base are shifted a little, so that intervals of equal cost do not overlap.
         shift = np.where(rows["dimension"] == "base", 1.0, 2 ** (_SHIFT * (index - (len(drawn) - 1) / 2) * 2))
-        _draw_line(axes, rows, rows["ratio"].to_numpy(dtype=np.float64) * shift, name)
+        x = rows["ratio"].to_numpy(dtype=np.float64) * shift
+        colour, marker = _LINES[name]
+        style: dict[str, Any] = {
+            "color": colour,
+            "linewidth": 2,
+            "marker": marker,
+            "markersize": 7,
+            "markevery": _LARGER,
+        }
+        axes.plot(x, rows["accuracy"], label=name, **style)
+        _draw_interval(axes, rows.iloc[_LARGER], x[_LARGER], colour)
     axes.plot(base["ratio"], base["accuracy"], "o", color=INK, markersize=8, zorder=3, label="base")
     _draw_interval(axes, base, base["ratio"].to_numpy(dtype=np.float64), INK)
     axes.set_xscale("log", base=2)
@@ -148,14 +159,6 @@ def _draw_lines(axes: Axes, table: pd.DataFrame) -> None:
     axes.set_xticks(ticks, [f"×{tick}" for tick in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlim(0.9, largest * 1.12)
-
-
-def _draw_line(axes: Axes, rows: pd.DataFrame, x: np.ndarray, name: str) -> None:
-    colour, marker = _LINES[name]
-    axes.plot(
-        x, rows["accuracy"], color=colour, linewidth=2, marker=marker, markersize=7, markevery=_LARGER, label=name
-    )
-    _draw_interval(axes, rows.iloc[_LARGER], x[_LARGER], colour)
 
 
 def _draw_interval(axes: Axes, rows: pd.DataFrame, x: np.ndarray, colour: str) -> None:

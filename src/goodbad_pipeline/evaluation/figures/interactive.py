@@ -76,7 +76,7 @@ def roc_chart(y_true: IntArray, probabilities_by_name: Mapping[str, FloatArray],
     chart.add_shape(type="line", x0=0, y0=0, x1=1, y1=1, line=chance, layer="below")
     chart.update_xaxes(title="False positive rate", range=[-0.01, 1.01])
     chart.update_yaxes(title="True positive rate", range=[-0.01, 1.01])
-    return _styled(chart, 560, title=escape(curve_title("ROC", class_names)), hovermode="closest")
+    return _styled(chart, 560, title=escape(curve_title("ROC", class_names)))
 
 
 def slices_chart(slices: pd.DataFrame, accuracy: float) -> Chart:

@@ -46,9 +46,8 @@ _OFFSETS = {
 def accuracy_figure(comparison: pd.DataFrame) -> Figure:
     """Draw ImageNet accuracy against multiply-adds and parameters, as reported in Table 2 of the paper.
 
-    Args:
-        comparison: One row per network: network, family (`EfficientNet` or `other`), top1_paper in per cent,
-            parameters_paper, flops_paper; NaN leaves the network out of that panel.
+    ``comparison`` has one row per network: network, family (`EfficientNet` or `other`), top1_paper in per cent,
+    parameters_paper and flops_paper; NaN leaves the network out of that panel.
     """
     figure = new_figure(5.6)
     panels: Sequence[Axes] = figure.subplots(1, 2, sharey=True)
@@ -162,8 +161,7 @@ def _draw_equivalent_phis(axes: Axes, published: pd.DataFrame) -> None:
 def law_figure(curve: pd.DataFrame) -> Figure:
     """Draw the deviation of counted multiply-adds from 2^φ and from (α·β²·γ²)^φ, with a band of ±15 %.
 
-    Args:
-        curve: Rows along φ: phi, over_doubling and over_product, the counted ratio to φ = 0 divided by each law.
+    ``curve`` has rows along φ: phi, over_doubling and over_product, the counted ratio to φ = 0 divided by each law.
     """
     figure = new_figure(4.6)
     axes = figure.subplots()
