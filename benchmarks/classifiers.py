@@ -116,7 +116,7 @@ def train(job: Job) -> dict[str, Any]:
     """
     import keras  # noqa: F401, PLC0415 - before the clock starts
 
-    from goodbad_pipeline.training.validation import measure  # noqa: PLC0415
+    from goodbad_pipeline.evaluation.metrics import validation_metrics  # noqa: PLC0415
 
     task = Task(read_splits(job.labels, job.parameters), validate_parameters(job.parameters), job.epochs)
     with tempfile.TemporaryDirectory() as folder:
@@ -124,7 +124,7 @@ def train(job: Job) -> dict[str, Any]:
         answer = ARMS[job.arm](task, clock, Path(folder))
         found: dict[str, Any] = {"curve": [asdict(point) for point in clock.points]}
         for split in ("validation", "test"):
-            measures = measure(answer(split), task.y_true(split), 0.0)
+            measures = validation_metrics(task.y_true(split), answer(split), 0.0)
             found[split] = {name: round(measures[f"val_{name}"], 4) for name in ("accuracy", "roc_auc")}
     return found
 

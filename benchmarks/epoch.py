@@ -26,11 +26,11 @@ def _ours(folder: Path, *, augmented: bool) -> Run:
     )
     from goodbad_pipeline import tracking  # noqa: PLC0415
     from goodbad_pipeline.datasets import EpochLogDataset  # noqa: PLC0415
+    from goodbad_pipeline.evaluation.metrics import validation_metrics  # noqa: PLC0415
     from goodbad_pipeline.training.batches import predict  # noqa: PLC0415
     from goodbad_pipeline.training.checkpoints import CheckpointStore  # noqa: PLC0415
     from goodbad_pipeline.training.progress import ProgressReporter  # noqa: PLC0415
     from goodbad_pipeline.training.saving import Checkpointing, Saver  # noqa: PLC0415
-    from goodbad_pipeline.training.validation import measure  # noqa: PLC0415
 
     uri = f"sqlite:///{folder / 'mlflow.db'}"
     mlflow.set_tracking_uri(uri)
@@ -42,8 +42,8 @@ def _ours(folder: Path, *, augmented: bool) -> Run:
         *images(TRAIN, SIDE),
         batch_size=BATCH,
         epochs=EPOCHS,
-        validate=lambda check_stop: measure(
-            predict(model, seen, np.arange(VALIDATION), check_stop=check_stop), y_true, 0.0
+        validate=lambda check_stop: validation_metrics(
+            y_true, predict(model, seen, np.arange(VALIDATION), check_stop=check_stop), 0.0
         ),
         saver=Saver(Checkpointing(CheckpointStore(folder / "checkpoints"), {}, resume=False), model),
         report=ProgressReporter(EpochLogDataset().load()),

@@ -8,8 +8,8 @@ import keras
 import numpy as np
 from factories import make_image
 
+from goodbad_pipeline.images.pixels import LabelledPixels
 from goodbad_pipeline.training.checkpoints import CheckpointStore
-from goodbad_pipeline.training.labelled_pixels import LabelledPixels
 from goodbad_pipeline.training.progress import EpochCallback
 from goodbad_pipeline.training.recipe import Augmentation, Recipe
 from goodbad_pipeline.training.saving import Checkpointing

@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 from tiny_training import part, tiny_network, tiny_pixels, tiny_recipe
 
-from goodbad_pipeline.evaluation.metrics import larger_is_better
+from goodbad_pipeline.evaluation.metrics import VALIDATION_METRICS, larger_is_better
 from goodbad_pipeline.experiments.lr_range_test import RangeTest, run_range_test
 from goodbad_pipeline.experiments.objective import train_trial
 from goodbad_pipeline.training.stopping import StopRequest
 from goodbad_pipeline.training.train import fit_model
-from goodbad_pipeline.training.validation import VALIDATION_METRICS
 
 pytestmark = pytest.mark.usefixtures("eager")
 

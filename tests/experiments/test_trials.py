@@ -28,8 +28,7 @@ from goodbad_pipeline.experiments.trials import (
 from goodbad_pipeline.images.pixels import Transform
 from goodbad_pipeline.networks.scaling import resolve_scale
 from goodbad_pipeline.training.recipe import Augmentation, Recipe
-from goodbad_pipeline.training.stopping import Stopped, StopRequest
-from goodbad_pipeline.training.validation import TrainingDiverged
+from goodbad_pipeline.training.stopping import Stopped, StopRequest, TrainingDiverged
 
 RECIPE = Recipe(0, 8, 0, 0, 2, 1e-3, 1e-3, 1e-2, 0.1, 0.01, 0.0, 9, Augmentation(flip=True))
 BASE = resolve_scale(phi=-4, resolution=32)

@@ -11,14 +11,14 @@ import pytest
 from tiny_training import part, tiny_network, tiny_pixels, tiny_recipe
 
 from goodbad_pipeline.datasets import EpochLogDataset
+from goodbad_pipeline.evaluation.metrics import validation_metrics
+from goodbad_pipeline.images.pixels import LabelledPixels
 from goodbad_pipeline.training import train as training
 from goodbad_pipeline.training.batches import predict
 from goodbad_pipeline.training.distributed import SINGLE_PROCESS
-from goodbad_pipeline.training.labelled_pixels import LabelledPixels
 from goodbad_pipeline.training.progress import HISTORY_COLUMNS
-from goodbad_pipeline.training.recipe import Augmentation
-from goodbad_pipeline.training.train import _batches, _rules, fit_model
-from goodbad_pipeline.training.validation import measure
+from goodbad_pipeline.training.recipe import Augmentation, Recipe
+from goodbad_pipeline.training.train import _Training, fit_model
 
 pytestmark = pytest.mark.usefixtures("eager")
 
@@ -26,6 +26,10 @@ pytestmark = pytest.mark.usefixtures("eager")
 @pytest.fixture(scope="module")
 def pixels() -> np.ndarray:
     return tiny_pixels()
+
+
+def _training(train: LabelledPixels, recipe: Recipe) -> _Training:
+    return _Training(tiny_network(), train, train, recipe, SINGLE_PROCESS, pretrained=False, compiled=False)
 
 
 def test_from_scratch_learns_and_tells_every_epoch(pixels: np.ndarray) -> None:
@@ -154,7 +158,7 @@ def test_the_last_epoch_is_kept_where_the_recipe_says_so(pixels: np.ndarray, ema
         recipe = tiny_recipe(**changes, ema=ema)
         history = fit_model(model, part(pixels, 0, 40), validation, recipe, pretrained=False)
         answers = predict(model, validation.pixels, validation.rows)
-        return measure(answers, validation.y_true, 0.0)["val_loss"], history
+        return validation_metrics(validation.y_true, answers, 0.0)["val_loss"], history
 
     last, history = train(keep_epoch="last")
     assert history["val_loss"].idxmin() < 5  # or this says nothing
@@ -179,7 +183,7 @@ def test_the_best_epoch_is_that_of_the_chosen_measure(pixels: np.ndarray, monito
     tiny = tiny_recipe(monitor=monitor, label_smoothing=0.1)
     history = fit_model(model, part(pixels, 0, 40), validation, tiny, pretrained=False)
     best = history[monitor].idxmin() if monitor == "val_log_loss" else history[monitor].idxmax()
-    kept = measure(predict(model, validation.pixels, validation.rows), validation.y_true, 0.1)
+    kept = validation_metrics(validation.y_true, predict(model, validation.pixels, validation.rows), 0.1)
     assert kept["val_loss"] == pytest.approx(history["val_loss"][best], rel=1e-5)
 
 
@@ -197,7 +201,7 @@ def test_a_rare_class_that_weighs_more_may_lose_more_before_training_counts_as_e
     class_weights: bool, limit: float
 ) -> None:
     rare = LabelledPixels(np.empty(0), np.arange(100), np.array([1] + [0] * 99), classes=2)
-    rules = _rules(tiny_recipe(class_weights=class_weights, loss_limit=8), rare)
+    rules = _training(rare, tiny_recipe(class_weights=class_weights, loss_limit=8)).rules()
     assert rules.loss_limit == pytest.approx(limit, rel=1e-3)
 
 
@@ -228,5 +232,5 @@ def test_one_gpu_makes_the_batches_that_need_no_host(monkeypatch, pixels, change
     monkeypatch.setattr(training, "count_gpus", lambda: 1)
     train = part(pixels, 0, 40)
     recipe = tiny_recipe(**{"augmentation": Augmentation(flip=True), **changes})
-    made = _batches(train.pixels, train.rows, train.targets, recipe, SINGLE_PROCESS, augmented=augmented)
+    made = _training(train, recipe).batches(train.pixels, train.rows, augmented=augmented)
     assert keras.ops.is_tensor(made[0][0]) is expected

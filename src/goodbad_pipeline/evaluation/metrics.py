@@ -42,6 +42,15 @@ LARGER_IS_BETTER: Mapping[str, bool] = {
 """The direction of every metric of validation, trials and test."""
 METRICS = tuple(name for name in LARGER_IS_BETTER if name != "loss")
 """Metrics of a test split, in the order in which they are reported."""
+VALIDATION_METRICS = (
+    "val_loss",
+    "val_log_loss",
+    "val_accuracy",
+    "val_balanced_accuracy",
+    "val_f1_macro",
+    "val_roc_auc",
+)
+"""Metrics of validation after an epoch."""
 BINS = 15
 """Equal bins of confidence for the calibration error, as in Guo et al. 2017."""
 BLOCK = 2**22
@@ -83,6 +92,23 @@ def classification_metrics(
     """
     columns = resampled_metrics(y_true, probabilities, _sample_only(len(y_true)), class_names, predicted)
     return {name: float(values[0]) for name, values in columns.items()}
+
+
+def validation_metrics(y_true: IntArray, probabilities: FloatArray, label_smoothing: float) -> dict[str, float]:
+    """Compute `VALIDATION_METRICS`; all are NaN if a probability is not finite.
+
+    ``val_loss`` is the training objective, with its label smoothing (0–1); ``val_log_loss`` is without. With one class
+    only, ROC AUC is 0.5.
+    """
+    if not np.isfinite(probabilities).all():
+        return dict.fromkeys(VALIDATION_METRICS, float("nan"))
+    sums = group_statistics(y_true, probabilities, probabilities.argmax(axis=1), np.zeros_like(y_true))
+    metrics = {name: float(value[0]) for name, value in summed_metrics(sums).items()}
+    metrics["log_loss"] = float(log_losses(y_true, probabilities).mean())
+    smoothed = (1 - label_smoothing) * metrics["log_loss"] - label_smoothing * log_probabilities(probabilities).mean()
+    metrics["loss"] = float(smoothed)
+    metrics["roc_auc"] = roc_auc(y_true, probabilities) if len(np.unique(y_true)) > 1 else 0.5
+    return {name: metrics[name.removeprefix("val_")] for name in VALIDATION_METRICS}
 
 
 def resampled_metrics(

@@ -8,11 +8,10 @@ import keras
 import numpy as np
 import pandas as pd
 
-from goodbad_pipeline.training.labelled_pixels import LabelledPixels
+from goodbad_pipeline.images.pixels import LabelledPixels
 from goodbad_pipeline.training.recipe import Recipe
-from goodbad_pipeline.training.stopping import StopRequest
+from goodbad_pipeline.training.stopping import StopRequest, TrainingDiverged
 from goodbad_pipeline.training.train import fit_model
-from goodbad_pipeline.training.validation import TrainingDiverged
 
 _DECAY = 0.85  # of the smoothed loss: it remembers about seven steps
 _RISEN = 4.0  # ratio of the smoothed loss to its lowest value at which the test ends

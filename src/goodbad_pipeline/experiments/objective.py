@@ -7,15 +7,14 @@ from collections.abc import Callable
 import keras
 import pandas as pd
 
-from goodbad_pipeline.evaluation.metrics import larger_is_better
+from goodbad_pipeline.evaluation.metrics import VALIDATION_METRICS, larger_is_better
 from goodbad_pipeline.experiments.trial_spec import COMPLETE, TrialResult
+from goodbad_pipeline.images.pixels import LabelledPixels
 from goodbad_pipeline.training.devices import out_of_memory
-from goodbad_pipeline.training.labelled_pixels import LabelledPixels
 from goodbad_pipeline.training.progress import EpochCallback, Row
 from goodbad_pipeline.training.recipe import Recipe
-from goodbad_pipeline.training.stopping import StopRequest
+from goodbad_pipeline.training.stopping import StopRequest, TrainingDiverged
 from goodbad_pipeline.training.train import ALL_LAYERS, SCRATCH, fit_model, last_phase
-from goodbad_pipeline.training.validation import VALIDATION_METRICS, TrainingDiverged
 
 logger = logging.getLogger(__name__)
 

@@ -22,18 +22,11 @@ _RANGE = (0.0, 255.0)
 
 @dataclass(frozen=True)
 class Changes:
-    """Changes of a batch of n images.
+    """Changes of a batch of n images, float32; None if no image moves or no colour changes."""
 
-    Attributes:
-        maps: Affine maps from output to input coordinates (x, y), the first two rows: float32, shape (n, 2, 3). None
-            if no image moves.
-        brightness: Factor of each image's mean: float32, shape (n,). None, like contrast, if no colour changes.
-        contrast: Factor of differences from that mean: float32, shape (n,).
-    """
-
-    maps: np.ndarray | None
-    brightness: np.ndarray | None
-    contrast: np.ndarray | None
+    maps: np.ndarray | None  # affine, from output to input coordinates (x, y), the first two rows: shape (n, 2, 3)
+    brightness: np.ndarray | None  # factor of each image's mean: shape (n,)
+    contrast: np.ndarray | None  # factor of differences from that mean: shape (n,)
 
 
 def draw_changes(count: int, size: tuple[int, int], augmentation: Augmentation, rng: np.random.Generator) -> Changes:
@@ -64,14 +57,9 @@ def _affine_maps(count: int, size: tuple[int, int], augmentation: Augmentation, 
 
 
 def augment(pixels: np.ndarray, changes: Changes) -> np.ndarray:
-    """Apply changes on the host.
+    """Apply changes on the host to RGB images: uint8, shape (n, height, width, 3).
 
-    Args:
-        pixels: uint8, shape (n, height, width, 3), RGB.
-        changes: Those of each image.
-
-    Returns:
-        uint8 of the same shape, so that the device receives no more bytes than without augmentation.
+    The result is uint8 too, so that the device receives no more bytes than without augmentation.
     """
     cv2.setNumThreads(1)  # OpenCV's threads divide single images, which costs more than one image per thread
     changed = np.empty(pixels.shape, np.uint8)
@@ -103,15 +91,7 @@ def _colour_table(mean: float, brightness: float, contrast: float) -> np.ndarray
 
 
 def augment_on_device(pixels: np.ndarray, changes: Changes) -> Any:
-    """Apply changes on the device of Keras.
-
-    Args:
-        pixels: uint8, shape (n, height, width, 3), RGB.
-        changes: Those of each image.
-
-    Returns:
-        A tensor on the device, float32 of the same shape, 0–255: the images of ``augment`` before rounding.
-    """
+    """Return the images of :func:`augment` before rounding: a tensor on Keras's device, float32, 0–255."""
     changed = ops.cast(ops.convert_to_tensor(pixels), "float32")
     if changes.maps is not None:
         maps = np.pad(changes.maps.reshape(-1, 6), ((0, 0), (0, 2)))
@@ -156,15 +136,9 @@ class LayerAugmenter:
     def __call__(
         self, pixels: np.ndarray, targets: np.ndarray, state: tuple[int, ...]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Change a batch.
+        """Change pixels (b, height, width, 3), 0–255, and targets (b, classes), rows summing to 1; return float32.
 
-        Args:
-            pixels: uint8 or float32, shape (b, height, width, 3), 0–255.
-            targets: float32, shape (b, classes), rows summing to 1.
-            state: Seed, step and, with several shards, the shard.
-
-        Returns:
-            Both as float32, of the same shapes and ranges.
+        The state is the seed, the step and, with several shards, the shard.
         """
         data = {"images": ops.cast(pixels, "float32"), "labels": targets}
         for number, layer in enumerate(self._layers):

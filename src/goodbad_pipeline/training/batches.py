@@ -18,17 +18,12 @@ class TrainingBatches(keras.utils.PyDataset):
     step is compiled for one shape, and every image has the same weight. Batches of the device and of the host differ by
     the rounding to bytes.
 
-    Args:
-        pixels: uint8, shape (N, side, side, 3), may be memory-mapped; or features (N, c) without augmentation.
-        rows: The training images in ``pixels``, int64 of shape (n,).
-        targets: float32, shape (n, classes), one row for each of ``rows``.
-        batch_size: Images per step.
-        seed: Seed of order and augmentation.
-        augmentation: Ranges of the changes; None for none.
-        class_weights: Weight of each class in the loss, shape (classes,); None for none.
-        data_shards: Number of shards, each of which is shuffled on its own and fills an equal part of each batch.
-        shards: Consecutive shards that this process reads; None for all.
-        on_device: Whether Keras augments the batches on its device; only with one shard.
+    Each of the ``data_shards`` shards is shuffled on its own and fills an equal part of each batch. This process reads
+    the consecutive ``shards``, None for all. With one shard Keras can augment the batches ``on_device``.
+
+    ``pixels`` is uint8 of shape (N, side, side, 3), which may be memory-mapped, or features (N, c) without
+    augmentation. ``rows`` are the n training images in it. ``targets`` is float32 of shape (n, classes), and
+    ``class_weights``, the weight of each class in the loss, has shape (classes,).
     """
 
     def __init__(
@@ -113,11 +108,7 @@ class TrainingBatches(keras.utils.PyDataset):
 
 
 def balanced_weights(targets: np.ndarray) -> np.ndarray:
-    """Return weights that give all classes equal influence, 1 on average per image: float32, shape (classes,).
-
-    Args:
-        targets: One-hot, shape (n, classes).
-    """
+    """Return weights that give all classes of one-hot targets equal influence: float32, 1 on average per image."""
     counts = targets.sum(axis=0)
     return (len(targets) / (np.count_nonzero(counts) * np.maximum(counts, 1))).astype(np.float32)
 

@@ -27,16 +27,10 @@ _ABANDONED = 3  # interrupted trainings whose checkpoints are kept
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint of one training.
+    """A checkpoint of one training."""
 
-    Attributes:
-        path: Its folder.
-        state: JSON values.
-        arrays: Arrays by name.
-    """
-
-    path: Path
-    state: dict[str, Any]
+    path: Path  # a folder
+    state: dict[str, Any]  # JSON values
     arrays: dict[str, np.ndarray]
 
 
@@ -45,12 +39,7 @@ class DamagedError(Exception):
 
 
 class CheckpointFolder:
-    """The numbered checkpoints of one training.
-
-    Args:
-        path: The folder; need not exist.
-        keep: How many of the newest are kept, at least 1.
-    """
+    """The numbered checkpoints of one training, of which the ``keep`` newest are kept."""
 
     def __init__(self, path: Path, keep: int) -> None:
         self.path, self._keep = path, keep
@@ -109,9 +98,7 @@ class CheckpointFolder:
 class CheckpointStore:
     """The checkpoints of all interrupted trainings, each in a folder named after its config hash.
 
-    Args:
-        path: The folder; need not exist.
-        owner: Returns the id of what a training belongs to, such as an MLflow run; stored with each checkpoint.
+    ``owner`` returns the id of what a training belongs to, such as an MLflow run; it is stored with each checkpoint.
     """
 
     def __init__(self, path: Path, owner: Callable[[], str | None] = lambda: None) -> None:

@@ -26,17 +26,11 @@ _OUT_OF_MEMORY = ("ResourceExhaustedError", "RESOURCE_EXHAUSTED", "OutOfMemory",
 
 @dataclass(frozen=True)
 class Device:
-    """What a training runs on.
+    """What a training runs on."""
 
-    Attributes:
-        gpus: Number of GPUs that are used, 0 for the CPU.
-        precision: Keras dtype policy: float32, mixed_float16 or mixed_bfloat16.
-        jit_compile: Whether XLA compiles the train step.
-    """
-
-    gpus: int
-    precision: str
-    jit_compile: bool
+    gpus: int  # that are used, 0 for the CPU
+    precision: str  # Keras dtype policy: float32, mixed_float16 or mixed_bfloat16
+    jit_compile: bool  # whether XLA compiles the train step
 
     def __str__(self) -> str:
         where = f"{self.gpus} GPU(s)" if self.gpus else "CPU"
@@ -51,16 +45,9 @@ def count_gpus() -> int:
 
 
 def require_gpu(*, distributed: bool = False) -> None:
-    """Check that there is a GPU.
-
-    Args:
-        distributed: Whether to join the other processes first: JAX cannot once devices were listed.
-
-    Raises:
-        InputError: There is none.
-    """
+    """Raise `InputError` if there is no GPU."""
     if distributed:
-        join_processes()
+        join_processes()  # JAX cannot once devices were listed
     if not count_gpus():
         raise InputError(
             "training.require_gpu: a GPU is required, the backend sees none; install the extra 'gpu' on a machine with "
@@ -75,14 +62,8 @@ def prepare_device(
 
     On a CPU ``auto`` means float32 without XLA: mixed precision and XLA both make EfficientNet several times slower
     there. On a GPU it means mixed_float16 and XLA; JAX always compiles by XLA. As many GPUs are used as divide a batch
-    evenly. TensorFlow's XLA compiles for one GPU, so with several ``auto`` turns XLA off, and ``on`` uses one GPU.
-
-    Args:
-        precision: ``auto`` or a Keras dtype policy.
-        xla: ``auto``, ``on`` or ``off``.
-        seed: Seed of everything random.
-        distributed: Whether to join the processes that the environment describes.
-        batch_size: Images per step, which several GPUs may share; None for one GPU.
+    evenly, one without ``batch_size``. TensorFlow's XLA compiles for one GPU, so with several ``auto`` turns XLA off,
+    and ``on`` uses one GPU. ``distributed`` joins the processes that the environment describes.
     """
     if distributed:
         join_processes()  # before devices are initialised
@@ -153,19 +134,10 @@ def batch_that_fits(
     devices: int = 1,
     multiple: int = 1,
 ) -> int | None:
-    """Estimate the batch size that fits into memory, at most half of the one that did not.
+    """Estimate the batch size that fits into memory, at most half of ``tried``, which did not fit.
 
-    Args:
-        scale: The network.
-        classes: Outputs of the classifier.
-        precision: ``float32``, ``mixed_float16`` or ``mixed_bfloat16``.
-        tried: Batch size that did not fit.
-        memory_bytes: Memory of one device; None if unknown, which leaves half of ``tried``.
-        devices: Number of devices that share a batch.
-        multiple: Another divisor of the batch size.
-
-    Returns:
-        A multiple of ``devices`` and ``multiple``; None if no smaller one exists.
+    ``memory_bytes`` is the memory of each of the ``devices`` that share a batch; None if unknown. The result is a
+    multiple of ``devices`` and ``multiple``, or None if no smaller one exists.
     """
     least = math.lcm(devices, multiple)
     if tried // 2 < least:
@@ -182,11 +154,8 @@ def batch_that_fits(
 def in_float32(model: keras.Model) -> keras.Model:
     """Return the network as one that computes in float32, with the same values.
 
-    Variables are float32 under mixed precision, too. What is computed from them is rounded to 16 bits, which is faster
-    on a GPU and slower on a CPU. Evaluation, registration and export use float32 on every machine.
-
-    Returns:
-        ``model`` itself if it computes in float32 already, else a copy that is not compiled.
+    It is ``model`` itself if it computes in float32 already, else a copy that is not compiled. Mixed precision rounds
+    to 16 bits, but not variables. Evaluation, registration and export use float32 on every machine.
     """
     layers = (layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer))
     if all(layer.compute_dtype == "float32" for layer in layers):

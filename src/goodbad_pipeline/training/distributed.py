@@ -69,11 +69,7 @@ class SingleProcess:
         """Disconnect from the other processes."""
 
     def data_shards(self, total: int) -> range:
-        """Return which of ``total`` shards of the images this process reads.
-
-        Raises:
-            InputError: The processes cannot read equally many.
-        """
+        """Return which of ``total`` shards of the images this process reads: each process reads equally many."""
         if total % self.process_count:
             raise InputError(
                 f"training.data_shards: must be a multiple of the {self.process_count} processes, got {total}"
@@ -89,14 +85,10 @@ SINGLE_PROCESS = SingleProcess()
 
 
 class DataParallel(SingleProcess):
-    """Several devices, each of which holds the same variables and takes an equal part of every batch.
-
-    Args:
-        distribution: Keras's distribution or TensorFlow's strategy, whose scope creates variables on all devices.
-    """
+    """Several devices, each of which holds the same variables and takes an equal part of every batch."""
 
     def __init__(self, distribution: Any) -> None:
-        self._distribution = distribution
+        self._distribution = distribution  # Keras's distribution or TensorFlow's strategy
 
     def scope(self) -> AbstractContextManager[None]:
         """Return the context in which variables are created on all devices."""
@@ -118,9 +110,6 @@ class MirroredDataParallel(DataParallel):
 
     Dropout has the same state on every device, so that all parts of a batch drop alike. A single device would draw
     anew for each image.
-
-    Args:
-        devices: Their names in TensorFlow.
     """
 
     def __init__(self, devices: Sequence[str]) -> None:
@@ -180,8 +169,7 @@ class MultiProcess(DataParallel):
 def join_processes(environment: Mapping[str, str] = os.environ) -> ProcessInfo | None:
     """Connect this process to the others, unless it is connected already; call it before devices are initialised.
 
-    Returns:
-        This process's rank; None if the environment describes a single process.
+    The result is None if the environment describes a single process.
 
     Raises:
         InputError: The environment is incomplete, or the Keras backend is not JAX.
@@ -202,11 +190,9 @@ def join_processes(environment: Mapping[str, str] = os.environ) -> ProcessInfo |
 
 
 def choose_strategy(gpus: int, *, distributed: bool = False) -> Strategy:
-    """Return the strategy for this process.
+    """Return the strategy for this process, whose ``gpus`` GPUs share each batch.
 
-    Args:
-        gpus: Number of GPUs of this process that share each batch.
-        distributed: Whether to train together with the processes that the environment describes.
+    If ``distributed``, it trains together with the processes that the environment describes.
     """
     info = join_processes() if distributed else None
     if info is not None:

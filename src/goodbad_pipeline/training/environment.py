@@ -18,17 +18,11 @@ _SLURM = "SLURM_"
 
 @dataclass(frozen=True)
 class ProcessInfo:
-    """This process among those that train together.
+    """This process among those that train together."""
 
-    Attributes:
-        coordinator: ``host:port`` at which process 0 awaits the others.
-        count: Number of processes, at least 2.
-        index: Rank of this process, from 0.
-    """
-
-    coordinator: str
-    count: int
-    index: int
+    coordinator: str  # ``host:port`` at which process 0 awaits the others
+    count: int  # processes, at least 2
+    index: int  # rank of this process, from 0
 
 
 @dataclass(frozen=True)
@@ -53,11 +47,7 @@ LAUNCHERS = (
 
 
 def require_backend() -> None:
-    """Check that the Keras backend of the environment is supported and installed, without importing it.
-
-    Raises:
-        InputError: It is not.
-    """
+    """Raise `InputError` if the Keras backend is not supported or not installed, without importing it."""
     name = os.environ.get("KERAS_BACKEND") or BACKENDS[0]
     if name not in BACKENDS:
         raise InputError(f"KERAS_BACKEND: must be {' or '.join(BACKENDS)}, got {name!r}")
@@ -82,16 +72,7 @@ def read_process_info(environment: Mapping[str, str]) -> ProcessInfo | None:
 
 
 def check_process_role(info: ProcessInfo | None, *, distributed: bool, follows: bool) -> None:
-    """Check that process 0 runs the pipeline that stores the model, and every other process ``follow``.
-
-    Args:
-        info: This process, None if it is the only one.
-        distributed: Value of ``training.distributed``.
-        follows: Whether this process runs ``--pipeline=follow``, which stores nothing.
-
-    Raises:
-        InputError: The pipeline is that of another process, or there is no other process to follow.
-    """
+    """Raise `InputError` unless process 0 runs the pipeline that stores the model, and every other one ``follow``."""
     if follows and not distributed:
         raise InputError("training.distributed: must be true with --pipeline=follow, got False")
     if follows and info is None:

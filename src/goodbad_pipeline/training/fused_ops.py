@@ -36,17 +36,10 @@ def fused_training(model: keras.Model) -> Iterator[None]:
 
 
 def normalise_batch(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any, Any]:
-    """Apply batch normalisation by one kernel, whose gradient is another; Keras composes a dozen.
+    """Apply batch normalisation to feature maps (b, height, width, c); return outputs, mean and variance (c,).
 
-    Args:
-        x: Feature maps (b, height, width, c).
-        gamma: Scale (c,).
-        beta: Offset (c,).
-        epsilon: Added to the variance.
-
-    Returns:
-        The outputs, and mean and variance (c,) of the batch. The variance divides by n. The kernel returns the sample
-        variance, which divides by n - 1 and which Keras does not use.
+    It is one kernel, whose gradient is another; Keras composes a dozen. The variance divides by n. The kernel returns
+    the sample variance, which divides by n - 1 and which Keras does not use.
     """
     outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
         x=x, scale=gamma, offset=beta, mean=tf.zeros([0]), variance=tf.zeros([0]), epsilon=epsilon, is_training=True

@@ -22,15 +22,10 @@ class Explainer:
         self._kernel = keras.ops.convert_to_numpy(model.get_layer(CLASSIFIER).kernel).astype(np.float32)
 
     def explain(self, pixels: np.ndarray, classes: np.ndarray) -> np.ndarray:
-        """Compute heatmaps.
+        """Return the heatmap of each image for a class: float32, shape (n, h, w), as the last feature map.
 
-        Args:
-            pixels: uint8, shape (n, side, side, 3); each new n builds another graph.
-            classes: Class index to explain for each image, shape (n,).
-
-        Returns:
-            float32 of shape (n, h, w), h and w of the last feature map, 0–1, where 1 is the maximum of the image. All 0
-            if nothing supports the class.
+        Values are 0–1, where 1 is the maximum of the image; all are 0 if nothing supports the class. ``pixels`` is
+        uint8 of shape (n, side, side, 3); each new n builds another graph.
         """
         features = keras.ops.convert_to_numpy(self._features.predict_on_batch(pixels)).astype(np.float32)
         heat = np.maximum(np.einsum("nhwf,fn->nhw", features, self._kernel[:, classes]), 0)

@@ -19,8 +19,7 @@ from goodbad_pipeline.training.fused_ops import fused_training
 from goodbad_pipeline.training.optimizers import averaged_weights
 from goodbad_pipeline.training.progress import Progress, ProgressReporter
 from goodbad_pipeline.training.saving import Saver, restore
-from goodbad_pipeline.training.stopping import Stopped, StopRequest
-from goodbad_pipeline.training.validation import check_loss
+from goodbad_pipeline.training.stopping import Stopped, StopRequest, check_loss
 
 Batch = tuple[Any, ...]
 """Pixels, targets and, optionally, weights: arrays, or tensors of the backend."""
@@ -33,21 +32,15 @@ StepCallback = Callable[[dict[str, float]], None]
 class Phase:
     """A part of training with one optimizer.
 
-    Attributes:
-        name: For logs and the history.
-        model: The compiled model.
-        batches: Returns the batch of a step (0, 1, …), always the same for the same step.
-        steps: Steps per epoch.
-        epochs: Largest number of epochs.
-        validate: Returns metrics of validation, whose names begin with ``val_``. Calls its argument, ``check_stop``,
-            between blocks of images; exceptions propagate.
+    ``validate`` returns metrics whose names begin with ``val_``. It calls its argument, ``check_stop``, between blocks
+    of images; exceptions propagate.
     """
 
-    name: str
-    model: keras.Model
-    batches: Callable[[int], Batch]
-    steps: int
-    epochs: int
+    name: str  # for logs and the history
+    model: keras.Model  # compiled
+    batches: Callable[[int], Batch]  # returns the batch of a step (0, 1, …), always the same
+    steps: int  # per epoch
+    epochs: int  # at most
     validate: Callable[[Callable[[], None]], dict[str, float]]
 
 
@@ -55,20 +48,15 @@ class Phase:
 class Rules:
     """When a phase ends, and with which weights.
 
-    Attributes:
-        monitor: Metric that decides which epoch is best.
-        larger_is_better: Whether a larger value of it is better.
-        patience: Epochs without a better one after which a phase ends, but not in its first half: validation swings
-            until the learning rate falls, and a network from scratch may score best before it has learnt anything.
-        loss_limit: Largest loss of a step, in nats; beyond it training has diverged.
-        keeps_last: Whether a phase that reaches its last epoch keeps that epoch's weights, not the best one's.
+    Patience does not end a phase in its first half: validation swings until the learning rate falls, and a network from
+    scratch may score best before it has learnt anything.
     """
 
-    monitor: str
+    monitor: str  # metric that decides which epoch is best
     larger_is_better: bool
-    patience: int
-    loss_limit: float
-    keeps_last: bool = False
+    patience: int  # epochs without a better one
+    loss_limit: float  # of a step, in nats; beyond it training has diverged
+    keeps_last: bool = False  # a phase that reaches its last epoch keeps that epoch's weights, not the best one's
 
 
 class Loop:
@@ -92,10 +80,7 @@ class Loop:
     def run(self, phase: Phase, progress: Progress, arrays: Mapping[str, np.ndarray] | None = None) -> None:
         """Train until the phase ends; the model then has the weights that the rules keep.
 
-        Args:
-            phase: What to train.
-            progress: State of the training; updated.
-            arrays: State of the model at that point, None at the start of the phase.
+        ``progress`` is updated. ``arrays`` is the state of the model at that point, None at the start of the phase.
 
         Raises:
             Stopped: A stop was requested; a checkpoint is stored.

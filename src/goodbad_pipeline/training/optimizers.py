@@ -61,13 +61,7 @@ def make_optimizer(
     """Return the recipe's optimizer for one phase.
 
     Weight decay is decoupled from the gradient (arXiv 1711.05101). It does not apply to biases and batch normalisation.
-
-    Args:
-        recipe: Optimizer, schedule, weight decay, averaging and decay by depth.
-        peak: Highest learning rate.
-        steps: Steps per epoch.
-        epochs: Epochs of the phase.
-        layers: Names of the layers, from images to classes; needed if learning rates fall with depth.
+    ``layers`` names the layers, from images to classes; learning rates that fall with depth need them.
     """
     average = recipe.ema > 0
     optimizer = _by_depth(_BASES[recipe.optimizer])(
@@ -98,13 +92,9 @@ def make_schedule(
 
 @keras.saving.register_keras_serializable("goodbad_pipeline")
 class WarmExponential(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear rise to a peak, then smooth exponential decay; in the paper by 0.97 every 2.4 epochs.
+    """Linear rise to a peak in ``rising`` steps, then smooth exponential decay by ``factor`` every ``every`` steps.
 
-    Args:
-        peak: Highest learning rate.
-        rising: Steps until the peak.
-        factor: Factor on the rate every ``every`` steps, above 0.
-        every: Number of steps.
+    In the paper the factor is 0.97 every 2.4 epochs.
     """
 
     def __init__(self, peak: float, rising: int, factor: float, every: float) -> None:

@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -22,35 +22,18 @@ EpochCallback = Callable[[Row], None]
 
 @dataclass
 class Progress:
-    """How far a training is. JSON stores it without loss, floats included.
-
-    Attributes:
-        phase: Number of the current phase, from 0.
-        step: Finished steps of the phase.
-        epoch: Finished epochs of the phase, including validation.
-        sums: Sums of the metrics over the steps of the current epoch.
-        seconds: Time spent on the current epoch.
-        rows: One per finished epoch, over all phases.
-        best: Best value of the monitored metric in this phase; None before the first epoch.
-        waited: Epochs since then.
-        kept: The epoch, over all phases, whose weights are kept; None before the first one.
-        saves: Number of checkpoints written.
-    """
+    """How far a training is. JSON stores it without loss, floats included."""
 
     phase: int = 0
-    step: int = 0
-    epoch: int = 0
-    sums: dict[str, float] = field(default_factory=dict)
-    seconds: float = 0.0
-    rows: list[Row] = field(default_factory=list)
-    best: float | None = None
-    waited: int = 0
-    kept: int | None = None
-    saves: int = 0
-
-    def to_state(self) -> dict[str, Any]:
-        """Return JSON values."""
-        return asdict(self)
+    step: int = 0  # finished steps of the phase
+    epoch: int = 0  # finished epochs of the phase, including validation
+    sums: dict[str, float] = field(default_factory=dict)  # of the metrics over the steps of the current epoch
+    seconds: float = 0.0  # spent on the current epoch
+    rows: list[Row] = field(default_factory=list)  # one per finished epoch, over all phases
+    best: float | None = None  # value of the monitored metric in this phase; None before the first epoch
+    waited: int = 0  # epochs since then
+    kept: int | None = None  # epoch, over all phases, whose weights are kept; None before the first one
+    saves: int = 0  # checkpoints written
 
     def enter(self, phase: int) -> None:
         """Start another phase."""

@@ -4,7 +4,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from goodbad_pipeline.training.checkpoints import Checkpoint, CheckpointStore
 from goodbad_pipeline.training.config_hash import Config, config_differences, config_hash
 from goodbad_pipeline.training.distributed import SINGLE_PROCESS, Strategy
 from goodbad_pipeline.training.progress import Progress
-from goodbad_pipeline.training.validation import check_arrays
+from goodbad_pipeline.training.stopping import TrainingDiverged
 
 logger = logging.getLogger(__name__)
 
@@ -25,30 +25,19 @@ _MODEL, _OPTIMIZER, _KEPT = "model", "optimizer", "kept"
 
 @dataclass(frozen=True)
 class Checkpointing:
-    """Where and how often a training is saved.
-
-    Attributes:
-        store: All checkpoints.
-        config: All that decides the result and is known before the network is built.
-        minutes: Time between checkpoints within an epoch; the end of an epoch is always saved.
-        keep: How many of the newest checkpoints are kept.
-        resume: Whether to resume from a checkpoint with the same config.
-    """
+    """Where and how often a training is saved."""
 
     store: CheckpointStore
-    config: Config
-    minutes: float = 5.0
-    keep: int = 2
-    resume: bool = True
+    config: Config  # all that decides the result and is known before the network is built
+    minutes: float = 5.0  # between checkpoints within an epoch; the end of an epoch is always saved
+    keep: int = 2  # newest checkpoints that are kept
+    resume: bool = True  # from a checkpoint with the same config
 
 
 class Saver:
     """Saves and resumes one training; of several processes only the first one writes.
 
-    Args:
-        plan: Where and how often; None to save nothing.
-        model: The network at its start; its values are part of the config.
-        strategy: How processes share the training.
+    Without a plan nothing is saved. The initial values of the model are part of the config.
     """
 
     _saved: Path | None
@@ -99,9 +88,10 @@ class Saver:
         if self._plan is None or self._strategy.process_index:
             return
         arrays = capture(model, kept)
-        check_arrays(arrays, where=where, kept=self.kept)
+        if not all(np.isfinite(array).all() for array in arrays.values() if array.dtype.kind == "f"):
+            raise TrainingDiverged.at(where, "the weights are not finite", self.kept)
         progress.saves += 1
-        state = {"progress": progress.to_state(), "config": self._config, "owner": self._plan.store.owner()}
+        state = {"progress": asdict(progress), "config": self._config, "owner": self._plan.store.owner()}
         self._saved = self._folder.save(progress.saves, state, arrays)
         self._last = time.monotonic()
 

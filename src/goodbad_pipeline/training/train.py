@@ -2,27 +2,26 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import keras
 import numpy as np
 import pandas as pd
 
-from goodbad_pipeline.evaluation.metrics import larger_is_better
+from goodbad_pipeline.evaluation.metrics import larger_is_better, validation_metrics
+from goodbad_pipeline.images.pixels import LabelledPixels
 from goodbad_pipeline.training.batches import TrainingBatches, balanced_weights, predict
 from goodbad_pipeline.training.devices import count_gpus
 from goodbad_pipeline.training.distributed import SINGLE_PROCESS, DataParallel, Strategy
-from goodbad_pipeline.training.labelled_pixels import LabelledPixels
 from goodbad_pipeline.training.loop import Loop, Phase, Rules, StepCallback
 from goodbad_pipeline.training.optimizers import compile_model
 from goodbad_pipeline.training.progress import EpochCallback, Progress, ProgressReporter
 from goodbad_pipeline.training.recipe import Recipe
 from goodbad_pipeline.training.saving import Checkpointing, Saver
 from goodbad_pipeline.training.stopping import StopRequest
-from goodbad_pipeline.training.validation import measure
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +71,7 @@ def fit_model(
         TrainingDiverged: The loss or the weights are not finite, or the loss exploded.
         InputError: A checkpoint cannot be written, or processes train different networks.
     """
+    training = _Training(model, train, validation, recipe, strategy, pretrained, compiled)
     saver, reporter, progress = Saver(checkpoints, model, strategy), ProgressReporter(epoch_callback), Progress()
     checkpoint = saver.resume()
     if checkpoint is not None:
@@ -79,9 +79,8 @@ def fit_model(
         logger.info("Resuming after %d epochs and %d steps from %s", len(progress.rows), progress.step, checkpoint.path)
         for row in progress.rows:
             reporter.replay(row)
-    loop = Loop(_rules(recipe, train), saver, reporter, strategy=strategy, stop=stop, step_callback=step_callback)
-    phases = _phases(model, train, validation, recipe, strategy, pretrained=pretrained, compiled=compiled)
-    for number, prepare in enumerate(phases):
+    loop = Loop(training.rules(), saver, reporter, strategy=strategy, stop=stop, step_callback=step_callback)
+    for number, prepare in enumerate(training.phases()):
         if number < progress.phase:
             continue
         if number > progress.phase:
@@ -99,67 +98,124 @@ def last_phase(recipe: Recipe, *, pretrained: bool) -> str:
     return ALL_LAYERS if recipe.epochs else HEAD
 
 
-def _rules(recipe: Recipe, train: LabelledPixels) -> Rules:
-    limit = math.log(train.classes) + recipe.loss_limit
-    heaviest = balanced_weights(train.targets).max() if recipe.class_weights else 1.0  # class weights scale the loss
-    larger, limit = larger_is_better(recipe.monitor), limit * max(1.0, float(heaviest))
-    return Rules(recipe.monitor, larger, recipe.patience, limit, keeps_last=recipe.keep_epoch == "last")
+@dataclass(frozen=True)
+class _Training:
+    """What the phases of a training share; the fields are arguments of `fit_model`."""
 
+    model: keras.Model
+    train: LabelledPixels
+    validation: LabelledPixels
+    recipe: Recipe
+    strategy: Strategy
+    pretrained: bool
+    compiled: bool
 
-def _phases(
-    model: keras.Model,
-    train: LabelledPixels,
-    validation: LabelledPixels,
-    recipe: Recipe,
-    strategy: Strategy,
-    *,
-    pretrained: bool,
-    compiled: bool,
-) -> Sequence[Callable[[], AbstractContextManager[Phase]]]:
-    """Return the phases in order, not prepared yet: a resumed training needs no features of a phase that has ended."""
-    data = (model, train, validation, recipe, strategy)
-    if not pretrained:
-        every = (SCRATCH, recipe.scratch_epochs, recipe.scratch_learning_rate)
-    else:
-        every = (ALL_LAYERS, recipe.epochs, recipe.learning_rate)
-    head = [partial(_head_only, *data)] if pretrained and recipe.head_epochs else []
-    all_layers = partial(_all_layers, *data, *every, pretrained=pretrained, compiled=compiled)
-    return [*head, *([all_layers] if every[1] else [])]
+    def rules(self) -> Rules:
+        recipe, limit = self.recipe, math.log(self.train.classes) + self.recipe.loss_limit
+        if recipe.class_weights:  # they scale the loss
+            limit *= max(1.0, float(balanced_weights(self.train.targets).max()))
+        keeps_last = recipe.keep_epoch == "last"
+        return Rules(recipe.monitor, larger_is_better(recipe.monitor), recipe.patience, limit, keeps_last=keeps_last)
 
+    def phases(self) -> list[Callable[[], AbstractContextManager[Phase]]]:
+        """Return the phases in order, unprepared: a resumed training needs no features of a phase that has ended."""
+        if not self.pretrained:
+            return [self._all_layers] if self.recipe.scratch_epochs else []
+        head = [self._head_only] if self.recipe.head_epochs else []
+        return [*head, *([self._all_layers] if self.recipe.epochs else [])]
 
-@contextmanager
-def _head_only(
-    model: keras.Model, train: LabelledPixels, validation: LabelledPixels, recipe: Recipe, strategy: Strategy
-) -> Iterator[Phase]:
-    """Train the classifier on frozen features, then copy its weights to ``model``."""
-    backbone = keras.Model(model.input, model.get_layer("avg_pool").output)
-    logger.info("Computing frozen features of %d images once", len(train.rows) + len(validation.rows))
-    validation = validation.shard(strategy.process_index, strategy.process_count)
-    features = _features(backbone, train, recipe, strategy)
-    validation = replace(
-        validation,
-        pixels=predict(backbone, validation.pixels, validation.rows),
-        rows=np.arange(len(validation.rows)),
-    )
-    head = _head(model, features.shape[1:])
-    batches = _batches(features, np.arange(len(features)), train.targets, recipe, strategy, augmented=False)
-    steps, epochs = batches.steps_per_epoch, recipe.head_epochs
-    with strategy.scope():
-        replica = strategy.replicate(head)
-        compile_model(replica, replace(recipe, ema=0.0), recipe.head_learning_rate, steps=steps, epochs=epochs)
-    with strategy.training_scope():
-        validate = _validator(head, replica, validation, recipe, strategy)
-        yield Phase(HEAD, replica, batches.__getitem__, steps, epochs, validate)
-    strategy.update(head, replica)
-    model.get_layer("predictions").set_weights(head.get_layer("predictions").get_weights())
+    @contextmanager
+    def _head_only(self) -> Iterator[Phase]:
+        """Train the classifier on frozen features, then copy its weights to ``model``."""
+        backbone = keras.Model(self.model.input, self.model.get_layer("avg_pool").output)
+        logger.info("Computing frozen features of %d images once", len(self.train.rows) + len(self.validation.rows))
+        features, validation = self._features(backbone), self._validation_shard()
+        outputs = predict(backbone, validation.pixels, validation.rows)
+        validation = replace(validation, pixels=outputs, rows=np.arange(len(outputs)))
+        head = _head(self.model, features.shape[1:])
+        batches = self.batches(features, np.arange(len(features)), augmented=False)
+        recipe = replace(self.recipe, ema=0.0)
+        with self._phase(
+            HEAD, head, batches, validation, recipe, recipe.head_learning_rate, recipe.head_epochs
+        ) as phase:
+            yield phase
+        self.model.get_layer("predictions").set_weights(head.get_layer("predictions").get_weights())
 
+    def _features(self, backbone: keras.Model) -> np.ndarray:
+        """Return float32 features (n, c); the rows of other processes' shards stay 0 and are never read."""
+        rows, shards = self.train.rows, self.recipe.data_shards
+        own = np.isin(np.arange(len(rows)) % shards, self.strategy.data_shards(shards))
+        features = np.zeros((len(rows), int(backbone.output_shape[-1])), np.float32)
+        features[own] = predict(backbone, self.train.pixels, rows[own])
+        return features
 
-def _features(backbone: keras.Model, train: LabelledPixels, recipe: Recipe, strategy: Strategy) -> np.ndarray:
-    """Return float32 features (n, c); the rows of other processes' shards stay 0 and are never read."""
-    own = np.isin(np.arange(len(train.rows)) % recipe.data_shards, strategy.data_shards(recipe.data_shards))
-    features = np.zeros((len(train.rows), int(backbone.output_shape[-1])), np.float32)
-    features[own] = predict(backbone, train.pixels, train.rows[own])
-    return features
+    @contextmanager
+    def _all_layers(self) -> Iterator[Phase]:
+        """Train all layers; frozen batch statistics keep batch normalisation unchanged."""
+        recipe = self.recipe
+        name, epochs, peak = (
+            (ALL_LAYERS, recipe.epochs, recipe.learning_rate)
+            if self.pretrained
+            else (SCRATCH, recipe.scratch_epochs, recipe.scratch_learning_rate)
+        )
+        frozen = self.pretrained if recipe.freeze_statistics is None else recipe.freeze_statistics
+        for layer in self.model.layers:
+            if frozen and isinstance(layer, keras.layers.BatchNormalization):
+                layer.trainable = False
+        batches = self.batches(self.train.pixels, self.train.rows, augmented=True)
+        validation = self._validation_shard()
+        with self._phase(name, self.model, batches, validation, recipe, peak, epochs, compiled=self.compiled) as phase:
+            yield phase
+
+    @contextmanager
+    def _phase(
+        self,
+        name: str,
+        model: keras.Model,
+        batches: TrainingBatches,
+        validation: LabelledPixels,
+        recipe: Recipe,
+        peak: float,
+        epochs: int,
+        *,
+        compiled: bool = False,
+    ) -> Iterator[Phase]:
+        """Train a replica of ``model``, then copy its values to ``model``."""
+        steps = batches.steps_per_epoch
+        with self.strategy.scope():
+            replica = self.strategy.replicate(model)
+            if not compiled:
+                compile_model(replica, recipe, peak, steps=steps, epochs=epochs)
+        with self.strategy.training_scope():
+            validate = partial(self._validate, model, replica, validation)
+            yield Phase(name, replica, batches.__getitem__, steps, epochs, validate)
+        self.strategy.update(model, replica)
+
+    def _validate(
+        self, model: keras.Model, replica: keras.Model, validation: LabelledPixels, check_stop: Callable[[], None]
+    ) -> dict[str, float]:
+        """Predict this process's shard of validation, and compute the metrics of all predictions."""
+        self.strategy.update(model, replica)
+        predictions = self.strategy.gather(predict(model, validation.pixels, validation.rows, check_stop=check_stop))
+        return validation_metrics(self.strategy.gather(validation.y_true), predictions, self.recipe.label_smoothing)
+
+    def _validation_shard(self) -> LabelledPixels:
+        return self.validation.shard(self.strategy.process_index, self.strategy.process_count)
+
+    def batches(self, pixels: np.ndarray, rows: np.ndarray, *, augmented: bool) -> TrainingBatches:
+        recipe, targets = self.recipe, self.train.targets
+        return TrainingBatches(
+            pixels,
+            rows,
+            targets,
+            batch_size=recipe.batch_size,
+            seed=recipe.seed,
+            augmentation=recipe.augmentation if augmented else None,
+            class_weights=balanced_weights(targets) if recipe.class_weights else None,
+            data_shards=recipe.data_shards,
+            shards=self.strategy.data_shards(recipe.data_shards),
+            on_device=augmented and _augments_on_device(recipe, self.strategy),
+        )
 
 
 def _head(model: keras.Model, shape: tuple[int, ...]) -> keras.Model:
@@ -171,74 +227,6 @@ def _head(model: keras.Model, shape: tuple[int, ...]) -> keras.Model:
     head = keras.Model(features, outputs)
     head.get_layer("predictions").set_weights(model.get_layer("predictions").get_weights())
     return head
-
-
-@contextmanager
-def _all_layers(
-    model: keras.Model,
-    train: LabelledPixels,
-    validation: LabelledPixels,
-    recipe: Recipe,
-    strategy: Strategy,
-    name: str,
-    epochs: int,
-    peak: float,
-    *,
-    pretrained: bool,
-    compiled: bool,
-) -> Iterator[Phase]:
-    """Train all layers; frozen batch statistics keep batch normalisation as it is."""
-    frozen = pretrained if recipe.freeze_statistics is None else recipe.freeze_statistics
-    for layer in model.layers:
-        if frozen and isinstance(layer, keras.layers.BatchNormalization):
-            layer.trainable = False
-    batches = _batches(train.pixels, train.rows, train.targets, recipe, strategy, augmented=True)
-    steps = batches.steps_per_epoch
-    with strategy.scope():
-        replica = strategy.replicate(model)
-        if not compiled:
-            compile_model(replica, recipe, peak, steps=steps, epochs=epochs)
-    with strategy.training_scope():
-        validation = validation.shard(strategy.process_index, strategy.process_count)
-        validate = _validator(model, replica, validation, recipe, strategy)
-        yield Phase(name, replica, batches.__getitem__, steps, epochs, validate)
-    strategy.update(model, replica)
-
-
-def _validator(
-    model: keras.Model, replica: keras.Model, validation: LabelledPixels, recipe: Recipe, strategy: Strategy
-) -> Callable[[Callable[[], None]], dict[str, float]]:
-    """Return the validation of a phase: each process predicts its shard, and all score all predictions."""
-
-    def validate(check_stop: Callable[[], None]) -> dict[str, float]:
-        strategy.update(model, replica)
-        predictions = predict(model, validation.pixels, validation.rows, check_stop=check_stop)
-        return measure(strategy.gather(predictions), strategy.gather(validation.y_true), recipe.label_smoothing)
-
-    return validate
-
-
-def _batches(
-    pixels: np.ndarray,
-    rows: np.ndarray,
-    targets: np.ndarray,
-    recipe: Recipe,
-    strategy: Strategy,
-    *,
-    augmented: bool,
-) -> TrainingBatches:
-    return TrainingBatches(
-        pixels,
-        rows,
-        targets,
-        batch_size=recipe.batch_size,
-        seed=recipe.seed,
-        augmentation=recipe.augmentation if augmented else None,
-        class_weights=balanced_weights(targets) if recipe.class_weights else None,
-        data_shards=recipe.data_shards,
-        shards=strategy.data_shards(recipe.data_shards),
-        on_device=augmented and _augments_on_device(recipe, strategy),
-    )
 
 
 def _augments_on_device(recipe: Recipe, strategy: Strategy) -> bool:

@@ -10,7 +10,7 @@ import yaml
 
 from goodbad_pipeline import lazy
 from goodbad_pipeline.evaluation import figures
-from goodbad_pipeline.evaluation.metrics import larger_is_better
+from goodbad_pipeline.evaluation.metrics import VALIDATION_METRICS, larger_is_better
 from goodbad_pipeline.experiments import tuning
 from goodbad_pipeline.experiments.study import StudyStore
 from goodbad_pipeline.experiments.trial_spec import TrialCache
@@ -19,7 +19,6 @@ from goodbad_pipeline.images.pixels import PixelCache
 from goodbad_pipeline.params import ImageParams, ModelParams, RegistryParams, TrainingParams, TuneParams
 from goodbad_pipeline.params.experiments import RATES
 from goodbad_pipeline.training.stopping import StopRequest
-from goodbad_pipeline.training.validation import VALIDATION_METRICS
 
 analysis = lazy.load("goodbad_pipeline.experiments.analysis")
 lr_range_test = lazy.load("goodbad_pipeline.experiments.lr_range_test")
