@@ -1,4 +1,4 @@
-"""A real run to be killed, its network one convolution: ``python killing_runs.py PROJECT PIPELINE [PLACE [NUMBER]]``.
+"""A real run to be killed, its network one convolution: ``python kill_helpers.py PROJECT PIPELINE [PLACE [NUMBER]]``.
 
 PLACE is ``step`` (SIGKILL in the middle of step NUMBER), ``save`` (when checkpoint NUMBER is written but does not bear
 its name yet), ``model`` (when the trained network is stored, and nothing after it), ``scan`` (when NUMBER files have

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 def run(project: Path, *arguments: str) -> subprocess.CompletedProcess:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [sys.executable, str(Path(__file__).with_name("killing_runs.py")), str(project), *arguments]
+    command = [sys.executable, str(Path(__file__).with_name("kill_helpers.py")), str(project), *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 

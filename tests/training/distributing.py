@@ -1,4 +1,4 @@
-"""One of the processes that train together: ``distributing.py <folder>``; writes what it ends with and what it read."""
+"""Train as one of several processes: ``distributing.py <folder>``; write the weights, the history and the rows read."""
 
 import json
 import sys
@@ -14,7 +14,7 @@ SHARDS = 4
 
 
 class Recorded:
-    """Pixels that remember which of them were read."""
+    """Pixels that record which rows were read."""
 
     def __init__(self, pixels: np.ndarray) -> None:
         self._pixels, self.rows = pixels, set()

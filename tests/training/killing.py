@@ -1,4 +1,4 @@
-"""A training to be killed, started from a process that has imported all of it; it ends with status 0 or is killed.
+"""Trainings that are killed, forked from a process that has imported everything; they exit with status 0 or are killed.
 
 HOW is ``live``, ``step`` (SIGKILL in the middle of step NUMBER), ``line`` (SIGKILL at line NUMBER of the package's
 code), ``save`` (SIGKILL at line NUMBER of any code inside saves) or ``term`` (SIGTERM at line NUMBER of the package's
@@ -44,7 +44,7 @@ def in_steps(number: int) -> None:
 
 
 def at_line(number: int, sent: signal.Signals, folder: str = "") -> Callable:
-    """A tracer that sends a signal at some line of what lies in a folder."""
+    """A tracer that sends a signal at some line of the files of a folder."""
 
     def trace(frame, event, argument):
         if not frame.f_code.co_filename.startswith(folder):

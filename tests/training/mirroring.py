@@ -18,7 +18,7 @@ from goodbad_pipeline.training.train import fit_model
 
 
 class CutError(Exception):
-    """The end of a training that is not over."""
+    """The interruption of a training."""
 
 
 def cut(row: dict) -> None:

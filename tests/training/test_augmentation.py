@@ -12,7 +12,7 @@ EVERYTHING = Augmentation(True, 20, 0.2, 0.3, 0.2, 0.2)
 
 
 def augment(pixels: np.ndarray, augmentation: Augmentation, rng: np.random.Generator) -> np.ndarray:
-    """As it is done on the host, in numbers that may be subtracted."""
+    """Augment on the host and return signed integers."""
     result = made_by.augment(pixels, draw_changes(len(pixels), pixels.shape[1:3], augmentation, rng))
     assert result.dtype == np.uint8
     return result.astype(np.float32)
@@ -27,12 +27,12 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
-def test_nothing_switched_on_changes_nothing() -> None:
+def test_no_augmentation_changes_nothing() -> None:
     result = augment(ramp(), Augmentation(flip=False), rng())
     np.testing.assert_array_equal(result, ramp())
 
 
-def test_flip_mirrors_about_half_and_only_that() -> None:
+def test_flip_only_mirrors_about_half_of_the_images() -> None:
     batch = ramp(64)
     result = augment(batch, Augmentation(flip=True), rng())
     mirrored = [bool((image == batch[0, :, ::-1]).all()) for image in result]
@@ -47,7 +47,7 @@ def test_the_same_generator_gives_the_same_images() -> None:
     assert not np.array_equal(first, augment(ramp(), EVERYTHING, np.random.default_rng(1)))
 
 
-def test_translation_shifts_by_no_more_than_asked() -> None:
+def test_translation_stays_in_its_range() -> None:
     result = augment(ramp(32), Augmentation(flip=False, translation=0.25), rng())
     shift = (result[:, 8, 8, 0] - ramp()[0, 8, 8, 0]) / 10  # pixels, for each pixel is 10 brighter than the last
     assert np.abs(shift).max() <= 4.01
@@ -81,13 +81,13 @@ def test_colour_stays_in_range(change: str) -> None:
     assert not np.array_equal(result, extreme)
 
 
-def test_the_input_is_not_touched() -> None:
+def test_the_input_is_not_modified() -> None:
     batch = ramp().copy()
     augment(batch, EVERYTHING, rng())
     np.testing.assert_array_equal(batch, ramp())
 
 
-def test_colours_are_told_from_the_mean_of_the_moved_image() -> None:
+def test_contrast_uses_the_mean_of_the_moved_image() -> None:
     batch = ramp(2, 9)
     changes = draw_changes(2, (9, 9), Augmentation(flip=False, brightness=0.4, contrast=0.4), rng())
     assert changes.maps is None
@@ -98,7 +98,7 @@ def test_colours_are_told_from_the_mean_of_the_moved_image() -> None:
     np.testing.assert_allclose(made_by.augment(batch, changes), expected, atol=0.51)
 
 
-def test_the_device_makes_what_the_host_makes() -> None:
+def test_device_and_host_augment_equally() -> None:
     y, x = np.mgrid[:48, :40] / 10
     smooth = np.stack([100 + 60 * np.sin(x + y), 120 + 50 * np.cos(x), 90 + 40 * np.sin(2 * y)], axis=-1)
     batch = np.stack([smooth, smooth[::-1], smooth[:, ::-1]]).astype(np.uint8)
@@ -111,7 +111,7 @@ def test_the_device_makes_what_the_host_makes() -> None:
 
 
 @pytest.mark.parametrize("weights", [None, np.array([0.5, 1.5], np.float32)])
-def test_what_the_device_changed_is_trained_on_without_leaving_it(weights: np.ndarray | None) -> None:
+def test_images_augmented_on_the_device_stay_there(weights: np.ndarray | None) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (8, 6, 6, 3), dtype=np.uint8)
     options = {"batch_size": 4, "seed": 0, "augmentation": EVERYTHING, "class_weights": weights, "on_device": True}
     stream = TrainingBatches(pixels, np.arange(8), np.eye(2, dtype=np.float32)[np.arange(8) % 2], **options)

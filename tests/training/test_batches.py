@@ -19,7 +19,7 @@ def batches(count: int = 10, size: int = 4, seed: int = 0, augmentation: Augment
     return TrainingBatches(pixels, rows, targets, batch_size=size, seed=seed, augmentation=augmentation)
 
 
-def test_every_batch_is_full_and_every_image_comes_once_a_shuffle_with_its_target() -> None:
+def test_batches_are_full_and_a_shuffle_has_every_image_once() -> None:
     stream = batches()
     assert stream.steps_per_epoch == 3
     taken = [stream[step] for step in range(5)]
@@ -32,26 +32,26 @@ def test_every_batch_is_full_and_every_image_comes_once_a_shuffle_with_its_targe
     assert not np.array_equal(seen[:10], seen[10:])
 
 
-def test_fewer_images_than_a_batch_come_several_times() -> None:
+def test_fewer_images_than_a_batch_are_repeated() -> None:
     pixels, _ = batches(count=3, size=8)[0]
     assert sorted(np.unique(pixels[:, 0, 0, 0], return_counts=True)[1]) == [2, 3, 3]
 
 
-def test_a_step_is_the_same_whenever_it_is_asked_for() -> None:
+def test_a_step_always_has_the_same_batch() -> None:
     everything = Augmentation(True, 10, 0.1, 0.1, 0.1, 0.1)
     one, other = batches(augmentation=everything), batches(augmentation=everything)
     np.testing.assert_array_equal(one[5][0], [other[7], other[0], other[5]][2][0])
     assert not np.array_equal(batches(seed=1)[0][1], batches(seed=2)[0][1])
 
 
-def test_predict_keeps_the_order_over_blocks() -> None:
+def test_predict_keeps_the_order_of_images() -> None:
     model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.GlobalAveragePooling2D()])
     stream = batches()
     outputs = predict(model, stream.pixels, stream.rows, batch_size=3)
     np.testing.assert_allclose(outputs[:, 0], stream.rows, rtol=1e-6)
 
 
-def test_a_block_that_is_not_full_reads_no_image_twice() -> None:
+def test_predict_reads_each_image_once() -> None:
     model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.GlobalAveragePooling2D()])
     stream, read = batches(), []
 
@@ -64,7 +64,7 @@ def test_a_block_that_is_not_full_reads_no_image_twice() -> None:
     assert read == stream.rows.tolist()
 
 
-def test_streamed_images_make_the_batches_that_stored_ones_make(tmp_path: Path) -> None:
+def test_streamed_and_stored_images_give_equal_batches(tmp_path: Path) -> None:
     ids = []
     for number in range(10):
         data = encoded(make_image(number, bright=bool(number % 2)))
@@ -93,7 +93,7 @@ def test_images_stay_bytes_until_the_device() -> None:
     assert batches[0][0].dtype == np.uint8
 
 
-def test_class_weights_are_a_third_item_and_count_each_class_alike() -> None:
+def test_class_weights_give_classes_equal_influence() -> None:
     targets = np.eye(2, dtype=np.float32)[[0, 0, 0, 1]]
     weights = balanced_weights(targets)
     np.testing.assert_allclose(targets.T @ targets @ weights, [2, 2])

@@ -1,4 +1,4 @@
-"""Checkpoints without any training: what a kill, a full disk or a stray hand leaves of them."""
+"""Checkpoints without training: after a kill, on a full disk, damaged or changed."""
 
 import itertools
 import os
@@ -27,7 +27,7 @@ def names(path: Path) -> list[str]:
     return sorted(entry.name for entry in path.iterdir())
 
 
-def test_what_is_read_is_what_was_saved(tmp_path: Path) -> None:
+def test_a_checkpoint_is_read_as_it_was_saved(tmp_path: Path) -> None:
     folder = CheckpointFolder(tmp_path, keep=2)
     assert folder.newest() is None
     path = save(folder, 7)
@@ -39,7 +39,7 @@ def test_what_is_read_is_what_was_saved(tmp_path: Path) -> None:
     assert found.arrays["optimizer/00000"].shape == ()
 
 
-def test_the_last_few_are_kept(tmp_path: Path) -> None:
+def test_the_newest_checkpoints_are_kept(tmp_path: Path) -> None:
     folder = CheckpointFolder(tmp_path, keep=2)
     for number in range(8, 12):
         save(folder, number)
@@ -63,7 +63,7 @@ def damage(file: Path, how: str, place: float = 0.5) -> None:
 @pytest.mark.parametrize("file", ["arrays.npz", "state.json"])
 @pytest.mark.parametrize("how", DAMAGES)
 @pytest.mark.parametrize("place", [0.1, 0.5, 0.9])
-def test_a_damaged_one_gives_way_to_the_one_before_and_says_so(tmp_path: Path, file, how, place, caplog) -> None:
+def test_a_damaged_checkpoint_is_skipped_with_a_warning(tmp_path: Path, file, how, place, caplog) -> None:
     folder = CheckpointFolder(tmp_path, keep=2)
     save(folder, 1)
     damage(save(folder, 2) / file, how, place)
@@ -73,7 +73,7 @@ def test_a_damaged_one_gives_way_to_the_one_before_and_says_so(tmp_path: Path, f
     assert folder.newest().state["number"] == 2
 
 
-def test_a_changed_array_is_found_even_if_the_archive_is_sound(tmp_path: Path) -> None:
+def test_a_changed_array_is_detected_in_a_valid_archive(tmp_path: Path) -> None:
     folder = CheckpointFolder(tmp_path, keep=1)
     path = save(folder, 1)
     np.savez(path / "arrays.npz", **{"model/00000": np.zeros(3), "optimizer/00000": np.array(1)})
@@ -81,7 +81,7 @@ def test_a_changed_array_is_found_even_if_the_archive_is_sound(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("name", ["fsync", "mkdir", "replace"])
-def test_a_full_disk_names_the_checkpoint_and_keeps_those_before(tmp_path: Path, monkeypatch, name: str) -> None:
+def test_a_full_disk_keeps_earlier_checkpoints(tmp_path: Path, monkeypatch, name: str) -> None:
     folder = CheckpointFolder(tmp_path, keep=2)
     save(folder, 1)
 
@@ -129,7 +129,7 @@ def child(folder: Path, how: str, number: int) -> subprocess.CompletedProcess:
 
 
 def killed_inside(tmp_path: Path, points: int, seed: int) -> list[int]:
-    """Kill a process while it saves checkpoint 2, at lines drawn at random; what is the newest whole one each time."""
+    """Kill a process at random lines while it saves checkpoint 2; return the newest valid checkpoint each time."""
     total = int(child(tmp_path / "counted", "kill", -1).stdout)
     newest = []
     for point in np.random.default_rng(seed).integers(1, total, points).tolist():
@@ -143,17 +143,17 @@ def killed_inside(tmp_path: Path, points: int, seed: int) -> list[int]:
     return newest
 
 
-def test_a_kill_inside_a_save_leaves_the_one_before_or_the_new_one(tmp_path: Path) -> None:
+def test_a_kill_during_a_save_leaves_a_valid_checkpoint(tmp_path: Path) -> None:
     assert set(killed_inside(tmp_path, 3, seed=0)) <= {1, 2}
 
 
 @pytest.mark.slow
-def test_a_kill_at_twenty_places_inside_a_save(tmp_path: Path) -> None:
+def test_a_kill_at_twenty_lines_of_a_save(tmp_path: Path) -> None:
     assert set(killed_inside(tmp_path, 20, seed=1)) == {1, 2}
 
 
 @pytest.mark.parametrize("limit", [0, 1000, 4000])
-def test_a_file_that_may_not_grow_is_named(tmp_path: Path, limit: int) -> None:
+def test_a_file_size_limit_is_reported_with_the_file(tmp_path: Path, limit: int) -> None:
     folder = CheckpointFolder(tmp_path, keep=2)
     save(folder, 1)
     done = child(tmp_path, "size", limit)
@@ -163,7 +163,7 @@ def test_a_file_that_may_not_grow_is_named(tmp_path: Path, limit: int) -> None:
     assert folder.newest().state["number"] == 1
 
 
-def test_the_store_knows_the_training_that_was_interrupted_last(tmp_path: Path) -> None:
+def test_the_store_returns_the_training_interrupted_last(tmp_path: Path) -> None:
     store = CheckpointStore(tmp_path)
     assert store.last_state() is None
     for place, number in zip("abcdef", itertools.count(1), strict=False):
@@ -178,7 +178,7 @@ def test_the_store_knows_the_training_that_was_interrupted_last(tmp_path: Path) 
     assert names(tmp_path) == [place * 16 for place in "cde"]
 
 
-def test_a_training_that_is_handed_over_is_whole_and_the_last_one(tmp_path: Path) -> None:
+def test_a_training_with_a_new_owner_is_valid_and_the_last_one(tmp_path: Path) -> None:
     store = CheckpointStore(tmp_path)
     for place, number in (("a", 1), ("b", 2)):
         folder = store.folder(place * 64, keep=1)
@@ -203,7 +203,7 @@ def test_the_hash_changes_with_every_value_of_the_config() -> None:
 
 
 @pytest.mark.parametrize("source", ["params/training.py", "network_factory.py", "training/loop.py"])
-def test_code_that_decides_what_training_gives_is_a_fact(tmp_path: Path, monkeypatch, source: str) -> None:
+def test_the_config_has_a_digest_of_the_code(tmp_path: Path, monkeypatch, source: str) -> None:
     package = Path(hashing.__file__).parents[1]
     copy = shutil.copytree(package, tmp_path / "package", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(hashing, "__file__", str(copy / "training/config_hash.py"))

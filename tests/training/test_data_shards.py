@@ -19,7 +19,7 @@ def batches(count: int, size: int, data_shards: int, mine: range | None = None, 
 
 @given(st.integers(8, 60), st.sampled_from([1, 2, 4, 8]), st.integers(1, 3))
 @settings(max_examples=25)
-def test_processes_together_read_the_batches_of_one(count: int, data_shards: int, times: int) -> None:
+def test_processes_read_the_parts_of_the_batches_of_one(count: int, data_shards: int, times: int) -> None:
     size, step = data_shards * times, 5
     whole = batches(count, size, data_shards)
     for processes in (2, 4):
@@ -34,14 +34,14 @@ def test_processes_together_read_the_batches_of_one(count: int, data_shards: int
 
 @given(st.integers(4, 60), st.sampled_from([1, 2, 4]), st.integers(1, 4))
 @settings(max_examples=25)
-def test_an_epoch_has_every_image_and_a_shard_no_others(count: int, data_shards: int, times: int) -> None:
+def test_an_epoch_has_every_image_of_its_shard(count: int, data_shards: int, times: int) -> None:
     for shard in range(data_shards):
         made = batches(count, data_shards * times, data_shards, range(shard, shard + 1))
         seen = {int(one) for step in range(made.steps_per_epoch) for one in made[step][0][:, 0, 0, 0]}
         assert seen == set(range(shard, count, data_shards))
 
 
-def test_shards_change_images_each_in_its_own_way() -> None:
+def test_shards_augment_independently() -> None:
     augmentation = Augmentation(flip=False, brightness=0.5)
     options = {"augmentation": augmentation}
     data_shards = [batches(16, 8, 2, mine, **options) for mine in (None, range(1), range(1, 2))]

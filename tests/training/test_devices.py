@@ -48,7 +48,7 @@ def test_two_gpus_share_batches(monkeypatch, precision, xla, batch_size, expecte
     ("gpus", "xla", "batch_size", "idle"),
     [(4, "on", 32, 3), (4, "on", 33, 2), (2, "auto", 32, 0), (1, "on", 32, 0), (0, "on", 32, 0), (2, "on", None, 0)],
 )
-def test_gpus_that_are_left_idle_are_told(monkeypatch, caplog, gpus, xla, batch_size, idle) -> None:
+def test_idle_gpus_are_logged(monkeypatch, caplog, gpus, xla, batch_size, idle) -> None:
     monkeypatch.setattr(devices, "count_gpus", lambda: gpus)
     devices.prepare_device("float32", xla, seed=0, batch_size=batch_size)
     assert (f"on compiles for one GPU and leaves {idle} idle" in caplog.text) == bool(idle)
@@ -67,8 +67,8 @@ def test_the_gpu_settings_use_every_gpu(monkeypatch, caplog, gpus: int, used: st
 
 
 @pytest.mark.parametrize("xla", ["on", "off"])
-def test_xla_that_was_asked_for_is_not_left_off_by_determinism(monkeypatch, xla) -> None:
-    """Keras compiles nothing by XLA under TensorFlow's own determinism, whatever it was told."""
+def test_determinism_does_not_disable_xla(monkeypatch, xla) -> None:
+    """Under TensorFlow's own determinism Keras ignores ``jit_compile``."""
     tf = pytest.importorskip("tensorflow")
     own: list[bool] = []
     monkeypatch.setattr(devices, "count_gpus", lambda: 1)
@@ -89,12 +89,12 @@ def test_xla_that_was_asked_for_is_not_left_off_by_determinism(monkeypatch, xla)
     ("gpus", "strategy", "expected"),
     [(0, SingleProcess(), False), (1, SingleProcess(), True), (2, DataParallel(None), False)],
 )
-def test_one_gpu_augments_what_it_learns_from(monkeypatch, gpus, strategy, expected) -> None:
+def test_one_gpu_augments_its_batches(monkeypatch, gpus, strategy, expected) -> None:
     monkeypatch.setattr(train, "count_gpus", lambda: gpus)
     assert train._augments_on_device(tiny_recipe(), strategy) is expected
 
 
-def test_processes_meet_before_anybody_looks_for_a_gpu(monkeypatch) -> None:
+def test_processes_join_before_gpus_are_listed(monkeypatch) -> None:
     order: list[str] = []
     monkeypatch.setattr(devices, "join_processes", lambda: order.append("met"))
     monkeypatch.setattr(devices, "count_gpus", lambda: order.append("looked") or 1)
@@ -102,7 +102,7 @@ def test_processes_meet_before_anybody_looks_for_a_gpu(monkeypatch) -> None:
     assert order == ["met", "looked"]
 
 
-def test_a_missing_gpu_is_one_line_that_says_what_to_do(monkeypatch) -> None:
+def test_a_missing_gpu_raises_an_error(monkeypatch) -> None:
     monkeypatch.setattr(devices, "count_gpus", lambda: 0)
     with pytest.raises(InputError, match=r"training\.require_gpu: a GPU is required"):
         devices.require_gpu()
@@ -111,12 +111,12 @@ def test_a_missing_gpu_is_one_line_that_says_what_to_do(monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("name", ["tensorflow", "jax", ""])
-def test_the_backends_that_are_installed_are_let_pass(monkeypatch, name) -> None:
+def test_installed_backends_are_accepted(monkeypatch, name) -> None:
     monkeypatch.setenv("KERAS_BACKEND", name)
     environment.require_backend()
 
 
-def test_another_backend_or_one_that_is_not_installed_is_one_line(monkeypatch) -> None:
+def test_other_or_missing_backends_raise_an_error(monkeypatch) -> None:
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     with pytest.raises(InputError, match="KERAS_BACKEND: must be tensorflow or jax, got 'torch'"):
         environment.require_backend()
@@ -126,6 +126,6 @@ def test_another_backend_or_one_that_is_not_installed_is_one_line(monkeypatch) -
         environment.require_backend()
 
 
-def test_a_device_reads_well() -> None:
+def test_a_device_is_described() -> None:
     assert str(devices.Device(0, "float32", False)) == "CPU, float32, XLA off"
     assert str(devices.Device(2, "mixed_float16", True)) == "2 GPU(s), mixed_float16, XLA on"

@@ -1,4 +1,4 @@
-"""Two and four processes on this machine train what one trains."""
+"""Two and four processes on this machine train as one does."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ SCRIPT = Path(__file__).with_name("distributing.py")
 
 
 def train(folder: Path, count: int) -> list[tuple[dict[str, np.ndarray], dict]]:
-    """What each of the processes ended with."""
+    """Return the weights and the results of each process."""
     folder.mkdir()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -47,26 +47,26 @@ def train(folder: Path, count: int) -> list[tuple[dict[str, np.ndarray], dict]]:
 
 
 @pytest.mark.slow
-def test_two_and_four_processes_train_what_one_trains(tmp_path: Path) -> None:
+def test_two_and_four_processes_train_as_one_does(tmp_path: Path) -> None:
     ((alone, facts),) = train(tmp_path / "one", 1)
     assert facts["scratch"]["rows"] == list(range(48))
     for count in (2, 4):
         together = train(tmp_path / str(count), count)
-        for weights, told in together:
+        for weights, results in together:
             for name, value in alone.items():
                 np.testing.assert_allclose(weights[name], value, rtol=0, atol=1e-5)
             for kind in ("scratch", "pretrained"):
-                np.testing.assert_allclose(told[kind]["history"], facts[kind]["history"], atol=1e-4)
+                np.testing.assert_allclose(results[kind]["history"], facts[kind]["history"], atol=1e-4)
         for kind in ("scratch", "pretrained"):
-            read = [set(told[kind]["rows"]) for _, told in together]
+            read = [set(results[kind]["rows"]) for _, results in together]
             assert set.union(*read) == set(range(48))
-            assert sum(map(len, read)) == 48  # nobody reads what is another's
+            assert sum(map(len, read)) == 48  # no image is read by two processes
             assert max(map(len, read)) <= 48 / count + 3
         written = {path.name for path in (tmp_path / str(count)).glob("*_checkpoints_*")}
         assert written == {"scratch_checkpoints_0", "pretrained_checkpoints_0"}
 
 
-def test_other_backends_than_jax_train_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_processes_require_jax(monkeypatch: pytest.MonkeyPatch) -> None:
     place = {
         "KERAS_DISTRIBUTION_JOB_ADDRESSES": "127.0.0.1:1",
         "KERAS_DISTRIBUTION_NUM_PROCESSES": "2",
@@ -77,7 +77,7 @@ def test_other_backends_than_jax_train_alone(monkeypatch: pytest.MonkeyPatch) ->
     assert distributed.join_processes({}) is None
 
 
-def test_alone_there_is_nobody_to_ask() -> None:
+def test_a_single_process_exchanges_nothing() -> None:
     alone, values = distributed.SingleProcess(), np.arange(3)
     assert alone.gather(values) is values
     assert alone.any(True)
@@ -86,30 +86,30 @@ def test_alone_there_is_nobody_to_ask() -> None:
 
 
 class Second(distributed.SingleProcess):
-    """Process 2 of 2, beside one that says this."""
+    """Process 2 of 2; process 1 exchanges a given text."""
 
     process_count, process_index = 2, 1
 
-    def __init__(self, said: str) -> None:
-        self._said = hashlib.sha256(said.encode()).digest()
+    def __init__(self, text: str) -> None:
+        self._digest = hashlib.sha256(text.encode()).digest()
 
     def gather(self, values: np.ndarray) -> np.ndarray:
-        return np.concatenate([np.frombuffer(self._said, np.uint8)[None], values])
+        return np.concatenate([np.frombuffer(self._digest, np.uint8)[None], values])
 
 
-def test_processes_agree_on_what_all_of_them_say() -> None:
+def test_all_equal_compares_the_texts_of_processes() -> None:
     assert distributed.SingleProcess().all_equal("this")
     assert Second("this").all_equal("this")
     assert not Second("this").all_equal("that")
 
 
-def test_processes_that_would_train_something_else_end_before_they_begin(tmp_path: Path) -> None:
+def test_processes_with_another_config_end_before_training(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"must have equal parameters.*\(process 2 of 2 .* checkpoint none\)"):
         saving.Saver(checkpointing(tmp_path), tiny_network(), Second("another network")).resume()
 
 
 @pytest.mark.parametrize("index", [0, 1])
-def test_the_first_process_alone_clears_what_is_of_no_use(tmp_path: Path, index: int) -> None:
+def test_only_the_first_process_removes_checkpoints(tmp_path: Path, index: int) -> None:
     one = distributed.SingleProcess()
     one.process_index = index
     saver = saving.Saver(checkpointing(tmp_path, resume=False), tiny_network(), one)
@@ -118,7 +118,7 @@ def test_the_first_process_alone_clears_what_is_of_no_use(tmp_path: Path, index:
     assert saver._folder.path.exists() == bool(index)
 
 
-def test_each_process_reads_as_many_shards_in_a_row() -> None:
+def test_each_process_reads_equally_many_consecutive_shards() -> None:
     one = distributed.SingleProcess()
     one.process_count, one.process_index = 2, 1
     assert list(one.data_shards(6)) == [3, 4, 5]

@@ -36,7 +36,7 @@ def without(name: str, environment: dict[str, str]) -> dict[str, str]:
         ({}, None),
     ],
 )
-def test_each_launcher_is_understood(environment: dict[str, str], info: ProcessInfo | None) -> None:
+def test_variables_of_each_launcher_are_read(environment: dict[str, str], info: ProcessInfo | None) -> None:
     assert read_process_info(environment) == info
 
 
@@ -62,6 +62,6 @@ def test_each_launcher_is_understood(environment: dict[str, str], info: ProcessI
         ({**PLAIN, "KERAS_DISTRIBUTION_JOB_ADDRESSES": "host:"}, "JOB_ADDRESSES: must be .* 65535, got ''"),
     ],
 )
-def test_what_is_wrong_is_named(environment: dict[str, str], message: str) -> None:
+def test_errors_name_the_variable(environment: dict[str, str], message: str) -> None:
     with pytest.raises(InputError, match=message):
         read_process_info(environment)

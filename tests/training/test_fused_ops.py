@@ -1,4 +1,4 @@
-"""Training through the faster kernels gives what plain Keras gives."""
+"""Training through the faster kernels equals training by plain Keras."""
 
 import keras
 import numpy as np
@@ -12,7 +12,7 @@ SHAPE = (4, 6, 5, 8)
 
 
 def _network(**options) -> keras.Model:
-    """A convolution, batch normalisation and swish, with weights that no fresh network has."""
+    """A convolution, batch normalisation and swish, with weights that differ from initial ones."""
     keras.utils.set_random_seed(0)
     maps = keras.Input(SHAPE[1:])
     x = keras.layers.Conv2D(7, 3, padding="same", use_bias=False, name="conv")(maps)
@@ -39,7 +39,7 @@ def _trained(model: keras.Model, *, fast: bool) -> tuple[list[float], list[np.nd
 
 
 def _operations(model: keras.Model) -> set[str]:
-    """Kinds of operations in the graph of one step, gradients included."""
+    """Return the kinds of operations in the graph of one step, gradients included."""
 
     @tf.function
     def step(pixels, targets):
@@ -50,7 +50,7 @@ def _operations(model: keras.Model) -> set[str]:
     return {operation.type for operation in step.get_concrete_function(*_batch(0)).graph.get_operations()}
 
 
-def test_outputs_gradients_and_moving_statistics_are_those_of_plain_keras():
+def test_outputs_gradients_and_moving_statistics_equal_keras():
     losses, weights = _trained(_network(), fast=True)
     plain_losses, plain_weights = _trained(_network(), fast=False)
     np.testing.assert_allclose(losses, plain_losses, rtol=1e-5)
@@ -68,8 +68,8 @@ def test_the_step_runs_through_the_fused_kernels():
 
 
 @pytest.mark.parametrize("batch", [1, 2])
-def test_the_moving_variance_is_of_the_batch_and_not_of_a_sample(batch):
-    """One value a channel, or two: where dividing by n - 1 would show most."""
+def test_the_moving_variance_divides_by_n(batch):
+    """With one or two values per channel, dividing by n - 1 would differ most."""
     layer = keras.layers.BatchNormalization(momentum=0.0)
     maps = keras.Input((1, 1, 3))
     model = keras.Model(maps, layer(maps))
@@ -88,7 +88,7 @@ def test_inference_is_plain_keras():
         np.testing.assert_array_equal(model(pixels, training=False), expected)
 
 
-def test_frozen_statistics_stay_as_they_are():
+def test_frozen_statistics_do_not_change():
     model = _network()
     model.get_layer("bn").trainable = False
     before = model.get_layer("bn").get_weights()
@@ -113,7 +113,7 @@ def test_afterwards_the_network_is_saved_and_loaded_as_plain_keras(tmp_path):
 
 
 @pytest.mark.parametrize("options", [{"dtype": "mixed_bfloat16"}, {"renorm": True}, {"center": False}, {"axis": 1}])
-def test_what_has_no_faster_kernel_works_as_always(options):
+def test_unusual_layers_keep_their_calls(options):
     maps = keras.Input(SHAPE[1:])
     layer = keras.layers.BatchNormalization(**options)
     model = keras.Model(maps, layer(maps))
@@ -122,7 +122,7 @@ def test_what_has_no_faster_kernel_works_as_always(options):
         assert "call" not in vars(layer)
 
 
-def test_other_backends_and_xla_work_as_always(monkeypatch):
+def test_other_backends_and_xla_keep_their_calls(monkeypatch):
     model = _network()
     with monkeypatch.context() as patch:
         patch.setattr(keras.backend, "backend", lambda: "jax")

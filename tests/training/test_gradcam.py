@@ -14,7 +14,7 @@ def small_model(classes=3):
     return keras.Model(image, keras.layers.Dense(classes, activation="softmax", name="predictions")(x))
 
 
-def test_what_is_found_without_gradients_is_grad_cam():
+def test_heatmaps_equal_grad_cam_by_gradients():
     model = small_model()
     pixels = np.random.default_rng(0).integers(0, 256, (7, 12, 12, 3), dtype=np.uint8)
     classes = np.array([0, 1, 2, 0, 1])
@@ -34,7 +34,7 @@ def test_what_is_found_without_gradients_is_grad_cam():
     assert maps.shape == (5, 5, 5)
 
 
-def test_a_class_that_nothing_speaks_for_has_an_empty_map():
+def test_an_unsupported_class_has_an_empty_heatmap():
     model = small_model()
     kernel, bias = model.get_layer("predictions").get_weights()
     model.get_layer("predictions").set_weights([-np.abs(kernel), bias])

@@ -1,4 +1,4 @@
-"""Real signals to real processes, at random places: every run goes on to the same bits."""
+"""Real signals to real processes at random lines: every resumed run ends with the same bits."""
 
 import multiprocessing
 import os
@@ -17,14 +17,14 @@ STARTER = multiprocessing.get_context("forkserver")  # it imports TensorFlow onc
 def _imported_once() -> None:
     here = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", here)  # the starter reads it when the first process is asked for
+        patch.setenv("PYTHONPATH", here)  # read when the first process starts
         patch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
         STARTER.set_forkserver_preload(["__main__", "killing"])
         yield
 
 
 def train(folder: Path, how: str = "live", number: int = 0, options: dict | None = None) -> int | None:
-    """Train in a process of its own; returns how it ended."""
+    """Train in a separate process and return its exit status."""
     from killing import main
 
     process = STARTER.Process(target=main, args=(folder, how, number, options or {}))
@@ -49,7 +49,7 @@ def test_sigkill_in_a_step_and_then_inside_a_save(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, OFTEN], ids=["an epoch", "a step"])
 @pytest.mark.parametrize(("how", "times"), [("step", 6), ("line", 20), ("save", 10), ("term", 10)])
-def test_at_random_places(tmp_path: Path, how: str, times: int, options: dict) -> None:
+def test_signals_at_random_lines(tmp_path: Path, how: str, times: int, options: dict) -> None:
     """SIGKILL in 12 steps, at 40 lines of the package and at 20 of any code inside saves; SIGTERM at 20.
 
     With a checkpoint an epoch, and with one a step and averaged weights besides.
@@ -61,7 +61,7 @@ def test_at_random_places(tmp_path: Path, how: str, times: int, options: dict) -
     for place in places.tolist():
         cut = tmp_path / str(place)
         ended = train(cut, how, place, options)
-        if ended == 0:  # somebody asked after the last step
+        if ended == 0:  # the signal came after the last step
             late += 1
         else:
             assert ended == (143 if how == "term" else -signal.SIGKILL)

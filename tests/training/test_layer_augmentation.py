@@ -16,7 +16,7 @@ def batches(**kinds: float) -> TrainingBatches:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: next(iter(kind)))
-def test_a_step_is_the_same_whenever_it_is_asked_for(kind: dict) -> None:
+def test_a_step_always_has_the_same_batch(kind: dict) -> None:
     stream, again = batches(**kind), batches(**kind)
     later = stream[7]
     stream[0], again[3]
@@ -43,7 +43,7 @@ def test_labels_are_mixed_as_images_are(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["rand_augment", "erasing"])
-def test_labels_stay_where_images_keep_their_own(kind: str) -> None:
+def test_labels_are_unchanged_without_mixing(kind: str) -> None:
     np.testing.assert_array_equal(batches(**{kind: 1})[0][1], batches()[0][1])
 
 

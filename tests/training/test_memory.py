@@ -8,7 +8,7 @@ B0 = resolve_scale(variant="b0")
 
 
 class ResourceExhaustedError(Exception):
-    """As TensorFlow names it."""
+    """An error with TensorFlow's name."""
 
 
 def fits(tried: int, memory: int | None, precision: str = "float32", **options: int) -> int | None:
@@ -24,7 +24,7 @@ def fits(tried: int, memory: int | None, precision: str = "float32", **options: 
         (RuntimeError("a bug"), False),
     ],
 )
-def test_memory_that_is_used_up_is_told_from_other_errors(error: Exception, expected: bool) -> None:
+def test_out_of_memory_errors_are_recognised(error: Exception, expected: bool) -> None:
     assert out_of_memory(error) is expected
 
 
@@ -37,14 +37,14 @@ def test_the_batch_is_the_largest_that_the_estimate_allows(precision: str) -> No
     )
 
 
-def test_it_is_half_of_what_was_tried_at_most_and_never_nothing() -> None:
+def test_the_batch_is_at_most_half_of_the_one_tried() -> None:
     assert fits(8, 10**12) == 4
     assert fits(8, None) == 4
     assert fits(8, 1000) == 1
     assert fits(1, 10**12) is None
 
 
-def test_several_devices_hold_as_many_times_as_much_and_shares_divide_it() -> None:
+def test_the_batch_scales_with_devices_and_is_a_multiple_of_shards() -> None:
     alone = fits(10_000, 8 * 10**9)
     assert fits(10_000, 8 * 10**9, devices=4) == 4 * alone
     assert fits(26, 10**12, multiple=4) == 12

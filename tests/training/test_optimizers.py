@@ -23,7 +23,7 @@ def rates(steps: int = 10, epochs: int = 10, **recipe: object) -> list[float]:
     return [float(schedule(step)) for step in range(steps * epochs + 1)]
 
 
-def test_the_cosine_rises_then_falls_to_nothing() -> None:
+def test_the_cosine_rises_then_falls_to_zero() -> None:
     values = rates(warmup=0.1)
     assert values[0] == 0
     assert values[10] == pytest.approx(0.1)
@@ -32,7 +32,7 @@ def test_the_cosine_rises_then_falls_to_nothing() -> None:
     assert values[100] == pytest.approx(0, abs=1e-6)
 
 
-def test_the_papers_decay_is_a_factor_every_so_many_epochs() -> None:
+def test_exponential_decay_is_that_of_the_paper() -> None:
     values = rates(schedule="exponential", warmup=0.1, decay_rate=0.97, decay_epochs=2.4)
     assert values[5] == pytest.approx(0.05)
     assert values[10] == pytest.approx(0.1)
@@ -40,7 +40,7 @@ def test_the_papers_decay_is_a_factor_every_so_many_epochs() -> None:
     assert values[58] == pytest.approx(0.1 * 0.97**2, rel=1e-5)
 
 
-def test_the_papers_rmsprop() -> None:
+def test_rmsprop_has_the_settings_of_the_paper() -> None:
     optimizer = make_optimizer(tiny_recipe(optimizer="rmsprop"), 0.1, steps=1, epochs=1)
     assert isinstance(optimizer, keras.optimizers.RMSprop)
     assert (optimizer.rho, optimizer.momentum, optimizer.epsilon) == (0.9, 0.9, 1e-3)
@@ -104,7 +104,7 @@ def test_a_smaller_rate_is_a_smaller_step(name: str) -> None:
     assert falling["stem_conv/kernel"] == pytest.approx(0.5 * even["stem_conv/kernel"], rel=1e-4)
 
 
-def test_averaged_weights_stand_in_for_a_while() -> None:
+def test_averaged_weights_replace_weights_within_the_context() -> None:
     model = tiny_network()
     compile_model(model, tiny_recipe(ema=0.5, warmup=0.0), 0.1, steps=4, epochs=2)
     batch = np.zeros((4, 32, 32, 3), np.float32), np.eye(2, dtype=np.float32)[[0, 1, 1, 1]]

@@ -1,4 +1,4 @@
-"""Networks in 16 bits and their twins in float32."""
+"""Networks in 16 bits and their copies in float32."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from goodbad_pipeline.training.gradcam import Explainer
 
 
 def standardising() -> keras.Model:
-    """Begins as EfficientNet-B0 does, with statistics that are not those of a fresh layer."""
+    """Return the first layers of EfficientNet-B0, with statistics that differ from initial ones."""
     pixels = keras.Input((8, 8, 3), name="image")
     standardise = keras.layers.Normalization(dtype="float32", name="normalization")
     x = keras.layers.Conv2D(4, 3, name="top_activation")(standardise(pixels))
@@ -27,30 +27,30 @@ PIXELS = np.random.default_rng(1).integers(0, 256, (4, 8, 8, 3), np.uint8)
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-def test_the_twin_holds_the_same_values_and_computes_in_float32(policy: str, set_policy: Callable[[str], None]) -> None:
+def test_the_float32_copy_has_the_same_values(policy: str, set_policy: Callable[[str], None]) -> None:
     set_policy(policy)
     model = standardising()
-    twin = in_float32(model)
-    for one, other in zip(model.variables, twin.variables, strict=True):  # states of dropout are among them
+    copy = in_float32(model)
+    for one, other in zip(model.variables, copy.variables, strict=True):  # states of dropout are among them
         np.testing.assert_array_equal(one, other)
-    answers = np.asarray(twin(PIXELS, training=False))
-    assert 0 < np.abs(np.asarray(model(PIXELS, training=False)) - answers).max() < 0.05
-    # Under whatever policy it is asked, the answers are those of a network that never knew another.
+    predictions = np.asarray(copy(PIXELS, training=False))
+    assert 0 < np.abs(np.asarray(model(PIXELS, training=False)) - predictions).max() < 0.05
+    # Predictions do not depend on the policy that is set.
     set_policy("float32")
     plain = standardising()
     plain.set_weights(model.get_weights())
     plain.get_layer("normalization").finalize_state()
-    np.testing.assert_allclose(answers, np.asarray(plain(PIXELS, training=False)), rtol=1e-5)
-    assert twin.name == "half"
-    assert np.isfinite(Explainer(twin).explain(PIXELS, np.zeros(4, int))).all()
+    np.testing.assert_allclose(predictions, np.asarray(plain(PIXELS, training=False)), rtol=1e-5)
+    assert copy.name == "half"
+    assert np.isfinite(Explainer(copy).explain(PIXELS, np.zeros(4, int))).all()
 
 
-def test_what_is_in_float32_stays_what_it_is() -> None:
+def test_a_float32_network_is_not_copied() -> None:
     model = tiny_network()
     assert in_float32(model) is model
 
 
-def test_what_several_devices_train_standardises_as_the_network_does() -> None:
+def test_a_replica_standardises_as_the_network_does() -> None:
     model = standardising()
     replica = DataParallel(None).replicate(model)
     np.testing.assert_allclose(replica(PIXELS, training=False), model(PIXELS, training=False), rtol=1e-6)

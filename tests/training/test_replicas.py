@@ -1,4 +1,4 @@
-"""Two devices of one process train what one trains."""
+"""Two devices of one process train as one does."""
 
 import json
 import os
@@ -18,7 +18,7 @@ BACKENDS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_two_devices_train_what_one_trains_and_go_on_after_a_cut(backend: str, tmp_path: Path) -> None:
+def test_two_devices_train_as_one_does_and_resume(backend: str, tmp_path: Path) -> None:
     environment = {**os.environ, **BACKENDS[backend], "PYTHONPATH": os.pathsep.join(sys.path)}
     script = [sys.executable, str(Path(__file__).with_name("mirroring.py")), str(tmp_path)]
     done = subprocess.run(script, env=environment, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""A run that is cut off anywhere and goes on ends as the one that never was: same bits everywhere."""
+"""An interrupted and resumed training ends with the same bits as an uninterrupted one."""
 
 import itertools
 import os
@@ -20,12 +20,12 @@ pytestmark = pytest.mark.usefixtures("eager")
 
 
 class Killed(BaseException):
-    """What no code catches."""
+    """An interruption that no code catches."""
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> dict[bool, str]:
-    """What uninterrupted runs end with, pretrained (two phases) or not."""
+    """Return the results of uninterrupted trainings, pretrained (two phases) or not."""
     with eagerly():
         return {
             pretrained: tiny_fit(tmp_path_factory.mktemp("whole"), pretrained=pretrained)
@@ -34,7 +34,7 @@ def whole(tmp_path_factory) -> dict[bool, str]:
 
 
 def at_call(patch: pytest.MonkeyPatch, owner: object, name: str, number: int, act: Callable[[], None]) -> None:
-    """Let something happen after a function's call number 1, 2, ….
+    """Run an action after a function's call number 1, 2, ….
 
     What it raises goes up as a kill would: no code catches it.
     """
@@ -64,13 +64,13 @@ def cut_off(folder: Path, owner: object, name: str, number: int, **options: obje
 @pytest.mark.parametrize(
     ("pretrained", "step"), [(True, 5), (True, 10), pytest.param(False, 2, marks=pytest.mark.long)]
 )
-def test_cut_off_between_checkpoints(whole, tmp_path: Path, pretrained: bool, step: int) -> None:
+def test_interrupted_between_checkpoints(whole, tmp_path: Path, pretrained: bool, step: int) -> None:
     cut_off(tmp_path, keras.Model, "train_on_batch", step, pretrained=pretrained)
     assert tiny_fit(tmp_path, pretrained=pretrained) == whole[pretrained]
 
 
-def test_what_goes_on_belongs_to_the_run_that_goes_on_with_it(tmp_path: Path) -> None:
-    """Even if it was complete and nothing is saved any more: else its checkpoints would stay for ever."""
+def test_a_resumed_training_belongs_to_the_run_that_resumes_it(tmp_path: Path) -> None:
+    """Even if it was complete and saves nothing more: otherwise its checkpoints would never be removed."""
     options = {"pretrained": False, "scratch_epochs": 1}
     owned = {name: CheckpointStore(tmp_path, owner=lambda name=name: name) for name in ("first", "second")}
     whole = tiny_fit(tmp_path, checkpoints={"store": owned["first"]}, **options)
@@ -80,7 +80,7 @@ def test_what_goes_on_belongs_to_the_run_that_goes_on_with_it(tmp_path: Path) ->
 
 
 @pytest.mark.no_cover
-def test_cut_off_again_and_again_with_a_checkpoint_after_every_step(whole, tmp_path: Path) -> None:
+def test_interrupted_repeatedly_with_a_checkpoint_after_every_step(whole, tmp_path: Path) -> None:
     every_step = {"checkpoints": {"minutes": 1e-9}}
     for _ in range(4):
         cut_off(tmp_path, keras.Model, "train_on_batch", 3, **every_step)
@@ -88,8 +88,8 @@ def test_cut_off_again_and_again_with_a_checkpoint_after_every_step(whole, tmp_p
 
 
 @pytest.mark.no_cover
-def test_averaged_weights_go_on_as_well(tmp_path: Path) -> None:
-    """Their moving average is of the optimizer's state, and the best epoch's is kept apart from the weights."""
+def test_averaged_weights_are_resumed(tmp_path: Path) -> None:
+    """The moving average is part of the optimizer's state; that of the best epoch is stored apart from the weights."""
     averaged = {"ema": 0.5, "optimizer": "rmsprop", "layer_decay": 0.8, "class_weights": True, "monitor": "val_roc_auc"}
     cut_off(tmp_path / "cut", keras.Model, "train_on_batch", 11, **averaged)
     assert tiny_fit(tmp_path / "cut", **averaged) == tiny_fit(tmp_path / "whole", **averaged)
@@ -97,15 +97,15 @@ def test_averaged_weights_go_on_as_well(tmp_path: Path) -> None:
 
 @pytest.mark.no_cover
 @pytest.mark.parametrize("call", [2, 9])
-def test_cut_off_inside_a_checkpoint(whole, tmp_path: Path, call: int) -> None:
-    """Each save flushes three times before it takes its name, and once after."""
+def test_interrupted_during_a_checkpoint(whole, tmp_path: Path, call: int) -> None:
+    """Each save flushes three times before its rename, and once after."""
     cut_off(tmp_path, os, "fsync", call)
     assert tiny_fit(tmp_path) == whole[True]
 
 
 @pytest.mark.no_cover
 @pytest.mark.parametrize(("file", "damage"), [("arrays.npz", "truncate"), ("state.json", "empty")])
-def test_a_damaged_checkpoint_gives_way_to_the_one_before(
+def test_training_resumes_from_the_checkpoint_before_a_damaged_one(
     whole, tmp_path: Path, file: str, damage: str, caplog
 ) -> None:
     cut_off(tmp_path, keras.Model, "train_on_batch", 11)
@@ -120,7 +120,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
 @pytest.mark.no_cover
 @pytest.mark.parametrize("recipe", [{}, {"ema": 0.5}], ids=["", "averaged"])
 def test_a_stop_in_validation_keeps_the_steps_of_the_epoch(tmp_path: Path, recipe: dict) -> None:
-    """It may take minutes; features of two splits are computed before, in a block each."""
+    """Validation can take minutes. Features of two splits are computed before, in one block each."""
     options = {"pretrained": True, **recipe}
     stop = StopRequest()
     with pytest.MonkeyPatch.context() as patch:
@@ -131,13 +131,15 @@ def test_a_stop_in_validation_keeps_the_steps_of_the_epoch(tmp_path: Path, recip
     steps = []
     with pytest.MonkeyPatch.context() as patch:
         real = keras.Model.train_on_batch
-        patch.setattr(keras.Model, "train_on_batch", lambda *said, **more: (steps.append(1), real(*said, **more))[1])
+        patch.setattr(
+            keras.Model, "train_on_batch", lambda *args, **more: (steps.append(1), real(*args, **more))[1]
+        )
         again = tiny_fit(tmp_path / "cut", **options)
     assert len(steps) == 3  # of the last epoch
     assert again == tiny_fit(tmp_path / "whole", **options)
 
 
-def test_a_stop_writes_a_checkpoint_and_says_where(whole, tmp_path: Path, monkeypatch) -> None:
+def test_a_stop_writes_a_checkpoint_and_reports_its_path(whole, tmp_path: Path, monkeypatch) -> None:
     stop = StopRequest()
     at_call(monkeypatch, keras.Model, "train_on_batch", 5, lambda: stop.set("SIGTERM"))
     with pytest.raises(Stopped, match=r"SIGTERM after step 2 of head epoch 2/2; .*are in .*/000000002"):
@@ -145,14 +147,14 @@ def test_a_stop_writes_a_checkpoint_and_says_where(whole, tmp_path: Path, monkey
     assert tiny_fit(tmp_path) == whole[True]
 
 
-def test_epochs_before_the_cut_are_told_again_and_only_whole_ones(tmp_path: Path) -> None:
+def test_finished_epochs_are_reported_again_on_resume(tmp_path: Path) -> None:
     cut_off(tmp_path, keras.Model, "train_on_batch", 5)
     heard: list[int] = []
     tiny_fit(tmp_path, epoch_callback=lambda row: heard.append(row["epoch"]))
     assert heard == [1, 2, 3, 4]
 
 
-def test_another_config_starts_anew_and_say_why(whole, tmp_path: Path, caplog) -> None:
+def test_another_config_starts_anew_and_logs_why(whole, tmp_path: Path, caplog) -> None:
     caplog.set_level("INFO")
     cut_off(tmp_path, keras.Model, "train_on_batch", 7)
     other = {**CONFIG, "parameters": {"training": {"seed": 1}}}
@@ -162,7 +164,7 @@ def test_another_config_starts_anew_and_say_why(whole, tmp_path: Path, caplog) -
     assert "Resuming after 2 epochs and 6 steps" in caplog.text
 
 
-def test_another_start_starts_anew(tmp_path: Path, caplog) -> None:
+def test_other_initial_weights_start_anew(tmp_path: Path, caplog) -> None:
     caplog.set_level("INFO")
     cut_off(tmp_path, keras.Model, "train_on_batch", 7)
     with pytest.MonkeyPatch.context() as patch:
@@ -179,7 +181,7 @@ def test_starting_anew_on_request(tmp_path: Path, caplog) -> None:
     assert "training.checkpoint.resume is false" in caplog.text
 
 
-def test_a_loss_that_is_no_number_ends_the_run_and_names_the_step(tmp_path: Path) -> None:
+def test_a_nan_loss_ends_the_run_and_names_the_step(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"loss became nan at step \d of scratch epoch [23]/4; .*last good weights are in"
     ):
@@ -205,7 +207,7 @@ def spoilt_fit(folder: Path, step: int, loss: float) -> None:
         tiny_fit(folder, pretrained=False)
 
 
-def test_spoilt_weights_are_never_saved(tmp_path: Path) -> None:
+def test_diverged_weights_are_never_saved(tmp_path: Path) -> None:
     def spoil() -> None:
         kernel = model_of_the_run[0].get_layer("stem_conv").kernel
         kernel.assign(np.full(kernel.shape, np.inf))
@@ -227,7 +229,7 @@ def test_spoilt_weights_are_never_saved(tmp_path: Path) -> None:
             tiny_fit(tmp_path, pretrained=False, checkpoints={"minutes": 1e-9})
 
 
-def test_a_full_disk_names_the_file_and_leaves_what_was_there(whole, tmp_path: Path) -> None:
+def test_a_full_disk_names_the_file_and_keeps_earlier_checkpoints(whole, tmp_path: Path) -> None:
     def refuse(*arguments: object, **options: object) -> None:
         raise OSError(28, "No space left on device")
 

@@ -1,4 +1,4 @@
-"""Training on small images with a network of two layers, which has the names that training goes by."""
+"""Training on small images with a network of two layers that have the names training uses."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +32,7 @@ def _training(train: LabelledPixels, recipe: Recipe) -> _Training:
     return _Training(tiny_network(), train, train, recipe, SINGLE_PROCESS, pretrained=False, compiled=False)
 
 
-def test_from_scratch_learns_and_tells_every_epoch(pixels: np.ndarray) -> None:
+def test_training_from_scratch_learns_and_reports_every_epoch(pixels: np.ndarray) -> None:
     heard: list[int] = []
     model = tiny_network()
     history = fit_model(
@@ -69,7 +69,7 @@ def test_head_first_then_all_layers_with_frozen_batch_statistics(pixels: np.ndar
     assert not np.array_equal(model.get_layer("stem_conv").kernel.numpy(), kernel)
 
 
-def test_both_phases_are_one_curve_in_mlflow(pixels: np.ndarray, tmp_path: Path) -> None:
+def test_mlflow_has_one_curve_over_both_phases(pixels: np.ndarray, tmp_path: Path) -> None:
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
     mlflow.set_experiment("training")
     with mlflow.start_run() as run:
@@ -83,11 +83,11 @@ def test_both_phases_are_one_curve_in_mlflow(pixels: np.ndarray, tmp_path: Path)
         )
     assert history["phase"].tolist() == ["head", "head", "all layers", "all layers"]
     for name in ("loss", "val_loss", "val_accuracy", "learning_rate"):
-        told = mlflow.MlflowClient().get_metric_history(run.info.run_id, name)
-        assert [(metric.step, metric.value) for metric in told] == list(enumerate(history[name], start=1))
+        logged = mlflow.MlflowClient().get_metric_history(run.info.run_id, name)
+        assert [(metric.step, metric.value) for metric in logged] == list(enumerate(history[name], start=1))
 
 
-def test_the_head_alone_leaves_the_backbone_as_it_was(pixels: np.ndarray) -> None:
+def test_training_the_head_does_not_change_the_backbone(pixels: np.ndarray) -> None:
     model = tiny_network()
     before = {weight.path: weight.numpy() for weight in model.weights}
     fit_model(model, part(pixels, 0, 40), part(pixels, 40, 48), tiny_recipe(epochs=0), pretrained=True)
@@ -95,7 +95,7 @@ def test_the_head_alone_leaves_the_backbone_as_it_was(pixels: np.ndarray) -> Non
     assert changed == {"predictions/kernel", "predictions/bias"}
 
 
-def test_the_head_does_in_the_model_what_it_did_on_features(pixels: np.ndarray) -> None:
+def test_the_head_predicts_equally_on_features_and_in_the_model(pixels: np.ndarray) -> None:
     model = tiny_network()
     validation = part(pixels, 40, 48)
     history = fit_model(model, part(pixels, 0, 40), validation, tiny_recipe(epochs=0), pretrained=True)
@@ -104,7 +104,7 @@ def test_the_head_does_in_the_model_what_it_did_on_features(pixels: np.ndarray) 
     assert loss == pytest.approx(history["val_loss"].min(), rel=1e-3)
 
 
-def test_the_head_starts_from_the_classifier_the_network_has(pixels: np.ndarray) -> None:
+def test_the_head_starts_from_the_weights_of_the_network(pixels: np.ndarray) -> None:
     model = tiny_network()
     before = model.get_layer("predictions").kernel.numpy()
     recipe = tiny_recipe(epochs=0, head_learning_rate=1e-12)
@@ -144,24 +144,24 @@ def test_the_weights_kept_are_the_averaged_ones_that_were_validated(pixels: np.n
 
 
 def misled(pixels: np.ndarray) -> LabelledPixels:
-    """A validation split whose labels are the wrong ones: the more is learnt, the worse it gets."""
+    """Return a validation split with wrong labels: its loss rises as the network learns."""
     validation = part(pixels, 40, 48)
     return replace(validation, y_true=1 - validation.y_true)
 
 
 @pytest.mark.parametrize("ema", [0.0, 1.0])
-def test_the_last_epoch_is_kept_where_the_recipe_says_so(pixels: np.ndarray, ema: float) -> None:
+def test_the_last_epoch_is_kept_if_the_recipe_requires_it(pixels: np.ndarray, ema: float) -> None:
     validation = misled(pixels)
 
     def train(**changes: object) -> tuple[float, pd.DataFrame]:
         model = tiny_network()
         recipe = tiny_recipe(**changes, ema=ema)
         history = fit_model(model, part(pixels, 0, 40), validation, recipe, pretrained=False)
-        answers = predict(model, validation.pixels, validation.rows)
-        return validation_metrics(validation.y_true, answers, 0.0)["val_loss"], history
+        predictions = predict(model, validation.pixels, validation.rows)
+        return validation_metrics(validation.y_true, predictions, 0.0)["val_loss"], history
 
     last, history = train(keep_epoch="last")
-    assert history["val_loss"].idxmin() < 5  # or this says nothing
+    assert history["val_loss"].idxmin() < 5  # otherwise the test proves nothing
     assert history.loc[history["kept"], "epoch"].tolist() == [6]
     assert last == pytest.approx(history["val_loss"].iloc[-1], rel=1e-4)
     best, history = train(keep_epoch="best")
@@ -169,7 +169,7 @@ def test_the_last_epoch_is_kept_where_the_recipe_says_so(pixels: np.ndarray, ema
     assert best == pytest.approx(history["val_loss"].min(), rel=1e-4)
 
 
-def test_where_patience_ends_a_phase_its_best_epoch_is_kept(pixels: np.ndarray) -> None:
+def test_early_stopping_keeps_the_best_epoch(pixels: np.ndarray) -> None:
     recipe = tiny_recipe(keep_epoch="last", patience=1)
     history = fit_model(tiny_network(), part(pixels, 0, 40), misled(pixels), recipe, pretrained=False)
     assert len(history) < 6
@@ -177,7 +177,7 @@ def test_where_patience_ends_a_phase_its_best_epoch_is_kept(pixels: np.ndarray) 
 
 
 @pytest.mark.parametrize("monitor", ["val_accuracy", "val_roc_auc", "val_log_loss"])
-def test_the_best_epoch_is_that_of_the_chosen_measure(pixels: np.ndarray, monitor: str) -> None:
+def test_the_best_epoch_is_that_of_the_monitored_metric(pixels: np.ndarray, monitor: str) -> None:
     model = tiny_network()
     validation = part(pixels, 40, 48)
     tiny = tiny_recipe(monitor=monitor, label_smoothing=0.1)
@@ -188,7 +188,7 @@ def test_the_best_epoch_is_that_of_the_chosen_measure(pixels: np.ndarray, monito
 
 
 @pytest.mark.parametrize(("frozen", "pretrained"), [(True, False), (False, True)])
-def test_statistics_freeze_or_move_as_the_recipe_says(pixels: np.ndarray, frozen: bool, pretrained: bool) -> None:
+def test_batch_statistics_are_frozen_by_the_recipe(pixels: np.ndarray, frozen: bool, pretrained: bool) -> None:
     model = tiny_network()
     before = model.get_layer("stem_bn").moving_mean.numpy().copy()
     tiny = tiny_recipe(freeze_statistics=frozen, scratch_epochs=1, epochs=1, head_epochs=0)
@@ -197,17 +197,15 @@ def test_statistics_freeze_or_move_as_the_recipe_says(pixels: np.ndarray, frozen
 
 
 @pytest.mark.parametrize(("class_weights", "limit"), [(False, 8.69), (True, 8.69 * 50)])
-def test_a_rare_class_that_weighs_more_may_lose_more_before_training_counts_as_exploded(
-    class_weights: bool, limit: float
-) -> None:
+def test_the_loss_limit_scales_with_class_weights(class_weights: bool, limit: float) -> None:
     rare = LabelledPixels(np.empty(0), np.arange(100), np.array([1] + [0] * 99), classes=2)
     rules = _training(rare, tiny_recipe(class_weights=class_weights, loss_limit=8)).rules()
     assert rules.loss_limit == pytest.approx(limit, rel=1e-3)
 
 
 @pytest.mark.parametrize(("class_weights", "shares"), [(False, (7 / 8, 1 / 8)), (True, (1 / 2, 1 / 2))])
-def test_class_weights_let_the_rare_class_weigh_as_much(pixels: np.ndarray, class_weights: bool, shares: tuple) -> None:
-    """A network that says the same of every image, and hardly learns: its loss is a mean over classes."""
+def test_class_weights_give_the_rare_class_equal_weight(pixels: np.ndarray, class_weights: bool, shares: tuple) -> None:
+    """The network predicts the same for every image and hardly learns: its loss is a mean over classes."""
     model = tiny_network()
     classifier = model.get_layer("predictions")
     classifier.set_weights([np.zeros(classifier.kernel.shape), np.array([2.0, 0.0])])
@@ -228,7 +226,7 @@ def test_class_weights_let_the_rare_class_weigh_as_much(pixels: np.ndarray, clas
         ({"augmentation": Augmentation(mixup=0.2)}, True, False),
     ],
 )
-def test_one_gpu_makes_the_batches_that_need_no_host(monkeypatch, pixels, changes, augmented, expected) -> None:
+def test_one_gpu_augments_batches_that_need_no_host(monkeypatch, pixels, changes, augmented, expected) -> None:
     monkeypatch.setattr(training, "count_gpus", lambda: 1)
     train = part(pixels, 0, 40)
     recipe = tiny_recipe(**{"augmentation": Augmentation(flip=True), **changes})
