@@ -74,9 +74,9 @@ def tiny_project(tmp_path: Path, monkeypatch, eager: None) -> Path:
     from cli_runner import kedro_run
     from tiny_training import tiny_network
 
-    import goodbad_pipeline.networks
+    import goodbad_pipeline.networks.model
 
-    monkeypatch.setattr(goodbad_pipeline.networks, "build_network", lambda *_, **__: tiny_network(48))
+    monkeypatch.setattr(goodbad_pipeline.networks.model, "build_network", lambda *_, **__: tiny_network(48))
     project = make_project(tmp_path / "project")
     (project / "conf/test/parameters_train.yml").write_text(
         "model: {resolution: 48, phi: -3, weights: none}\ntraining: {batch_size: 8, scratch_epochs: 3}\n"

@@ -49,11 +49,11 @@ def in_training(place: str, number: int) -> None:
     import keras
     from tiny_training import tiny_network
 
-    import goodbad_pipeline.networks
+    import goodbad_pipeline.networks.model
     from goodbad_pipeline.datasets import KerasModelDataset
     from goodbad_pipeline.training import checkpoints
 
-    goodbad_pipeline.networks.build_network = lambda *_, **__: tiny_network(48)
+    goodbad_pipeline.networks.model.build_network = lambda *_, **__: tiny_network(48)
     if place == "step":
         around(keras.Model, "train_on_batch", number, before=die_soon)
     if place == "save":

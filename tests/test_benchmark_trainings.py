@@ -16,7 +16,7 @@ from cli_runner import kedro_run
 from factories import make_project, parameters, write_manifest
 from tiny_training import tiny_network
 
-import goodbad_pipeline.networks
+import goodbad_pipeline.networks.model
 from goodbad_pipeline.params import TrainingParams, validate_parameters
 
 
@@ -185,7 +185,7 @@ def test_each_way_to_a_classifier_learns_discs(
     """One convolution in place of both networks: what is tried is the way."""
     import keras
 
-    monkeypatch.setattr(goodbad_pipeline.networks, "build_network", lambda *_, **__: tiny_network())
+    monkeypatch.setattr(goodbad_pipeline.networks.model, "build_network", lambda *_, **__: tiny_network())
     monkeypatch.setattr(keras.applications, "EfficientNetB0", lambda **_: tiny_network())
     root = write_manifest(tmp_path / "images")
     table = pd.read_csv(root / "labels.csv").assign(source_split=None)

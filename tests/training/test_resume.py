@@ -131,9 +131,7 @@ def test_a_stop_in_validation_keeps_the_steps_of_the_epoch(tmp_path: Path, recip
     steps = []
     with pytest.MonkeyPatch.context() as patch:
         real = keras.Model.train_on_batch
-        patch.setattr(
-            keras.Model, "train_on_batch", lambda *args, **more: (steps.append(1), real(*args, **more))[1]
-        )
+        patch.setattr(keras.Model, "train_on_batch", lambda *args, **more: (steps.append(1), real(*args, **more))[1])
         again = tiny_fit(tmp_path / "cut", **options)
     assert len(steps) == 3  # of the last epoch
     assert again == tiny_fit(tmp_path / "whole", **options)
