@@ -54,7 +54,7 @@ def test_a_histogram_by_hand():
 
 @settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 32))
-def test_histograms_match_numpys_own(seed, bins):
+def test_histograms_equal_those_of_numpy(seed, bins):
     pixels = noise(2, seed, size=5)
     edges = [np.ceil(np.arange(bins + 1) * 256 / bins)] * 3
     expected = [np.histogramdd(image.reshape(-1, 3), bins=edges)[0].ravel() / 25 for image in pixels]
@@ -63,7 +63,7 @@ def test_histograms_match_numpys_own(seed, bins):
 
 @settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1))
-def test_histograms_sum_to_one_and_forget_where_pixels_were(seed):
+def test_histograms_sum_to_one_and_ignore_the_positions_of_pixels(seed):
     pixels = noise(3, seed)
     shuffled = np.random.default_rng(seed).permutation(pixels.reshape(3, 64, 3), axis=1).reshape(pixels.shape)
     histograms = colour_histograms(pixels)

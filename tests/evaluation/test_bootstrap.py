@@ -134,13 +134,13 @@ def test_the_interval_of_a_class_rests_on_its_own_groups():
     assert 0.05 < rows.loc["precision", "low"] < 8 / 38 < rows.loc["precision", "high"] < 0.4  # of 38 such predictions
 
 
-def test_resamples_without_the_class_do_not_drag_its_interval_to_nothing():
+def test_resamples_without_the_class_do_not_lower_its_interval_to_0():
     y_true = np.array([1, 1, 1, *[0] * 37])
     rows = by_class(y_true, np.eye(2)[y_true], resample_groups(np.arange(40), 500, 0))  # 1 in 20 draws has none of it
     assert rows["low"].tolist() == pytest.approx([0.025 ** (1 / 3)] * 3)
 
 
-def test_images_of_one_group_are_no_independent_witnesses():
+def test_images_of_one_group_are_not_independent():
     labels, probabilities, codes = grouped(np.random.default_rng(0), 30)
 
     def width(groups):
@@ -164,7 +164,7 @@ def test_a_perfect_score_on_few_groups_is_no_certainty():
 
 
 @pytest.mark.parametrize(("value", "low", "high"), [(0, 0, 0.308), (0.25, 0.173, 0.481), (1, 0.692, 1)])
-def test_ten_groups_all_alike_leave_room_for_others(value, low, high):
+def test_ten_equal_groups_have_an_interval(value, low, high):
     interval = bootstrap_interval(np.full(101, value, dtype=float), 10, share=True)
     assert [interval.low, interval.high] == pytest.approx([low, high], abs=1e-3)
 
@@ -191,7 +191,7 @@ def test_the_first_row_is_the_sample_and_each_draw_has_as_many_groups():
 
 @settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(2, 8))
-def test_a_resample_scores_as_the_images_it_stands_for(seed, groups, levels):
+def test_a_resample_scores_as_the_images_drawn(seed, groups, levels):
     from sklearn.metrics import average_precision_score, roc_auc_score
 
     rng = np.random.default_rng(seed)

@@ -22,7 +22,7 @@ def overconfident(seed, temperature, classes=2, count=3000, prior=None):
 
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 2.5])
 @pytest.mark.parametrize("classes", [2, 5])
-def test_the_temperature_that_was_put_in_is_found(temperature, classes):
+def test_the_true_temperature_is_recovered(temperature, classes):
     y_true, values, _ = overconfident(0, temperature, classes)
     assert fit_temperature(y_true, values) == pytest.approx(temperature, rel=0.1)
 
@@ -156,7 +156,7 @@ def test_the_likeliest_class_or_the_second_from_the_threshold_on_is_predicted():
     assert reading.abstain(values).tolist() == [True, False, False]  # the predicted class has 0.3
 
 
-def test_the_reader_needs_nothing_of_this_project():
+def test_decision_imports_nothing_of_this_project():
     import subprocess
     import sys
     from pathlib import Path

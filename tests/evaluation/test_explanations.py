@@ -43,5 +43,5 @@ def test_heat_is_enlarged_in_place_and_shows_where_it_is():
     assert shown[0, 0, 31].astype(int).sum() > shown[0, 31, 0].astype(int).sum() + 150
 
 
-def test_no_images_are_no_trouble():
+def test_no_heat_maps_give_no_images():
     assert enlarge(np.empty((0, 4, 4)), 8).shape == (0, 8, 8)

@@ -53,7 +53,7 @@ def test_uninformative_files_are_not_reported():
     assert shortcut_warning(interval, 2) is None
 
 
-def test_a_format_that_training_never_saw_and_a_lone_class():
+def test_an_unknown_format_and_a_lone_class():
     train, y_true = files(1)
     test, _ = files(2)
     odd = test.drop(columns="format_PNG").assign(format_BMP=1.0)

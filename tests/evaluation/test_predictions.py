@@ -9,7 +9,7 @@ from goodbad_pipeline.evaluation.predictions import check_class_names, check_pre
 GOOD = np.array([[0.25, 0.75], [0.5, 0.5]])
 
 
-def test_rows_come_back_normalised_in_double_precision_and_the_argument_is_left_alone():
+def test_rows_are_normalised_in_double_precision_and_the_argument_is_unchanged():
     half = np.array([[0.2, 0.3, 0.5], [0.1, 0.1, 0.8]], dtype=np.float16)
     before = half.copy()
     values = check_predictions(np.array([0, 2]), half)
@@ -33,7 +33,7 @@ def test_rows_come_back_normalised_in_double_precision_and_the_argument_is_left_
         (np.array([0, 1]), np.array([[0.9, 0.9], [0.9, 0.9]]), "2 of 2 rows"),
     ],
 )
-def test_whatever_is_no_set_of_predictions_is_refused_by_name(y_true, probabilities, message):
+def test_invalid_predictions_are_refused_by_name(y_true, probabilities, message):
     with pytest.raises(InputError, match=message):
         check_predictions(y_true, probabilities)
 

@@ -153,7 +153,7 @@ def test_gaps_are_fairlearns_with_an_interval_around_them():
     assert (table.loc["accuracy", "images"], table.loc["accuracy", "groups"]) == (400, 100)
 
 
-def test_resampled_gaps_agree_with_fairlearns_own():
+def test_resampled_gaps_equal_those_of_fairlearn():
     skin, y_true, predicted, groups = unfair()
     resamples = resample_groups(groups, 1, 7)
     table = fairness_table(skin, y_true, predicted, resamples, ["bad", "good"])

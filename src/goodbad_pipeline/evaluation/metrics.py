@@ -284,9 +284,10 @@ def ranking_metrics(positive: BoolArray, scores: FloatArray, resamples: Resample
 
 
 def blocks(rows: Values, width: int) -> Iterator[Values]:
-    """Return consecutive rows, as many at a time as give some `BLOCK` numbers of ``width`` per row."""
+    """Yield the rows in blocks of at most `BLOCK` numbers, counting ``width`` numbers per row."""
     step = max(1, BLOCK // max(width, 1))
-    return (rows[start : start + step] for start in range(0, len(rows), step))
+    for start in range(0, len(rows), step):
+        yield rows[start : start + step]
 
 
 def interval_table(metrics: Mapping[str, Values], y_true: IntArray, resamples: Resamples) -> pd.DataFrame:

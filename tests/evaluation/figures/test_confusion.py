@@ -9,7 +9,7 @@ def certain(predicted, classes):
     return np.eye(classes)[predicted]
 
 
-def test_counts_and_row_percentages_stand_in_the_cells(drawn):
+def test_counts_and_row_percentages_are_in_the_cells(drawn):
     texts = drawn(confusion_matrix_figure(np.array([0, 0, 0, 0, 1]), certain([0, 0, 0, 1, 1], 2), ["good", "bad"]))
     assert {"3\n75%", "1\n25%", "0\n0%", "1\n100%"} <= set(texts)
     assert {"True class", "Predicted class", "Share of the true class (%)", "good", "bad"} <= set(texts)

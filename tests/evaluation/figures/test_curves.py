@@ -33,7 +33,7 @@ def test_both_panels_are_named_and_count_epochs_through_the_phases(drawn):
         np.testing.assert_array_equal(axes.lines[0].get_xdata(), np.arange(1, 9))
 
 
-def test_the_boundary_lies_between_the_phases_and_the_kept_epoch_is_marked():
+def test_the_boundary_of_phases_and_the_kept_epoch_are_marked():
     table = history(3, 5)
     figure = history_figure(table)
     for axes, column in zip(figure.axes, ("val_loss", "val_accuracy"), strict=True):
@@ -73,7 +73,7 @@ def test_missing_columns_and_no_epochs_are_refused():
         history_figure(history(1, 1).iloc[:0])
 
 
-def test_the_history_is_left_alone():
+def test_the_history_is_not_changed():
     table = history(2, 2)
     before = table.copy()
     history_figure(table)

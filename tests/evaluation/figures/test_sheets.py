@@ -10,7 +10,7 @@ def images(count, height=16, width=16):
     return np.random.default_rng(0).integers(0, 256, (count, height, width, 3), dtype=np.uint8)
 
 
-def test_each_image_stands_in_its_place_with_its_caption(drawn):
+def test_each_image_is_in_its_cell_with_its_caption(drawn):
     pixels = images(5)
     figure = contact_sheet(pixels, [f"image {index}" for index in range(5)], columns=3, title="Samples of good")
     texts = drawn(figure)

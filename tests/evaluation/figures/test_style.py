@@ -14,17 +14,17 @@ from goodbad_pipeline.evaluation.figures.style import (
 )
 
 
-def test_a_class_keeps_its_colour_whatever_comes_after_it():
+def test_more_classes_do_not_change_the_colour_of_a_class():
     assert class_colours(["good", "bad"]) == {"good": "#0072B2", "bad": "#D55E00"}
     assert class_colours(["good", "bad", "ugly"])["bad"] == "#D55E00"
 
 
-def test_ten_classes_have_ten_colours_and_more_come_round_again():
+def test_the_eleventh_class_has_the_colour_of_the_first():
     assert len(set(class_colours([str(index) for index in range(10)]).values())) == 10
     assert class_colours([str(index) for index in range(11)])["10"] == "#0072B2"
 
 
-def test_a_split_keeps_its_colour_whatever_its_place():
+def test_a_split_has_the_same_colour_at_any_position():
     assert split_colours(["test"])["test"] == split_colours(["train", "odd", "test"])["test"]
     assert list(split_colours(["train", "odd", "test"])) == ["train", "odd", "test"]
 
@@ -45,7 +45,7 @@ def test_both_ends_of_a_long_name_stay():
 
 @settings(max_examples=50)
 @given(st.text(max_size=60), st.integers(3, 40))
-def test_names_never_outgrow_their_room(text, length):
+def test_names_never_exceed_their_length(text, length):
     assert len(elide(text, length)) == min(len(text), length)
 
 

@@ -4,7 +4,6 @@ All raise `InputError` if a table has no rows or lacks a column.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -142,14 +141,9 @@ def _draw_lines(axes: Axes, table: pd.DataFrame) -> None:
         shift = np.where(rows["dimension"] == "base", 1.0, 2 ** (_SHIFT * (index - (len(drawn) - 1) / 2) * 2))
         x = rows["ratio"].to_numpy(dtype=np.float64) * shift
         colour, marker = _LINES[name]
-        style: dict[str, Any] = {
-            "color": colour,
-            "linewidth": 2,
-            "marker": marker,
-            "markersize": 7,
-            "markevery": _LARGER,
-        }
-        axes.plot(x, rows["accuracy"], label=name, **style)
+        axes.plot(
+            x, rows["accuracy"], color=colour, linewidth=2, marker=marker, markersize=7, markevery=_LARGER, label=name
+        )
         _draw_interval(axes, rows.iloc[_LARGER], x[_LARGER], colour)
     axes.plot(base["ratio"], base["accuracy"], "o", color=INK, markersize=8, zorder=3, label="base")
     _draw_interval(axes, base, base["ratio"].to_numpy(dtype=np.float64), INK)
