@@ -156,9 +156,6 @@ def choose_network(model: ModelParams, training: TrainingParams, classes: int, r
     """Resolve φ, variant or budget for a number of classes, and check growth and weights against the result.
 
     `registered` is the registered model of a version to grow from.
-
-    Raises:
-        InputError: The network, its growth or its weights are impossible.
     """
     small = _growth_shape(model, registered)  # before a budget measures time
     budget = fit_budget(model, training, classes)
@@ -181,11 +178,7 @@ def _growth_shape(model: ModelParams, registered: str) -> LayerShape | None:
 
 
 def fit_budget(model: ModelParams, training: TrainingParams, classes: int) -> BudgetResult | None:
-    """Return the largest network within the budget, None without a budget.
-
-    Raises:
-        InputError: Not even the smallest network fits; the message states by how much.
-    """
+    """Return the largest network within the budget, None without a budget."""
     if model.budget is None:
         return None
     batch_size = _budget_batch_size(model, training.batch_size)
@@ -235,23 +228,14 @@ def measure_ms_per_image(scale: NetworkScale, *, classes: int, batch_size: int) 
 def build_untrained(
     splits: pd.DataFrame, network: dict[str, Any], model: ModelParams, training: TrainingParams, registered: str
 ) -> Any:
-    """Build the network with its first weights; random ones are drawn from the training seed.
+    """Build the Keras model with its first weights; random ones are drawn from the training seed.
 
-    Args:
-        splits: Table of images with label and split.
-        network: The record that the node `choose_network` stored.
-        model: Source of the weights.
-        training: Precision, seed and momentum of batch statistics.
-        registered: Registered model of a version to grow from.
-
-    Returns:
-        A Keras model from pixels (b, side, side, 3), 0–255, to class probabilities (b, classes).
+    `network` is the record that the node `choose_network` stored, `registered` the model of a version to grow from.
     """
     device = devices.prepare_device(training.precision, training.xla, training.seed, distributed=training.distributed)
     logger.info("Training on %s", device)
     scale, names, training_images = read_scale(network), class_names(splits), int((splits["split"] == "train").sum())
-    source = parse_growth_source(model.grow_from)
-    if source is not None:
+    if (source := parse_growth_source(model.grow_from)) is not None:
         return _grow_model(source, scale, names, training.seed, registered)
     return network_model.build_network(
         scale,

@@ -40,22 +40,14 @@ STAGES = (
 
 @dataclass(frozen=True)
 class Family:
-    """The differences between the two families.
-
-    Attributes:
-        squeeze_ratio: Squeezed channels as a fraction of a block's input; 0 for no squeeze-and-excitation.
-        scales_ends: Whether stem and head widen, and the first and last stage deepen, with the network.
-        pixel_scale: Factor on input pixels of 0 to 255.
-        pixel_offset: Offset that is added after `pixel_scale`.
-        standardises: Whether a Normalization layer then applies the ImageNet mean and variance.
-    """
+    """The differences between the two families."""
 
     activation: str
-    squeeze_ratio: float
-    scales_ends: bool
-    pixel_scale: float
+    squeeze_ratio: float  # squeezed channels as a fraction of a block's input; 0 for no squeeze-and-excitation
+    scales_ends: bool  # whether stem and head widen, and the first and last stage deepen, with the network
+    pixel_scale: float  # factor on input pixels of 0 to 255
     pixel_offset: float
-    standardises: bool
+    standardises: bool  # whether a Normalization layer then applies the ImageNet mean and variance
 
 
 FAMILY_OF: dict[str, Family] = {
@@ -67,27 +59,18 @@ FAMILY_OF: dict[str, Family] = {
 
 @dataclass(frozen=True)
 class Block:
-    """One MBConv block with its sizes.
+    """One MBConv block with its sizes."""
 
-    Attributes:
-        name: As in keras.applications: `block2a` is the first block of the second stage of blocks.
-        stage: Row of Table 1, 2 to 8.
-        expanded: Channels of the depthwise convolution; equal to `inputs` without expansion.
-        squeezed: Channels inside squeeze-and-excitation, 0 for none.
-        resolution: Side of the input feature map in pixels.
-        drop_rate: Probability that stochastic depth skips the block in training.
-    """
-
-    name: str
-    stage: int
+    name: str  # as in keras.applications: `block2a` is the first block of the second stage of blocks
+    stage: int  # row of Table 1, 2 to 8
     kernel: int
     stride: int
     inputs: int
-    expanded: int
+    expanded: int  # channels of the depthwise convolution; equal to `inputs` without expansion
     outputs: int
-    squeezed: int
-    resolution: int
-    drop_rate: float
+    squeezed: int  # channels inside squeeze-and-excitation, 0 for none
+    resolution: int  # side of the input feature map in pixels
+    drop_rate: float  # probability that stochastic depth skips the block in training
 
     @property
     def has_expansion(self) -> bool:
@@ -191,16 +174,11 @@ def stage_table(scale: NetworkScale) -> tuple[StageRow, ...]:
 
 @dataclass(frozen=True)
 class LayerShape:
-    """The layers that determine the shapes of a network's weights; the resolution does not.
-
-    Attributes:
-        channels: Channels of the stem, the seven stages and the head.
-        repeats: Blocks in each of the seven stages.
-    """
+    """The layers that determine the shapes of a network's weights; the resolution does not."""
 
     family: str
-    channels: tuple[int, ...]
-    repeats: tuple[int, ...]
+    channels: tuple[int, ...]  # of the stem, the seven stages and the head
+    repeats: tuple[int, ...]  # blocks in each of the seven stages
 
 
 def layer_shape(scale: NetworkScale) -> LayerShape:

@@ -39,22 +39,12 @@ _MAX_GUESSES = 6
 
 @dataclass(frozen=True)
 class Budget:
-    """Limits on the cost of a network, each above 0; None is no limit.
+    """Limits on the cost of a network, at least one, each above 0; None is no limit."""
 
-    Attributes:
-        max_macs: Multiply-adds for one image.
-        max_parameters: All weights, including moving batch statistics.
-        max_memory_gb: Estimated memory of one training step in gigabytes (10⁹ bytes).
-        max_ms_per_image: Measured milliseconds of prediction for one image.
-
-    Raises:
-        InputError: A limit is not above 0, or none is set.
-    """
-
-    max_macs: float | None = None
-    max_parameters: float | None = None
-    max_memory_gb: float | None = None
-    max_ms_per_image: float | None = None
+    max_macs: float | None = None  # multiply-adds for one image
+    max_parameters: float | None = None  # all weights, including moving batch statistics
+    max_memory_gb: float | None = None  # estimated for one training step, in 10⁹ bytes
+    max_ms_per_image: float | None = None  # measured time of prediction
 
     def __post_init__(self) -> None:
         for name, limit in self.limits.items():
@@ -99,16 +89,10 @@ class BudgetUse:
 
 @dataclass(frozen=True)
 class BudgetResult:
-    """The largest network within a budget.
-
-    Attributes:
-        scale: The network, with its φ.
-        bound_by: The limits that the next φ of the grid exceeds; empty if the largest φ of the grid fits.
-        uses: Each cost and its limit.
-    """
+    """The largest network within a budget."""
 
     scale: NetworkScale
-    bound_by: tuple[str, ...]
+    bound_by: tuple[str, ...]  # limits that the next φ of the grid exceeds; empty at the largest φ of the grid
     uses: tuple[BudgetUse, ...]
 
     @property
@@ -130,16 +114,8 @@ def choose_phi(
     """Return the network of the largest φ, on a grid of 0.01, that stays within every limit.
 
     Counted costs never fall as φ grows, so bisection finds the largest φ. The time of prediction is then measured for
-    a few networks within the counted limits, 0.1 of φ apart.
-
-    Args:
-        budget: The limits.
-        family: `efficientnet` or `efficientnet_lite`.
-        coefficients: α, β and γ; None for the paper's.
-        resolution: Input side in pixels for every φ; None lets it grow with φ.
-        dropout: Rate before the classifier; None for the one of φ.
-        step: Classifier, batch size and precision that the costs are counted with.
-        probe: Measures milliseconds per image; needed for `max_ms_per_image` only.
+    a few networks within the counted limits, 0.1 of φ apart. `probe` measures it, in milliseconds per image; it is
+    needed for `max_ms_per_image` only. With `resolution` None the input side grows with φ.
 
     Raises:
         InputError: A value is invalid, or not even the smallest network fits; the message states by how much.

@@ -31,19 +31,12 @@ _STATES = 16  # bytes per parameter: weight, gradient and two optimizer slots, a
 
 @dataclass(frozen=True)
 class Cost:
-    """Counts of a layer, stage or network; they add up.
+    """Counts of a layer, stage or network; they add up."""
 
-    Attributes:
-        parameters: All weights, including moving batch statistics.
-        trainable_parameters: Weights that training changes.
-        macs: Multiply-adds for one image.
-        activations: Outputs of all convolutions for one image; training time depends on them more than on `macs`.
-    """
-
-    parameters: int = 0
+    parameters: int = 0  # all weights, including moving batch statistics
     trainable_parameters: int = 0
-    macs: int = 0
-    activations: int = 0
+    macs: int = 0  # multiply-adds for one image
+    activations: int = 0  # outputs of all convolutions for one image; training time depends on them more than on macs
 
     def __add__(self, other: Cost) -> Cost:
         return Cost(
@@ -64,28 +57,16 @@ class StageCost:
 
 @dataclass(frozen=True)
 class Complexity(Cost):
-    """The cost of a network, in total and stage by stage.
+    """The cost of a network, in total and stage by stage."""
 
-    Attributes:
-        stages: Rows 1 to 9; the first includes the input normalisation, the last the classifier.
-        copies: Copies of each activation that training keeps.
-    """
-
-    stages: tuple[StageCost, ...] = ()
-    copies: float = 0.0
+    stages: tuple[StageCost, ...] = ()  # the first includes the input normalisation, the last the classifier
+    copies: float = 0.0  # of each activation that training keeps
 
     def training_memory_bytes(self, batch_size: int, precision: str = "float32") -> int:
         """Estimate the memory of one training step of all layers.
 
-        The backward pass keeps about four copies of each convolution output, 2.5 in the lite family (measured). Each
-        parameter takes 16 bytes. The memory of the framework itself, often more than a gigabyte, is not included.
-
-        Args:
-            batch_size: Images per step, at least 1.
-            precision: `float32`, `mixed_float16` or `mixed_bfloat16`; mixed precision halves activations only.
-
-        Raises:
-            InputError: A value is invalid.
+        Mixed precision halves activations only. The memory of the framework itself, often more than a gigabyte, is not
+        included.
         """
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise InputError(f"batch_size must be a whole number, at least 1; received {batch_size!r}.")
@@ -96,13 +77,7 @@ class Complexity(Cost):
 
 
 def count_complexity(scale: NetworkScale, classes: int = 1000, include_top: bool = True) -> Complexity:
-    """Count the cost of a network, equal to that of the built model, without building it.
-
-    Args:
-        scale: The network.
-        classes: Outputs of the classifier, at least 2.
-        include_top: Whether to count the classifier.
-    """
+    """Count the cost of a network, equal to that of the built model, without building it."""
     rows = stage_table(scale)
     costs = {row.stage: Cost() for row in rows}
     for stage, cost in _layer_costs(scale):

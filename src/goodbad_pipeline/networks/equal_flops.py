@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.networks.complexity import count_complexity
@@ -18,21 +19,13 @@ _HALVINGS = 40  # the interval ends far below a change of one layer, channel or 
 
 @dataclass(frozen=True)
 class MatchedNetwork:
-    """A network scaled to a requested cost, as closely as whole layers, channels and pixels allow.
-
-    Attributes:
-        dimension: The scaled dimension, one of `DIMENSIONS`.
-        multiple: Requested multiply-adds relative to the base.
-        factor: Depth, width or resolution relative to the base; φ for `compound`.
-        scale: The network.
-        ratio: Actual multiply-adds relative to the base.
-    """
+    """A network scaled to a requested cost, as closely as whole layers, channels and pixels allow."""
 
     dimension: str
-    multiple: float
-    factor: float
+    multiple: float  # requested multiply-adds relative to the base
+    factor: float  # depth, width or resolution relative to the base; φ for `compound`
     scale: NetworkScale
-    ratio: float
+    ratio: float  # actual multiply-adds relative to the base
 
 
 def match_macs(
@@ -42,13 +35,6 @@ def match_macs(
 
     The cost rises in steps. Bisection finds the two networks around the requested cost, and the closer one is returned.
 
-    Args:
-        base: The network to scale.
-        dimension: One of `DIMENSIONS`.
-        multiple: Requested multiply-adds relative to the base, above 1.
-        coefficients: α, β and γ of `compound`.
-        classes: Outputs of the classifier, at least 2.
-
     Raises:
         InputError: A value is invalid, or no such network is large enough.
     """
@@ -56,7 +42,7 @@ def match_macs(
         raise InputError(f"dimension must be one of {', '.join(DIMENSIONS)}; received {dimension!r}.")
     if multiple <= 1:
         raise InputError(f"multiples must be above 1, the base itself; received {multiple:g}.")
-    scaled = _scaler(base, dimension, coefficients)
+    scaled = partial(_scale, base, dimension, coefficients)
     start = count_complexity(base, classes).macs
 
     def ratio(factor: float) -> float:
@@ -68,14 +54,11 @@ def match_macs(
     return MatchedNetwork(dimension, multiple, factor, scaled(factor), ratio(factor))
 
 
-def _scaler(base: NetworkScale, dimension: str, coefficients: Coefficients) -> Callable[[float], NetworkScale]:
-    def scaled(factor: float) -> NetworkScale:
-        if dimension == "compound":
-            return scale_up(base, coefficients, factor)
-        name = {"depth": "alpha", "width": "beta", "resolution": "gamma"}[dimension]
-        return scale_up(base, replace(Coefficients(1.0, 1.0, 1.0), **{name: factor}))
-
-    return scaled
+def _scale(base: NetworkScale, dimension: str, coefficients: Coefficients, factor: float) -> NetworkScale:
+    if dimension == "compound":
+        return scale_up(base, coefficients, factor)
+    name = {"depth": "alpha", "width": "beta", "resolution": "gamma"}[dimension]
+    return scale_up(base, replace(Coefficients(1.0, 1.0, 1.0), **{name: factor}))
 
 
 def _enclose(ratio: Callable[[float], float], low: float, multiple: float, dimension: str) -> tuple[float, float]:

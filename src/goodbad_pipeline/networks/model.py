@@ -76,22 +76,15 @@ def build_network(
     Layers have the names of keras.applications: `stem_conv`, `block2a_dwconv`, `top_activation` (the last feature map,
     which Grad-CAM uses), `avg_pool` (the pooled features), `top_dropout` (absent at rate 0), `predictions`.
 
-    Args:
-        scale: The network.
-        classes: Outputs of the classifier, at least 2.
-        weights: None for a random start, `imagenet`, or a file (.weights.h5, .h5 or .keras) of the same network.
-            The classifier starts at zero with `imagenet` unless there are 1000 classes, or if the file has none.
-        include_top: Whether to add the classifier; without it the model ends in `avg_pool`, (batch, features).
-        classifier_activation: Keras name, or None for logits.
-        batch_norm_momentum: Momentum of the moving batch statistics, above 0 and below 1. Short training from scratch
-            needs less than 0.99, or validation lags behind.
-        seed: Makes initial weights, dropout and stochastic depth repeatable.
+    `weights` is None for a random start, `imagenet`, or a file (.weights.h5, .h5 or .keras) of the same network. The
+    classifier starts at zero with `imagenet` unless there are 1000 classes, or if the file has none. Without
+    `include_top` the model ends in `avg_pool`, (batch, features). `classifier_activation` None returns logits. Short
+    training from scratch needs a `batch_norm_momentum` below 0.99, or validation lags behind.
 
     Raises:
         InputError: A value is invalid, or the weights do not exist or do not fit.
     """
     _check(classes, batch_norm_momentum)
-    top_classes = classes if include_top else None
     check_weights(weights, scale)
     family = FAMILY_OF[scale.family]
     make = layers.LayerMaker(family.activation, batch_norm_momentum, seed)
@@ -100,7 +93,7 @@ def build_network(
     if include_top:
         outputs = layers.add_classifier(make, outputs, classes, scale.dropout, classifier_activation)
     model = keras.Model(pixels, outputs, name=_model_name(scale))
-    load_weights(model, weights, scale, top_classes)
+    load_weights(model, weights, scale, classes if include_top else None)
     return model
 
 

@@ -45,15 +45,7 @@ def grow_network(
     weights do not depend on it. Batch statistics of new channels are measured on smooth noise, so that new and old
     channels are equally large.
 
-    Args:
-        small: A model of `build_network`, with or without classifier; not changed.
-        target: The larger scale; each layer at least as wide, each stage at least as deep.
-        classes: Outputs of the new classifier, at least 2.
-        keep_classifier: Whether to copy the classifier of `small`. The new one starts at zero if not, or if the number
-            of classes differs.
-        classifier_activation: Keras name, or None for logits.
-        batch_norm_momentum: Momentum of the moving batch statistics, above 0 and below 1.
-        seed: Makes new weights repeatable.
+    The new classifier starts at zero without `keep_classifier`, or if the number of classes differs.
 
     Raises:
         InputError: `small` is not a model of `build_network`, or the target is smaller somewhere.

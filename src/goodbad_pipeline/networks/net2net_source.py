@@ -97,11 +97,7 @@ def _file_shape(path: Path) -> LayerShape:
 
 
 def shape_of_layers(filters: Mapping[str, int | None], source: str) -> LayerShape:
-    """Return family, widths and depths from the layers of `build_network`.
-
-    Args:
-        filters: Layer names, with the output channels of convolutions.
-        source: Name of the model, for errors.
+    """Return family, widths and depths from the layer names and the output channels of convolutions.
 
     Raises:
         InputError: The layers have other names, so the model was not built by `build_network`.

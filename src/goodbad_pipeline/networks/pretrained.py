@@ -35,11 +35,7 @@ def imagenet_network(scale: NetworkScale) -> str | None:
 
 
 def check_weights(weights: str | Path | None, scale: NetworkScale) -> None:
-    """Check that weights for a network exist.
-
-    Args:
-        weights: None, `imagenet` or a file.
-        scale: The network.
+    """Check that weights for a network exist: None, `imagenet` or a file.
 
     Raises:
         InputError: No weights are published for the network, their package is missing, or the file is.
@@ -101,10 +97,7 @@ def lite_file(name: str) -> Path:
 def check_weights_fit(weights: str | Path | None, scale: NetworkScale, classes: int | None) -> None:
     """Check that the kernels in a weights file have the shapes of a network's kernels.
 
-    Args:
-        weights: None or `imagenet`, which pass, or a file.
-        scale: The network.
-        classes: Outputs of its classifier, compared if the file has a classifier; None if unknown.
+    None and `imagenet` pass. `classes` is compared if the file has a classifier; None if unknown.
 
     Raises:
         InputError: The file cannot be read, or its kernels have other shapes.

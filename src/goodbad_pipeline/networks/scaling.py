@@ -97,27 +97,16 @@ class Coefficients:
 
 @dataclass(frozen=True)
 class NetworkScale:
-    """The size of a network, on which all of its shape depends.
-
-    Attributes:
-        family: One of `FAMILIES`.
-        width: Channel multiplier w, above 0.
-        depth: Layer multiplier d, above 0.
-        resolution: Input side in pixels, at least 32.
-        dropout: Rate before the classifier, 0 to below 1.
-        phi: The φ it was computed from, or None.
-        variant: Name of the published network, or None.
-        stochastic_depth: Drop rate of the last block, 0 to below 1; it rises linearly from 0 at the first block.
-    """
+    """The size of a network, on which all of its shape depends."""
 
     family: str
-    width: float
-    depth: float
-    resolution: int
-    dropout: float
+    width: float  # channel multiplier w
+    depth: float  # layer multiplier d
+    resolution: int  # input side in pixels
+    dropout: float  # rate before the classifier
     phi: float | None = None
     variant: str | None = None
-    stochastic_depth: float = STOCHASTIC_DEPTH
+    stochastic_depth: float = STOCHASTIC_DEPTH  # drop rate of the last block; it rises linearly from 0 at the first
 
     @property
     def label(self) -> str:
@@ -140,15 +129,9 @@ def resolve_scale(
 ) -> NetworkScale:
     """Return the scale of a network, from either φ or a published name.
 
-    Args:
-        phi: Compound coefficient φ, any real number; 0 is exactly B0 or Lite0, negative values are smaller.
-        variant: `b0` to `b7` or `lite0` to `lite4`, which sets the family too.
-        family: One of `FAMILIES`; the default is accepted with a lite variant.
-        coefficients: α, β and γ, used with `phi` only; None for the paper's.
-        resolution: Input side in pixels, at least 32; None for the one of φ or the variant.
-        dropout: Rate before the classifier, 0 to below 1; None for the one of φ or the variant.
-        stochastic_depth: Drop rate of the last block, 0 to below 1.
-        quiet: Whether to omit the warning that α·β²·γ² is far from 2.
+    φ = 0 is exactly B0 or Lite0; negative values are smaller. A variant, `b0` to `b7` or `lite0` to `lite4`, sets the
+    family too. `coefficients` apply to `phi` only; None stands for the paper's. `resolution` (pixels, at least 32) and
+    `dropout` (0 to below 1) replace those of φ or the variant. `quiet` omits the warning that α·β²·γ² is far from 2.
 
     Raises:
         InputError: A value is invalid, or the network would be too small or too large.

@@ -119,12 +119,9 @@ def _load(file: BinaryIO) -> Any:
 
 def _read_storage(file: BinaryIO, storage: _Storage) -> np.ndarray:
     (count,) = struct.unpack("<q", file.read(8))
-    data = file.read(min(storage.count, _remaining(file)) * np.dtype(storage.dtype).itemsize)
+    remaining = os.fstat(file.fileno()).st_size - file.tell()
+    data = file.read(min(storage.count, remaining) * np.dtype(storage.dtype).itemsize)
     numbers = np.frombuffer(data, storage.dtype)
     if not count == storage.count == numbers.size:
         raise pickle.UnpicklingError("it is truncated")
     return numbers
-
-
-def _remaining(file: BinaryIO) -> int:
-    return os.fstat(file.fileno()).st_size - file.tell()

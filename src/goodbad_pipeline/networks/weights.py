@@ -49,13 +49,9 @@ _DIGESTS = {
 
 
 def load_weights(model: keras.Model, weights: str | Path | None, scale: NetworkScale, classes: int | None) -> None:
-    """Load weights into a model, which keeps its random start with None.
+    """Load `imagenet` or a file into a model, which keeps its random start with None.
 
-    Args:
-        model: The network, changed in place.
-        weights: None, `imagenet` or a file, checked by `check_weights`.
-        scale: The scale that the model was built from.
-        classes: Outputs of its classifier, None without one. ImageNet's classifier is loaded only for 1000 classes.
+    `classes` is None without a classifier. ImageNet's classifier is loaded only for 1000 classes.
 
     Raises:
         InputError: A file cannot be read or downloaded, or does not fit.
@@ -78,11 +74,7 @@ def load_weights(model: keras.Model, weights: str | Path | None, scale: NetworkS
 def assign_weights(model: keras.Model, stored: LayerWeights, source: str, *, with_classifier: bool) -> None:
     """Assign weights to every layer, or to none if one does not fit.
 
-    Args:
-        model: The network, changed in place.
-        stored: Weights by layer name, in the order of the layer's variables.
-        source: Their origin, for errors.
-        with_classifier: Whether to load the classifier too, if both have one; otherwise it becomes zero.
+    The classifier becomes zero without `with_classifier`, or if `stored` has none.
 
     Raises:
         InputError: A layer is missing or has another shape; the message names it and both shapes.
