@@ -1,4 +1,4 @@
-"""Side-by-side measurements: one file for each thing of ours beside what one would use instead."""
+"""Benchmarks of this project against references: one module per comparison."""
 
 FILES = (
     "train_step",

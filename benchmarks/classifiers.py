@@ -1,7 +1,7 @@
-"""Three ways to a classifier of the same images: this project's, the usual tutorial's, a stock network from scratch.
+"""Three trainings of the same images: this project's, the usual tutorial's, and a stock network from scratch.
 
-Each runs in a process of its own. Its clock starts when libraries are imported and the table of images is there; so
-decoding, building and graph tracing count, and so does validation after each epoch.
+Each runs in its own process. The clock starts once libraries are imported and the table of images is read. Decoding,
+building, graph tracing and validation after each epoch count.
 """
 
 import resource
@@ -20,8 +20,8 @@ from goodbad_pipeline.images.splits import class_names
 from goodbad_pipeline.network_factory import network_scale
 from goodbad_pipeline.params import validate_parameters
 
-HEAD_RATE, TUNING_RATE = 1e-3, 1e-4  # of the tutorial's two phases
-STOCK_RATE = 1e-3  # Adam's own
+HEAD_RATE, TUNING_RATE = 1e-3, 1e-4  # the tutorial's two phases
+STOCK_RATE = 1e-3  # Keras's default for Adam
 PATIENCE = 5
 BATCH = 32
 
@@ -31,10 +31,10 @@ class Job:
     """A training.
 
     Attributes:
-        arm: One of `ARMS`.
+        arm: Key of `ARMS`.
         labels: Parquet file of the labelled images.
-        parameters: All parameters of the project, its ``splits.seed`` included.
-        epochs: Of each phase of the tutorial, or of the stock network; ours goes by the parameters.
+        parameters: All parameters of the project, including ``splits.seed``.
+        epochs: Epochs of the stock network, or of each phase of the tutorial; the project's are parameters.
     """
 
     arm: str
@@ -45,12 +45,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Point:
-    """What there is after an epoch.
+    """Time and validation accuracy after an epoch.
 
     Attributes:
-        seconds: Since the start, by the clock.
-        cpu: The same in seconds of processors.
-        val_accuracy: Share of the validation images that are named rightly.
+        seconds: Wall-clock seconds since the start.
+        cpu: CPU seconds since the start.
+        val_accuracy: Accuracy on the validation images, 0–1.
     """
 
     seconds: float
@@ -59,60 +59,54 @@ class Point:
 
 
 class Clock:
-    """Notes when which accuracy was there."""
+    """Records the time and validation accuracy of each epoch."""
 
     def __init__(self) -> None:
         self.points: list[Point] = []
-        self._began, self._cpu = time.perf_counter(), _processor_seconds()
+        self._start, self._start_cpu = time.perf_counter(), _cpu_seconds()
 
-    def note(self, val_accuracy: float) -> None:
-        """Note the accuracy after an epoch."""
-        seconds, cpu = time.perf_counter() - self._began, _processor_seconds() - self._cpu
+    def record(self, val_accuracy: float) -> None:
+        """Record the accuracy of an epoch."""
+        seconds, cpu = time.perf_counter() - self._start, _cpu_seconds() - self._start_cpu
         self.points.append(Point(round(seconds, 2), round(cpu, 2), round(float(val_accuracy), 4)))
 
     def __call__(self, row: dict[str, Any]) -> None:
-        """Note the accuracy of an epoch, as an epoch callback."""
-        self.note(row["val_accuracy"])
+        """Record the accuracy of an epoch; called as epoch callback."""
+        self.record(row["val_accuracy"])
 
 
 @dataclass(frozen=True)
 class Task:
-    """A job, unpacked.
-
-    Attributes:
-        splits: The labelled images with their splits.
-        groups: Typed parameters.
-        epochs: See :class:`Job`.
-    """
+    """The splits and the validated parameters of a job."""
 
     splits: pd.DataFrame
-    groups: dict[str, Any]
+    parameters: dict[str, Any]
     epochs: tuple[int, ...]
 
     @property
     def names(self) -> list[str]:
-        """Names of the classes, in the order of the outputs."""
+        """Class names in the order of the outputs."""
         return class_names(self.splits)
 
     def part(self, split: str) -> pd.DataFrame:
-        """The images of a split."""
+        """Return the rows of a split."""
         return self.splits[self.splits["split"] == split]
 
     def y_true(self, split: str) -> np.ndarray:
-        """Their class numbers, int64."""
+        """Return the class indices of a split, int64."""
         return self.part(split)["label"].map(self.names.index).to_numpy("int64")
 
 
-Answer = Callable[[str], np.ndarray]
-"""From the name of a split to the probabilities of its images, (n, classes)."""
-Arm = Callable[[Task, Clock, Path], Answer]
+Predict = Callable[[str], np.ndarray]
+"""Returns the probabilities of a split's images, shape (n, classes)."""
+Arm = Callable[[Task, Clock, Path], Predict]
 
 
 def train(job: Job) -> dict[str, Any]:
-    """Train and measure; to be called once in a process.
+    """Train, and measure the final weights; call once per process.
 
     Returns:
-        curve (a list of points), and accuracy and roc_auc of validation and test by the weights it ends with.
+        curve (fields of each `Point`), and accuracy and roc_auc on validation and test.
     """
     import keras  # noqa: F401, PLC0415 - before the clock starts
 
@@ -121,16 +115,16 @@ def train(job: Job) -> dict[str, Any]:
     task = Task(read_splits(job.labels, job.parameters), validate_parameters(job.parameters), job.epochs)
     with tempfile.TemporaryDirectory() as folder:
         clock = Clock()
-        answer = ARMS[job.arm](task, clock, Path(folder))
-        found: dict[str, Any] = {"curve": [asdict(point) for point in clock.points]}
+        predict = ARMS[job.arm](task, clock, Path(folder))
+        results: dict[str, Any] = {"curve": [asdict(point) for point in clock.points]}
         for split in ("validation", "test"):
-            measures = validation_metrics(task.y_true(split), answer(split), 0.0)
-            found[split] = {name: round(measures[f"val_{name}"], 4) for name in ("accuracy", "roc_auc")}
-    return found
+            metrics = validation_metrics(task.y_true(split), predict(split), 0.0)
+            results[split] = {name: round(metrics[f"val_{name}"], 4) for name in ("accuracy", "roc_auc")}
+    return results
 
 
-def _ours(task: Task, clock: Clock, folder: Path) -> Answer:
-    """What `kedro run --pipeline=train` does up to the trained model, checkpoints included."""
+def _project(task: Task, clock: Clock, folder: Path) -> Predict:
+    """Train as `kedro run --pipeline=train` does, including checkpoints."""
     from goodbad_pipeline.pipelines.training.nodes import (  # noqa: PLC0415 - with Keras
         build_model,
         choose_network,
@@ -140,10 +134,10 @@ def _ours(task: Task, clock: Clock, folder: Path) -> Answer:
     from goodbad_pipeline.training.checkpoints import CheckpointStore  # noqa: PLC0415
     from goodbad_pipeline.training.stopping import StopRequest  # noqa: PLC0415
 
-    model, training, images = (task.groups[name] for name in ("model", "training", "images"))
-    network = choose_network(task.splits, model, training, task.groups["registry"])
+    model, training, images = (task.parameters[name] for name in ("model", "training", "images"))
+    network = choose_network(task.splits, model, training, task.parameters["registry"])
     pixels = _pixels(task, network["resolution"], folder)
-    untrained = build_model(task.splits, network, model, training, task.groups["registry"])
+    untrained = build_model(task.splits, network, model, training, task.parameters["registry"])
     store = CheckpointStore(folder / "checkpoints")
     trained, _ = train_model(
         untrained, pixels, task.splits, network, model, training, images, clock, store, StopRequest()
@@ -151,30 +145,30 @@ def _ours(task: Task, clock: Clock, folder: Path) -> Answer:
     return lambda split: predict(trained, pixels.array, pixels.rows(task.part(split)["image_id"]))
 
 
-def _tutorial(task: Task, clock: Clock, _: Path) -> Answer:
-    """What tutorials do: ImageDataGenerator, the classifier alone, then all layers; the best epoch's weights are kept.
+def _tutorial(task: Task, clock: Clock, _: Path) -> Predict:
+    """Train as tutorials do: ImageDataGenerator, the classifier alone, then all layers; keep the best epoch's weights.
 
-    The network is ours at its start, with ImageNet weights. Batch statistics stay frozen, as Keras's guide to
-    fine-tuning has it, and the network scales pixels itself.
+    The network and its ImageNet weights are the project's, which scales pixels itself. Batch statistics stay frozen,
+    as in Keras's guide to fine-tuning.
     """
     import keras  # noqa: PLC0415
     import tensorflow as tf  # noqa: PLC0415
 
     from goodbad_pipeline.pipelines.training.nodes import build_model, choose_network  # noqa: PLC0415
 
-    model, training, registry = (task.groups[name] for name in ("model", "training", "registry"))
+    model, training, registry = (task.parameters[name] for name in ("model", "training", "registry"))
     network = choose_network(task.splits, model, training, registry)
     if not network["pretrained"]:
-        raise SystemExit(f"model.weights: tutorials start from pretrained weights, {network['network']} has none")
+        raise SystemExit(f"model.weights: the tutorial needs pretrained weights, and {network['network']} has none")
     generator = tf.keras.preprocessing.image.ImageDataGenerator
-    changing = generator(
+    augmenting = generator(
         rotation_range=20, width_shift_range=0.1, height_shift_range=0.1, zoom_range=0.2, horizontal_flip=True
     )
 
     def flow(split: str, source: Any, *, shuffle: bool) -> Any:
         return source.flow_from_dataframe(
             task.part(split),
-            directory=task.groups["images"].root,
+            directory=task.parameters["images"].root,
             x_col="path",
             y_col="label",
             classes=task.names,
@@ -185,28 +179,28 @@ def _tutorial(task: Task, clock: Clock, _: Path) -> Answer:
             validate_filenames=False,
         )
 
-    still = generator()
+    plain = generator()
     trainee = build_model(task.splits, network, model, training, registry)
-    data = (flow("train", changing, shuffle=True), flow("validation", still, shuffle=False))
+    data = (flow("train", augmenting, shuffle=True), flow("validation", plain, shuffle=False))
     _set_trainable(trainee, lambda layer: layer.name == "predictions")
     best = keras.callbacks.EarlyStopping("val_loss", patience=PATIENCE, restore_best_weights=True)
     options = {"validation_data": data[1], "callbacks": [best]}
     _fit(trainee, clock, data[0], epochs=task.epochs[0], rate=HEAD_RATE, **options)
     _set_trainable(trainee, lambda layer: not isinstance(layer, keras.layers.BatchNormalization))
     _fit(trainee, clock, data[0], epochs=task.epochs[1], rate=TUNING_RATE, **options)
-    return lambda split: trainee.predict(flow(split, still, shuffle=False), verbose=0)
+    return lambda split: trainee.predict(flow(split, plain, shuffle=False), verbose=0)
 
 
-def _stock(task: Task, clock: Clock, folder: Path) -> Answer:
-    """EfficientNetB0 of keras.applications without weights, fitted to images in memory.
+def _stock(task: Task, clock: Clock, folder: Path) -> Predict:
+    """Train EfficientNetB0 of keras.applications from scratch, on images in memory.
 
-    Its weights are the last ones or those of its best epoch by validation, whichever the test finds better: the
-    choice is in its favour.
+    Keeps the weights of the last epoch or of the best by validation, whichever is better on the test images. This
+    choice favours the stock network.
     """
     import keras  # noqa: PLC0415
 
-    keras.utils.set_random_seed(task.groups["training"].seed)
-    side, count = network_scale(task.groups["model"]).resolution, len(task.names)
+    keras.utils.set_random_seed(task.parameters["training"].seed)
+    side, count = network_scale(task.parameters["model"]).resolution, len(task.names)
     pixels = _pixels(task, side, folder)
 
     def images(split: str) -> np.ndarray:
@@ -221,9 +215,9 @@ def _stock(task: Task, clock: Clock, folder: Path) -> Answer:
     best = keras.callbacks.ModelCheckpoint(file, "val_accuracy", save_best_only=True, save_weights_only=True)
     _fit(network, clock, *labelled("train"), epochs=task.epochs[0], rate=STOCK_RATE, callbacks=[best], **data)
     last, test = network.get_weights(), labelled("test")
-    of_last = network.evaluate(*test, verbose=0, return_dict=True)["accuracy"]
+    last_accuracy = network.evaluate(*test, verbose=0, return_dict=True)["accuracy"]
     network.load_weights(file)
-    if network.evaluate(*test, verbose=0, return_dict=True)["accuracy"] < of_last:
+    if network.evaluate(*test, verbose=0, return_dict=True)["accuracy"] < last_accuracy:
         network.set_weights(last)
     return lambda split: network.predict(images(split), verbose=0)
 
@@ -233,9 +227,9 @@ def _fit(
 ) -> None:
     import keras  # noqa: PLC0415
 
-    noting = keras.callbacks.LambdaCallback(on_epoch_end=lambda _, logs: clock.note(logs["val_accuracy"]))
+    recorder = keras.callbacks.LambdaCallback(on_epoch_end=lambda _, logs: clock.record(logs["val_accuracy"]))
     model.compile(keras.optimizers.Adam(rate), "categorical_crossentropy", metrics=["accuracy"])
-    model.fit(*data, epochs=epochs, callbacks=[noting, *callbacks], verbose=0, **options)
+    model.fit(*data, epochs=epochs, callbacks=[recorder, *callbacks], verbose=0, **options)
 
 
 def _set_trainable(model: Any, chosen: Callable[[Any], bool]) -> None:
@@ -248,13 +242,13 @@ def _pixels(task: Task, resolution: int, folder: Path) -> Any:
     from goodbad_pipeline.pipelines.training.nodes import cache_pixels  # noqa: PLC0415
 
     dataset = PixelsDataset(filepath=str(folder / "pixels"))
-    dataset.save(cache_pixels(task.splits, {"resolution": resolution}, task.groups["images"]))
+    dataset.save(cache_pixels(task.splits, {"resolution": resolution}, task.parameters["images"]))
     return dataset.load()
 
 
-def _processor_seconds() -> float:
+def _cpu_seconds() -> float:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
 
 
-ARMS: dict[str, Arm] = {"ours": _ours, "tutorial": _tutorial, "stock": _stock}
+ARMS: dict[str, Arm] = {"project": _project, "tutorial": _tutorial, "stock": _stock}

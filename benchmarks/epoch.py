@@ -1,7 +1,7 @@
 """Epochs of `kedro run --pipeline=train` against a bare fit of the same network on tensors in memory.
 
-Ours validates, writes a checkpoint and tells MLflow; fit validates. Fit has no way to change images, so that ours
-does not in the one that has a target; beside it, with the augmentation that is the default.
+The project validates, writes checkpoints and logs to MLflow; fit only validates. Fit cannot augment images, so the
+benchmark with a target has no augmentation. A second one uses the default augmentation.
 """
 
 from functools import partial
@@ -14,15 +14,15 @@ TRAIN, VALIDATION = 320, 64
 EPOCHS = 3
 
 
-def _ours(folder: Path, *, augmented: bool) -> Run:
+def _project(folder: Path, *, augmented: bool) -> Run:
     import mlflow  # noqa: PLC0415
     import numpy as np  # noqa: PLC0415
 
     from benchmarks.training_arms import (  # noqa: PLC0415 - starts TensorFlow
-        CHANGES,
+        AUGMENTATION,
         images,
         network,
-        through_the_loop,
+        train_by_loop,
     )
     from goodbad_pipeline import tracking  # noqa: PLC0415
     from goodbad_pipeline.datasets import EpochLogDataset  # noqa: PLC0415
@@ -36,42 +36,42 @@ def _ours(folder: Path, *, augmented: bool) -> Run:
     mlflow.set_tracking_uri(uri)
     tracking.begin_run(tracking.Outbox(folder / "outbox", uri), mlflow.start_run().info.run_id)
     model = network("efficientnet_lite", SIDE, frozen=True)
-    seen, y_true = images(VALIDATION, SIDE)
-    return through_the_loop(
+    pixels, y_true = images(VALIDATION, SIDE)
+    return train_by_loop(
         model,
         *images(TRAIN, SIDE),
         batch_size=BATCH,
         epochs=EPOCHS,
         validate=lambda check_stop: validation_metrics(
-            y_true, predict(model, seen, np.arange(VALIDATION), check_stop=check_stop), 0.0
+            y_true, predict(model, pixels, np.arange(VALIDATION), check_stop=check_stop), 0.0
         ),
         saver=Saver(Checkpointing(CheckpointStore(folder / "checkpoints"), {}, resume=False), model),
         report=ProgressReporter(EpochLogDataset().load()),
-        augmentation=CHANGES if augmented else None,
+        augmentation=AUGMENTATION if augmented else None,
     )
 
 
 def _bare(_: Path) -> Run:
     import numpy as np  # noqa: PLC0415
 
-    from benchmarks.training_arms import by_fit, images, network, one_hot  # noqa: PLC0415
+    from benchmarks.training_arms import images, network, one_hot, train_by_fit  # noqa: PLC0415
 
-    seen, y_true = images(VALIDATION, SIDE)
-    validation = (seen.astype(np.float32), one_hot(y_true))
+    pixels, y_true = images(VALIDATION, SIDE)
+    validation = (pixels.astype(np.float32), one_hot(y_true))
     model = network("efficientnet_lite", SIDE, frozen=True)
-    return by_fit(model, *images(TRAIN, SIDE), batch_size=BATCH, epochs=EPOCHS, validation=validation)
+    return train_by_fit(model, *images(TRAIN, SIDE), batch_size=BATCH, epochs=EPOCHS, validation=validation)
 
 
 BENCHMARKS = [
     Benchmark(
         file=__name__,
         name=name,
-        compares=f"epochs with checkpoint and MLflow{told} / bare fit of the same network (Lite0, 128 px, batch 32)",
-        ours=partial(_ours, augmented=augmented),
+        compares=f"epochs with checkpoint and MLflow{extra} / bare fit of the same network (Lite0, 128 px, batch 32)",
+        project=partial(_project, augmented=augmented),
         reference=_bare,
         target=target,
     )
-    for name, told, augmented, target in (
+    for name, extra, augmented, target in (
         ("epoch", "", False, 0.97),
         ("epoch_augmented", " and augmentation", True, None),
     )

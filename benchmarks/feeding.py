@@ -8,13 +8,13 @@ from benchmarks.photos import write_photos
 COUNT, BATCH = 512, 32
 
 
-def _ours(folder: Path) -> Run:
+def _project(folder: Path) -> Run:
     import numpy as np  # noqa: PLC0415
 
-    from benchmarks.first_pass import open_pixels, source_of  # noqa: PLC0415
+    from benchmarks.first_pass import open_pixels, pixel_source  # noqa: PLC0415
     from goodbad_pipeline.training.batches import TrainingBatches  # noqa: PLC0415 - starts TensorFlow
 
-    pixels = open_pixels(folder / "pixels", source_of(write_photos(folder / "photos" / "a", COUNT))).array
+    pixels = open_pixels(folder / "pixels", pixel_source(write_photos(folder / "photos" / "a", COUNT))).array
     targets = np.zeros((COUNT, 2), np.float32)
     batches = TrainingBatches(pixels, np.arange(COUNT), targets, batch_size=BATCH, seed=0, augmentation=None)
     return lambda: [batches[step] and None for step in range(batches.steps_per_epoch)]
@@ -37,7 +37,7 @@ BENCHMARKS = [
         file=__name__,
         name="feeding",
         compares="second epoch from the cache / image_dataset_from_directory on 640 px JPEGs, feeding alone",
-        ours=_ours,
+        project=_project,
         reference=_tensorflow,
         target=10.0,
     )

@@ -17,15 +17,15 @@ COUNT, SIDE = 400, 224
 CORES = os.cpu_count() or 1
 
 
-def source_of(files: Sequence[Path]) -> PixelSource:
-    """The files of one folder as the project's pixel store takes them."""
+def pixel_source(files: Sequence[Path]) -> PixelSource:
+    """Return the pixel source of the files of one folder."""
     ids = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
     transform = Transform(SIDE, "pad", (255, 255, 255), 10**7, shrink_on_load=True)
     return PixelSource(files[0].parent, ids, [file.name for file in files], transform)
 
 
-def _ours(folder: Path) -> Run:
-    source, store = source_of(write_photos(folder / "photos", COUNT)), folder / "pixels"
+def _project(folder: Path) -> Run:
+    source, store = pixel_source(write_photos(folder / "photos", COUNT)), folder / "pixels"
 
     def run() -> None:
         shutil.rmtree(store, ignore_errors=True)
@@ -49,9 +49,9 @@ BENCHMARKS = [
         file=__name__,
         name="first_pass",
         compares="first pass (decode, resize, cache) / bare Pillow decode and resize on one core × cores",
-        ours=_ours,
+        project=_project,
         reference=_bare,
         target=0.8,
-        share=1 / CORES,
+        reference_share=1 / CORES,
     )
 ]

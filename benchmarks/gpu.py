@@ -1,8 +1,8 @@
-"""``python -m benchmarks.gpu``: training and inference on a GPU, beside what the GPU could do and plain PyTorch.
+"""``python -m benchmarks.gpu``: compare training and inference on a GPU with its ceilings and with PyTorch.
 
-EfficientNet B0 and B4 over batch sizes, in images a second; matrix and bandwidth ceilings are measured in the same run,
-and so is torchvision's B0 (channels_last, bfloat16, torch.compile) where torchvision is installed. Each arm is a
-process of its own, so that none leaves memory taken. Writes a table and the numbers. KERAS_BACKEND=jax measures by JAX.
+Measures EfficientNet B0 and B4 at several batch sizes, in images per second, and the matrix and bandwidth ceilings.
+With torchvision installed, measures its B0 too (channels_last, bfloat16, torch.compile). Each arm runs in its own
+process, which frees its memory. Writes a table and the numbers. KERAS_BACKEND=jax measures JAX.
 """
 
 import argparse
@@ -19,62 +19,64 @@ from goodbad_pipeline.networks.scaling import resolve_scale
 
 Row = dict[str, Any]
 VARIANTS, BATCHES = ("b0", "b4"), (16, 64, 256, 1024)
-BYTES = 2  # of a number under mixed precision
+BYTES = 2  # per number under mixed precision
 PASSES = {"inference": 1, "training": 3}  # forward, and backward to inputs and to weights
 TOUCHES = {"inference": 2, "training": 6}
-"""How often each number that a convolution puts out crosses the memory's bus at least: written and read, each pass."""
+"""Minimum number of memory transfers per output of a convolution: one write and one read in each pass."""
 
 
 def main(arguments: Sequence[str] | None = None, measure: Callable[[Row], Row] | None = None) -> None:
-    """Measure what is asked for and write ``gpu.json`` and ``gpu.md`` into a folder."""
+    """Measure the chosen networks; write ``gpu.json`` and ``gpu.md`` into a folder."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__.partition("\n")[0])
     parser.add_argument("--variants", nargs="+", default=VARIANTS)
     parser.add_argument("--batches", nargs="+", type=int, default=BATCHES)
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement, at least")
+    parser.add_argument("--seconds", type=float, default=5.0, help="minimum duration of each measurement")
     parser.add_argument("--out", type=Path, default=Path("benchmarks"))
     parser.add_argument("--arm", type=json.loads, help=argparse.SUPPRESS)
-    asked = parser.parse_args(arguments)
-    if asked.arm is not None:
-        print(json.dumps(measure_arm(asked.arm)))
+    options = parser.parse_args(arguments)
+    if options.arm is not None:
+        print(json.dumps(measure_arm(options.arm)))
         return
-    rows = [(measure or _in_a_process)(arm) for arm in plan(asked.variants, asked.batches, asked.seconds)]
-    asked.out.mkdir(parents=True, exist_ok=True)
-    (asked.out / "gpu.json").write_text(json.dumps(rows, indent=2))
-    (asked.out / "gpu.md").write_text(table(rows))
-    theirs = [row for row in rows if row["arm"] == "torch"]
-    if theirs and not any("rate" in row for row in theirs):
-        why = ", ".join(sorted({row.get("why", "no reason given") for row in theirs}))
-        print(f"benchmarks.gpu: no rate of PyTorch ({why}); it needs torch and torchvision", file=sys.stderr)
+    rows = [(measure or _run_in_process)(arm) for arm in plan(options.variants, options.batches, options.seconds)]
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "gpu.json").write_text(json.dumps(rows, indent=2))
+    (options.out / "gpu.md").write_text(table(rows))
+    torch = [row for row in rows if row["arm"] == "torch"]
+    if torch and not any("rate" in row for row in torch):
+        why = ", ".join(sorted({row.get("why", "no reason given") for row in torch}))
+        print(f"benchmarks.gpu: PyTorch not measured ({why}); it needs torch and torchvision", file=sys.stderr)
     if unmeasured := [row["arm"] for row in rows if "rate" not in row and row["arm"] in CEILINGS]:
-        sys.exit(f"benchmarks.gpu: no ceiling of {' and '.join(unmeasured)}; see gpu.json")
-    if not any("rate" in row for row in rows if row["arm"] == "ours"):
-        sys.exit("benchmarks.gpu: no network of ours could be measured; see gpu.json")
+        sys.exit(f"benchmarks.gpu: ceiling of {' and '.join(unmeasured)} not measured; see gpu.json")
+    if not any("rate" in row for row in rows if row["arm"] == "project"):
+        sys.exit("benchmarks.gpu: no network of this project was measured; see gpu.json")
 
 
 def plan(variants: Iterable[str], batches: Iterable[int], seconds: float) -> list[Row]:
-    """List the arms: the ceilings, and each network, mode and batch by us and, for B0, by PyTorch."""
+    """List the arms: the ceilings, and each network, mode and batch size; B0 by PyTorch too."""
     arms: list[Row] = [{"arm": name, "seconds": seconds} for name in CEILINGS]
     for variant in variants:
         for batch in batches:
             for mode in PASSES:
-                one = {"variant": variant, "mode": mode, "batch": batch, "seconds": seconds}
-                arms += [{"arm": arm, **one} for arm in (("ours", "torch") if variant == "b0" else ("ours",))]
+                setting = {"variant": variant, "mode": mode, "batch": batch, "seconds": seconds}
+                names = ("project", "torch") if variant == "b0" else ("project",)
+                arms += [{"arm": name, **setting} for name in names]
     return arms
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Write the table: a row a network, mode and batch, with shares of both ceilings and the ratio to PyTorch."""
+    """Return a table by network, mode and batch size, with shares of both ceilings and the ratio to PyTorch."""
     ceilings = {row["arm"]: row.get("rate") for row in rows if row["arm"] in CEILINGS}
-    found = {_key(row): row for row in rows if row["arm"] not in CEILINGS}
+    measured = {_key(row): row for row in rows if row["arm"] not in CEILINGS}
     lines = [
         f"{next((row['device'] for row in rows if row.get('device')), 'unknown device')}: "
         f"{_number(ceilings.get('matrix'), 1e12)} TFLOP/s in bfloat16 products, "
         f"{_number(ceilings.get('bandwidth'), 1e9)} GB/s of memory, measured in this run.",
         "",
-        "| network | | batch | images/s | of the matrix ceiling | of the bandwidth ceiling | PyTorch | ours / it |",
+        "| network | mode | batch | images/s | of matrix ceiling | of bandwidth ceiling | PyTorch | ratio |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    lines += [_line(row, found.get(("torch", *key[1:])), ceilings) for key, row in found.items() if key[0] == "ours"]
+    project = {key: row for key, row in measured.items() if key[0] == "project"}
+    lines += [_line(row, measured.get(("torch", *key[1:])), ceilings) for key, row in project.items()]
     return "\n".join([*lines, ""])
 
 
@@ -83,7 +85,7 @@ def _line(row: Row, torch: Row | None, ceilings: Mapping[str, float | None]) -> 
     matrix, bandwidth = ceilings.get("matrix"), ceilings.get("bandwidth")
     work = 2 * cost.macs * PASSES[row["mode"]]
     traffic = cost.activations * BYTES * TOUCHES[row["mode"]]
-    theirs = None if torch is None else torch.get("rate")
+    torch_rate = None if torch is None else torch.get("rate")
     cells = [
         row["variant"].upper(),
         row["mode"],
@@ -91,8 +93,8 @@ def _line(row: Row, torch: Row | None, ceilings: Mapping[str, float | None]) -> 
         _number(rate) if rate else row.get("why", "–"),
         _share(rate, work, matrix),
         _share(rate, traffic, bandwidth),
-        _number(theirs) if theirs or torch is None else torch.get("why", "–"),
-        f"{rate / theirs:.2f}" if rate and theirs else "–",
+        _number(torch_rate) if torch_rate or torch is None else torch.get("why", "–"),
+        f"{rate / torch_rate:.2f}" if rate and torch_rate else "–",
     ]
     return f"| {' | '.join(cells)} |"
 
@@ -113,7 +115,7 @@ def _number(value: float | None, unit: float = 1.0) -> str:
     return "–" if value is None else f"{value / unit:,.0f}"
 
 
-def _in_a_process(arm: Row) -> Row:
+def _run_in_process(arm: Row) -> Row:
     command = [sys.executable, "-m", "benchmarks.gpu", "--arm", json.dumps(arm)]
     root = Path(__file__).parents[1]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root)

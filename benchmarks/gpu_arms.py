@@ -1,4 +1,4 @@
-"""What :mod:`benchmarks.gpu` times: one function an arm, each in a process of its own."""
+"""The arms of :mod:`benchmarks.gpu`: one function each, run in its own process."""
 
 import time
 from collections.abc import Callable
@@ -11,24 +11,24 @@ WARM_UP = 3
 
 
 def measure_arm(arm: Row) -> Row:
-    """Measure one arm of the plan: its row with ``rate`` (images, operations or bytes a second) and the device."""
+    """Measure one arm; return its row with ``rate`` (images, operations or bytes per second) and the device."""
     if arm["arm"] == "torch":
         return measure_torch(arm)
-    if arm["arm"] == "ours":
-        return measure_ours(arm)
+    if arm["arm"] == "project":
+        return measure_project(arm)
     return measure_ceiling(arm)
 
 
 def rate_of(
     step: Callable[[], object], each: float, seconds: float, clock: Callable[[], float] = time.perf_counter
 ) -> float:
-    """How much of ``each`` a second, over at least ``seconds`` and three steps.
+    """Return the rate per second over at least three steps, after a warm-up.
 
     Args:
-        step: Does it once and returns when the device has done it.
-        each: What one step is worth: images, operations, bytes.
-        seconds: For how long, after steps that warm up.
-        clock: Seconds.
+        step: Runs one step and waits for the device.
+        each: Images, operations or bytes per step.
+        seconds: Minimum duration.
+        clock: Returns the time in seconds.
     """
     for _ in range(WARM_UP):
         step()
@@ -40,7 +40,7 @@ def rate_of(
 
 
 def measure_ceiling(arm: Row) -> Row:
-    """Measure products of large bfloat16 matrices, in operations a second, or copies, in bytes a second."""
+    """Measure bfloat16 matrix products, in operations per second, or memory traffic, in bytes per second."""
     from keras import ops, random  # noqa: PLC0415
 
     size, repeat = arm.get("size", 8192), 8
@@ -48,20 +48,20 @@ def measure_ceiling(arm: Row) -> Row:
         start, each = ops.cast(random.normal((size, size)), "bfloat16"), 2 * size**3
         work = compiled(ops.matmul)
     else:
-        start, each = random.normal((size * 4, size)), 2 * 4 * 4 * size**2  # read and written, four bytes a number
+        start, each = random.normal((size * 4, size)), 2 * 4 * 4 * size**2  # reads and writes 4 bytes per number
         work = compiled(lambda x, _: x + 1.0)
 
     def step() -> None:
-        found = start
+        result = start
         for _ in range(repeat):
-            found = work(found, start)
-        float(ops.sum(found[0, :1]))  # waits
+            result = work(result, start)
+        float(ops.sum(result[0, :1]))  # waits for the device
 
     return {**arm, "rate": rate_of(step, repeat * each, arm["seconds"]), "device": _device()}
 
 
-def measure_ours(arm: Row) -> Row:
-    """Measure this project's network under mixed precision and XLA, on images that lie on the device."""
+def measure_project(arm: Row) -> Row:
+    """Measure this project's network under mixed precision and XLA, on images in device memory."""
     import keras  # noqa: PLC0415
 
     from goodbad_pipeline.networks import build_efficientnet  # noqa: PLC0415
@@ -76,20 +76,20 @@ def measure_ours(arm: Row) -> Row:
         labels = keras.ops.zeros((batch,), "int32")
 
         def step() -> None:
-            model.train_on_batch(pixels, labels)  # gives the loss, so it waits
+            model.train_on_batch(pixels, labels)  # returns the loss, so it waits for the device
     else:
         variables = (model.trainable_variables, model.non_trainable_variables)
-        states = [[variable.value for variable in some] for some in variables]
-        ask = compiled(lambda learnt, others, x: model.stateless_call(learnt, others, x, training=False)[0])
+        states = [[variable.value for variable in group] for group in variables]
+        predict = compiled(lambda weights, others, x: model.stateless_call(weights, others, x, training=False)[0])
 
         def step() -> None:
-            float(ask(*states, pixels)[0, 0])
+            float(predict(*states, pixels)[0, 0])
 
     return {**arm, "rate": rate_of(step, batch, arm["seconds"]), "device": str(device)}
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, compiled by XLA through whatever Keras runs on."""
+    """Compile a function by XLA on the backend of Keras."""
     import keras  # noqa: PLC0415
 
     if keras.backend.backend() == "jax":
@@ -131,7 +131,7 @@ def measure_torch(arm: Row) -> Row:
 
 
 def _device() -> str | None:
-    """Name of the GPU; None where there is none."""
+    """Return the name of the GPU, or None."""
     import keras  # noqa: PLC0415
 
     if keras.backend.backend() == "jax":

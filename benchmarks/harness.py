@@ -1,6 +1,6 @@
-"""Time two arms against each other: each in a process of its own, in alternating pairs.
+"""Time two arms against each other: each in its own process, in alternating pairs.
 
-A noisy machine is then noisy to both, and the median of paired ratios forgives what hits one alone.
+A noisy machine slows both arms of a pair, and the median of paired ratios ignores single disturbances.
 """
 
 import math
@@ -14,39 +14,38 @@ from typing import Literal, Protocol
 
 Run = Callable[[], object]
 Arm = Callable[[Path], Run]
-"""Prepares in a scratch folder, which both arms share, and returns what is timed."""
+"""Prepares a run in a scratch folder, which both arms share, and returns the function to time."""
 
-STEADY = 0.05  # how far two arms that do the same may be apart
-STEADY_DIFFERENCE = 0.5  # the same where seconds are subtracted, as a share of the target
+STEADY = 0.05  # largest deviation of the reference from itself, as a ratio
+STEADY_DIFFERENCE = 0.5  # the same for a difference, as a share of the target
 CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Something of ours beside something else.
+    """A comparison of this project with a reference.
 
     Attributes:
-        file: Module it is in.
-        name: To call it by.
-        compares: What is held against what.
-        ours: Our arm.
-        reference: The other.
-        target: What the ratio should reach; None where it is for information.
-        higher: Whether the ratio says how many times as fast as the reference ours is, to be at least ``target``.
-            Otherwise it says how many times as much ours takes, to be at most ``target``.
-        difference: Whether it is no ratio but what ours takes less what the reference takes, to be at most ``target``.
-        quantity: What is compared: seconds of a run, or bytes, the most a process ever held.
+        file: Name of its module.
+        name: Name in commands and results.
+        compares: Description, "project / reference".
+        project: Arm of the project.
+        reference: Arm of the reference.
+        target: Target of the ratio or difference; None if there is none.
+        higher: Whether the ratio is a speed-up (reference / project, at least ``target``) or a cost (project /
+            reference, at most ``target``).
+        difference: Whether to compare project − reference, at most ``target``, instead of a ratio.
+        quantity: Seconds of a run, or bytes of peak memory of the process.
         fresh: Whether every sample needs a new process.
-        warm_up: Whether a process runs its arm once before anything counts; what starts processes itself needs none.
-        pairs: How many, where nobody says another number.
-        share: Part of our work that the reference does, where it stands for as many cores; its processor seconds are
-            divided by it.
+        warm_up: Whether a process runs its arm once before the first sample.
+        pairs: Default number of pairs.
+        reference_share: Share of the project's work that the reference does; its CPU seconds are divided by it.
     """
 
     file: str
     name: str
     compares: str
-    ours: Arm
+    project: Arm
     reference: Arm
     target: float | None
     higher: bool = True
@@ -55,7 +54,7 @@ class Benchmark:
     fresh: bool = False
     warm_up: bool = True
     pairs: int = 7
-    share: float = 1.0
+    reference_share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -63,9 +62,9 @@ class Sample:
     """One run of an arm.
 
     Attributes:
-        seconds: By the clock.
-        cpu: Seconds of processors, of the process and of those it started.
-        bytes: The most memory that the process held until then.
+        seconds: Wall-clock seconds.
+        cpu: CPU seconds of the process and its children.
+        bytes: Peak memory of the process so far.
     """
 
     seconds: float
@@ -75,18 +74,18 @@ class Sample:
 
 @dataclass(frozen=True)
 class Ratio:
-    """What a benchmark gave.
+    """The result of a benchmark.
 
     Attributes:
-        median: Of the ratios of pairs, or of their differences.
-        low: Lower end of a 95 % interval of that median.
-        high: Upper end.
-        cpu: The same median of processor seconds.
-        same: The same of the reference and itself; close to 1, or of a difference to 0, on a machine to be trusted.
-        steady: Whether it is close enough for a target to count.
-        ours: Median of our samples, seconds or bytes.
-        reference: Median of the other's.
-        pairs: Their number.
+        median: Median ratio, or difference, of the pairs.
+        low: Lower end of the 95 % interval of the median.
+        high: Upper end of the 95 % interval of the median.
+        cpu: Median ratio, or difference, of CPU seconds.
+        same: Median for the reference against itself; on a steady machine near 1, or 0 for a difference.
+        steady: Whether ``same`` is close enough for a target to count.
+        project: Median of the project's samples, in seconds or bytes.
+        reference: Median of the reference's samples.
+        pairs: Number of pairs.
     """
 
     median: float
@@ -95,16 +94,16 @@ class Ratio:
     cpu: float
     same: float
     steady: bool
-    ours: float
+    project: float
     reference: float
     pairs: int
 
 
 class Worker(Protocol):
-    """Runs an arm, again and again."""
+    """Runs an arm repeatedly."""
 
     def sample(self) -> Sample:
-        """Run it once."""
+        """Run the arm once."""
         ...
 
     def __enter__(self) -> "Worker": ...
@@ -112,11 +111,11 @@ class Worker(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
-Start = Callable[[Benchmark, Literal["ours", "reference"], Path], Worker]
+Start = Callable[[Benchmark, Literal["project", "reference"], Path], Worker]
 
 
-def together(benchmarks: Iterable[Benchmark]) -> list[list[Benchmark]]:
-    """Group those that have a reference in common, so that it need not run for each of them."""
+def group_by_reference(benchmarks: Iterable[Benchmark]) -> list[list[Benchmark]]:
+    """Group benchmarks with a common reference, which then runs once for all of them."""
     groups: dict[Arm, list[Benchmark]] = {}
     for benchmark in benchmarks:
         groups.setdefault(benchmark.reference, []).append(benchmark)
@@ -124,21 +123,21 @@ def together(benchmarks: Iterable[Benchmark]) -> list[list[Benchmark]]:
 
 
 def measure(benchmarks: Sequence[Benchmark], start: Start, pairs: int | None = None) -> list[Ratio]:
-    """Pair the reference with itself, then ours with the reference.
+    """Measure the reference against itself, then the project against the reference.
 
     Args:
-        benchmarks: What; they have the reference in common.
-        start: Starts the process of an arm and has it warmed up: its first run does not count.
-        pairs: How many; None for as many as the first benchmark says.
+        benchmarks: Benchmarks with a common reference.
+        start: Starts and warms up the process of an arm.
+        pairs: Number of pairs; None for the default of the first benchmark.
     """
     first = benchmarks[0]
     pairs = pairs or first.pairs
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         reference, again = (stack.enter_context(start(first, "reference", folder)) for _ in range(2))
-        ours = [stack.enter_context(start(benchmark, "ours", folder)) for benchmark in benchmarks]
-        same = [(one, other) for one, other in _rounds([again, reference], pairs)]
-        rounds = list(_rounds([*ours, reference], pairs))
+        projects = [stack.enter_context(start(benchmark, "project", folder)) for benchmark in benchmarks]
+        same = [(first_run, second_run) for first_run, second_run in _rounds([again, reference], pairs)]
+        rounds = list(_rounds([*projects, reference], pairs))
     return [
         summarise(benchmark, [(samples[number], samples[-1]) for samples in rounds], same)
         for number, benchmark in enumerate(benchmarks)
@@ -146,59 +145,58 @@ def measure(benchmarks: Sequence[Benchmark], start: Start, pairs: int | None = N
 
 
 def _rounds(workers: Sequence[Worker], count: int) -> Iterator[list[Sample]]:
-    """A B, B A, A B, …: none is always the one that comes first."""
-    for number in range(count):
-        turn = -1 if number % 2 else 1
-        yield [worker.sample() for worker in workers[::turn]][::turn]
+    """Sample in the order A B, B A, A B, …, so that no arm always runs first."""
+    for index in range(count):
+        order = -1 if index % 2 else 1
+        yield [worker.sample() for worker in workers[::order]][::order]
 
 
 Pairs = Sequence[tuple[Sample, Sample]]
 
 
 def summarise(benchmark: Benchmark, samples: Pairs, same: Pairs) -> Ratio:
-    """Make a ratio of pairs of samples, ours first."""
+    """Compute the result from pairs of samples, the project's first."""
     compare = _differences if benchmark.difference else _ratios
     ratios = compare(samples, benchmark.quantity, benchmark.higher)
     low, high = median_interval(ratios)
-    apart = statistics.median(compare(same, benchmark.quantity, benchmark.higher))
-    per_share = [(ours, replace(other, cpu=other.cpu / benchmark.share)) for ours, other in samples]
+    deviation = statistics.median(compare(same, benchmark.quantity, benchmark.higher))
+    scaled = [(project, replace(other, cpu=other.cpu / benchmark.reference_share)) for project, other in samples]
     return Ratio(
         statistics.median(ratios),
         low,
         high,
-        cpu=statistics.median(compare(per_share, "cpu", benchmark.higher)),
-        same=apart,
-        steady=_is_steady(benchmark, apart),
-        ours=statistics.median(getattr(ours, benchmark.quantity) for ours, _ in samples),
+        cpu=statistics.median(compare(scaled, "cpu", benchmark.higher)),
+        same=deviation,
+        steady=_is_steady(benchmark, deviation),
+        project=statistics.median(getattr(project, benchmark.quantity) for project, _ in samples),
         reference=statistics.median(getattr(other, benchmark.quantity) for _, other in samples),
         pairs=len(samples),
     )
 
 
-def _is_steady(benchmark: Benchmark, apart: float) -> bool:
-    """Whether two arms that did the same came out the same, as closely as the target needs."""
+def _is_steady(benchmark: Benchmark, same: float) -> bool:
     if benchmark.difference:
-        return abs(apart) <= STEADY_DIFFERENCE * (benchmark.target or 0)
-    return abs(apart - 1) <= STEADY
+        return abs(same) <= STEADY_DIFFERENCE * (benchmark.target or 0)
+    return abs(same - 1) <= STEADY
 
 
 def _ratios(samples: Pairs, quantity: str, higher: bool) -> list[float]:
     values = _values(samples, quantity)
-    return [other / ours if higher else ours / other for ours, other in values]
+    return [other / project if higher else project / other for project, other in values]
 
 
 def _differences(samples: Pairs, quantity: str, _: bool) -> list[float]:
-    return [ours - other for ours, other in _values(samples, quantity)]
+    return [project - other for project, other in _values(samples, quantity)]
 
 
 def _values(samples: Pairs, quantity: str) -> list[tuple[float, float]]:
-    return [(getattr(ours, quantity), getattr(other, quantity)) for ours, other in samples]
+    return [(getattr(project, quantity), getattr(other, quantity)) for project, other in samples]
 
 
 def median_interval(values: Sequence[float]) -> tuple[float, float]:
-    """The narrowest pair of order statistics that holds the median with 95 % confidence, whatever the distribution.
+    """Return the narrowest order statistics that contain the median with 95 % confidence, for any distribution.
 
-    With fewer than six values even the extremes promise less; they are returned all the same.
+    With fewer than six values the extremes are returned, whose confidence is lower.
     """
     count, ordered = len(values), sorted(values)
     outside, skipped = 2 * 0.5**count, 0

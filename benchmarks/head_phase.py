@@ -7,7 +7,7 @@ from benchmarks.harness import Benchmark, Run
 COUNT, VALIDATION, SIDE, BATCH, EPOCHS = 256, 64, 128, 32, 3
 
 
-def _ours(_: Path) -> Run:
+def _project(_: Path) -> Run:
     from dataclasses import replace  # noqa: PLC0415
 
     import numpy as np  # noqa: PLC0415
@@ -49,7 +49,7 @@ BENCHMARKS = [
         file=__name__,
         name="head_phase",
         compares="head phase of 3 epochs on features computed once / through the whole network (Lite0, 128 px)",
-        ours=_ours,
+        project=_project,
         reference=_whole_network,
         target=2.5,
     )

@@ -1,4 +1,4 @@
-"""What `kedro run --pipeline=data` left in a project, for measurements that train on it."""
+"""Labels and parameters of a project in which `kedro run --pipeline=data` has run."""
 
 import sys
 from collections.abc import Mapping
@@ -16,17 +16,17 @@ from goodbad_pipeline.params import anchor_paths, validate_parameters
 from goodbad_pipeline.settings import CONFIG_LOADER_ARGS
 
 Changes = Mapping[str, Any]
-"""From the dotted name of a parameter to its value."""
+"""Values by the dotted name of a parameter."""
 
 
 @dataclass(frozen=True)
 class Project:
-    """Labelled images and how they would be trained on.
+    """Labelled images and parameters of a project.
 
     Attributes:
-        name: To show: the folder of the images, and the parameters that were said.
-        parameters: All of them, with absolute paths.
-        labels: The file of the labels.
+        name: Title in tables: the folder of the images and the changed parameters.
+        parameters: All parameters, with absolute paths.
+        labels: Parquet file of the labels.
     """
 
     name: str
@@ -34,43 +34,43 @@ class Project:
     labels: Path
 
     def changed(self, changes: Changes) -> dict[str, Any]:
-        """The parameters with some of them changed."""
+        """Return a copy of the parameters with changes."""
         return changed(self.parameters, changes)
 
     def splits(self, seed: int) -> pd.DataFrame:
-        """The labels with the splits of a seed."""
+        """Return the labels with the splits of a seed."""
         return read_splits(self.labels, self.changed({"splits.seed": seed}))
 
 
-def read_project(folder: Path, said: str = "") -> Project:
-    """Read a project's parameters, and find its labels.
+def read_project(folder: Path, params: str = "") -> Project:
+    """Read the parameters and find the labels of a project.
 
     Args:
-        folder: The project.
-        said: What ``kedro run --params`` takes: ``a.b=1,c.d=2``.
+        folder: Folder of the project.
+        params: Changes as in ``kedro run --params``: ``a.b=1,c.d=2``.
     """
-    runtime = OmegaConf.to_container(OmegaConf.from_dotlist(said.split(","))) if said else {}
+    runtime = OmegaConf.to_container(OmegaConf.from_dotlist(params.split(","))) if params else {}
     loader = OmegaConfigLoader(str(folder / "conf"), runtime_params=runtime, **CONFIG_LOADER_ARGS)
     parameters = anchor_paths(loader["parameters"], folder.resolve())
     labels = folder / loader["catalog"]["labels"]["filepath"]
     if not labels.is_file():
-        sys.exit(f"{labels}: is missing; run `kedro run --pipeline=data` in {folder} first")
-    others = [part for part in said.split(",") if part and not part.startswith("images.root=")]
+        sys.exit(f"{labels}: missing; run `kedro run --pipeline=data` in {folder} first")
+    others = [part for part in params.split(",") if part and not part.startswith("images.root=")]
     return Project(" ".join([Path(parameters["images"]["root"]).name, *others]), parameters, labels)
 
 
 def changed(parameters: dict[str, Any], changes: Changes) -> dict[str, Any]:
-    """A copy of nested parameters with some of them changed."""
+    """Return a copy of nested parameters with changes."""
     copy = deepcopy(parameters)
     for name, value in changes.items():
         *groups, leaf = name.split(".")
-        place = copy
+        node = copy
         for group in groups:
-            place = place[group]
-        place[leaf] = value
+            node = node[group]
+        node[leaf] = value
     return copy
 
 
 def read_splits(labels: Path, parameters: dict[str, Any]) -> pd.DataFrame:
-    """The labels of a file, split as the parameters say."""
+    """Read the labels from a file and split them by the parameters."""
     return split_labels(pd.read_parquet(labels), validate_parameters(parameters)["splits"].settings)

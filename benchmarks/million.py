@@ -1,7 +1,7 @@
-"""``python -m benchmarks.million [rows]``: ingest a manifest of a million rows, twice, by the real ``kedro run``.
+"""``python -m benchmarks.million [rows]``: run ``kedro run`` twice on a manifest of a million rows.
 
-Prints the seconds of the first run and of one with nothing changed, and the peak memory of the parent process. The
-files are hard links to a few thousand images.
+Prints the seconds of the first run and of an unchanged rerun, and the peak memory of the parent process. The files are
+hard links to a few thousand images.
 """
 
 import csv
@@ -17,21 +17,21 @@ from PIL import Image
 
 from benchmarks.projects import KEDRO, copy_project
 
-DISTINCT, SIDE, A_GROUP, A_FOLDER = 4000, 64, 100, 10_000
+DISTINCT, SIDE, PER_GROUP, PER_FOLDER = 4000, 64, 100, 10_000
 
 
 def main(rows: int) -> None:
-    """Make the images, run twice, print."""
-    with tempfile.TemporaryDirectory() as place:
-        project = copy_project(Path(place))
+    """Write the images, run twice and print the results."""
+    with tempfile.TemporaryDirectory() as folder:
+        project = copy_project(Path(folder))
         _write_manifest(project / "images", rows)
         for name in ("first run", "rerun, nothing changed"):
             seconds, gigabytes = _ingest(project)
-            print(f"{name}: {rows:,} rows in {seconds:.1f} s, {rows / seconds:,.0f} a second, peak {gigabytes:.2f} GB")
+            print(f"{name}: {rows:,} rows in {seconds:.1f} s, {rows / seconds:,.0f} per s, peak {gigabytes:.2f} GB")
 
 
 def _write_manifest(root: Path, rows: int) -> None:
-    """Images of coarse noise; those of one group are links to one file, as are those of other groups."""
+    """Write the manifest and its images, hard links to files of coarse noise."""
     originals = root / "originals"
     originals.mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -43,15 +43,15 @@ def _write_manifest(root: Path, rows: int) -> None:
         manifest.writerow(["path", "label", "group"])
         for row in range(rows):
             number = row % DISTINCT
-            path = Path(f"{row // A_FOLDER:04d}", f"{row:07d}.png")
-            if row % A_FOLDER == 0:
+            path = Path(f"{row // PER_FOLDER:04d}", f"{row:07d}.png")
+            if row % PER_FOLDER == 0:
                 (root / path).parent.mkdir()
             os.link(originals / f"{number}.png", root / path)
-            manifest.writerow([path, "good" if number % 2 else "bad", number // A_GROUP])
+            manifest.writerow([path, "good" if number % 2 else "bad", number // PER_GROUP])
 
 
 def _ingest(project: Path) -> tuple[float, float]:
-    """Wall-clock seconds and the parent's peak memory in GB (its workers are smaller)."""
+    """Return wall-clock seconds and the peak memory of the parent in GB; its workers need less."""
     command = [KEDRO, "run", "--pipeline=data", f"--params=images.root={project / 'images'}"]
     started = time.perf_counter()
     run = subprocess.Popen(command, cwd=project)

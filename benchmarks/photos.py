@@ -1,4 +1,4 @@
-"""JPEGs that are as hard to decode as photographs."""
+"""Synthetic JPEGs that cost as much to decode as photographs."""
 
 import os
 from collections.abc import Sequence
@@ -13,15 +13,10 @@ WIDTH, HEIGHT = 640, 480
 
 
 def write_photos(folder: Path, count: int, distinct: int | None = None) -> list[Path]:
-    """Write ``count`` JPEGs of 640 × 480 pixels, unless they are there already.
+    """Write ``count`` JPEGs of 640 × 480 pixels, unless they exist; return their paths.
 
-    A process of its own writes them. One that makes large arrays keeps memory that its decoder then reuses: of two arms
-    that do the same, the one that wrote the files would be faster, by as much as 1.4 times.
-
-    Args:
-        folder: Where.
-        count: How many.
-        distinct: How many of them differ; the others are links to these. None for all.
+    Only the first ``distinct`` differ, by default all; the others are hard links to them. A separate process writes
+    them: otherwise the decoder of the arm that wrote them would reuse its memory and be up to 1.4 times as fast.
     """
     files = [folder / f"{number}.jpg" for number in range(count)]
     if not all(file.exists() for file in files):

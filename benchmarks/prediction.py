@@ -1,8 +1,8 @@
-"""The predict pipeline against a bare `model.predict` fed by Pillow: 640-pixel JPEGs in, answers out, Lite0 at 128.
+"""The predict pipeline against a bare `model.predict` fed by Pillow: 640-pixel JPEGs, Lite0 at 128 pixels.
 
-Ours does what `kedro run --pipeline=predict` does once its model is loaded: strict decoding, digests, answers, Parquet,
-CSV, quarantine, summary and contact sheet; it tells MLflow nothing. The bare one decodes, resizes and asks. Both have
-loaded their model.
+The project does what `kedro run --pipeline=predict` does once its model is loaded, without MLflow: strict decoding,
+digests, predictions, Parquet, CSV, quarantine, summary and contact sheet. The reference decodes, resizes and predicts.
+Loading the model does not count.
 """
 
 from functools import partial
@@ -16,7 +16,7 @@ COUNT, SIDE, BATCH = 512, 128, 64
 CLASSES = ("bad", "good")
 
 
-def _ours(folder: Path, *, backend: str) -> Run:
+def _project(folder: Path, *, backend: str) -> Run:
     from goodbad_pipeline.evaluation.decision import Calibration  # noqa: PLC0415
     from goodbad_pipeline.images.pixels import Transform  # noqa: PLC0415
     from goodbad_pipeline.images.sources import PathStream  # noqa: PLC0415
@@ -31,8 +31,8 @@ def _ours(folder: Path, *, backend: str) -> Run:
     )
 
 
-def _predict(answers: Any, outputs: Path) -> None:
-    """The pipeline's nodes and datasets in their order."""
+def _predict(stream: Any, outputs: Path) -> None:
+    """Run the pipeline's nodes and datasets in order."""
     import yaml  # noqa: PLC0415
 
     from benchmarks.projects import PROJECT  # noqa: PLC0415
@@ -40,15 +40,16 @@ def _predict(answers: Any, outputs: Path) -> None:
     from goodbad_pipeline.params import ImageParams, PredictParams  # noqa: PLC0415
     from goodbad_pipeline.pipelines.prediction import nodes  # noqa: PLC0415
 
-    read = [yaml.safe_load((PROJECT / f"conf/base/parameters_{name}.yml").read_text()) for name in ("predict", "data")]
-    predict = PredictParams(**{**read[0]["predict"], "source": str(answers.paths.root)})
+    files = [PROJECT / f"conf/base/parameters_{name}.yml" for name in ("predict", "data")]
+    groups = [yaml.safe_load(file.read_text()) for file in files]
+    predict = PredictParams(**{**groups[0]["predict"], "source": str(stream.paths.root)})
     predictions = TableStreamDataset(filepath=str(outputs / "predictions.parquet"))
-    predictions.save(answers)
+    predictions.save(stream)
     table, quarantined = nodes.separate_quarantine(predictions.load())
     TableStreamDataset(filepath=str(outputs / "predictions.csv")).save(table)
     TableStreamDataset(filepath=str(outputs / "quarantine.csv")).save(quarantined)
     JSONDataset(filepath=str(outputs / "summary.json")).save(nodes.summarise_predictions(predictions.load()))
-    sheet = nodes.draw_predictions(predictions.load(), predict, ImageParams(**read[1]["images"]))
+    sheet = nodes.draw_predictions(predictions.load(), predict, ImageParams(**groups[1]["images"]))
     FigureDataset(filepath=str(outputs / "sheet.png"), save_args={"dpi": 100}).save(sheet)
 
 
@@ -66,7 +67,7 @@ def _bare(folder: Path) -> Run:
 
 
 def _network(folder: Path, backend: str) -> Any:
-    """The network run by a backend, exported once for all of them."""
+    """Load the network for a backend; the first call exports it for all."""
     from goodbad_pipeline.serving.runtimes import KERAS, RUNTIMES, load_network  # noqa: PLC0415
 
     if backend == KERAS:
@@ -81,7 +82,7 @@ def _network(folder: Path, backend: str) -> Any:
 
 
 def _model(folder: Path) -> Any:
-    """One Keras model for all arms, kept in a file."""
+    """Load the Keras model of all arms, stored in a file."""
     import keras  # noqa: PLC0415
 
     from benchmarks.training_arms import network  # noqa: PLC0415
@@ -98,7 +99,7 @@ BENCHMARKS = [
         file=__name__,
         name=f"predict_{backend}",
         compares=f"predict pipeline by {backend}, no MLflow / model.predict fed by Pillow (640 px JPEGs, Lite0 at 128)",
-        ours=partial(_ours, backend=backend),
+        project=partial(_project, backend=backend),
         reference=_bare,
         target=target,
     )

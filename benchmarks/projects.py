@@ -1,4 +1,4 @@
-"""Copies of this project to run in, so that a measurement neither finds nor leaves anything behind."""
+"""Copies of this project, so that no measurement depends on an earlier run."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ KEDRO = Path(sys.executable).with_name("kedro")
 
 
 def copy_project(folder: Path) -> Path:
-    """Make a folder the project as it comes: configuration, no images, no outputs, nothing of ``conf/local``."""
+    """Copy the configuration, except ``conf/local``, into a folder; no images, no outputs."""
     shutil.copytree(PROJECT / "conf", folder / "conf", ignore=shutil.ignore_patterns("local"))
     (folder / "conf" / "local").mkdir()
     (folder / "src").mkdir()
@@ -21,12 +21,12 @@ def copy_project(folder: Path) -> Path:
 
 
 def run_quietly(command: list[str | Path], folder: Path) -> None:
-    """Run a command to its end, without a tracking server; what it said is told where it fails.
+    """Run a command without a tracking server; its output is shown only if it fails.
 
     Raises:
-        RuntimeError: It failed.
+        RuntimeError: The command failed.
     """
     environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
-    found = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    if found.returncode:
-        raise RuntimeError(f"{command} ended with status {found.returncode}\n{found.stdout}\n{found.stderr}")
+    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise RuntimeError(f"{command} ended with status {result.returncode}\n{result.stdout}\n{result.stderr}")

@@ -1,4 +1,4 @@
-"""What was measured, as JSON for programs and as a table for people."""
+"""Results of benchmarks, stored as JSON and shown as a table."""
 
 import json
 import os
@@ -16,7 +16,7 @@ _HEAD = """| what | ratio | 95 % interval | of CPU time | target | met | same ag
 
 
 def record(benchmark: Benchmark, ratio: Ratio) -> Entry:
-    """What is kept of a measurement. A target is met only where the same against the same gave the same."""
+    """Return the stored entry of a result. A target counts only if the reference against itself is steady."""
     return {
         "name": benchmark.name,
         "compares": benchmark.compares,
@@ -30,7 +30,7 @@ def record(benchmark: Benchmark, ratio: Ratio) -> Entry:
         "met": _met(benchmark, ratio),
         "same_against_same": round(ratio.same, 3),
         "pairs": ratio.pairs,
-        "ours": float(f"{ratio.ours:.4g}"),
+        "project": float(f"{ratio.project:.4g}"),
         "reference": float(f"{ratio.reference:.4g}"),
         "unit": benchmark.quantity,
         "date": date.today().isoformat(),
@@ -49,7 +49,7 @@ def _higher(benchmark: Benchmark) -> bool:
 
 
 def machine() -> str:
-    """The processor and the number of its cores."""
+    """Return the processor and the number of its cores."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
@@ -57,25 +57,25 @@ def machine() -> str:
 
 
 def read(file: Path) -> dict[str, Entry]:
-    """Entries by name; none where there is no file yet."""
+    """Return the entries by name; none if the file does not exist."""
     entries = json.loads(file.read_text()) if file.is_file() else []
     return {entry["name"]: entry for entry in entries}
 
 
 def write(entries: dict[str, Entry], file: Path, page: Path) -> None:
-    """Write the JSON, and the table into the page."""
-    keep(entries, file)
-    put(table(list(entries.values())), MAKE_BENCH, page)
+    """Write the entries to the JSON file, and their table into the page."""
+    write_json(entries, file)
+    write_section(table(list(entries.values())), MAKE_BENCH, page)
 
 
-def keep(entries: dict[str, Entry], file: Path) -> None:
-    """Write the JSON."""
+def write_json(entries: dict[str, Entry], file: Path) -> None:
+    """Write the entries to the JSON file."""
     file.write_text(json.dumps(list(entries.values()), indent=2, ensure_ascii=False) + "\n")
 
 
-def put(text: str, made_by: str, page: Path) -> None:
-    """Write what a command made between its marks in the page, or at its end; the rest of the page stays."""
-    begin, end = f"<!-- begin: {made_by} -->", f"<!-- end: {made_by} -->"
+def write_section(text: str, command: str, page: Path) -> None:
+    """Write the output of a command between its markers in the page, or at the end of the page."""
+    begin, end = f"<!-- begin: {command} -->", f"<!-- end: {command} -->"
     page_text = page.read_text() if page.is_file() else "# Results\n"
     if begin not in page_text:
         page_text += f"\n{begin}\n{end}\n"
@@ -84,13 +84,13 @@ def put(text: str, made_by: str, page: Path) -> None:
 
 
 def table(entries: list[Entry]) -> str:
-    """A Markdown table, and under it where and when."""
+    """Return a Markdown table, with machines and dates."""
     runs = sorted({f"{entry['machine']}, {entry['date']}" for entry in entries})
     return "\n".join([_HEAD, *map(row, entries), "", f"Measured on {'; '.join(runs)}."])
 
 
 def row(entry: Entry) -> str:
-    """One line of the table."""
+    """Return one line of the table."""
     unit = " s" if entry.get("difference") else ""
     target = "" if entry["target"] is None else f"{'≥' if entry['higher_is_better'] else '≤'} {entry['target']:g}{unit}"
     met = {True: "yes", False: "no", None: "" if not target else "unsteady"}[entry["met"]]

@@ -1,6 +1,6 @@
-"""Scan (read, hash, decode, fingerprint, write down) against a bare Pillow decode on one core times the cores.
+"""Scan (read, hash, decode, fingerprint, record) against a bare Pillow decode on one core × cores.
 
-Beside it, what the bare decode itself reaches in one process a core.
+A second benchmark runs the bare decode in one process per core, as a limit.
 """
 
 import os
@@ -19,7 +19,7 @@ COUNT, DISTINCT = 6000, 100
 CORES = os.cpu_count() or 1
 
 
-def _ours(folder: Path) -> Run:
+def _project(folder: Path) -> Run:
     write_photos(folder / "photos" / "a", COUNT, DISTINCT)
     candidates = read_candidates(folder / "photos", "folders", None, Columns()).candidates
     return lambda: scan_candidates(candidates, folder / "photos", max_pixels=10**7, background=(255, 255, 255))
@@ -50,18 +50,18 @@ BENCHMARKS = [
         file=__name__,
         name="scan",
         compares="scan of 640 px JPEGs / bare Pillow decode on one core × cores",
-        ours=_ours,
+        project=_project,
         reference=_bare,
         target=0.8,
-        share=1 / CORES,
+        reference_share=1 / CORES,
     ),
     Benchmark(
         file=__name__,
         name="scan_limit",
-        compares="bare Pillow decode in one process a core / on one core × cores",
-        ours=_on_all_cores,
+        compares="bare Pillow decode in one process per core / on one core × cores",
+        project=_on_all_cores,
         reference=_bare,
         target=None,
-        share=1 / CORES,
+        reference_share=1 / CORES,
     ),
 ]

@@ -1,4 +1,4 @@
-"""`kedro registry list` here against the same in an empty Kedro project with the same plugins."""
+"""`kedro registry list` in this project against the same in an empty Kedro project with the same plugins."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ def _listing(project: Path) -> Run:
     return lambda: subprocess.run(command, cwd=project, check=True, stdout=subprocess.DEVNULL)
 
 
-def _ours(_: Path) -> Run:
+def _project(_: Path) -> Run:
     return _listing(Path(__file__).parents[1])
 
 
@@ -39,7 +39,7 @@ BENCHMARKS = [
         file=__name__,
         name="startup",
         compares="`kedro registry list` / the same in an empty project with the same plugins",
-        ours=_ours,
+        project=_project,
         reference=_empty,
         target=1.3,
         higher=False,

@@ -1,4 +1,4 @@
-"""Arms that train a network: through the project's loop, and by Keras's own fit."""
+"""Arms that train a network by the project's loop or by Keras's fit."""
 
 from collections.abc import Callable
 
@@ -28,23 +28,23 @@ RECIPE = Recipe(
     label_smoothing=0.0,
     patience=1,
 )
-CHANGES = Augmentation(rotation=30, translation=0.15, zoom=0.4, brightness=0.05)  # the project's defaults
+AUGMENTATION = Augmentation(rotation=30, translation=0.15, zoom=0.4, brightness=0.05)  # the project's defaults
 SCHEDULE = {"steps": 1000, "epochs": 1}  # one schedule for both arms
 Validate = Callable[[Callable[[], None]], dict[str, float]]
 
 
 def images(count: int, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Noise, uint8 of shape (count, side, side, 3), and classes 0 and 1 in turn."""
+    """Return noise, uint8 of shape (count, side, side, 3), and alternating classes 0 and 1."""
     return np.random.default_rng(0).integers(0, 256, (count, side, side, 3), np.uint8), np.arange(count) % 2
 
 
 def one_hot(y_true: np.ndarray) -> np.ndarray:
-    """Targets, float32 of shape (n, 2)."""
+    """Return targets, float32 of shape (n, 2)."""
     return np.eye(2, dtype=np.float32)[y_true]
 
 
 def network(family: str, side: int, *, frozen: bool = False) -> keras.Model:
-    """The project's network of φ = 0; ``frozen``: its batch statistics stay, as they do in fine-tuning."""
+    """Build the project's network of φ = 0; ``frozen`` freezes batch statistics, as in fine-tuning."""
     model = build_efficientnet(phi=0, family=family, resolution=side, classes=2, seed=0)
     for layer in model.layers:
         if frozen and isinstance(layer, keras.layers.BatchNormalization):
@@ -52,7 +52,7 @@ def network(family: str, side: int, *, frozen: bool = False) -> keras.Model:
     return model
 
 
-def through_the_loop(
+def train_by_loop(
     model: keras.Model,
     pixels: np.ndarray,
     y_true: np.ndarray,
@@ -64,7 +64,7 @@ def through_the_loop(
     report: ProgressReporter | None = None,
     augmentation: Augmentation | None = None,
 ) -> Run:
-    """Epochs as `kedro run --pipeline=train` goes through them, from pixels as the cache holds them."""
+    """Return epochs as in `kedro run --pipeline=train`, on pixels in memory."""
     rows = np.arange(len(pixels))
     batches = TrainingBatches(pixels, rows, one_hot(y_true), batch_size=batch_size, seed=0, augmentation=augmentation)
     compile_model(model, RECIPE, RECIPE.learning_rate, **SCHEDULE)
@@ -73,7 +73,7 @@ def through_the_loop(
     return lambda: loop.run(phase, Progress())
 
 
-def by_fit(
+def train_by_fit(
     model: keras.Model,
     pixels: np.ndarray,
     y_true: np.ndarray,
@@ -82,7 +82,7 @@ def by_fit(
     epochs: int = 1,
     validation: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Run:
-    """Epochs of Keras's fit on tensors in memory, with the same optimizer and loss."""
+    """Return epochs of Keras's fit on tensors in memory, with the same optimizer and loss."""
     compile_model(model, RECIPE, RECIPE.learning_rate, **SCHEDULE)
     x, y = pixels.astype(np.float32), one_hot(y_true)
     return lambda: model.fit(x, y, batch_size=batch_size, epochs=epochs, verbose=0, validation_data=validation)

@@ -1,4 +1,4 @@
-"""Trainings that are compared: which ones there are, and what each gave, kept so that none is done twice."""
+"""Variants of training, and their recorded results; none is trained twice."""
 
 import argparse
 import hashlib
@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.classifiers import Job, train
 from benchmarks.ingested import Changes, Project, changed, read_project
-from benchmarks.results import Entry, keep, machine, read
+from benchmarks.results import Entry, machine, read, write_json
 from goodbad_pipeline.params import TrainingParams, decisive_parameters, validate_parameters
 from goodbad_pipeline.params.training import AugmentationParams
 from goodbad_pipeline.tracking.provenance import git_state
@@ -23,7 +23,7 @@ from goodbad_pipeline.training.config_hash import splits_digest
 ROOT = Path(__file__).parents[1]
 STOCK_EPOCHS = (15,)
 TUTORIAL_EPOCHS = (10, 10)
-PROBE_EPOCHS = 2  # of a training that tells how long an epoch takes
+PROBE_EPOCHS = 2  # of a training that measures the time of an epoch
 
 
 @dataclass(frozen=True)
@@ -31,25 +31,25 @@ class Variant:
     """One way to train.
 
     Attributes:
-        title: To show; what the defaults are decides what the opposite is.
-        changes: Of the parameters.
-        arm: Who trains, see :mod:`benchmarks.classifiers`.
-        epochs: Of those that do not go by the parameters.
-        as_long_as: Name of the variant whose seconds it is given.
+        title: Title in tables.
+        changes: Changed parameters by dotted name.
+        arm: Key of :data:`benchmarks.classifiers.ARMS`.
+        epochs: Epochs of an arm that ignores the parameters.
+        as_long_as: Name of the variant whose training time limits this one.
     """
 
     title: str
     changes: Changes
-    arm: str = "ours"
+    arm: str = "project"
     epochs: tuple[int, ...] = ()
     as_long_as: str | None = None
 
 
 def variants(training: TrainingParams, stock: Sequence[int], tutorial: Sequence[int]) -> dict[str, Variant]:
-    """Every variant by the name it is asked for by.
+    """Return all variants by name.
 
     Args:
-        training: The parameters to begin with.
+        training: Unchanged parameters.
         stock: Epochs of the stock network.
         tutorial: Epochs of the tutorial's two phases.
     """
@@ -58,7 +58,7 @@ def variants(training: TrainingParams, stock: Sequence[int], tutorial: Sequence[
     return {
         "default": Variant("default", {}),
         "head": Variant("head only", {"training.epochs": 0}),
-        "plain": Variant("no augmentation", {"training.augmentation": _none(training.augmentation)}),
+        "plain": Variant("no augmentation", {"training.augmentation": _disabled(training.augmentation)}),
         "ema": Variant(averaged[0], {"training.ema": averaged[1]}),
         "scratch": Variant("from scratch", scratch),
         "stock": Variant(
@@ -69,19 +69,19 @@ def variants(training: TrainingParams, stock: Sequence[int], tutorial: Sequence[
     }
 
 
-def _none(augmentation: AugmentationParams) -> dict[str, Any]:
-    said = augmentation.model_dump()
-    return {name: value if name == "rand_magnitude" else type(value)(0) for name, value in said.items()}
+def _disabled(augmentation: AugmentationParams) -> dict[str, Any]:
+    values = augmentation.model_dump()
+    return {name: value if name == "rand_magnitude" else type(value)(0) for name, value in values.items()}
 
 
 class Trainings:
-    """Does trainings of a project, each once, and keeps what they gave.
+    """Runs the trainings of a project, each once, and records their results.
 
     Args:
-        project: The images and parameters.
-        known: The variants.
-        file: JSON file of all that was ever measured, by name.
-        run: Does a job; by default in a process of its own.
+        project: Images and parameters.
+        known: Variants by name.
+        file: JSON file of all results.
+        run: Runs a job; by default in its own process.
     """
 
     def __init__(
@@ -91,31 +91,32 @@ class Trainings:
         file: Path,
         run: Callable[[Job], dict[str, Any]] | None = None,
     ) -> None:
-        self._project, self._known, self._file, self._run = project, known, file, run or _in_a_process
+        self.project, self._known, self._file, self._run = project, known, file, run or _run_in_process
 
     def entry(self, name: str, seed: int) -> Entry:
-        """What a variant gave on the splits of a seed: as it was kept, if nothing that decides it has changed."""
-        variant, key = self._known[name], f"{self._project.name} / {name} / {seed}"
-        told = {} if variant.as_long_as is None else {"given": self.entry(variant.as_long_as, seed)["seconds"]}
+        """Return the result of a variant on the splits of a seed; train unless it is recorded with these settings."""
+        variant, key = self._known[name], f"{self.project.name} / {name} / {seed}"
+        limit = {} if variant.as_long_as is None else {"given": self.entry(variant.as_long_as, seed)["seconds"]}
         changes = {**variant.changes, "splits.seed": seed}
-        job = Job(variant.arm, self._project.labels, self._project.changed(changes), variant.epochs)
-        settings = _digest(job, self._project.splits(seed), told)
-        kept = read(self._file).get(key)
-        if kept is not None and kept["settings"] == settings:
-            return kept
-        if told:
-            job = self._shortened(job, seed, told["given"])
-        found = self._run(job)
-        last = found["curve"][-1]
-        entry = {"name": key, "title": variant.title, "seed": seed, "settings": settings, **told, **found}
-        entry |= {"seconds": last["seconds"], "cpu": last["cpu"], "epochs": len(found["curve"])}
+        job = Job(variant.arm, self.project.labels, self.project.changed(changes), variant.epochs)
+        settings = _digest(job, self.project.splits(seed), limit)
+        recorded = read(self._file).get(key)
+        if recorded is not None and recorded["settings"] == settings:
+            return recorded
+        if limit:
+            job = self._shorten(job, seed, limit["given"])
+        result = self._run(job)
+        last = result["curve"][-1]
+        entry = {"name": key, "title": variant.title, "seed": seed, "settings": settings, **limit, **result}
+        entry |= {"seconds": last["seconds"], "cpu": last["cpu"], "epochs": len(result["curve"])}
         entry |= {"date": date.today().isoformat(), "machine": machine(), "commit": _commit()}
-        keep({**read(self._file), key: entry}, self._file)
-        print(f"{key}: {entry['epochs']} epochs, {entry['seconds']:.0f} s, {found['validation']}, test {found['test']}")
+        write_json({**read(self._file), key: entry}, self._file)
+        scores = f"validation {result['validation']}, test {result['test']}"
+        print(f"{key}: {entry['epochs']} epochs, {entry['seconds']:.0f} s, {scores}")
         return entry
 
-    def _shortened(self, job: Job, seed: int, seconds: float) -> Job:
-        """The job with as many epochs as fit into some seconds, by what the first epochs take."""
+    def _shorten(self, job: Job, seed: int, seconds: float) -> Job:
+        """Return the job with as many epochs as fit into the seconds, by the time of its first epochs."""
         probe = {"splits.seed": seed, "training.scratch_epochs": PROBE_EPOCHS}
         curve = self._run(Job(job.arm, job.labels, changed(job.parameters, probe)))["curve"]
         epochs = epochs_within(seconds, [point["seconds"] for point in curve])
@@ -123,24 +124,25 @@ class Trainings:
 
 
 def epochs_within(seconds: float, ends: Sequence[float]) -> int:
-    """How many epochs some seconds are worth, at least 1; the first one takes longer by what is built and traced.
+    """Return how many epochs fit into the seconds, at least 1. The first takes longer, as it builds and traces.
 
     Args:
-        seconds: What there is.
-        ends: When each epoch of a short training ended; at least two.
+        seconds: Available seconds.
+        ends: End of each epoch of a short training, at least two, in seconds.
     """
     each = (ends[-1] - ends[0]) / (len(ends) - 1)
     return max(1, int((seconds - ends[0]) / each) + 1) if seconds > ends[0] else 1
 
 
-def _digest(job: Job, splits: Any, told: dict[str, Any]) -> str:
-    """SHA-256 over what is asked for; the code is not in it, the commit is told beside the result."""
+def _digest(job: Job, splits: Any, limit: dict[str, Any]) -> str:
+    """Return the SHA-256 of the settings. The code does not count; the commit is recorded with the result."""
     groups = validate_parameters(job.parameters)
-    if job.arm == "ours":
+    if job.arm == "project":
         decisive = decisive_parameters(groups["model"], groups["training"], groups["images"])  # type: ignore[arg-type]
     else:
         decisive = {"model": groups["model"].model_dump(mode="json"), "seed": job.parameters["training"]["seed"]}
-    facts = [job.arm, job.epochs, decisive, splits_digest(splits), told]
+    arm = "ours" if job.arm == "project" else job.arm  # the name in recorded digests
+    facts = [arm, job.epochs, decisive, splits_digest(splits), limit]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
@@ -149,17 +151,17 @@ def _commit() -> str:
     return state["git_commit"][:7] + (" with changes" if state["git_dirty"] == "true" else "")
 
 
-def _in_a_process(job: Job) -> dict[str, Any]:
+def _run_in_process(job: Job) -> dict[str, Any]:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
         return process.submit(train, job).result()
 
 
-def arguments(prog: str, about: str) -> argparse.ArgumentParser:
-    """What both commands take."""
-    parser = argparse.ArgumentParser(f"python -m benchmarks.{prog}", description=about.partition("\n")[0])
-    parser.add_argument("--project", type=Path, default=ROOT, help="folder in which `--pipeline=data` has run")
-    parser.add_argument("--params", default="", help="as `kedro run` takes them: a.b=1,c.d=2")
+def argument_parser(prog: str, description: str) -> argparse.ArgumentParser:
+    """Return a parser with the arguments of both commands."""
+    parser = argparse.ArgumentParser(f"python -m benchmarks.{prog}", description=description.partition("\n")[0])
+    parser.add_argument("--project", type=Path, default=ROOT, help="project in which `--pipeline=data` has run")
+    parser.add_argument("--params", default="", help="as in `kedro run --params`: a.b=1,c.d=2")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="splits.seed of each repetition")
     parser.add_argument("--stock-epochs", type=int, nargs=1, default=STOCK_EPOCHS, metavar="N")
     parser.add_argument("--tutorial-epochs", type=int, nargs=2, default=TUTORIAL_EPOCHS, metavar="N")
@@ -168,9 +170,9 @@ def arguments(prog: str, about: str) -> argparse.ArgumentParser:
     return parser
 
 
-def trainings(options: argparse.Namespace) -> tuple[Trainings, Project, dict[str, Variant]]:
-    """What the arguments speak of."""
+def open_trainings(options: argparse.Namespace) -> Trainings:
+    """Return the trainings of the project that the arguments name."""
     project = read_project(options.project, options.params)
     training = validate_parameters(project.parameters)["training"]
     known = variants(training, options.stock_epochs, options.tutorial_epochs)  # type: ignore[arg-type]
-    return Trainings(project, known, options.results), project, known
+    return Trainings(project, known, options.results)

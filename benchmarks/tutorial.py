@@ -1,8 +1,7 @@
-"""Training as tutorials write it, with pandas, Pillow, Keras and scikit-learn: the opponent of `whole_run`.
+"""Train as in tutorials, with pandas, Pillow, Keras and scikit-learn; the reference of `whole_run`.
 
 ``python tutorial.py <images> <splits.parquet> <start.keras> <recipe.json> <outputs>``. Network, splits, phases,
-epochs and augmentation are those of the project's own run, the code is not;
-metrics and the model at the end.
+epochs and augmentation are those of the project; the code is independent. Writes metrics and the model.
 """
 
 import json
@@ -52,10 +51,10 @@ augmented = plain.map(lambda images, labels: (augment(images, training=True), la
 
 
 def fit(data: tf.data.Dataset, epochs: int, rate: float) -> keras.callbacks.History:
-    """Train the layers that are trainable; the best epoch's weights stay."""
+    """Train the trainable layers and keep the best epoch's weights."""
     steps = epochs * len(plain)
-    rising = recipe["warmup"] * steps
-    schedule = keras.optimizers.schedules.CosineDecay(0.0, steps - rising, warmup_target=rate, warmup_steps=rising)
+    warmup = recipe["warmup"] * steps
+    schedule = keras.optimizers.schedules.CosineDecay(0.0, steps - warmup, warmup_target=rate, warmup_steps=warmup)
     model.compile(
         keras.optimizers.AdamW(schedule, weight_decay=recipe["weight_decay"]),
         keras.losses.CategoricalCrossentropy(label_smoothing=recipe["label_smoothing"]),
@@ -76,10 +75,10 @@ if recipe["pretrained"]:
 else:
     history.append(fit(augmented, recipe["scratch_epochs"], recipe["scratch_learning_rate"]))
 
-answers, y_true = model.predict(x_test, verbose=0), y_test.argmax(axis=1)
-print(classification_report(y_true, answers.argmax(axis=1), target_names=names, zero_division=0))
-print("ROC AUC", roc_auc_score(y_test, answers))
-ConfusionMatrixDisplay.from_predictions(y_true, answers.argmax(axis=1), display_labels=names)
+probabilities, y_true = model.predict(x_test, verbose=0), y_test.argmax(axis=1)
+print(classification_report(y_true, probabilities.argmax(axis=1), target_names=names, zero_division=0))
+print("ROC AUC", roc_auc_score(y_test, probabilities))
+ConfusionMatrixDisplay.from_predictions(y_true, probabilities.argmax(axis=1), display_labels=names)
 plt.savefig(outputs / "confusion_matrix.png")
-pd.concat([pd.DataFrame(one.history) for one in history]).to_csv(outputs / "history.csv")
+pd.concat([pd.DataFrame(phase.history) for phase in history]).to_csv(outputs / "history.csv")
 model.save(outputs / "model.keras")

@@ -1,9 +1,8 @@
-"""`kedro run` on the sample, from nothing to a registered model, against a bare script with the same training.
+"""`kedro run` on the sample, from images to a registered model, against a bare script with the same training.
 
-The script (`tutorial`) is handed the splits and reads no image twice; it does not look for bad files or copies, and
-measures, tracks and registers nothing. Both are commands: the start of Python and TensorFlow counts. Nothing is left of
-an earlier run but what the operating system keeps of files; neither gives up before its last epoch. A run takes
-minutes, so there are few pairs.
+The script (`tutorial`) receives the splits and reads each image once. It does not check files, search duplicates,
+track or register. Both are commands, so the start of Python and TensorFlow counts. Each run starts without the
+outputs of earlier runs and trains to its last epoch. A run takes minutes, so there are few pairs.
 """
 
 import json
@@ -18,29 +17,29 @@ from benchmarks.harness import Benchmark, Run
 from benchmarks.projects import KEDRO, PROJECT, copy_project, run_quietly
 
 PAIRS = 3
-PATIENCE = 1000  # epochs: more than there are, so that both train as many
+PATIENCE = 1000  # epochs; disables early stopping, so that both train equally long
 IMAGES = Path("data", "01_raw", "characters")
 SPLITS, START, RECIPE = "data/05_model_input/splits.parquet", "start.keras", "recipe.json"
 _MLFLOW = ("mlflow.db*", "mlartifacts", "mlruns")
 
 
-def _whole(folder: Path) -> Run:
-    return partial(_kedro_run, _fresh(folder), "__default__")
+def _project_run(folder: Path) -> Run:
+    return partial(_kedro_run, _fresh_project(folder), "__default__")
 
 
-def _train(folder: Path) -> Run:
-    return partial(_kedro_run, _split(folder), "train")
+def _project_train(folder: Path) -> Run:
+    return partial(_kedro_run, _split_project(folder), "train")
 
 
 def _kedro_run(project: Path, pipeline: str) -> None:
-    """Run in a copy, with a store of its own."""
-    with TemporaryDirectory(dir=project.parent) as place:
-        copy = shutil.copytree(project, Path(place, "project"), ignore=shutil.ignore_patterns(*_MLFLOW))
+    """Run a pipeline in a copy of the project, with its own MLflow store."""
+    with TemporaryDirectory(dir=project.parent) as parent:
+        copy = shutil.copytree(project, Path(parent, "project"), ignore=shutil.ignore_patterns(*_MLFLOW))
         run_quietly([KEDRO, "run", f"--pipeline={pipeline}", f"--params=training.patience={PATIENCE}"], copy)
 
 
 def _script(folder: Path) -> Run:
-    project = _split(folder)
+    project = _split_project(folder)
 
     def run() -> None:
         with TemporaryDirectory(dir=folder) as outputs:
@@ -50,8 +49,8 @@ def _script(folder: Path) -> Run:
     return run
 
 
-def _fresh(folder: Path) -> Path:
-    """The project with its sample, never run."""
+def _fresh_project(folder: Path) -> Path:
+    """Return the project with its sample, without outputs."""
     project = folder / "fresh"
     if not project.is_dir():
         shutil.copytree(PROJECT / IMAGES, project / IMAGES)
@@ -59,18 +58,18 @@ def _fresh(folder: Path) -> Path:
     return project
 
 
-def _split(folder: Path) -> Path:
-    """The project with splits, and what the script starts from."""
+def _split_project(folder: Path) -> Path:
+    """Return the project with splits, and with the network and recipe of the script."""
     project = folder / "split"
     if not project.is_dir():
-        shutil.copytree(_fresh(folder), project)
+        shutil.copytree(_fresh_project(folder), project)
         run_quietly([KEDRO, "run", "--pipeline=data"], project)
         run_quietly([sys.executable, "-m", "benchmarks.whole_run", project], PROJECT)
     return project
 
 
 def _write_start(project: Path) -> None:
-    """Write the untrained network and the recipe that the project's parameters stand for."""
+    """Write the untrained network and the recipe of the project's parameters."""
     from kedro.framework.session import KedroSession  # noqa: PLC0415
     from kedro.framework.startup import bootstrap_project  # noqa: PLC0415
 
@@ -80,7 +79,7 @@ def _write_start(project: Path) -> None:
     bootstrap_project(project)
     with KedroSession.create(project) as session:
         parameters = session.load_context().params
-    model, training = parameters["model"], parameters["training"]  # typed by what nodes ask for
+    model, training = parameters["model"], parameters["training"]  # validated by the hooks
     scale = network_scale(model)
     weights = initial_weights(model, scale)
     build_network(scale, classes=2, weights=weights, seed=0).save(project / START)
@@ -95,7 +94,7 @@ BENCHMARKS = [
         file=__name__,
         name="make_run",
         compares="`kedro run` on the sample, images to registered model / a bare script of the same training",
-        ours=_whole,
+        project=_project_run,
         reference=_script,
         target=1.0,
         higher=False,
@@ -106,7 +105,7 @@ BENCHMARKS = [
         file=__name__,
         name="pipeline_train",
         compares="`kedro run --pipeline=train` less a bare script of the same training",
-        ours=_train,
+        project=_project_train,
         reference=_script,
         target=2.0,
         difference=True,

@@ -1,4 +1,4 @@
-"""A benchmark whose arms write down which process they ran in."""
+"""Benchmarks whose arms record the process in which they ran."""
 
 import os
 import sys
@@ -7,10 +7,10 @@ from pathlib import Path
 from benchmarks.harness import Benchmark, Run
 
 
-def _noting(name: str):
+def _recording(name: str):
     def arm(folder: Path) -> Run:
         def run() -> None:
-            sys.stdout.write("libraries print what they like\n")
+            sys.stdout.write("output of a library\n")
             with (folder / name).open("a") as file:
                 file.write(f"{os.getpid()}\n")
 
@@ -19,8 +19,10 @@ def _noting(name: str):
     return arm
 
 
-BENCHMARKS = [
-    Benchmark(__name__, "kept", "ours / theirs", _noting("ours"), _noting("reference"), None),
-    Benchmark(__name__, "fresh", "ours / theirs", _noting("ours"), _noting("reference"), None, fresh=True),
-    Benchmark(__name__, "cold", "ours / theirs", _noting("ours"), _noting("reference"), None, warm_up=False),
-]
+def _benchmark(name: str, **options: bool) -> Benchmark:
+    return Benchmark(
+        __name__, name, "project / reference", _recording("project"), _recording("reference"), None, **options
+    )
+
+
+BENCHMARKS = [_benchmark("kept"), _benchmark("fresh", fresh=True), _benchmark("cold", warm_up=False)]

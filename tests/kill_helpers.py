@@ -1,8 +1,8 @@
-"""A real run to be killed, its network one convolution: ``python kill_helpers.py PROJECT PIPELINE [PLACE [NUMBER]]``.
+"""Run a pipeline that kills itself: ``python kill_helpers.py PROJECT PIPELINE [PLACE [NUMBER]]``.
 
-PLACE is ``step`` (SIGKILL in the middle of step NUMBER), ``save`` (when checkpoint NUMBER is written but does not bear
-its name yet), ``model`` (when the trained network is stored, and nothing after it), ``scan`` (when NUMBER files have
-been read) or ``draft`` (when the labels are written but do not bear their name yet).
+The network is one convolution. PLACE is where SIGKILL is sent: ``step`` (during step NUMBER), ``save`` (after writing
+checkpoint NUMBER, before its rename), ``model`` (after storing the trained network), ``scan`` (after reading NUMBER
+files) or ``draft`` (after writing the labels, before their rename).
 """
 
 import itertools
@@ -23,22 +23,22 @@ def die(*_: object) -> None:
 
 
 def die_soon(*_: object) -> None:
-    """From another thread, a few milliseconds into a step."""
+    """Send SIGKILL from another thread, a few milliseconds into a step."""
     threading.Thread(target=lambda: (time.sleep(0.003), die())).start()
 
 
 def around(
     owner: Any, name: str, number: int, *, before: Callable = lambda *_: None, after: Callable = lambda *_: None
 ):
-    """Do something before or after a function's call NUMBER 1, 2, …."""
+    """Replace a function by one that calls ``before`` and ``after`` around its call NUMBER (1, 2, …)."""
     count, real = itertools.count(1), getattr(owner, name)
 
     def counted(*arguments, **options):
-        here = next(count) == number
-        if here:
+        reached = next(count) == number
+        if reached:
             before(*arguments)
         result = real(*arguments, **options)
-        if here:
+        if reached:
             after(*arguments)
         return result
 

@@ -1,4 +1,4 @@
-"""What compares trainings: plans, what is kept, tables; and, slow, both commands on a few images."""
+"""Comparisons of trainings: variants, recorded results and tables; slow: both commands on a few images."""
 
 import hashlib
 from pathlib import Path
@@ -10,7 +10,7 @@ from benchmarks.ablation import spread
 from benchmarks.against_tutorial import NEVER, time_to
 from benchmarks.classifiers import Job, train
 from benchmarks.ingested import Project, changed, read_project, read_splits
-from benchmarks.results import put, read
+from benchmarks.results import read, write_section
 from benchmarks.trainings import Trainings, Variant, epochs_within, variants
 from cli_runner import kedro_run
 from factories import make_project, parameters, write_manifest
@@ -36,7 +36,7 @@ def labels(folder: Path) -> Path:
 
 
 class Runner:
-    """Stands in for trainings: every epoch of ours takes 3 seconds after a start of 5, the stock network 40 in all."""
+    """Fake trainings: an epoch of the project takes 3 seconds after a start of 5, the stock network 40 in total."""
 
     def __init__(self) -> None:
         self.jobs: list[Job] = []
@@ -55,57 +55,58 @@ def project(tmp_path: Path) -> Project:
     return Project("images", parameters(), labels(tmp_path))
 
 
-def doer(project: Project, runner: Runner, folder: Path) -> Trainings:
+def trainings_of(project: Project, runner: Runner, folder: Path) -> Trainings:
     return Trainings(project, known(), folder / "trainings.json", runner)
 
 
-def test_every_variant_is_valid_and_is_what_its_title_says() -> None:
-    found = {
+def test_every_variant_changes_what_its_title_names() -> None:
+    groups = {
         name: validate_parameters(changed(parameters(), variant.changes))["training"]
         for name, variant in known().items()
     }
-    plain = found["plain"].recipe(jit_compile=False).augmentation
+    plain = groups["plain"].recipe(jit_compile=False).augmentation
     assert not any([plain.moves, plain.by_layers, plain.brightness, plain.contrast])
-    assert (found["head"].epochs, found["head"].head_epochs) == (0, found["default"].head_epochs)
-    assert found["default"] == found["tutorial"] == training()
-    assert found["scratch"] == training()
+    assert (groups["head"].epochs, groups["head"].head_epochs) == (0, groups["default"].head_epochs)
+    assert groups["default"] == groups["tutorial"] == training()
+    assert groups["scratch"] == training()
 
 
 @pytest.mark.parametrize(
     ("present", "title", "other"), [(0, "with EMA (half-life half an epoch)", 0.5), (1, "no EMA", 0)]
 )
-def test_averaging_is_tried_the_other_way_round(present: float, title: str, other: float) -> None:
+def test_ema_variant_is_the_opposite_of_the_default(present: float, title: str, other: float) -> None:
     variant = known(training__ema=present)["ema"]
     assert (variant.title, variant.changes) == (title, {"training.ema": other})
 
 
-def test_what_is_done_is_kept_until_something_decisive_changes(project: Project, tmp_path: Path) -> None:
+def test_recorded_training_is_reused_until_a_decisive_parameter_changes(project: Project, tmp_path: Path) -> None:
     runner = Runner()
-    first = doer(project, runner, tmp_path).entry("head", 0)
-    assert doer(project, runner, tmp_path).entry("head", 0) == first
+    first = trainings_of(project, runner, tmp_path).entry("head", 0)
+    assert trainings_of(project, runner, tmp_path).entry("head", 0) == first
     assert len(runner.jobs) == 1
-    doer(project, runner, tmp_path).entry("head", 1)
+    trainings_of(project, runner, tmp_path).entry("head", 1)
     assert [job.parameters["splits"]["seed"] for job in runner.jobs] == [0, 1]
 
-    indifferent = Project(project.name, project.changed({"training.checkpoint.keep": 5}), project.labels)
-    doer(indifferent, runner, tmp_path).entry("head", 0)
+    same_settings = Project(project.name, project.changed({"training.checkpoint.keep": 5}), project.labels)
+    trainings_of(same_settings, runner, tmp_path).entry("head", 0)
     assert len(runner.jobs) == 2
-    decisive = Project(project.name, project.changed({"training.learning_rate": 1.0}), project.labels)
-    doer(decisive, runner, tmp_path).entry("head", 0)
+    other_settings = Project(project.name, project.changed({"training.learning_rate": 1.0}), project.labels)
+    trainings_of(other_settings, runner, tmp_path).entry("head", 0)
     assert len(runner.jobs) == 3
     assert set(read(tmp_path / "trainings.json")) == {"images / head / 0", "images / head / 1"}
 
 
-def test_from_scratch_gets_as_many_epochs_as_the_stock_network_took_seconds(project: Project, tmp_path: Path) -> None:
+def test_scratch_as_long_gets_the_seconds_of_the_stock_network(project: Project, tmp_path: Path) -> None:
     runner = Runner()
-    entry = doer(project, runner, tmp_path).entry("scratch_as_long", 0)
-    stock, probe, ours = runner.jobs
+    entry = trainings_of(project, runner, tmp_path).entry("scratch_as_long", 0)
+    stock, probe, project_job = runner.jobs
     assert (stock.arm, stock.epochs) == ("stock", (15,))
     assert probe.parameters["training"]["scratch_epochs"] == 2
-    assert (ours.parameters["training"]["scratch_epochs"], ours.parameters["model"]["weights"]) == (11, "none")
+    assert project_job.parameters["training"]["scratch_epochs"] == 11
+    assert project_job.parameters["model"]["weights"] == "none"
     assert entry["given"] == 40
     assert entry["seconds"] == 38
-    doer(project, runner, tmp_path).entry("scratch_as_long", 0)
+    trainings_of(project, runner, tmp_path).entry("scratch_as_long", 0)
     assert len(runner.jobs) == 3
 
 
@@ -128,7 +129,7 @@ def test_time_to_an_accuracy() -> None:
     assert time_to(0.96, one) == NEVER
 
 
-def test_the_comparison_counts_a_median_and_says_never() -> None:
+def test_comparison_shows_medians_and_never() -> None:
     tutorial = [(10, 0.6), (20, 0.8), (30, 0.7)]
     pairs = [
         (entry(0, tutorial, 0.70), entry(0, [(4, 0.80), (9, 0.9)], 0.90)),
@@ -144,7 +145,7 @@ def test_the_comparison_counts_a_median_and_says_never() -> None:
     assert "a CPU, 2026-01-01, commit abc" in text
 
 
-def test_the_ablation_has_a_line_a_variant() -> None:
+def test_ablation_has_one_line_per_variant() -> None:
     rows = [[entry(seed, [(seed + 1.0, 0.5)], 0.8 + seed / 10) for seed in range(2)], [entry(0, [(5, 0.5)], 0.5)]]
     lines = ablation.table(rows).splitlines()
     assert lines[2] == "| one | 0.850 (0.800–0.900) | 0.900 (0.900–0.900) | 2 (1–2) | 1 (1–1) | 0, 1 |"
@@ -152,37 +153,37 @@ def test_the_ablation_has_a_line_a_variant() -> None:
     assert spread([3.0]) == "3.000"
 
 
-def test_each_command_has_its_own_place_on_the_page(tmp_path: Path) -> None:
+def test_each_command_has_its_own_section_on_the_page(tmp_path: Path) -> None:
     page = tmp_path / "results.md"
-    page.write_text("# Mine\n")
-    put("old", "one", page)
-    put("other", "two", page)
-    put("new", "one", page)
+    page.write_text("# Title\n")
+    write_section("old", "one", page)
+    write_section("other", "two", page)
+    write_section("new", "one", page)
     assert page.read_text() == (
-        "# Mine\n\n<!-- begin: one -->\nnew\n<!-- end: one -->\n\n<!-- begin: two -->\nother\n<!-- end: two -->\n"
+        "# Title\n\n<!-- begin: one -->\nnew\n<!-- end: one -->\n\n<!-- begin: two -->\nother\n<!-- end: two -->\n"
     )
 
 
-def test_a_project_is_read_with_what_is_said(tmp_path: Path) -> None:
+def test_project_is_read_with_changed_parameters(tmp_path: Path) -> None:
     folder = make_project(tmp_path / "project")
-    with pytest.raises(SystemExit, match=r"labels.parquet: is missing; run `kedro run --pipeline=data` in"):
+    with pytest.raises(SystemExit, match=r"labels.parquet: missing; run `kedro run --pipeline=data` in"):
         read_project(folder)
     (folder / "data/03_primary").mkdir()
     labels(folder / "data/03_primary")
-    found = read_project(folder, "images.root=elsewhere/sprites,training.ema=1")
-    assert found.name == "sprites training.ema=1"
-    assert found.parameters["training"]["ema"] == 1
-    assert found.parameters["images"]["root"] == str(folder / "elsewhere/sprites")
-    assert found.parameters["training"]["seed"] == parameters()["training"]["seed"]
-    assert not found.splits(0).equals(found.splits(1))
-    assert read_splits(found.labels, found.changed({"splits.seed": 1})).equals(found.splits(1))
+    loaded = read_project(folder, "images.root=elsewhere/sprites,training.ema=1")
+    assert loaded.name == "sprites training.ema=1"
+    assert loaded.parameters["training"]["ema"] == 1
+    assert loaded.parameters["images"]["root"] == str(folder / "elsewhere/sprites")
+    assert loaded.parameters["training"]["seed"] == parameters()["training"]["seed"]
+    assert not loaded.splits(0).equals(loaded.splits(1))
+    assert read_splits(loaded.labels, loaded.changed({"splits.seed": 1})).equals(loaded.splits(1))
 
 
-@pytest.mark.parametrize(("arm", "epochs", "points"), [("ours", (), 3), ("tutorial", (2, 1), 3), ("stock", (2,), 2)])
-def test_each_way_to_a_classifier_learns_discs(
+@pytest.mark.parametrize(("arm", "epochs", "points"), [("project", (), 3), ("tutorial", (2, 1), 3), ("stock", (2,), 2)])
+def test_each_arm_trains(
     arm: str, epochs: tuple[int, ...], points: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eager: None
 ) -> None:
-    """One convolution in place of both networks: what is tried is the way."""
+    """Both networks are replaced by one convolution."""
     import keras
 
     monkeypatch.setattr(goodbad_pipeline.networks.model, "build_network", lambda *_, **__: tiny_network())
@@ -191,24 +192,24 @@ def test_each_way_to_a_classifier_learns_discs(
     table = pd.read_csv(root / "labels.csv").assign(source_split=None)
     table["image_id"] = [hashlib.sha256((root / path).read_bytes()).hexdigest() for path in table["path"]]
     table.to_parquet(tmp_path / "labels.parquet")
-    said = {"model__resolution": 32, "training__head_epochs": 2, "training__epochs": 1, "images__root": str(root)}
-    found = train(Job(arm, tmp_path / "labels.parquet", parameters(**said), epochs))
-    times = [point["seconds"] for point in found["curve"]]
+    changes = {"model__resolution": 32, "training__head_epochs": 2, "training__epochs": 1, "images__root": str(root)}
+    results = train(Job(arm, tmp_path / "labels.parquet", parameters(**changes), epochs))
+    times = [point["seconds"] for point in results["curve"]]
     assert len(times) == points
     assert times == sorted(times)
-    assert {"accuracy", "roc_auc"} == set(found["test"]) == set(found["validation"])
-    assert found["curve"][-1]["cpu"] > 0
+    assert {"accuracy", "roc_auc"} == set(results["test"]) == set(results["validation"])
+    assert results["curve"][-1]["cpu"] > 0
 
 
 @pytest.mark.slow
 def test_both_commands_on_a_few_images(tmp_path: Path) -> None:
     folder, page = make_project(tmp_path / "project"), tmp_path / "results.md"
     kedro_run(folder, "data")
-    said = ["--project", str(folder), "--params", "model.resolution=32,training.epochs=1,training.head_epochs=2"]
-    said += ["--seeds", "0", "--tutorial-epochs", "1", "1", "--stock-epochs", "2"]
-    said += ["--results", str(tmp_path / "trainings.json"), "--page", str(page)]
-    against_tutorial.main(said)
-    ablation.main([*said, "--variants", "default", "stock", "scratch_as_long"])
+    arguments = ["--project", str(folder), "--params", "model.resolution=32,training.epochs=1,training.head_epochs=2"]
+    arguments += ["--seeds", "0", "--tutorial-epochs", "1", "1", "--stock-epochs", "2"]
+    arguments += ["--results", str(tmp_path / "trainings.json"), "--page", str(page)]
+    against_tutorial.main(arguments)
+    ablation.main([*arguments, "--variants", "default", "stock", "scratch_as_long"])
     entries = read(tmp_path / "trainings.json")
     names = [name.split(" / ")[1] for name in entries]
     assert names == ["tutorial", "default", "stock", "scratch_as_long"]
