@@ -2,14 +2,14 @@
 
     python examples/wesnoth.py <wesnoth data folder> <output folder>
 
-The data folder is the one that holds `core`; Debian's package wesnoth-1.16-data installs it as
-`/usr/share/games/wesnoth/1.16/data`. The output folder gets `images/` and `labels.csv` with the columns path, label,
-group and race. The images keep the game's licences (GPL-2+ and CC BY-SA 4.0).
+The data folder contains `core`; Debian's package wesnoth-1.16-data installs it as
+`/usr/share/games/wesnoth/1.16/data`. The output folder receives `images/` and `labels.csv` (columns path, label,
+group and race). The images keep the game's licences (GPL-2+ and CC BY-SA 4.0).
 
-- label: the game's own alignment. Lawful units are good, chaotic ones bad; neutral and liminal ones are left out.
-- group: the unit type. Its images are near-copies of each other and belong on one side of a split.
+- label: the game's own alignment. Lawful units are good, chaotic ones bad; neutral and liminal units are excluded.
+- group: the unit type. Its images are near-duplicates and belong in one split.
 - An image belongs to the unit type whose base image its name starts with (the longest such name), else to the one
-  whose configuration names it. Images that belong to unit types of different alignments are left out, and so are
+  whose configuration names it. Images that belong to unit types of different alignments are excluded, and so are
   those that only a macro names (most of the Walking Corpses). Team colours stay as they are in the files: magenta.
 """
 
@@ -35,14 +35,14 @@ RANGE = re.compile(r"\[([^\]]*)\]")
 
 @dataclass
 class UnitType:
-    """What a [unit_type] block says, as far as it is needed here.
+    """The needed values of a [unit_type] block.
 
     Attributes:
-        name: Its id.
-        alignment: lawful, chaotic, neutral or liminal; empty if it is taken over from the parent.
-        race: Its race; empty if it is taken over from the parent.
-        parent: Id of the unit type it builds on, or empty.
-        bases: Paths of its base images, those of its female form and its variations included, without `.png`.
+        name: Id of the unit type.
+        alignment: lawful, chaotic, neutral or liminal; empty if inherited from the parent.
+        race: Race; empty if inherited from the parent.
+        parent: Id of the base unit type, or empty.
+        bases: Paths of base images without `.png`, including the female form and variations.
         named: Paths of all images that the block names.
     """
 
@@ -55,17 +55,17 @@ class UnitType:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the script; leaves with status 1 and one line of text where the folders will not do."""
+    """Run the script; exit with status 1 and a one-line error if a folder is invalid."""
     parser = argparse.ArgumentParser(description="Turn Battle for Wesnoth's units into labelled images.")
-    parser.add_argument("data", type=Path, help="data folder of the game, the one that holds core")
-    parser.add_argument("output", type=Path, help="folder that gets images/ and labels.csv")
-    given = parser.parse_args(arguments)
+    parser.add_argument("data", type=Path, help="data folder of the game, which contains core")
+    parser.add_argument("output", type=Path, help="output folder for images/ and labels.csv")
+    options = parser.parse_args(arguments)
     try:
-        rows = convert(given.data, given.output)
+        rows = convert(options.data, options.output)
     except (ValueError, OSError) as error:
         sys.exit(f"wesnoth.py: {error}")
     groups = len({row[2] for row in rows})
-    print(f"{len(rows)} images of {groups} unit types in {given.output}")
+    print(f"{len(rows)} images of {groups} unit types in {options.output}")
 
 
 def convert(data: Path, output: Path) -> list[tuple[str, str, str, str]]:
@@ -75,14 +75,14 @@ def convert(data: Path, output: Path) -> list[tuple[str, str, str, str]]:
         The rows of the manifest: path relative to the output folder, label, group, race.
 
     Raises:
-        ValueError: The data folder is not one of Wesnoth, or no unit in it is lawful or chaotic.
+        ValueError: The data folder is not Wesnoth's, or no unit in it is lawful or chaotic.
     """
     images_root = _find_folder(data, "core/images/units")
     units = read_unit_types(_find_folder(data, "core/units"))
     images = sorted(path.relative_to(images_root).as_posix() for path in images_root.rglob("*.png"))
     owners = assign_images(images, units)
     if not owners:
-        raise ValueError(f"{data}/core holds no image of a lawful or chaotic unit; give a complete data folder")
+        raise ValueError(f"{data}/core contains no image of a lawful or chaotic unit; pass a complete data folder")
     for image in owners:
         target = output / "images" / image
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -95,12 +95,12 @@ def convert(data: Path, output: Path) -> list[tuple[str, str, str, str]]:
 def _find_folder(data: Path, name: str) -> Path:
     folder = data / name
     if not folder.is_dir():
-        raise ValueError(f"{data} has no folder {name}; give the Wesnoth data folder, the one that holds core")
+        raise ValueError(f"{data} has no folder {name}; pass the data folder of Wesnoth, which contains core")
     return folder
 
 
 def read_unit_types(folder: Path) -> list[UnitType]:
-    """Read all [unit_type] blocks under a folder, with what they take over from the unit types they build on."""
+    """Read all [unit_type] blocks under a folder, with inherited values."""
     units = [unit for path in sorted(folder.rglob("*.cfg")) for unit in _read_blocks(path)]
     by_name = {unit.name: unit for unit in units}
     for unit in units:
@@ -110,9 +110,9 @@ def read_unit_types(folder: Path) -> list[UnitType]:
 
 
 def _look_up(unit: UnitType, key: str, by_name: dict[str, UnitType]) -> str:
-    seen: set[str] = set()
-    while not getattr(unit, key) and unit.parent in by_name and unit.name not in seen:
-        seen.add(unit.name)
+    visited: set[str] = set()
+    while not getattr(unit, key) and unit.parent in by_name and unit.name not in visited:
+        visited.add(unit.name)
         unit = by_name[unit.parent]
     return str(getattr(unit, key))
 
@@ -152,12 +152,12 @@ def _read_line(unit: UnitType, stack: list[str], line: str) -> None:
 
 
 def expand_ranges(pattern: str) -> list[str]:
-    """Write out Wesnoth's ranges: `a-[1~3,2].png` is a-1.png, a-2.png, a-3.png, a-2.png."""
-    found = RANGE.search(pattern)
-    if found is None:
+    """Expand Wesnoth's ranges: `a-[1~3,2].png` is a-1.png, a-2.png, a-3.png, a-2.png."""
+    match = RANGE.search(pattern)
+    if match is None:
         return [pattern]
-    head, tail = pattern[: found.start()], pattern[found.end() :]
-    return [head + item + rest for item in _expand_items(found[1]) for rest in expand_ranges(tail)]
+    head, tail = pattern[: match.start()], pattern[match.end() :]
+    return [head + item + rest for item in _expand_items(match[1]) for rest in expand_ranges(tail)]
 
 
 def _expand_items(text: str) -> Iterator[str]:
@@ -174,11 +174,11 @@ def _expand_items(text: str) -> Iterator[str]:
 
 
 def assign_images(images: Iterable[str], units: list[UnitType]) -> dict[str, UnitType]:
-    """Give each image to a lawful or chaotic unit type.
+    """Return the lawful or chaotic unit type of each image.
 
     Args:
         images: Paths relative to `core/images/units`.
-        units: All unit types, the neutral ones too: their images go to nobody.
+        units: All unit types, including neutral ones, whose images are excluded.
     """
     by_base, by_name = _index_units(units)
     owners: dict[str, UnitType] = {}
@@ -203,7 +203,7 @@ def _index_units(units: list[UnitType]) -> tuple[dict[str, list[UnitType]], dict
 def _claim_by_base(image: str, by_base: dict[str, list[UnitType]]) -> list[UnitType]:
     folder, _, stem = image.removesuffix(".png").rpartition("/")
     prefix = f"{folder}/" if folder else ""
-    ends = [len(stem), *(place for place in range(len(stem) - 1, 0, -1) if stem[place] in "-+_")]
+    ends = [len(stem), *(index for index in range(len(stem) - 1, 0, -1) if stem[index] in "-+_")]
     return next((by_base[prefix + stem[:end]] for end in ends if prefix + stem[:end] in by_base), [])
 
 

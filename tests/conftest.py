@@ -1,4 +1,4 @@
-"""Fixtures that tests of every room share."""
+"""Fixtures of all tests."""
 
 import os
 import sys
@@ -9,15 +9,15 @@ import hypothesis
 import pytest
 from factories import make_project, write_manifest
 
-# A busy machine is slow, not wrong.
+# No deadline: a test may be slow on a busy machine.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # two processes of two threads each would only wait for one another
+if "PYTEST_XDIST_WORKER" in os.environ:  # more threads than cores would only slow the tests
     for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(name, "1")
 
-os.environ.pop("MLFLOW_TRACKING_URI", None)  # tests have stores of their own
+os.environ.pop("MLFLOW_TRACKING_URI", None)  # each test has its own store
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

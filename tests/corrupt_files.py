@@ -87,7 +87,7 @@ def _jpeg_options() -> dict[str, dict[str, object]]:
 
 
 def _misnamed() -> Iterator[tuple[str, bytes, str]]:
-    """Files whose name does not match their content, which decides."""
+    """Yield files whose name does not match their content; the content decides."""
     for format, ending in zip(FORMATS, ("png", "jpg", "webp", "gif", "tif", "txt"), strict=True):
         yield f"{format}_as.{ending}", encoded(make_image(2, bright=True), format), ACCEPTED
 
@@ -102,7 +102,7 @@ def _bombs() -> Iterator[tuple[str, bytes, str]]:
 
 
 def bombs() -> dict[str, bytes]:
-    """Small files of 144 million pixels and more, for which a decoder would need gigabytes."""
+    """Return small files of at least 144 million pixels, for which a decoder would need gigabytes."""
     side = 20_000
     header = _chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
     png = b"\x89PNG\r\n\x1a\n" + header + _chunk(b"IDAT", zlib.compress(bytes(10**7), 9)) + _chunk(b"IEND", b"")
@@ -207,7 +207,7 @@ def _names() -> Iterator[tuple[str, bytes, str]]:
 
 
 def _special(root: Path) -> dict[str, set[str]]:
-    """Links and what is no file; all but devices, which only root can make."""
+    """Write links, a FIFO and a socket, but no devices, which only root can create."""
     folder, good = root / "a", encoded(make_image(7, bright=True))
     (folder / "target.png").write_bytes(good)
     (root.parent / "outside.png").write_bytes(good)
@@ -236,7 +236,7 @@ def _special(root: Path) -> dict[str, set[str]]:
 
 
 def _bind(endpoint: socket.socket, path: Path) -> None:
-    """Bind by a relative name: the absolute one may be longer than a socket's may be."""
+    """Bind by a relative name: the absolute one may exceed the limit of sockets."""
     here = os.getcwd()
     os.chdir(path.parent)
     try:
@@ -246,17 +246,17 @@ def _bind(endpoint: socket.socket, path: Path) -> None:
 
 
 def mutate(data: bytes, seed: int) -> bytes:
-    """Flip, overwrite, cut, repeat or drop at random."""
+    """Flip, overwrite, delete, repeat or truncate bytes at random."""
     rng = np.random.default_rng(seed)
     mutated = bytearray(data)
     ways: list[Callable[[int, int], object]] = [
-        lambda place, length: mutated.__setitem__(place, mutated[place] ^ (1 << (length % 8))),
-        lambda place, length: mutated.__setitem__(place, length % 256),
-        lambda place, length: mutated.__setitem__(slice(place, place + length), rng.bytes(length)),
-        lambda place, length: mutated.__setitem__(slice(place, place + length), b"\xff" * length),
-        lambda place, length: mutated.__delitem__(slice(place, place + length)),
-        lambda place, length: mutated.__setitem__(slice(place, place), mutated[place : place + length]),
-        lambda place, length: mutated.__delitem__(slice(place, None)),
+        lambda start, length: mutated.__setitem__(start, mutated[start] ^ (1 << (length % 8))),
+        lambda start, length: mutated.__setitem__(start, length % 256),
+        lambda start, length: mutated.__setitem__(slice(start, start + length), rng.bytes(length)),
+        lambda start, length: mutated.__setitem__(slice(start, start + length), b"\xff" * length),
+        lambda start, length: mutated.__delitem__(slice(start, start + length)),
+        lambda start, length: mutated.__setitem__(slice(start, start), mutated[start : start + length]),
+        lambda start, length: mutated.__delitem__(slice(start, None)),
     ]
     for _ in range(rng.integers(1, 5)):
         if mutated:

@@ -71,8 +71,8 @@ def parameters(**changes: object) -> dict:
         merged |= yaml.safe_load(file.read_text())
     for name, value in changes.items():
         *groups, leaf = name.split("__")
-        place = merged
+        node = merged
         for group in groups:
-            place = place.setdefault(group, {})
-        place[leaf] = value
+            node = node.setdefault(group, {})
+        node[leaf] = value
     return merged

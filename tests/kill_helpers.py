@@ -1,6 +1,6 @@
-"""Run a pipeline that kills itself: ``python kill_helpers.py PROJECT PIPELINE [PLACE [NUMBER]]``.
+"""Run a pipeline that kills itself: ``python kill_helpers.py PROJECT PIPELINE [POINT [NUMBER]]``.
 
-The network is one convolution. PLACE is where SIGKILL is sent: ``step`` (during step NUMBER), ``save`` (after writing
+The network is one convolution. POINT is where SIGKILL is sent: ``step`` (during step NUMBER), ``save`` (after writing
 checkpoint NUMBER, before its rename), ``model`` (after storing the trained network), ``scan`` (after reading NUMBER
 files) or ``draft`` (after writing the labels, before their rename).
 """
@@ -45,7 +45,7 @@ def around(
     setattr(owner, name, counted)
 
 
-def in_training(place: str, number: int) -> None:
+def in_training(point: str, number: int) -> None:
     import keras
     from tiny_training import tiny_network
 
@@ -54,15 +54,15 @@ def in_training(place: str, number: int) -> None:
     from goodbad_pipeline.training import checkpoints
 
     goodbad_pipeline.networks.model.build_network = lambda *_, **__: tiny_network(48)
-    if place == "step":
+    if point == "step":
         around(keras.Model, "train_on_batch", number, before=die_soon)
-    if place == "save":
+    if point == "save":
         around(checkpoints, "_write", number, after=die)
-    if place == "model":
+    if point == "model":
         around(KerasModelDataset, "save", 1, after=die)
 
 
-def in_ingestion(place: str, number: int) -> None:
+def in_ingestion(point: str, number: int) -> None:
     from goodbad_pipeline import atomic_files
     from goodbad_pipeline.images.scan_cache import ScanCache
 
@@ -70,15 +70,15 @@ def in_ingestion(place: str, number: int) -> None:
         if draft.name.endswith("labels.parquet"):
             die()
 
-    if place == "scan":
+    if point == "scan":
         around(ScanCache, "append", number, after=lambda cache, *_: (cache.flush(), die()))
-    if place == "draft":
+    if point == "draft":
         real = atomic_files._flush
         atomic_files._flush = lambda draft: (real(draft), die_of_labels(draft))
 
 
 if __name__ == "__main__":
     project, pipeline, *rest = sys.argv[1:]
-    place, number = [*rest, *["nowhere", "1"][len(rest) :]]
-    (in_ingestion if pipeline == "data" else in_training)(place, int(number))
+    point, number = [*rest, *["nowhere", "1"][len(rest) :]]
+    (in_ingestion if pipeline == "data" else in_training)(point, int(number))
     kedro_run(Path(project), pipeline)

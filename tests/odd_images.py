@@ -19,7 +19,7 @@ def chunk(kind: bytes, content: bytes) -> bytes:
 def png(
     samples: np.ndarray, colour: int, depth: int, *extra: bytes, interlaced: bool = False, stream: bytes | None = None
 ) -> bytes:
-    """A PNG of samples (height, width, channels), with chunks before its pixels; ``stream`` stands in for those."""
+    """Return a PNG of samples (height, width, channels), with extra chunks; ``stream`` replaces the pixel data."""
     height, width, _ = samples.shape
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced)
     content = zlib.compress(png_rows(samples, depth, interlaced)) if stream is None else stream
@@ -30,9 +30,9 @@ def png(
 def png_rows(samples: np.ndarray, depth: int, interlaced: bool = False) -> bytes:
     parts = []
     for left, top, across, down in ADAM7 if interlaced else ((0, 0, 1, 1),):
-        some = samples[top::down, left::across]
-        if some.size:
-            parts += [b"\0" + _packed(row.ravel(), depth) for row in some]
+        subset = samples[top::down, left::across]
+        if subset.size:
+            parts += [b"\0" + _packed(row.ravel(), depth) for row in subset]
     return b"".join(parts)
 
 
@@ -42,7 +42,7 @@ def _packed(levels: np.ndarray, depth: int) -> bytes:
 
 
 def png_cases(background: tuple[int, int, int]) -> Iterator[tuple[str, bytes, np.ndarray]]:
-    """Every depth, colour type, interlacing and transparency: a name, the file, its pixels as floats."""
+    """Yield a name, a file and its float pixels for every depth, colour type, interlacing and transparency."""
     rng = np.random.default_rng(0)
     for colour, interlaced, clear, (height, width) in itertools.product(
         CHANNELS, (False, True), (False, True), ((5, 11), (1, 1), (9, 3))

@@ -1,4 +1,4 @@
-"""Facts of a run that never was, for tests of the pages; its names try to break out of them."""
+"""Facts of a fictitious run for tests of the pages; its names contain HTML and Markdown injections."""
 
 import json
 
@@ -36,7 +36,7 @@ def tables():
 
 
 def chart():
-    """The slices, one of which has a hostile name, as a Plotly chart."""
+    """Return the slices, one with a hostile name, as a Plotly chart."""
     return json.loads(slices_chart(tables().slices, 0.9).to_json())
 
 

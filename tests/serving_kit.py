@@ -1,4 +1,4 @@
-"""What tests of serving share: a model that costs nothing, and what a process needs that uses its store."""
+"""A small model and process environments for tests of serving."""
 
 import os
 
@@ -9,7 +9,7 @@ SIDE = 24
 
 
 def small_model():
-    """Tells light images (good) from dark ones by their mean, and by nothing else."""
+    """Return a model that classifies light images as good and dark ones as bad, by their mean."""
     import keras
 
     constant = keras.initializers.Constant
@@ -38,9 +38,9 @@ class Refuse:
 
 sys.meta_path.insert(0, Refuse())
 """
-"""A sitecustomize.py that makes Python start as where this project is not installed."""
+"""A sitecustomize.py that makes Python start as if this project was not installed."""
 
 
 def environment(uri: str) -> dict[str, str]:
-    """What a process needs that uses the store."""
+    """Return the environment of a process that uses the store."""
     return {**os.environ, "MLFLOW_TRACKING_URI": uri, "TF_CPP_MIN_LOG_LEVEL": "2"}

@@ -31,10 +31,10 @@ def install(*arguments: str | Path, python: str | Path = sys.executable) -> None
 @pytest.fixture(scope="module")
 def dags(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The output of `kedro airflow create`, run as in docs/cluster.md; the plugin is installed in a separate folder."""
-    place = tmp_path_factory.mktemp("writing")
-    project = make_project(place / "project")
-    install("--no-deps", f"--target={place / 'plugin'}", *PLUGIN)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(place / "plugin"), *sys.path])}
+    folder = tmp_path_factory.mktemp("writing")
+    project = make_project(folder / "project")
+    install("--no-deps", f"--target={folder / 'plugin'}", *PLUGIN)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(folder / "plugin"), *sys.path])}
     command = [
         sys.executable,
         "-m",
@@ -42,33 +42,33 @@ def dags(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "airflow",
         "create",
         "--group-by=memory",
-        f"--target-dir={place / 'dags'}",
+        f"--target-dir={folder / 'dags'}",
     ]
     subprocess.run(command, cwd=project, env=environment, check=True)
-    return place / "dags"
+    return folder / "dags"
 
 
 @pytest.fixture(scope="module")
 def loaded(dags: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     """The downstream tasks of each task, as Airflow loads them."""
-    place = tmp_path_factory.mktemp("airflow")
-    subprocess.run([sys.executable, "-m", "venv", place / "venv"], check=True)
-    programs = place / "venv" / "bin"
+    folder = tmp_path_factory.mktemp("airflow")
+    subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
+    programs = folder / "venv" / "bin"
     install(*AIRFLOW, python=programs / "python")
     clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    clean |= {"AIRFLOW_HOME": str(place), "AIRFLOW__CORE__LOAD_EXAMPLES": "false"}
-    subprocess.run([programs / "airflow", "db", "migrate"], env=clean, cwd=place, check=True)
-    asked = [programs / "python", "-c", LOAD, dags]
-    done = subprocess.run(asked, env=clean, cwd=place, capture_output=True, text=True, check=False)
+    clean |= {"AIRFLOW_HOME": str(folder), "AIRFLOW__CORE__LOAD_EXAMPLES": "false"}
+    subprocess.run([programs / "airflow", "db", "migrate"], env=clean, cwd=folder, check=True)
+    command = [programs / "python", "-c", LOAD, dags]
+    done = subprocess.run(command, env=clean, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert found["errors"] == {}
-    (tasks,) = found["dags"].values()
+    loaded_dags = json.loads(done.stdout.splitlines()[-1])
+    assert loaded_dags["errors"] == {}
+    (tasks,) = loaded_dags["dags"].values()
     return tasks
 
 
 def test_every_node_is_in_one_task(loaded: dict[str, list[str]]) -> None:
-    nodes = {node.name.replace(".", "-").replace("_", "-") for node in register_pipelines()["__default__"].nodes}
+    nodes = {node.name.refolder(".", "-").refolder("_", "-") for node in register_pipelines()["__default__"].nodes}
     network = ["training-build-model", "training-train-model"]  # not stored before it is trained
     images = ["data-ingestion-group-images", "data-ingestion-report-ingestion", "data-ingestion-check-quarantine"]
     assert set(loaded) == nodes.difference(network, images) | {"-".join(network), "-".join(images)}

@@ -48,22 +48,22 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_kill_at_any_line_leaves_the_old_folder_or_the_new_one(tmp_path: Path, system: bool) -> None:
-    seen, line = [], 1
+    states, line = [], 1
     while True:
         folder = tmp_path / str(line) / "exported"
         FilesDataset(filepath=str(folder)).save(OLD)
         if not killed_at(line, folder):
             break
-        there = folder.is_dir()
-        seen.append((there, content(FilesDataset(filepath=str(folder)).load())))
+        exists = folder.is_dir()
+        states.append((exists, content(FilesDataset(filepath=str(folder)).load())))
         with atomic_write(folder.with_name("another")) as draft:
             draft.touch()
         assert sorted(os.listdir(folder.parent)) == ["another", "exported"]
         line += 1
-    assert [found for _, found in seen if found not in (OLD, NEW)] == []
-    assert seen[0] == (True, OLD)
-    assert seen[-1] == (True, NEW)
-    assert all(there for there, _ in seen) == system  # else it was restored
+    assert [files for _, files in states if files not in (OLD, NEW)] == []
+    assert states[0] == (True, OLD)
+    assert states[-1] == (True, NEW)
+    assert all(exists for exists, _ in states) == system  # else it was restored
 
 
 @pytest.mark.parametrize(("number", "passes"), [(errno.EINVAL, True), (errno.EIO, False)])

@@ -67,15 +67,15 @@ def test_the_readme_and_the_makefile_have_the_same_commands(tmp_path: Path) -> N
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(PROJECT / name, tmp_path)
 
-    alone = {name: value for name, value in os.environ.items() if not name.startswith("M") and name != "PYTHON"}
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("M") and name != "PYTHON"}
 
-    def typed(target: str) -> str:
-        asked = ["make", "--dry-run", target]
-        told = subprocess.run(asked, cwd=tmp_path, env=alone, capture_output=True, text=True, check=True).stdout
-        return "".join(line for line in told.splitlines(keepends=True) if not line.startswith(("touch", "echo")))
+    def commands_of(target: str) -> str:
+        command = ["make", "--dry-run", target]
+        output = subprocess.run(command, cwd=tmp_path, env=clean, capture_output=True, text=True, check=True).stdout
+        return "".join(line for line in output.splitlines(keepends=True) if not line.startswith(("touch", "echo")))
 
     run, test = by_hand.split("\n\n")
     environment = run.splitlines()[0]
-    assert typed("run").replace(" --quiet", "") == run + "\n"
-    assert typed("test").replace(" --quiet", "") == f"{environment}\n{test}"
+    assert commands_of("run").replace(" --quiet", "") == run + "\n"
+    assert commands_of("test").replace(" --quiet", "") == f"{environment}\n{test}"
     assert Path(PROJECT / ".ci" / "run").stat().st_mode & 0o100

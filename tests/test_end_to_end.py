@@ -19,12 +19,12 @@ METRICS = ["accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "average_prec
 
 
 CANARY = "canary-4f1d2c7e"
-"""How every secret begins that the tests plant."""
+"""Prefix of every secret in these tests."""
 SECRET_OPTION = {"engine": "threading", "engine_options": {"token": {"secret": f"{CANARY}-parameter"}}}
 
 
 def commit(project: Path) -> None:
-    """Make the project a clean git checkout: only of such a one can a run be repeated."""
+    """Make the project a clean git checkout, which a replay requires."""
     shutil.copy(PROJECT / ".gitignore", project)
     identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
     for arguments in (["init", "-q"], ["add", "-A"], [*identity, "commit", "-q", "-m", "x"]):
@@ -33,7 +33,7 @@ def commit(project: Path) -> None:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Path:
-    """A project after one whole run; tests that change it take a copy."""
+    """A project after one whole run; tests that change it use a copy."""
     project = make_project(tmp_path_factory.mktemp("finished") / "project")
     root = project / "data" / "01_raw" / "characters"
     (root / "broken.png").write_bytes(b"nothing to see")
@@ -46,12 +46,12 @@ def finished(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def again(finished: Path, tmp_path: Path) -> Path:
-    """A copy of the finished project, with a store of its own: artifact locations are absolute."""
+    """A copy of the finished project with its own store, because artifact locations are absolute."""
     ignore = shutil.ignore_patterns("mlflow.db*", "mlartifacts")
     return Path(shutil.copytree(finished, tmp_path / "again", ignore=ignore))
 
 
-def test_everything_found_is_accounted_for(finished: Path) -> None:
+def test_every_file_is_accepted_or_quarantined(finished: Path) -> None:
     labels, quarantine = table(finished, "labels"), table(finished, "quarantine")
     assert len(labels) == 36
     assert quarantine[["path", "reason"]].values.tolist() == [["broken.png", "not_an_image"]]
@@ -61,14 +61,14 @@ def test_everything_found_is_accounted_for(finished: Path) -> None:
     assert summary["found"] == summary["accepted"] + summary["quarantined"] == 37
 
 
-def test_no_group_is_on_two_sides(finished: Path) -> None:
+def test_no_group_is_in_two_splits(finished: Path) -> None:
     splits = table(finished, "splits")
     assert splits.groupby("group")["split"].nunique().max() == 1
     assert set(splits["split"]) == {"train", "validation", "test"}
     assert table(finished, "split_counts")["images"].sum() == 36
 
 
-def test_metrics_stand_beside_their_baselines(finished: Path) -> None:
+def test_metrics_are_recorded_with_their_baselines(finished: Path) -> None:
     metrics = json.loads((finished / "data/08_reporting/test_metrics.json").read_text())
     expected = {
         f"{prefix}test_{name}"
@@ -83,10 +83,10 @@ def test_metrics_stand_beside_their_baselines(finished: Path) -> None:
     assert {name: logged[name] for name in metrics} == pytest.approx(metrics)
 
 
-def test_calibration_slices_and_findings_are_kept(finished: Path) -> None:
+def test_calibration_slices_and_findings_are_artifacts(finished: Path) -> None:
     (run,) = runs(finished)
-    kept = {Path(file.path).name for file in store(finished).list_artifacts(run.info.run_id, "evaluation")}
-    assert {"calibration.json", "slices.csv", "fairness.csv", "findings.json", "metric_intervals.csv"} <= kept
+    names = {Path(file.path).name for file in store(finished).list_artifacts(run.info.run_id, "evaluation")}
+    assert {"calibration.json", "slices.csv", "fairness.csv", "findings.json", "metric_intervals.csv"} <= names
     calibration = json.loads((finished / "data/06_models/calibration.json").read_text())
     assert calibration["class_names"] == ["bad", "good"]
     assert calibration["temperature"] > 0
@@ -107,7 +107,7 @@ def test_the_run_has_its_name_every_leaf_parameter_and_the_commit(finished: Path
     assert {"git_commit", "git_dirty"} <= set(run.data.tags)
 
 
-def test_epochs_are_steps_and_labels_an_input_with_our_digest(finished: Path) -> None:
+def test_epochs_are_steps_and_labels_a_dataset_input_with_digest(finished: Path) -> None:
     (run,) = runs(finished)
     losses = store(finished).get_metric_history(run.info.run_id, "val_loss")
     assert [metric.step for metric in losses] == [1]
@@ -133,37 +133,38 @@ def test_the_model_is_registered_and_loads_back(finished: Path) -> None:
     assert version.tags["alias_reason"].startswith("no champion yet")
     mlflow.set_tracking_uri(f"sqlite:///{finished / 'mlflow.db'}")
     assert len(version.tags["archive_sha256"]) == 64
-    found = load_champion("goodbad")
-    assert found.class_names == ["bad", "good"]
-    assert found.model.input_shape == (None, 48, 48, 3)
+    champion = load_champion("goodbad")
+    assert champion.class_names == ["bad", "good"]
+    assert champion.model.input_shape == (None, 48, 48, 3)
     requirements = mlflow.pyfunc.get_model_dependencies("models:/goodbad@champion")
     assert "tensorflow==" in Path(requirements).read_text()
-    asked = table(finished, "test_predictions")
+    expected = table(finished, "test_predictions")
     root = finished / "data/01_raw/characters"
-    files = pd.DataFrame({"image": [str(root / path) for path in asked["path"]]})
-    answers = mlflow.pyfunc.load_model("models:/goodbad@champion").predict(files)
-    assert answers["label"].tolist() == asked["predicted"].tolist()
-    assert answers["probability"].tolist() == pytest.approx(asked["probability"].tolist(), abs=1e-5)
+    files = pd.DataFrame({"image": [str(root / path) for path in expected["path"]]})
+    predictions = mlflow.pyfunc.load_model("models:/goodbad@champion").predict(files)
+    assert predictions["label"].tolist() == expected["predicted"].tolist()
+    assert predictions["probability"].tolist() == pytest.approx(expected["probability"].tolist(), abs=1e-5)
 
 
-def test_predict_gives_the_answers_of_the_evaluation_and_names_its_model(finished: Path, monkeypatch) -> None:
-    told: list[str] = []
-    monkeypatch.setattr(hooks.logger, "info", lambda line, *values: told.append(line % values))
+def test_predict_equals_the_evaluation_and_records_its_model(finished: Path, monkeypatch) -> None:
+    messages: list[str] = []
+    monkeypatch.setattr(hooks.logger, "info", lambda line, *values: messages.append(line % values))
     kedro_run(finished, "predict", predict__source="data/01_raw/characters")
-    assert "Predictions: data/07_model_output/predictions.csv" in told
+    assert "Predictions: data/07_model_output/predictions.csv" in messages
     run = runs(finished)[0]
     assert run.info.run_name == "predict"
     assert (run.data.tags["model_name"], run.data.tags["model_version"]) == ("goodbad", "1")
     assert run.data.metrics["predict_files"] == 37
     assert run.data.metrics["predict_files_per_second"] > 0
-    answers = table(finished, "predictions").set_index("path")
-    asked = table(finished, "test_predictions").set_index("path")
-    assert answers.loc[asked.index, "label"].tolist() == asked["predicted"].tolist()
+    predictions = table(finished, "predictions").set_index("path")
+    expected = table(finished, "test_predictions").set_index("path")
+    assert predictions.loc[expected.index, "label"].tolist() == expected["predicted"].tolist()
     columns = ["probability", "probability_bad", "probability_good"]
-    assert abs(answers.loc[asked.index, columns] - asked[columns]).max(axis=None) <= 1e-5
-    refused = pd.read_csv(finished / "data/07_model_output/prediction_quarantine.csv")
+    assert abs(predictions.loc[expected.index, columns] - expected[columns]).max(axis=None) <= 1e-5
+    quarantined = pd.read_csv(finished / "data/07_model_output/prediction_quarantine.csv")
     assert (
-        refused[["path", "reason"]].values.tolist() == table(finished, "quarantine")[["path", "reason"]].values.tolist()
+        quarantined[["path", "reason"]].values.tolist()
+        == table(finished, "quarantine")[["path", "reason"]].values.tolist()
     )
     names = {file.path for file in store(finished).list_artifacts(run.info.run_id, "predictions")}
     assert names == {
@@ -172,10 +173,10 @@ def test_predict_gives_the_answers_of_the_evaluation_and_names_its_model(finishe
 
 
 @pytest.mark.slow
-def test_replay_gives_the_same_metrics_and_leaves_everything_alone(finished: Path) -> None:
+def test_replay_reproduces_the_metrics_and_changes_no_file(finished: Path) -> None:
     whole = next(run for run in runs(finished) if run.info.run_name.startswith("__default__"))
     stored = {file: file.stat().st_mtime_ns for file in (finished / "data").rglob("*.*") if file.is_file()}
-    kedro_run(finished, "replay", replay__run_id=whole.info.run_id, model__phi=0)  # its own φ is not asked
+    kedro_run(finished, "replay", replay__run_id=whole.info.run_id, model__phi=0)  # replay ignores this φ
     report = json.loads((finished / "data/08_reporting/replay_report.json").read_text())
     assert report["agrees"]
     assert report["same_origins"]
@@ -191,12 +192,12 @@ def test_replay_gives_the_same_metrics_and_leaves_everything_alone(finished: Pat
 
 
 def files_with_a_canary(project: Path) -> list[Path]:
-    places = [file for file in project.rglob("*") if file.is_file() and not file.is_relative_to(project / "conf/local")]
-    assert any(file.name == "mlflow.db" for file in places)
-    return [file for file in places if CANARY.encode() in file.read_bytes()]
+    files = [file for file in project.rglob("*") if file.is_file() and not file.is_relative_to(project / "conf/local")]
+    assert any(file.name == "mlflow.db" for file in files)
+    return [file for file in files if CANARY.encode() in file.read_bytes()]
 
 
-def test_a_parameter_marked_as_secret_is_nowhere_in_what_a_whole_run_leaves(finished: Path) -> None:
+def test_secret_parameter_is_in_no_file_of_a_whole_run(finished: Path) -> None:
     assert files_with_a_canary(finished) == []
     run = next(run for run in runs(finished) if run.info.run_name.startswith("__default__"))
     assert run.data.params["images.scan.engine_options.token"] == "**********"
@@ -212,9 +213,9 @@ def test_secrets_of_this_machine_are_in_no_log_artifact_or_database(project: Pat
     environment = os.environ | {"GOODBAD_TOKEN": f"{CANARY}-environment"}
     done = command(project, "run", "--pipeline=data", f"--params={option}", environment=environment)
     assert done.returncode == 0, done.stdout + done.stderr
-    refused = command(project, "run", "--pipeline=data", f"--params=images.scan.timeout.secret={CANARY}-misplaced")
-    assert "images.scan.timeout: " in refused.stderr
-    assert CANARY not in done.stdout + done.stderr + refused.stdout + refused.stderr
+    invalid = command(project, "run", "--pipeline=data", f"--params=images.scan.timeout.secret={CANARY}-misplaced")
+    assert "images.scan.timeout: " in invalid.stderr
+    assert CANARY not in done.stdout + done.stderr + invalid.stdout + invalid.stderr
     assert files_with_a_canary(project) == []
     (run,) = runs(project)
     assert {run.data.params[f"images.scan.engine_options.{name}"] for name in ("token", "other")} == {"**********"}
@@ -222,7 +223,7 @@ def test_secrets_of_this_machine_are_in_no_log_artifact_or_database(project: Pat
 
 @pytest.mark.long
 @pytest.mark.no_cover
-def test_the_same_again_gives_the_same_and_stays_challenger(finished: Path, tmp_path: Path) -> None:
+def test_second_identical_run_has_the_same_metrics_and_stays_challenger(finished: Path, tmp_path: Path) -> None:
     splits, metrics = (
         finished / path for path in ("data/05_model_input/splits.parquet", "data/08_reporting/test_metrics.json")
     )

@@ -1,4 +1,4 @@
-"""The two commands of docs/cluster.md, on one machine: one process trains and registers, one trains along."""
+"""The two commands of docs/cluster.md on one machine: one process trains and registers, the other follows."""
 
 import os
 import socket
@@ -16,14 +16,14 @@ DISTRIBUTED = "--params=training.distributed=true,training.data_shards=2"
 
 
 def start(project: Path, address: str, index: int) -> subprocess.Popen:
-    """One of two processes; what it says is in ``<index>.log``."""
+    """Start one of two processes, whose output is written to ``<index>.log``."""
     pipeline = "follow" if index else "train"
-    place = {"COORDINATOR_ADDRESS": "127.0.0.1", "COORDINATOR_PORT": address, "NUM_PROCESSES": "2"}
+    cluster = {"COORDINATOR_ADDRESS": "127.0.0.1", "COORDINATOR_PORT": address, "NUM_PROCESSES": "2"}
     with (project / f"{index}.log").open("w") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "kedro", "run", "--env=test", f"--pipeline={pipeline}", DISTRIBUTED],
             cwd=project,
-            env=os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PROCESS_ID": str(index)} | place,
+            env=os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PROCESS_ID": str(index)} | cluster,
             stdout=log,
             stderr=subprocess.STDOUT,
         )
@@ -43,10 +43,10 @@ def test_train_and_follow_end_in_one_run_and_one_version(tmp_path: Path) -> None
     finally:
         for process in processes:
             process.kill()
-    said = [(project / f"{index}.log").read_text() for index in range(2)]
-    assert ended == [0, 0], "\n".join(said)
+    outputs = [(project / f"{index}.log").read_text() for index in range(2)]
+    assert ended == [0, 0], "\n".join(outputs)
     for index in range(2):
-        assert f"Process {index + 1} of 2" in said[index]
+        assert f"Process {index + 1} of 2" in outputs[index]
     recorded = runs(project)
     assert [run.info.status for run in recorded] == ["FINISHED", "FINISHED"]
     assert [run.info.run_name.split()[0] for run in recorded] == ["train", "data"]

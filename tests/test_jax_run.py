@@ -1,4 +1,4 @@
-"""``KERAS_BACKEND=jax kedro run``: the whole road on the other backend, and what needs TensorFlow."""
+"""``KERAS_BACKEND=jax kedro run``: all pipelines on JAX, except those that need TensorFlow."""
 
 import json
 import os
@@ -21,7 +21,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_the_road_ends_in_a_champion(trained: Path) -> None:
+def test_run_registers_a_champion(trained: Path) -> None:
     metrics = json.loads((trained / "data/08_reporting/test_metrics.json").read_text())
     assert 0 <= metrics["test_accuracy"] <= 1
     assert len(table(trained, "history")) == 1
@@ -29,17 +29,17 @@ def test_the_road_ends_in_a_champion(trained: Path) -> None:
 
 
 @pytest.mark.slow
-def test_tensorflow_gives_the_answers_of_jax(trained: Path) -> None:
+def test_tensorflow_and_jax_predict_the_same(trained: Path) -> None:
     images = trained / "data/01_raw/characters"
     done = command(trained, "run", "--env=test", "--pipeline=predict", f"--params=predict.source={images}")
     assert done.returncode == 0, done.stdout + done.stderr
-    ours = table(trained, "test_predictions").set_index("path")["probability_good"]
-    theirs = table(trained, "predictions").set_index("path")["probability_good"]
-    assert theirs[ours.index].to_numpy() == pytest.approx(ours.to_numpy(), abs=1e-4)
+    by_jax = table(trained, "test_predictions").set_index("path")["probability_good"]
+    by_tensorflow = table(trained, "predictions").set_index("path")["probability_good"]
+    assert by_tensorflow[by_jax.index].to_numpy() == pytest.approx(by_jax.to_numpy(), abs=1e-4)
 
 
 @pytest.mark.slow
-def test_export_says_that_it_needs_tensorflow(trained: Path) -> None:
+def test_export_needs_tensorflow(trained: Path) -> None:
     done = command(trained, "run", "--env=test", "--pipeline=export", environment=JAX)
     assert done.returncode == 1
     assert "export: needs KERAS_BACKEND=tensorflow, got jax" in done.stdout + done.stderr

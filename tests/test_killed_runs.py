@@ -1,4 +1,4 @@
-"""SIGKILL to real runs, compiled graphs and all: the next one ends where the one that was left alone did."""
+"""Runs after a SIGKILL resume, and end with the results of an uninterrupted run."""
 
 import os
 import shutil
@@ -50,17 +50,17 @@ def ingested(tmp_path_factory) -> Path:
 
 
 def copy(project: Path, folder: Path) -> Path:
-    """With a store of its own: the other's says where its files lie."""
+    """Copy a project without its store, whose artifact locations are absolute."""
     return Path(shutil.copytree(project, folder, ignore=shutil.ignore_patterns("mlflow.db*", "mlartifacts")))
 
 
 def trained(project: Path) -> dict[str, np.ndarray]:
-    """Every weight of the stored network, by its name."""
-    found: dict[str, np.ndarray] = {}
+    """Return the weights of the stored network by name."""
+    arrays: dict[str, np.ndarray] = {}
 
     def gather(name: str, entry: object) -> None:
         if isinstance(entry, h5py.Dataset):
-            found[name] = np.asarray(entry)
+            arrays[name] = np.asarray(entry)
 
     with (
         zipfile.ZipFile(project / "data/06_models/model.keras") as archive,
@@ -68,22 +68,22 @@ def trained(project: Path) -> dict[str, np.ndarray]:
         h5py.File(file) as weights,
     ):
         weights.visititems(gather)
-    return found
+    return arrays
 
 
 @pytest.fixture(scope="module")
 def weights(ingested: Path, tmp_path_factory) -> dict[str, np.ndarray]:
-    """What a training that was left alone ends with."""
+    """Weights of an uninterrupted training."""
     project = copy(ingested, tmp_path_factory.mktemp("alone") / "project")
     finish(project, "train")
     return trained(project)
 
 
 @pytest.mark.parametrize("place", [("step", "5"), ("save", "2"), ("model",)], ids="-".join)
-def test_a_killed_training_goes_on_as_the_same_run_to_the_same_weights(
+def test_killed_training_resumes_its_run_and_ends_with_the_same_weights(
     ingested: Path, weights: dict[str, np.ndarray], place: tuple[str, ...], tmp_path: Path
 ) -> None:
-    """Nine steps in three epochs."""
+    """The training has nine steps in three epochs."""
     project = copy(ingested, tmp_path / "project")
     kill(project, "train", *place)
     (killed,) = runs(project)
@@ -101,7 +101,9 @@ def test_a_killed_training_goes_on_as_the_same_run_to_the_same_weights(
 
 
 @pytest.mark.parametrize("place", [("scan", "10"), ("draft",)], ids="-".join)
-def test_a_killed_ingestion_goes_on_to_the_same_tables(ingested: Path, place: tuple[str, ...], tmp_path: Path) -> None:
+def test_killed_ingestion_resumes_and_writes_the_same_tables(
+    ingested: Path, place: tuple[str, ...], tmp_path: Path
+) -> None:
     project = new_project(tmp_path / "project")
     kill(project, "data", *place)
     assert not (project / "data/03_primary/labels.parquet").exists()

@@ -80,9 +80,9 @@ def test_the_momentum_of_batch_statistics_follows_the_steps_of_an_epoch() -> Non
     assert isinstance(training, TrainingParams)
     momenta = [statistics_momentum(training, images) for images in (32, 320, 3200, 320_000)]
     assert momenta == pytest.approx([0.7, 0.7, 0.96, 0.99])
-    said = checked(training__batch_norm_momentum=0.5)["training"]
-    assert isinstance(said, TrainingParams)
-    assert statistics_momentum(said, 320) == 0.5
+    explicit = checked(training__batch_norm_momentum=0.5)["training"]
+    assert isinstance(explicit, TrainingParams)
+    assert statistics_momentum(explicit, 320) == 0.5
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The notebooks run from top to bottom on a project that has just been run, and are kept without their outputs."""
+"""The notebooks run on a project after a whole run, and are stored without outputs."""
 
 import json
 import os

@@ -51,8 +51,8 @@ def test_only_decisive_parameters_identify_a_training() -> None:
     same = {"training__checkpoint__minutes": 1, "images__root": "elsewhere", "evaluation__seed": 9}
     assert decisive(**same) == decisive()
     quick = parameters()["training"]["presets"]["quick"]
-    said = {f"training__{name}": value for name, value in quick.items()}
-    assert decisive(training__preset="quick") == decisive(**said)
+    values = {f"training__{name}": value for name, value in quick.items()}
+    assert decisive(training__preset="quick") == decisive(**values)
 
 
 def test_explicit_epochs_apply_from_scratch_too() -> None:
@@ -151,8 +151,8 @@ def test_former_names_work_on_the_command_line_and_in_recorded_runs(project: Pat
 
 
 def test_relative_paths_start_at_the_project() -> None:
-    anchored = anchor_paths(parameters(images__root="mine", model__weights="w.h5"), Path("/p"))
-    assert anchored["images"]["root"] == "/p/mine"
+    anchored = anchor_paths(parameters(images__root="images", model__weights="w.h5"), Path("/p"))
+    assert anchored["images"]["root"] == "/p/images"
     assert anchored["model"]["weights"] == "/p/w.h5"
     assert anchor_paths(parameters(images__root="/abs"), Path("/p"))["images"]["root"] == "/abs"
     assert anchor_paths(parameters(), Path("/p"))["model"]["weights"] == "auto"

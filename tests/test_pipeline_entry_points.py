@@ -1,4 +1,4 @@
-"""``kedro run`` on other folders, from the command line, and where it must fail: each on a fresh project."""
+"""``kedro run`` on other folders, from the command line and with invalid input, each in a fresh project."""
 
 import json
 from pathlib import Path
@@ -9,38 +9,38 @@ from factories import encoded, make_image
 
 from goodbad_pipeline.errors import InputError
 
-pytestmark = pytest.mark.no_cover  # each road is covered elsewhere; measuring it doubles the time
+pytestmark = pytest.mark.no_cover  # other tests cover these lines; measuring coverage doubles the time
 
 
 def write_presplit(root: Path) -> None:
-    for place, (split, count) in enumerate((("train", 8), ("valid", 3), ("test", 3))):
+    for offset, (split, count) in enumerate((("train", 8), ("valid", 3), ("test", 3))):
         for number, label in enumerate("abc"):
             folder = root / split / label
             folder.mkdir(parents=True)
             for index in range(count):
-                image = make_image(1000 * place + 100 * number + index, bright=bool(number))
+                image = make_image(1000 * offset + 100 * number + index, bright=bool(number))
                 (folder / f"{split}{index}.jpg").write_bytes(encoded(image, "JPEG"))
 
 
 @pytest.mark.no_cover
 def test_presplit_folders_keep_their_split(project: Path) -> None:
-    write_presplit(project / "mine")
-    kedro_run(project, "data", images__root="mine")
+    write_presplit(project / "images")
+    kedro_run(project, "data", images__root="images")
     splits = table(project, "splits")
     assert splits["split"].value_counts().to_dict() == {"train": 24, "validation": 9, "test": 9}
     assert set(splits["label"]) == {"a", "b", "c"}
 
 
 @pytest.mark.slow
-def test_three_classes_go_the_whole_road(project: Path) -> None:
-    write_presplit(project / "mine")
-    kedro_run(project, images__root="mine")
+def test_three_classes_run_through_all_pipelines(project: Path) -> None:
+    write_presplit(project / "images")
+    kedro_run(project, images__root="images")
     metrics = json.loads((project / "data/08_reporting/test_metrics.json").read_text())
     assert 0 <= metrics["test_roc_auc"] <= 1
     assert len(table(project, "per_class_metrics")) == 3
 
 
-def test_train_without_stored_splits_says_what_to_run(project: Path) -> None:
+def test_train_without_stored_splits_names_the_missing_pipeline(project: Path) -> None:
     message = r"^splits, data_facts: the pipeline needs these outputs of an earlier one.*; run --pipeline=data first$"
     with pytest.raises(InputError, match=message):
         kedro_run(project, "train")
@@ -59,7 +59,7 @@ def test_a_failed_run_is_marked_failed_with_its_reason(project: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.no_cover
-def test_a_tracking_uri_of_the_users_own_wins(project: Path, tmp_path: Path, monkeypatch) -> None:
+def test_tracking_uri_of_the_environment_is_used(project: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'elsewhere.db'}")
     kedro_run(project, "data")
     assert (tmp_path / "elsewhere.db").exists()
@@ -68,7 +68,7 @@ def test_a_tracking_uri_of_the_users_own_wins(project: Path, tmp_path: Path, mon
 
 
 @pytest.mark.long
-def test_the_command_line_goes_the_data_road_from_a_folder_below(project: Path) -> None:
+def test_data_pipeline_runs_from_a_subfolder(project: Path) -> None:
     (project / "conf/local/parameters.yml").write_text("images:\n  max_pixels: 5000\n")
     done = command(project / "data", "run", "--pipeline=data", "--params=splits.seed=3", environment=WATCHED)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -102,14 +102,14 @@ def test_bad_input_is_one_line_and_status_one(project: Path, option: str, messag
     assert not list((project / "data").glob("0[2-8]*/*"))
 
 
-def test_help_imports_no_tensorflow_and_nothing_that_draws(project: Path) -> None:
+def test_help_imports_no_tensorflow_and_no_plotting(project: Path) -> None:
     done = command(project, "run", "--help", environment=WATCHED)
     assert "--params" in done.stdout
     assert {"goodbad_pipeline", "mlflow"} <= imported(done)
     assert not imported(done) & (BACKENDS | SLOW)
 
 
-def test_listing_pipelines_imports_no_tensorflow_and_nothing_that_draws(project: Path) -> None:
+def test_listing_pipelines_imports_no_tensorflow_and_no_plotting(project: Path) -> None:
     done = command(project, "registry", "list", environment=WATCHED)
     assert {"goodbad_pipeline", "mlflow"} <= imported(done)
     assert not imported(done) & (BACKENDS | SLOW)

@@ -1,4 +1,4 @@
-"""The smallest training that has all there is to lose: dropout, batch statistics, slots, two phases; and its hash."""
+"""A tiny training with dropout, batch statistics, optimizer slots and two phases, and a hash of its results."""
 
 import hashlib
 import json
@@ -49,7 +49,7 @@ def tiny_recipe(**changes: object) -> Recipe:
 
 
 def tiny_network(side: int = SIDE, *, bias: bool = True, dropout: float = 0.3) -> keras.Model:
-    """One convolution, with the names that training goes by."""
+    """Return a network of one convolution, with the layer names that training requires."""
     keras.utils.set_random_seed(0)
     pixels = keras.Input((side, side, 3))
     x = keras.layers.Rescaling(1 / 127.5, offset=-1)(pixels)
@@ -73,7 +73,7 @@ def tiny_fit(
     stop: StopRequest | None = None,
     **recipe: object,
 ) -> str:
-    """Train with checkpoints in ``folder``; returns a hash of all that the run ends with."""
+    """Train with checkpoints in ``folder``; return a hash of the final variables and the history."""
     pixels, model = tiny_pixels(), tiny_network()
     changes = {"scratch_epochs": 4, **recipe}
     history = fit_model(

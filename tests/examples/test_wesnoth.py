@@ -1,4 +1,4 @@
-"""The Wesnoth converter on a miniature install."""
+"""The Wesnoth converter on a miniature installation."""
 
 import csv
 import subprocess
@@ -125,10 +125,10 @@ def test_labels_come_from_the_alignment_and_groups_from_the_unit_type(
     assert "10 images of 3 unit types" in capsys.readouterr().out
 
 
-def test_the_labelled_images_are_copied_and_no_others(wesnoth: ModuleType, install: Path, tmp_path: Path) -> None:
+def test_only_labelled_images_are_copied(wesnoth: ModuleType, install: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     wesnoth.convert(install, output)
-    wesnoth.convert(install, output)  # again, over what is there
+    wesnoth.convert(install, output)  # overwrites the first output
     copied = {path.relative_to(output).as_posix() for path in output.rglob("*") if path.is_file()}
     assert copied == set(EXPECTED) | {"labels.csv"}
     assert (output / "images/humans/lady.png").read_bytes() == b"humans/lady.png"
@@ -144,7 +144,7 @@ def test_the_labelled_images_are_copied_and_no_others(wesnoth: ModuleType, insta
         ("a-[n,s*2]-[1,2].png", [f"a-{side}-{step}.png" for side in "nss" for step in "12"]),
     ],
 )
-def test_ranges_are_written_out(wesnoth: ModuleType, pattern: str, names: list[str]) -> None:
+def test_ranges_are_expanded(wesnoth: ModuleType, pattern: str, names: list[str]) -> None:
     assert wesnoth.expand_ranges(pattern) == names
 
 
@@ -153,7 +153,7 @@ def _run(*arguments: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_a_folder_that_is_no_wesnoth_data_folder_ends_with_one_line(tmp_path: Path) -> None:
+def test_folder_without_wesnoth_data_is_a_one_line_error(tmp_path: Path) -> None:
     result = _run(tmp_path, tmp_path / "out")
     assert result.returncode == 1
     assert result.stderr.count("\n") == 1
@@ -162,7 +162,7 @@ def test_a_folder_that_is_no_wesnoth_data_folder_ends_with_one_line(tmp_path: Pa
     assert not (tmp_path / "out").exists()
 
 
-def test_a_data_folder_without_lawful_or_chaotic_units_ends_with_one_line(install: Path, tmp_path: Path) -> None:
+def test_data_folder_without_lawful_or_chaotic_units_is_a_one_line_error(install: Path, tmp_path: Path) -> None:
     for name in ("humans/Paladin.cfg", "undead/Ghoul.cfg"):
         (install / "core" / "units" / name).unlink()
     result = _run(install, tmp_path / "out")
