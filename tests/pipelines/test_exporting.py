@@ -181,7 +181,7 @@ def test_splits_that_are_not_the_versions_own_prove_nothing(monkeypatch, caplog,
     trained_on = split_exposure(splits.assign(split=np.where(splits.index < (seen or 0), "train", "test")))
     monkeypatch.setattr(nodes, "read_exposure", lambda *_: replace(trained_on, complete=seen is not None))
     model, test = SimpleNamespace(name="goodbad", version="3"), splits[splits["split"] == "test"]
-    assert nodes._count_seen(model, test) == told
+    assert nodes._count_exposed(model, test) == told
     assert warning in caplog.text
     assert bool(caplog.text) is bool(warning)
 

@@ -143,10 +143,10 @@ class TuningContext:
         return images.at(self.network["resolution"])
 
 
-def run_search(
+def search_parameters(
     context: TuningContext, tune: TuneParams, rates: Mapping[str, float], store: StudyStore, cache: TrialCache
 ) -> pd.DataFrame:
-    """Run the search, or resume it.
+    """Train under proposed values, the present ones first, or resume a search that was cut off.
 
     Returns:
         One row per trial: trial, network (a name to show), seed, values (JSON), cache_key, and its metrics.

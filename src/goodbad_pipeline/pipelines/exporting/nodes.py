@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 converting = lazy.load("goodbad_pipeline.exporting.converting")
 
 TIMED = 256
+METRICS = ("images_per_second", "times_keras", "same_labels", "max_difference", "accuracy")
 
 
 def load_exported_version(export: ExportParams, registry: RegistryParams) -> RegisteredModel:
@@ -59,7 +60,6 @@ def measure_exports(
     """
     test = splits[splits["split"] == "test"]
     y_true = _y_true(model, splits, test)
-    seen = _count_seen(model, test)
     pixels = pixel_source(test, Path(images.root), model.transform).streamed()
     rows = pixels.rows(test["image_id"])
     networks = {KERAS: model.model.predict_on_batch}
@@ -71,21 +71,23 @@ def measure_exports(
         for name, predicted in predictions.items()
     }
     table = pd.DataFrame([_row(name, agreement, rates, files, export) for name, agreement in agreements.items()])
+    metrics = _count_exposed(model, test)
     for row in table.to_dict("records"):
         logger.info("%(backend)s: %(images_per_second).0f images per second, accuracy %(accuracy).3f", row)
-    return table, _metrics(table) | seen
+        metrics |= {f"export_{row['backend']}_{name}": float(row[name]) for name in METRICS}
+    return table, metrics
 
 
-def _count_seen(model: RegisteredModel, test: pd.DataFrame) -> dict[str, float]:
+def _count_exposed(model: RegisteredModel, test: pd.DataFrame) -> dict[str, float]:
     """Count the test images that the version was trained on: the stored splits may not be its own."""
-    seen = read_exposure(model.name, model.version)
-    if not seen.complete:
+    exposure = read_exposure(model.name, model.version)
+    if not exposure.complete:
         logger.warning(
             "The training images of version %s are not all known: accuracies here only compare its exports with it",
             model.version,
         )
         return {}
-    count = int(seen.exposed_rows(test).sum())
+    count = int(exposure.exposed_rows(test).sum())
     if count:
         logger.warning(
             "Version %s was trained or selected on %d of %d test images, or on others of their groups: accuracies here "
@@ -131,11 +133,4 @@ def _row(name: str, agreement: Agreement, rates: dict[str, float], files: Path, 
         "accuracy": agreement.accuracy,
         "agrees": close if name == "litert_int8" else same,
         "same_answers": same,
-    }
-
-
-def _metrics(table: pd.DataFrame) -> dict[str, float]:
-    measured = ("images_per_second", "times_keras", "same_labels", "max_difference", "accuracy")
-    return {
-        f"export_{row['backend']}_{name}": float(row[name]) for row in table.to_dict("records") for name in measured
     }

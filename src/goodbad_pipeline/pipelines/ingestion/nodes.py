@@ -78,13 +78,18 @@ def report_ingestion(
     Raises:
         InputError: A listed file is in neither table, or in both.
     """
-    _require_all_accounted(listing["candidates"], len(labels), len(quarantine))
+    found, accepted, quarantined = listing["candidates"], len(labels), len(quarantine)
+    if found != accepted + quarantined:
+        raise InputError(
+            f"images: every file found must be accepted or quarantined, got {found} found, {accepted} accepted and "
+            f"{quarantined} quarantined; run --pipeline=data from its start"
+        )
     kinds = duplicates["kind"].value_counts()
     disputed = duplicates[(duplicates["label"] != duplicates["twin_label"]) & (duplicates["kind"] == "near")]
     summary = {
-        "found": listing["candidates"],
-        "accepted": len(labels),
-        "quarantined": len(quarantine),
+        "found": found,
+        "accepted": accepted,
+        "quarantined": quarantined,
         "quarantined_by_reason": _counts(quarantine["reason"].value_counts().sort_index()),
         "corrections": _counts(corrections["status"].value_counts()),
         "ignored": listing["ignored"],
@@ -101,14 +106,6 @@ def report_ingestion(
 
 def _counts(counts: pd.Series) -> dict[str, int]:
     return {str(name): int(count) for name, count in counts.items()}
-
-
-def _require_all_accounted(found: int, accepted: int, quarantined: int) -> None:
-    if found != accepted + quarantined:
-        raise InputError(
-            f"images: every file found must be accepted or quarantined, got {found} found, {accepted} accepted and "
-            f"{quarantined} quarantined; run --pipeline=data from its start"
-        )
 
 
 def _log_summary(summary: dict[str, Any], quarantine: pd.DataFrame, disputed: pd.DataFrame) -> None:
@@ -174,15 +171,12 @@ def draw_quarantine_sheet(quarantine: pd.DataFrame, images: ImageParams) -> figu
     thumbnails = [_thumbnail(shown.iloc[[row]], Path(images.root), transform) for row in range(len(shown))]
     pixels = np.stack(thumbnails) if thumbnails else np.empty((0, THUMBNAIL, THUMBNAIL, 3), np.uint8)
     captions = [
-        f"{reason.replace('_', ' ')}\n{_file_name(path)}"
+        # A row of a manifest may have no path.
+        f"{reason.replace('_', ' ')}\n{Path(printable(path)).name if isinstance(path, str) else ''}"
         for reason, path in zip(shown["reason"].astype(str), shown["path"], strict=True)
     ]
     title = f"Quarantine: {len(shown)} of {len(quarantine)} files, up to {IMAGES_PER_REASON} for each reason"
     return figures.contact_sheet(pixels, captions, columns=8, title=title)
-
-
-def _file_name(path: object) -> str:
-    return Path(printable(path)).name if isinstance(path, str) else ""  # a row of a manifest may have no path
 
 
 def _thumbnail(row: pd.DataFrame, root: Path, transform: Transform) -> np.ndarray:

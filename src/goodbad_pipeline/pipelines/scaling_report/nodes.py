@@ -79,16 +79,14 @@ def _columns(cost: Cost) -> dict[str, int]:
 
 def compare_with_paper() -> pd.DataFrame:
     """Compare Table 2 of the paper with our counts; networks that keras.applications lacks are quoted."""
-    table = pd.DataFrame([_compare(network) for network in paper.NETWORKS]).astype(dict.fromkeys(_WHOLE, "Int64"))
+    whole = [f"{measure}_{origin}" for measure in ("parameters", "flops") for origin in ("paper", "counted")]
+    table = pd.DataFrame([_compare(network) for network in paper.NETWORKS]).astype(dict.fromkeys(whole, "Int64"))
     counted = table[table["source"] == "counted"]
     ratios = counted[["parameters_ratio", "flops_ratio"]]
     logger.info(
         "Counted over paper, %d networks: %.3f to %.3f", len(counted), ratios.min(axis=None), ratios.max(axis=None)
     )
     return table
-
-
-_WHOLE = [f"{measure}_{origin}" for measure in ("parameters", "flops") for origin in ("paper", "counted")]
 
 
 def _compare(network: PaperNetwork) -> dict[str, Any]:
@@ -126,26 +124,26 @@ def trace_phi(model: ModelParams) -> tuple[pd.DataFrame, pd.DataFrame]:
     low, high = phi_range(coefficients)
     steps = range(math.ceil(max(low, FROM) * STEPS), math.floor(min(high, TO) * STEPS) + 1)
     base = count_complexity(resolve_scale(phi=0, family=FAMILY), IMAGENET)
-    curve = pd.DataFrame([_point(step / STEPS, FAMILY, coefficients, base) for step in steps])
-    scales = {variant.name: resolve_scale(variant=variant.name) for variant in variants_of(FAMILY)}
+    curve = pd.DataFrame([_point(step / STEPS, coefficients, base) for step in steps])
+    scales = [(variant.phi, resolve_scale(variant=variant.name)) for variant in variants_of(FAMILY)]
     published = pd.DataFrame(
         [
             {
                 "variant": scale.label,
-                "phi": next(variant.phi for variant in variants_of(FAMILY) if variant.name == name),
+                "phi": phi,
                 **_sizes(scale, base),
                 "phi_of_depth": _exponent(scale.depth, coefficients.alpha),
                 "phi_of_width": _exponent(scale.width, coefficients.beta),
                 "phi_of_resolution": _exponent(scale.resolution / BASE_RESOLUTION, coefficients.gamma),
             }
-            for name, scale in scales.items()
+            for phi, scale in scales
         ]
     )
     return curve, published
 
 
-def _point(phi: float, family: str, coefficients: Coefficients, base: Cost) -> dict[str, float]:
-    scale = resolve_scale(phi=phi, family=family, coefficients=coefficients, quiet=True)
+def _point(phi: float, coefficients: Coefficients, base: Cost) -> dict[str, float]:
+    scale = resolve_scale(phi=phi, family=FAMILY, coefficients=coefficients, quiet=True)
     sizes = _sizes(scale, base)
     return {
         "phi": phi,

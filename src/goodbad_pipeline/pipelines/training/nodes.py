@@ -31,7 +31,7 @@ from goodbad_pipeline.params import (
 )
 from goodbad_pipeline.registry.lineage import SCRATCH, SOURCE, describe_source
 from goodbad_pipeline.training.checkpoints import CheckpointStore
-from goodbad_pipeline.training.config_hash import Config, training_config
+from goodbad_pipeline.training.config_hash import training_config
 from goodbad_pipeline.training.progress import EpochCallback
 from goodbad_pipeline.training.stopping import StopRequest
 
@@ -117,11 +117,8 @@ def cache_pixels(splits: pd.DataFrame, network: dict[str, Any], images: ImagePar
     """Decode every image at the resolution of the network; stream images that exceed `images.cache_gb`."""
     source = pixel_source(splits, Path(images.root), images.transform(network["resolution"]), images.cache_gb)
     if not source.fits:
-        logger.info(
-            "Streaming %d images: decoded, they exceed images.cache_gb = %g GB",
-            len(source.paths),
-            images.cache_gb,
-        )
+        message = "Streaming %d images: decoded, they exceed images.cache_gb = %g GB"
+        logger.info(message, len(source.paths), images.cache_gb)
     return source
 
 
@@ -159,9 +156,13 @@ def train_model(
     training ends with an error or, under ``training.auto_batch``, starts again with smaller batches.
     """
     train_images, validation = (labelled_pixels(split, splits, pixels) for split in ("train", "validation"))
+    measured = ("budget", "bound_by")  # measured times vary between runs, even if the network is the same
+    chosen = {name: value for name, value in network.items() if name not in measured}
 
     def fit(params: TrainingParams, device: Any, strategy: Any) -> pd.DataFrame:
-        config = _config(splits, network, model, params, images, str(device))
+        # All that decides the result, except the initial values of the network.
+        config = training_config(decisive_parameters(model, params, images), splits)
+        config |= {"network": chosen, "device": str(device)}
         return train.fit_model(
             untrained_model,
             train_images,
@@ -209,21 +210,6 @@ def _fit_into_memory(
         else:
             strategy.shutdown()
             return history
-
-
-def _config(
-    splits: pd.DataFrame,
-    network: dict[str, Any],
-    model: ModelParams,
-    training: TrainingParams,
-    images: ImageParams,
-    device: str,
-) -> Config:
-    """Return all that decides the result, except the initial values of the network."""
-    measured = ("budget", "bound_by")  # measured times vary between runs, even if the network is the same
-    chosen = {name: value for name, value in network.items() if name not in measured}
-    parameters = decisive_parameters(model, training, images)
-    return {**training_config(parameters, splits), "network": chosen, "device": device}
 
 
 def _smaller_batch(

@@ -11,9 +11,6 @@ import yaml
 from goodbad_pipeline import lazy
 from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.evaluation.metrics import VALIDATION_METRICS, larger_is_better
-from goodbad_pipeline.experiments import tuning
-from goodbad_pipeline.experiments.study import StudyStore
-from goodbad_pipeline.experiments.trial_spec import TrialCache
 from goodbad_pipeline.experiments.tuning import TuningContext
 from goodbad_pipeline.images.pixels import PixelCache
 from goodbad_pipeline.params import ImageParams, ModelParams, RegistryParams, TrainingParams, TuneParams
@@ -49,20 +46,6 @@ def find_learning_rates(context: TuningContext, tune: TuneParams) -> tuple[pd.Da
 def draw_learning_rates(curve: pd.DataFrame, rates: dict[str, float]) -> figures.Figure:
     """Draw the loss against the rate."""
     return figures.rate_figure(curve, rates)
-
-
-def search_parameters(
-    context: TuningContext, tune: TuneParams, rates: dict[str, float], studies: StudyStore, trial_cache: TrialCache
-) -> pd.DataFrame:
-    """Train under proposed values, the present ones first; a search that was cut off is resumed."""
-    return tuning.run_search(context, tune, rates, studies, trial_cache)
-
-
-def confirm_finalists(
-    context: TuningContext, tune: TuneParams, trials: pd.DataFrame, trial_cache: TrialCache
-) -> pd.DataFrame:
-    """Train the best trials and the present parameters from other seeds, so that no lucky seed decides."""
-    return tuning.confirm_finalists(context, tune, trials, trial_cache)
 
 
 def choose_parameters(

@@ -2,15 +2,14 @@
 
 from kedro.pipeline import Pipeline
 
+from goodbad_pipeline.experiments.tuning import confirm_finalists, search_parameters
 from goodbad_pipeline.pipelines import named_node, stage
 from goodbad_pipeline.pipelines.tuning.nodes import (
     build_tuning_context,
     choose_parameters,
-    confirm_finalists,
     draw_learning_rates,
     draw_search,
     find_learning_rates,
-    search_parameters,
 )
 
 
