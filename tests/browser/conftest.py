@@ -11,10 +11,10 @@ PATIENCE = 60_000  # milliseconds
 
 
 class Watched(NamedTuple):
-    """What a page told the console, errors included, and the addresses that it asked."""
+    """Console messages of a page, errors included, and the addresses that it requested."""
 
-    told: list[str]
-    asked: list[str]
+    messages: list[str]
+    requests: list[str]
 
 
 @pytest.fixture(scope="session")
@@ -40,9 +40,9 @@ def page(browser) -> Iterator:
 @pytest.fixture
 def watched(page) -> Watched:
     seen = Watched([], [])
-    page.on("console", lambda message: seen.told.append(message.text))
-    page.on("pageerror", lambda error: seen.told.append(str(error)))
-    page.on("request", lambda request: seen.asked.append(request.url))
+    page.on("console", lambda message: seen.messages.append(message.text))
+    page.on("pageerror", lambda error: seen.messages.append(str(error)))
+    page.on("request", lambda request: seen.requests.append(request.url))
     return seen
 
 

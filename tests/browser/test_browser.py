@@ -203,7 +203,7 @@ def width_of(image) -> int:
 
 
 @pytest.mark.parametrize("width", [1280, 800])
-def test_the_report_and_the_card_of_a_run_are_whole_and_quiet(
+def test_the_report_and_card_of_a_run_are_complete_and_log_no_errors(
     project: Path, page, watched, broken_images, width: int
 ) -> None:
     page.set_viewport_size({"width": width, "height": 800})
@@ -213,8 +213,8 @@ def test_the_report_and_the_card_of_a_run_are_whole_and_quiet(
         assert page.evaluate("window.broken") is None
         assert broken_images() == 0
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert watched.told == []
-    assert all(url.startswith(("data:", f"file://{project}/")) for url in watched.asked)
+    assert watched.messages == []
+    assert all(url.startswith(("data:", f"file://{project}/")) for url in watched.requests)
 
 
 def test_a_formula_in_a_file_name_is_written_as_text(project: Path) -> None:
@@ -235,7 +235,7 @@ def classifier_page(project: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("width", [1280, 800])
-def test_the_page_answers_about_a_image_and_says_what_is_wrong_with_a_file(
+def test_the_page_classifies_an_image_and_explains_a_rejected_file(
     project: Path, classifier_page: str, page, watched, width: int
 ) -> None:
     page.set_viewport_size({"width": width, "height": 800})
@@ -253,7 +253,7 @@ def test_the_page_answers_about_a_image_and_says_what_is_wrong_with_a_file(
     page.locator(".bar[aria-pressed=false]").click()
     page.locator("#class", has_text="good" if said == "bad" else "bad").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    assert watched.told == []
+    assert watched.messages == []
     drop(page, f"{HOSTILE}.png", b"nothing to see")
     page.get_by_text("not_an_image").wait_for()
     assert page.locator(".bar").count() == 0
@@ -262,7 +262,7 @@ def test_the_page_answers_about_a_image_and_says_what_is_wrong_with_a_file(
     drop(page, "good.png", image.read_bytes())
     page.locator("#label", has_text=said).wait_for()
     page.locator("#heat").wait_for(state="visible")
-    assert all(url.startswith((classifier_page, f"blob:{classifier_page}")) for url in watched.asked)
+    assert all(url.startswith((classifier_page, f"blob:{classifier_page}")) for url in watched.requests)
 
 
 @pytest.mark.slow

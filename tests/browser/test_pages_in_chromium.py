@@ -26,11 +26,11 @@ def pages(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("name", ["report", "card"])
 @pytest.mark.parametrize("width", [1280, 800])
-def test_a_page_is_whole_and_quiet(pages: Path, page, watched, broken_images, name: str, width: int) -> None:
+def test_a_page_is_complete_without_errors(pages: Path, page, watched, broken_images, name: str, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})
     page.goto(f"file://{pages / name}.html")
-    assert watched.told == []
-    assert [url for url in watched.asked if not url.startswith("data:")] == [f"file://{pages / name}.html"]
+    assert watched.messages == []
+    assert [url for url in watched.requests if not url.startswith("data:")] == [f"file://{pages / name}.html"]
     assert page.evaluate("window.broken") is None
     assert page.get_by_text(HOSTILE).first.is_visible()
     assert broken_images() == 0
@@ -49,15 +49,15 @@ def test_the_essentials_are_on_the_first_screen(pages: Path, page, width: int) -
 
 
 @pytest.mark.parametrize("width", [1280, 800])
-def test_pointing_at_a_slice_tells_its_whole_name_and_numbers(pages: Path, page, width: int) -> None:
+def test_hovering_over_a_slice_shows_its_name_and_numbers(pages: Path, page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})
     page.goto(f"file://{pages / 'report'}.html")
     place = page.locator('.figure[data-name="slices"]')
     place.locator(".point").first.wait_for()
     assert place.locator("img").count() == 0
-    for point, told in ((0, "hair: red"), (1, HOSTILE)):
+    for point, text in ((0, "hair: red"), (1, HOSTILE)):
         place.locator(".point").nth(point).hover(force=True)
-        page.locator(".hoverlayer .hovertext", has_text=told).wait_for()
+        page.locator(".hoverlayer .hovertext", has_text=text).wait_for()
     assert page.evaluate("window.broken") is None
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 

@@ -14,9 +14,9 @@ from goodbad_pipeline.pipelines.training.nodes import cache_pixels
 
 
 @pytest.fixture(scope="module")
-def road(tmp_path_factory) -> SimpleNamespace:
+def run(tmp_path_factory) -> SimpleNamespace:
     """What the nodes of evaluation give, by the names of the catalog."""
-    root = write_manifest(tmp_path_factory.mktemp("road"), groups=40)
+    root = write_manifest(tmp_path_factory.mktemp("run"), groups=40)
     changes = {"images__root": str(root), "evaluation__replicates": 300, "evaluation__sensitive": ["weather"]}
     typed = validate_parameters(parameters(**changes, evaluation__abstain_at_error=0.01))
     images, params = typed["images"], typed["evaluation"]

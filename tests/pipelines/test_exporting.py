@@ -1,4 +1,4 @@
-"""A registered version is exported, held against itself, stored beside itself and asked through its files."""
+"""A registered version is exported, compared with itself, stored next to itself and predicts through its files."""
 
 import json
 from dataclasses import replace
@@ -120,7 +120,7 @@ def ask(splits: pd.DataFrame, backend: str) -> pd.DataFrame:
 
 
 @pytest.mark.slow
-def test_predictions_are_the_same_whoever_computes_them(
+def test_predictions_are_the_same_on_every_backend(
     tracking: None, exported: tuple[Path, pd.DataFrame], splits: pd.DataFrame
 ) -> None:
     keras = ask(splits, "keras")
@@ -131,7 +131,7 @@ def test_predictions_are_the_same_whoever_computes_them(
 
 
 @pytest.mark.slow
-def test_the_files_lie_beside_the_model_under_their_digest(
+def test_files_are_stored_next_to_the_model_by_digest(
     tracking: None, exported: tuple[Path, pd.DataFrame], splits: pd.DataFrame
 ) -> None:
     client = mlflow.MlflowClient()
@@ -159,7 +159,7 @@ def test_the_files_lie_beside_the_model_under_their_digest(
 
 
 @pytest.mark.slow
-def test_other_classes_than_the_splits_cannot_be_checked(
+def test_other_classes_than_those_of_the_splits_are_an_error(
     tracking: None, exported: tuple[Path, pd.DataFrame], splits: pd.DataFrame
 ) -> None:
     given = groups(splits)
@@ -170,23 +170,23 @@ def test_other_classes_than_the_splits_cannot_be_checked(
 
 
 @pytest.mark.parametrize(
-    ("seen", "told", "warning"),
+    ("seen", "metrics", "warning"),
     [
         (20, {"export_seen_images": 0.0}, ""),
         (30, {"export_seen_images": 10.0}, "Version 3 was trained or selected on 10 of 40 test images"),
         (None, {}, "The training images of version 3 are not all known"),
     ],
 )
-def test_splits_that_are_not_the_versions_own_prove_nothing(monkeypatch, caplog, splits, seen, told, warning) -> None:
+def test_test_images_of_the_versions_training_are_counted(monkeypatch, caplog, splits, seen, metrics, warning) -> None:
     trained_on = split_exposure(splits.assign(split=np.where(splits.index < (seen or 0), "train", "test")))
     monkeypatch.setattr(nodes, "read_exposure", lambda *_: replace(trained_on, complete=seen is not None))
     model, test = SimpleNamespace(name="goodbad", version="3"), splits[splits["split"] == "test"]
-    assert nodes._count_exposed(model, test) == told
+    assert nodes._count_exposed(model, test) == metrics
     assert warning in caplog.text
     assert bool(caplog.text) is bool(warning)
 
 
-def test_what_converts_must_be_installed(monkeypatch: pytest.MonkeyPatch, splits: pd.DataFrame) -> None:
+def test_a_missing_converter_is_an_error(monkeypatch: pytest.MonkeyPatch, splits: pd.DataFrame) -> None:
     from goodbad_pipeline.exporting import converting
 
     monkeypatch.setattr(converting, "find_spec", lambda name: None)

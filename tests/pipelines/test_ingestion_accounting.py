@@ -33,7 +33,7 @@ def root(tmp_path: Path) -> Path:
     return folder
 
 
-def test_everything_found_is_accounted_for_and_said(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_every_file_is_counted_and_logged(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     accepted, unreadable, listing = scan_images(images(root), root.parent / "journal")
     labels, quarantine, duplicates, corrections = group_images(accepted, unreadable, images(root))
     with caplog.at_level(logging.INFO):
@@ -45,14 +45,14 @@ def test_everything_found_is_accounted_for_and_said(root: Path, caplog: pytest.L
     assert "ignored as hidden, by name: ._* 1, Thumbs.db 1" in caplog.text
 
 
-def test_a_file_that_got_lost_between_the_tables_ends_the_run(root: Path) -> None:
+def test_a_file_in_neither_table_is_an_error(root: Path) -> None:
     accepted, unreadable, listing = scan_images(images(root), root.parent / "journal")
     labels, quarantine, duplicates, corrections = group_images(accepted.iloc[1:], unreadable, images(root))
     with pytest.raises(InputError, match="got 4 found, 2 accepted and 1 quarantined"):
         report_ingestion(labels, quarantine, duplicates, corrections, listing)
 
 
-def test_a_row_without_a_path_is_told_like_any_other(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_row_without_a_path_is_logged(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     (root / "labels.csv").write_text("path,label\ncat/1.png,cat\n,dog\ncat/2.png,cat\ndog/1.png,dog\nnone.png,dog\n")
     accepted, unreadable, listing = scan_images(images(root), root.parent / "journal")
     labels, quarantine, duplicates, corrections = group_images(accepted, unreadable, images(root))
@@ -62,7 +62,7 @@ def test_a_row_without_a_path_is_told_like_any_other(root: Path, caplog: pytest.
     assert "missing: 2 (first: a row of the manifest without a path)" in caplog.text
 
 
-def test_too_much_in_quarantine_fails_the_run_with_the_counts(root: Path) -> None:
+def test_too_many_quarantined_files_are_an_error_with_counts(root: Path) -> None:
     summary = {"found": 10, "quarantined": 3, "quarantined_by_reason": {"corrupt": 1, "empty": 2}, "given_splits": {}}
     labels = pd.DataFrame({"path": ["a"], "source_split": [None]})
     assert check_quarantine(labels, summary, images(root, max_quarantined_fraction=0.3)) is labels
@@ -70,7 +70,7 @@ def test_too_much_in_quarantine_fails_the_run_with_the_counts(root: Path) -> Non
         check_quarantine(labels, summary, images(root, max_quarantined_fraction=0.2))
 
 
-def test_a_given_split_of_which_nothing_is_left_ends_the_run(tmp_path: Path) -> None:
+def test_a_given_split_without_accepted_images_is_an_error(tmp_path: Path) -> None:
     for number, split in enumerate(("train", "train", "val", "test")):
         for label in ("cat", "dog"):
             file = tmp_path / "root" / split / label / f"{number}.{'tif' if split == 'test' else 'png'}"
@@ -86,25 +86,25 @@ def test_a_given_split_of_which_nothing_is_left_ends_the_run(tmp_path: Path) -> 
         check_quarantine(labels, summary, wanted)
 
 
-def test_a_given_split_without_labels_is_none(tmp_path: Path) -> None:
+def test_a_given_split_without_labels_is_ignored(tmp_path: Path) -> None:
     for name in ("train/cat/1.png", "train/dog/1.png", "test/1.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(encoded(make_image(len(name), bright=True)))
     assert scan_images(images(tmp_path), tmp_path / ".journal")[2]["given_splits"] == {"train": 2}
 
 
-def test_a_refused_scan_stores_why_and_neither_labels_nor_splits(root: Path) -> None:
+def test_a_rejected_scan_stores_its_reasons_but_no_labels_or_splits(root: Path) -> None:
     given = {
         "params:images": images(root, max_quarantined_fraction=0.2),
         "params:splits": SplitParams.model_validate(parameters()["splits"]),
         "scan_journal": root.parent / "journal",
     }
-    road = register_pipelines()["data"]
-    catalog = DataCatalog({name: MemoryDataset() for name in road.datasets()})
+    stages = register_pipelines()["data"]
+    catalog = DataCatalog({name: MemoryDataset() for name in stages.datasets()})
     for name, value in given.items():
         catalog[name] = value
     with pytest.raises(InputError, match=r"got 1 of 4 \(empty 1\).*labels and splits stay as they were"):
-        SequentialRunner().run(road, catalog)
+        SequentialRunner().run(stages, catalog)
     assert catalog.load("ingestion_summary")["quarantined"] == 1
     assert catalog.load("quarantine_table")["reason"].tolist() == ["empty"]
     assert not catalog.exists("labels")

@@ -44,8 +44,8 @@ def build(network: dict, **changes: object):
     return build_model(SPLITS, network, typed["model"], typed["training"], typed["registry"])
 
 
-def test_processes_meet_before_a_model_to_grow_is_loaded(monkeypatch) -> None:
-    """JAX lets no process join once it has asked for devices."""
+def test_processes_join_before_a_model_to_grow_is_loaded(monkeypatch) -> None:
+    """JAX lets no process join once it has listed devices."""
     done = []
 
     def load(*_: object) -> None:
@@ -60,7 +60,7 @@ def test_processes_meet_before_a_model_to_grow_is_loaded(monkeypatch) -> None:
     assert done == ["met", "loaded"]
 
 
-def test_the_chosen_network_survives_a_trip_through_json() -> None:
+def test_the_chosen_network_is_unchanged_by_json() -> None:
     network = json.loads(json.dumps(choose(phi=-2.5, resolution=None)))
     assert read_scale(network) == resolve_scale(phi=-2.5, family="efficientnet_lite")
     assert (network["weights"], network["pretrained"]) == ("none", False)
@@ -87,7 +87,7 @@ def file_of(path: Path, classes: int = 2, **scale: object) -> str:
     return str(path)
 
 
-def test_weights_that_do_not_fit_are_refused_before_anything_is_built(tmp_path: Path, monkeypatch) -> None:
+def test_weights_that_do_not_fit_are_an_error_before_the_build(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(building, "build_untrained", lambda *_: pytest.fail("built"))
     weights = file_of(tmp_path / "w.weights.h5", phi=-2)
     assert choose(phi=-2, weights=weights)["pretrained"] is True
@@ -105,16 +105,16 @@ def test_weights_that_do_not_fit_are_refused_before_anything_is_built(tmp_path: 
         check(model__phi=-2, model__weights=str(tmp_path / "no.h5"))
 
 
-def test_a_sensitive_column_that_is_not_there_is_refused_before_training() -> None:
+def test_a_missing_sensitive_column_is_an_error_before_training() -> None:
     typed = validate_parameters(parameters(evaluation__sensitive=["nope"]))
     with pytest.raises(InputError, match=r"evaluation\.sensitive: the manifest has no column 'nope'; it has: label"):
         check_columns(SPLITS, typed["evaluation"])
-    road = register_pipelines()["train"]
-    order = [node.name for node in road.nodes]
+    stages = register_pipelines()["train"]
+    order = [node.name for node in stages.nodes]
     assert order.index("training.check_columns") < order.index("training.build_model")
 
 
-def test_the_product_is_told_of_a_network_that_comes_from_phi(caplog) -> None:
+def test_the_product_is_logged_for_a_network_given_by_phi(caplog) -> None:
     caplog.set_level("INFO")
     choose(phi=-2.5)
     choose(phi=None, budget={"max_macs": 3e7})
@@ -123,7 +123,7 @@ def test_the_product_is_told_of_a_network_that_comes_from_phi(caplog) -> None:
     assert caplog.text.count("α·β²·γ² = 1.920") == 2
 
 
-def test_a_stored_network_of_old_is_refused_in_one_line() -> None:
+def test_a_network_stored_in_an_old_format_is_an_error_of_one_line() -> None:
     with pytest.raises(InputError, match="lacks stochastic_depth; run the node choose_network again"):
         read_scale(
             {"family": "efficientnet", "width": 1, "depth": 1, "resolution": 64, "dropout": 0.2, "phi": 0}
@@ -131,7 +131,7 @@ def test_a_stored_network_of_old_is_refused_in_one_line() -> None:
         )
 
 
-def test_a_budget_is_spent_once_and_told() -> None:
+def test_a_budget_is_fitted_once_and_logged() -> None:
     network = choose(phi=None, budget={"max_macs": 3e7, "max_parameters": 5e6})
     assert network["macs"] <= 3e7
     assert network["bound_by"] == "max_macs"
@@ -140,18 +140,18 @@ def test_a_budget_is_spent_once_and_told() -> None:
 
 
 def test_time_is_measured_for_a_few_networks_untrained(monkeypatch) -> None:
-    asked = []
+    probed = []
 
     def timed(scale, *, classes, batch_size):
-        asked.append((classes, batch_size))
+        probed.append((classes, batch_size))
         return 1.0 if scale.phi < -3 else 9.0
 
     monkeypatch.setattr(building, "measure_ms_per_image", timed)
     network = choose(phi=None, budget={"max_ms_per_image": 5, "max_macs": 1e9, "batch_size": 3})
     assert network["bound_by"] == "max_ms_per_image"
     assert -3.2 < network["phi"] < -3
-    assert set(asked) == {(2, 3)}
-    assert len(asked) < 12
+    assert set(probed) == {(2, 3)}
+    assert len(probed) < 12
 
 
 def test_the_probe_times_a_network_on_this_device() -> None:
@@ -188,11 +188,11 @@ def test_growth_from_a_file_keeps_its_classifier(tmp_path, caplog) -> None:
     assert not kernels[1][len(kernels[0]) :].any()
     images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype("float32")
     before, after = (np.asarray(model(images, training=False)) for model in (base, large))
-    assert np.ptp(before, axis=0).min() > 1e-3  # the images are told apart
+    assert np.ptp(before, axis=0).min() > 1e-3  # the predictions differ between images
     assert abs(before - after).max() <= 1e-4
 
 
-def test_growth_to_something_smaller_ends_before_it_is_built(tmp_path, monkeypatch) -> None:
+def test_growth_to_a_smaller_network_is_an_error_before_the_build(tmp_path, monkeypatch) -> None:
     file = tmp_path / "large.keras"
     options = {"phi": -4, "resolution": 32, "weights": "none"}
     large = build(choose(**options), **options)
@@ -208,7 +208,7 @@ def test_growth_to_something_smaller_ends_before_it_is_built(tmp_path, monkeypat
         choose(phi=-6, grow_from=3)
 
 
-def test_that_the_first_weights_know_test_images_is_said_before_training(monkeypatch, caplog) -> None:
+def test_first_weights_trained_on_test_images_are_logged_before_training(monkeypatch, caplog) -> None:
     monkeypatch.setattr(building, "_growth_shape", lambda *_: None)
     seen = split_exposure(SPLITS[:2])
     monkeypatch.setattr(lineage, "read_exposure", lambda name, version: {("goodbad", "3"): seen}[name, version])
@@ -245,19 +245,19 @@ def test_a_damaged_file_to_grow_from_is_one_line(tmp_path) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_weights_that_a_budget_does_not_buy_end_the_run_before_it_is_built() -> None:
+def test_weights_that_do_not_fit_the_budget_are_an_error_before_the_build() -> None:
     with pytest.raises(InputError, match=r"weights=imagenet exists only for .* received Lite φ = -"):
         choose(phi=None, budget={"max_macs": 3e7}, weights="imagenet")
 
 
-def test_a_version_to_grow_from_that_is_not_there_ends_before_time_is_measured(tmp_path, monkeypatch) -> None:
+def test_a_missing_version_to_grow_from_is_an_error_before_time_is_measured(tmp_path, monkeypatch) -> None:
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
     monkeypatch.setattr(building, "fit_budget", lambda *_: pytest.fail("measured"))
     with pytest.raises(InputError, match="'goodbad' has no version 9"):
         choose(phi=1, grow_from=9)
 
 
-def test_a_version_that_is_not_registered_is_told(tmp_path, monkeypatch) -> None:
+def test_an_unregistered_version_is_an_error(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
     with pytest.raises(InputError, match="'goodbad' has no version 9"):

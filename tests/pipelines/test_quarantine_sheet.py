@@ -16,7 +16,7 @@ def images(tmp_path: Path) -> ImageParams:
     return typed
 
 
-def test_a_file_of_each_reason_is_shown_and_none_that_a_decoder_refused(images: ImageParams, monkeypatch) -> None:
+def test_a_file_of_each_reason_is_shown_unless_it_cannot_be_decoded(images: ImageParams, monkeypatch) -> None:
     import hashlib
 
     known = hashlib.sha256((Path(images.root) / "a.png").read_bytes()).hexdigest()
@@ -33,6 +33,6 @@ def test_a_file_of_each_reason_is_shown_and_none_that_a_decoder_refused(images: 
     assert "Quarantine: 12 of 24 files" in figure.texts[0].get_text()
 
 
-def test_an_empty_quarantine_is_a_sheet_that_says_so(images: ImageParams) -> None:
+def test_an_empty_quarantine_is_a_sheet_with_a_note(images: ImageParams) -> None:
     figure = draw_quarantine_sheet(pd.DataFrame(columns=["path", "reason", "image_id"]), images)
     assert [text.get_text() for text in figure.texts][-1] == "No images"

@@ -51,7 +51,7 @@ def recorded(monkeypatch):
     return put
 
 
-def test_all_that_matches_is_listed_and_the_labels_go_on(recorded) -> None:
+def test_matching_checks_are_listed_and_labels_returned(recorded) -> None:
     recorded(record(), CLEAN)
     labels, checks = nodes.verify_run(LABELS, group())
     assert labels is LABELS
@@ -60,28 +60,28 @@ def test_all_that_matches_is_listed_and_the_labels_go_on(recorded) -> None:
 
 
 @pytest.mark.parametrize(
-    ("now", "told"),
+    ("now", "message"),
     [
         ({"git_commit": "other"}, "git_commit was c0ffee, is other"),
         ({"git_dirty": "true"}, "git_commit was c0ffee, is c0ffee with changes"),
         ({"version.keras": "4.0"}, "version.keras was 3.15.1, is 4.0"),
     ],
 )
-def test_other_code_ends_a_strict_replay_and_is_reported_by_another(recorded, now: dict, told: str) -> None:
+def test_other_code_is_an_error_if_strict_and_else_reported(recorded, now: dict, message: str) -> None:
     recorded(record(), CLEAN | now)
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         nodes.verify_run(LABELS, group())
     _, checks = nodes.verify_run(LABELS, group(replay__strict=False))
     assert [check["matches"] for check in checks].count(False) == 1
 
 
-def test_what_was_never_committed_cannot_be_restored(recorded) -> None:
+def test_uncommitted_changes_cannot_be_restored(recorded) -> None:
     recorded(record(tags=CLEAN | {"git_dirty": "true"}), CLEAN)
     with pytest.raises(InputError, match=r"c0ffee with changes, is c0ffee \(.*cannot be restored\)\. Restore"):
         nodes.verify_run(LABELS, group())
 
 
-def test_a_commit_that_nobody_knows_proves_nothing(recorded) -> None:
+def test_an_unknown_commit_never_matches(recorded) -> None:
     unknown = CLEAN | {"git_commit": "unknown", "git_dirty": "unknown"}
     recorded(record(tags=unknown), unknown)
     with pytest.raises(InputError, match="git_commit was unknown, is unknown"):
@@ -89,13 +89,13 @@ def test_a_commit_that_nobody_knows_proves_nothing(recorded) -> None:
 
 
 @pytest.mark.parametrize("strict", [True, False])
-def test_other_data_end_every_replay(recorded, strict: bool) -> None:
+def test_other_data_are_always_an_error(recorded, strict: bool) -> None:
     recorded(record(), CLEAN)
     with pytest.raises(InputError, match=r"cannot be repeated here: labels was \w{16}, is \w{16}"):
         nodes.verify_run(LABELS.assign(label="x"), group(replay__strict=strict))
 
 
-def test_a_run_must_be_named_and_whole(recorded) -> None:
+def test_a_run_must_be_named_and_complete(recorded) -> None:
     recorded(record(parameters={"model": {}}), CLEAN)
     with pytest.raises(InputError, match="name a run of MLflow"):
         nodes.verify_run(LABELS, group(replay__run_id=None))
@@ -144,7 +144,7 @@ def test_a_record_is_read_back_from_the_store(tmp_path) -> None:
         read_run("none")
 
 
-def test_a_replay_never_goes_on_from_a_checkpoint(monkeypatch) -> None:
+def test_a_replay_never_resumes_from_a_checkpoint(monkeypatch) -> None:
     training = validate_parameters(parameters())["training"].model_dump(mode="json")
     assert training["checkpoint"]["resume"]
     monkeypatch.setattr(runs, "read_run", lambda _: record(parameters={"training": training}))
@@ -153,7 +153,7 @@ def test_a_replay_never_goes_on_from_a_checkpoint(monkeypatch) -> None:
     assert repeated | {"checkpoint": training["checkpoint"]} == training
 
 
-def test_typed_groups_are_the_same_again_from_their_json() -> None:
+def test_typed_groups_are_unchanged_by_json() -> None:
     for name, typed in validate_parameters(parameters()).items():
         again = validate_parameters({name: typed.model_dump(mode="json")})
         assert again[name] == typed

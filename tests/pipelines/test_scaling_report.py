@@ -71,7 +71,7 @@ def test_table_1_follows_the_chosen_phi() -> None:
 
 
 @pytest.mark.parametrize("budget", [{"max_parameters": 1e6}, {"max_parameters": 3e6}, {"max_memory_gb": 1.0}])
-def test_a_budget_buys_the_network_that_training_takes(budget: dict) -> None:
+def test_a_budget_selects_the_same_network_as_in_training(budget: dict) -> None:
     typed = validate_parameters(parameters(model__phi=None, model__budget=budget))
     trained = choose_network(SPLITS, typed["model"], typed["training"], typed["registry"])
     bought = tabulate(SPLITS, phi=None, budget=budget).iloc[-1]
@@ -79,14 +79,14 @@ def test_a_budget_buys_the_network_that_training_takes(budget: dict) -> None:
     assert bought["parameters"] == trained["parameters"]
 
 
-def test_a_budget_without_images_says_how_many_classes_it_assumes(caplog) -> None:
+def test_a_budget_without_images_logs_the_assumed_number_of_classes(caplog) -> None:
     caplog.set_level("INFO")
     bought = tabulate(phi=None, budget={"max_parameters": 3e6}).iloc[-1]
     assert 2.9e6 < bought["parameters"] <= 3e6
     assert "fitted for 1000 classes: no stored splits, so as in the paper" in caplog.text
 
 
-def test_phi_is_traced_with_the_published_networks_beside_it() -> None:
+def test_phi_is_traced_next_to_the_published_networks() -> None:
     curve, published = trace_phi(model())
     assert (curve["phi"].min(), curve["phi"].max()) == (-4, 8)
     assert curve["macs"].is_monotonic_increasing
@@ -96,7 +96,7 @@ def test_phi_is_traced_with_the_published_networks_beside_it() -> None:
 
 
 @pytest.mark.parametrize("alpha", [pytest.param(2.0, marks=pytest.mark.long), 1.0])
-def test_coefficients_that_do_nothing_ask_for_no_phi(alpha: float) -> None:
+def test_coefficients_of_one_give_no_phi(alpha: float) -> None:
     curve, published = trace_phi(model(coefficients={"alpha": alpha, "beta": 1.0, "gamma": 1.0}))
     assert published[["phi_of_width", "phi_of_resolution"]].isna().all(axis=None)
     assert curve["width"].eq(1).all()

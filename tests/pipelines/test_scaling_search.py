@@ -84,7 +84,7 @@ def test_a_clear_winner_is_reported_and_ready_to_paste() -> None:
     assert report["conclusion"] in snippet
 
 
-def test_a_lead_on_many_images_of_few_groups_is_no_claim() -> None:
+def test_a_lead_on_many_images_of_few_groups_is_not_significant() -> None:
     candidates = list_candidates(SPLITS, search())
     best = candidates["network"].iloc[3]
     few = SPLITS.assign(group=[number // 8 for number in SPLITS["group"]])
@@ -102,7 +102,7 @@ def test_only_classes_of_development_images_are_counted() -> None:
     pd.testing.assert_frame_equal(without, with_test)
 
 
-def test_a_narrow_lead_is_no_claim() -> None:
+def test_a_narrow_lead_is_not_significant() -> None:
     candidates = list_candidates(SPLITS, search())
     best = candidates["network"].iloc[0]
     ranking, report, _ = rank_candidates(candidates, trials(candidates, best, 0.03), SPLITS)

@@ -62,19 +62,19 @@ def train_network(network: keras.Model, folder: Path, **changes: object) -> tupl
     return train_model(network, pixels, splits, scale, *groups, lambda row: None, store, StopRequest())
 
 
-def test_a_batch_that_does_not_fit_ends_with_one_that_should(crammed: list[int], tmp_path: Path) -> None:
+def test_a_batch_that_does_not_fit_is_an_error_that_names_one_that_fits(crammed: list[int], tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"training.batch_size: 32 images per step do not fit into memory; 16 should"):
         train(tmp_path)
 
 
-def test_on_request_smaller_batches_are_tried(crammed: list[int], tmp_path: Path) -> None:
+def test_auto_batch_tries_smaller_batches(crammed: list[int], tmp_path: Path) -> None:
     history = train(tmp_path, training__auto_batch=True)
     assert crammed == [32, 16, 8, 8, 8, 8, 8]
     assert len(history) == 1
     assert np.isfinite(history["loss"].iloc[0])
 
 
-def test_what_was_trained_in_half_precision_is_kept_in_float32(
+def test_a_model_trained_in_half_precision_is_stored_in_float32(
     set_policy: Callable[[str], None], eager: None, tmp_path: Path
 ) -> None:
     """The archive and what is exported from it answer alike, and as the trained network does but for its rounding."""

@@ -22,7 +22,7 @@ SHEETS = [f"{split}_{label}.png" for split in ("test", "train", "validation") fo
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = make_project(tmp_path_factory.mktemp("road") / "project")
+    folder = make_project(tmp_path_factory.mktemp("stages") / "project")
     root = folder / "data/01_raw/characters"
     (root / "broken.png").write_bytes(b"nothing to see")
     (root / "images/copy.png").write_bytes((root / "images/good_1_1.png").read_bytes())
@@ -71,7 +71,7 @@ def test_sheets_are_figures_and_artifacts(project: Path) -> None:
     assert names == {f"figures/split_sheets/{name}" for name in SHEETS}
 
 
-def test_a_table_that_somebody_changed_is_refused_by_the_catalog(project: Path) -> None:
+def test_a_changed_table_is_rejected_by_the_catalog(project: Path) -> None:
     file = project / "data/05_model_input/splits.parquet"
     splits = pd.read_parquet(file)
     splits.loc[splits.index[0], "split"] = "test" if splits["split"].iloc[0] == "train" else "train"
