@@ -10,12 +10,16 @@ import pandas as pd
 
 from goodbad_pipeline import lazy
 from goodbad_pipeline.evaluation import figures
+from goodbad_pipeline.experiments.trial_spec import TrialCache
+from goodbad_pipeline.images.pixels import PixelCache
 from goodbad_pipeline.images.splits import class_names, development_part
 from goodbad_pipeline.network_factory import grid_candidates, trial_base_scale
 from goodbad_pipeline.networks.complexity import count_complexity
-from goodbad_pipeline.params import ScalingSearchParams
+from goodbad_pipeline.params import ImageParams, ScalingSearchParams, TrainingParams
+from goodbad_pipeline.training.stopping import StopRequest
 
 analysis = lazy.load("goodbad_pipeline.experiments.analysis")
+experiment = lazy.load("goodbad_pipeline.experiments.trials")
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +51,22 @@ def list_candidates(splits: pd.DataFrame, scaling_search: ScalingSearchParams) -
     if far:
         logger.warning("α·β²·γ² is more than 10%% from 2 for %d of %d candidates: %s", len(far), len(rows), far)
     return pd.DataFrame(rows)
+
+
+def train_candidates(
+    candidates: pd.DataFrame,
+    splits: pd.DataFrame,
+    images: ImageParams,
+    training: TrainingParams,
+    scaling_search: ScalingSearchParams,
+    pixel_cache: PixelCache,
+    trial_cache: TrialCache,
+    stop_request: StopRequest,
+) -> pd.DataFrame:
+    """Train every candidate from every seed and measure it on the validation split."""
+    return experiment.train_networks(
+        candidates, splits, images, training, scaling_search, pixel_cache, trial_cache, stop_request
+    )
 
 
 def rank_candidates(

@@ -1,14 +1,14 @@
 """splits → grid of α, β, γ → trials → ranking."""
 
-from kedro.pipeline import Pipeline, node
+from kedro.pipeline import Pipeline
 
 from goodbad_pipeline.pipelines import named_node, stage
 from goodbad_pipeline.pipelines.scaling_search.nodes import (
     draw_ranking,
     list_candidates,
     rank_candidates,
+    train_candidates,
 )
-from goodbad_pipeline.pipelines.scaling_study.nodes import train_networks
 
 
 def create_pipeline() -> Pipeline:
@@ -16,9 +16,8 @@ def create_pipeline() -> Pipeline:
     return stage(
         "scaling_search",
         named_node(list_candidates, inputs=["splits", "params:scaling_search"], outputs="search_candidates"),
-        node(
-            train_networks,
-            name="train_candidates",
+        named_node(
+            train_candidates,
             inputs=[
                 "search_candidates",
                 "splits",

@@ -16,7 +16,7 @@ from goodbad_pipeline.network_factory import trial_base_scale
 from goodbad_pipeline.networks.complexity import count_complexity
 from goodbad_pipeline.networks.equal_flops import MatchedNetwork, match_macs
 from goodbad_pipeline.networks.scaling import Coefficients
-from goodbad_pipeline.params import ImageParams, ScalingStudyParams, TrainingParams, TrialParams
+from goodbad_pipeline.params import ImageParams, ScalingStudyParams, TrainingParams
 from goodbad_pipeline.training.stopping import StopRequest
 
 analysis = lazy.load("goodbad_pipeline.experiments.analysis")
@@ -60,13 +60,15 @@ def train_networks(
     splits: pd.DataFrame,
     images: ImageParams,
     training: TrainingParams,
-    trials: TrialParams,
+    scaling_study: ScalingStudyParams,
     pixel_cache: PixelCache,
     trial_cache: TrialCache,
     stop_request: StopRequest,
 ) -> pd.DataFrame:
     """Train every network from every seed and measure it on the validation split."""
-    return experiment.train_networks(networks, splits, images, training, trials, pixel_cache, trial_cache, stop_request)
+    return experiment.train_networks(
+        networks, splits, images, training, scaling_study, pixel_cache, trial_cache, stop_request
+    )
 
 
 def compare_networks(
