@@ -60,7 +60,7 @@ def catalog_config() -> dict[str, dict]:
     """Return the entries and patterns of the catalog files in conf/base."""
     entries: dict[str, dict] = {}
     for file in sorted((PROJECT / "conf" / "base").glob("catalog_*.yml")):
-        entries |= yaml.safe_load(file.read_text())
+        entries |= {name: entry for name, entry in yaml.safe_load(file.read_text()).items() if name[0] != "_"}
     return entries
 
 

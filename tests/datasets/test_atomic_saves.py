@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
-import yaml
-from factories import PROJECT, encoded, make_image
+from factories import catalog_config, encoded, make_image
 from full_disk import files_of_at_most
 from kedro.io import AbstractDataset, DatasetError, Version
 from matplotlib.figure import Figure
@@ -33,10 +32,8 @@ REFUSE_TO_SAVE = {
 
 def entries() -> dict[str, dict[str, Any]]:
     """Return the entries of the catalog; for one that wraps another, the other."""
-    found: dict[str, dict[str, Any]] = {}
-    for file in sorted((PROJECT / "conf" / "base").glob("catalog_*.yml")):
-        found |= yaml.safe_load(file.read_text())
-    return {name: entry.get("dataset", entry) for name, entry in found.items() if entry["type"] != "MemoryDataset"}
+    catalog = catalog_config().items()
+    return {name: entry.get("dataset", entry) for name, entry in catalog if entry["type"] != "MemoryDataset"}
 
 
 def test_every_entry_of_the_catalog_saves_atomically() -> None:

@@ -2,8 +2,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
-from factories import PROJECT
+from factories import catalog_config
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,10 +37,7 @@ def test_every_table_with_names_of_files_or_classes_escapes_formulas() -> None:
     ours |= {f"search_{name}" for name in ("candidates", "trials", "ranking")}
     ours |= {f"study_{name}" for name in ("networks", "trials", "table")}
     ours |= {"rate_curve", "tuning_trials", "tuning_ranking", "finalist_trials"}
-    catalog: dict = {}
-    for file in (PROJECT / "conf/base").glob("catalog_*.yml"):
-        catalog |= yaml.safe_load(file.read_text())
-    kinds = {name: entry.get("dataset", entry)["type"] for name, entry in catalog.items()}
+    kinds = {name: entry.get("dataset", entry)["type"] for name, entry in catalog_config().items()}
     assert {name for name, kind in kinds.items() if kind == "goodbad_pipeline.datasets.CSVDataset"} == ours
     assert kinds["corrections"] == kinds["quarantine_table"] == "goodbad_pipeline.datasets.SafeCSVDataset"
 

@@ -10,8 +10,7 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
-import yaml
-from factories import PROJECT
+from factories import catalog_config
 from full_disk import files_of_at_most
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline, node, pipeline
@@ -212,9 +211,7 @@ SPLITS = "data/05_model_input/splits.parquet"
 
 
 def test_pipelines_that_share_a_file_conflict() -> None:
-    files = (yaml.safe_load(file.read_text()) for file in sorted((PROJECT / "conf/base").glob("catalog_*.yml")))
-    entries = {name: entry for found in files for name, entry in found.items()}
-    catalog = DataCatalog.from_config(entries)
+    catalog = DataCatalog.from_config(catalog_config())
 
     def lock_of(name: str) -> RunLock:
         road = register_pipelines()[name]
