@@ -5,11 +5,13 @@ The server listens on 127.0.0.1 only. It rejects requests for other host names a
 
 import argparse
 import asyncio
+import io
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
@@ -17,17 +19,23 @@ from fastapi.staticfiles import StaticFiles
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.utils import find_kedro_project
+from PIL import Image
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from goodbad_pipeline import lazy
 from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.registry.models import RegisteredModel, find_model
-from goodbad_pipeline.serving.explanation import FileExplainer
+from goodbad_pipeline.serving.classifier import Classifier
+
+gradcam = lazy.load("goodbad_pipeline.training.gradcam")  # imports Keras
 
 logger = logging.getLogger("goodbad_pipeline.app")  # __name__ is "__main__" here
 
 HOST = "127.0.0.1"
 PORT = 7860
 MAX_BYTES = 20_000_000
+HEAT_MAP_SIDE = 320  # minimum in pixels; smaller images are enlarged by an integer factor
 PAGE = Path(__file__).with_name("page")
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -42,10 +50,7 @@ def create_app(model: RegisteredModel, max_bytes: int = MAX_BYTES) -> FastAPI:
 
     ``POST /predict`` returns what the registered pyfunc returns. ``POST /explain?label=good`` returns a PNG with the
     Grad-CAM heat map of a class, or 404 if there is none.
-
-    Args:
-        model: The registered model.
-        max_bytes: Maximum file size; larger files get status 413.
+    Files of more than ``max_bytes`` get status 413.
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
@@ -80,7 +85,7 @@ def create_app(model: RegisteredModel, max_bytes: int = MAX_BYTES) -> FastAPI:
         if data is None or explainer is None:
             return Response(status_code=413 if data is None else 404)
         async with lock:
-            png = await asyncio.to_thread(explainer.explain, data, label)
+            png = await asyncio.to_thread(_explain, explainer, model.classifier, data, label)
         return Response(png, 404 if png is None else 200, media_type="image/png")
 
     app.mount("/", StaticFiles(directory=PAGE, html=True))
@@ -96,12 +101,29 @@ def _is_foreign(request: Request) -> bool:
     return headers.get("sec-fetch-site") in ("cross-site", "same-site") and not is_link
 
 
-def _explainer(model: RegisteredModel) -> FileExplainer | None:
+def _explainer(model: RegisteredModel) -> Any:
     try:
-        return FileExplainer(model.classifier)
+        return gradcam.Explainer(model.model)
     except ValueError:
         logger.warning("%s version %s lacks the layers that Grad-CAM needs", model.name, model.version)
         return None
+
+
+def _explain(explainer: Any, classifier: Classifier, file: bytes, label: str) -> bytes | None:
+    """Return the image overlaid with the heat map of a class, as a square PNG.
+
+    None if the file is rejected or the classifier has no such class.
+    """
+    names = list(classifier.calibration.class_names)
+    pixels = classifier.load_image(file)
+    if label not in names or not isinstance(pixels, np.ndarray):
+        return None
+    heat = explainer.explain(pixels[None], np.array([names.index(label)]))
+    shown = Image.fromarray(figures.overlay(pixels[None], figures.enlarge(heat, pixels.shape[0]))[0])
+    side = pixels.shape[0] * max(1, -(-HEAT_MAP_SIDE // pixels.shape[0]))
+    stream = io.BytesIO()
+    shown.resize((side, side), Image.Resampling.BICUBIC).save(stream, "PNG")
+    return stream.getvalue()
 
 
 def _rejected(reason: str, detail: str) -> dict[str, Any]:

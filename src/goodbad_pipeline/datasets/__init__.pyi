@@ -1,4 +1,3 @@
-from .experiments import StudyDataset, TrialsDataset
 from .files import (
     ChartDataset,
     FigureDataset,
@@ -13,7 +12,7 @@ from .page import PageDataset
 from .pixels import PixelCacheDataset, PixelsDataset
 from .schema import TableSchema
 from .tables import CSVDataset, ParquetDataset, SafeCSVDataset, TableStreamDataset
-from .training import CheckpointsDataset, EpochLogDataset
+from .training import CheckpointsDataset, EpochLogDataset, StudyDataset, TrialsDataset
 
 __all__ = [
     "CSVDataset",

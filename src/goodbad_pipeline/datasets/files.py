@@ -3,11 +3,12 @@
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import DatasetError
 from kedro_datasets import json, matplotlib, plotly, text
 
 from goodbad_pipeline import tracking
 from goodbad_pipeline.atomic_files import atomic_write, recover
+from goodbad_pipeline.datasets.load_only import PathDataset
 
 
 class AtomicSave:
@@ -62,37 +63,21 @@ class FigureDataset(AtomicSave, matplotlib.MatplotlibDataset):
         return Path(self._get_load_path()).read_bytes()
 
 
-class FilesDataset(AbstractDataset[dict[str, bytes], Path]):
-    """A folder of files that are saved together. Loads the path of the folder.
-
-    Args:
-        filepath: The folder; saving replaces all of its content.
-        metadata: For plugins, such as the layer in Kedro-Viz.
-    """
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._folder = Path(filepath)
-        self.metadata = metadata
+class FilesDataset(PathDataset[dict[str, bytes], Path]):
+    """A folder of files. Saving replaces all of its content; loading returns its path."""
 
     def load(self) -> Path:
-        """Return the folder.
-
-        Raises:
-            DatasetError: It does not exist.
-        """
+        """Return the folder, which must exist."""
         if not self._exists():
-            raise DatasetError(f"{self._folder} does not exist")
-        return self._folder
+            raise DatasetError(f"{self._filepath} does not exist")
+        return self._filepath
 
     def save(self, data: dict[str, bytes]) -> None:
         """Write the files."""
-        with atomic_write(self._folder) as draft:
+        with atomic_write(self._filepath) as draft:
             draft.mkdir()
             for name, content in data.items():
                 (draft / name).write_bytes(content)
 
     def _exists(self) -> bool:
-        return recover(self._folder).is_dir()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._folder)}
+        return recover(self._filepath).is_dir()

@@ -2,35 +2,27 @@
 
 import json
 import zipfile
-from pathlib import Path
 from typing import Any
 
-from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 
 from goodbad_pipeline.atomic_files import atomic_write
+from goodbad_pipeline.datasets.load_only import PathDataset
 from goodbad_pipeline.serving.archive import load_archive
 
 SETTINGS = ("filters", "units", "kernel_size", "strides", "activation", "rate")
 """Layer settings that the preview shows."""
 
 
-class KerasModelDataset(AbstractDataset[Any, Any]):
+class KerasModelDataset(PathDataset[Any, Any]):
     """Saves and loads a ``.keras`` archive.
 
     Kedro's own dataset imports TensorFlow as soon as the catalog is read, even for ingestion; this one imports Keras
     in load and save. A loaded model is kept until Kedro releases it, so that all nodes of a run share one model and
     its compiled functions.
-
-    Args:
-        filepath: The archive, named ``*.keras``.
-        metadata: For plugins, such as the layer in Kedro-Viz.
     """
 
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
-        self._loaded: Any = None
-        self.metadata = metadata
+    _loaded: Any = None
 
     def load(self) -> Any:
         """Return the model, not compiled; archives that contain code are rejected."""
@@ -54,12 +46,6 @@ class KerasModelDataset(AbstractDataset[Any, Any]):
 
     def _release(self) -> None:
         self._loaded = None
-
-    def _exists(self) -> bool:
-        return self._filepath.is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
 
 
 def _settings(config: dict[str, Any]) -> str:

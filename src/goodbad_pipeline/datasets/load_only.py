@@ -1,24 +1,33 @@
-"""Datasets that nodes load and never save: folders, and functions or stores that write by themselves."""
+"""Base classes of datasets with one path, and datasets that nodes load and never save."""
 
 from pathlib import Path
 from typing import Any, TypeVar
 
 from kedro.io import AbstractDataset, DatasetError
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
-class LoadOnlyDataset(AbstractDataset[None, T]):
-    """Base class. Kedro's ``exists`` is always true, because loading works before anything is stored.
-
-    Args:
-        filepath: A file or folder that may be removed at any time, at the cost of computing its content again.
-        metadata: For plugins, such as the layer in Kedro-Viz.
-    """
+class PathDataset(AbstractDataset[S, T]):
+    """A file or folder without versions. ``metadata`` is for plugins, such as the layer in Kedro-Viz."""
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._path = Path(filepath)
+        self._filepath = Path(filepath)
         self.metadata = metadata
+
+    def _exists(self) -> bool:
+        return self._filepath.is_file()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}
+
+
+class LoadOnlyDataset(PathDataset[None, T]):
+    """A folder, or a function or store that writes by itself. Removing its files costs computing them again.
+
+    Kedro's ``exists`` is always true, because loading works before anything is stored.
+    """
 
     def save(self, data: None) -> None:
         """Raise a ``DatasetError``."""
@@ -27,25 +36,17 @@ class LoadOnlyDataset(AbstractDataset[None, T]):
     def _exists(self) -> bool:
         return True
 
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._path)}
-
 
 class FolderDataset(LoadOnlyDataset[Path]):
     """Loads the path of a folder in which a function stores its cache; the folder need not exist."""
 
     def load(self) -> Path:
         """Return the path."""
-        return self._path
+        return self._filepath
 
 
 class OptionalDataset(LoadOnlyDataset[Any]):
-    """Loads another dataset, or None where that does not exist yet.
-
-    Args:
-        dataset: Catalog entry of the other dataset.
-        metadata: For plugins, such as the layer in Kedro-Viz.
-    """
+    """Loads another dataset, given as a catalog entry, or None if it does not exist yet."""
 
     def __init__(self, *, dataset: dict[str, Any], metadata: dict[str, Any] | None = None) -> None:
         self._dataset = AbstractDataset.from_config("optional", dataset)

@@ -1,30 +1,19 @@
 """An HTML or Markdown page with a preview in Kedro-Viz."""
 
 import re
-from pathlib import Path
-from typing import Any
 
-from kedro.io import AbstractDataset
 from kedro_datasets._typing import HTMLPreview
 
 from goodbad_pipeline.atomic_files import atomic_write
+from goodbad_pipeline.datasets.load_only import PathDataset
 
 _TAG = re.compile(r"(<[^>]*>)")
 _LOOK_ALIKES = str.maketrans({"_": "\u02cd", "*": "\u2217", "`": "\u02cb"})  # of characters that format Markdown
 _WORD_JOINER = "\u2060"  # invisible
 
 
-class PageDataset(AbstractDataset[str, str]):
-    """Saves and loads a page as UTF-8 text.
-
-    Args:
-        filepath: The file.
-        metadata: For plugins, such as the layer in Kedro-Viz.
-    """
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
+class PageDataset(PathDataset[str, str]):
+    """Saves and loads a page as UTF-8 text."""
 
     def load(self) -> str:
         """Return the text."""
@@ -38,12 +27,6 @@ class PageDataset(AbstractDataset[str, str]):
     def preview(self) -> HTMLPreview:
         """Return the page as Kedro-Viz shows it."""
         return HTMLPreview(fit_preview(self.load()))
-
-    def _exists(self) -> bool:
-        return self._filepath.is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
 
 
 def fit_preview(page: str) -> str:

@@ -6,31 +6,26 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from kedro.io import AbstractDataset
 
 from goodbad_pipeline.atomic_files import atomic_write, recover
-from goodbad_pipeline.datasets.load_only import LoadOnlyDataset
+from goodbad_pipeline.datasets.load_only import LoadOnlyDataset, PathDataset
 from goodbad_pipeline.images.pixel_store import open_pixels
 from goodbad_pipeline.images.pixels import PixelCache, Pixels, PixelSource, Transform
 
 _SETTINGS, _IMAGES = "source.json", "images.parquet"
 
 
-class PixelsDataset(AbstractDataset[PixelSource, Pixels]):
+class PixelsDataset(PathDataset[PixelSource, Pixels]):
     """Saves a :class:`PixelSource` and decodes its new images. Loads their pixels.
 
     They are memory-mapped from a store that outlives the run (:mod:`goodbad_pipeline.images.pixel_store`). If that
     store would be larger than the source allows, they are decoded at each read instead.
-
-    Args:
-        filepath: A folder that may be removed at any time, at the cost of decoding again.
-        metadata: For plugins, such as the layer in Kedro-Viz.
+    The folder ``filepath`` may be removed at any time, at the cost of decoding again.
     """
 
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._folder = Path(filepath)
-        self._source = self._folder / "source"
-        self.metadata = metadata
+    @property
+    def _source(self) -> Path:
+        return self._filepath / "source"
 
     def load(self) -> Pixels:
         """Return the pixels."""
@@ -40,11 +35,11 @@ class PixelsDataset(AbstractDataset[PixelSource, Pixels]):
         source = PixelSource(
             Path(settings["root"]), images["image_id"].tolist(), images["path"].tolist(), transform, settings["budget"]
         )
-        return open_pixels(self._folder, source)
+        return open_pixels(self._filepath, source)
 
     def save(self, data: PixelSource) -> None:
         """Decode the images that are not stored yet, and write the source."""
-        open_pixels(self._folder, data)
+        open_pixels(self._filepath, data)
         settings = {"root": str(data.root), "transform": asdict(data.transform), "budget": data.budget}
         with atomic_write(self._source) as draft:
             draft.mkdir()
@@ -66,4 +61,4 @@ class PixelCacheDataset(LoadOnlyDataset[PixelCache]):
         return self._pixels
 
     def _pixels(self, source: PixelSource) -> Pixels:
-        return open_pixels(self._path, source)
+        return open_pixels(self._filepath, source)

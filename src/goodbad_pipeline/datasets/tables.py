@@ -8,13 +8,13 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from kedro.io import AbstractDataset
 from kedro_datasets import pandas
 from kedro_datasets._typing import TablePreview
 from pyarrow import csv
 
 from goodbad_pipeline.atomic_files import atomic_write
 from goodbad_pipeline.datasets.files import AtomicSave
+from goodbad_pipeline.datasets.load_only import PathDataset
 
 # Arrow's own allocator keeps the memory of a table that was read: 250 MB for a million images.
 pa.set_memory_pool(pa.system_memory_pool())
@@ -77,17 +77,11 @@ class TableParts:
                 yield batch.to_pandas()
 
 
-class TableStreamDataset(AbstractDataset[Iterable[pd.DataFrame], TableParts]):
+class TableStreamDataset(PathDataset[Iterable[pd.DataFrame], TableParts]):
     """A table that is written and read in parts, so that only one part is in memory.
 
-    Args:
-        filepath: The suffix selects the format: ``.parquet``, or ``.csv`` with formulas escaped.
-        metadata: For plugins, such as the layer in Kedro-Viz.
+    The suffix of ``filepath`` selects the format: ``.parquet``, or ``.csv`` with formulas escaped.
     """
-
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        self._filepath = Path(filepath)
-        self.metadata = metadata
 
     def save(self, data: Iterable[pd.DataFrame]) -> None:
         """Write the parts: at least one, all with the columns and types of the first."""
@@ -98,12 +92,6 @@ class TableStreamDataset(AbstractDataset[Iterable[pd.DataFrame], TableParts]):
     def load(self) -> TableParts:
         """Return the table; nothing is read yet."""
         return TableParts(self._filepath)
-
-    def _exists(self) -> bool:
-        return self._filepath.is_file()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
 
 
 def escape_formulas(table: pd.DataFrame) -> pd.DataFrame:

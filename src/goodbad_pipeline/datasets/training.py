@@ -1,11 +1,21 @@
-"""What a training writes while it runs: checkpoints and the metrics of each epoch."""
+"""What trainings, trials and hyperparameter searches write while they run."""
 
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from goodbad_pipeline import tracking
+from goodbad_pipeline.atomic_files import atomic_write
 from goodbad_pipeline.datasets.load_only import LoadOnlyDataset
+from goodbad_pipeline.experiments.study import StudyStore
+from goodbad_pipeline.experiments.trial_spec import TrialCache, TrialResult, TrialSpec
+from goodbad_pipeline.tracking.stale_runs import process_tags
 from goodbad_pipeline.training.checkpoints import CheckpointStore
 from goodbad_pipeline.training.progress import EpochCallback, Row, epoch_metrics
+
+CACHE_KEY, REUSED = "trial.cache_key", "trial.reused"
 
 
 class CheckpointsDataset(LoadOnlyDataset[CheckpointStore]):
@@ -13,7 +23,7 @@ class CheckpointsDataset(LoadOnlyDataset[CheckpointStore]):
 
     def load(self) -> CheckpointStore:
         """Return the store."""
-        return CheckpointStore(self._path, owner=tracking.current_run)
+        return CheckpointStore(self._filepath, owner=tracking.current_run)
 
 
 class EpochLogDataset(LoadOnlyDataset[EpochCallback]):
@@ -21,9 +31,6 @@ class EpochLogDataset(LoadOnlyDataset[EpochCallback]):
 
     Training itself needs no MLflow. A resumed training logs its earlier epochs again; those that the run has are
     skipped.
-
-    Args:
-        metadata: For plugins, such as the layer in Kedro-Viz.
     """
 
     def __init__(self, *, metadata: dict[str, Any] | None = None) -> None:
@@ -31,11 +38,66 @@ class EpochLogDataset(LoadOnlyDataset[EpochCallback]):
 
     def load(self) -> EpochCallback:
         """Return the callback."""
-        return _log_epoch
+        return partial(_log_epoch, once=True)
 
     def _describe(self) -> dict[str, Any]:
         return {}
 
 
-def _log_epoch(row: Row) -> None:
-    tracking.log_metrics(epoch_metrics(row), step=row["epoch"], once=True)
+class StudyDataset(LoadOnlyDataset[StudyStore]):
+    """Loads the store of searches. A search records the current MLflow run, so that a resume continues it."""
+
+    def load(self) -> StudyStore:
+        """Return the store."""
+        return StudyStore(self._filepath, owner=tracking.current_run)
+
+
+class TrialsDataset(LoadOnlyDataset[TrialCache]):
+    """Loads a function that trains a trial or returns its stored result.
+
+    Each trial is logged as a child of the current MLflow run, with parameters, epochs and result. A trial with a stored
+    result is logged too, with the tag ``trial.reused``, but only once per run. The file of a trial, named after its
+    cache key, is written when the trial is complete: an interrupted run loses at most one trial.
+    """
+
+    def load(self) -> TrialCache:
+        """Return the function."""
+        return self._run_trial
+
+    def _run_trial(self, spec: TrialSpec, train: Callable[[EpochCallback], TrialResult]) -> TrialResult:
+        result, logged = self._read(spec)
+        reused, log_entry = result is not None, f"{spec.name} in {tracking.current_run()}"
+        if result is not None and log_entry in logged:
+            return result
+        tags = {CACHE_KEY: spec.cache_key, REUSED: str(reused).lower(), **process_tags()}
+        with tracking.child_run(f"{spec.name}, seed {spec.seed}", tags):
+            tracking.log_params({"network": spec.name, "seed": spec.seed, **spec.shown})
+            if result is None:
+                result = train(_log_epoch)
+                self._write(spec, result, [])
+            tracking.log_metrics(result)
+        if tracking.current_run() is not None:
+            self._write(spec, result, [*logged, log_entry])
+        return result
+
+    def _file(self, spec: TrialSpec) -> Path:
+        return self._filepath / f"{spec.cache_key}.json"
+
+    def _read(self, spec: TrialSpec) -> tuple[TrialResult | None, list[str]]:
+        """Return the stored result, and the trials and runs under which it was logged."""
+        try:
+            content = json.loads(self._file(spec).read_text(encoding="utf-8"))
+            result = {str(name): float(value) for name, value in content["result"].items()}
+            return result, list(content["logged"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):  # missing or damaged
+            return None, []
+
+    def _write(self, spec: TrialSpec, result: TrialResult, logged: list[str]) -> None:
+        logs = {"result": result, "logged": logged}
+        content = {"network": spec.name, "seed": spec.seed, **logs, "config": spec.config}
+        with atomic_write(self._file(spec)) as draft:
+            draft.write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def _log_epoch(row: Row, *, once: bool = False) -> None:
+    tracking.log_metrics(epoch_metrics(row), step=row["epoch"], once=once)

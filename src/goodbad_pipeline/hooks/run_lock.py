@@ -27,23 +27,14 @@ FOLDER = Path("data", ".runs")
 
 @dataclass(frozen=True)
 class RunLock:
-    """The files that a run uses.
-
-    Attributes:
-        process: The process of the run.
-        since: Local time at which it began.
-        command: Its command, with the names of parameters but not their values, which may be secret.
-        reads: Paths that it reads and does not write, relative to the project if they are inside.
-        writes: Paths that it writes.
-        attempt: Slurm job and requeue, see :func:`slurm_attempt`.
-    """
+    """The files that a run uses. Paths inside the project are relative to it."""
 
     process: ProcessIdentity
-    since: str
-    command: str
-    reads: frozenset[str]
+    since: str  # local time at which the run began
+    command: str  # with the names of parameters but not their values, which may be secret
+    reads: frozenset[str]  # and does not write
     writes: frozenset[str]
-    attempt: str = ""
+    attempt: str = ""  # see slurm_attempt
 
     def is_stale(self) -> bool:
         """Return whether the run has ended; on another host only a requeued Slurm job is known to have."""
@@ -87,23 +78,17 @@ class RunLockHooks:
         try:
             return (yield)
         except BaseException:
-            self._release()
+            self.after_pipeline_run()
             raise
 
     @hook_impl(trylast=True)
     def after_pipeline_run(self) -> None:
         """Release the lock."""
-        self._release()
-
-    @hook_impl(trylast=True)
-    def on_pipeline_error(self) -> None:
-        """Release the lock."""
-        self._release()
-
-    def _release(self) -> None:
         if self._lock_file is not None:
             self._lock_file.unlink(missing_ok=True)
             self._lock_file = None
+
+    on_pipeline_error = after_pipeline_run
 
 
 def acquire(lock: RunLock, folder: Path) -> Path:

@@ -121,8 +121,7 @@ def exit_status(reason: str) -> int:
 class _SignalListener:
     """A thread that receives signal numbers as they arrive, even while the main thread is busy.
 
-    Args:
-        receive: Called in that thread with each number.
+    That thread calls ``receive`` with each number.
     """
 
     is_active = False  # in this process

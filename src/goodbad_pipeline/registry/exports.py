@@ -30,13 +30,7 @@ def record_exports(name: str, model_version: str, measured: Exports, files: Path
     """Store exported files in the run of a version, and return their MLflow URI.
 
     Their folder is named after a digest of their content. The tag of the version that names this folder is set last,
-    so that an interrupted export changes nothing.
-
-    Args:
-        name: Name of the registered model.
-        model_version: Version number.
-        measured: Results of the export by backend.
-        files: Folder with the files of `RUNTIMES`.
+    so that an interrupted export changes nothing. The folder ``files`` holds the files of `RUNTIMES`.
     """
     client = mlflow.MlflowClient()
     listing = {backend: dict(results) for backend, results in measured.items()}

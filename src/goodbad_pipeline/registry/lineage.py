@@ -46,11 +46,8 @@ def read_exposure(name: str, version: str) -> Exposure:
 def describe_source(model: ModelParams, weights: str, registered: str, splits: pd.DataFrame) -> dict[str, Any] | None:
     """Describe what the initial weights were trained on, as far as it concerns these splits.
 
-    Args:
-        model: Parameters; `grow_from` may name the source.
-        weights: ``none``, ``imagenet`` or a file, if the network is not grown.
-        registered: Name of the registered model, if `grow_from` has none.
-        splits: All images.
+    A grown network has the source `model.grow_from`, of the model ``registered`` if it names none. Other networks have
+    ``weights``: ``none``, ``imagenet`` or a file.
 
     Returns:
         None if the weights were trained on none of these images. Otherwise their ``version`` (None for a file), whether

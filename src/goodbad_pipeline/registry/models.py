@@ -54,19 +54,12 @@ _SIGNATURE = ModelSignature(
 
 @dataclass(frozen=True)
 class RegisteredModel:
-    """A version of a registered model, loaded.
-
-    Attributes:
-        name: Name of the registered model.
-        version: Version number.
-        classifier: Network, transform and calibration.
-        backend: ``keras`` or one of `RUNTIMES`.
-    """
+    """A version of a registered model, loaded."""
 
     name: str
     version: str
     classifier: Classifier
-    backend: str = KERAS
+    backend: str = KERAS  # or one of RUNTIMES
 
     @property
     def model(self) -> Any:
@@ -94,15 +87,8 @@ def log_model(
 ) -> str:
     """Log a Keras model to the current run as a pyfunc, register it, and return the version number.
 
-    A resumed run that has registered the same model already returns that version.
-
-    Args:
-        model: Maps pixels (n, side, side, 3), 0–255, to probabilities (n, classes).
-        name: Name of the registered model.
-        calibration: Classes in the order of the outputs, temperature and thresholds.
-        transform: How an image becomes pixels.
-        example: Pixels of one image, uint8 (side, side, 3).
-        exposure: Images that the model was trained or selected on.
+    A resumed run that has registered the same model already returns that version. The
+    ``example`` is the pixels of one image, uint8 (side, side, 3).
 
     Raises:
         TrackingUnavailable: MLflow is unavailable, or does not have the run yet.
@@ -203,15 +189,8 @@ def set_alias(
     """Set the alias that was decided for a version, with reasons and test metrics as tags.
 
     Each check becomes the tags ``gate.<name>`` (passed, failed or skipped) and ``gate.<name>.reason``. The reason of
-    the decision is also the version's description, which MLflow shows in its list of versions.
-
-    Args:
-        name: Name of the registered model.
-        model_version: Version number.
-        decision: Alias, checks and reason.
-        compared: Version of the champion in the comparison; None if there was none.
-        metrics: Metrics; those named ``test_…`` become tags.
-        images: Number of images in the splits.
+    the decision is also the version's description, which MLflow shows in its list of versions. ``compared`` is the
+    version of the champion in the comparison, if there was one, and ``images`` the number of images in the splits.
 
     Returns:
         The decision that was applied. It differs from ``decision`` if the champion has changed since the comparison.

@@ -39,16 +39,15 @@ def file_digest(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def require_digest(file: Path, digest: str | None, meaning: str) -> None:
+    """Raise `InputError` if the SHA-256 of a file is not ``digest``; None accepts any readable file."""
+    actual = file_digest(file)
+    if digest not in (None, actual):
+        raise InputError(f"{file}: {meaning} was changed: SHA-256 is {actual}, expected {digest}")
+
+
 def load_archive(file: Path, digest: str | None = None) -> Any:
-    """Load a Keras model without its optimizer, after :func:`check_archive`.
-
-    Args:
-        file: The archive.
-        digest: Expected SHA-256; None to accept any.
-
-    Raises:
-        InputError: The digest differs, or the archive holds anything but a plain network.
-    """
+    """Load a Keras model without its optimizer, after :func:`check_archive`."""
     check_archive(file, digest)
     import keras  # noqa: PLC0415 - takes seconds, and a refused archive must not wait for it
 
@@ -59,17 +58,15 @@ def load_archive(file: Path, digest: str | None = None) -> Any:
 
 
 def check_archive(file: Path, digest: str | None = None) -> None:
-    """Check digest, members, class names and weights of an archive, without Keras.
+    """Check SHA-256 (unless None), members, class names and weights of an archive, without Keras.
 
     Raises:
-        InputError: See :func:`load_archive`.
+        InputError: The digest differs, or the archive holds anything but a plain network.
     """
     try:
-        actual = file_digest(file)
+        require_digest(file, digest, "the model archive")
     except OSError as error:
         raise InputError(f"{file}: the model archive cannot be read ({error.strerror})") from error
-    if digest is not None and actual != digest:
-        raise InputError(f"{file}: the model archive was changed: SHA-256 is {actual}, expected {digest}")
     try:
         with zipfile.ZipFile(file) as archive:
             _check_members(archive)

@@ -1,6 +1,5 @@
 """A classifier of image files: decoding, network, class names and decision rule."""
 
-import hashlib
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,11 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.decision import Calibration
 from goodbad_pipeline.images.pixels import Transform, load_image
 from goodbad_pipeline.images.reasons import Rejection
-from goodbad_pipeline.serving.archive import load_archive
+from goodbad_pipeline.serving.archive import load_archive, require_digest
 
 COLUMNS = ["label", "probability", "probabilities", "abstained", "reason", "detail"]
 BATCHES = (1, 4, 16, 64)
@@ -33,25 +31,14 @@ class ClassifierConfig:
 
     def write(self, file: Path) -> None:
         """Write the config as JSON."""
-        values = {
-            "transform": asdict(self.transform),
-            "calibration": self.calibration.to_dict(),
-            "digest": self.digest,
-        }
-        file.write_text(json.dumps(values, indent=2))
+        values = {"transform": asdict(self.transform), "calibration": self.calibration.to_dict()}
+        file.write_text(json.dumps({**values, "digest": self.digest}, indent=2))
 
     @classmethod
     def read(cls, file: Path, digest: str | None = None) -> "ClassifierConfig":
-        """Read a config that :meth:`write` wrote.
-
-        Raises:
-            InputError: The file's SHA-256 is not ``digest``; None accepts any.
-        """
-        data = file.read_bytes()
-        actual = hashlib.sha256(data).hexdigest()
-        if digest not in (None, actual):
-            raise InputError(f"{file}: the model's config was changed: SHA-256 is {actual}, expected {digest}")
-        values = json.loads(data)
+        """Read a config that :meth:`write` wrote, after a check of its SHA-256 unless that is None."""
+        require_digest(file, digest, "the model's config")
+        values = json.loads(file.read_bytes())
         red, green, blue = values["transform"].pop("background")  # JSON turns tuples into lists
         transform = Transform(**values["transform"], background=(red, green, blue))
         return cls(transform, Calibration.from_dict(values["calibration"]), values["digest"])
@@ -59,17 +46,11 @@ class ClassifierConfig:
 
 @dataclass(frozen=True)
 class Classifier:
-    """Classifies image files.
+    """Classifies image files."""
 
-    Attributes:
-        model: Maps pixels (n, side, side, 3), 0–255, to probabilities (n, classes).
-        transform: Decoding and resizing of an image.
-        calibration: Class names and decision rule.
-    """
-
-    model: Any
+    model: Any  # maps pixels (n, side, side, 3), 0–255, to probabilities (n, classes)
     transform: Transform
-    calibration: Calibration
+    calibration: Calibration  # with the class names
 
     def classify(self, files: Sequence[bytes | Rejection]) -> pd.DataFrame:
         """Predict the class of each file.
@@ -91,9 +72,7 @@ class Classifier:
 
     def load_image(self, file: bytes | Rejection) -> np.ndarray | Rejection:
         """Decode and resize a file to the network's input: uint8 (side, side, 3), or the reason for its rejection."""
-        if isinstance(file, Rejection):
-            return file
-        return load_image(file, self.transform)
+        return file if isinstance(file, Rejection) else load_image(file, self.transform)
 
     def _predict(self, pixels: np.ndarray) -> list[tuple[Any, ...]]:
         """Predict the rows of uint8 pixels (n, side, side, 3), n from 1 to the largest of BATCHES."""
@@ -115,10 +94,8 @@ def _rejected_row(rejected: Rejection) -> tuple[Any, ...]:
 def load_classifier(folder: Path, digest: str | None = None, config_digest: str | None = None) -> Classifier:
     """Load a classifier from the files ``model.keras`` and ``facts.json`` of a folder.
 
-    Args:
-        folder: Folder of both files.
-        digest: SHA-256 of the archive as recorded outside the folder; None to use the one in the config.
-        config_digest: SHA-256 of the config as recorded outside the folder; None to accept any.
+    The digests are SHA-256 as recorded outside the folder. Without ``digest``, that in the config is required of the
+    archive; without ``config_digest``, any config is accepted.
 
     Raises:
         InputError: A digest differs, or the archive holds anything but a plain network.

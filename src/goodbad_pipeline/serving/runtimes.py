@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, Protocol
 import numpy as np
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.serving.archive import file_digest
+from goodbad_pipeline.serving.archive import require_digest
 
 KERAS: Final = "keras"
 Backend = Literal["auto", "keras", "onnx", "litert", "litert_int8"]
@@ -40,7 +40,7 @@ class OnnxNetwork:
         self._input = self._session.get_inputs()[0].name
 
     def predict_on_batch(self, pixels: np.ndarray) -> np.ndarray:
-        """Map pixels (n, side, side, 3), 0–255, to probabilities, float32 (n, classes)."""
+        """Return probabilities, float32."""
         return self._session.run(None, {self._input: pixels.astype(np.float32)})[0]
 
 
@@ -57,7 +57,7 @@ class LiteRTNetwork:
         self._pool.submit(self._interpreter).result()  # raises here if the file is broken
 
     def predict_on_batch(self, pixels: np.ndarray) -> np.ndarray:
-        """Map pixels (n, side, side, 3), 0–255, to probabilities, float32 (n, classes)."""
+        """Return probabilities, float32."""
         return np.stack(list(self._pool.map(self._predict, pixels)))
 
     def _predict(self, image: np.ndarray) -> np.ndarray:
@@ -98,12 +98,7 @@ RUNTIMES = {
 
 
 def load_network(name: str, folder: Path, digest: str | None = None) -> Network:
-    """Load the exported network of one of `RUNTIMES`.
-
-    Args:
-        name: Key of `RUNTIMES`.
-        folder: Folder of the exported file.
-        digest: Expected SHA-256 of the file; None to accept any.
+    """Load the exported network of one of `RUNTIMES`, after a check of its SHA-256 unless that is None.
 
     Raises:
         InputError: The runtime is not installed, or the file is missing, changed or broken.
@@ -112,9 +107,7 @@ def load_network(name: str, folder: Path, digest: str | None = None) -> Network:
     require_runtime(name)
     file = folder / runtime.file
     try:
-        actual = file_digest(file)
-        if digest is not None and actual != digest:
-            raise InputError(f"{file}: the exported file was changed: SHA-256 is {actual}, expected {digest}")
+        require_digest(file, digest, "the exported file")
         return runtime.load(file)
     except InputError:
         raise

@@ -32,14 +32,10 @@ class EntryQueue:
 
     The file ``told`` has one byte for each entry that was sent. After a kill between sending and this byte, the entry
     is sent twice, which does no harm (see :mod:`goodbad_pipeline.tracking.server`).
-
-    Args:
-        path: The folder of the queue; need not exist.
-        uri: The store to send to; None: the one recorded in the folder.
     """
 
     def __init__(self, path: Path, uri: str | None = None) -> None:
-        self.path = path
+        self.path = path  # a folder, which need not exist
         self.uri = uri if uri is not None else (path / _URI).read_text(encoding="utf-8")
         self._lock = FileLock(path / ".lock", timeout=0, thread_local=False)  # nodes run in threads
 
@@ -75,11 +71,7 @@ class EntryQueue:
         return self._entries()[self._sent() :]
 
     def send(self, server: Server) -> int:
-        """Send all pending entries and return their number.
-
-        Raises:
-            Exception: The server is unavailable; entries that it took are not sent again.
-        """
+        """Send all pending entries and return their number. After an error, those that were sent are not repeated."""
         sent = 0
         self._find_run_ids(server)
         while pending := self.pending():  # more may be appended meanwhile
@@ -162,10 +154,7 @@ class EntryQueue:
 class Outbox:
     """Sends entries to MLflow; stores those that it cannot send, and retries every ``RETRY_SECONDS``.
 
-    Args:
-        folder: Where queues are stored.
-        uri: The store.
-        offline: Store all entries without contacting the store.
+    With ``offline``, all entries are stored without contacting MLflow.
     """
 
     def __init__(self, folder: Path, uri: str, *, offline: bool = False) -> None:
@@ -237,14 +226,9 @@ class Outbox:
 
 
 def send_outbox(folder: Path, uri: str | None = None) -> tuple[int, int]:
-    """Send the pending entries of processes that have ended.
+    """Send the pending entries of processes that have ended, to all servers or to ``uri`` only.
 
-    Args:
-        folder: Where queues are stored.
-        uri: Send only entries for this store; None: all.
-
-    Returns:
-        Number of entries sent, and number of entries whose server is unavailable.
+    Return how many entries were sent, and how many wait because their server is unavailable.
     """
     sent, waiting = 0, 0
     for path in sorted(folder.glob("[0-9]*")):

@@ -14,19 +14,12 @@ _SAME_START = 60.0  # seconds; clocks are adjusted, and process ids are reused o
 
 @dataclass(frozen=True)
 class ProcessIdentity:
-    """Identifies one process among all past and future ones.
-
-    Attributes:
-        host: Host name.
-        boot: Identifier of the host's current boot.
-        pid: Process id.
-        started: Start of the process in seconds since 1970.
-    """
+    """Identifies one process among all past and future ones."""
 
     host: str
-    boot: str
+    boot: str  # identifier of the host's current boot
     pid: int
-    started: float
+    started: float  # seconds since 1970
 
     def has_ended(self) -> bool:
         """Return whether the process has certainly ended; False for a process on another host."""

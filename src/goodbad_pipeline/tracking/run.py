@@ -91,7 +91,7 @@ def child_run(name: str, tags: Mapping[str, str]) -> Iterator[None]:
 
 
 def leave_run() -> None:
-    """Stop logging to the current run without ending it: whoever started it will end it."""
+    """Stop logging to the current run without ending it; the code that started it ends it."""
     _Current.run = _Current.outbox = None
 
 

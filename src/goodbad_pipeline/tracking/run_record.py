@@ -19,23 +19,14 @@ PARAMETERS_FILE = "parameters.json"
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What MLflow has recorded about a run.
-
-    Attributes:
-        run_id: MLflow's id.
-        name: Run name.
-        tags: All tags; ``git_commit``, ``git_dirty`` and ``version.<package>`` describe the code.
-        labels: Digest of the labels; None if the run used none.
-        parameters: Parameter groups as plain values.
-        metrics: The last value of each metric.
-    """
+    """What MLflow has recorded about a run."""
 
     run_id: str
     name: str
-    tags: dict[str, str]
-    labels: str | None
-    parameters: dict[str, Any]
-    metrics: dict[str, float]
+    tags: dict[str, str]  # git_commit, git_dirty and version.<package> describe the code
+    labels: str | None  # digest; None if the run used no labels
+    parameters: dict[str, Any]  # groups as plain values
+    metrics: dict[str, float]  # the last value of each
 
     @property
     def versions(self) -> dict[str, str]:
@@ -65,11 +56,7 @@ def read_run(run_id: str) -> RunRecord:
 
 
 def read_replay_parameters(run_id: str) -> dict[str, Any]:
-    """Return the parameters of a run, changed to ignore checkpoints: a replay trains from the start.
-
-    Raises:
-        InputError: As :func:`read_run`.
-    """
+    """Return the parameters of a run, changed to ignore checkpoints: a replay trains from the start."""
     parameters = read_run(run_id).parameters
     training = parameters.get("training")
     if training is None:
@@ -78,11 +65,7 @@ def read_replay_parameters(run_id: str) -> dict[str, Any]:
 
 
 def current_tags() -> dict[str, str]:
-    """Return the tags of the current run.
-
-    Raises:
-        InputError: There is no current run.
-    """
+    """Return the tags of the current run; raise `InputError` if there is none."""
     run = current_run()
     if run is None:
         raise InputError("replay: MLflow tracking is disabled; enable it, because a replay compares two MLflow runs")

@@ -53,11 +53,7 @@ def lock_store(uri: str) -> Iterator[None]:
 
 @contextmanager
 def require_server(uri: str) -> Iterator[None]:
-    """Turn errors of an unavailable server, or of one that denies access, into an InputError.
-
-    Raises:
-        InputError: The server is unavailable or denies access.
-    """
+    """Raise an InputError for the errors of a server that is unavailable or denies access."""
     try:
         yield
     except Exception as error:
