@@ -23,10 +23,8 @@ def atomic_write(target: Path) -> Iterator[Path]:
     """Yield a temporary path next to ``target``; on success, it replaces ``target`` in one step.
 
     The caller creates a file or a folder at that path. If this fails, ``target`` stays as it was. Temporary files that
-    killed processes left in the same folder are removed.
-
-    Raises:
-        InputError: The disk is full, or the folder is not writable.
+    killed processes left in the same folder are removed. Raises `InputError` if the disk is full or the folder is not
+    writable.
     """
     draft = _temporary(_NEW, target)
     try:

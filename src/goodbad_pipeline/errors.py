@@ -11,8 +11,8 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # disk, quota, larg
 class InputError(ValueError):
     """A file, parameter or request that breaks a rule.
 
-    The message is one line: it names the file or parameter, the rule and the value received, and says what to do. The
-    command line prints that line without a traceback, because the code is not at fault, and exits with status 1.
+    The message is one line: it names the file or parameter, the rule, the value received and what to do. The command
+    line prints that line without a traceback, because the code is not at fault, and exits with status 1.
     """
 
 

@@ -13,7 +13,7 @@ from full_disk import files_of_at_most
 from kedro.io import AbstractDataset, DatasetError, Version
 from matplotlib.figure import Figure
 
-import goodbad_pipeline.datasets as ours
+from goodbad_pipeline import datasets
 from goodbad_pipeline.datasets.files import AtomicSave
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.images.pixels import PixelSource, Transform
@@ -39,7 +39,7 @@ def entries() -> dict[str, dict[str, Any]]:
 def test_every_entry_of_the_catalog_saves_atomically() -> None:
     """Kedro's own datasets do not; datasets/files.py and datasets/tables.py replace them."""
     kinds = {name: entry["type"].removeprefix("goodbad_pipeline.datasets.") for name, entry in entries().items()}
-    assert {name: kind for name, kind in kinds.items() if kind not in ours.__all__} == {}
+    assert {name: kind for name, kind in kinds.items() if kind not in datasets.__all__} == {}
     assert not {kind for kind in set(kinds.values()) - REFUSE_TO_SAVE if kind not in dict(FILES)}
 
 
@@ -131,7 +131,7 @@ def content(folder: Path) -> dict[str, bytes]:
 def test_a_full_disk_names_the_file_and_keeps_the_old_one(tmp_path: Path, kind: str, name: str, size: int) -> None:
     raw, stored = tmp_path / "raw", tmp_path / "stored"
     raw.mkdir()
-    dataset: AbstractDataset = getattr(ours, kind)(filepath=str(stored / name))
+    dataset: AbstractDataset = getattr(datasets, kind)(filepath=str(stored / name))
     dataset.save(data_for(kind, name, raw, SMALL))
     before, new = content(stored), data_for(kind, name, raw, LARGE)
     assert before
@@ -145,7 +145,7 @@ def test_a_full_disk_names_the_file_and_keeps_the_old_one(tmp_path: Path, kind: 
 
 
 def test_a_folder_of_figures_has_only_those_of_the_last_save(tmp_path: Path) -> None:
-    dataset = ours.FigureDataset(filepath=str(tmp_path / "sheets"))
+    dataset = datasets.FigureDataset(filepath=str(tmp_path / "sheets"))
     dataset.save(SMALL["folder of figures"])
     dataset.save(LARGE["folder of figures"])
     assert sorted(path.name for path in (tmp_path / "sheets").iterdir()) == ["a.png", "c.png"]
@@ -160,7 +160,13 @@ def test_a_full_disk_names_the_sample_image(tmp_path: Path) -> None:
 
 def test_the_mixin_comes_before_the_dataset_whose_save_it_calls() -> None:
     """In the other order, Kedro's save would be used, without any error."""
-    for kind in (ours.CSVDataset, ours.ParquetDataset, ours.JSONDataset, ours.TextDataset, ours.FigureDataset):
+    for kind in (
+        datasets.CSVDataset,
+        datasets.ParquetDataset,
+        datasets.JSONDataset,
+        datasets.TextDataset,
+        datasets.FigureDataset,
+    ):
         assert kind.__mro__[1] is AtomicSave
 
 
@@ -168,10 +174,10 @@ def test_versioned_datasets_are_saved_atomically(tmp_path: Path) -> None:
     """With versions as those of ``versioned: true`` in a catalog."""
     file = tmp_path / "table.csv"
     for number, version in enumerate(("2026-01-01", "2026-01-02"), start=1):
-        ours.CSVDataset(filepath=str(file), version=Version(None, version), save_args={"index": False}).save(
+        datasets.CSVDataset(filepath=str(file), version=Version(None, version), save_args={"index": False}).save(
             table(number)
         )
-    newest = ours.CSVDataset(filepath=str(file), version=Version(None, None))
+    newest = datasets.CSVDataset(filepath=str(file), version=Version(None, None))
     assert len(newest.load()) == 2
-    assert len(ours.CSVDataset(filepath=str(file), version=Version("2026-01-01", None)).load()) == 1
+    assert len(datasets.CSVDataset(filepath=str(file), version=Version("2026-01-01", None)).load()) == 1
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["2026-01-01", "2026-01-02", *["table.csv"] * 3]

@@ -3,31 +3,31 @@ import numpy as np
 from goodbad_pipeline.exporting.measuring import BATCH, measure_rates, predict_with_each
 
 
-def test_every_image_is_asked_about_once_and_filling_is_left_out() -> None:
+def test_every_image_is_predicted_once_and_padding_is_left_out() -> None:
     pixels = np.arange(100, dtype=np.uint8).reshape(100, 1, 1, 1)
     rows = np.arange(99, 29, -1)
     shapes = []
 
-    def ask(batch: np.ndarray) -> np.ndarray:
+    def predict(batch: np.ndarray) -> np.ndarray:
         shapes.append(batch.shape)
         return batch[:, 0, 0] / 10
 
-    answers = predict_with_each({"one": ask, "other": lambda batch: -ask(batch)}, pixels, rows)
-    np.testing.assert_allclose(answers["one"][:, 0], rows / 10, rtol=1e-6)
-    np.testing.assert_allclose(answers["other"], -answers["one"])
+    probabilities = predict_with_each({"one": predict, "other": lambda batch: -predict(batch)}, pixels, rows)
+    np.testing.assert_allclose(probabilities["one"][:, 0], rows / 10, rtol=1e-6)
+    np.testing.assert_allclose(probabilities["other"], -probabilities["one"])
     assert set(shapes) == {(BATCH, 1, 1, 1)}
 
 
-def test_rates_are_medians_of_turns_that_go_back_and_forth() -> None:
+def test_rates_are_medians_of_rounds_of_alternating_order() -> None:
     clock, order = [0.0], []
 
     def network(name: str, seconds: list[float]):
-        def ask(batch: np.ndarray) -> np.ndarray:
+        def predict(batch: np.ndarray) -> np.ndarray:
             order.append(name)
             clock[0] += seconds[order.count(name) - 1]
             return batch
 
-        return ask
+        return predict
 
     networks = {"slow": network("slow", [2.0, 4.0, 2.0]), "fast": network("fast", [1.0, 1.0, 9.0])}
     pixels = np.zeros((10, 1, 1, 3), np.uint8)

@@ -114,14 +114,14 @@ def test_the_papers_coefficients_log_no_warning(caplog, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "needs"), [("pixels", True), ("pixel_cache", True), ("stored_splits", False)])
 def test_a_required_gpu_is_checked_before_a_network_is_trained(name, needs, tmp_path: Path, monkeypatch) -> None:
-    asked = []
-    monkeypatch.setattr(devices, "require_gpu", lambda **_: asked.append(True))
+    calls = []
+    monkeypatch.setattr(devices, "require_gpu", lambda **_: calls.append(True))
     raw = parameters(training__require_gpu=True)
     hooks = CheckHooks()
     hooks.after_context_created(SimpleNamespace(config_loader={"parameters": raw}, project_path=tmp_path))
     catalog = DataCatalog({name: MemoryDataset("data")})
     hooks.before_pipeline_run({}, pipeline([node(max, ["params:training", name], "model")]), catalog)
-    assert bool(asked) == needs
+    assert bool(calls) == needs
 
 
 def begin(tmp_path: Path, name: str, **changes: object) -> None:

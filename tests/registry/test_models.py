@@ -74,7 +74,7 @@ def test_of_two_versions_compared_with_the_same_champion_only_one_is_promoted(cl
     late = decide("3", "champion", compared="1")
     assert (late.alias, registry.load_champion("goodbad").version) == ("challenger", "2")
     found = client.get_model_version_by_alias("goodbad", "challenger")
-    told = "the champion changed after the comparison, from version 1 to version 2"
-    assert (int(found.version), found.description, found.tags["alias_reason"]) == (3, told, told)
-    assert (found.tags["gate.comparable"], found.tags["gate.comparable.reason"]) == ("failed", told)
+    reason = "the champion changed after the comparison, from version 1 to version 2"
+    assert (int(found.version), found.description, found.tags["alias_reason"]) == (3, reason, reason)
+    assert (found.tags["gate.comparable"], found.tags["gate.comparable.reason"]) == ("failed", reason)
     assert (found.tags["alias_at_registration"], found.tags["champion_before"]) == ("challenger", "1")

@@ -1,6 +1,6 @@
-"""A version that commit 0b686aa registered still loads, answers the same and defends its place as champion.
+"""A version that commit 0b686aa registered still loads, predicts the same and stays champion.
 
-`tests/fixtures/registered_by_0b686aa/README.md` says how it was made. Names of tags, JSON keys and files in it are
+`tests/fixtures/registered_by_0b686aa/README.md` describes how it was made. Names of tags, JSON keys and files in it are
 fixed: users have such versions in their registries.
 """
 
@@ -97,13 +97,13 @@ def images() -> pd.DataFrame:
     )
 
 
-def check_predictions(answers: pd.DataFrame) -> None:
+def check_predictions(predictions: pd.DataFrame) -> None:
     expected = list(RECORD["answers"].values())
     for column in ("label", "abstained", "reason"):
-        found = [None if pd.isna(value) else value for value in answers[column]]
-        assert found == [answer[column] for answer in expected]
-    found = [row for row in answers["probabilities"] if row is not None]
-    then = [answer["probabilities"] for answer in expected if answer["label"] is not None]
+        found = [None if pd.isna(value) else value for value in predictions[column]]
+        assert found == [prediction[column] for prediction in expected]
+    found = [row for row in predictions["probabilities"] if row is not None]
+    then = [prediction["probabilities"] for prediction in expected if prediction["label"] is not None]
     assert [list(row) for row in found] == [["bad", "good"]] * len(then)
     np.testing.assert_allclose([list(row.values()) for row in found], [list(row.values()) for row in then], **CLOSE)
 
@@ -126,7 +126,7 @@ def test_mlflow_loads_it_and_predicts_the_same(store) -> None:
 
 
 def register(model, network, calibration, images):
-    """Register a model as the pipeline does; return the decision, what is known of the champion and its answers."""
+    """Register a model as the pipeline does; return the decision, the record of the champion and its predictions."""
     params = validate_parameters(parameters(images__root=str(SAMPLE), evaluation__replicates=300))
     source, registry = params["images"], params["registry"]
     pixels = cache_pixels(images, network, source).streamed()
@@ -137,24 +137,24 @@ def register(model, network, calibration, images):
     assert metrics.keys() <= RECORD["run"]["metrics"].keys()
     mlflow.set_experiment("goodbad_pipeline")
     with mlflow.start_run():
-        champion, theirs = registration.compare_with_champion(test, pixels, images, source, registry)
+        champion, former = registration.compare_with_champion(test, pixels, images, source, registry)
         version = registration.register_model(model, pixels, images, network, calibration, registry)
         decided, _ = registration.decide_alias(
-            version, champion, theirs, test, images, network, metrics, source, registry, params["evaluation"],
+            version, champion, former, test, images, network, metrics, source, registry, params["evaluation"],
             params["promotion"],
         )  # fmt: skip
-    return decided, champion, theirs
+    return decided, champion, former
 
 
-def check_defended(store, decided, champion, theirs, images) -> dict[str, str]:
-    """It was asked about the whole test split, gave the predictions of that time and stayed champion."""
+def check_defended(store, decided, champion, former, images) -> dict[str, str]:
+    """It predicted the whole test split, as at that time, and stayed champion."""
     then = images[images["split"] == "test"].reset_index(drop=True)
     assert champion == {"version": "1", "images": 483, "exposed": 0, "recorded": True}
-    assert theirs["path"].tolist() == then["path"].tolist()
-    assert theirs["predicted"].tolist() == then["predicted"].tolist()
-    assert theirs["abstained"].tolist() == then["abstained"].tolist()
+    assert former["path"].tolist() == then["path"].tolist()
+    assert former["predicted"].tolist() == then["predicted"].tolist()
+    assert former["abstained"].tolist() == then["abstained"].tolist()
     for column in ("probability_bad", "probability_good"):
-        np.testing.assert_allclose(theirs[column], then[column].astype(float), **CLOSE)
+        np.testing.assert_allclose(former[column], then[column].astype(float), **CLOSE)
     assert decided["champion"]["score"] == pytest.approx(RECORD["run"]["metrics"]["test_balanced_accuracy"])
     assert decided["champion"]["ece"] == pytest.approx(RECORD["run"]["metrics"]["test_ece"], abs=1e-5)
     assert decided["alias"] == "challenger"
@@ -166,8 +166,8 @@ def check_defended(store, decided, champion, theirs, images) -> dict[str, str]:
 
 def test_a_worse_model_does_not_replace_it(store, images) -> None:
     calibration = {"class_names": ["bad", "good"], "temperature": 1.0, "threshold": None, "abstain_below": None}
-    decided, champion, theirs = register(small_model(), NETWORK, calibration, images)
-    checks = check_defended(store, decided, champion, theirs, images)
+    decided, champion, former = register(small_model(), NETWORK, calibration, images)
+    checks = check_defended(store, decided, champion, former, images)
     assert (checks["parity"], checks["leakage"], checks["comparable"]) == ("passed", "passed", "passed")
     assert (checks["score"], checks["images"]) == ("failed", "passed")
     assert store.get_model_version(NAME, decided["version"]).tags["champion_before"] == "1"
@@ -176,8 +176,8 @@ def test_a_worse_model_does_not_replace_it(store, images) -> None:
 def test_an_equal_model_does_not_replace_it(store, images) -> None:
     same = load_champion(NAME)
     network = NETWORK | {"resolution": same.transform.resolution}
-    decided, champion, theirs = register(same.model, network, same.classifier.calibration.to_dict(), images)
-    checks = check_defended(store, decided, champion, theirs, images)
+    decided, champion, former = register(same.model, network, same.classifier.calibration.to_dict(), images)
+    checks = check_defended(store, decided, champion, former, images)
     assert (checks["parity"], checks["comparable"], checks["score"]) == ("passed", "passed", "failed")
 
 
@@ -186,10 +186,10 @@ def test_its_training_and_validation_images_are_no_test_of_it(store, images) -> 
     swapped = images.assign(split=np.where(test, "train", "test"))
     params = validate_parameters(parameters(images__root=str(SAMPLE)))
     pixels = cache_pixels(swapped, NETWORK, params["images"]).streamed()
-    known, theirs = registration.compare_with_champion(
+    known, former = registration.compare_with_champion(
         swapped[~test], pixels, swapped, params["images"], params["registry"]
     )
-    assert (known["exposed"], known["recorded"], theirs.empty) == (403, True, True)
+    assert (known["exposed"], known["recorded"], former.empty) == (403, True, True)
     assert "403 of the 403 test" in known["incomparable"]
 
 

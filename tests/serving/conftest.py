@@ -1,4 +1,4 @@
-"""A registered model that costs nothing to make, and files good and bad to ask it about."""
+"""A registered model that costs nothing to make, and good and bad files to predict."""
 
 from pathlib import Path
 

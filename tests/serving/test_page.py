@@ -40,47 +40,47 @@ def address(registered: str) -> Iterator[str]:
     thread.join(20)
 
 
-def ask(address: str, data: bytes | None = None, **headers: str) -> tuple[int, dict, bytes]:
+def fetch(address: str, data: bytes | None = None, **headers: str) -> tuple[int, dict, bytes]:
     request = urllib.request.Request(address, data, headers)
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return answer.status, dict(answer.headers), answer.read()
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return response.status, dict(response.headers), response.read()
     except urllib.error.HTTPError as error:
         return error.code, dict(error.headers), error.read()
 
 
 def test_it_gives_the_answers_of_the_project_on_200_files(address: str, tracking: str, files: dict[str, bytes]) -> None:
-    ours = load_champion("goodbad").classifier.classify(list(files.values()))
-    for data, own in zip(files.values(), ours.to_dict("records"), strict=True):
-        status, _, body = ask(f"{address}/predict", data, **{"Content-Type": "application/octet-stream"})
-        answer = json.loads(body)
-        assert (answer["label"], answer["abstained"], answer["reason"]) == (
+    expected = load_champion("goodbad").classifier.classify(list(files.values()))
+    for data, own in zip(files.values(), expected.to_dict("records"), strict=True):
+        status, _, body = fetch(f"{address}/predict", data, **{"Content-Type": "application/octet-stream"})
+        response = json.loads(body)
+        assert (response["label"], response["abstained"], response["reason"]) == (
             own["label"],
             own["abstained"],
             own["reason"],
         )
         assert status == 200
         if own["label"]:
-            assert answer["probabilities"] == pytest.approx(own["probabilities"], abs=1e-5)
+            assert response["probabilities"] == pytest.approx(own["probabilities"], abs=1e-5)
 
 
 def test_it_shows_what_speaks_for_a_class(address: str, files: dict[str, bytes]) -> None:
     light = Image.new("L", (SIDE, SIDE), 20)
     light.paste(250, (0, 0, SIDE // 2, SIDE))  # the network of these tests takes light for good
-    status, headers, body = ask(f"{address}/explain?label=good", encoded(light.convert("RGB")))
+    status, headers, body = fetch(f"{address}/explain?label=good", encoded(light.convert("RGB")))
     assert (status, headers["content-type"]) == (200, "image/png")
     shown = np.asarray(Image.open(io.BytesIO(body)))
     assert shown.shape[0] == shown.shape[1] >= 320
     left, right = (shown[40:-40, half].astype(float).mean(axis=(0, 1)) for half in (slice(40, 120), slice(-120, -40)))
     assert (left > right + 60).all()
-    _, _, against = ask(f"{address}/explain?label=bad", encoded(light.convert("RGB")))
+    _, _, against = fetch(f"{address}/explain?label=bad", encoded(light.convert("RGB")))
     assert np.asarray(Image.open(io.BytesIO(against))).mean() < shown.mean()
 
 
 @pytest.mark.parametrize(("label", "data"), [("ugly", None), ("good", b"nothing to see"), ("", None)])
 def test_what_cannot_be_explained_is_not_found(address: str, files: dict[str, bytes], label: str, data) -> None:
-    assert ask(f"{address}/explain?label={label}", data or files["image_001.jpeg"])[0] == 404
-    assert ask(f"{address}/explain?label=good", b"x" * (LIMIT + 1))[0] == 413
+    assert fetch(f"{address}/explain?label={label}", data or files["image_001.jpeg"])[0] == 404
+    assert fetch(f"{address}/explain?label=good", b"x" * (LIMIT + 1))[0] == 413
 
 
 def test_a_network_of_others_is_asked_but_not_explained(caplog) -> None:
@@ -93,14 +93,18 @@ def test_a_network_of_others_is_asked_but_not_explained(caplog) -> None:
 
 
 def test_a_file_that_is_too_large_gets_its_reason(address: str) -> None:
-    status, _, body = ask(f"{address}/predict", b"x" * (LIMIT + 1))
+    status, _, body = fetch(f"{address}/predict", b"x" * (LIMIT + 1))
     assert status == 413
     assert json.loads(body)["detail"] == "the file has more than 100,000 bytes"
 
 
 def test_it_answers_to_its_own_name_alone(address: str) -> None:
-    assert ask(f"{address}/model", Host="evil.example")[0] == 400
-    assert json.loads(ask(f"{address}/model")[2]) == {"name": "goodbad", "version": "1", "class_names": ["bad", "good"]}
+    assert fetch(f"{address}/model", Host="evil.example")[0] == 400
+    assert json.loads(fetch(f"{address}/model")[2]) == {
+        "name": "goodbad",
+        "version": "1",
+        "class_names": ["bad", "good"],
+    }
 
 
 SITE, MODE = "Sec-Fetch-Site", "Sec-Fetch-Mode"
@@ -120,32 +124,32 @@ SITE, MODE = "Sec-Fetch-Site", "Sec-Fetch-Mode"
 )
 def test_another_sites_page_is_refused(address: str, data: bytes | None, headers: dict[str, str]) -> None:
     for place in ("predict", "explain?label=good") if data else ("model",):
-        status, answered, body = ask(f"{address}/{place}", data, **headers)
+        status, received, body = fetch(f"{address}/{place}", data, **headers)
         assert (status, body) == (403, b"This server accepts requests from its own page only.\n")
-        assert "access-control-allow-origin" not in answered
+        assert "access-control-allow-origin" not in received
 
 
 def test_its_own_page_and_a_link_to_it_are_answered(address: str, files: dict[str, bytes]) -> None:
     own = {"Origin": address, SITE: "same-origin", MODE: "cors"}
-    assert ask(f"{address}/predict", files["image_001.jpeg"], **own)[0] == 200
-    assert ask(f"{address}/", **{SITE: "cross-site", MODE: "navigate"})[0] == 200
-    assert ask(f"{address}/model", **{SITE: "none"})[0] == 200
+    assert fetch(f"{address}/predict", files["image_001.jpeg"], **own)[0] == 200
+    assert fetch(f"{address}/", **{SITE: "cross-site", MODE: "navigate"})[0] == 200
+    assert fetch(f"{address}/model", **{SITE: "none"})[0] == 200
 
 
 def test_the_page_allows_nothing_from_elsewhere(address: str) -> None:
-    status, headers, body = ask(f"{address}/")
+    status, headers, body = fetch(f"{address}/")
     assert status == 200
     assert headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'")
     assert b"http://" not in body
     assert b"https://" not in body
-    assert ask(f"{address}/../app.py")[0] == 404
+    assert fetch(f"{address}/../app.py")[0] == 404
 
 
 def test_without_a_champion_it_ends_in_one_line(project, monkeypatch, capsys) -> None:
     monkeypatch.chdir(project)
     with pytest.raises(SystemExit):
         app.main([])
-    *_, last = capsys.readouterr().err.splitlines()  # MLflow may have told before that it made its tables
+    *_, last = capsys.readouterr().err.splitlines()  # MLflow may have logged before that it created its tables
     assert (
         last == "Error: registry: 'goodbad' has no version with the alias 'champion'; `kedro run` registers a champion"
     )

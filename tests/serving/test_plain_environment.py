@@ -13,15 +13,15 @@ from goodbad_pipeline.registry.models import load_champion
 
 pytestmark = pytest.mark.slow
 URI = "models:/goodbad@champion"
-ASK = """
+SCRIPT = """
 import json, sys
 from importlib.util import find_spec
 from pathlib import Path
 import mlflow, pandas as pd
 assert not [name for name in ("goodbad_pipeline", "kedro") if find_spec(name)]
 files = pd.DataFrame({"image": sorted(map(str, Path(sys.argv[2]).iterdir()))})
-answers = mlflow.pyfunc.load_model(sys.argv[1]).predict(files)
-print(json.dumps(answers.to_dict("records")))
+predictions = mlflow.pyfunc.load_model(sys.argv[1]).predict(files)
+print(json.dumps(predictions.to_dict("records")))
 """
 
 
@@ -39,12 +39,12 @@ def plain(registered: str, tmp_path_factory) -> Path:
 
 def test_it_loads_and_answers_as_here(plain: Path, tracking: str, folder: Path) -> None:
     clean = {name: value for name, value in environment(tracking).items() if name != "PYTHONPATH"}
-    asked = [plain, "-c", ASK, URI, folder]
-    done = subprocess.run(asked, env=clean, cwd=plain.parent, capture_output=True, text=True, check=False)
+    command = [plain, "-c", SCRIPT, URI, folder]
+    done = subprocess.run(command, env=clean, cwd=plain.parent, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
-    theirs = json.loads(done.stdout.splitlines()[-1])
-    ours = load_champion("goodbad").classifier.classify([file.read_bytes() for file in sorted(folder.iterdir())])
-    for one, own in zip(theirs, ours.to_dict("records"), strict=True):
+    served = json.loads(done.stdout.splitlines()[-1])
+    expected = load_champion("goodbad").classifier.classify([file.read_bytes() for file in sorted(folder.iterdir())])
+    for one, own in zip(served, expected.to_dict("records"), strict=True):
         assert (one["label"], one["abstained"], one["reason"]) == (own["label"], own["abstained"], own["reason"])
         if own["label"]:
             assert one["probabilities"] == pytest.approx(own["probabilities"], abs=1e-5)

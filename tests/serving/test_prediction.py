@@ -1,4 +1,4 @@
-"""The predict pipeline's nodes, and that its answers are everybody's."""
+"""Nodes of the predict pipeline, whose predictions equal those of the pyfunc."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,9 +39,11 @@ def test_evaluation_pyfunc_and_predict_agree_on_200_files(
 ) -> None:
     from goodbad_pipeline.training.batches import predict
 
-    ours = predicted.set_index("path")
-    assert len(ours) == len(files) == 200
-    theirs = mlflow.pyfunc.load_model(URI).predict(pd.DataFrame({"image": [str(folder / name) for name in ours.index]}))
+    table = predicted.set_index("path")
+    assert len(table) == len(files) == 200
+    served = mlflow.pyfunc.load_model(URI).predict(
+        pd.DataFrame({"image": [str(folder / name) for name in table.index]})
+    )
     transform = Transform(SIDE, "pad", (255, 255, 255), 120 * 120, tiff=True, shrink_on_load=True)
     scanned = scan_candidates(
         read_candidates(folder, "folders", None, Columns()).candidates,
@@ -51,19 +53,19 @@ def test_evaluation_pyfunc_and_predict_agree_on_200_files(
         tiff=True,
     )
     reasons = scanned.quarantine.set_index("path")["reason"]  # no_label: the file itself is well
-    scanned_reasons = [None if reason == "no_label" else reason for reason in reasons.loc[ours.index]]
-    assert scanned_reasons == _plain(ours["reason"])
-    assert theirs["reason"].tolist() == _plain(ours["reason"])
-    assert theirs["label"].tolist() == _plain(ours["label"])
-    good = ours[ours["reason"].isna()]
+    scanned_reasons = [None if reason == "no_label" else reason for reason in reasons.loc[table.index]]
+    assert scanned_reasons == _plain(table["reason"])
+    assert served["reason"].tolist() == _plain(table["reason"])
+    assert served["label"].tolist() == _plain(table["label"])
+    good = table[table["reason"].isna()]
     pixels = np.stack([transform_image(files[name], transform) for name in good.index])
     calibration = Calibration(["bad", "good"], temperature=1.5, threshold=0.45, abstain_below=0.7)
     evaluated = calibration.calibrate(predict(small_model(), pixels, np.arange(len(pixels))))
     assert abs(evaluated - good[["probability_bad", "probability_good"]].to_numpy()).max() <= 1e-5
     assert calibration.predict(evaluated).tolist() == (good["label"] == "good").astype(int).tolist()
     assert calibration.abstain(evaluated).tolist() == good["abstained"].tolist()
-    served = pd.DataFrame(theirs["probabilities"].dropna().tolist())
-    assert abs(served.to_numpy() - evaluated).max() <= 1e-5
+    probabilities = pd.DataFrame(served["probabilities"].dropna().tolist())
+    assert abs(probabilities.to_numpy() - evaluated).max() <= 1e-5
 
 
 def _plain(column: pd.Series) -> list:

@@ -24,23 +24,23 @@ COLUMNS = ["label", "probability", "probabilities", "abstained", "reason"]
 
 
 def test_it_answers_about_good_and_bad_files_alike(tracking: str, files: dict[str, bytes]) -> None:
-    answers = mlflow.pyfunc.load_model(URI).predict(pd.DataFrame({"image": list(files.values())}))
-    assert list(answers.columns) == COLUMNS
-    good = answers[answers["reason"].isna()]
+    predictions = mlflow.pyfunc.load_model(URI).predict(pd.DataFrame({"image": list(files.values())}))
+    assert list(predictions.columns) == COLUMNS
+    good = predictions[predictions["reason"].isna()]
     assert len(good) == 160
     for row in good.itertuples(index=False):
         assert row.probability == row.probabilities[row.label]
     assert set(good["label"]) == {"bad", "good"}
     assert set(good["abstained"]) == {True, False}
-    bad = answers[answers["reason"].notna()]
+    bad = predictions[predictions["reason"].notna()]
     assert set(bad["reason"]) == {"empty", "not_an_image", "too_many_pixels", "truncated"}
     assert bad[["label", "probability", "probabilities"]].isna().all(axis=None)
 
 
 def test_it_reads_the_probabilities_as_validation_taught(tracking: str, files: dict[str, bytes]) -> None:
     found = load_champion("goodbad")
-    answers = found.classifier.classify(list(files.values())[:20])
-    for row in answers.itertuples(index=False):
+    predictions = found.classifier.classify(list(files.values())[:20])
+    for row in predictions.itertuples(index=False):
         assert row.label == ("good" if row.probabilities["good"] >= 0.45 else "bad")
         assert row.abstained == (row.probability < 0.7)
         assert sum(row.probabilities.values()) == pytest.approx(1)
@@ -57,9 +57,9 @@ def test_bytes_base64_and_paths_give_the_same(tracking: str, folder: Path) -> No
         "path": [str(folder / name) for name in names],
     }
     model = mlflow.pyfunc.load_model(URI)
-    answers = [model.predict(pd.DataFrame({"image": one})) for one in cells.values()]
-    for other in answers[1:]:
-        pd.testing.assert_frame_equal(answers[0], other)
+    predictions = [model.predict(pd.DataFrame({"image": one})) for one in cells.values()]
+    for other in predictions[1:]:
+        pd.testing.assert_frame_equal(predictions[0], other)
 
 
 def test_the_bundle_imports_itself_and_its_requirements_alone(tmp_path: Path) -> None:

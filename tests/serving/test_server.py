@@ -73,8 +73,8 @@ def _wait_for(address: str, process: subprocess.Popen, log: Path) -> None:
 def post(address: str, body: bytes, kind: str = "application/json") -> tuple[int, dict]:
     request = urllib.request.Request(f"{address}/invocations", body, {"Content-Type": kind})
     try:
-        with urllib.request.urlopen(request, timeout=120) as answer:
-            return answer.status, json.load(answer)
+        with urllib.request.urlopen(request, timeout=120) as response:
+            return response.status, json.load(response)
     except urllib.error.HTTPError as error:
         text = error.read().decode()
         return error.code, json.loads(text) if text.startswith("{") else {"message": text}
@@ -85,16 +85,16 @@ def records(*data: bytes) -> bytes:
 
 
 def test_the_server_gives_the_answers_of_the_project(server: str, files: dict[str, bytes], tracking: str) -> None:
-    status, answer = post(server, records(*files.values()))
+    status, response = post(server, records(*files.values()))
     assert status == 200
-    ours = load_champion("goodbad").classifier.classify(list(files.values()))
-    for theirs, own in zip(answer["predictions"], ours.to_dict("records"), strict=True):
-        assert {key: theirs[key] for key in ("label", "abstained", "reason")} == {
+    expected = load_champion("goodbad").classifier.classify(list(files.values()))
+    for served, own in zip(response["predictions"], expected.to_dict("records"), strict=True):
+        assert {key: served[key] for key in ("label", "abstained", "reason")} == {
             key: own[key] for key in ("label", "abstained", "reason")
         }
         if own["label"]:
-            assert theirs["probabilities"] == pytest.approx(own["probabilities"], abs=1e-5)
-            assert theirs["probability"] == pytest.approx(own["probability"], abs=1e-5)
+            assert served["probabilities"] == pytest.approx(own["probabilities"], abs=1e-5)
+            assert served["probability"] == pytest.approx(own["probability"], abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -119,15 +119,15 @@ def test_the_server_gives_the_answers_of_the_project(server: str, files: dict[st
     ],
 )
 def test_garbage_gets_a_4xx_with_the_reason(server: str, body: bytes, kind: str, status: int, reason: str) -> None:
-    found, answer = post(server, body, kind)
-    assert found == status, answer
-    assert reason in answer["message"]
+    found, response = post(server, body, kind)
+    assert found == status, response
+    assert reason in response["message"]
 
 
 def test_one_bad_row_spoils_no_other(server: str, files: dict[str, bytes]) -> None:
-    status, answer = post(server, records(files["image_000.png"], b"garbage"))
+    status, response = post(server, records(files["image_000.png"], b"garbage"))
     assert status == 200
-    good, bad = answer["predictions"]
+    good, bad = response["predictions"]
     assert good["label"] in ("bad", "good")
     assert (bad["label"], bad["probability"], bad["probabilities"], bad["reason"]) == (None, None, None, "not_an_image")
 
@@ -146,9 +146,9 @@ def test_the_curl_line_of_the_guide_works_as_written(server: str, files: dict[st
         text=True,
         check=True,
     )
-    (answer,) = json.loads(done.stdout)["predictions"]
-    assert set(answer) == {"label", "probability", "probabilities", "abstained", "reason"}
-    assert answer["reason"] is None
+    (response,) = json.loads(done.stdout)["predictions"]
+    assert set(response) == {"label", "probability", "probabilities", "abstained", "reason"}
+    assert response["reason"] is None
 
 
 def test_every_process_of_the_server_refused_this_project(server: str, registered: str) -> None:

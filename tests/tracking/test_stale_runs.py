@@ -18,11 +18,11 @@ def test_only_runs_of_ended_processes_of_this_host_are_closed(tmp_path: Path) ->
     mine = process_tags()
     dead = {**mine, "process.pid": str(process.pid)}
     tags = {
-        "goes on": mine,
+        "still running": mine,
         "dead": dead,
         "before the last start": {**mine, "process.boot": "another"},
         "elsewhere": {**dead, "process.host": "another"},
-        "somebody else's": {},
+        "another project": {},
         "half": {"process.host": mine["process.host"]},
         "ended": dead,
     }

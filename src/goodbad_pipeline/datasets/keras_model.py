@@ -41,8 +41,7 @@ class KerasModelDataset(PathDataset[Any, Any]):
         with zipfile.ZipFile(self._filepath) as archive:
             layers = json.loads(archive.read("config.json"))["config"]["layers"][:nrows]
         rows = [[layer["config"].get("name"), layer["class_name"], _settings(layer["config"])] for layer in layers]
-        columns = ["layer", "kind", "settings"]
-        return TablePreview({"index": list(range(len(rows))), "columns": columns, "data": rows})
+        return TablePreview({"index": list(range(len(rows))), "columns": ["layer", "kind", "settings"], "data": rows})
 
     def _release(self) -> None:
         self._loaded = None

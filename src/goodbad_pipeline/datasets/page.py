@@ -33,12 +33,8 @@ def fit_preview(page: str) -> str:
     """Adapt a page to Kedro-Viz 12.5, which drops the head and reads sanitized HTML as Markdown.
 
     Without this, line breaks would show as such, and a name in the data could become a link that runs a script.
-
-    Args:
-        page: Markdown, or HTML with escaped text and at most one style in its head.
-
-    Returns:
-        Markdown without links; or the HTML body on one line, without scripts and links, with its style scoped to it.
+    Markdown is returned without links. Of HTML, with escaped text and at most one style in its head, the body is
+    returned on one line, without scripts and links, with its style scoped to it.
     """
     head, is_html, body = page.partition("<body>")
     if not is_html:

@@ -93,8 +93,13 @@ class TrialsDataset(LoadOnlyDataset[TrialCache]):
             return None, []
 
     def _write(self, spec: TrialSpec, result: TrialResult, logged: list[str]) -> None:
-        logs = {"result": result, "logged": logged}
-        content = {"network": spec.name, "seed": spec.seed, **logs, "config": spec.config}
+        content = {
+            "network": spec.name,
+            "seed": spec.seed,
+            "result": result,
+            "logged": logged,
+            "config": spec.config,
+        }
         with atomic_write(self._file(spec)) as draft:
             draft.write_text(json.dumps(content, indent=1), encoding="utf-8")
 

@@ -21,9 +21,7 @@ NEEDED = ("onnx", "tf2onnx")
 def convert_model(model: keras.Model, calibration_pixels: np.ndarray) -> dict[str, bytes]:
     """Convert a network, with batch normalization folded into its convolutions.
 
-    Args:
-        model: Maps pixels (n, side, side, 3), 0–255, to probabilities (n, classes).
-        calibration_pixels: Images that set the int8 ranges: uint8, shape (m, side, side, 3).
+    The images ``calibration_pixels`` (uint8, shape (m, side, side, 3)) set the int8 ranges.
 
     Returns:
         File contents by backend: ``onnx`` (float32, any batch size), ``litert`` (float32, batch size 1) and

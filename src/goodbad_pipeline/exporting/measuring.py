@@ -1,7 +1,7 @@
 """Predictions and speed of several networks on the same images."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
@@ -13,13 +13,8 @@ Predict = Callable[[np.ndarray], np.ndarray]
 def predict_with_each(networks: Mapping[str, Predict], pixels: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
     """Predict the same images with each network, one batch in memory at a time.
 
-    Args:
-        networks: Predict functions by name.
-        pixels: uint8, shape (N, side, side, 3), or an object indexed like it.
-        rows: Indices of the images, int64, shape (n,), n at least 1.
-
-    Returns:
-        Probabilities by name: float32, shape (n, classes).
+    The n ``rows`` (int64, at least one) select images of ``pixels`` (uint8, shape (N, side, side, 3)). Returns
+    probabilities by name: float32, shape (n, classes).
     """
     probabilities: dict[str, list[np.ndarray]] = {name: [] for name in networks}
     for batch, count in _batches(pixels, rows):
@@ -37,25 +32,19 @@ def measure_rates(
 ) -> dict[str, float]:
     """Measure the images per second of each network: batches of 64, median over alternating rounds.
 
-    Args:
-        networks: Predict functions by name, each called before, so that no graph is traced while timing.
-        pixels: uint8, shape (n, side, side, 3), n at least 1.
-        rounds: Timings per network. Every other round runs in reverse order, so that drift affects all alike.
-        clock: Returns seconds.
+    Every other round runs in reverse order, so that drift affects all networks alike. Call each network on ``pixels``
+    (uint8, shape (n, side, side, 3)) before, so that no graph is traced while timing. ``clock`` returns seconds.
     """
     batches = [batch for batch, _ in _batches(pixels, np.arange(len(pixels)))]
+    names = list(networks)
     seconds: dict[str, list[float]] = {name: [] for name in networks}
     for number in range(rounds):
-        for name in _turns(list(networks), number):
+        for name in reversed(names) if number % 2 else names:
             start = clock()
             for batch in batches:
                 networks[name](batch)
             seconds[name].append(clock() - start)
     return {name: BATCH * len(batches) / float(np.median(taken)) for name, taken in seconds.items()}
-
-
-def _turns(names: Sequence[str], number: int) -> Sequence[str]:
-    return names[::-1] if number % 2 else names
 
 
 def _batches(pixels: np.ndarray, rows: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:

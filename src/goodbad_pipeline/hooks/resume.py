@@ -51,14 +51,15 @@ def find_interrupted_run(pipeline: Pipeline, catalog: DataCatalog, parameters: M
         owner = catalog.load(STUDIES).find_owner(config)
     if owner is None:
         return None
-    return _find_open_run(owner, {name: group for name, group in parameters.items() if _uses(pipeline, name)})
+    used = {name: group for name, group in parameters.items() if f"params:{name}" in pipeline.inputs()}
+    return _find_open_run(owner, used)
 
 
 def remove_finished_checkpoints(catalog: DataCatalog, pipeline: Pipeline, run_id: str | None) -> None:
     """Remove the checkpoints of a training whose run has finished."""
     if CHECKPOINTS not in pipeline.inputs():
         return
-    store = _store(catalog)
+    store: CheckpointStore = catalog.load(CHECKPOINTS)
     last = store.last_state()
     if last is not None and last["owner"] == run_id:
         store.forget(config_hash(last["config"]))
@@ -68,20 +69,12 @@ def _find_training_owner(
     catalog: DataCatalog, model: ModelParams, training: TrainingParams, images: ImageParams
 ) -> str | None:
     """Return the id of the run that trained with these parameters; of several, the one interrupted last."""
-    states = list(_store(catalog).states()) if training.checkpoint.resume else []
+    states = list(catalog.load(CHECKPOINTS).states()) if training.checkpoint.resume else []
     if not states:
         return None
     config = training_config(decisive_parameters(model, training, images), catalog.load(SPLITS))
     same = (state for state in states if all(state["config"].get(name) == value for name, value in config.items()))
     return next((state["owner"] for state in same), None)
-
-
-def _store(catalog: DataCatalog) -> CheckpointStore:
-    return catalog.load(CHECKPOINTS)
-
-
-def _uses(pipeline: Pipeline, group: str) -> bool:
-    return f"params:{group}" in pipeline.inputs()
 
 
 def _find_open_run(run_id: str, parameters: Mapping[str, Group]) -> Run | None:

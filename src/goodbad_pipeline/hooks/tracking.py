@@ -68,6 +68,7 @@ class TrackingHooks(MlflowHook):
             with store.lock_store(uri), store.require_server(uri):
                 super().after_context_created(context)
         self._project_path, self._uri = root, uri
+        self._outbox_folder = root / tracking.OUTBOX_FOLDER
         self._labels_logged = False
         self._node_parameters: dict[str, Any] = {}
         self._artifacts: dict[str, Any] = {}
@@ -170,10 +171,6 @@ class TrackingHooks(MlflowHook):
             tracking.set_tags({stale_runs.FAILURE_TAG: f"{type(error).__name__}: {error}"[:MAX_TAG]})
         tracking.end_run(tracking.KILLED if isinstance(error, Stopped) else "FAILED")
 
-    @property
-    def _outbox_folder(self) -> Path:
-        return self._project_path / tracking.OUTBOX_FOLDER
-
     def _set_up_offline(self, context: KedroContext, settings: dict[str, Any]) -> None:
         """Do what kedro-mlflow does, without contacting the server."""
         self._already_active_mlflow = False
@@ -192,12 +189,7 @@ class TrackingHooks(MlflowHook):
         logger.info("Tracking is offline: what the run logs waits in %s", self._outbox_folder)
 
     def _begin(
-        self,
-        outbox: tracking.Outbox,
-        name: str,
-        run_params: dict[str, Any],
-        pipeline: Pipeline,
-        catalog: DataCatalog,
+        self, outbox: tracking.Outbox, name: str, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
     ) -> None:
         sent, waiting = tracking.send_outbox(self._outbox_folder, self._uri)
         if sent or waiting:

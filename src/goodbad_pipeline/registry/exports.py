@@ -33,15 +33,16 @@ def record_exports(name: str, model_version: str, measured: Exports, files: Path
     so that an interrupted export changes nothing. The folder ``files`` holds the files of `RUNTIMES`.
     """
     client = mlflow.MlflowClient()
+    exported = {backend: files / RUNTIMES[backend].file for backend in measured.keys() & RUNTIMES.keys()}
     listing = {backend: dict(results) for backend, results in measured.items()}
-    for backend in listing.keys() & RUNTIMES.keys():
-        listing[backend]["sha256"] = file_digest(files / RUNTIMES[backend].file)
+    for backend, file in exported.items():
+        listing[backend]["sha256"] = file_digest(file)
     text = json.dumps(listing, indent=2, sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()
     run = client.get_model_version(name, model_version).run_id
     with TemporaryDirectory() as temporary:
-        for backend in listing.keys() & RUNTIMES.keys():
-            shutil.copy(files / RUNTIMES[backend].file, temporary)
+        for file in exported.values():
+            shutil.copy(file, temporary)
         Path(temporary, _LISTING).write_text(text)
         client.log_artifacts(run, temporary, f"{_FOLDER}/{digest[:12]}")
     client.set_model_version_tag(name, model_version, EXPORTS_TAG, digest)
@@ -51,11 +52,7 @@ def record_exports(name: str, model_version: str, measured: Exports, files: Path
 def load_exported(found: ModelVersion, backend: Backend) -> tuple[str, Network | None]:
     """Return the backend for a version and its network, which is None for Keras.
 
-    With the backend ``auto``, Keras replaces exported files that cannot be read.
-
-    Raises:
-        ExportUnavailable: The files of a named backend cannot be read.
-        InputError: The backend cannot run the version.
+    With the backend ``auto``, Keras replaces exported files that cannot be read; any other backend raises.
     """
     if backend == KERAS:
         return KERAS, None

@@ -127,10 +127,6 @@ def load_champion(name: str) -> RegisteredModel | None:
     """Load the version with the alias ``champion``; return None if there is none.
 
     For a resumed run whose own version is the champion already, it loads the champion before that.
-
-    Raises:
-        InputError: The champion's files cannot be loaded.
-        TrackingUnavailable: MLflow is unavailable.
     """
     champion, run = _find_alias(name, CHAMPION), tracking.current_run()
     if champion is not None and run is not None and champion.run_id == run:
@@ -140,11 +136,7 @@ def load_champion(name: str) -> RegisteredModel | None:
 
 
 def find_model(name: str, version_or_alias: str | int, backend: Backend = KERAS) -> RegisteredModel:
-    """Load a version by its number or alias.
-
-    Raises:
-        InputError: The version does not exist, its files cannot be loaded, or the backend cannot run it.
-    """
+    """Load a version by its number or alias. Raises what :func:`load_version` does."""
     if str(version_or_alias).isdecimal():
         return load_version(name, str(version_or_alias), backend)
     found = _find_alias(name, str(version_or_alias))

@@ -31,8 +31,12 @@ class ClassifierConfig:
 
     def write(self, file: Path) -> None:
         """Write the config as JSON."""
-        values = {"transform": asdict(self.transform), "calibration": self.calibration.to_dict()}
-        file.write_text(json.dumps({**values, "digest": self.digest}, indent=2))
+        values = {
+            "transform": asdict(self.transform),
+            "calibration": self.calibration.to_dict(),
+            "digest": self.digest,
+        }
+        file.write_text(json.dumps(values, indent=2))
 
     @classmethod
     def read(cls, file: Path, digest: str | None = None) -> "ClassifierConfig":

@@ -16,11 +16,8 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/\s]*={0,2}\s*", re.ASCII)
 def read_image(cell: object, *, allow_paths: bool) -> bytes | Rejection:
     """Return the bytes that a cell holds or names, or a rejection; never raises.
 
-    A text that is valid base64 is decoded, unless a file of that name exists.
-
-    Args:
-        cell: bytes, base64 text, a ``data:`` URL, or a path as text or ``Path``.
-        allow_paths: True to read paths. A server must not, since its clients could read any of its files.
+    A cell is bytes, base64 text, a ``data:`` URL, or a path as text or ``Path``. Valid base64 is decoded, unless a
+    file of that name exists. A server must not allow paths, since its clients could read any of its files.
     """
     if isinstance(cell, bytes | bytearray | memoryview):
         return bytes(cell)

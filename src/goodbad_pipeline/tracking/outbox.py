@@ -143,7 +143,9 @@ class EntryQueue:
         try:
             server.send(entry, self.path / entry["file"] if "file" in entry else None)
         except Exception as error:
-            if is_temporary(error) and not _fails_in_server(error):
+            # MLflow's own failures would repeat, and block the entries after this one
+            failed = isinstance(error, RestException) and error.error_code == "INTERNAL_ERROR"
+            if is_temporary(error) and not failed:
                 raise
             self.reject(entry, error)
         if entry["do"] == "start" and entry["run"] in server.ids:
@@ -249,8 +251,3 @@ def send_outbox(folder: Path, uri: str | None = None) -> tuple[int, int]:
                 continue
             queue.close()
     return sent, waiting
-
-
-def _fails_in_server(error: Exception) -> bool:
-    """Return whether MLflow itself failed: such an entry would fail each time, and block those after it."""
-    return isinstance(error, RestException) and error.error_code == "INTERNAL_ERROR"

@@ -124,8 +124,7 @@ def end_run_within(status: str, seconds: float) -> None:
 def activate_run() -> Iterator[str]:
     """Make the current run MLflow's active run in this thread, for MLflow functions that log by themselves.
 
-    Raises:
-        ConnectionError: MLflow is unavailable, or does not have this run yet.
+    Raises `ConnectionError` if MLflow does not have this run yet.
     """
     if (active := mlflow.active_run()) is not None:
         yield str(active.info.run_id)
