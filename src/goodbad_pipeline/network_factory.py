@@ -62,8 +62,7 @@ class ChosenNetwork:
 def check_networks(groups: Mapping[str, Group]) -> None:
     """Check before a run that every network the parameters name exists and that its weights can be loaded.
 
-    Raises:
-        InputError: One line with every problem, each named by its parameter group.
+    The InputError lists every problem in one line, each named by its parameter group.
     """
     training = groups.get("training")
     recipe = training if isinstance(training, TrainingParams) else None

@@ -1,7 +1,5 @@
 """The paper's Table 1 and the two families as data, expanded into blocks for a scale. Standard library only."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from string import ascii_lowercase

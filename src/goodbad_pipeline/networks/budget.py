@@ -3,8 +3,6 @@
 Parameters, multiply-adds and memory are counted. Time is measured by a probe, an argument.
 """
 
-from __future__ import annotations
-
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence

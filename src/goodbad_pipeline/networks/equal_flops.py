@@ -1,7 +1,5 @@
 """Networks of equal cost, scaled in one dimension or all three (the paper's Figure 8). Standard library only."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -34,9 +32,6 @@ def match_macs(
     """Scale one dimension, or all three by φ, until the network costs `multiple` times its base.
 
     The cost rises in steps. Bisection finds the two networks around the requested cost, and the closer one is returned.
-
-    Raises:
-        InputError: A value is invalid, or no such network is large enough.
     """
     if dimension not in DIMENSIONS:
         raise InputError(f"dimension must be one of {', '.join(DIMENSIONS)}; received {dimension!r}.")

@@ -1,7 +1,5 @@
 """The grid of α, β and γ to try at φ = 1 (step 1 of the paper's section 3.3). Standard library only."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -30,10 +28,8 @@ def list_candidates(
 ) -> tuple[Candidate, ...]:
     """Return every point of the grid with |α·β²·γ² − 2| ≤ `tolerance`, in the order of the grid.
 
-    All values are at least 1. Because of rounding, two points may give the same network.
-
-    Raises:
-        InputError: A value is below 1, or no combination is within the tolerance; the message names the closest.
+    All values are at least 1. Because of rounding, two points may give the same network. If no point is within the
+    tolerance, the InputError names the closest.
     """
     grid = [Coefficients(*point) for point in product(*(sorted(set(axis)) for axis in (alphas, betas, gammas)))]
     if not grid:
@@ -53,9 +49,6 @@ def scale_up(base: NetworkScale, coefficients: Coefficients, phi: float = 1.0) -
     """Scale any network: deeper by α^φ, wider by β^φ, larger by γ^φ (equation 3).
 
     Dropout does not change, so that candidates differ in their shape only.
-
-    Raises:
-        InputError: A coefficient to the power of φ is above 100.
     """
     return replace(
         base,

@@ -4,8 +4,6 @@ Strided convolutions use `same` padding. keras.applications uses ZeroPadding2D a
 both pad the same at every size, which tests check.
 """
 
-from __future__ import annotations
-
 import zlib
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Builds the Keras model of a scale: one flat graph with stable layer names that scales pixels itself."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

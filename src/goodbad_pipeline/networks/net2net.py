@@ -11,8 +11,6 @@ The inputs and outputs of every zero weight are active. So zeros have a gradient
 weights at the second.
 """
 
-from __future__ import annotations
-
 import keras
 import numpy as np
 
@@ -43,9 +41,8 @@ def grow_network(
 
     The layers of `small` are read from the model itself. The resolution of `target` may be larger or smaller, because
     weights do not depend on it. Batch statistics of new channels are measured on smooth noise, so that new and old
-    channels are equally large.
-
-    The new classifier starts at zero without `keep_classifier`, or if the number of classes differs.
+    channels are equally large. The new classifier starts at zero without `keep_classifier`, or if the number of classes
+    differs.
 
     Raises:
         InputError: `small` is not a model of `build_network`, or the target is smaller somewhere.
@@ -73,11 +70,7 @@ def grow_network(
 
 
 def read_shape(model: keras.Model) -> LayerShape:
-    """Return family, widths and depths of a model of `build_network`, from the names and shapes of its layers.
-
-    Raises:
-        InputError: The layers have other names, so the model was not built by `build_network`.
-    """
+    """Return family, widths and depths of a model of `build_network`, from the names and shapes of its layers."""
     filters = {layer.name: layer.kernel.shape[-1] if hasattr(layer, "kernel") else None for layer in model.layers}
     return shape_of_layers(filters, model.name)
 
@@ -108,7 +101,6 @@ def _embed(new: np.ndarray, old: np.ndarray, name: str, mixes: bool) -> np.ndarr
 
 
 def _stage_channels(name: str, source: LayerShape) -> int:
-    """Return the old channels of a block's stage."""
     return source.channels[int(name.removeprefix("block")[0])]
 
 

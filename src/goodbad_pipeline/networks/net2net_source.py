@@ -3,8 +3,6 @@
 Starts no Keras, so that impossible growth is an error before a run starts.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import zipfile
@@ -37,11 +35,7 @@ class GrowthSource:
 
 
 def parse_growth_source(value: str | int | None) -> GrowthSource | None:
-    """Read `imagenet`, a version (`3` or `goodbad/3`) or the path of a `.keras` file; None stays None.
-
-    Raises:
-        InputError: The value is none of these.
-    """
+    """Read `imagenet`, a version (`3` or `goodbad/3`) or the path of a `.keras` file; None stays None."""
     if value is None:
         return None
     text = str(value)
@@ -62,11 +56,7 @@ def base_scale(family: str, resolution: int | None = None) -> NetworkScale:
 
 
 def check_growth_source(source: GrowthSource, family: str) -> None:
-    """Check that the source can be loaded.
-
-    Raises:
-        InputError: The package of the ImageNet weights, or the file, is missing.
-    """
+    """Raise InputError if the package of the ImageNet weights, or the file, is missing."""
     if source.imagenet:
         check_weights(IMAGENET, base_scale(family))
     if source.path is not None and not source.path.is_file():
@@ -74,11 +64,7 @@ def check_growth_source(source: GrowthSource, family: str) -> None:
 
 
 def source_shape(source: GrowthSource, family: str) -> LayerShape | None:
-    """Return the layers of the source without loading it; None for a registered version.
-
-    Raises:
-        InputError: The file is no `.keras` archive, or was not built by this project.
-    """
+    """Return the layers of the source without loading it; None for a registered version."""
     if source.imagenet:
         return layer_shape(base_scale(family))
     return None if source.path is None else _file_shape(source.path)
@@ -97,11 +83,7 @@ def _file_shape(path: Path) -> LayerShape:
 
 
 def shape_of_layers(filters: Mapping[str, int | None], source: str) -> LayerShape:
-    """Return family, widths and depths from the layer names and the output channels of convolutions.
-
-    Raises:
-        InputError: The layers have other names, so the model was not built by `build_network`.
-    """
+    """Return family, widths and depths from the layer names and the output channels of convolutions."""
     ends = ["stem_conv", *(f"block{stage}a_project_conv" for stage in range(1, len(STAGES) + 1)), "top_conv"]
     channels = [filters.get(name) for name in ends]
     if None in channels:
@@ -117,11 +99,10 @@ def shape_of_layers(filters: Mapping[str, int | None], source: str) -> LayerShap
 
 
 def check_growth(source: LayerShape, target: LayerShape) -> None:
-    """Check that one network can grow into another.
+    """Raise InputError unless one network can grow into another.
 
-    Raises:
-        InputError: The families differ, the target is narrower or shallower somewhere, or a block would gain a
-            shortcut, which no weights can compensate.
+    The families must be equal and the target nowhere narrower or shallower. No block may gain a shortcut, which no
+    weights can compensate.
     """
     if source.family != target.family:
         raise InputError(f"grow_from: {source.family} cannot become {target.family}. Set family to {source.family}.")

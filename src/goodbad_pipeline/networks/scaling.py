@@ -3,8 +3,6 @@
 Standard library only, so that a network can be checked without starting Keras.
 """
 
-from __future__ import annotations
-
 import logging
 import math
 from collections.abc import Mapping
@@ -66,11 +64,7 @@ VARIANTS: dict[str, Variant] = {variant.name: variant for variant in _TABLE}
 
 @dataclass(frozen=True)
 class Coefficients:
-    """The bases of depth (α), width (β) and resolution (γ) in equation 3, found by a grid search at φ = 1.
-
-    Raises:
-        InputError: A base is below 1, above 100 or not finite.
-    """
+    """The bases of depth (α), width (β) and resolution (γ) in equation 3, each 1 to 100, found by a grid search."""
 
     alpha: float = 1.2
     beta: float = 1.1
@@ -158,11 +152,7 @@ def resolve_scale(
 
 
 def read_scale(record: Mapping[str, Any]) -> NetworkScale:
-    """Return the scale from a record with its fields, as `dataclasses.asdict` writes them; other keys are ignored.
-
-    Raises:
-        InputError: A field is missing.
-    """
+    """Return the scale from a record with its fields, as `dataclasses.asdict` writes them; other keys are ignored."""
     names = [field.name for field in fields(NetworkScale)]
     if missing := [name for name in names if name not in record]:
         raise InputError(f"network: the stored record lacks {missing[0]}; run the node choose_network again.")
@@ -183,14 +173,11 @@ def variants_of(family: str) -> tuple[Variant, ...]:
     return tuple(variant for variant in _TABLE if variant.family == family)
 
 
-def round_filters(filters: int, width: float, divisor: int = 8) -> int:
-    """Scale channels to the nearest multiple of `divisor`, never below 90 % (reference code of the paper).
-
-    `divisor` is also the smallest result.
-    """
+def round_filters(filters: int, width: float) -> int:
+    """Scale channels to the nearest multiple of 8 above 0, never below 90 % (reference code of the paper)."""
     scaled = round(filters * width, _DIGITS)
-    rounded = max(divisor, int(scaled + divisor / 2) // divisor * divisor)
-    return rounded if rounded >= 0.9 * scaled else rounded + divisor
+    rounded = max(MIN_CHANNELS, int(scaled + MIN_CHANNELS / 2) // MIN_CHANNELS * MIN_CHANNELS)
+    return rounded if rounded >= 0.9 * scaled else rounded + MIN_CHANNELS
 
 
 def round_repeats(repeats: int, depth: float) -> int:
@@ -215,11 +202,7 @@ def dropout_of(phi: float, family: str) -> float:
 
 
 def power(name: str, base: float, phi: float) -> float:
-    """Return a coefficient to the power of φ.
-
-    Raises:
-        InputError: The result is above 100.
-    """
+    """Return a coefficient to the power of φ; raise InputError above 100."""
     if phi * math.log(base) > math.log(MAX_FACTOR):
         raise InputError(
             f"phi must keep {name}**phi within {MAX_FACTOR:g}; received phi={phi:g}, {name}={base:g}. "

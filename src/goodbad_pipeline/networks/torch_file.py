@@ -4,8 +4,6 @@ Loading a pickle can call any function that it names. Here only four names are a
 file; a file with any other name is rejected.
 """
 
-from __future__ import annotations
-
 import math
 import os
 import pickle

@@ -4,8 +4,6 @@ Three Keras containers hold the same arrays: `.weights.h5` and `.keras` of Keras
 `.h5` of Keras 2 names them (the published B0 to B7 files). The published lite networks are PyTorch files.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -52,9 +50,6 @@ def load_weights(model: keras.Model, weights: str | Path | None, scale: NetworkS
     """Load `imagenet` or a file into a model, which keeps its random start with None.
 
     `classes` is None without a classifier. ImageNet's classifier is loaded only for 1000 classes.
-
-    Raises:
-        InputError: A file cannot be read or downloaded, or does not fit.
     """
     if weights is None:
         return
@@ -72,12 +67,9 @@ def load_weights(model: keras.Model, weights: str | Path | None, scale: NetworkS
 
 
 def assign_weights(model: keras.Model, stored: LayerWeights, source: str, *, with_classifier: bool) -> None:
-    """Assign weights to every layer, or to none if one does not fit.
+    """Assign weights to every layer, or raise InputError and assign none if a layer does not fit.
 
     The classifier becomes zero without `with_classifier`, or if `stored` has none.
-
-    Raises:
-        InputError: A layer is missing or has another shape; the message names it and both shapes.
     """
     expected = {layer.name: layer for layer in model.layers if layer.weights}
     if not with_classifier or CLASSIFIER not in stored:
@@ -118,11 +110,7 @@ def _check_layer(layer: keras.Layer, stored: LayerWeights, source: str) -> None:
 
 
 def read_weight_file(path: Path, model: keras.Model) -> LayerWeights:
-    """Read a Keras file's weights by the model's layer names; layers that the file lacks are missing.
-
-    Raises:
-        InputError: The file does not have the format of its suffix.
-    """
+    """Read a Keras file's weights by the model's layer names; layers that the file lacks are missing."""
     with open_weights(path) as file:
         if "layers" in file:
             stored = _read_numbered(file["layers"], model)
@@ -175,11 +163,7 @@ def _fix_normalization(stored: dict[str, list[np.ndarray]]) -> LayerWeights:
 
 
 def _download(name: str, *, with_classifier: bool) -> Path:
-    """Return the weights file of B0 to B7, from Keras's cache or its server, checked against its digest.
-
-    Raises:
-        InputError: The download failed; the message says what to do instead.
-    """
+    """Return the weights file of B0 to B7, from Keras's cache or its server, checked against its digest."""
     suffix, digest = (".h5", 0) if with_classifier else ("_notop.h5", 1)
     file_name = f"efficientnet{name}{suffix}"
     try:
@@ -196,11 +180,7 @@ def _download(name: str, *, with_classifier: bool) -> Path:
 
 
 def read_lite(path: Path, scale: NetworkScale) -> dict[str, list[np.ndarray]]:
-    """Read a lite network's PyTorch file by our layer names.
-
-    Raises:
-        InputError: The file is rejected or lacks a layer.
-    """
+    """Read a lite network's PyTorch file by our layer names."""
     weights = read_torch_weights(path)
     try:
         stored = {name: _convert(weights, torch_name, kind) for name, torch_name, kind in _lite_layers(scale)}

@@ -1,7 +1,4 @@
-"""Parameters of the images: where they are stored, how they are read and split.
-
-The properties `limits` and `division` and the method `transform` convert the schema to domain values.
-"""
+"""Parameters of the images: where they are stored, how they are read and split."""
 
 from typing import Annotated, Any, Self
 

@@ -1,7 +1,4 @@
-"""Parameters of everything after training: evaluation, registry, promotion, prediction, export, replay and tracking.
-
-`PromotionParams.rules` converts the schema to a domain value.
-"""
+"""Parameters of everything after training: evaluation, registry, promotion, prediction, export, replay and tracking."""
 
 from typing import Annotated, Literal
 

@@ -1,7 +1,4 @@
-"""Parameters of the network and of its training.
-
-`CoefficientParams.constants` and `TrainingParams.recipe` convert the schema to domain values.
-"""
+"""Parameters of the network and of its training."""
 
 from dataclasses import fields
 from typing import Annotated, Any, Literal, Self
@@ -13,8 +10,7 @@ from goodbad_pipeline.params.base import Count, Fraction, Group, Positive, Seed
 from goodbad_pipeline.training.recipe import Augmentation, Recipe
 
 WEIGHT_WORDS = ("auto", "none", "imagenet")
-RATE_IMAGES = 256
-"""Batch size that learning rates are given for."""
+RATE_IMAGES = 256  # batch size that learning rates are given for
 
 
 class CoefficientParams(Group):
