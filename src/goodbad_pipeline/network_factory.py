@@ -4,7 +4,7 @@
 """
 
 import logging
-import time
+import timeit
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -216,11 +216,7 @@ def measure_ms_per_image(scale: NetworkScale, *, classes: int, batch_size: int) 
     model = network_model.build_network(scale, classes=classes)
     pixels = np.random.default_rng(0).integers(0, 256, (batch_size, scale.resolution, scale.resolution, 3), np.uint8)
     model.predict_on_batch(pixels)
-    seconds = []
-    for _ in range(TIMED_BATCHES):
-        start = time.perf_counter()
-        model.predict_on_batch(pixels)
-        seconds.append(time.perf_counter() - start)
+    seconds = timeit.repeat(lambda: model.predict_on_batch(pixels), number=1, repeat=TIMED_BATCHES)
     return 1000 * min(seconds) / batch_size
 
 

@@ -24,15 +24,11 @@ from goodbad_pipeline.networks.scaling import (
 
 Probe = Callable[[NetworkScale], float]
 
-STEPS = 100
-"""Grid points per unit of φ: 0.01 apart."""
-LARGEST = 10 * STEPS
-"""φ = 10: about 400 billion multiply-adds for the standard family, ten times B7."""
-_TIMED_STEP = 10
-"""Grid points between two timed networks: measured time is noisy, and 0.1 of φ changes the operations by 7 %."""
+STEPS = 100  # grid points per unit of φ
+LARGEST = 10 * STEPS  # φ = 10: about 400 billion multiply-adds for the standard family, ten times B7
+_TIMED_STEP = 10  # grid points between two timed networks: time is noisy, and 0.1 of φ changes the operations by 7 %
 _MIN_SLOPE = 1e-12  # milliseconds per activation: a clock may show no time, or less for a larger network
-_MAX_GUESSES = 6
-"""Probes chosen by interpolation before bisection."""
+_MAX_GUESSES = 6  # probes chosen by interpolation before bisection
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,7 @@ from typing import Any
 
 import keras
 
-from goodbad_pipeline.networks.architecture import (
-    IMAGENET_CLASSES,
-    IMAGENET_MEAN,
-    IMAGENET_STDDEV,
-    Block,
-    Family,
-)
+from goodbad_pipeline.networks.architecture import IMAGENET_CLASSES, IMAGENET_MEAN, IMAGENET_STDDEV, Block, Family
 
 
 @dataclass(frozen=True)
@@ -72,8 +66,7 @@ class LayerMaker:
 
 def scale_pixels(x: Any, family: Family) -> Any:
     """Scale pixels of 0 to 255 to the family's input range, always in float32."""
-    scaling = keras.layers.Rescaling(family.pixel_scale, family.pixel_offset, dtype="float32", name="rescaling")
-    x = scaling(x)
+    x = keras.layers.Rescaling(family.pixel_scale, family.pixel_offset, dtype="float32", name="rescaling")(x)
     if not family.standardises:
         return x
     layer = keras.layers.Normalization(axis=-1, dtype="float32", name="normalization")

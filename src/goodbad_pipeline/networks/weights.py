@@ -21,7 +21,6 @@ from goodbad_pipeline.networks.torch_file import read_torch_weights
 LayerWeights = Mapping[str, list[np.ndarray]]
 
 CLASSIFIER = "predictions"
-_CLASSIFIER_KEY = "dense"
 _SNAKE_CASE = {  # every layer class with weights
     "BatchNormalization": "batch_normalization",
     "Conv2D": "conv2d",
@@ -121,7 +120,7 @@ def read_weight_file(path: Path, model: keras.Model) -> LayerWeights:
 
 def _read_numbered(group: h5py.Group, model: keras.Model) -> dict[str, list[np.ndarray]]:
     """Read a Keras 3 file. A layer that the model lacks keeps its key, so that `assign_weights` rejects it."""
-    names = {_CLASSIFIER_KEY: CLASSIFIER} | {key: name for name, key in _numbered_keys(model)}
+    names = {"dense": CLASSIFIER} | {key: name for name, key in _numbered_keys(model)}
     stored = {names.get(key, key): _variables(layer) for key, layer in group.items()}
     return {name: weights for name, weights in stored.items() if weights}
 
