@@ -2,7 +2,7 @@
 
 HOW is ``live``, ``step`` (SIGKILL in the middle of step NUMBER), ``line`` (SIGKILL at line NUMBER of the package's
 code), ``save`` (SIGKILL at line NUMBER of any code inside saves) or ``term`` (SIGTERM at line NUMBER of the package's
-code). What lives writes its hash and how many such places it came by into ``outcome`` in its folder.
+code). A process that is not killed writes its hash and the number of such lines to ``outcome`` in its folder.
 """
 
 import os

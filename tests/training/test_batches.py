@@ -22,14 +22,14 @@ def batches(count: int = 10, size: int = 4, seed: int = 0, augmentation: Augment
 def test_batches_are_full_and_a_shuffle_has_every_image_once() -> None:
     stream = batches()
     assert stream.steps_per_epoch == 3
-    taken = [stream[step] for step in range(5)]
-    assert [len(pixels) for pixels, _ in taken] == [4] * 5
-    seen = np.concatenate([pixels[:, 0, 0, 0] for pixels, _ in taken])
-    targets = np.concatenate([target.argmax(axis=1) for _, target in taken])
-    np.testing.assert_array_equal(seen, targets * 2)
-    for shuffle in (seen[:10], seen[10:]):
+    parts = [stream[step] for step in range(5)]
+    assert [len(pixels) for pixels, _ in parts] == [4] * 5
+    read = np.concatenate([pixels[:, 0, 0, 0] for pixels, _ in parts])
+    targets = np.concatenate([target.argmax(axis=1) for _, target in parts])
+    np.testing.assert_array_equal(read, targets * 2)
+    for shuffle in (read[:10], read[10:]):
         assert sorted(shuffle) == list(range(0, 20, 2))
-    assert not np.array_equal(seen[:10], seen[10:])
+    assert not np.array_equal(read[:10], read[10:])
 
 
 def test_fewer_images_than_a_batch_are_repeated() -> None:
@@ -86,9 +86,9 @@ def test_images_stay_bytes_until_the_device() -> None:
     batches = TrainingBatches(
         pixels, np.arange(4), np.eye(4, dtype=np.float32), batch_size=4, seed=0, augmentation=None
     )
-    seen, targets = batches[0]
-    assert seen.dtype == np.uint8
-    np.testing.assert_array_equal(seen, pixels[targets.argmax(axis=1)])
+    read, targets = batches[0]
+    assert read.dtype == np.uint8
+    np.testing.assert_array_equal(read, pixels[targets.argmax(axis=1)])
     batches.augmentation = Augmentation(True, 10, 0.1, 0.1, 0.1, 0.1)
     assert batches[0][0].dtype == np.uint8
 

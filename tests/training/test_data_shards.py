@@ -36,9 +36,9 @@ def test_processes_read_the_parts_of_the_batches_of_one(count: int, data_shards:
 @settings(max_examples=25)
 def test_an_epoch_has_every_image_of_its_shard(count: int, data_shards: int, times: int) -> None:
     for shard in range(data_shards):
-        made = batches(count, data_shards * times, data_shards, range(shard, shard + 1))
-        seen = {int(one) for step in range(made.steps_per_epoch) for one in made[step][0][:, 0, 0, 0]}
-        assert seen == set(range(shard, count, data_shards))
+        stream = batches(count, data_shards * times, data_shards, range(shard, shard + 1))
+        read = {int(one) for step in range(stream.steps_per_epoch) for one in stream[step][0][:, 0, 0, 0]}
+        assert read == set(range(shard, count, data_shards))
 
 
 def test_shards_augment_independently() -> None:

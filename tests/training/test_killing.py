@@ -52,20 +52,20 @@ def test_sigkill_in_a_step_and_then_inside_a_save(tmp_path: Path) -> None:
 def test_signals_at_random_lines(tmp_path: Path, how: str, times: int, options: dict) -> None:
     """SIGKILL in 12 steps, at 40 lines of the package and at 20 of any code inside saves; SIGTERM at 20.
 
-    With a checkpoint an epoch, and with one a step and averaged weights besides.
+    With a checkpoint per epoch, and with one per step and averaged weights.
     """
     assert train(tmp_path / "whole", how, -1, options) == 0
-    expected, came_by = outcome(tmp_path / "whole")
-    places = np.random.default_rng(0).choice(int(came_by), times, replace=False) + 1
+    expected, count = outcome(tmp_path / "whole")
+    lines = np.random.default_rng(0).choice(int(count), times, replace=False) + 1
     late = 0
-    for place in places.tolist():
-        cut = tmp_path / str(place)
-        ended = train(cut, how, place, options)
+    for line in lines.tolist():
+        folder = tmp_path / str(line)
+        ended = train(folder, how, line, options)
         if ended == 0:  # the signal came after the last step
             late += 1
         else:
             assert ended == (143 if how == "term" else -signal.SIGKILL)
-            assert not (cut / "outcome").exists()
-            assert train(cut, options=options) == 0
-        assert outcome(cut)[0] == expected
+            assert not (folder / "outcome").exists()
+            assert train(folder, options=options) == 0
+        assert outcome(folder)[0] == expected
     assert late <= (times // 2 if how == "term" else 0)

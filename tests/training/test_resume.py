@@ -36,7 +36,7 @@ def whole(tmp_path_factory) -> dict[bool, str]:
 def at_call(patch: pytest.MonkeyPatch, owner: object, name: str, number: int, act: Callable[[], None]) -> None:
     """Run an action after a function's call number 1, 2, ….
 
-    What it raises goes up as a kill would: no code catches it.
+    Exceptions of the action propagate, like a kill: no code catches them.
     """
     count, real = itertools.count(1), getattr(owner, name)
 
@@ -53,7 +53,7 @@ def die() -> None:
     raise Killed
 
 
-def cut_off(folder: Path, owner: object, name: str, number: int, **options: object) -> None:
+def interrupt(folder: Path, owner: object, name: str, number: int, **options: object) -> None:
     with pytest.MonkeyPatch.context() as patch:
         at_call(patch, owner, name, number, die)
         with pytest.raises(Killed):
@@ -65,7 +65,7 @@ def cut_off(folder: Path, owner: object, name: str, number: int, **options: obje
     ("pretrained", "step"), [(True, 5), (True, 10), pytest.param(False, 2, marks=pytest.mark.long)]
 )
 def test_interrupted_between_checkpoints(whole, tmp_path: Path, pretrained: bool, step: int) -> None:
-    cut_off(tmp_path, keras.Model, "train_on_batch", step, pretrained=pretrained)
+    interrupt(tmp_path, keras.Model, "train_on_batch", step, pretrained=pretrained)
     assert tiny_fit(tmp_path, pretrained=pretrained) == whole[pretrained]
 
 
@@ -83,7 +83,7 @@ def test_a_resumed_training_belongs_to_the_run_that_resumes_it(tmp_path: Path) -
 def test_interrupted_repeatedly_with_a_checkpoint_after_every_step(whole, tmp_path: Path) -> None:
     every_step = {"checkpoints": {"minutes": 1e-9}}
     for _ in range(4):
-        cut_off(tmp_path, keras.Model, "train_on_batch", 3, **every_step)
+        interrupt(tmp_path, keras.Model, "train_on_batch", 3, **every_step)
     assert tiny_fit(tmp_path, **every_step) == whole[True]
 
 
@@ -91,7 +91,7 @@ def test_interrupted_repeatedly_with_a_checkpoint_after_every_step(whole, tmp_pa
 def test_averaged_weights_are_resumed(tmp_path: Path) -> None:
     """The moving average is part of the optimizer's state; that of the best epoch is stored apart from the weights."""
     averaged = {"ema": 0.5, "optimizer": "rmsprop", "layer_decay": 0.8, "class_weights": True, "monitor": "val_roc_auc"}
-    cut_off(tmp_path / "cut", keras.Model, "train_on_batch", 11, **averaged)
+    interrupt(tmp_path / "cut", keras.Model, "train_on_batch", 11, **averaged)
     assert tiny_fit(tmp_path / "cut", **averaged) == tiny_fit(tmp_path / "whole", **averaged)
 
 
@@ -99,7 +99,7 @@ def test_averaged_weights_are_resumed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("call", [2, 9])
 def test_interrupted_during_a_checkpoint(whole, tmp_path: Path, call: int) -> None:
     """Each save flushes three times before its rename, and once after."""
-    cut_off(tmp_path, os, "fsync", call)
+    interrupt(tmp_path, os, "fsync", call)
     assert tiny_fit(tmp_path) == whole[True]
 
 
@@ -108,7 +108,7 @@ def test_interrupted_during_a_checkpoint(whole, tmp_path: Path, call: int) -> No
 def test_training_resumes_from_the_checkpoint_before_a_damaged_one(
     whole, tmp_path: Path, file: str, damage: str, caplog
 ) -> None:
-    cut_off(tmp_path, keras.Model, "train_on_batch", 11)
+    interrupt(tmp_path, keras.Model, "train_on_batch", 11)
     newest = sorted(tmp_path.glob("*/0*"))[-1] / file
     content = newest.read_bytes()
     newest.write_bytes(content[: len(content) // 2] if damage == "truncate" else b"")
@@ -146,7 +146,7 @@ def test_a_stop_writes_a_checkpoint_and_reports_its_path(whole, tmp_path: Path, 
 
 
 def test_finished_epochs_are_reported_again_on_resume(tmp_path: Path) -> None:
-    cut_off(tmp_path, keras.Model, "train_on_batch", 5)
+    interrupt(tmp_path, keras.Model, "train_on_batch", 5)
     heard: list[int] = []
     tiny_fit(tmp_path, epoch_callback=lambda row: heard.append(row["epoch"]))
     assert heard == [1, 2, 3, 4]
@@ -154,7 +154,7 @@ def test_finished_epochs_are_reported_again_on_resume(tmp_path: Path) -> None:
 
 def test_another_config_starts_anew_and_logs_why(whole, tmp_path: Path, caplog) -> None:
     caplog.set_level("INFO")
-    cut_off(tmp_path, keras.Model, "train_on_batch", 7)
+    interrupt(tmp_path, keras.Model, "train_on_batch", 7)
     other = {**CONFIG, "parameters": {"training": {"seed": 1}}}
     tiny_fit(tmp_path, checkpoints={"config": other}, epochs=1)
     assert "Starting anew instead of resuming the last training: parameters.training.seed was 0, is 1" in caplog.text
@@ -164,7 +164,7 @@ def test_another_config_starts_anew_and_logs_why(whole, tmp_path: Path, caplog) 
 
 def test_other_initial_weights_start_anew(tmp_path: Path, caplog) -> None:
     caplog.set_level("INFO")
-    cut_off(tmp_path, keras.Model, "train_on_batch", 7)
+    interrupt(tmp_path, keras.Model, "train_on_batch", 7)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(saving, "_digest", lambda model: "0" * 64)
         tiny_fit(tmp_path, epochs=1)
@@ -173,7 +173,7 @@ def test_other_initial_weights_start_anew(tmp_path: Path, caplog) -> None:
 
 def test_starting_anew_on_request(tmp_path: Path, caplog) -> None:
     caplog.set_level("INFO")
-    cut_off(tmp_path, keras.Model, "train_on_batch", 7)
+    interrupt(tmp_path, keras.Model, "train_on_batch", 7)
     tiny_fit(tmp_path, checkpoints={"resume": False}, epochs=1)
     assert "Resuming" not in caplog.text
     assert "training.checkpoint.resume is false" in caplog.text
