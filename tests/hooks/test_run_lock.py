@@ -19,7 +19,7 @@ from goodbad_pipeline.datasets import JSONDataset
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.hooks.run_lock import FOLDER, RunLock, RunLockHooks, _paths, acquire
 from goodbad_pipeline.pipeline_registry import register_pipelines
-from goodbad_pipeline.tracking.process_identity import ProcessIdentity, current_process
+from goodbad_pipeline.tracking.processes import ProcessIdentity, current_process
 
 MARK = current_process()
 

@@ -11,7 +11,7 @@ from goodbad_pipeline.atomic_files import atomic_write
 from goodbad_pipeline.datasets.load_only import LoadOnlyDataset
 from goodbad_pipeline.experiments.study import StudyStore
 from goodbad_pipeline.experiments.trial_spec import TrialCache, TrialResult, TrialSpec
-from goodbad_pipeline.tracking.stale_runs import process_tags
+from goodbad_pipeline.tracking.processes import process_tags
 from goodbad_pipeline.training.checkpoints import CheckpointStore
 from goodbad_pipeline.training.progress import EpochCallback, Row, epoch_metrics
 

@@ -15,7 +15,7 @@ from kedro.pipeline import Pipeline
 
 from goodbad_pipeline.atomic_files import atomic_write
 from goodbad_pipeline.errors import InputError, writing
-from goodbad_pipeline.tracking.process_identity import (
+from goodbad_pipeline.tracking.processes import (
     ProcessIdentity,
     current_process,
     is_earlier_attempt,

@@ -30,7 +30,7 @@ from goodbad_pipeline.hooks.resume import find_interrupted_run, remove_finished_
 from goodbad_pipeline.network_factory import network_label
 from goodbad_pipeline.params import Group, ModelParams, rename_parameters, validate_parameters
 from goodbad_pipeline.secrecy import hide_secrets
-from goodbad_pipeline.tracking import stale_runs, store
+from goodbad_pipeline.tracking import processes, store
 from goodbad_pipeline.tracking.provenance import git_state, labels_digest, package_versions
 from goodbad_pipeline.tracking.run_record import PARAMETERS_FILE, read_replay_parameters
 from goodbad_pipeline.training.stopping import Stopped
@@ -100,7 +100,7 @@ class TrackingHooks(MlflowHook):
         if tracking.current_run() is None:  # mlflow.yml disables tracking for this pipeline
             return
         self._artifacts = _take_over_artifacts(pipeline, catalog)
-        tracking.set_tags(git_state(self._project_path) | package_versions() | stale_runs.process_tags())
+        tracking.set_tags(git_state(self._project_path) | package_versions() | processes.process_tags())
         # with types, so that a replay can read them; secrets are masked by their type
         _log_json({name: group.model_dump(mode="json") for name, group in used.items()}, PARAMETERS_FILE)
 
@@ -166,9 +166,9 @@ class TrackingHooks(MlflowHook):
         if tracking.current_run() is None:
             return
         if isinstance(error, Stopped):
-            tracking.set_tags({stale_runs.STOPPED_TAG: str(error)[:MAX_TAG]})
+            tracking.set_tags({processes.STOPPED_TAG: str(error)[:MAX_TAG]})
         else:
-            tracking.set_tags({stale_runs.FAILURE_TAG: f"{type(error).__name__}: {error}"[:MAX_TAG]})
+            tracking.set_tags({processes.FAILURE_TAG: f"{type(error).__name__}: {error}"[:MAX_TAG]})
         tracking.end_run(tracking.KILLED if isinstance(error, Stopped) else "FAILED")
 
     def _set_up_offline(self, context: KedroContext, settings: dict[str, Any]) -> None:
@@ -199,12 +199,12 @@ class TrackingHooks(MlflowHook):
         interrupted = None if settings.run.id else find_interrupted_run(pipeline, catalog, self._parameters)
         experiment = mlflow.get_experiment_by_name(settings.experiment.name)
         if experiment is not None and not self._already_active_mlflow:  # else the experiment is not the project's own
-            stale_runs.close_stale_runs(experiment.experiment_id)
+            processes.close_stale_runs(experiment.experiment_id)
         if interrupted is not None:
             settings.run.id, settings.run.name = interrupted.info.run_id, interrupted.info.run_name
-            stale_runs.clear_end_tags(interrupted)
+            processes.clear_end_tags(interrupted)
             logger.info("Resuming the MLflow run '%s' (%s)", settings.run.name, settings.run.id)
-        with stale_runs.tag_new_runs():
+        with processes.tag_new_runs():
             super().before_pipeline_run(run_params, pipeline, catalog)
         if self.run_id is not None:
             tracking.begin_run(outbox, self.run_id)

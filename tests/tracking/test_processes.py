@@ -6,7 +6,7 @@ from pathlib import Path
 
 import mlflow
 
-from goodbad_pipeline.tracking.stale_runs import clear_end_tags, close_stale_runs, process_tags, tag_new_runs
+from goodbad_pipeline.tracking.processes import clear_end_tags, close_stale_runs, process_tags, tag_new_runs
 
 
 def test_only_runs_of_ended_processes_of_this_host_are_closed(tmp_path: Path) -> None:

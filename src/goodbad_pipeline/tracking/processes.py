@@ -1,24 +1,72 @@
-"""MLflow runs that are still marked as running although their process was killed."""
+"""Processes: their identity across hosts and reboots, and MLflow runs whose process was killed."""
 
 import contextlib
 import json
 import logging
 import os
+import socket
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+import psutil
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.environment_variables import MLFLOW_RUN_CONTEXT
 
-from goodbad_pipeline.tracking.process_identity import ProcessIdentity, current_process
 from goodbad_pipeline.tracking.server import KILLED
 
 logger = logging.getLogger(__name__)
 
 PREFIX = "process."
 STOPPED_TAG, FAILURE_TAG = "stopped", "failure"  # why a run did not finish
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_SAME_START = 60.0  # seconds; clocks are adjusted, and process ids are reused only much later
+
+
+@dataclass(frozen=True)
+class ProcessIdentity:
+    """Identifies one process among all past and future ones."""
+
+    host: str
+    boot: str  # identifier of the host's current boot
+    pid: int
+    started: float  # seconds since 1970
+
+    def has_ended(self) -> bool:
+        """Return whether the process has certainly ended; False for a process on another host."""
+        current = current_process()
+        if self.host != current.host:
+            return False
+        if self.boot != current.boot:
+            return True
+        try:
+            process = psutil.Process(self.pid)
+            same = abs(process.create_time() - self.started) < _SAME_START
+            return not same or process.status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
+        except psutil.AccessDenied:
+            return False
+
+
+def current_process() -> ProcessIdentity:
+    """Return the identity of the calling process; it changes in a forked child."""
+    return ProcessIdentity(socket.gethostname(), _boot_id(), os.getpid(), psutil.Process().create_time())
+
+
+def slurm_attempt() -> str:
+    """Return ``<job id>.<number of requeues>`` within a Slurm job, such as ``4711.2``; an empty string elsewhere."""
+    job = os.environ.get("SLURM_JOB_ID")
+    return f"{job}.{os.environ.get('SLURM_RESTART_COUNT', '0')}" if job else ""
+
+
+def is_earlier_attempt(attempt: str) -> bool:
+    """Return whether Slurm has requeued the job since ``attempt``, which has then ended on every host."""
+    current = slurm_attempt()
+    return bool(attempt) and attempt != current and attempt.partition(".")[0] == current.partition(".")[0]
 
 
 def process_tags() -> dict[str, str]:
@@ -62,6 +110,14 @@ def clear_end_tags(run: Run) -> None:
     for name in (STOPPED_TAG, FAILURE_TAG):
         if name in client.get_run(run.info.run_id).data.tags:
             client.delete_tag(run.info.run_id, name)
+
+
+@cache
+def _boot_id() -> str:
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:  # not Linux
+        return str(round(psutil.boot_time() / 60))
 
 
 def _has_ended(tags: dict[str, Any]) -> bool:
