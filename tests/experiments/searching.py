@@ -9,10 +9,12 @@ import signal
 import sys
 from pathlib import Path
 
-from goodbad_pipeline.experiments.study import Search, SearchPlan, StudyStore, Trial, choice, number_between
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+from goodbad_pipeline.experiments.study import Search, SearchPlan, StudyStore, Trial
 
 CONFIG = {"code": "1"}
-PLAN = SearchPlan("val_log_loss", larger_is_better=False, seed=0, pruning_startup=2, pruning_warmup=0)
+PLAN = SearchPlan("val_log_loss", seed=0, pruning_startup=2, pruning_warmup=0)
 PRESENT = {"rate": 0.5, "kind": "a"}
 EPOCHS = 3
 
@@ -22,7 +24,7 @@ def loss(rate: float, kind: str | None, epoch: int) -> float:
 
 
 def open_search(file: Path, plan: SearchPlan = PLAN) -> Search:
-    space = {"rate": number_between(1e-4, 1, log=True), "kind": choice(["a", "b", None])}
+    space = {"rate": FloatDistribution(1e-4, 1, log=True), "kind": CategoricalDistribution(["a", "b", None])}
     return Search(StudyStore(file).open(CONFIG, plan), plan, space, PRESENT)
 
 
@@ -33,7 +35,7 @@ def run_search(file: Path, trials: int, killed: int | None = None, plan: SearchP
     while len(rows) < trials:
         trial = search.next()
         result = train(search, trial, killed)
-        search.report(result, complete=bool(result["complete"]))
+        search.report(result)
         rows.append({"number": trial.number, **trial.values, **result})
     return rows
 

@@ -15,8 +15,7 @@ from factories import encoded, make_image
 from kedro.io import DatasetError
 
 from goodbad_pipeline.datasets import PixelCacheDataset, TrialsDataset
-from goodbad_pipeline.experiments.data import DevelopmentData
-from goodbad_pipeline.experiments.trial_spec import TrialSpec
+from goodbad_pipeline.experiments.trial_spec import DevelopmentData, TrialSpec
 from goodbad_pipeline.experiments.trials import (
     TRIAL_COLUMNS,
     TrialNetwork,

@@ -1,6 +1,5 @@
 """What the trials of several networks show: means, intervals, ranks, and sentences that claim no more than that."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,7 +23,7 @@ def summarise_trials(trials: pd.DataFrame, groups: int) -> pd.DataFrame:
     Args:
         trials: One row per trial: network, seed, val_accuracy in [0, 1], val_loss, seconds, cache_key. Networks that
             round to the same layers have equal cache keys; they count once.
-        groups: Groups of validation images, at least 1.
+        groups: Number of groups of validation images.
 
     Returns:
         One row per network: network, seeds (how many), groups, accuracy (mean), spread (standard deviation over its
@@ -54,10 +53,10 @@ def rank_networks(summary: pd.DataFrame) -> pd.DataFrame:
 
 def explain_interval(summary: pd.DataFrame, images: int) -> str:
     """Describe the intervals of `summarise_trials` in one sentence."""
-    distinct = _distinct(summary)
-    degrees, groups = _degrees(distinct), summary["groups"].iloc[0]
+    distinct, degrees = _distinct(summary)
     if not degrees:
         return f"No intervals: one seed per network does not show how far seeds lie apart ({images} images)."
+    groups = summary["groups"].iloc[0]
     return (
         f"Intervals: mean ± a half-width of {LEVEL:.0%} over seeds (t, spread pooled over {len(distinct)} networks, "
         f"{degrees} degrees of freedom) and over the {groups} groups of the {images} validation images (Agresti "
@@ -66,27 +65,17 @@ def explain_interval(summary: pd.DataFrame, images: int) -> str:
 
 
 def compare(summary: pd.DataFrame, one: str, others: Sequence[str]) -> str:
-    """Describe which networks have intervals wholly above or below that of one network.
-
-    Args:
-        summary: Output of `summarise_trials`, ranked or not.
-        one: Subject of the sentence.
-        others: Networks to compare with, at least one.
-    """
-    means, lows, highs = (
-        dict(zip(summary["network"], summary[name], strict=True)) for name in ("accuracy", "low", "high")
-    )
+    """Describe whether the interval of one network is wholly above or below those of at least one other."""
+    means, lows, highs = (summary.set_index("network")[name] for name in ("accuracy", "low", "high"))
     start = f"{one} ({means[one]:.3f})"
-    if math.isnan(lows[one]):
+    if np.isnan(lows[one]):
         return f"{start}: one seed per network allows no comparison; give more seeds."
     above = [name for name in others if lows[one] > highs[name]]
     below = [name for name in others if highs[one] < lows[name]]
     level = [name for name in others if name not in above + below]
-    parts, apart = [], f"and the intervals, from {summary['groups'].iloc[0]} groups of images, do not overlap"
-    if above:
-        parts.append(f"lies above {_listed(means, above)}, {apart}")
-    if below:
-        parts.append(f"lies below {_listed(means, below)}, {apart}")
+    apart = f"and the intervals, from {summary['groups'].iloc[0]} groups of images, do not overlap"
+    sides = {"above": above, "below": below}
+    parts = [f"lies {side} {_listed(means, names)}, {apart}" for side, names in sides.items() if names]
     if level:
         parts.append(f"overlaps in its interval with {_listed(means, level)}: these data show no difference")
     return f"{start} {'; it '.join(parts)}."
@@ -95,13 +84,8 @@ def compare(summary: pd.DataFrame, one: str, others: Sequence[str]) -> str:
 def rank_finalists(trials: pd.DataFrame, metric: str, *, larger_is_better: bool, groups: int) -> pd.DataFrame:
     """Rank by the mean of the metric over the seeds; of equals, the earlier trial comes first.
 
-    A finalist that did not train to its end from every seed ranks behind those that did.
-
-    Args:
-        trials: One row per training: network (a name), trial, seed, values, cache_key, seconds, and the metrics.
-        metric: Metric to rank by.
-        larger_is_better: Direction of the metric.
-        groups: Groups of validation images, at least 1.
+    A finalist that did not train to its end from every seed ranks behind those that did. The trials are those of
+    `summarise_trials`, with the columns trial, values and the metric.
 
     Returns:
         One row per finalist: rank, network, trial, score (mean of the metric), score_spread (standard deviation over
@@ -117,16 +101,8 @@ def rank_finalists(trials: pd.DataFrame, metric: str, *, larger_is_better: bool,
 
 
 def conclude(ranking: pd.DataFrame, trials: pd.DataFrame, metric: str, groups: int) -> str:
-    """Describe the result of a hyperparameter search and its limits in a few sentences.
-
-    Args:
-        ranking: Output of `rank_finalists`.
-        trials: Its input.
-        metric: Metric that the ranking is by.
-        groups: Groups of validation images.
-    """
-    best = ranking.iloc[0]
-    present = ranking[ranking["trial"] == 0]
+    """Describe the result of a hyperparameter search and its limits, from the output and input of `rank_finalists`."""
+    best, present = ranking.iloc[0], ranking[ranking["trial"] == 0]
     seeds = f"mean {metric} over {best['seeds']} seed{'s' if best['seeds'] > 1 else ''}"
     if best["trial"] == 0:
         result = f"Nothing better than the present parameters was found ({seeds}: {best['score']:.4f})."
@@ -134,8 +110,8 @@ def conclude(ranking: pd.DataFrame, trials: pd.DataFrame, metric: str, groups: i
         result = f"{best['network']} is best ({seeds}: {best['score']:.4f}); the present parameters do not train."
     else:
         result = f"{best['network']} is best ({seeds}: {best['score']:.4f}, present {present['score'].iloc[0]:.4f})."
-        summary = summarise_trials(trials, groups)
-        result += f" By accuracy, {compare(summary, best['network'], [present['network'].iloc[0]])}"
+        comparison = compare(summarise_trials(trials, groups), best["network"], present["network"].tolist())
+        result += f" By accuracy, {comparison}"
     return (
         f"{result} The same validation images chose it and measured it, so the score is optimistic; the test split "
         "was not used."
@@ -156,15 +132,13 @@ def nest(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _find_twins(trials: pd.DataFrame) -> pd.Series:
     """Return, for each network, the earlier network with the same layers; missing if there is none."""
-    keys = trials.drop_duplicates("network").set_index("network")["cache_key"]
-    first_of_key = keys.drop_duplicates().reset_index().set_index("cache_key")["network"]
-    twins = keys.map(first_of_key)
-    return twins.where(twins != twins.index)
+    networks = trials.drop_duplicates("network").set_index("network", drop=False)
+    first = networks.groupby("cache_key")["network"].transform("first")
+    return first.where(first != first.index)
 
 
 def _half_widths(summary: pd.DataFrame, groups: int) -> pd.Series:
-    distinct = _distinct(summary)
-    degrees = _degrees(distinct)
+    distinct, degrees = _distinct(summary)
     if not degrees:
         return pd.Series(np.nan, index=summary.index)
     pooled = float((distinct["spread"].fillna(0) ** 2 * (distinct["seeds"] - 1)).sum()) / degrees
@@ -175,14 +149,12 @@ def _half_widths(summary: pd.DataFrame, groups: int) -> pd.Series:
     return (over_seeds + over_groups) ** 0.5
 
 
-def _distinct(summary: pd.DataFrame) -> pd.DataFrame:
-    return summary[summary["same_as"].isna()]
+def _distinct(summary: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Return the networks with layers of their own, and the degrees of freedom of their seeds."""
+    distinct = summary[summary["same_as"].isna()]
+    return distinct, int((distinct["seeds"] - 1).sum())
 
 
-def _degrees(distinct: pd.DataFrame) -> int:
-    return int((distinct["seeds"] - 1).sum())
-
-
-def _listed(means: Mapping[str, float], names: Sequence[str]) -> str:
+def _listed(means: pd.Series, names: Sequence[str]) -> str:
     texts = [f"{name} ({means[name]:.3f})" for name in names]
     return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"

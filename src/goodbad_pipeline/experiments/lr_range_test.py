@@ -19,13 +19,7 @@ _RISEN = 4.0  # ratio of the smoothed loss to its lowest value at which the test
 
 @dataclass(frozen=True)
 class RangeTest:
-    """Rates from `low` to `high`, raised by one factor per step.
-
-    Attributes:
-        steps: Most steps.
-        low: Rate of the first step.
-        high: Rate after the last step.
-    """
+    """Rates from `low` at the first step to `high` after the last, raised by one factor per step."""
 
     steps: int
     low: float
@@ -48,11 +42,9 @@ def run_range_test(
 ) -> pd.DataFrame:
     """Train all layers at rising rates and record the loss of each step.
 
-    The classifier of a pretrained network is trained first, as in training. The model has no use afterwards.
-
-    Returns:
-        One row per step: learning_rate, loss, smoothed. It ends where the loss has risen far above its lowest value,
-        or is not finite.
+    The classifier of a pretrained network is trained first, as in training. The model has no use afterwards. The table
+    has one row per step, learning_rate, loss and smoothed. It ends where the loss has risen far above its lowest value,
+    or is not finite.
     """
     if pretrained and recipe.head_epochs:
         fit_model(model, train, validation, replace(recipe, epochs=0), pretrained=True, stop=stop)
@@ -70,7 +62,10 @@ def run_range_test(
         pass
     except TrainingDiverged:
         losses.append(math.nan)
-    return _curve(losses[1:], test)
+    losses = losses[1:]
+    factor = (test.high / test.low) ** (1 / test.steps)
+    rates = test.low * factor ** np.arange(len(losses))
+    return pd.DataFrame({"learning_rate": rates, "loss": losses, "smoothed": _smooth(losses)})
 
 
 def suggest_range(curve: pd.DataFrame) -> tuple[float, float]:
@@ -79,9 +74,6 @@ def suggest_range(curve: pd.DataFrame) -> tuple[float, float]:
     The highest is the rate at which the smoothed loss is lowest: higher rates raise the loss. The lowest is a hundredth
     of that, so that a tenth, a usual choice, lies in the middle. If the loss is lowest within ten times the first rate,
     the test shows nothing, and the range is all that was tested.
-
-    Args:
-        curve: Output of `run_range_test`, at least two rows.
     """
     rates = curve["learning_rate"].to_numpy(dtype=np.float64)
     lowest = np.where(np.isfinite(curve["smoothed"]), curve["smoothed"], np.inf).argmin()
@@ -109,12 +101,6 @@ def _rising_recipe(recipe: Recipe, test: RangeTest, steps_per_epoch: int) -> Rec
         loss_limit=math.inf,
         data_shards=1,
     )
-
-
-def _curve(losses: list[float], test: RangeTest) -> pd.DataFrame:
-    factor = (test.high / test.low) ** (1 / test.steps)
-    rates = test.low * factor ** np.arange(len(losses))
-    return pd.DataFrame({"learning_rate": rates, "loss": losses, "smoothed": _smooth(losses)})
 
 
 def _has_risen(losses: list[float]) -> bool:

@@ -39,17 +39,8 @@ def train_trial(
 ) -> TrialResult:
     """Train as `fit_model` does and return the metrics of the epoch whose weights it keeps.
 
-    Args:
-        build: Returns the untrained network.
-        train: Training images.
-        validation: Validation images.
-        recipe: Recipe of the training.
-        pretrained: Whether the network starts from trained weights.
-        metric: Metric that decides about pruning.
-        should_prune: Called after each epoch of the last phase except its last, with the epoch (1, 2, …) and the
-            metric; returns whether to prune the trial.
-        stop: Checked after each step.
-        epoch_callback: Called after each epoch of any phase.
+    After each epoch of the last phase except its last, `should_prune` gets the epoch (1, 2, …) and the metric; it
+    returns whether to prune the trial.
 
     Returns:
         ``complete`` (1 or 0), ``seconds``, ``epochs``, and the metrics of the kept epoch. A trial is not complete if
@@ -76,7 +67,8 @@ def train_trial(
         "seconds": time.perf_counter() - started,
         "epochs": float(len(rows)),
     }
-    best = _best_row([row for row in rows if row["phase"] == phase], recipe)
+    choose = max if larger_is_better(recipe.monitor) else min
+    best = choose((row for row in rows if row["phase"] == phase), key=lambda row: row[recipe.monitor], default=None)
     kept = best if history is None else history[history["kept"]].iloc[0]
     return result if kept is None else result | {name: float(kept[name]) for name in _METRICS}
 
@@ -94,9 +86,3 @@ def _complete_history(fit: Callable[[], pd.DataFrame], rows: list[Row], recipe: 
             raise
         logger.info("Out of memory with a batch of %d images", recipe.batch_size)
     return None
-
-
-def _best_row(rows: list[Row], recipe: Recipe) -> Row | None:
-    """Return the best epoch by the recipe's monitor, the first of equals."""
-    choose = max if larger_is_better(recipe.monitor) else min
-    return choose(rows, key=lambda row: row[recipe.monitor], default=None)

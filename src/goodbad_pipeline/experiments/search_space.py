@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from functools import reduce
+from operator import attrgetter, getitem
+from typing import TYPE_CHECKING
 
+from goodbad_pipeline import lazy
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.experiments.study import choice, number_between
 from goodbad_pipeline.params import TrainingParams, TuneParams
-from goodbad_pipeline.params.experiments import DROPOUT, RangeParams, Value
+from goodbad_pipeline.params.experiments import DROPOUT, Dimension, RangeParams, Value
 
 if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
+    from optuna import distributions as optuna
+else:
+    optuna = lazy.load("optuna.distributions")
 
 _DIGITS = 3  # significant digits of a proposed number: the pasted value is the one that was trained
 _UNUSED = {  # by whether the network starts from trained weights
@@ -19,26 +23,23 @@ _UNUSED = {  # by whether the network starts from trained weights
     False: {"training.learning_rate", "training.head_learning_rate", "training.epochs", "training.head_epochs"},
 }
 Values = dict[str, Value]
-Space = dict[str, RangeParams | list]
+Space = dict[str, Dimension]
 
 
 def resolve_space(tune: TuneParams, present: Mapping[str, Value], rates: Mapping[str, float]) -> Space:
-    """Return the dimensions of these parameters, each wide enough for the present value.
+    """Return the dimensions of the searched parameters, each wide enough for the present value.
 
-    Args:
-        tune: The space as configured.
-        present: Present value of each searched parameter.
-        rates: Result of the learning-rate range test: low and high.
+    A dimension `auto` becomes the range of `rates`, the low and high of the learning-rate range test.
 
     Raises:
         InputError: A range cannot contain the present value.
     """
     measured = RangeParams(low=rates["low"], high=rates["high"], log=True)
-    space: Space = {}
-    for name, value in present.items():
-        dimension = tune.space[name]
-        space[name] = _widen(name, measured if isinstance(dimension, str) else dimension, value)
-    return space
+    return {
+        name: _widen(name, measured if isinstance(dimension, str) else dimension, present[name])
+        for name, dimension in tune.space.items()
+        if name in present
+    }
 
 
 def searched_parameters(tune: TuneParams, *, pretrained: bool) -> list[str]:
@@ -55,10 +56,7 @@ def searched_parameters(tune: TuneParams, *, pretrained: bool) -> list[str]:
 
 def read_value(name: str, training: TrainingParams) -> Value:
     """Return the present value of a parameter of training by its dotted name."""
-    value: Any = training
-    for part in name.split(".")[1:]:
-        value = getattr(value, part)
-    return value
+    return attrgetter(name.removeprefix("training."))(training)
 
 
 def with_values(training: TrainingParams, values: Values) -> TrainingParams:
@@ -68,21 +66,18 @@ def with_values(training: TrainingParams, values: Values) -> TrainingParams:
         if name == DROPOUT:
             continue
         *groups, leaf = name.split(".")[1:]
-        branch = plain
-        for group in groups:
-            branch = branch[group]
-        branch[leaf] = value
+        reduce(getitem, groups, plain)[leaf] = value
     return TrainingParams.model_validate(plain)
 
 
-def distributions(space: Space) -> dict[str, BaseDistribution]:
-    """Return the space as Optuna's distributions."""
-    return {
-        name: choice(dimension)
-        if isinstance(dimension, list)
-        else number_between(dimension.low, dimension.high, log=dimension.log)
-        for name, dimension in space.items()
-    }
+def to_distribution(dimension: Dimension) -> optuna.BaseDistribution:
+    """Return a dimension as Optuna's distribution; the numbers of a range are whole if both ends are."""
+    if isinstance(dimension, list):
+        return optuna.CategoricalDistribution(dimension)
+    low, high = dimension.low, dimension.high
+    if isinstance(low, int) and isinstance(high, int):
+        return optuna.IntDistribution(low, high, log=dimension.log)
+    return optuna.FloatDistribution(float(low), float(high), log=dimension.log)
 
 
 def round_values(space: Space, values: Mapping[str, Value]) -> Values:
@@ -90,19 +85,18 @@ def round_values(space: Space, values: Mapping[str, Value]) -> Values:
     return {name: _round(dimension, values[name]) for name, dimension in space.items()}
 
 
-def _round(dimension: RangeParams | list, value: Value) -> Value:
+def _round(dimension: Dimension, value: Value) -> Value:
     if isinstance(dimension, list) or not isinstance(value, float):
         return value
     return min(max(float(f"{value:.{_DIGITS}g}"), dimension.low), dimension.high)
 
 
-def _widen(name: str, dimension: RangeParams | list, present: Value) -> RangeParams | list:
+def _widen(name: str, dimension: Dimension, present: Value) -> Dimension:
     if isinstance(dimension, list):
-        return dimension if any(_equal(present, value) for value in dimension) else [present, *dimension]
+        equal = [
+            value for value in dimension if value == present and isinstance(value, bool) == isinstance(present, bool)
+        ]
+        return dimension if equal else [present, *dimension]
     if present is None or (dimension.log and float(present) <= 0):
         raise InputError(f"tune.space: the range of {name} must contain the present value, got {present}; give a list")
     return RangeParams(low=min(dimension.low, present), high=max(dimension.high, present), log=dimension.log)
-
-
-def _equal(one: Value, other: Value) -> bool:
-    return one == other and isinstance(one, bool) == isinstance(other, bool)

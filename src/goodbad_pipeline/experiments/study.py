@@ -6,13 +6,14 @@ values under the same number.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goodbad_pipeline import lazy
-from goodbad_pipeline.experiments.trial_spec import TrialResult
+from goodbad_pipeline.evaluation.metrics import larger_is_better
+from goodbad_pipeline.experiments.trial_spec import COMPLETE, TrialResult
 from goodbad_pipeline.training.config_hash import Config, config_hash
 
 if TYPE_CHECKING:
@@ -28,32 +29,11 @@ _CONFIG, _OWNER, _RESULT = "config", "owner", "result"
 _RANDOM_TRIALS = 6  # before the sampler models the results
 
 
-def choice(values: Sequence[Any]) -> BaseDistribution:
-    """Return the distribution of one of these values."""
-    return optuna.distributions.CategoricalDistribution(values)
-
-
-def number_between(low: float, high: float, *, log: bool) -> BaseDistribution:
-    """Return the distribution of a number in a range; the number is whole if both ends are."""
-    if isinstance(low, int) and isinstance(high, int):
-        return optuna.distributions.IntDistribution(low, high, log=log)
-    return optuna.distributions.FloatDistribution(float(low), float(high), log=log)
-
-
 @dataclass(frozen=True)
 class SearchPlan:
-    """Settings of a search.
-
-    Attributes:
-        metric: Metric to optimise.
-        larger_is_better: Direction of the metric.
-        seed: Seed of the sampler.
-        pruning_startup: Complete trials before any trial is pruned.
-        pruning_warmup: Epochs before a trial is pruned.
-    """
+    """Settings of a search; none is pruned before so many complete trials (startup) and epochs (warmup)."""
 
     metric: str
-    larger_is_better: bool
     seed: int
     pruning_startup: int
     pruning_warmup: int
@@ -61,12 +41,9 @@ class SearchPlan:
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial of a search.
+    """One trial of a search, with the values that Optuna proposed; trial 0 has the present ones.
 
-    Attributes:
-        number: 0, 1, …; trial 0 has the present parameters.
-        values: Searched parameters, as Optuna proposed them.
-        result: None while the trial is running.
+    A running trial has no result.
     """
 
     number: int
@@ -75,14 +52,7 @@ class Trial:
 
 
 class Search:
-    """One search; its trials run one after the other.
-
-    Args:
-        study: Study to continue; it may be empty.
-        plan: Settings of the search.
-        space: Distribution of each searched parameter.
-        present: Present value of each searched parameter; trial 0 has these.
-    """
+    """One search, which continues its study; its trials run one after the other, and trial 0 has the present values."""
 
     def __init__(
         self, study: optuna.Study, plan: SearchPlan, space: Mapping[str, BaseDistribution], present: Values
@@ -115,10 +85,10 @@ class Search:
         self._running.report(value, epoch - 1)
         return self._running.should_prune()
 
-    def report(self, result: TrialResult, *, complete: bool) -> None:
+    def report(self, result: TrialResult) -> None:
         """Store the result of the running trial; a trial that is not complete was pruned or diverged."""
         self._running.set_user_attr(_RESULT, result)
-        if complete:
+        if result[COMPLETE]:
             self._study.tell(self._running, result[self._plan.metric])
         else:
             self._study.tell(self._running, state=optuna.trial.TrialState.PRUNED)
@@ -130,11 +100,9 @@ class Search:
 
 
 class StudyStore:
-    """All searches of a project.
+    """All searches of a project, in an SQLite file.
 
-    Args:
-        path: SQLite file; it need not exist.
-        owner: Returns the id of the active MLflow run, which is stored with each search.
+    `owner` returns the id of the active MLflow run, which is stored with each search.
     """
 
     def __init__(self, path: Path, owner: Callable[[], str | None] = lambda: None) -> None:
@@ -146,7 +114,7 @@ class StudyStore:
         study = optuna.create_study(
             storage=self._storage(),
             study_name=config_hash(config),
-            direction="maximize" if plan.larger_is_better else "minimize",
+            direction="maximize" if larger_is_better(plan.metric) else "minimize",
             pruner=optuna.pruners.MedianPruner(plan.pruning_startup, plan.pruning_warmup),
             load_if_exists=True,
         )

@@ -1,11 +1,16 @@
-"""The identity of a trial and the type of the cache that stores its result. Imports no Keras."""
+"""What a trial depends on, its images and its config, and the cache that stores its result. Imports no Keras."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
-from goodbad_pipeline.training.config_hash import config_hash
+import pandas as pd
+
+from goodbad_pipeline.images.pixels import LabelledPixels, PixelCache, Transform, labelled_pixels, pixel_source
+from goodbad_pipeline.images.splits import class_names, development_part
+from goodbad_pipeline.training.config_hash import config_hash, splits_digest
 from goodbad_pipeline.training.progress import EpochCallback
 
 COMPLETE = "complete"
@@ -16,14 +21,45 @@ TrialResult = dict[str, float]
 
 
 @dataclass(frozen=True)
+class DevelopmentData:
+    """Train and validation images at any resolution; test images are neither decoded nor counted.
+
+    The paths of `splits` are relative to `root`. `transform` returns the transform of the images for a resolution.
+    Decoded images that take more than `cache_gb` GB are streamed.
+    """
+
+    splits: pd.DataFrame
+    root: Path
+    transform: Callable[[int], Transform]
+    cache: PixelCache
+    cache_gb: float | None = None
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """The splits without the test split."""
+        return development_part(self.splits)
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return len(class_names(self.table))
+
+    def at(self, resolution: int) -> tuple[LabelledPixels, LabelledPixels]:
+        """Return the train and validation images at a resolution."""
+        pixels = self.cache(pixel_source(self.table, self.root, self.transform(resolution), self.cache_gb))
+        return labelled_pixels("train", self.table, pixels), labelled_pixels("validation", self.table, pixels)
+
+    def config(self, resolution: int) -> dict[str, Any]:
+        """Return what the images at a resolution depend on: contents, labels, splits, order and transform."""
+        return {"splits": splits_digest(self.table), "transform": asdict(self.transform(resolution))}
+
+
+@dataclass(frozen=True)
 class TrialSpec:
     """One training of one network from one seed.
 
-    Attributes:
-        name: Name of the network, for logs.
-        seed: Seed of weights, dropout, order and augmentation.
-        shown: Further parameters that are logged; they do not influence the result.
-        config: Everything that the result depends on, the seed included; plain values, as JSON has them.
+    The name of the network and the parameters in `shown` are only logged. The result depends on nothing but `config`,
+    plain JSON values that include the seed.
     """
 
     name: str

@@ -17,8 +17,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from goodbad_pipeline.experiments.data import DevelopmentData
-from goodbad_pipeline.experiments.trial_spec import TrialCache, TrialResult, TrialSpec
+from goodbad_pipeline.experiments.trial_spec import DevelopmentData, TrialCache, TrialResult, TrialSpec
 from goodbad_pipeline.images.pixels import PixelCache
 from goodbad_pipeline.network_factory import trial_base_scale
 from goodbad_pipeline.networks.architecture import expand_blocks, head_filters, stem_filters
@@ -63,14 +62,7 @@ def build_untrained(scale: NetworkScale, *, classes: int, batch_norm_momentum: f
 
 @dataclass(frozen=True)
 class TrialSetup:
-    """What all trials share.
-
-    Attributes:
-        recipe: Recipe of a training from scratch; each trial has its own seed.
-        batch_norm_momentum: Momentum of the moving batch statistics, above 0 and below 1.
-        precision: Keras dtype policy.
-        build: Like `build_untrained`.
-    """
+    """What all trials share, except that each has its own seed; `precision` is a Keras dtype policy."""
 
     recipe: Recipe
     batch_norm_momentum: float
@@ -107,11 +99,9 @@ def train_networks(
 
 
 def read_networks(table: pd.DataFrame, base: NetworkScale) -> list[TrialNetwork]:
-    """Return the networks of a table.
+    """Return the networks of a table with the columns network, depth, width and resolution.
 
-    Args:
-        table: One row per network: network, depth, width, resolution; other columns are logged only.
-        base: Source of what the table does not have: family and dropout.
+    Other columns are logged only. Family and dropout are those of `base`.
     """
     networks = []
     for row in table.to_dict("records"):
@@ -132,8 +122,7 @@ def run_trials(
 ) -> pd.DataFrame:
     """Train each network from each seed, or take the stored result.
 
-    Returns:
-        One row per trial, in this order; columns are `TRIAL_COLUMNS`.
+    The table has one row per trial, in this order, and `TRIAL_COLUMNS`.
 
     Raises:
         Stopped: A stop was requested; results of complete trials are stored.
@@ -148,21 +137,26 @@ def run_trials(
             spec = trial_spec(network, seed, data, setup)
             result = cache(spec, partial(trainer.train, seed))
             rows.append({"network": network.name, "seed": seed, **result, "cache_key": spec.cache_key})
-            accuracy = result["val_accuracy"]
-            logger.info(
-                "Trial %d of %d: %s, seed %d: val_accuracy %.4f", len(rows), total, network.name, seed, accuracy
-            )
+            label, accuracy = f"{network.name}, seed {seed}", result["val_accuracy"]
+            logger.info("Trial %d of %d: %s: val_accuracy %.4f", len(rows), total, label, accuracy)
     return pd.DataFrame(rows, columns=TRIAL_COLUMNS)
 
 
 def trial_spec(network: TrialNetwork, seed: int, data: DevelopmentData, setup: TrialSetup) -> TrialSpec:
     """Return the spec of a trial; networks that round to the same layers have the same cache key."""
+    scale = network.scale
     config = {
         "version": VERSION,
         "keras": f"{keras.__version__} {keras.backend.backend()}",
-        "network": _layers(network.scale),
+        "network": {  # what the layers depend on, after rounding
+            "family": scale.family,
+            "resolution": scale.resolution,
+            "dropout": scale.dropout,
+            "ends": [stem_filters(scale), head_filters(scale)],
+            "blocks": [asdict(block) for block in expand_blocks(scale)],
+        },
         "classes": data.classes,
-        "data": data.config(network.scale.resolution),
+        "data": data.config(scale.resolution),
         "recipe": asdict(_recipe(setup.recipe, seed)),
         "batch_norm_momentum": setup.batch_norm_momentum,
         "precision": setup.precision,
@@ -244,14 +238,3 @@ def _recipe(recipe: Recipe, seed: int) -> Recipe:
         head_learning_rate=0.0,
         learning_rate=0.0,
     )
-
-
-def _layers(scale: NetworkScale) -> dict[str, Any]:
-    """Return what the layers depend on, after rounding."""
-    return {
-        "family": scale.family,
-        "resolution": scale.resolution,
-        "dropout": scale.dropout,
-        "ends": [stem_filters(scale), head_filters(scale)],
-        "blocks": [asdict(block) for block in expand_blocks(scale)],
-    }

@@ -17,18 +17,17 @@ from goodbad_pipeline.evaluation.metrics import larger_is_better
 from goodbad_pipeline.experiments import search_space
 from goodbad_pipeline.experiments.search_space import Values, with_values
 from goodbad_pipeline.experiments.study import Search, SearchPlan, StudyStore, Trial
-from goodbad_pipeline.experiments.trial_spec import COMPLETE, TrialCache, TrialResult, TrialSpec
+from goodbad_pipeline.experiments.trial_spec import COMPLETE, DevelopmentData, TrialCache, TrialResult, TrialSpec
 from goodbad_pipeline.images.pixels import LabelledPixels, PixelCache
 from goodbad_pipeline.network_factory import build_untrained
 from goodbad_pipeline.params import ImageParams, ModelParams, TrainingParams, TuneParams, decisive_parameters
-from goodbad_pipeline.params.experiments import DROPOUT, Value
+from goodbad_pipeline.params.experiments import DROPOUT
 from goodbad_pipeline.params.training import RATE_IMAGES
 from goodbad_pipeline.training.config_hash import Config, config_hash, training_config
 from goodbad_pipeline.training.progress import EpochCallback
 from goodbad_pipeline.training.stopping import StopRequest
 
 devices = lazy.load("goodbad_pipeline.training.devices")
-data = lazy.load("goodbad_pipeline.experiments.data")
 lr_range_test = lazy.load("goodbad_pipeline.experiments.lr_range_test")
 objective = lazy.load("goodbad_pipeline.experiments.objective")
 
@@ -50,15 +49,8 @@ def tuning_config(
 class TuningContext:
     """What all trainings of a search share.
 
-    Attributes:
-        development: Splits without the test images.
-        network: Output of `choose_network`.
-        model: Source of the weights.
-        training: Present parameters.
-        images: Resizing and colours.
-        registered: Name of the registered model whose versions may be the source of the weights.
-        pixel_cache: Decodes images once.
-        stop: Checked after each step.
+    `development` has the splits without the test images, and `network` is the output of `choose_network`. Versions of
+    the registered model `registered` may be the source of the weights.
     """
 
     development: pd.DataFrame
@@ -77,7 +69,9 @@ class TuningContext:
 
     def present(self, tune: TuneParams) -> Values:
         """Return the present value of each searched parameter."""
-        return {name: self._read(name) for name in search_space.searched_parameters(tune, pretrained=self.pretrained)}
+        names = search_space.searched_parameters(tune, pretrained=self.pretrained)
+        dropout = self.network["dropout"]
+        return {name: dropout if name == DROPOUT else search_space.read_value(name, self.training) for name in names}
 
     def run_range_test(self, tune: TuneParams) -> pd.DataFrame:
         """Return the curve of the learning-rate range test; its rates are those of 256 images per step."""
@@ -122,9 +116,6 @@ class TuningContext:
             epoch_callback=epoch_callback,
         )
 
-    def _read(self, name: str) -> Value:
-        return self.network["dropout"] if name == DROPOUT else search_space.read_value(name, self.training)
-
     def _with(self, values: Values, seed: int) -> tuple[TrainingParams, dict[str, Any]]:
         """Return the parameters of training and the network under other values."""
         network = {**self.network, "dropout": values.get(DROPOUT, self.network["dropout"])}
@@ -139,33 +130,29 @@ class TuningContext:
     @cached_property
     def _parts(self) -> tuple[LabelledPixels, LabelledPixels]:
         root, transform = Path(self.images.root), self.images.transform
-        images = data.DevelopmentData(self.development, root, transform, self.pixel_cache, self.images.cache_gb)
-        return images.at(self.network["resolution"])
+        data = DevelopmentData(self.development, root, transform, self.pixel_cache, self.images.cache_gb)
+        return data.at(self.network["resolution"])
 
 
 def search_parameters(
     context: TuningContext, tune: TuneParams, rates: Mapping[str, float], store: StudyStore, cache: TrialCache
 ) -> pd.DataFrame:
-    """Train under proposed values, the present ones first, or resume a search that was cut off.
-
-    Returns:
-        One row per trial: trial, network (a name to show), seed, values (JSON), cache_key, and its metrics.
-    """
+    """Run or resume the search; return a row per trial: trial, network, seed, values (JSON), cache_key, metrics."""
     present = context.present(tune)
     space = search_space.resolve_space(tune, present, rates)
     config = tuning_config(context.model, context.training, context.images, tune, context.development)
-    plan = SearchPlan(tune.metric, larger_is_better(tune.metric), tune.seed, tune.pruning.startup, tune.pruning.warmup)
-    search = Search(store.open(config, plan), plan, search_space.distributions(space), present)
+    plan = SearchPlan(tune.metric, tune.seed, tune.pruning.startup, tune.pruning.warmup)
+    distributions = {name: search_space.to_distribution(dimension) for name, dimension in space.items()}
+    search = Search(store.open(config, plan), plan, distributions, present)
     rows: list[dict[str, Any]] = []
 
     def run(trial: Trial) -> TrialResult:
         values = search_space.round_values(space, trial.values) if trial.number else present
         seed = context.training.seed
-        spec = context.spec(_name(trial.number), trial.number, values, seed, search=config_hash(config))
-        if trial.result is None:
-            result = cache(spec, partial(context.train, values, seed, tune.metric, search.should_prune))
-        else:
-            result = cache(spec, partial(_stored, trial.result))
+        name = f"trial {trial.number}" if trial.number else PRESENT
+        spec = context.spec(name, trial.number, values, seed, search=config_hash(config))
+        train = partial(context.train, values, seed, tune.metric, search.should_prune)
+        result = cache(spec, train if trial.result is None else partial(_stored, trial.result))
         rows.append(_row(trial.number, spec, values, result))
         score = f"{tune.metric} {result[tune.metric]:.4f}" if tune.metric in result else "no epoch finished"
         logger.info("Trial %d of %d: %s, %s", len(rows), tune.trials, score, json.dumps(values))
@@ -174,8 +161,7 @@ def search_parameters(
     for trial in islice(search.finished(), tune.trials):
         run(trial)
     while len(rows) < tune.trials:
-        result = run(search.next())
-        search.report(result, complete=bool(result[COMPLETE]))
+        search.report(run(search.next()))
     return pd.DataFrame(rows)
 
 
@@ -184,8 +170,7 @@ def confirm_finalists(
 ) -> pd.DataFrame:
     """Train the best trials of a search and the present parameters again, from other seeds than that of the search.
 
-    Returns:
-        Rows as those of the search, one for each finalist and seed that was trained to its end.
+    The rows are like those of the search, one for each finalist and seed that was trained to its end.
 
     Raises:
         InputError: No trial was trained to its end, in the search or from these seeds.
@@ -218,10 +203,6 @@ def _stored(result: TrialResult, epoch_callback: EpochCallback) -> TrialResult:
 
 def _never_prune(epoch: int, value: float) -> bool:
     return False
-
-
-def _name(number: int) -> str:
-    return f"trial {number}" if number else PRESENT
 
 
 def _row(number: int, spec: TrialSpec, values: Values, result: TrialResult) -> dict[str, Any]:

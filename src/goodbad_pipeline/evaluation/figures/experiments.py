@@ -24,7 +24,7 @@ from goodbad_pipeline.evaluation.figures.style import (
 from goodbad_pipeline.evaluation.metrics import larger_is_better
 
 _PURPLE, _BLUE = "#7A1F5C", "#0072B2"
-_LINES: Mapping[str, tuple[str, str]] = {
+_LINES = {
     "depth": (_BLUE, "s"),
     "width": ("#009E73", "^"),
     "resolution": ("#E69F00", "D"),
@@ -37,11 +37,7 @@ _LARGER = slice(1, None)  # points of a line without the base, which has its own
 def ranking_figure(ranking: pd.DataFrame, trials: pd.DataFrame, title: str = "Candidates by accuracy") -> Figure:
     """Draw each network's mean validation accuracy with its interval, best on top, and every trial as a dot.
 
-    Args:
-        ranking: One row per network: network, rank, accuracy, low, high (NaN for no interval), and ratio, its
-            multiply-adds over the base's.
-        trials: One row per trial: network, val_accuracy.
-        title: Title of the figure.
+    A low or high of NaN is no interval; ratio is the network's multiply-adds over the base's.
     """
     require_columns(ranking, ("network", "rank", "accuracy", "low", "high", "ratio"), "ranking")
     rows = ranking.sort_values("rank", ignore_index=True)
@@ -50,14 +46,13 @@ def ranking_figure(ranking: pd.DataFrame, trials: pd.DataFrame, title: str = "Ca
     heights = np.arange(len(rows))
     if rows["low"].notna().any():
         axes.hlines(heights, rows["low"], rows["high"], color=_PURPLE, linewidth=2, label="95 % interval")
-    order = {name: height for height, name in enumerate(rows["network"])}
-    dots = trials[trials["network"].isin(order)]
-    axes.plot(dots["val_accuracy"], dots["network"].map(order) + 0.24, "o", color=FAINT, markersize=4, label="one seed")
+    dots = trials[trials["network"].isin(rows["network"])]
+    dot_heights = rows.set_index("network").index.get_indexer(dots["network"]) + 0.24
+    axes.plot(dots["val_accuracy"], dot_heights, "o", color=FAINT, markersize=4, label="one seed")
     axes.plot(rows["accuracy"], heights, "D", color=_PURPLE, markersize=8, label="mean")
+    right_of_axes = axes.get_yaxis_transform()
     for height, ratio in enumerate(rows["ratio"]):
-        axes.text(
-            1.01, height, f"×{ratio:.2f}", transform=axes.get_yaxis_transform(), va="center", fontsize=10, color=INK
-        )
+        axes.text(1.01, height, f"×{ratio:.2f}", transform=right_of_axes, va="center", fontsize=10, color=INK)
     axes.text(1.01, 1.02, "operations", transform=axes.transAxes, fontsize=10, color=FAINT)
     plain_axes(axes, x="Validation accuracy", grid="x")
     axes.set_yticks(heights, elide_all(rows["network"].tolist(), 34))
@@ -70,10 +65,8 @@ def ranking_figure(ranking: pd.DataFrame, trials: pd.DataFrame, title: str = "Ca
 def study_figure(study: pd.DataFrame, paper: pd.DataFrame) -> Figure:
     """Draw accuracy against operations, one line per dimension from the common base, next to the paper's Table 7.
 
-    Args:
-        study: One row per network: dimension (`base` or the larger dimension), multiple, macs, ratio, accuracy, low and
-            high (NaN for no interval). A row of the base is required.
-        paper: The paper's rows: dimension, ratio, accuracy; without intervals.
+    The dimension of a row is `base`, which the study must have, or the dimension that is larger than the base's. A low
+    or high of NaN is no interval; the paper has none.
     """
     require_columns(study, ("dimension", "multiple", "macs", "ratio", "accuracy", "low", "high"), "study")
     if "base" not in set(study["dimension"]):
@@ -91,12 +84,7 @@ def study_figure(study: pd.DataFrame, paper: pd.DataFrame) -> Figure:
 
 
 def rate_figure(curve: pd.DataFrame, rates: Mapping[str, float]) -> Figure:
-    """Draw the loss of each step of a range test against its learning rate, and the suggested range.
-
-    Args:
-        curve: One row per step: learning_rate, loss, smoothed.
-        rates: low and high of the range, and present, the configured rate.
-    """
+    """Draw the loss of each step of a range test against its rate, the range low to high, and the present rate."""
     require_columns(curve, ("learning_rate", "loss", "smoothed"), "curve")
     figure = new_figure(4.4)
     axes: Axes = figure.subplots()
@@ -115,10 +103,7 @@ def rate_figure(curve: pd.DataFrame, rates: Mapping[str, float]) -> Figure:
 def search_figure(trials: pd.DataFrame, finals: pd.DataFrame, metric: str) -> Figure:
     """Draw each trial's metric in the order of the search, and that of the finalists over their seeds.
 
-    Args:
-        trials: One row per trial: trial, complete (1 or 0), network, and the metric, which may be NaN.
-        finals: One row per finalist and seed: trial, network, and the metric.
-        metric: One of `LARGER_IS_BETTER`, with or without the prefix ``val_``.
+    The metric of a trial that is not complete may be NaN.
     """
     require_columns(trials, ("trial", "complete", "network", metric), "trials")
     require_columns(finals, ("trial", "network", metric), "finals")
@@ -197,9 +182,8 @@ def _limit_outliers(axes: Axes, complete: pd.Series, incomplete: pd.Series, high
 
 def _draw_finals(axes: Axes, finals: pd.DataFrame, metric: str) -> None:
     means = finals.groupby("network")[metric].mean().sort_values(ascending=not larger_is_better(metric))
-    heights = {name: height for height, name in enumerate(means.index)}
-    axes.plot(finals[metric], finals["network"].map(heights), "o", color=FAINT, markersize=5)
+    axes.plot(finals[metric], means.index.get_indexer(finals["network"]), "o", color=FAINT, markersize=5)
     axes.plot(means.to_numpy(), range(len(means)), "D", color=_PURPLE, markersize=8)
-    axes.set_yticks(range(len(means)), elide_all([str(name) for name in means.index], 22))
+    axes.set_yticks(range(len(means)), elide_all(means.index.tolist(), 22))
     axes.set_ylim(len(means) - 0.5, -0.5)
     plain_axes(axes, title="Finalists: each seed, and the mean", x=metric, grid="x")
