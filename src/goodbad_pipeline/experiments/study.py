@@ -31,7 +31,10 @@ _RANDOM_TRIALS = 6  # before the sampler models the results
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """Settings of a search; none is pruned before so many complete trials (startup) and epochs (warmup)."""
+    """Settings of a search.
+
+    A trial is pruned only after `pruning_startup` complete trials and `pruning_warmup` epochs of its own.
+    """
 
     metric: str
     seed: int
@@ -52,7 +55,7 @@ class Trial:
 
 
 class Search:
-    """One search, which continues its study; its trials run one after the other, and trial 0 has the present values."""
+    """One search, whose trials run one after the other; trial 0 has the present values of the searched parameters."""
 
     def __init__(
         self, study: optuna.Study, plan: SearchPlan, space: Mapping[str, BaseDistribution], present: Values

@@ -43,11 +43,11 @@ def ranking_figure(ranking: pd.DataFrame, trials: pd.DataFrame, title: str = "Ca
     rows = ranking.sort_values("rank", ignore_index=True)
     figure = new_figure(1.9 + 0.42 * len(rows))
     axes: Axes = figure.subplots()
-    heights = np.arange(len(rows))
+    heights = pd.Series(range(len(rows)), index=rows["network"])
     if rows["low"].notna().any():
         axes.hlines(heights, rows["low"], rows["high"], color=_PURPLE, linewidth=2, label="95 % interval")
     dots = trials[trials["network"].isin(rows["network"])]
-    dot_heights = rows.set_index("network").index.get_indexer(dots["network"]) + 0.24
+    dot_heights = dots["network"].map(heights) + 0.24
     axes.plot(dots["val_accuracy"], dot_heights, "o", color=FAINT, markersize=4, label="one seed")
     axes.plot(rows["accuracy"], heights, "D", color=_PURPLE, markersize=8, label="mean")
     right_of_axes = axes.get_yaxis_transform()
@@ -182,8 +182,9 @@ def _limit_outliers(axes: Axes, complete: pd.Series, incomplete: pd.Series, high
 
 def _draw_finals(axes: Axes, finals: pd.DataFrame, metric: str) -> None:
     means = finals.groupby("network")[metric].mean().sort_values(ascending=not larger_is_better(metric))
-    axes.plot(finals[metric], means.index.get_indexer(finals["network"]), "o", color=FAINT, markersize=5)
-    axes.plot(means.to_numpy(), range(len(means)), "D", color=_PURPLE, markersize=8)
-    axes.set_yticks(range(len(means)), elide_all(means.index.tolist(), 22))
+    heights = pd.Series(range(len(means)), index=means.index)
+    axes.plot(finals[metric], finals["network"].map(heights), "o", color=FAINT, markersize=5)
+    axes.plot(means, heights, "D", color=_PURPLE, markersize=8)
+    axes.set_yticks(heights, elide_all(means.index.tolist(), 22))
     axes.set_ylim(len(means) - 0.5, -0.5)
     plain_axes(axes, title="Finalists: each seed, and the mean", x=metric, grid="x")
