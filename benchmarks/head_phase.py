@@ -13,7 +13,7 @@ def _project(_: Path) -> Run:
     import numpy as np  # noqa: PLC0415
 
     from benchmarks.training_arms import RECIPE, images, network  # noqa: PLC0415 - starts TensorFlow
-    from goodbad_pipeline.images.pixels import LabelledPixels  # noqa: PLC0415
+    from goodbad_pipeline.images.labelled_pixels import LabelledPixels  # noqa: PLC0415
     from goodbad_pipeline.training.train import fit_model  # noqa: PLC0415
 
     pixels, y_true = images(COUNT + VALIDATION, SIDE)

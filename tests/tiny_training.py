@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from factories import make_image
 
-from goodbad_pipeline.images.pixels import LabelledPixels
+from goodbad_pipeline.images.labelled_pixels import LabelledPixels
 from goodbad_pipeline.training.checkpoints import CheckpointStore
 from goodbad_pipeline.training.progress import EpochCallback
 from goodbad_pipeline.training.recipe import Augmentation, Recipe

@@ -12,7 +12,7 @@ from tiny_training import part, tiny_network, tiny_pixels, tiny_recipe
 
 from goodbad_pipeline.datasets import EpochLogDataset
 from goodbad_pipeline.evaluation.metrics import validation_metrics
-from goodbad_pipeline.images.pixels import LabelledPixels
+from goodbad_pipeline.images.labelled_pixels import LabelledPixels
 from goodbad_pipeline.training import train as training
 from goodbad_pipeline.training.batches import predict
 from goodbad_pipeline.training.distributed import SINGLE_PROCESS

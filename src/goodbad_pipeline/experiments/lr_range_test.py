@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from goodbad_pipeline.images.pixels import LabelledPixels
+from goodbad_pipeline.images.labelled_pixels import LabelledPixels
 from goodbad_pipeline.training.recipe import Recipe
 from goodbad_pipeline.training.stopping import StopRequest, TrainingDiverged
 from goodbad_pipeline.training.train import fit_model

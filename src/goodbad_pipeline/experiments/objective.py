@@ -9,7 +9,7 @@ import pandas as pd
 
 from goodbad_pipeline.evaluation.metrics import VALIDATION_METRICS, larger_is_better
 from goodbad_pipeline.experiments.trial_spec import COMPLETE, TrialResult
-from goodbad_pipeline.images.pixels import LabelledPixels
+from goodbad_pipeline.images.labelled_pixels import LabelledPixels
 from goodbad_pipeline.training.devices import out_of_memory
 from goodbad_pipeline.training.progress import EpochCallback, Row
 from goodbad_pipeline.training.recipe import Recipe

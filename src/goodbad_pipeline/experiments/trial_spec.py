@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from goodbad_pipeline.images.pixels import LabelledPixels, PixelCache, Transform, labelled_pixels, pixel_source
+from goodbad_pipeline.images.labelled_pixels import LabelledPixels, labelled_pixels
+from goodbad_pipeline.images.pixels import PixelCache, Transform, pixel_source
 from goodbad_pipeline.images.splits import class_names, development_part
 from goodbad_pipeline.training.config_hash import config_hash, splits_digest
 from goodbad_pipeline.training.progress import EpochCallback

@@ -18,7 +18,8 @@ from goodbad_pipeline.experiments import search_space
 from goodbad_pipeline.experiments.search_space import Values, with_values
 from goodbad_pipeline.experiments.study import Search, SearchPlan, StudyStore, Trial
 from goodbad_pipeline.experiments.trial_spec import COMPLETE, DevelopmentData, TrialCache, TrialResult, TrialSpec
-from goodbad_pipeline.images.pixels import LabelledPixels, PixelCache
+from goodbad_pipeline.images.labelled_pixels import LabelledPixels
+from goodbad_pipeline.images.pixels import PixelCache
 from goodbad_pipeline.network_factory import build_untrained
 from goodbad_pipeline.params import ImageParams, ModelParams, TrainingParams, TuneParams, decisive_parameters
 from goodbad_pipeline.params.experiments import DROPOUT

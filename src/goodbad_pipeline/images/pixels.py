@@ -20,7 +20,6 @@ from goodbad_pipeline.images.decode import decode_image
 from goodbad_pipeline.images.formats import Colour
 from goodbad_pipeline.images.paths import read_inside
 from goodbad_pipeline.images.reasons import Rejection
-from goodbad_pipeline.images.splits import class_names
 
 ResizeMode = Literal["pad", "crop", "stretch"]
 BLOCK = 256  # images decoded at a time
@@ -78,33 +77,6 @@ class Pixels:
             missing = list(image_ids)[int(np.argmax(rows < 0))]
             raise InputError(f"pixels: image {missing} of the splits is not in the pixel cache; run the node again")
         return rows
-
-
-@dataclass(frozen=True)
-class LabelledPixels:
-    """Images of one split with their classes."""
-
-    pixels: np.ndarray  # uint8, shape (N, side, side, 3), RGB; may be memory-mapped and hold other splits too
-    rows: np.ndarray  # the split's images in ``pixels``, int64 of shape (n,)
-    y_true: np.ndarray  # their class indices, int64 of shape (n,)
-    classes: int
-
-    @property
-    def targets(self) -> np.ndarray:
-        """One-hot classes: float32, shape (n, classes)."""
-        return np.eye(self.classes, dtype=np.float32)[self.y_true]
-
-    def shard(self, index: int, count: int) -> "LabelledPixels":
-        """Return every ``count``-th image, from number ``index`` on."""
-        part = slice(index, None, count)
-        return replace(self, rows=self.rows[part], y_true=self.y_true[part])
-
-
-def labelled_pixels(split: str, splits: pd.DataFrame, pixels: Pixels) -> LabelledPixels:
-    """Return the images of one split; the classes are all labels of the table."""
-    names, table = class_names(splits), splits[splits["split"] == split]
-    y_true = table["label"].map(names.index).to_numpy("int64")
-    return LabelledPixels(pixels.array, pixels.rows(table["image_id"]), y_true, len(names))
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ MODULES = (
     "images/jpeg.py",
     "images/paths.py",
     "images/decode.py",
-    "images/splits.py",
     "images/pixels.py",
     "evaluation/decision.py",
     "serving/archive.py",

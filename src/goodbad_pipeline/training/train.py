@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from goodbad_pipeline.evaluation.metrics import larger_is_better, validation_metrics
-from goodbad_pipeline.images.pixels import LabelledPixels
+from goodbad_pipeline.images.labelled_pixels import LabelledPixels
 from goodbad_pipeline.training.batches import TrainingBatches, balanced_weights, predict
 from goodbad_pipeline.training.devices import count_gpus
 from goodbad_pipeline.training.distributed import SINGLE_PROCESS, DataParallel, Strategy

@@ -15,7 +15,8 @@ import pandas as pd
 from goodbad_pipeline import lazy, network_factory
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.slices import check_sensitive
-from goodbad_pipeline.images.pixels import PixelCache, Pixels, PixelSource, labelled_pixels, pixel_source
+from goodbad_pipeline.images.labelled_pixels import labelled_pixels
+from goodbad_pipeline.images.pixels import PixelCache, Pixels, PixelSource, pixel_source
 from goodbad_pipeline.images.splits import class_names
 from goodbad_pipeline.network_factory import ChosenNetwork
 from goodbad_pipeline.networks.complexity import count_complexity

@@ -1,0 +1,36 @@
+"""Pixels and classes of one split, as arrays. Apart from `pixels`, which goes into the bundle of a registered model."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from goodbad_pipeline.images.pixels import Pixels
+from goodbad_pipeline.images.splits import class_names
+
+
+@dataclass(frozen=True)
+class LabelledPixels:
+    """Images of one split with their classes."""
+
+    pixels: np.ndarray  # uint8, shape (N, side, side, 3), RGB; may be memory-mapped and hold other splits too
+    rows: np.ndarray  # the split's images in ``pixels``, int64 of shape (n,)
+    y_true: np.ndarray  # their class indices, int64 of shape (n,)
+    classes: int
+
+    @property
+    def targets(self) -> np.ndarray:
+        """One-hot classes: float32, shape (n, classes)."""
+        return np.eye(self.classes, dtype=np.float32)[self.y_true]
+
+    def shard(self, index: int, count: int) -> "LabelledPixels":
+        """Return every ``count``-th image, from number ``index`` on."""
+        part = slice(index, None, count)
+        return replace(self, rows=self.rows[part], y_true=self.y_true[part])
+
+
+def labelled_pixels(split: str, splits: pd.DataFrame, pixels: Pixels) -> LabelledPixels:
+    """Return the images of one split; the classes are all labels of the table."""
+    names, table = class_names(splits), splits[splits["split"] == split]
+    y_true = table["label"].map(names.index).to_numpy("int64")
+    return LabelledPixels(pixels.array, pixels.rows(table["image_id"]), y_true, len(names))
