@@ -20,8 +20,8 @@ def _project(folder: Path, *, backend: str) -> Run:
     from goodbad_pipeline.evaluation.decision import Calibration  # noqa: PLC0415
     from goodbad_pipeline.images.pixels import Transform  # noqa: PLC0415
     from goodbad_pipeline.images.sources import PathStream  # noqa: PLC0415
+    from goodbad_pipeline.serving.batch_prediction import PredictionStream  # noqa: PLC0415
     from goodbad_pipeline.serving.classifier import Classifier  # noqa: PLC0415
-    from goodbad_pipeline.serving.tables import PredictionStream  # noqa: PLC0415
 
     write_photos(folder / "photos", COUNT)
     transform = Transform(SIDE, "pad", (255, 255, 255), 10**7, shrink_on_load=True)

@@ -4,7 +4,7 @@ import numpy as np
 
 from goodbad_pipeline.images.decode import Decoded, decode_image
 from goodbad_pipeline.images.formats import Colour
-from goodbad_pipeline.images.reasons import Reason, Rejection
+from goodbad_pipeline.images.rejections import Reason, Rejection
 
 WHITE = (255, 255, 255)
 

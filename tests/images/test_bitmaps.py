@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from goodbad_pipeline.images.decode import Decoded, decode_image
-from goodbad_pipeline.images.reasons import Reason, Rejection
+from goodbad_pipeline.images.rejections import Reason, Rejection
 
 PALETTE = np.array([[10 * level, 255 - 10 * level, 3 * level] for level in range(16)], np.uint8)
 INDICES = np.arange(1, 13).reshape(3, 4)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from goodbad_pipeline.images.decode import Decoded
-from goodbad_pipeline.images.reasons import Reason, Rejection
+from goodbad_pipeline.images.rejections import Reason, Rejection
 
 WHITE = (255, 255, 255)
 

@@ -11,7 +11,7 @@ from PIL import Image
 from goodbad_pipeline.images.decode import Decoded
 from goodbad_pipeline.images.formats import CutOffError
 from goodbad_pipeline.images.jpeg import check_scans
-from goodbad_pipeline.images.reasons import Reason
+from goodbad_pipeline.images.rejections import Reason
 
 PHOTO = make_image(3, bright=True, side=120).resize((200, 200), Image.Resampling.BICUBIC)
 SAMPLINGS = {across << 4 | down for across in range(1, 5) for down in range(1, 5)}

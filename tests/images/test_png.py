@@ -12,7 +12,7 @@ from odd_images import DEPTHS, chunk, png, png_cases, png_rows
 from PIL import Image
 
 from goodbad_pipeline.images.decode import Decoded
-from goodbad_pipeline.images.reasons import Reason
+from goodbad_pipeline.images.rejections import Reason
 
 BACKGROUND = (9, 99, 199)
 pixels = partial(decoding.pixels, background=BACKGROUND)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from goodbad_pipeline.images.decode import Decoded, decode_image
 from goodbad_pipeline.images.pixels import MIN_REDUCTION, Transform, load_image, transform_image
-from goodbad_pipeline.images.reasons import Rejection
+from goodbad_pipeline.images.rejections import Rejection
 from goodbad_pipeline.params import ImageParams, validate_parameters
 
 WHOLE = Transform(16, "pad", (255, 255, 255), 10**6)

@@ -5,7 +5,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from goodbad_pipeline.images.decode import Decoded, decode_image
-from goodbad_pipeline.images.reasons import Reason, Rejection
+from goodbad_pipeline.images.rejections import Reason, Rejection
 
 WIDE, TALL, BITS, COMPRESSION, PHOTOMETRIC, OFFSETS, ROWS, COUNTS, FORMAT = 256, 257, 258, 259, 262, 273, 278, 279, 339
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from goodbad_pipeline.images import workers
 from goodbad_pipeline.images.reading import Limits, Measured, Outcome, ReadSettings, Task
-from goodbad_pipeline.images.reasons import Reason, Rejection
+from goodbad_pipeline.images.rejections import Reason, Rejection
 from goodbad_pipeline.images.workers import close_idle_workers, read_batch
 
 GOOD = encoded(make_image(1, bright=True))

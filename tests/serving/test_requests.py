@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goodbad_pipeline.images.reasons import Rejection
+from goodbad_pipeline.images.rejections import Rejection
 from goodbad_pipeline.serving.requests import read_image
 
 

@@ -10,7 +10,7 @@ from .keras_model import KerasModelDataset
 from .load_only import FolderDataset, OptionalDataset
 from .page import PageDataset
 from .pixels import PixelCacheDataset, PixelsDataset
-from .schema import TableSchema
+from .table_schema import TableSchema
 from .tables import CSVDataset, ParquetDataset, SafeCSVDataset, TableStreamDataset
 from .training import CheckpointsDataset, EpochLogDataset, StudyDataset, TrialsDataset
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.images.reasons import QUARANTINE_COLUMNS, Reason
+from goodbad_pipeline.images.rejections import QUARANTINE_COLUMNS, Reason
 
 KEYS = ("path", "image_id")
 COLUMNS = (*KEYS, "label", "exclude", "why", "who")

@@ -21,7 +21,7 @@ from goodbad_pipeline.images.formats import (
 )
 from goodbad_pipeline.images.jpeg import JpegImage
 from goodbad_pipeline.images.png import PngImage
-from goodbad_pipeline.images.reasons import Reason, Rejection
+from goodbad_pipeline.images.rejections import Reason, Rejection
 
 _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # by EXIF orientation
     2: lambda pixels: pixels[:, ::-1],

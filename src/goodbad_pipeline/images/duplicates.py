@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from goodbad_pipeline.images.near_duplicates import DisjointSets, near_links, thumbnail_levels
-from goodbad_pipeline.images.reasons import QUARANTINE_COLUMNS, Reason
+from goodbad_pipeline.images.rejections import QUARANTINE_COLUMNS, Reason
 
 # Near-duplicates have similar hashes and thumbnails of at least this correlation. Measured on 3,208 game sprites: JPEG
 # at quality 40, 12 % more brightness and 70 % of the size keep 0.998, 0.997 and 0.996 for 99 of 100 sprites; of the

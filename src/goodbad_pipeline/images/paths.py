@@ -19,7 +19,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from goodbad_pipeline.images.formats import HEAD_BYTES, NO_FORMAT, find_container
-from goodbad_pipeline.images.reasons import Reason, Rejection
+from goodbad_pipeline.images.rejections import Reason, Rejection
 
 _LEAVES_ROOT = re.compile(r"\0|://|^(/|\\\\)|(^|[\\/])\.\.([\\/]|$)")
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")  # checked in manifests only: in a listed folder, `a:` is a valid name

@@ -19,7 +19,7 @@ from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.images.decode import decode_image
 from goodbad_pipeline.images.formats import Colour
 from goodbad_pipeline.images.paths import read_inside
-from goodbad_pipeline.images.reasons import Rejection
+from goodbad_pipeline.images.rejections import Rejection
 
 ResizeMode = Literal["pad", "crop", "stretch"]
 BLOCK = 256  # images decoded at a time

@@ -16,7 +16,7 @@ from PIL import Image
 from goodbad_pipeline.images.decode import Decoded, decode_image
 from goodbad_pipeline.images.formats import SIGNATURES, Colour
 from goodbad_pipeline.images.paths import FileState, locate, read_inside
-from goodbad_pipeline.images.reasons import Reason, Rejection
+from goodbad_pipeline.images.rejections import Reason, Rejection
 
 HASH_SIDE = 8
 THUMBNAIL_SIDE = 8

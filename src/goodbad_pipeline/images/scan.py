@@ -15,7 +15,7 @@ from tqdm import tqdm
 from goodbad_pipeline.images.formats import Colour
 from goodbad_pipeline.images.paths import FileState, find_states
 from goodbad_pipeline.images.reading import MEASURED_COLUMNS, Limits, ReadSettings, Task
-from goodbad_pipeline.images.reasons import QUARANTINE_COLUMNS, TEMPORARY, Reason
+from goodbad_pipeline.images.rejections import QUARANTINE_COLUMNS, TEMPORARY, Reason
 from goodbad_pipeline.images.scan_cache import ScanCache
 from goodbad_pipeline.images.workers import WorkerBackend, read_batches
 

@@ -15,7 +15,7 @@ from joblib import Parallel, delayed, parallel_config
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.images.reading import Limits, Outcome, ReadSettings, Task
-from goodbad_pipeline.images.reasons import Reason, Rejection
+from goodbad_pipeline.images.rejections import Reason, Rejection
 from goodbad_pipeline.images.worker_process import OUT_OF_MEMORY_STATUS
 from goodbad_pipeline.secrecy import redact, reveal_secrets
 

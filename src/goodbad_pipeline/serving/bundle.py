@@ -11,7 +11,7 @@ from pathlib import Path
 PROJECT = "goodbad_pipeline"
 MODULES = (
     "errors.py",
-    "images/reasons.py",
+    "images/rejections.py",
     "images/formats.py",
     "images/png.py",
     "images/jpeg.py",

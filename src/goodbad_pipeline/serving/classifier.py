@@ -12,7 +12,7 @@ import pandas as pd
 
 from goodbad_pipeline.evaluation.decision import Calibration
 from goodbad_pipeline.images.pixels import Transform, load_image
-from goodbad_pipeline.images.reasons import Rejection
+from goodbad_pipeline.images.rejections import Rejection
 from goodbad_pipeline.serving.archive import load_archive, require_digest
 
 COLUMNS = ["label", "probability", "probabilities", "abstained", "reason", "detail"]

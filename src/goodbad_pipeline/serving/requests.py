@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from goodbad_pipeline.images.paths import read_inside, to_text
-from goodbad_pipeline.images.reasons import Reason, Rejection
+from goodbad_pipeline.images.rejections import Reason, Rejection
 
 _DATA_URL = re.compile(r"data:[\w.+-]+/[\w.+-]+;base64,", re.ASCII)
 _BASE64 = re.compile(r"[A-Za-z0-9+/\s]*={0,2}\s*", re.ASCII)

@@ -15,7 +15,7 @@ from goodbad_pipeline.images.corrections import apply_corrections, read_correcti
 from goodbad_pipeline.images.duplicates import group_duplicates
 from goodbad_pipeline.images.paths import printable
 from goodbad_pipeline.images.pixels import Transform, pixel_source
-from goodbad_pipeline.images.reasons import Reason
+from goodbad_pipeline.images.rejections import Reason
 from goodbad_pipeline.images.scan import scan_candidates
 from goodbad_pipeline.images.sources import Columns, read_candidates
 from goodbad_pipeline.images.workers import WorkerBackend

@@ -14,11 +14,11 @@ from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.images.paths import read_inside
 from goodbad_pipeline.images.pixels import transform_image
-from goodbad_pipeline.images.reasons import Rejection
+from goodbad_pipeline.images.rejections import Rejection
 from goodbad_pipeline.images.sources import PathStream, open_source
 from goodbad_pipeline.params import ImageParams, PredictParams, RegistryParams
 from goodbad_pipeline.registry.models import find_model, record_use
-from goodbad_pipeline.serving.tables import PREFIX, PredictionStream
+from goodbad_pipeline.serving.batch_prediction import PREFIX, PredictionStream
 
 logger = logging.getLogger(__name__)
 

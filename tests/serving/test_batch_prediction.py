@@ -7,9 +7,9 @@ from factories import encoded, make_image
 from goodbad_pipeline.evaluation.decision import Calibration
 from goodbad_pipeline.images.pixels import Transform
 from goodbad_pipeline.images.sources import open_source
-from goodbad_pipeline.serving import tables
+from goodbad_pipeline.serving import batch_prediction
+from goodbad_pipeline.serving.batch_prediction import PredictionStream
 from goodbad_pipeline.serving.classifier import Classifier
-from goodbad_pipeline.serving.tables import PredictionStream
 
 
 class Even:
@@ -25,7 +25,7 @@ def test_a_block_holds_no_more_bytes_than_it_may(tmp_path: Path, monkeypatch: py
         (tmp_path / f"{number}.png").write_bytes(data)
     (tmp_path / "large.png").write_bytes(data * 3)
     (tmp_path / "video.png").write_bytes(b"ftypmp42" + data * 3)
-    monkeypatch.setattr(tables, "BLOCK_BYTES", 2 * len(data) + 1)
+    monkeypatch.setattr(batch_prediction, "BLOCK_BYTES", 2 * len(data) + 1)
     classifier = Classifier(Even(), Transform(8, "pad", (0, 0, 0), 10**6), Calibration(["bad", "good"]))
     found = list(PredictionStream(open_source(tmp_path, "path"), classifier))
     assert [part["path"].tolist() for part in found] == [

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from goodbad_pipeline.images.paths import find_state, read_inside
-from goodbad_pipeline.images.reasons import Reason, Rejection
+from goodbad_pipeline.images.rejections import Reason, Rejection
 from goodbad_pipeline.images.sources import PathStream
 from goodbad_pipeline.serving.classifier import Classifier
 
