@@ -127,7 +127,8 @@ def test_an_unreachable_target_takes_the_lowest_error_and_is_logged(caplog):
         cut = find_abstention(np.array([0, 1, 1]), np.array([0.9, 0.8, 0.7]), 0.1)
     assert cut == 0.7
     assert (
-        "abstain_at_error: no confidence brings the error rate on validation to 0.1; the lowest is 0.333" in caplog.text
+        "abstain_at_error: no confidence brings the validation error rate down to 0.1; the lowest rate is 0.333"
+        in caplog.text
     )
 
 

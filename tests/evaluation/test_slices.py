@@ -83,7 +83,7 @@ def test_numbers_that_differ_have_names_that_differ(numbers):
     [
         ("constant", "it has the same value for all, or nearly all, of 120 images"),
         ("serial", "its 120 values are nearly unique among 120 images"),
-        ("thumbnail", "it is no property of an image"),
+        ("thumbnail", "it does not describe the image"),
         ("box", "it holds neither text nor numbers"),
         ("weather", None),
     ],

@@ -1,1 +1,1 @@
-"""Arrays in; metrics, baselines and figures out. NumPy, pandas, scikit-learn and Matplotlib only."""
+"""Functions that turn arrays into metrics, baselines and figures; they need neither Keras, Kedro nor MLflow."""

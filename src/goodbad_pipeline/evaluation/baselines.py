@@ -1,8 +1,8 @@
 """Baselines that a network must beat: the majority class, the colours alone, and the file properties alone.
 
-Each is fitted on class indices ``y_train`` (n,) of the training split. It returns probabilities (m, classes) of the
-test split, rows summing to 1; a class without training images gets 0. An empty training split, indices out of range and
-images that do not match the labels raise `InputError`.
+Each function fits a baseline to the training split, whose class indices are ``y_train`` (n,). It returns the
+probabilities (m, classes) of the test images, rows summing to 1; a class without training images has probability 0. It
+raises `InputError` if the training split is empty, or if its class indices are out of range or do not match the images.
 """
 
 import numpy as np
@@ -16,11 +16,11 @@ from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.predictions import BoolArray, FloatArray, IntArray, PixelArray, check_indices
 
 BLOCK_PIXELS = 2**20
-"""Pixels processed at a time, which bounds temporary arrays to some 20 MB."""
+"""Number of pixels to process at a time, so that temporary arrays take at most some 20 MB."""
 
 
 def majority_baseline(y_train: IntArray, n_test: int, classes: int) -> FloatArray:
-    """Predict the class frequencies of the training split for every test image."""
+    """Return the class frequencies of the training split as the prediction for every test image."""
     _check_y_train(y_train, classes)
     frequencies = np.bincount(y_train, minlength=classes) / len(y_train)
     return np.tile(frequencies, (n_test, 1))
@@ -29,17 +29,20 @@ def majority_baseline(y_train: IntArray, n_test: int, classes: int) -> FloatArra
 def histogram_baseline(
     train_pixels: PixelArray, y_train: IntArray, test_pixels: PixelArray, classes: int, seed: int
 ) -> FloatArray:
-    """Classify by `colour_histograms` with logistic regression."""
+    """Predict the class from `colour_histograms` by logistic regression."""
     _check_y_train(y_train, classes)
     if len(train_pixels) != len(y_train):
-        raise InputError(f"y_train: {len(y_train)} class indices for {len(train_pixels)} images; give one each")
+        raise InputError(
+            f"y_train: {len(y_train)} class indices for {len(train_pixels)} images; give one class index per image"
+        )
     present = np.unique(y_train)
     if len(present) == 1:
         return majority_baseline(y_train, len(test_pixels), classes)
     probabilities = np.zeros((len(test_pixels), classes))
     if len(test_pixels):
-        # Square roots of shares have length 1, and differ by their Hellinger distance. A scaler would inflate colours
-        # that occur in few images. C = 10 is a moderate penalty for vectors of length 1.
+        # The square roots of the shares form a vector of length 1, and the distance between two such vectors is the
+        # Hellinger distance. Scaling the features would inflate colours that occur in few images. C = 10 is a moderate
+        # penalty for vectors of length 1.
         model = make_pipeline(
             FunctionTransformer(np.sqrt), LogisticRegression(C=10.0, max_iter=2000, random_state=seed)
         )
@@ -51,10 +54,10 @@ def histogram_baseline(
 def shortcut_baseline(
     train: pd.DataFrame, y_train: IntArray, test: pd.DataFrame, classes: int, seed: int
 ) -> FloatArray:
-    """Classify by `file_features` with a random forest."""
+    """Predict the class from `file_features` by a random forest."""
     if len(np.unique(y_train)) == 1 or test.empty:
         return majority_baseline(y_train, len(test), classes)
-    # Without class weights it would always predict the larger class, and have a balanced accuracy of chance.
+    # Without class weights, the forest would always predict the larger class; its balanced accuracy would be chance.
     forest = RandomForestClassifier(200, min_samples_leaf=5, class_weight="balanced", random_state=seed)
     forest.fit(train, y_train)
     probabilities = np.zeros((len(test), classes))
@@ -63,13 +66,13 @@ def shortcut_baseline(
 
 
 def colour_histograms(pixels: PixelArray, bins: int = 8) -> FloatArray:
-    """Return the share of each colour in each image: (n, bins³) float32, rows summing to 1, red varying slowest.
+    """Return each image's share of pixels per colour: (n, bins³) float32, rows summing to 1, red varying slowest.
 
-    Images are read block by block, so that ``pixels`` may be a memory-mapped array larger than memory. Each channel has
-    ``bins`` equal intervals, 2 to 32.
+    Images are read block by block, so that ``pixels`` may be a memory-mapped array larger than memory. Each channel is
+    divided into ``bins`` equal intervals, 2 to 32.
 
     Raises:
-        InputError: ``pixels`` has another shape or type, or ``bins`` is out of range.
+        InputError: ``pixels`` has a wrong shape or type, or ``bins`` is out of range.
     """
     if pixels.ndim != 4 or pixels.shape[3] != 3 or pixels.dtype != np.uint8 or 0 in pixels.shape[1:]:
         raise InputError(f"pixels: {pixels.dtype} of shape {pixels.shape}; give 8-bit RGB (n, h, w, 3)")

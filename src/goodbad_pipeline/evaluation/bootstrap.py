@@ -1,4 +1,4 @@
-"""Bootstrap of groups: images of a group are alike, so whole groups are resampled, with replacement."""
+"""Bootstrap over groups: images of a group are alike, so whole groups are resampled, with replacement."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -17,8 +17,8 @@ class Resamples:
 
     Attributes:
         codes: (n,) group of each image, 0 to g - 1.
-        weights: (b + 1, g); row 0 is the sample itself, each group once. A metric computed for all rows is therefore
-            the value followed by its replicates.
+        weights: (b + 1, g) counts; row 0 is the original sample, which contains each group once. A metric computed for
+            all rows is therefore its value on the sample, followed by b replicates.
     """
 
     codes: NDArray[np.int64]
@@ -39,7 +39,10 @@ class Interval(NamedTuple):
 
 
 def resample_groups(groups: "pd.Series[Any] | NDArray[Any]", replicates: int, seed: int) -> Resamples:
-    """Draw as many groups as there are, with replacement, ``replicates`` times; ``groups`` (n,) is by image."""
+    """Draw ``replicates`` resamples; each draws as many groups as there are, with replacement.
+
+    ``groups`` (n,) holds the group of each image.
+    """
     codes, names = pd.factorize(np.asarray(groups))
     count = len(names)
     drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=replicates)
@@ -54,10 +57,10 @@ def bootstrap_interval(values: NDArray[np.float64], groups: int, *, share: bool 
     4.3), which corrects for the small number of groups.
 
     Args:
-        values: (b + 1,) the metric of the sample, then of its replicates; NaN replicates are ignored.
+        values: (b + 1,) the metric's value on the sample, then its replicates; NaN replicates are ignored.
         groups: Number of groups.
-        share: Whether the metric is a share of images. If all replicates of a share are equal, the interval is that of
-            Clopper and Pearson for ``groups`` equal outcomes.
+        share: True if the metric is a share of images. If all replicates of a share are equal, the result is the
+            Clopper-Pearson interval for ``groups`` equal outcomes.
     """
     value, replicates = float(values[0]), values[1:][np.isfinite(values[1:])]
     if groups < 2 or len(replicates) < 2 or not np.isfinite(value):

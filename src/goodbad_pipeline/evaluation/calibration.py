@@ -1,4 +1,4 @@
-"""Fit temperature, threshold and abstention on the validation split, and the calibration error expected by chance."""
+"""Fit temperature, threshold and abstention on the validation split; estimate the calibration error by chance."""
 
 import logging
 from dataclasses import replace
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 TEMPERATURES = (0.05, 20.0)
 FOLDS = 5
-"""Cross-validation folds to measure the gain of a fitted threshold."""
+"""Number of cross-validation folds that measure the gain of a fitted threshold."""
 
 
 def fit_calibration(
@@ -29,8 +29,8 @@ def fit_calibration(
 ) -> Calibration:
     """Fit the temperature on uncalibrated probabilities, then threshold and abstention on the calibrated ones.
 
-    A threshold is fitted for two classes only. The predictions that remain after abstention have an error rate of at
-    most ``abstain_at_error``, in [0, 1); None: never abstain.
+    A threshold is fitted for two classes only. The model abstains from its least confident predictions, so that the
+    rest have an error rate of at most ``abstain_at_error``, in [0, 1). If that is None, the model never abstains.
     """
     values = check_predictions(y_true, probabilities)
     temperature = fit_temperature(y_true, values)
@@ -47,8 +47,8 @@ def fit_calibration(
 def fit_temperature(y_true: IntArray, probabilities: FloatArray) -> float:
     """Return the temperature with the lowest log loss (Guo et al. 2017), within `TEMPERATURES`.
 
-    Targets are smoothed to (1 + their count) / (k + all), as by Platt (1999). Without that, an error-free validation
-    split would drive the temperature to 0.
+    Targets are smoothed as by Platt (1999): (n + 1) / (n + k) for the true class, 1 / (n + k) for each other. Without
+    smoothing, a validation split without errors would drive the temperature to 0.
     """
     count, classes = probabilities.shape
     logits = np.log(np.maximum(probabilities, SMALLEST))
@@ -67,9 +67,9 @@ def fit_temperature(y_true: IntArray, probabilities: FloatArray) -> float:
 
 
 def find_threshold(y_true: IntArray, calibrated: FloatArray, resamples: Resamples) -> float:
-    """Return the probability of class 1 from which it is predicted, chosen by balanced accuracy.
+    """Return the probability from which class 1 is predicted, chosen to maximise balanced accuracy.
 
-    The threshold stays 1/2 unless another is significantly better in cross-validation by groups.
+    The threshold is 1/2 unless another one is significantly better in cross-validation by groups.
     """
     scores = calibrated[:, 1]
     held_out = np.empty_like(scores)
@@ -88,7 +88,7 @@ def find_threshold(y_true: IntArray, calibrated: FloatArray, resamples: Resample
 
 
 def _assign_folds(y_true: IntArray, resamples: Resamples) -> IntArray:
-    """Return the fold of each image, (n,): groups sorted by their share of class 1 and dealt in turn."""
+    """Return the fold of each image, (n,); groups are sorted by their share of class 1 and assigned in turn."""
     positive, size = (np.bincount(resamples.codes, weights, resamples.groups) for weights in (y_true, None))
     folds = np.empty(resamples.groups, dtype=np.int64)
     folds[np.argsort(positive / size, kind="stable")] = np.arange(resamples.groups) % FOLDS
@@ -96,7 +96,7 @@ def _assign_folds(y_true: IntArray, resamples: Resamples) -> IntArray:
 
 
 def _best_cut(y_true: IntArray, scores: FloatArray) -> float:
-    """Return the cut of the best balanced accuracy, of several the nearest to 1/2; 1/2 if a class is missing."""
+    """Return the cut with the best balanced accuracy, nearest to 1/2 if tied; return 1/2 if a class is missing."""
     positive, negative = np.sort(scores[y_true == 1]), np.sort(scores[y_true == 0])
     if not len(positive) or not len(negative):
         return 0.5
@@ -108,9 +108,10 @@ def _best_cut(y_true: IntArray, scores: FloatArray) -> float:
 
 
 def find_abstention(correct: BoolArray, confidence: FloatArray, target_error: float) -> float | None:
-    """Return the lowest confidence from which on the error rate meets a target; None if all predictions meet it.
+    """Return the lowest confidence such that predictions with at least this confidence meet the target error rate.
 
-    If no confidence does, return the one with the lowest error rate, and log a warning.
+    Return None if all predictions together meet the target. If no confidence meets it, log a warning and return the
+    confidence with the lowest error rate.
     """
     order = np.argsort(-confidence, kind="stable")
     ends = np.flatnonzero(np.append(np.diff(confidence[order]) != 0, True))
@@ -119,7 +120,8 @@ def find_abstention(correct: BoolArray, confidence: FloatArray, target_error: fl
     if not len(met):
         met = np.flatnonzero(errors == errors.min())
         logger.warning(
-            "evaluation.abstain_at_error: no confidence brings the error rate on validation to %g; the lowest is %g",
+            "evaluation.abstain_at_error: no confidence brings the validation error rate down to %g; "
+            "the lowest rate is %g",
             target_error,
             errors.min(),
         )
@@ -131,10 +133,10 @@ def find_abstention(correct: BoolArray, confidence: FloatArray, target_error: fl
 def ece_by_chance(probabilities: FloatArray, resamples: Resamples, seed: int) -> float:
     """Return the 97.5th percentile of the calibration error that a perfectly calibrated model would show.
 
-    The error averages absolute values, so it is above 0 even for a calibrated model (Nixon et al. 2019, "Measuring
-    Calibration in Deep Learning", section 4). Labels are therefore drawn from the probabilities (consistency
-    resampling, Bröcker and Smith 2007), as often as there are resamples; without any, the result is NaN. One random
-    number is drawn per group, since images of a group are dependent.
+    The calibration error averages absolute values, so it is above 0 even for a calibrated model (Nixon et al. 2019,
+    "Measuring Calibration in Deep Learning", section 4). To simulate such a model, labels are drawn from the
+    probabilities (consistency resampling, Bröcker and Smith 2007) once per resample; without resamples the result is
+    NaN. One random number is drawn per group, since images of a group are dependent.
     """
     confidence = probabilities.max(axis=1)
     bins = np.eye(BINS)[confidence_bins(confidence)]

@@ -28,8 +28,8 @@ _ROUNDING = 1e-12
 class Gain:
     """The scores of challenger and champion, and how much better the challenger is.
 
-    The difference is positive if the challenger is better, also for metrics to minimise. The p-value is one-sided, of
-    the hypothesis that both are equally good.
+    The difference is positive if the challenger is better, also for metrics where lower is better. The p-value is
+    one-sided; its null hypothesis is that both models are equally good.
     """
 
     challenger: float
@@ -39,12 +39,12 @@ class Gain:
 
 
 def measure_gain(challenger: Predictions, champion: Predictions, resamples: Resamples, metric: str, seed: int) -> Gain:
-    """Compare two models by one metric.
+    """Compare the challenger with the champion by one metric.
 
-    The interval is a bootstrap of groups, with the same draws for both models. The p-value is that of a permutation
-    test, which is exact for any number of groups: equally good models could have swapped their predictions in any
-    group, so it is the share of random swaps, as many as resamples, with at least the observed gain. ``metric`` is one
-    of `METRICS` except average_precision.
+    The interval comes from a bootstrap over groups, with the same resamples for both models. The p-value comes from a
+    permutation test, which is exact for any number of groups. The test swaps the two models' predictions in random
+    groups, as many times as there are resamples; the p-value is the share of swaps with at least the observed gain.
+    ``metric`` is one of `METRICS` except average_precision.
     """
     sign = 1.0 if larger_is_better(metric) else -1.0
     new, old = (
@@ -63,7 +63,7 @@ def measure_gain(challenger: Predictions, champion: Predictions, resamples: Resa
 def measure_ece_rise(challenger: Predictions, champion: Predictions, resamples: Resamples) -> Interval:
     """Return the challenger's calibration error minus the champion's, with its 95 % interval.
 
-    Both errors are biased upward on few images by much the same, so that the bias cancels.
+    On few images, both errors are biased upward by about the same amount, so that the bias cancels.
     """
     new, old = (
         summed_metrics(
@@ -77,9 +77,10 @@ def measure_ece_rise(challenger: Predictions, champion: Predictions, resamples: 
 def compare_slices(
     values: pd.DataFrame, challenger: BoolArray, champion: BoolArray, resamples: Resamples
 ) -> pd.DataFrame:
-    """Compare the accuracy of two models on each slice of `slice_values`: `PAIRED_COLUMNS`, one row per slice.
+    """Compare the accuracy of two models on each slice of `slice_values`.
 
-    ``challenger`` and ``champion`` (n,) hold whether their predictions are correct.
+    ``challenger`` and ``champion`` (n,) are True where that model's prediction is correct. The result has one row per
+    slice, with `PAIRED_COLUMNS`.
     """
     rows = []
     for column in values.columns:
@@ -95,7 +96,7 @@ def compare_slices(
 
 
 def _swapped_metric(one: Predictions, other: Predictions, codes: IntArray, swaps: Values, metric: str) -> Values:
-    """Return the metric of predictions by ``one`` in the groups where ``swaps`` (b, g) is 1, else by ``other``."""
+    """Return the metric if ``one`` predicts the groups where ``swaps`` (b, g) is 1, and ``other`` the rest."""
     if metric == "roc_auc":
         return _swapped_roc_auc(one, other, codes, swaps)
     sums = [group_statistics(model.y_true, model.probabilities, model.predicted, codes) for model in (one, other)]
@@ -118,7 +119,7 @@ def _swapped_roc_auc(one: Predictions, other: Predictions, codes: IntArray, swap
 
 
 def _roc_auc_by_row(positive: BoolArray, scores: FloatArray) -> Values:
-    """Return the ROC AUC of each row of scores (b, n), by Mann and Whitney's sum of ranks."""
+    """Return the ROC AUC of each row of scores (b, n), from the Mann-Whitney rank sum."""
     ranks, hits = scipy.stats.rankdata(scores, axis=1), np.count_nonzero(positive)
     areas: Values = (ranks[:, positive].sum(axis=1) - hits * (hits + 1) / 2) / (hits * (len(positive) - hits))
     return areas
@@ -129,10 +130,10 @@ class Agreement:
     """How closely another runtime reproduces a model's predictions.
 
     Attributes:
-        same_labels: Share of the images with the same predicted class, 0–1.
-        max_difference: Largest difference of an uncalibrated probability.
-        accuracy: Of the other runtime, 0–1.
-        reference_accuracy: Of the model, 0–1.
+        same_labels: Share of the images for which both predict the same class, 0–1.
+        max_difference: Largest difference between two uncalibrated probabilities.
+        accuracy: Accuracy of the other runtime, 0–1.
+        reference_accuracy: Accuracy of the model, 0–1.
     """
 
     same_labels: float
@@ -141,17 +142,17 @@ class Agreement:
     reference_accuracy: float
 
     def within(self, *, difference: float, accuracy: float) -> bool:
-        """Return whether probabilities differ by at most ``difference`` and accuracy drops by at most ``accuracy``."""
+        """Return True if probabilities differ by at most ``difference`` and accuracy drops by at most ``accuracy``."""
         lost = self.reference_accuracy - self.accuracy
-        return self.max_difference <= difference and lost <= accuracy + _ROUNDING  # 1 of 100 is 0.010000000000000009
+        return self.max_difference <= difference and lost <= accuracy + _ROUNDING  # 0.99 - 0.98 is above 0.01
 
 
 def measure_agreement(
     y_true: IntArray, reference: FloatArray, probabilities: FloatArray, calibration: Calibration
 ) -> Agreement:
-    """Compare uncalibrated probabilities of another runtime with those of the model, ``reference``.
+    """Compare another runtime's uncalibrated ``probabilities`` with the model's, ``reference``.
 
-    The difference is infinite if any probability is not finite.
+    ``max_difference`` is infinite if any of ``probabilities`` is not finite.
     """
     expected = calibration.predict(calibration.calibrate(reference))
     if not np.isfinite(probabilities).all():

@@ -1,6 +1,6 @@
-"""From probabilities to a prediction: temperature, threshold, abstention.
+"""Turn probabilities into a prediction: temperature, threshold, abstention.
 
-This file imports NumPy only and nothing of this project: registered models carry a copy of it.
+This file imports only NumPy and nothing from this project, because registered models carry a copy of it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,19 +13,20 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.floating[Any]]
 
 SMALLEST = float(np.finfo(np.float32).tiny)
-"""Replaces a probability of 0, so that its logarithm is finite."""
+"""Lower limit of a probability, so that its logarithm is finite."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How the model's probabilities become predictions, fitted on the validation split.
+    """Settings, fitted on the validation split, that turn a model's probabilities into predictions.
 
     Attributes:
-        class_names: Classes in the order of the outputs.
-        temperature: Divides the logits, above 0; below 1 sharpens the probabilities.
-        threshold: With two classes, the calibrated probability from which the second is predicted; None: the likelier
-            class is.
-        abstain_below: Calibrated probability of the predicted class below which the model abstains; None: never.
+        class_names: Names of the classes, in the order of the model's outputs.
+        temperature: Number above 0 by which the logits are divided; below 1 it sharpens the probabilities.
+        threshold: With two classes, the calibrated probability from which the second class is predicted; None: the
+            likelier class is predicted.
+        abstain_below: The model abstains if the calibrated probability of the predicted class is below this; None: it
+            never abstains.
     """
 
     class_names: Sequence[str]
@@ -35,7 +36,7 @@ class Calibration:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Calibration":
-        """Read the result of :meth:`to_dict`."""
+        """Return the calibration from which :meth:`to_dict` made ``values``."""
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
@@ -47,13 +48,13 @@ class Calibration:
         return scale_temperature(probabilities, self.temperature)
 
     def predict(self, calibrated: FloatArray) -> NDArray[np.int64]:
-        """Return the predicted class indices, shape (n,); of equally likely classes the first."""
+        """Return the predicted class indices, shape (n,); without a threshold, a tie goes to the first class."""
         if self.threshold is None:
             return calibrated.argmax(axis=1)
         return (calibrated[:, 1] >= self.threshold).astype(np.int64)
 
     def abstain(self, calibrated: FloatArray) -> NDArray[np.bool_]:
-        """Return, shape (n,), whether the predicted class is too unlikely to be reported."""
+        """Return an array, shape (n,), that is True where the model abstains."""
         if self.abstain_below is None:
             return np.zeros(len(calibrated), dtype=np.bool_)
         return self.confidence(calibrated) < self.abstain_below
@@ -66,7 +67,7 @@ class Calibration:
 def scale_temperature(probabilities: FloatArray, temperature: float) -> FloatArray:
     """Divide the logits of softmax outputs (n, k) by a temperature above 0 (Guo et al. 2017, section 4.2).
 
-    The logarithms of probabilities are the logits up to a constant. Scaling by 1/t undoes scaling by t.
+    The logarithms of the probabilities equal the logits up to a constant. Scaling by 1/t undoes scaling by t.
     """
     logits = np.log(np.maximum(np.asarray(probabilities, dtype=np.float64), SMALLEST)) / temperature
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))

@@ -1,4 +1,4 @@
-"""Exposure: which images a model was trained or selected on, so that its test metrics exclude them."""
+"""Exposure of a model: the images that it was trained or selected on, which its test metrics must exclude."""
 
 import hashlib
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 MIN_IMAGES = 10
-"""Unexposed images of each class that a comparison needs, or all images of the class if there are fewer."""
+"""A comparison needs this many unexposed images of each class, or the whole class if it is smaller."""
 
 
 @dataclass(frozen=True)
@@ -18,32 +18,32 @@ class Exposure:
     """Images that a model, or the weights it started from, were trained or selected on.
 
     Attributes:
-        digests: uint64, sorted and distinct: a digest of each image_id, which is a digest of the file's content.
-        complete: Whether these are all; False if the provenance of the weights is unknown.
+        digests: A uint64 digest of each image_id, sorted and distinct. An image_id is a digest of a file's content.
+        complete: True if these are all such images; False if it is unknown what the weights were trained on.
     """
 
     digests: NDArray[np.uint64]
     complete: bool
 
     def union(self, other: "Exposure") -> "Exposure":
-        """Return the images of either."""
+        """Return the images of both exposures together."""
         return Exposure(np.union1d(self.digests, other.digests), self.complete and other.complete)
 
     def exposed_rows(self, images: pd.DataFrame) -> NDArray[np.bool_]:
-        """Return, for each row (image_id, group), whether the image or another image of its group is exposed."""
+        """Return an array that is True for each row whose image, or another image of its group, is exposed."""
         exposed = pd.Series(np.isin(_digests(images["image_id"]), self.digests))
         groups = images["group"].reset_index(drop=True)
         return exposed.groupby(groups).transform("any").to_numpy(bool)
 
     def write(self, file: Path) -> None:
-        """Write an .npz file, 8 bytes per image."""
+        """Write the exposure to an .npz file, with 8 bytes per image."""
         np.savez(file, images=self.digests, complete=np.array(self.complete))
 
     @classmethod
     def read(cls, file: Path) -> "Exposure":
-        """Read the result of :meth:`write`."""
+        """Read a file that :meth:`write` wrote."""
         with np.load(file, allow_pickle=False) as arrays:
-            digests = arrays["images"] if "images" in arrays else arrays["pictures"]  # until 0.1: "pictures"
+            digests = arrays["images"] if "images" in arrays else arrays["pictures"]  # named "pictures" until 0.1
             return cls(digests, bool(arrays["complete"]))
 
 
@@ -57,7 +57,7 @@ def split_exposure(splits: pd.DataFrame) -> Exposure:
 
 
 def too_few_unexposed(labels: "pd.Series[str]", exposed: NDArray[np.bool_]) -> str | None:
-    """Return, as a clause, which class has too few unexposed images for a comparison; None if all have enough."""
+    """Return a clause that names a class with too few unexposed images to compare; None if all have enough."""
     for label, total in labels.value_counts().sort_index().items():
         left = int((~exposed & (labels == label).to_numpy()).sum())
         if left < min(MIN_IMAGES, total):

@@ -10,9 +10,9 @@ FEW_IMAGES = 10
 POOR_ECE = 0.1
 SLICE_GAP = 0.1
 MASKED_SHARE = 0.9
-"""Share of the accuracy above chance that may remain with the centre masked."""
+"""Largest share of the accuracy above chance that may remain when the centre is masked."""
 SHORTCUT_MARGIN = 0.05
-"""Balanced accuracy above chance that the file properties alone may reach."""
+"""How far above chance the balanced accuracy of the file properties alone may be."""
 
 
 def list_findings(
@@ -25,10 +25,10 @@ def list_findings(
     unmasked_accuracy: float,
     ece_by_chance: float,
 ) -> list[dict[str, str]]:
-    """List what invalidates the results, or is too little data for a claim, the most serious first.
+    """List what invalidates the results or leaves too little data for a claim, most serious first.
 
-    Accuracy is compared on the same images with the centre masked and unmasked. ``ece_by_chance`` is the upper bound of
-    the calibration error of a calibrated model.
+    ``masked_accuracy`` and ``unmasked_accuracy`` are measured on the same images, with and without a mask over their
+    centres. ``ece_by_chance`` is the largest calibration error to expect from a calibrated model.
 
     Returns:
         Findings with ``code`` (leakage, shortcut, background, baseline, calibration, slices, few_images) and ``text``.

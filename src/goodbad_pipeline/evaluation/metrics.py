@@ -1,7 +1,7 @@
-"""Metrics of a classifier on validation, trials and test, the direction of each, and tables of their intervals.
+"""Metrics of a classifier, whether larger or smaller values are better, and tables of their intervals.
 
-Every metric is computed for many bootstrap resamples at once. Metrics that are ratios of sums need only the sums of
-each group, so that a resample is one row of a matrix product. Ranking metrics need the sorted images.
+Every metric is computed for many bootstrap resamples at once. Metrics that are ratios of sums need only the sums over
+each group, so that one matrix product computes all resamples. Ranking metrics need the sorted images.
 """
 
 import logging
@@ -39,9 +39,9 @@ LARGER_IS_BETTER: Mapping[str, bool] = {
     "ece": False,
     "loss": False,
 }
-"""The direction of every metric of validation, trials and test."""
+"""Whether larger values are better, for every metric of the validation split, of trials and of the test split."""
 METRICS = tuple(name for name in LARGER_IS_BETTER if name != "loss")
-"""Metrics of a test split, in the order in which they are reported."""
+"""Metrics of the test split, in the order in which they are reported."""
 VALIDATION_METRICS = (
     "val_loss",
     "val_log_loss",
@@ -50,21 +50,21 @@ VALIDATION_METRICS = (
     "val_f1_macro",
     "val_roc_auc",
 )
-"""Metrics of validation after an epoch."""
+"""Metrics of the validation split after each epoch."""
 BINS = 15
-"""Equal bins of confidence for the calibration error, as in Guo et al. 2017."""
+"""Number of equally wide confidence bins for the calibration error, as in Guo et al. 2017."""
 BLOCK = 2**22
-"""Numbers processed at a time, which bounds temporary arrays to some 100 MB."""
+"""Number of values to process at a time, so that temporary arrays take at most some 100 MB."""
 SHARES = ("accuracy", "balanced_accuracy", "roc_auc", "average_precision")
 """Metrics whose best value a small sample can reach by chance."""
 BY_CLASS = ("balanced_accuracy", "f1_macro", "roc_auc", "average_precision")
-"""Metrics whose uncertainty is that of the class with the fewest groups."""
+"""Metrics that average over classes, so that the class with the fewest groups determines their uncertainty."""
 WITHOUT_INTERVAL = ("ece",)
-"""Metrics that are biased upward on few images; resampling adds the same bias again, so that its interval is wrong."""
+"""Metrics that are biased upward on few images; resampling adds the same bias again, so that intervals are wrong."""
 
 
 def larger_is_better(metric: str) -> bool:
-    """Return the direction of a metric, with or without the prefix ``val_``."""
+    """Return True if larger values of a metric are better; its name may have the prefix ``val_``."""
     return LARGER_IS_BETTER[metric.removeprefix("val_")]
 
 
@@ -74,21 +74,21 @@ def classification_metrics(
     class_names: Sequence[str] | None = None,
     predicted: IntArray | None = None,
 ) -> dict[str, float]:
-    """Compute `METRICS`.
+    """Compute `METRICS` from predictions.
 
     A class without images is left out of balanced accuracy, ROC AUC and average precision, and out of macro F1 unless
     it is predicted; a warning names it.
 
-    ``y_true`` and ``predicted`` (n,) hold class indices, ``probabilities`` (n, k); by default the likeliest class is
-    predicted. Messages use ``class_names``.
+    ``y_true`` and ``predicted`` (n,) hold class indices, ``probabilities`` (n, k); by default ``predicted`` is
+    the likeliest class. ``class_names`` are used in messages.
 
     Returns:
-        log_loss is in nats and clipped at 36 per image; brier lies in [0, 1] for two classes and in [0, 2] for more;
-        all others lie in [0, 1]. roc_auc and average_precision take class 1 of two as positive, and average
-        one-vs-rest for more classes.
+        Values by metric. log_loss is in nats, with the loss of each image limited to 36. brier lies in [0, 1] for two
+        classes and in [0, 2] for more; all other metrics lie in [0, 1]. For two classes, roc_auc and average_precision
+        take class 1 as positive; for more, they are means over one-vs-rest.
 
     Raises:
-        InputError: `check_predictions` refuses the arrays, or all images are of one class.
+        InputError: `check_predictions` rejects the arrays, or all images are of one class.
     """
     columns = resampled_metrics(y_true, probabilities, _sample_only(len(y_true)), class_names, predicted)
     return {name: float(values[0]) for name, values in columns.items()}
@@ -97,8 +97,8 @@ def classification_metrics(
 def validation_metrics(y_true: IntArray, probabilities: FloatArray, label_smoothing: float) -> dict[str, float]:
     """Compute `VALIDATION_METRICS`; all are NaN if a probability is not finite.
 
-    ``val_loss`` is the training objective, with its label smoothing (0–1); ``val_log_loss`` is without. With one class
-    only, ROC AUC is 0.5.
+    ``val_loss`` is the training objective, which includes label smoothing (0–1); ``val_log_loss`` does not. If all
+    images are of one class, ROC AUC is 0.5.
     """
     if not np.isfinite(probabilities).all():
         return dict.fromkeys(VALIDATION_METRICS, float("nan"))
@@ -118,7 +118,7 @@ def resampled_metrics(
     class_names: Sequence[str] | None = None,
     predicted: IntArray | None = None,
 ) -> dict[str, Values]:
-    """Compute `classification_metrics` of every resample: arrays (b + 1,), the sample itself first."""
+    """Compute `classification_metrics` for every resample: arrays (b + 1,), with the sample's own value first."""
     values = check_predictions(y_true, probabilities)
     names = [str(label) for label in range(values.shape[1])] if class_names is None else class_names
     check_class_names(names, values.shape[1])
@@ -148,7 +148,7 @@ def roc_auc(y_true: IntArray, probabilities: FloatArray, class_names: Sequence[s
 
 
 def scored_classes(y_true: IntArray, classes: int, class_names: Sequence[str] | None = None) -> list[int]:
-    """Return the classes that have a ROC curve: class 1 of two, every class with images of more.
+    """Return the classes that have a ROC curve: class 1 if there are two classes, else every class with images.
 
     Raises:
         InputError: All images are of one class.
@@ -157,8 +157,8 @@ def scored_classes(y_true: IntArray, classes: int, class_names: Sequence[str] | 
     if len(present) < 2:
         name = class_names[present[0]] if class_names else present[0]
         raise InputError(
-            f"y_true: all {len(y_true)} images are of class {name}; ROC AUC needs two: put images of each class "
-            "into the split"
+            f"y_true: all {len(y_true)} images are of class {name}; ROC AUC needs two classes: put images of each "
+            "class into the split"
         )
     return [1] if classes == 2 else present
 
@@ -175,26 +175,26 @@ def log_losses(y_true: IntArray, probabilities: FloatArray) -> Values:
 
 
 def log_probabilities(probabilities: FloatArray) -> Values:
-    """Return logarithms of probabilities clipped to [2.2e-16, 1 - 2.2e-16], so that all are finite."""
+    """Return the logarithms of probabilities, clipped to [2.2e-16, 1 - 2.2e-16] so that all are finite."""
     eps = np.finfo(np.float64).eps
     return np.log(np.clip(probabilities.astype(np.float64), eps, 1 - eps))
 
 
 def confidence_bins(confidence: FloatArray) -> NDArray[np.int64]:
-    """Return the bin of each confidence (n,) in [0, 1]: 0 to BINS - 1."""
+    """Return the bin, 0 to BINS - 1, of each confidence (n,) in [0, 1]."""
     return np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
 
 
 @dataclass(frozen=True)
 class GroupStatistics:
-    """Sums over the images of each group, or over a weighted mix of groups: one row each.
+    """Sums over the images of each group, or of each weighted mix of groups; one row per group or mix.
 
     Attributes:
-        correct: (rows, k) correctly predicted images of each class.
-        support: (rows, k) images of each class.
-        predicted: (rows, k) predictions of each class.
-        loss: (rows, 2) sums of log loss and Brier score.
-        bins: (rows, 3, BINS) images, confidence and correct predictions by bin of confidence.
+        correct: (rows, k) number of correctly predicted images of each class.
+        support: (rows, k) number of images of each class.
+        predicted: (rows, k) number of predictions of each class.
+        loss: (rows, 2) sum of log losses and sum of Brier scores.
+        bins: (rows, 3, BINS) number of images, sum of confidences and number of correct predictions in each bin.
     """
 
     correct: Values
@@ -204,11 +204,11 @@ class GroupStatistics:
     bins: Values
 
     def mix(self, weights: Values) -> "GroupStatistics":
-        """Return the sums of weighted groups: weights (b, rows) give b rows."""
+        """Return weighted sums of the rows; weights (b, rows) give b rows."""
         return GroupStatistics(*(np.tensordot(weights, values, axes=1) for values in vars(self).values()))
 
     def __add__(self, other: "GroupStatistics") -> "GroupStatistics":
-        """Add row by row."""
+        """Add the sums of both, row by row."""
         return GroupStatistics(*(vars(self)[name] + vars(other)[name] for name in vars(self)))
 
 
@@ -223,7 +223,7 @@ def group_statistics(
     def table(columns: IntArray, width: int, weights: Values | BoolArray | None = None) -> Values:
         return np.bincount(codes * width + columns, weights, groups * width).reshape(groups, width).astype(np.float64)
 
-    # The usual Brier score of two classes is that of one of them; of more classes it is the sum over all.
+    # By convention, the Brier score counts one class of two, but all classes if there are more.
     brier = ((probabilities - np.eye(classes)[y_true]) ** 2).sum(axis=1) / (2 if classes == 2 else 1)
     losses = [table(np.zeros_like(y_true), 1, values) for values in (log_losses(y_true, probabilities), brier)]
     binned = [table(bins, BINS, values) for values in (None, confidence, probabilities.argmax(axis=1) == y_true)]
@@ -237,7 +237,7 @@ def group_statistics(
 
 
 def summed_metrics(sums: GroupStatistics) -> dict[str, Values]:
-    """Compute the metrics that sums determine, (rows,): all of `METRICS` except roc_auc and average_precision."""
+    """Compute all of `METRICS` except roc_auc and average_precision, which need more than sums, for each row."""
     with np.errstate(invalid="ignore", divide="ignore"):
         by_class, total = summed_class_metrics(sums), sums.support.sum(axis=1)
         gaps = np.abs(sums.bins[:, 1] - sums.bins[:, 2]).sum(axis=1)
@@ -252,7 +252,7 @@ def summed_metrics(sums: GroupStatistics) -> dict[str, Values]:
 
 
 def summed_class_metrics(sums: GroupStatistics) -> dict[str, Values]:
-    """Compute precision, recall and f1 of each class, (rows, k); NaN where the denominator is 0."""
+    """Compute precision, recall and f1 of each class, (rows, k); a value is NaN if its denominator is 0."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return {
             "precision": sums.correct / sums.predicted,
@@ -262,9 +262,9 @@ def summed_class_metrics(sums: GroupStatistics) -> dict[str, Values]:
 
 
 def ranking_metrics(positive: BoolArray, scores: FloatArray, resamples: Resamples) -> tuple[Values, Values]:
-    """Compute ROC AUC and average precision of every resample: two arrays (b + 1,).
+    """Compute ROC AUC and average precision for every resample: two arrays (b + 1,).
 
-    Images of equal score share a rank. A resample without positives or without negatives gives NaN.
+    Images with equal scores share a rank. A resample without positive or without negative images gives NaN.
     """
     order = np.argsort(-scores, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(scores[order]) != 0])
@@ -284,16 +284,16 @@ def ranking_metrics(positive: BoolArray, scores: FloatArray, resamples: Resample
 
 
 def blocks(rows: Values, width: int) -> Iterator[Values]:
-    """Yield the rows in blocks of at most `BLOCK` numbers, counting ``width`` numbers per row."""
+    """Yield the rows in blocks of at most `BLOCK` values, where each row counts as ``width`` values."""
     step = max(1, BLOCK // max(width, 1))
     for start in range(0, len(rows), step):
         yield rows[start : start + step]
 
 
 def interval_table(metrics: Mapping[str, Values], y_true: IntArray, resamples: Resamples) -> pd.DataFrame:
-    """Return the intervals of `resampled_metrics`: one row per metric with metric, value, low, high.
+    """Return the intervals of `resampled_metrics` as a table with one row per metric: metric, value, low, high.
 
-    The bounds of `WITHOUT_INTERVAL` are NaN.
+    For `WITHOUT_INTERVAL`, low and high are NaN.
     """
     fewest = min(len(np.unique(resamples.codes[y_true == label])) for label in np.unique(y_true))
     rows = []
@@ -308,14 +308,20 @@ def interval_table(metrics: Mapping[str, Values], y_true: IntArray, resamples: R
 
 
 def read_intervals(table: pd.DataFrame) -> dict[tuple[str, str], Interval]:
-    """Read intervals by model and metric from several `interval_table`s, stacked with a column ``model``."""
+    """Return the intervals by model and metric.
+
+    ``table`` is a concatenation of `interval_table` results with a column ``model``.
+    """
     keys = zip(table["model"].astype(str), table["metric"].astype(str), strict=True)
     bounds = table[["value", "low", "high"]].to_numpy(np.float64)
     return {key: Interval(*map(float, row)) for key, row in zip(keys, bounds, strict=True)}
 
 
 def comparison_table(intervals: pd.DataFrame) -> pd.DataFrame:
-    """Return the values of stacked `interval_table`s: one row per metric, columns ``metric`` and one per model."""
+    """Return the values with one row per metric and the columns ``metric`` and one per model.
+
+    ``intervals`` is a table as for `read_intervals`.
+    """
     models = {str(name): part["value"].to_numpy() for name, part in intervals.groupby("model", sort=False)}
     return pd.DataFrame({"metric": intervals["metric"].unique(), **models})
 
@@ -324,9 +330,10 @@ def per_class_metrics(predictions: Predictions, resamples: Resamples) -> pd.Data
     """Compute precision, recall and F1 of each class, with intervals.
 
     Returns:
-        One row per class, in order: class, support (its images), then precision, recall and f1 in [0, 1], each with the
-        bounds of its interval (precision_low, …). The interval rests on the groups that hold the class for recall,
-        those with such a prediction for precision, and the fewer of the two for f1. A score with denominator 0 is NaN.
+        One row per class, in order: class, support (its number of images), then precision, recall and f1 in [0, 1],
+        each with the bounds of its interval (precision_low, …). The interval of recall rests on the groups that contain
+        the class, that of precision on the groups where it is predicted, and that of f1 on the fewer of the two. A
+        score with denominator 0 is NaN.
     """
     sums = group_statistics(predictions.y_true, predictions.probabilities, predictions.predicted, resamples.codes)
     table = {"class": list(predictions.class_names), "support": sums.support.sum(axis=0).astype(np.int64)}
@@ -351,7 +358,7 @@ def _warn_of_absent_classes(y_true: IntArray, class_names: Sequence[str]) -> Non
 
 
 def _mean_of_classes(values: Values) -> Values:
-    """Average over the classes that have a value; NaN for a resample without any."""
+    """Return the mean over the classes that have a value, for each row; NaN for a row without values."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         return np.nanmean(values, axis=1)

@@ -1,4 +1,4 @@
-"""Predictions of a classifier: array types, their validation, and the table that stores them."""
+"""Predictions of a classifier: array types, checks of the arrays, and the table that stores them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ MODEL = "model"
 """Name of the evaluated model in tables that also hold baselines."""
 PREFIX = "probability_"
 ROW_SUM_TOLERANCE = 1e-2
-"""Allowed distance of a row sum from 1: half precision is off by some thousandths, logits by far more."""
+"""How far a row sum may be from 1: in half precision it is off by some thousandths, with logits by far more."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Predictions:
 def prediction_table(images: pd.DataFrame, probabilities: FloatArray, calibration: Calibration) -> pd.DataFrame:
     """Return predictions and labels as a table.
 
-    ``images`` has image_id, path, label and group. ``probabilities`` (n, k) are uncalibrated, rows in the order of
-    ``images`` and columns in that of the calibration.
+    ``images`` has image_id, path, label and group. ``probabilities`` (n, k) are uncalibrated; their rows are in the
+    order of ``images``, their columns in the order of the calibration's classes.
 
     Returns:
         image_id, path, label, group, predicted, correct, probability (of the predicted class), abstained, then one
@@ -58,7 +58,7 @@ def prediction_table(images: pd.DataFrame, probabilities: FloatArray, calibratio
 
 
 def read_predictions(table: pd.DataFrame) -> Predictions:
-    """Read the arrays of a table that `prediction_table` made."""
+    """Return the arrays of a table that `prediction_table` made."""
     columns = [name for name in table.columns if name.startswith(PREFIX)]
     names = [name.removeprefix(PREFIX) for name in columns]
     y_true, predicted = (table[name].map(names.index).to_numpy("int64") for name in ("label", "predicted"))
@@ -72,20 +72,20 @@ def predictions_by_model(table: pd.DataFrame, baseline_table: pd.DataFrame) -> d
 
 
 def check_predictions(y_true: IntArray, probabilities: FloatArray) -> FloatArray:
-    """Validate predictions and return the probabilities as float64 whose rows sum to 1.
+    """Check the predictions; return the probabilities as float64, with each row divided by its sum.
 
     Args:
         y_true: (n,) class indices in [0, k), n ≥ 1.
         probabilities: (n, k) in [0, 1], k ≥ 2, each row summing to 1 within `ROW_SUM_TOLERANCE`.
 
     Raises:
-        InputError: The shapes differ, an index is out of range, or a row is no distribution.
+        InputError: The shapes do not match, an index is out of range, or a row is not a probability distribution.
     """
     _check_shapes(y_true, probabilities)
     check_indices(y_true, probabilities.shape[1], "y_true")
     values = np.asarray(probabilities, dtype=np.float64)
     sums = values.sum(axis=1, keepdims=True)
-    # Negated comparisons also catch NaN; rows without negative values that sum to 1 have none above 1.
+    # Negated comparisons also catch NaN. A row that sums to 1 without negative values has no value above 1.
     wrong = ~(np.abs(sums[:, 0] - 1) <= ROW_SUM_TOLERANCE) | ~(values >= 0).all(axis=1)
     if wrong.any():
         first = int(np.argmax(wrong))
@@ -112,14 +112,14 @@ def _check_shapes(y_true: IntArray, probabilities: FloatArray) -> None:
         )
     if y_true.shape != probabilities.shape[:1]:
         raise InputError(
-            f"y_true: shape {y_true.shape} for {len(probabilities)} predictions; give one class index each"
+            f"y_true: shape {y_true.shape} for {len(probabilities)} predictions; give one class index per prediction"
         )
     if y_true.size == 0:
         raise InputError("y_true: no images to evaluate; the test split must not be empty")
 
 
 def check_indices(indices: IntArray, classes: int, name: str) -> None:
-    """Raise `InputError` unless all indices, at least one, are integers in [0, classes)."""
+    """Raise `InputError` unless all ``indices``, of which there is at least one, are integers in [0, classes)."""
     if not np.issubdtype(indices.dtype, np.integer):
         raise InputError(f"{name}: dtype {indices.dtype}; give class indices as integers")
     low, high = int(indices.min()), int(indices.max())

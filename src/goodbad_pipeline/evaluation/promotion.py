@@ -1,4 +1,4 @@
-"""Promotion: whether a new model becomes champion or challenger, and the reasons."""
+"""Promotion: decide whether a new model becomes champion or challenger, and give the reasons."""
 
 import math
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ DECIDING_CHECKS: Mapping[Policy, tuple[str, ...]] = {
     "better": ("parity", "leakage", "comparable", "score"),
     "always": ("parity",),
 }
-"""The checks that must pass, by policy. The others are reported only."""
+"""The checks that must not fail under each policy; all other checks are only reported."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class Rules:
     """Limits that a new model must meet.
 
     Attributes:
-        significance: Largest one-sided p-value of a significant gain, in (0, 1).
-        max_ece_rise: Allowed significant rise of the calibration error.
-        max_slice_drop: Allowed significant drop of accuracy on a slice.
-        parity_tolerance: Allowed difference of a probability after registering and reloading the model.
+        significance: A gain is significant if its one-sided p-value is at most this, in (0, 1).
+        max_ece_rise: Fail the check if the calibration error rises significantly by more than this.
+        max_slice_drop: Fail the check if accuracy on a slice drops significantly and by more than this.
+        parity_tolerance: Largest allowed change of a probability by registering and reloading the model.
     """
 
     policy: Policy
@@ -56,15 +56,18 @@ class Champion:
     """The current champion, measured on the test images of the new model.
 
     Attributes:
-        score: Its value of the deciding metric.
-        p_value: Of the new model's gain.
-        images: Images in its splits; None if unknown.
-        same_predictions: Whether both models predict the same class for every image.
+        score: The champion's value of the deciding metric.
+        p_value: One-sided p-value of the new model's gain.
+        images: Number of images in the champion's splits; None if unknown.
+        same_predictions: True if both models predict the same class for every image.
         drops: Slices on which the new model is significantly less accurate.
-        exposed: Test images left out because the champion was trained or selected on them or on others of their groups.
-        recorded: Whether all images that it was trained on are known.
-        ece_rise: Lower end of the 95 % interval of the new model's rise in calibration error; NaN if unknown.
-        incomparable: Why the two cannot be compared, as a clause; the numbers are then meaningless.
+        exposed: Number of test images left out because their groups contain images that the champion was trained or
+            selected on.
+        recorded: True if all images that the champion was trained on are known.
+        ece_rise: Lower end of the 95 % interval of the new model's calibration error minus the champion's; NaN if
+            unknown.
+        incomparable: Clause that says why the two models cannot be compared; the numbers are then meaningless. None
+            if they can be compared.
     """
 
     version: str
@@ -82,16 +85,16 @@ class Champion:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the decision about the new model rests on.
+    """The facts on which the decision about the new model rests.
 
     Attributes:
         metric: The deciding metric, one of `DECIDING_METRICS`.
-        score: Its value on the images that both models are compared on.
-        ece: Calibration error on these.
-        images: Images in the new model's splits.
-        parity: Largest difference of a probability after registering and reloading; infinite if it cannot be loaded.
+        score: The new model's value of this metric on the images on which both models are compared.
+        ece: The new model's calibration error on the same images.
+        images: Number of images in the new model's splits.
+        parity: Largest change of a probability by registering and reloading; infinite if the model cannot be loaded.
         leaks: Result of `find_leaks`.
-        unrecorded: The initial weights, if it is unknown what they were trained on.
+        unrecorded: The initial weights, if it is unknown which images they were trained on; else None.
     """
 
     metric: str
@@ -124,7 +127,7 @@ class Decision:
 
     @property
     def promoted(self) -> bool:
-        """Whether the new model becomes champion."""
+        """True if the new model becomes champion."""
         return self.alias == "champion"
 
 
@@ -134,7 +137,7 @@ def decide_promotion(evidence: Evidence, rules: Rules) -> Decision:
     The checks are parity (the registered copy predicts as the model did) and leakage (the splits are disjoint). With a
     champion they are also comparable (same classes and images), score (better by the metric), chance (significantly
     better), calibration and slices (not significantly worse), and images (at least as many in the splits). The model is
-    promoted if no check of the policy failed.
+    promoted if none of the policy's checks failed.
 
     Raises:
         InputError: The metric is unknown.
@@ -153,7 +156,7 @@ def decide_promotion(evidence: Evidence, rules: Rules) -> Decision:
 def reconsider(decision: Decision, compared: str | None, current: str | None) -> Decision:
     """Withdraw a promotion if another run has changed the champion since the comparison.
 
-    ``compared`` and ``current`` are the champion's version then and now; None if there is none.
+    ``compared`` is the champion's version at the comparison, ``current`` its version now; None means no champion.
     """
     if current == compared or not decision.promoted or "comparable" not in DECIDING_CHECKS[decision.policy]:
         return decision
@@ -283,7 +286,7 @@ def _check(name: str, passed: bool, reason: str) -> Check:
 
 
 def _format_distinct(one: float, other: float) -> tuple[str, str]:
-    """Format two numbers with the fewest decimals, four at least, that keep them distinct."""
+    """Format two numbers with as few decimals as keep them distinct, but at least four."""
     for decimals in range(4, 17):
         texts = f"{one:.{decimals}f}", f"{other:.{decimals}f}"
         if texts[0] != texts[1]:

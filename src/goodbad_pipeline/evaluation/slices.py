@@ -17,32 +17,32 @@ logger = logging.getLogger(__name__)
 OWN_COLUMNS = (
     "image_id", "path", "label", "group", "source_split", "split", "pixel_id", "fingerprint", "thumbnail"
 )  # fmt: skip
-"""Columns that the pipeline adds, which are no property of an image."""
+"""Columns that the pipeline adds, which do not describe the image."""
 MAX_VALUES = 12
 MISSING = "(missing)"
 LARGEST_WHOLE = 1e16
-"""Whole numbers from here on are not written in full: doubles are further apart than 1."""
+"""Whole numbers of this size or more are not written in full, because doubles of this size are more than 1 apart."""
 MIN_IMAGES = 10
-"""Values with fewer images in the denominator have no rate: the gap would be that of its extremes."""
+"""Values with fewer images in the denominator are ignored, because their rates are often extreme by chance."""
 SLICE_COLUMNS = ["column", "value", "images", "groups", "accuracy", "low", "high"]
 FAIRNESS_COLUMNS = ["column", "measure", "gap", "low", "high", "lowest", "highest", "images", "groups"]
 
 
 def slice_values(table: pd.DataFrame) -> pd.DataFrame:
-    """Map each column that describes images to few values, as text.
+    """Return the columns that describe images as text, each with few distinct values.
 
-    Numbers of more than `MAX_VALUES` values become quartiles, named by their ends; rare texts become one value
-    ``(other)``. `why_no_slices` gives the reason why a column is left out.
+    Numbers with more than `MAX_VALUES` distinct values become quartiles, named by their ends; rare texts become one
+    value ``(other: …)``. `why_no_slices` tells why a column is left out.
     """
     values = {str(name): _few_values(table[name]) for name in table.columns if why_no_slices(table, name) is None}
     return pd.DataFrame(values, index=table.index)
 
 
 def why_no_slices(table: pd.DataFrame, name: str) -> str | None:
-    """Return, as a clause, why `slice_values` leaves a column of the table out; None if it does not."""
+    """Return a clause that says why `slice_values` leaves out a column; None if the column is kept."""
     column = table[name]
     if name in OWN_COLUMNS:
-        return "it is no property of an image"
+        return "it does not describe the image"
     if not pd.api.types.is_numeric_dtype(column):
         if column.map(lambda value: isinstance(value, bytes | list | dict | np.ndarray)).any():
             return "it holds neither text nor numbers"
@@ -54,9 +54,10 @@ def why_no_slices(table: pd.DataFrame, name: str) -> str | None:
 
 
 def slice_table(values: pd.DataFrame, correct: BoolArray, resamples: Resamples) -> pd.DataFrame:
-    """Compute the accuracy on each slice of `slice_values`, with its 95 % interval: `SLICE_COLUMNS`, one row per slice.
+    """Compute the accuracy and its 95 % interval for each slice of `slice_values`.
 
-    Slices are sorted by size within a column. A slice of one group has no interval.
+    The result has one row per slice, with `SLICE_COLUMNS`; the slices of a column are sorted by size. A slice with only
+    one group has no interval.
     """
     rows: list[tuple[Any, ...]] = []
     for column in values.columns:
@@ -73,10 +74,10 @@ def slice_table(values: pd.DataFrame, correct: BoolArray, resamples: Resamples) 
 def slice_rates(
     codes: NDArray[np.int64], slices: int, resamples: Resamples, hits: BoolArray, population: BoolArray | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the share of ``hits`` among all images, or among those of ``population``.
+    """Compute the share of ``hits`` on each slice, among all images or among those in ``population``.
 
     Returns:
-        Shares by resample and slice (b + 1, slices), and the counted images by group and slice (g, slices).
+        Shares by resample and slice (b + 1, slices), and numbers of images by group and slice (g, slices).
     """
     sums, counts = (sum_by_slice(codes, slices, resamples, weights) for weights in (hits, population))
     with np.errstate(invalid="ignore"):
@@ -86,7 +87,7 @@ def slice_rates(
 def sum_by_slice(
     codes: NDArray[np.int64], slices: int, resamples: Resamples, weights: NDArray[Any] | None
 ) -> NDArray[np.float64]:
-    """Sum ``weights`` (n,), or count images, by group and slice: (g, slices)."""
+    """Sum ``weights`` (n,) by group and slice, (g, slices); count images if ``weights`` is None."""
     cells = resamples.codes * slices + codes
     summed = np.bincount(cells, weights, resamples.groups * slices)
     return summed.reshape(resamples.groups, slices).astype(np.float64)
@@ -95,16 +96,17 @@ def sum_by_slice(
 def fairness_table(
     sensitive: pd.DataFrame, labels: pd.Series, predicted: pd.Series, resamples: Resamples, class_names: Sequence[str]
 ) -> pd.DataFrame:
-    """Compute the largest difference of each rate between two values of each sensitive column.
+    """Compute, for each sensitive column and rate, the largest gap between two values of the column.
 
-    The rates are accuracy and, for the second of two classes or each of more, the rate of predictions (demographic
-    parity), of true positives and of false positives (equalised odds).
+    The rates are accuracy and, for each class (only the second if there are two), how often it is predicted
+    (demographic parity), its true positive rate and its false positive rate (equalised odds).
 
     Returns:
         `FAIRNESS_COLUMNS`: the gap in [0, 1], its 95 % interval, the values with the lowest and highest rate, and the
-        images and groups in the denominators. Rates of values with fewer than `MIN_IMAGES` are ignored; with fewer than
-        two rates there is no row, and a warning is logged. The interval rests on the value with the fewest groups, and
-        is cut off at 0. With many values some gap occurs by chance, so it bounds the gap, and does not prove one.
+        images and groups in the denominators. Values with fewer than `MIN_IMAGES` images are ignored; if fewer than
+        two values remain, there is no row, and a warning is logged. The interval rests on the value with the fewest
+        groups, and is cut off at 0. With many values, some gap occurs by chance: the interval limits how large the gap
+        can be, but does not prove that there is one.
     """
     rows = [
         (column, *row)
@@ -115,7 +117,7 @@ def fairness_table(
 
 
 def check_sensitive(declared: Sequence[str], table: pd.DataFrame) -> None:
-    """Raise `InputError` for a declared column that the labels lack."""
+    """Raise `InputError` if a declared sensitive column is missing from ``table``."""
     for name in declared:
         if name not in table.columns:
             columns = ", ".join(map(str, table.columns))
@@ -147,7 +149,7 @@ def _quartiles(column: pd.Series) -> pd.Series:
 
 
 def _format_numbers(numbers: Sequence[float]) -> dict[float, str]:
-    """Format whole numbers in full, others with the fewest digits, four at least, that keep them distinct."""
+    """Format whole numbers in full, others with as few digits as keep them distinct, but at least four."""
     if all(isinstance(number, int) or (number.is_integer() and abs(number) < LARGEST_WHOLE) for number in numbers):
         return {number: str(int(number)) for number in numbers}
     for digits in range(4, 18):
@@ -175,7 +177,8 @@ def _gaps(
             yield measure, *_gap(values[included], hits[included], population[included], resamples, included)
         else:
             logger.warning(
-                "evaluation.sensitive: %s: no gap in '%s': fewer than two values have %d images in the denominator",
+                "evaluation.sensitive: %s: no gap in '%s': fewer than two values have at least %d "
+                "images to measure it on",
                 values.name,
                 measure,
                 MIN_IMAGES,
@@ -183,7 +186,7 @@ def _gaps(
 
 
 def _in_common_values(values: pd.Series, population: BoolArray) -> BoolArray:
-    """Mark images whose value has `MIN_IMAGES` in the population; none if fewer than two values have."""
+    """Mark images whose value has at least `MIN_IMAGES` in the population; mark none unless two values have."""
     counts = values[population].value_counts()
     common = counts.index[counts >= MIN_IMAGES]
     marked: BoolArray = values.isin(common).to_numpy() if len(common) > 1 else np.zeros(len(values), dtype=np.bool_)

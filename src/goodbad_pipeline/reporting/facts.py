@@ -1,4 +1,4 @@
-"""Facts of a run, the content of the report and the model card, as plain values that JSON can store."""
+"""Facts of a run, which the report and the model card show, as plain values that JSON can store."""
 
 import math
 from collections.abc import Mapping
@@ -60,7 +60,7 @@ def gather_facts(
     network: Mapping[str, Any],
     data: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Collect the content of both pages; NaN and infinity become None, because JSON has neither."""
+    """Collect the content of report and model card; NaN and infinity become None, because JSON has neither."""
     weakest = tables.slices.sort_values("accuracy", kind="stable")
     facts = {
         "registered": dict(registered),
@@ -103,7 +103,7 @@ def _rows(table: pd.DataFrame) -> Rows:
 
 
 def _clean(value: Any) -> Any:
-    """Convert nested values to plain Python ones."""
+    """Convert nested values to plain Python values; NaN and infinity become None."""
     if isinstance(value, Mapping):
         return {str(key): _clean(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Pages from facts: a self-contained HTML report, and a model card in Markdown and HTML."""
+"""Turn the facts of a run into a self-contained HTML report, and a model card in Markdown and HTML."""
 
 import base64
 import hashlib
@@ -18,12 +18,12 @@ def write_report(
 ) -> str:
     """Return the report: one HTML page with embedded images, which loads nothing from a server.
 
-    A Content-Security-Policy allows plotly.js and the script below by their hashes only. Without scripts, the images
-    are shown.
+    A Content-Security-Policy allows only two scripts, plotly.js and ``charts.js``, by their hashes. Where scripts do
+    not run, the figures are shown instead of the charts.
 
     Args:
         facts: Result of `gather_facts`.
-        figures: PNGs by their name in the template; missing ones are skipped.
+        figures: PNG images by their name in the template; the template skips figures that are missing.
         charts: Plotly charts (data and layout, as plain values) that replace the figures of the same name.
     """
     inlined = {name: f"data:image/png;base64,{base64.b64encode(png).decode()}" for name, png in figures.items()}
@@ -64,7 +64,7 @@ def _environment(*, html: bool) -> Environment:
 
 
 def escape_markdown(value: Any) -> Any:
-    """Escape a text for Markdown and put it in one line; other values are returned unchanged."""
+    """Escape a text for Markdown and join its lines; return any other value unchanged."""
     if not isinstance(value, str) or isinstance(value, _Safe):
         return value
     return _MARKDOWN.sub(r"\\\1", " ".join(value.split()))
@@ -77,12 +77,12 @@ class _Safe(str):
 
 
 def number(value: float | None, decimals: int = 3) -> str:
-    """Format a number, None as a dash."""
+    """Format a number; None becomes a dash."""
     return _Safe("–" if value is None else f"{value:,.{decimals}f}")
 
 
 def share(value: float | None) -> str:
-    """Format a share as a percentage, None as a dash."""
+    """Format a share as a percentage; None becomes a dash."""
     return _Safe("–" if value is None else f"{value:.1%}")
 
 

@@ -43,7 +43,7 @@ _METRIC_NAMES = {
 def metrics_figure(comparison: pd.DataFrame) -> Figure:
     """Draw the `comparison_table`: one group of bars per metric, one bar per model.
 
-    Metrics to minimise have a panel of their own.
+    Metrics where lower is better have a panel of their own.
 
     Raises:
         InputError: The table has no metrics or no models.
@@ -51,7 +51,7 @@ def metrics_figure(comparison: pd.DataFrame) -> Figure:
     models = [str(column) for column in comparison.columns if column != "metric"]
     if "metric" not in comparison.columns or comparison.empty or not models:
         raise InputError(
-            f"comparison: columns {', '.join(map(str, comparison.columns))}; give metric and one per model"
+            f"comparison: columns {', '.join(map(str, comparison.columns))}; give metric and one column per model"
         )
     lower = ~comparison["metric"].map(larger_is_better)
     parts = [(part, label) for part, label in ((comparison[~lower], "Score"), (comparison[lower], "Loss")) if len(part)]
@@ -124,20 +124,20 @@ def _draw_splits(axes: Axes, counts: pd.DataFrame, measure: str, colours: dict[s
 
 
 def _if_it_fits(text: str, share: float) -> str:
-    """Return the text if a bar of this share of the panel's width holds it; a digit takes some 2.4 %."""
-    return text if share > 0.012 + 0.024 * len(text) else ""
+    """Return the text if it fits into a bar that takes this share of the panel's width, else an empty text."""
+    return text if share > 0.012 + 0.024 * len(text) else ""  # a digit takes some 2.4 % of the width
 
 
 def confusion_matrix_figure(
     y_true: IntArray, probabilities: FloatArray, class_names: Sequence[str], predicted: IntArray | None = None
 ) -> Figure:
-    """Draw counts and row percentages, shaded by row, so that the diagonal shows each class's recall.
+    """Draw the confusion matrix: counts, and row percentages as shades, so that the diagonal shows the recalls.
 
-    ``y_true`` and ``predicted`` (n,) hold class indices, ``probabilities`` (n, k); by default the likeliest class is
-    predicted. Up to 10 classes are legible.
+    ``y_true`` and ``predicted`` (n,) hold class indices, ``probabilities`` (n, k); by default ``predicted`` is
+    the likeliest class. Up to 10 classes are legible.
 
     Raises:
-        InputError: `check_predictions` or `check_class_names` refuses.
+        InputError: `check_predictions` or `check_class_names` rejects the arguments.
     """
     values = check_predictions(y_true, probabilities)
     classes = values.shape[1]
@@ -183,12 +183,12 @@ def _write_cells(axes: Axes, counts: NDArray[np.int64], shares: NDArray[np.float
 
 
 def lowest_slices(slices: pd.DataFrame) -> pd.DataFrame:
-    """Return the `MAX_SLICES` slices with the lowest interval, in the order of the table."""
+    """Return the `MAX_SLICES` slices whose intervals start lowest, in the order of the table."""
     return slices if len(slices) <= MAX_SLICES else slices.loc[slices["low"].nsmallest(MAX_SLICES).index].sort_index()
 
 
 def slices_figure(slices: pd.DataFrame, accuracy: float) -> Figure:
-    """Draw the accuracy of each `lowest_slices` with its interval, and the accuracy on all images as a line."""
+    """Draw the accuracy of `lowest_slices` with their intervals, and the accuracy on all images as a line."""
     shown = lowest_slices(slices)
     figure = new_figure(1.6 + 0.26 * max(2, len(shown)))
     axes = figure.subplots()

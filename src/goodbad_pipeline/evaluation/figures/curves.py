@@ -41,14 +41,14 @@ _BINS = 10
 
 
 def history_figure(history: pd.DataFrame, monitor: str = "val_loss") -> Figure:
-    """Draw loss and accuracy of the training and validation splits; mark the phases and the epoch that was kept.
+    """Draw loss and accuracy of the training and validation splits; mark the phases and the kept epoch.
 
-    Epochs are counted 1, 2, … through all phases.
+    The kept epoch is the one whose weights the model has. Epochs are numbered from 1 through all phases.
 
     Args:
-        history: One row per epoch: `_COLUMNS`; NaN leaves a gap. `kept`, whether the model has the weights of this
-            epoch, is missing in older histories.
-        monitor: Column whose value at the kept epoch is shown.
+        history: One row per epoch, with `_COLUMNS`; NaN leaves a gap. The column `kept`, which older histories lack,
+            is True for the kept epoch.
+        monitor: Column whose value at the kept epoch is shown in the title.
 
     Raises:
         InputError: A column is missing, or there are no epochs.
@@ -72,7 +72,7 @@ def history_figure(history: pd.DataFrame, monitor: str = "val_loss") -> Figure:
 
 
 def kept_epoch(history: pd.DataFrame, monitor: str) -> int | None:
-    """Return the row of the epoch whose weights were kept; None if unknown, or if it was not validated."""
+    """Return the row number of the kept epoch; None if it is unknown or was not validated."""
     if "kept" not in history.columns:
         return None
     kept = np.flatnonzero(history["kept"].astype(bool) & history[monitor].notna())
@@ -118,8 +118,8 @@ def _mark_kept(axes: Axes, kept: int, value: float) -> None:
 def roc_figure(y_true: IntArray, probabilities_by_name: Mapping[str, FloatArray], class_names: Sequence[str]) -> Figure:
     """Draw one ROC curve per model, with its area in the legend.
 
-    With two classes the second is positive; with more, the curve is the mean of one-vs-rest. ``y_true`` (n,) holds
-    class indices, and ``probabilities_by_name`` an array (n, k) per model, baselines last.
+    With two classes the second is positive; with more, the curve is the mean of the one-vs-rest curves. ``y_true`` (n,)
+    holds class indices, and ``probabilities_by_name`` an array (n, k) per model, baselines last.
 
     Raises:
         InputError: There are no models, `check_predictions` or `check_class_names` refuses, or all images are of one
@@ -165,7 +165,7 @@ def curve_title(curve: str, class_names: Sequence[str]) -> str:
 
 
 def roc_points(y_true: IntArray, probabilities: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the mean true positive rate of the scored classes at every false positive rate of one of them."""
+    """Return false and true positive rates, the points of a ROC curve that averages the scored classes."""
     columns = scored_classes(y_true, probabilities.shape[1])
     curves = [roc_curve(y_true == column, probabilities[:, column])[:2] for column in columns]
     if len(curves) == 1:
@@ -178,7 +178,7 @@ def roc_points(y_true: IntArray, probabilities: FloatArray) -> tuple[FloatArray,
 def _precision_recall_points(
     y_true: IntArray, probabilities: FloatArray, columns: Sequence[int]
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the mean precision of the scored classes at every recall of one of them.
+    """Return recalls and precisions, the points of a curve that averages the scored classes.
 
     The curve is drawn in steps, so that its area is the average precision. Linear interpolation would be too optimistic
     (Davis & Goadrich 2006).
@@ -187,7 +187,7 @@ def _precision_recall_points(
     recalls = np.unique(np.concatenate([recall for _, recall, _ in curves]))
     precisions = [precision[::-1][np.searchsorted(recall[::-1], recalls)] for precision, recall, _ in curves]
     mean = np.mean(precisions, axis=0)
-    mean[0] = mean[1]  # the precision at recall 0 is a convention
+    mean[0] = mean[1]  # scikit-learn's precision of 1 at recall 0 is a convention
     return recalls, mean
 
 
@@ -209,7 +209,7 @@ def _models(
 def reliability_figure(y_true: IntArray, raw: FloatArray, calibrated: FloatArray, temperature: float) -> Figure:
     """Draw accuracy against confidence, before and after temperature scaling, and accuracy against coverage.
 
-    ``y_true`` (n,) holds class indices. ``calibrated`` (n, k) is ``raw`` scaled by the temperature.
+    ``y_true`` (n,) holds class indices. ``calibrated`` (n, k) are the probabilities ``raw`` after temperature scaling.
     """
     figure = new_figure(5.2)
     left, right = figure.subplots(1, 2)
@@ -238,7 +238,7 @@ def _draw_reliability(axes: Axes, y_true: IntArray, models: dict[str, FloatArray
 def _draw_coverage(axes: Axes, y_true: IntArray, calibrated: FloatArray, colour: str) -> None:
     order = np.argsort(-calibrated.max(axis=1), kind="stable")
     accuracy = np.cumsum((calibrated.argmax(axis=1) == y_true)[order]) / np.arange(1, len(y_true) + 1)
-    first = len(y_true) // 20  # before it, accuracy is mostly noise
+    first = len(y_true) // 20  # the accuracy of fewer images is mostly noise
     coverage = np.arange(1, len(y_true) + 1) / len(y_true)
     axes.plot(coverage[first:] * 100, accuracy[first:], color=colour, linewidth=2)
     plain_axes(axes, title="Accuracy when abstaining", x="Coverage: most confident images (%)", y="Accuracy")
@@ -247,7 +247,7 @@ def _draw_coverage(axes: Axes, y_true: IntArray, calibrated: FloatArray, colour:
 
 
 def _binned(y_true: IntArray, probabilities: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return confidence, accuracy and number of images of each bin that is not empty."""
+    """Return the mean confidence, accuracy and number of images of each bin that is not empty."""
     confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == y_true
     bins = np.minimum((confidence * _BINS).astype(np.int64), _BINS - 1)
     counts = np.bincount(bins, minlength=_BINS).astype(np.float64)

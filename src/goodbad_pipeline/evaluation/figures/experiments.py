@@ -1,6 +1,6 @@
 """Figures of experiments: ranking of networks, scaling study, learning-rate range test, hyperparameter search.
 
-All raise `InputError` if a table has no rows or lacks a column.
+All functions raise `InputError` if a table has no rows or lacks a column.
 """
 
 from collections.abc import Mapping
@@ -30,14 +30,14 @@ _LINES = {
     "resolution": ("#E69F00", "D"),
     "compound": (_PURPLE, "o"),
 }
-_SHIFT = 0.022  # of the way from one multiple to the next: keeps intervals of equal cost apart
-_LARGER = slice(1, None)  # points of a line without the base, which has its own marker
+_SHIFT = 0.022  # shifts the points of each dimension, so that intervals at equal cost do not overlap
+_LARGER = slice(1, None)  # selects all points of a line but the base, which has its own marker
 
 
 def ranking_figure(ranking: pd.DataFrame, trials: pd.DataFrame, title: str = "Candidates by accuracy") -> Figure:
     """Draw each network's mean validation accuracy with its interval, best on top, and every trial as a dot.
 
-    A low or high of NaN is no interval; ratio is the network's multiply-adds over the base's.
+    Where low or high is NaN, no interval is drawn. The ratio is the network's multiply-adds divided by the base's.
     """
     require_columns(ranking, ("network", "rank", "accuracy", "low", "high", "ratio"), "ranking")
     rows = ranking.sort_values("rank", ignore_index=True)
@@ -65,12 +65,12 @@ def ranking_figure(ranking: pd.DataFrame, trials: pd.DataFrame, title: str = "Ca
 def study_figure(study: pd.DataFrame, paper: pd.DataFrame) -> Figure:
     """Draw accuracy against operations, one line per dimension from the common base, next to the paper's Table 7.
 
-    The dimension of a row is `base`, which the study must have, or the dimension that is larger than the base's. A low
-    or high of NaN is no interval; the paper has none.
+    The column dimension is `base` for the base network, which the study must contain; for any other network it names
+    the dimension that was enlarged. Where low or high is NaN, no interval is drawn; the paper has no intervals.
     """
     require_columns(study, ("dimension", "multiple", "macs", "ratio", "accuracy", "low", "high"), "study")
     if "base" not in set(study["dimension"]):
-        raise InputError("study: no row of dimension base; the lines start there")
+        raise InputError("study: no row of dimension base; give one, because all lines start there")
     figure = new_figure(5.0)
     left, right = figure.subplots(1, 2, width_ratios=[1.7, 1])
     _draw_lines(left, study)
@@ -84,7 +84,10 @@ def study_figure(study: pd.DataFrame, paper: pd.DataFrame) -> Figure:
 
 
 def rate_figure(curve: pd.DataFrame, rates: Mapping[str, float]) -> Figure:
-    """Draw the loss of each step of a range test against its rate, the range low to high, and the present rate."""
+    """Draw the loss of each step of a range test against its learning rate.
+
+    ``rates`` has low and high, the ends of the range to search, and present, the rate in the parameters.
+    """
     require_columns(curve, ("learning_rate", "loss", "smoothed"), "curve")
     figure = new_figure(4.4)
     axes: Axes = figure.subplots()
@@ -101,9 +104,9 @@ def rate_figure(curve: pd.DataFrame, rates: Mapping[str, float]) -> Figure:
 
 
 def search_figure(trials: pd.DataFrame, finals: pd.DataFrame, metric: str) -> Figure:
-    """Draw each trial's metric in the order of the search, and that of the finalists over their seeds.
+    """Draw each trial's metric in the order of the search, and each finalist's metric for each seed.
 
-    The metric of a trial that is not complete may be NaN.
+    The metric of an incomplete trial may be NaN.
     """
     require_columns(trials, ("trial", "complete", "network", metric), "trials")
     require_columns(finals, ("trial", "network", metric), "finals")
@@ -122,7 +125,7 @@ def _draw_lines(axes: Axes, table: pd.DataFrame) -> None:
     drawn = [name for name in _LINES if name in set(table["dimension"])]
     for index, name in enumerate(drawn):
         rows = pd.concat([base, table[table["dimension"] == name].sort_values("ratio")])
-        # All points but the base are shifted a little, so that intervals of equal cost do not overlap.
+        # All points but the base are shifted a little, so that intervals at equal cost do not overlap.
         shift = np.where(rows["dimension"] == "base", 1.0, 2 ** (_SHIFT * (index - (len(drawn) - 1) / 2) * 2))
         x = rows["ratio"].to_numpy(dtype=np.float64) * shift
         colour, marker = _LINES[name]
@@ -147,7 +150,7 @@ def _draw_interval(axes: Axes, rows: pd.DataFrame, x: np.ndarray, colour: str) -
 
 
 def _limit_rise(axes: Axes, smoothed: pd.Series) -> None:
-    """Cut off most of the rise at the end, which would flatten the fall."""
+    """Limit the y-axis, because the steep rise of the loss at the end would flatten its fall."""
     bottom, top = smoothed.min(), smoothed.iloc[0]
     if top - bottom < 0.05 * (smoothed.max() - bottom):
         top = smoothed.max()
@@ -170,7 +173,7 @@ def _draw_trials(axes: Axes, trials: pd.DataFrame, metric: str) -> None:
 
 
 def _limit_outliers(axes: Axes, complete: pd.Series, incomplete: pd.Series, higher: bool) -> None:
-    """Cut off incomplete trials that are far worse, which would flatten all others."""
+    """Limit the y-axis, because incomplete trials that are far worse would flatten all others."""
     if len(complete) < 2:
         return
     low, high = complete.min(), complete.max()

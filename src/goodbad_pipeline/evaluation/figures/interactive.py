@@ -1,7 +1,7 @@
 """Interactive Plotly charts of the training history, the ROC curve and the slices.
 
-They contain plain lists, which every version of plotly.js reads, and no template. Names from the data are escaped,
-because Plotly interprets some HTML.
+The charts contain plain lists, which every version of plotly.js reads, and no template. Names from the data are
+escaped, because Plotly interprets some HTML.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -22,12 +22,12 @@ from goodbad_pipeline.evaluation.metrics import roc_auc
 from goodbad_pipeline.evaluation.predictions import FloatArray, IntArray
 
 MAX_POINTS = 400
-"""Points of a curve; more would only make the report larger."""
+"""Largest number of points of a curve; more points would only make the report larger."""
 _AXIS = {"gridcolor": GRID, "zerolinecolor": GRID, "linecolor": FAINT, "ticks": "outside", "tickcolor": FAINT}
 
 
 def history_chart(history: pd.DataFrame, monitor: str = "val_loss") -> Chart:
-    """Draw `history_figure` with a tooltip per epoch: values, phase and learning rate."""
+    """Draw `history_figure` as a chart, with values, phase and learning rate of each epoch in a tooltip."""
     chart = make_subplots(rows=1, cols=2, subplot_titles=("Loss", "Accuracy"))
     epochs = list(range(1, len(history) + 1))
     details = [[escape(str(phase)), float(rate)] for phase, rate in history[["phase", "learning_rate"]].to_numpy()]
@@ -55,7 +55,7 @@ def history_chart(history: pd.DataFrame, monitor: str = "val_loss") -> Chart:
 
 
 def roc_chart(y_true: IntArray, probabilities_by_name: Mapping[str, FloatArray], class_names: Sequence[str]) -> Chart:
-    """Draw `roc_figure` with a tooltip per point: rates and, with two classes, the threshold."""
+    """Draw `roc_figure` as a chart, with the rates and, for two classes, the threshold in a tooltip."""
     chart = Chart()
     colours = series_colours(list(probabilities_by_name))
     for index, (name, probabilities) in enumerate(probabilities_by_name.items()):
@@ -80,7 +80,7 @@ def roc_chart(y_true: IntArray, probabilities_by_name: Mapping[str, FloatArray],
 
 
 def slices_chart(slices: pd.DataFrame, accuracy: float) -> Chart:
-    """Draw `slices_figure` with a tooltip per slice: full name, interval, images and groups."""
+    """Draw `slices_figure` as a chart, with full name, interval, images and groups in a tooltip."""
     shown = lowest_slices(slices)
     positions = list(range(len(shown)))
     details = [
@@ -117,19 +117,19 @@ def slices_chart(slices: pd.DataFrame, accuracy: float) -> Chart:
 
 
 def _roc_curve(y_true: IntArray, probabilities: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray | None]:
-    """Return false and true positive rates and, with two classes, the thresholds, at `MAX_POINTS` points at most."""
+    """Return at most `MAX_POINTS` false and true positive rates and, for two classes, their thresholds."""
     if probabilities.shape[1] == 2:
         false, true, thresholds = roc_curve(y_true == 1, probabilities[:, 1])
     else:
         false, true, thresholds = *roc_points(y_true, probabilities), None
     points = np.unique(np.linspace(0, len(false) - 1, min(len(false), MAX_POINTS)).round().astype(int))
     if thresholds is not None:
-        thresholds = np.minimum(thresholds[points], 1)  # no score reaches the first
+        thresholds = np.minimum(thresholds[points], 1)  # the first threshold is infinite
     return false[points], true[points], thresholds
 
 
 def _numbers(values: pd.Series) -> list[float | None]:
-    """Return plain numbers, None for NaN."""
+    """Return the values as plain numbers, with None for NaN."""
     return [None if np.isnan(value) else float(value) for value in values.to_numpy(float)]
 
 

@@ -47,7 +47,7 @@ def accuracy_figure(comparison: pd.DataFrame) -> Figure:
     """Draw ImageNet accuracy against multiply-adds and parameters, as reported in Table 2 of the paper.
 
     ``comparison`` has one row per network: network, family (`EfficientNet` or `other`), top1_paper in per cent,
-    parameters_paper and flops_paper; NaN leaves the network out of that panel.
+    parameters_paper and flops_paper; a network whose cost is NaN is missing in that panel.
     """
     figure = new_figure(5.6)
     panels: Sequence[Axes] = figure.subplots(1, 2, sharey=True)
@@ -92,15 +92,15 @@ def _label(axes: Axes, x: float, y: float, text: str, offset: tuple[int, int], c
 
 
 def coefficients_figure(curve: pd.DataFrame, published: pd.DataFrame) -> Figure:
-    """Draw coefficients, multiply-adds and activations along φ with the published networks at their nearest φ.
+    """Draw coefficients, multiply-adds and activations along φ, and each published network at its nearest φ.
 
-    The lowest panel shows which φ the depth, the width and the resolution of each published network correspond to. A
-    network follows the law exactly if the three are equal.
+    The lowest panel shows the φ to which the depth, the width and the resolution of each published network correspond.
+    A network follows the scaling law exactly if the three are equal.
 
     Args:
-        curve: Rows along φ: phi, depth, width, resolution, macs, activations.
-        published: One row per network: variant, phi, the same, and phi_of_depth, phi_of_width, phi_of_resolution (NaN
-            if the base is 1).
+        curve: One row per φ: phi, depth, width, resolution, macs, activations.
+        published: One row per network: variant, the columns of ``curve``, and phi_of_depth, phi_of_width and
+            phi_of_resolution (NaN if the base of the power is 1).
     """
     figure = new_figure(11.5)
     panels = figure.subplot_mosaic("AABBCC;DDDEEE;FFFFFF", height_ratios=(1, 1.1, 1.5))
@@ -161,7 +161,8 @@ def _draw_equivalent_phis(axes: Axes, published: pd.DataFrame) -> None:
 def law_figure(curve: pd.DataFrame) -> Figure:
     """Draw the deviation of counted multiply-adds from 2^φ and from (α·β²·γ²)^φ, with a band of ±15 %.
 
-    ``curve`` has rows along φ: phi, over_doubling and over_product, the counted ratio to φ = 0 divided by each law.
+    ``curve`` has one row per φ: phi, over_doubling and over_product. The latter two are the multiply-adds relative to
+    φ = 0, divided by 2^φ and by (α·β²·γ²)^φ.
     """
     figure = new_figure(4.6)
     axes = figure.subplots()

@@ -15,14 +15,14 @@ from goodbad_pipeline.evaluation.figures.style import DPI, FAINT, INK, WIDTH, el
 from goodbad_pipeline.evaluation.predictions import FloatArray, PixelArray
 
 BORDER = 1 / 8
-"""Width of the border of a heat map, as a share of the side; a uniform heat map has 44 % of its mass there."""
+"""Width of the border of a heat map, as a share of its side; a uniform heat map has 44 % of its mass there."""
 CENTRE = 1 / 2
-"""Side of the masked square, as a share of the image's: a quarter of its area."""
+"""Side of the masked square, as a share of the image's side; the square covers a quarter of the image."""
 _GAP = 0.12
 _LINE = 0.17
 _TITLE = 0.5
 _CHARACTER = 0.085
-"""Inches: gap between cells, height of a caption line and of the title, width of a wide character at 9 points."""
+"""In inches: gap between cells, heights of a caption line and of the title, width of a wide character at 9 points."""
 
 
 def contact_sheet(
@@ -33,17 +33,17 @@ def contact_sheet(
     *,
     frames: Sequence[str] | None = None,
 ) -> Figure:
-    """Draw images in a grid, each with its caption below; 1000 pixels wide, as high as needed.
+    """Draw images in a grid, each with its caption below; the figure is 1000 pixels wide.
 
     Args:
         pixels: (n, h, w, 3) 8-bit RGB; n = 0 gives a sheet with the text "No images".
-        captions: n captions of one or more lines; a line is wrapped into at most two, and shortened to fit.
+        captions: n captions of one or more lines; a line is wrapped into at most two, and shortened if it is longer.
         columns: Images per row, at least 1; up to 10 are legible.
         title: One line above the sheet.
-        frames: n colours of frames, such as those of `class_colours`; default: no frames.
+        frames: Colour of each image's frame, such as from `class_colours`; None: no frames.
 
     Raises:
-        InputError: ``pixels`` has another shape, or the counts differ.
+        InputError: ``pixels`` has a wrong shape, or the numbers of images, captions and frames differ.
     """
     _check(pixels, captions, columns, frames)
     if len(pixels) == 0:
@@ -85,7 +85,10 @@ def overlay(pixels: PixelArray, heat: FloatArray) -> PixelArray:
 
 
 def border_share(heat: FloatArray) -> FloatArray:
-    """Return the share on the border of the mass of heat maps (n, side, side) ≥ 0; NaN for an empty map."""
+    """Return the share of each heat map's mass that lies on its border; NaN for a map without mass.
+
+    ``heat`` (n, side, side) is at least 0.
+    """
     width = max(1, round(heat.shape[1] * BORDER))
     total = heat.sum(axis=(1, 2), dtype=np.float64)
     inner = heat[:, width:-width, width:-width].sum(axis=(1, 2), dtype=np.float64)
@@ -94,7 +97,7 @@ def border_share(heat: FloatArray) -> FloatArray:
 
 
 def mask_centre(pixels: PixelArray, colour: tuple[int, int, int]) -> PixelArray:
-    """Return a copy of images (n, side, side, 3) whose centre has one colour."""
+    """Return a copy of images (n, side, side, 3) with their centres filled with one colour."""
     side = pixels.shape[1]
     start = round(side * (1 - CENTRE) / 2)
     masked = pixels.copy()
@@ -111,7 +114,8 @@ def _check(pixels: PixelArray, captions: Sequence[str], columns: int, frames: Se
         raise InputError(f"pixels: shape {pixels.shape}; give (n, h, w, 3)")
     if len(captions) != len(pixels) or (frames is not None and len(frames) != len(pixels)):
         raise InputError(
-            f"captions: {len(captions)} for {len(pixels)} images; give one each, and one frame each if any"
+            f"captions: {len(captions)} for {len(pixels)} images; give one caption per image, and one frame per "
+            "image or no frames"
         )
     if columns < 1:
         raise InputError(f"columns: {columns}; give at least 1")

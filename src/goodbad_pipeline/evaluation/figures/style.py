@@ -12,7 +12,7 @@ from goodbad_pipeline.errors import InputError
 
 WIDTH = 10.0
 DPI = 100
-"""Inches times dots per inch: every figure is 1000 pixels wide."""
+"""Width in inches, and dots per inch: every figure is 1000 pixels wide."""
 
 INK = "#222222"
 FAINT = "#767676"
@@ -38,30 +38,30 @@ _SERIES = ("#7A1F5C", "#8C8C8C", "#C7A76C", "#4F9D9D", "#B7B7B7", "#6B7FB3")
 
 
 def class_colours(class_names: Sequence[str]) -> dict[str, str]:
-    """Return a colour per class, by its position; after ten classes the colours repeat."""
+    """Return a colour for each class, by its position; after ten classes the colours repeat."""
     return _assign(class_names, _CLASSES)
 
 
 def split_colours(splits: Iterable[str]) -> dict[str, str]:
-    """Return a colour per split: fixed ones for train, validation and test, greys for others."""
+    """Return a colour for each split: fixed colours for train, validation and test, greys for others."""
     names = list(splits)
     others = _assign([name for name in names if name not in _SPLITS], _OTHER_SPLITS)
     return {name: _SPLITS.get(name) or others[name] for name in names}
 
 
 def series_colours(names: Sequence[str]) -> dict[str, str]:
-    """Return a colour per model; that of the first stands out."""
+    """Return a colour for each model; the colour of the first model stands out."""
     return _assign(names, _SERIES)
 
 
 def text_colour(background: str) -> str:
-    """Return white or dark, whichever is more legible on a background colour."""
+    """Return white or `INK`, whichever is more legible on a background colour."""
     red, green, blue = to_rgb(background)
     return "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.55 else INK
 
 
 def elide(text: str, length: int) -> str:
-    """Shorten to at most `length` characters (3 or more) by cutting the middle."""
+    """Shorten a text to at most `length` characters (3 or more) by cutting out its middle."""
     if len(text) <= length:
         return text
     head = (length - 1) * 2 // 3
@@ -74,7 +74,7 @@ def literal(text: str) -> str:
 
 
 def elide_all(names: Sequence[str], length: int) -> list[str]:
-    """Shorten names for a figure, and number those that became equal."""
+    """Shorten names for a figure, and append numbers to names that became equal."""
     short = [elide(name, length) for name in names]
     return [
         literal(name if short.count(name) == 1 else f"{elide(name, max(3, length - 4))} #{index + 1}")

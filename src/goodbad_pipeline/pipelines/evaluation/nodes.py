@@ -77,7 +77,7 @@ def predict_test(model: Any, pixels: Pixels, splits: pd.DataFrame, calibration: 
 def predict_baselines(
     pixels: Pixels, splits: pd.DataFrame, images: ImageParams, evaluation: EvaluationParams
 ) -> pd.DataFrame:
-    """Predict the test split with every baseline; the column ``baseline`` names it."""
+    """Predict the test split with every baseline; the column ``baseline`` holds the baseline's name."""
     names = class_names(splits)
     train, test = splits[splits["split"] == "train"], splits[splits["split"] == "test"]
     y_train = train["label"].map(names.index).to_numpy("int64")
@@ -107,7 +107,7 @@ def evaluate_predictions(
     """Measure the model and its baselines on the test split.
 
     Returns:
-        Metrics, a comparison by model, the intervals of all models (column ``model``), and a table per class.
+        The metrics, a table that compares the models, all models' intervals, and a table of metrics by class.
     """
     resamples = resample_groups(test_predictions["group"], evaluation.replicates, evaluation.seed)
     models = predictions_by_model(test_predictions, baseline_predictions)
@@ -144,7 +144,14 @@ def measure_slices(
         read_predictions(test_predictions).class_names,
     )
     for row in gaps.itertuples(index=False):
-        logger.info("Gap in %s by %s: %.3f (%s to %s)", row.measure, row.column, row.gap, row.lowest, row.highest)
+        logger.info(
+            "Gap in %s by %s: %.3f (lowest for %s, highest for %s)",
+            row.measure,
+            row.column,
+            row.gap,
+            row.lowest,
+            row.highest,
+        )
     return slices, gaps, figures.slices_figure(slices, float(test_predictions["correct"].mean()))
 
 
@@ -270,7 +277,7 @@ def _flatten(intervals: dict[tuple[str, str], Interval]) -> dict[str, float]:
 
 
 def _certainty_metrics(table: pd.DataFrame, calibration: Calibration) -> dict[str, float]:
-    """Return metrics of the uncalibrated probabilities, and of abstention."""
+    """Return metrics of the uncalibrated probabilities and metrics of abstention."""
     model = read_predictions(table)
     uncalibrated = classification_metrics(
         model.y_true, scale_temperature(model.probabilities, 1 / calibration.temperature)

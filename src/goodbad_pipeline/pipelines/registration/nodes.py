@@ -57,14 +57,15 @@ def compare_with_champion(
     images: ImageParams,
     registry: RegistryParams,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Predict the same test images with the current champion, with its own image transform.
+    """Predict the test images with the current champion, prepared by the champion's own image transform.
 
     Images that the champion was trained or selected on are left out.
 
     Returns:
-        Facts of the champion and its predictions, which may be empty. The facts are ``version`` (None if there is no
-        champion), ``images`` in its splits, ``exposed`` test images, whether its exposure is ``recorded`` and, if so,
-        why it is ``incomparable``; ``away`` if MLflow does not respond.
+        Facts about the champion, and its predictions (empty if there are none). The facts are ``version`` (None if
+        there is no champion), ``images`` (number of images in its splits), ``exposed`` (number of test images left
+        out), ``recorded`` (True if its exposure is known) and, if it cannot be compared, ``incomparable`` (the reason).
+        ``away`` is True if MLflow does not respond.
     """
     try:
         champion = load_champion(registry.name)
@@ -145,7 +146,7 @@ def decide_alias(
     """Make the new version champion or challenger, or neither if MLflow does not respond.
 
     Returns:
-        Version, alias, reason and checks; the accuracy of both models by slice.
+        The version with its alias, reason and checks, and a table of the accuracy of both models by slice.
     """
     name, version = str(model_version["name"]), model_version["version"]
     if version is None or champion.get("away"):
@@ -187,11 +188,11 @@ def _measure_champion(
     """Compare the champion with the new model on the images that `compare_with_champion` predicted.
 
     Returns:
-        The champion, None if there is none, and the accuracy of both by slice, empty if they cannot be compared.
+        The champion (None if there is none) and a table of both accuracies by slice (empty if not comparable).
     """
     if champion["version"] is None:
         return None, NO_SLICES
-    facts = {"exposed" if name == "seen" else name: value for name, value in champion.items()}  # until 0.1: "seen"
+    facts = {"exposed" if name == "seen" else name: value for name, value in champion.items()}  # named "seen" until 0.1
     if champion.get("incomparable"):
         return Champion(**facts), NO_SLICES
     test_predictions = _on_same_images(test_predictions, champion_predictions)
@@ -214,14 +215,17 @@ def _measure_champion(
 
 
 def _on_same_images(images: pd.DataFrame, champion_predictions: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of the images that the champion predicted, in their order."""
+    """Return the rows of ``images`` that the champion predicted, in the order of ``images``."""
     return images[images["image_id"].isin(champion_predictions["image_id"])].reset_index(drop=True)
 
 
 def _measure_on_same_images(
     champion_predictions: pd.DataFrame, test_predictions: pd.DataFrame, test_metrics: dict[str, float], metric: str
 ) -> tuple[float, float]:
-    """Return the new model's metric and calibration error on the images that the champion predicted, else on all."""
+    """Return the new model's metric and calibration error on the images that the champion predicted.
+
+    If the champion predicted none, they are measured on all test images.
+    """
     same = _on_same_images(test_predictions, champion_predictions)
     if len(same) in (0, len(test_predictions)):
         return test_metrics[f"test_{metric}"], test_metrics["test_ece"]
@@ -239,7 +243,7 @@ def _drops(slices: pd.DataFrame) -> tuple[SliceDrop, ...]:
 def _parity(name: str, version: str, predictions: pd.DataFrame, root: Path) -> float:
     """Return the largest difference between the registered copy's probabilities and the evaluated ones.
 
-    It is infinite if the copy cannot be loaded or rejects a file. ``root`` is the folder of the paths.
+    The difference is infinite if the copy cannot be loaded or rejects a file. The paths are relative to ``root``.
     """
     try:
         classifier = load_version(name, version).classifier

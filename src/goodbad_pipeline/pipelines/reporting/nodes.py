@@ -81,7 +81,7 @@ def write_report_page(
     slice_chart: figures.Chart,
     **figures_by_place: bytes,
 ) -> str:
-    """Write the report with its figures; in browsers that run scripts, charts replace some of them."""
+    """Return the report page; browsers that run scripts show charts in place of some figures."""
     charts = {"history": history_chart, "roc_curve": roc_chart, "slices": slice_chart}
     drawn = {name: b64decode(png) for name, png in data_facts["figures"].items()} | figures_by_place
     return pages.write_report(

@@ -25,7 +25,7 @@ FIGURES = {
     "disagreements": "disagreements",
     "history": "history_figure",
 }
-"""Datasets of the figures, by their name in the report's template."""
+"""Names of figures in the report's template, with the dataset that holds each."""
 CHARTS = ["history_chart", "roc_chart", "slice_chart"]
 
 
