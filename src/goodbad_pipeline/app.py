@@ -1,4 +1,4 @@
-"""A web page to try the champion: ``python -m goodbad_pipeline.app``.
+"""A web page on which to try the champion: ``python -m goodbad_pipeline.app``.
 
 The server listens on 127.0.0.1 only. It rejects requests for other host names and requests from other sites.
 """
@@ -35,7 +35,7 @@ logger = logging.getLogger("goodbad_pipeline.app")  # __name__ is "__main__" her
 HOST = "127.0.0.1"
 PORT = 7860
 MAX_BYTES = 20_000_000
-HEAT_MAP_SIDE = 320  # minimum in pixels; smaller images are enlarged by an integer factor
+HEAT_MAP_SIDE = 320  # minimum side in pixels; smaller heat maps are enlarged by an integer factor
 PAGE = Path(__file__).with_name("page")
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -46,11 +46,11 @@ HEADERS = {
 
 
 def create_app(model: RegisteredModel, max_bytes: int = MAX_BYTES) -> FastAPI:
-    """Create the app: the page, and two endpoints that take the bytes of a file.
+    """Create the app, which serves the page and two endpoints that receive the bytes of a file.
 
-    ``POST /predict`` returns what the registered pyfunc returns. ``POST /explain?label=good`` returns a PNG with the
-    Grad-CAM heat map of a class, or 404 if there is none.
-    Files of more than ``max_bytes`` get status 413.
+    ``POST /predict`` returns the same prediction as the registered pyfunc. ``POST /explain?label=good`` returns a PNG
+    with the Grad-CAM heat map of a class, or status 404 if there is none. For files of more than ``max_bytes``, both
+    return status 413.
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
@@ -93,7 +93,7 @@ def create_app(model: RegisteredModel, max_bytes: int = MAX_BYTES) -> FastAPI:
 
 
 def _is_foreign(request: Request) -> bool:
-    """Return True for requests that a page of another site sends; links from other sites are allowed."""
+    """Return whether a page of another site sent the request; requests from links on other sites are allowed."""
     headers = request.headers
     if "origin" in headers:
         return headers["origin"] != f"http://{headers.get('host')}"
@@ -112,7 +112,7 @@ def _explainer(model: RegisteredModel) -> Any:
 def _explain(explainer: Any, classifier: Classifier, file: bytes, label: str) -> bytes | None:
     """Return the image overlaid with the heat map of a class, as a square PNG.
 
-    None if the file is rejected or the classifier has no such class.
+    Return None if the file is rejected or the classifier has no such class.
     """
     names = list(classifier.calibration.class_names)
     pixels = classifier.load_image(file)
@@ -132,7 +132,7 @@ def _rejected(reason: str, detail: str) -> dict[str, Any]:
 
 
 async def _read(request: Request, max_bytes: int) -> bytes | None:
-    """Read the body; None if it is larger than allowed, whatever its headers state."""
+    """Read the body of a request; return None if it has more bytes than allowed, whatever the headers state."""
     data = bytearray()
     async for part in request.stream():
         data += part

@@ -1,4 +1,4 @@
-"""Atomic writes: a file or folder is replaced in one step, or unchanged after a kill, a full disk or a power cut."""
+"""Atomic writes: a file or folder is replaced in one step; a kill, a full disk or a power cut leaves it unchanged."""
 
 import ctypes
 import errno
@@ -14,17 +14,17 @@ import psutil
 
 from goodbad_pipeline.errors import writing
 
-_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of <fcntl.h> and <linux/fs.h>
-_NEW, _OLD = ".new-", ".old-"  # then process, host and target: .new-4711-host.model.keras
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # from <fcntl.h> and <linux/fs.h>
+_NEW, _OLD = ".new-", ".old-"  # prefixes of temporary names, such as .new-4711-host.model.keras for process 4711
 
 
 @contextmanager
 def atomic_write(target: Path) -> Iterator[Path]:
     """Yield a temporary path next to ``target``; on success, it replaces ``target`` in one step.
 
-    The caller creates a file or a folder at that path. If this fails, ``target`` stays as it was. Temporary files that
-    killed processes left in the same folder are removed. Raises `InputError` if the disk is full or the folder is not
-    writable.
+    The caller creates a file or a folder at the temporary path. After an error, ``target`` is unchanged. Temporary
+    files that killed processes left in the same folder are removed. Raises `InputError` if the disk is full or the
+    folder is not writable.
     """
     draft = _temporary(_NEW, target)
     try:
@@ -40,14 +40,14 @@ def atomic_write(target: Path) -> Iterator[Path]:
 
 
 def recover(target: Path) -> Path:
-    """Return ``target``. A folder that is missing because its replacement was killed half-way is restored first."""
+    """Return ``target``; first restore it if it is a folder whose replacement was interrupted by a kill."""
     if not target.exists() and target.parent.is_dir():
         _clean_up(target.parent)
     return target
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """Swap two paths in one step; return False where the system or the file system does not support it."""
+    """Swap two paths in one step; return False if the operating system or the file system does not support this."""
     if sys.platform != "linux":
         return False
     try:
@@ -84,7 +84,7 @@ def _replace(draft: Path, target: Path) -> None:
 
 
 def _flush(draft: Path) -> None:
-    """Flush a file, or a folder with its content, to disk: some file systems report only now that they are full."""
+    """Flush a file, or a folder and its content, to disk. Some file systems report a full disk only at this point."""
     for path in [draft, *draft.rglob("*")]:
         if path.is_dir():
             flush_folder(path)
@@ -98,7 +98,7 @@ def _temporary(kind: str, target: Path) -> Path:
 
 
 def _clean_up(folder: Path) -> None:
-    """Restore or remove what processes of this host left behind that have ended."""
+    """Restore or remove the temporary files of processes that have ended on this host."""
     host = f"-{socket.gethostname()}."
     for path in [*folder.glob(f"{_OLD}[0-9]*{host}*"), *folder.glob(f"{_NEW}[0-9]*{host}*")]:
         process, _, name = path.name.removeprefix(_OLD).removeprefix(_NEW).partition(host)

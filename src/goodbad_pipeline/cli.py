@@ -1,4 +1,4 @@
-"""Commands of ``kedro`` for this project, among them ``kedro run`` with errors of one line."""
+"""The project's ``kedro`` commands, among them a ``kedro run`` that prints errors in one line."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from goodbad_pipeline.training.stopping import Stopped
 
 
 class OneLineErrors(click.Command):
-    """A command that prints one line and exits with status 1 for an InputError, instead of a traceback."""
+    """A command that exits with status 1 after an InputError and prints its message in one line, without traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -36,7 +36,7 @@ class OneLineErrors(click.Command):
 
 
 def _input_error(error: BaseException | None) -> InputError | None:
-    """Return the InputError that caused ``error``, which Kedro wraps while it saves a dataset."""
+    """Return the InputError that caused ``error``, or None; Kedro wraps errors that occur while a dataset is saved."""
     while error is not None and not isinstance(error, InputError):
         error = error.__cause__
     return error

@@ -1,4 +1,4 @@
-"""Errors that name the sqlite database: those of sqlite for a full disk name no file."""
+"""Error messages that name the sqlite database, because sqlite's own messages about a full disk do not."""
 
 import sqlite3
 from functools import cache
@@ -13,9 +13,9 @@ _CANNOT_WRITE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READO
 
 @cache
 def name_databases() -> None:
-    """Name the file in errors of MLflow's and Optuna's sqlite databases, from now on in this process.
+    """From now on in this process, name the file in errors of MLflow's and Optuna's sqlite databases.
 
-    Both use SQLAlchemy, which calls this listener before it raises an error.
+    Both libraries use SQLAlchemy, which calls a listener before it raises an error.
     """
     event.listen(Engine, "handle_error", _raise_with_name)
 
@@ -26,5 +26,5 @@ def _raise_with_name(context: ExceptionContext) -> None:
     if code in _CANNOT_WRITE and context.engine is not None:
         raise InputError(
             f"{context.engine.url.database}: cannot be written ({error}), earlier content is unchanged; free disk "
-            "space or make it writable, and run again"
+            "space or make the file writable, and run again"
         ) from error

@@ -1,26 +1,26 @@
-"""The exception for what the user can fix."""
+"""The exception for errors that the user can fix."""
 
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # disk, quota, largest file
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # full disk, exceeded quota, file too large
 
 
 class InputError(ValueError):
-    """A file, parameter or request that breaks a rule.
+    """Raised for a file, parameter or request that breaks a rule.
 
-    The message is one line: it names the file or parameter, the rule, the value received and what to do. The command
+    The message is one line that states the file or parameter, the rule, the value received and what to do. The command
     line prints that line without a traceback, because the code is not at fault, and exits with status 1.
     """
 
 
 @contextmanager
 def writing(target: Path) -> Iterator[None]:
-    """Name the file in errors of the operating system, which do not for a full disk.
+    """Convert an error of the operating system to an `InputError` that names the file ``target``.
 
-    The caller writes to a temporary file or appends, so that earlier content is unchanged.
+    The caller must write to a temporary file or append, so that an error leaves earlier content unchanged.
 
     Raises:
         InputError: The disk is full, or the file is not writable.

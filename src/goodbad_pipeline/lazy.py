@@ -1,14 +1,14 @@
-"""Modules that are imported when they are first used: those that need Keras or TensorFlow, which take seconds."""
+"""Imports on first use, for modules whose import takes long, such as those that import Keras or TensorFlow."""
 
 from importlib import import_module
 from typing import Any
 
 
 class LazyModule:
-    """Stands for a module and imports it when an attribute is read.
+    """Stands for a module, which it imports when an attribute is read.
 
-    Unlike the stand-ins of `importlib.util.LazyLoader`, it is not in `sys.modules`. There `inspect.stack`, which
-    Dynaconf calls while it reads settings.py, would import every one of them.
+    Unlike a module of `importlib.util.LazyLoader`, it is not in `sys.modules`. Dynaconf calls `inspect.stack` while it
+    reads settings.py, and `inspect.stack` would import every lazy module in `sys.modules`.
     """
 
     def __init__(self, name: str) -> None:
@@ -19,5 +19,5 @@ class LazyModule:
 
 
 def load(name: str) -> Any:
-    """Return a stand-in for the module of that name."""
+    """Return an object that imports the module ``name`` when it is first used."""
     return LazyModule(name)

@@ -21,13 +21,13 @@ from goodbad_pipeline.pipelines import (
 )
 
 FOLLOWING = ("training.choose_network", "training.build_model", "training.train_model")
-"""Nodes that every process of a distributed training runs; the first process runs all others."""
+"""Nodes that every process of a distributed training runs; all other nodes run in the first process only."""
 
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """Return all pipelines by name; ``__default__`` is ``data`` and then ``train``.
+    """Return all pipelines by name; ``__default__`` runs ``data`` and then ``train``.
 
-    Its nodes are in three namespaces, ``data``, ``training`` and ``results``, which Kedro-Viz shows as three boxes.
+    The nodes of ``__default__`` are in three namespaces, which Kedro-Viz shows as boxes: data, training and results.
     """
     data = stage("data", ingestion.create_pipeline() + splitting.create_pipeline())
     register = registration.create_pipeline() + reporting.create_pipeline()
@@ -50,7 +50,7 @@ def register_pipelines() -> dict[str, Pipeline]:
 
 
 def _tune(choice: Pipeline) -> Pipeline:
-    """Return the choice of a network and the search for its parameters, both without the test images."""
+    """Return the pipeline that chooses a network and searches for its parameters, without the test images."""
     parameters = {name for name in choice.inputs() if name.startswith("params:")}
     images, network = {"splits": "development"}, {"network": "tuning_network"}
     chosen = pipeline(choice, namespace="tune", parameters=parameters, inputs=images, outputs=network)
@@ -58,13 +58,13 @@ def _tune(choice: Pipeline) -> Pipeline:
 
 
 def _replay(before: Pipeline, after: Pipeline) -> Pipeline:
-    """Return the stages up to ``labels`` and, after their check, on to ``test_metrics``; stored data do not change."""
+    """Return the pipeline that creates and checks ``labels``, trains on them, and leaves stored data unchanged."""
     renamed = {"labels": "replay.verified_labels", "checkpoints": "replay.checkpoints"}
     return _separated(before.to_outputs("labels"), {}) + replay.create_pipeline() + _separated(after, renamed)
 
 
 def _separated(stages: Pipeline, renamed: dict[str, str], namespace: str = "replay") -> Pipeline:
-    """Return the stages with their own datasets inside the namespace; inputs and parameters keep their names."""
+    """Return the stages with their datasets in a namespace of their own; inputs and parameters keep their names."""
     inputs = stages.inputs()
     parameters = {name for name in inputs if name.startswith("params:")}
     unchanged = {name: name for name in inputs - parameters}

@@ -1,4 +1,4 @@
-"""Secrets in parameters: values marked as ``{secret: value}``, which are masked wherever they are logged or stored."""
+"""Secrets in parameters: a value marked as ``{secret: value}`` is masked wherever it is logged or stored."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -18,7 +18,7 @@ def hide_secrets(value: Any) -> Any:
 
 
 def reveal_secrets(value: Any) -> Any:
-    """Return a copy of nested values with secrets as plain text, to be passed to a call and not stored."""
+    """Return a copy of nested values with secrets in plain text, which must not be logged or stored."""
     if isinstance(value, Mapping):
         return {name: reveal_secrets(inner) for name, inner in value.items()}
     if isinstance(value, list):

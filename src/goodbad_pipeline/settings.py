@@ -1,14 +1,14 @@
-"""Kedro's project settings: hooks, and environment variables of libraries."""
+"""The project's settings for Kedro: its hooks, and the environment variables that libraries read."""
 
 # ruff: noqa: E402 - MLflow and TensorFlow read environment variables when they are imported
 import logging
 import os
 import sys
 
-# Warnings between libraries go to the logger py.warnings, which conf/logging.yml silences.
+# Warnings go to the logger py.warnings, which conf/logging.yml silences, because they concern libraries only.
 logging.captureWarnings(True)
-# No telemetry of Kedro (see .telemetry) or MLflow: names of datasets are private. Kedro may have imported MLflow
-# already, so MLflow's client reads the variable again.
+# Kedro (see .telemetry) and MLflow send no telemetry, because names of datasets are private. Kedro may have imported
+# MLflow already, so MLflow's client is made to read the variable again.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 if "mlflow.telemetry" in sys.modules:
     sys.modules["mlflow.telemetry"].set_telemetry_client()
@@ -17,7 +17,7 @@ os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
 os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-# MLflow's requests fail after seconds, not minutes: what is logged waits in the outbox (tracking/outbox.py).
+# MLflow's requests fail after seconds, not minutes; entries are then stored in the outbox (tracking/outbox.py).
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
@@ -29,13 +29,13 @@ from goodbad_pipeline.hooks.run_lock import RunLockHooks
 from goodbad_pipeline.hooks.signals import StopHooks
 from goodbad_pipeline.hooks.tracking import TrackingHooks
 
-logging.getLogger("kedro_mlflow").setLevel(logging.WARNING)  # its import sets the level INFO
+logging.getLogger("kedro_mlflow").setLevel(logging.WARNING)  # importing kedro_mlflow sets the level INFO
 
 # TrackingHooks extends kedro-mlflow's hook; both together would log everything twice.
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow", "kedro-mlflow")  # the name depends on the packaging tool
 HOOKS = (TrackingHooks(), RunLockHooks(), CheckHooks(), StopHooks(), MemoryHooks())
 
-# With a soft merge, `--params model.phi=1` changes φ only.
+# With a soft merge, `--params model.phi=1` changes φ and keeps the other parameters of the model.
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",

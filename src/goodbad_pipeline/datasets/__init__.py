@@ -1,6 +1,6 @@
-"""Kedro datasets of this project: with atomic saves, or without an import of TensorFlow when the catalog is read.
+"""Kedro datasets of this project. They save atomically, and reading the catalog does not import TensorFlow.
 
-Each module is imported when a dataset of it is first used; ``__init__.pyi`` lists them.
+Each module is imported when one of its datasets is first used; ``__init__.pyi`` lists all datasets.
 """
 
 import lazy_loader

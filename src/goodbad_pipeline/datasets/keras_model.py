@@ -1,4 +1,4 @@
-"""A Keras model on disk."""
+"""The dataset of a Keras model."""
 
 import json
 import zipfile
@@ -17,15 +17,15 @@ SETTINGS = ("filters", "units", "kernel_size", "strides", "activation", "rate")
 class KerasModelDataset(PathDataset[Any, Any]):
     """Saves and loads a ``.keras`` archive.
 
-    Kedro's own dataset imports TensorFlow as soon as the catalog is read, even for ingestion; this one imports Keras
-    in load and save. A loaded model is kept until Kedro releases it, so that all nodes of a run share one model and
-    its compiled functions.
+    Kedro's own dataset imports TensorFlow as soon as the catalog is read, even for ingestion; this class imports Keras
+    only to load or save. A loaded model is kept until Kedro releases the dataset, so that all nodes of a run share the
+    model and its compiled functions.
     """
 
     _loaded: Any = None
 
     def load(self) -> Any:
-        """Return the model, not compiled; archives that contain code are rejected."""
+        """Return the uncompiled model; raise an error if the archive contains code."""
         if self._loaded is None:
             self._loaded = load_archive(self._filepath)
         return self._loaded

@@ -1,4 +1,4 @@
-"""Base classes of datasets with one path, and datasets that nodes load and never save."""
+"""Base classes of datasets with a single path, and of datasets that nodes load but never save."""
 
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class PathDataset(AbstractDataset[S, T]):
-    """A file or folder without versions. ``metadata`` is for plugins, such as the layer in Kedro-Viz."""
+    """A file or folder without versions. Plugins read ``metadata``, for example the layer that Kedro-Viz shows."""
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
         self._filepath = Path(filepath)
@@ -24,21 +24,21 @@ class PathDataset(AbstractDataset[S, T]):
 
 
 class LoadOnlyDataset(PathDataset[None, T]):
-    """A folder, or a function or store that writes by itself. Removing its files costs computing them again.
+    """A folder, or a function or store that writes its own files. Removed files are computed again when needed.
 
-    Kedro's ``exists`` is always true, because loading works before anything is stored.
+    ``exists`` always returns True, because the dataset can be loaded before anything is stored.
     """
 
     def save(self, data: None) -> None:
-        """Raise a ``DatasetError``."""
-        raise DatasetError(f"{type(self).__name__} is load-only; pass what it loads to a node that writes")
+        """Raise a ``DatasetError``, because nodes cannot save this dataset."""
+        raise DatasetError(f"{type(self).__name__} is load-only; it cannot be the output of a node, only an input")
 
     def _exists(self) -> bool:
         return True
 
 
 class FolderDataset(LoadOnlyDataset[Path]):
-    """Loads the path of a folder in which a function stores its cache; the folder need not exist."""
+    """Loads the path of a folder for the cache of a function; the folder need not exist."""
 
     def load(self) -> Path:
         """Return the path."""
@@ -46,14 +46,14 @@ class FolderDataset(LoadOnlyDataset[Path]):
 
 
 class OptionalDataset(LoadOnlyDataset[Any]):
-    """Loads another dataset, given as a catalog entry, or None if it does not exist yet."""
+    """Loads the data of another dataset, given as a catalog entry; loads None if those data do not exist yet."""
 
     def __init__(self, *, dataset: dict[str, Any], metadata: dict[str, Any] | None = None) -> None:
         self._dataset = AbstractDataset.from_config("optional", dataset)
         self.metadata = metadata
 
     def load(self) -> Any:
-        """Return the data, or None."""
+        """Return the data, or None if they do not exist."""
         return self._dataset.load() if self._dataset.exists() else None
 
     def _describe(self) -> dict[str, Any]:

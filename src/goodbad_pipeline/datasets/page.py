@@ -8,7 +8,7 @@ from goodbad_pipeline.atomic_files import atomic_write
 from goodbad_pipeline.datasets.load_only import PathDataset
 
 _TAG = re.compile(r"(<[^>]*>)")
-_LOOK_ALIKES = str.maketrans({"_": "\u02cd", "*": "\u2217", "`": "\u02cb"})  # of characters that format Markdown
+_LOOK_ALIKES = str.maketrans({"_": "\u02cd", "*": "\u2217", "`": "\u02cb"})  # of Markdown's characters
 _WORD_JOINER = "\u2060"  # invisible
 
 
@@ -32,9 +32,9 @@ class PageDataset(PathDataset[str, str]):
 def fit_preview(page: str) -> str:
     """Adapt a page to Kedro-Viz 12.5, which drops the head and reads sanitized HTML as Markdown.
 
-    Without this, line breaks would show as such, and a name in the data could become a link that runs a script.
-    Markdown is returned without links. Of HTML, with escaped text and at most one style in its head, the body is
-    returned on one line, without scripts and links, with its style scoped to it.
+    Without this, Kedro-Viz would show extra line breaks, and a name in the data could become a link that runs a script.
+    Markdown is returned without links. For HTML, the body is returned on one line, without scripts and links, and the
+    style in its head is limited to the body. The text of the HTML must be escaped, with at most one style in the head.
     """
     head, is_html, body = page.partition("<body>")
     if not is_html:
@@ -48,5 +48,5 @@ def fit_preview(page: str) -> str:
 
 
 def _unlink(text: str) -> str:
-    """Break up what Markdown would read as a link."""
+    """Change text that Markdown would read as a link."""
     return text.replace("](", f"]{_WORD_JOINER}(")

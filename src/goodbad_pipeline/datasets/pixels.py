@@ -1,4 +1,4 @@
-"""Pixels of images, decoded once and memory-mapped: those of a run, and a cache at any resolution."""
+"""Datasets of pixels, which are decoded once and memory-mapped: the pixels of a run, and a cache for any resolution."""
 
 import json
 from dataclasses import asdict
@@ -16,11 +16,11 @@ _SETTINGS, _IMAGES = "source.json", "images.parquet"
 
 
 class PixelsDataset(PathDataset[PixelSource, Pixels]):
-    """Saves a :class:`PixelSource` and decodes its new images. Loads their pixels.
+    """Saves a :class:`PixelSource` and decodes its new images; loads the pixels of the source.
 
-    They are memory-mapped from a store that outlives the run (:mod:`goodbad_pipeline.images.pixel_store`). If that
-    store would be larger than the source allows, they are decoded at each read instead.
-    The folder ``filepath`` may be removed at any time, at the cost of decoding again.
+    The pixels are memory-mapped from a store that outlives the run (:mod:`goodbad_pipeline.images.pixel_store`). If the
+    store would be larger than the source allows, images are decoded at each read instead. If the folder ``filepath`` is
+    removed, the next save decodes all images again.
     """
 
     @property
@@ -54,7 +54,7 @@ class PixelsDataset(PathDataset[PixelSource, Pixels]):
 
 
 class PixelCacheDataset(LoadOnlyDataset[PixelCache]):
-    """Loads a function from a :class:`PixelSource` to its pixels, which decodes each image once per transform."""
+    """Loads a function that returns the pixels of a :class:`PixelSource`, and decodes each image once per transform."""
 
     def load(self) -> PixelCache:
         """Return the function."""

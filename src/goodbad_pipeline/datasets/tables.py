@@ -1,4 +1,4 @@
-"""Tables as CSV and Parquet: whole, safe for spreadsheets, or streamed in parts."""
+"""Datasets of tables in CSV and Parquet files, some of them safe for spreadsheets or streamed in parts."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,17 +16,17 @@ from goodbad_pipeline.atomic_files import atomic_write
 from goodbad_pipeline.datasets.files import AtomicSave
 from goodbad_pipeline.datasets.load_only import PathDataset
 
-# Arrow's own allocator keeps the memory of a table that was read: 250 MB for a million images.
+# Arrow's own allocator does not free the memory of a table that was read: 250 MB for a million images.
 pa.set_memory_pool(pa.system_memory_pool())
 
-PART = 50_000  # rows that are read or written at a time
+PART = 50_000  # number of rows that are read or written at a time
 FORMULA = r"^('*[=+\-@\t\r])"
-"""Start of a cell that a spreadsheet would run (OWASP, CSV injection), or of one that is escaped already."""
+"""Matches the start of a cell that a spreadsheet would run as a formula (OWASP, CSV injection), escaped or not."""
 ESCAPED_FORMULA = r"^'('*[=+\-@\t\r])"
 
 
 class _FastCSV(pandas.CSVDataset):
-    """Kedro's dataset; a table of text only is written by Arrow, 20 times as fast, with quoted cells."""
+    """Kedro's dataset, except that Arrow writes tables that contain only text: 20 times as fast, with quoted cells."""
 
     def save(self, data: pd.DataFrame) -> None:
         if self._save_args != self.DEFAULT_SAVE_ARGS or not _write_text_table(data, str(self._filepath)):
@@ -34,11 +34,11 @@ class _FastCSV(pandas.CSVDataset):
 
 
 class CSVDataset(AtomicSave, _FastCSV):
-    """A table as CSV."""
+    """A table in a CSV file."""
 
 
 class SafeCSVDataset(CSVDataset):
-    """A table as CSV with formulas escaped, for tables that hold file, class or column names of others."""
+    """A table in a CSV file with formulas escaped, for file, class or column names that may come from strangers."""
 
     def save(self, data: pd.DataFrame) -> None:
         """Write the table with formulas escaped."""
@@ -50,7 +50,7 @@ class SafeCSVDataset(CSVDataset):
 
 
 class ParquetDataset(AtomicSave, pandas.ParquetDataset):
-    """A table as Parquet."""
+    """A table in a Parquet file."""
 
     def preview(self, nrows: int = 5) -> TablePreview:
         """Return the first rows for Kedro-Viz, without columns of bytes, which JSON cannot hold."""
@@ -62,7 +62,7 @@ class ParquetDataset(AtomicSave, pandas.ParquetDataset):
 
 @dataclass(frozen=True)
 class TableParts:
-    """A stored table, Parquet or CSV, that is read in parts; it can be iterated over several times."""
+    """A table in a Parquet or CSV file that is read in parts, as often as it is iterated over."""
 
     file: Path
 
@@ -84,18 +84,18 @@ class TableStreamDataset(PathDataset[Iterable[pd.DataFrame], TableParts]):
     """
 
     def save(self, data: Iterable[pd.DataFrame]) -> None:
-        """Write the parts: at least one, all with the columns and types of the first."""
+        """Write the parts. There must be at least one, and all must have the columns and types of the first."""
         write = _write_csv if self._filepath.suffix == ".csv" else _write_parquet
         with atomic_write(self._filepath) as draft:
             write(iter(data), draft)
 
     def load(self) -> TableParts:
-        """Return the table; nothing is read yet."""
+        """Return the table without reading it."""
         return TableParts(self._filepath)
 
 
 def escape_formulas(table: pd.DataFrame) -> pd.DataFrame:
-    """Put an apostrophe before each text cell and column name that starts like a formula."""
+    """Add an apostrophe before each text cell and column name that starts like a formula."""
     return _replace(table, FORMULA, r"'\1")
 
 
@@ -117,12 +117,12 @@ def _replace(table: pd.DataFrame, pattern: str, by: str) -> pd.DataFrame:
 
 
 def _may_match(column: pd.Series, pattern: str) -> bool:
-    """Return whether a cell may match; columns of string type are checked fast and hardly ever do."""
+    """Return whether any cell may match; only columns of string type are checked, because that is fast."""
     return not isinstance(column.dtype, pd.StringDtype) or bool(column.str.match(pattern, na=False).any())
 
 
 def _write_text_table(data: pd.DataFrame, file: str) -> bool:
-    """Write a table of text columns only; return False, with the file unfinished, for any other table."""
+    """Write a table that has only text columns; for any other table, return False and leave the file incomplete."""
     schema = pa.Schema.from_pandas(data.head(PART), preserve_index=False)
     if not all(kind in (pa.string(), pa.large_string()) for kind in schema.types):
         return False
@@ -131,7 +131,7 @@ def _write_text_table(data: pd.DataFrame, file: str) -> bool:
             for start in range(0, max(1, len(data)), PART):
                 part = data.iloc[start : start + PART]
                 writer.write_table(pa.Table.from_pandas(part, schema, preserve_index=False))
-    except pa.ArrowException:  # a later part holds other types
+    except pa.ArrowException:  # a later part has other types
         return False
     return True
 

@@ -1,4 +1,4 @@
-"""What trainings, trials and hyperparameter searches write while they run."""
+"""Datasets to which trainings, trials and hyperparameter searches write while they run."""
 
 import json
 from collections.abc import Callable
@@ -19,7 +19,7 @@ CACHE_KEY, REUSED = "trial.cache_key", "trial.reused"
 
 
 class CheckpointsDataset(LoadOnlyDataset[CheckpointStore]):
-    """Loads the store of checkpoints. Each checkpoint records the current MLflow run, so that a resume continues it."""
+    """Loads the store of checkpoints. Each checkpoint records the current MLflow run, which a resume continues."""
 
     def load(self) -> CheckpointStore:
         """Return the store."""
@@ -29,8 +29,8 @@ class CheckpointsDataset(LoadOnlyDataset[CheckpointStore]):
 class EpochLogDataset(LoadOnlyDataset[EpochCallback]):
     """Loads a callback that logs the metrics of each epoch to the current MLflow run, if there is one.
 
-    Training itself needs no MLflow. A resumed training logs its earlier epochs again; those that the run has are
-    skipped.
+    Training itself does not depend on MLflow. A resumed training passes its earlier epochs again; the callback skips
+    those that the run has logged already.
     """
 
     def __init__(self, *, metadata: dict[str, Any] | None = None) -> None:
@@ -45,7 +45,7 @@ class EpochLogDataset(LoadOnlyDataset[EpochCallback]):
 
 
 class StudyDataset(LoadOnlyDataset[StudyStore]):
-    """Loads the store of searches. A search records the current MLflow run, so that a resume continues it."""
+    """Loads the store of searches. Each search records the current MLflow run, so that the run can be resumed."""
 
     def load(self) -> StudyStore:
         """Return the store."""
@@ -55,9 +55,9 @@ class StudyDataset(LoadOnlyDataset[StudyStore]):
 class TrialsDataset(LoadOnlyDataset[TrialCache]):
     """Loads a function that trains a trial or returns its stored result.
 
-    Each trial is logged as a child of the current MLflow run, with parameters, epochs and result. A trial with a stored
-    result is logged too, with the tag ``trial.reused``, but only once per run. The file of a trial, named after its
-    cache key, is written when the trial is complete: an interrupted run loses at most one trial.
+    Each trial is logged as a child of the current MLflow run, with its parameters, epochs and result. A trial with a
+    stored result is also logged, with the tag ``trial.reused``, but only once per run. The result of a trial is stored
+    as soon as the trial ends, in a file named after its cache key: an interrupted run loses at most one trial.
     """
 
     def load(self) -> TrialCache:
@@ -84,7 +84,7 @@ class TrialsDataset(LoadOnlyDataset[TrialCache]):
         return self._filepath / f"{spec.cache_key}.json"
 
     def _read(self, spec: TrialSpec) -> tuple[TrialResult | None, list[str]]:
-        """Return the stored result, and the trials and runs under which it was logged."""
+        """Return the stored result, if there is one, and the trials and runs under which it was logged."""
         try:
             content = json.loads(self._file(spec).read_text(encoding="utf-8"))
             result = {str(name): float(value) for name, value in content["result"].items()}

@@ -1,1 +1,1 @@
-"""Everything that compares several trainings: trials, hyperparameter search and the learning-rate range test."""
+"""Experiments that compare several trainings: trials, hyperparameter search and the learning-rate range test."""

@@ -1,4 +1,4 @@
-"""What the trials of several networks show: means, intervals, ranks, and sentences that claim no more than that."""
+"""Statistics of the trials of several networks: means, intervals, ranks, and sentences that describe them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,20 +9,21 @@ from scipy.stats import t as student
 
 LEVEL = 0.95
 SUMMARY_COLUMNS = ["seeds", "groups", "accuracy", "spread", "low", "high", "val_loss", "seconds", "same_as"]
-_NORMAL_QUANTILE = 1.959964  # of the same level
+_NORMAL_QUANTILE = 1.959964  # of the normal distribution, for the level above
 
 
 def summarise_trials(trials: pd.DataFrame, groups: int) -> pd.DataFrame:
-    """Compute mean, spread and interval of each network's validation accuracy, in the order of the trials.
+    """Compute mean, spread and interval of each network's validation accuracy, and keep the order of the networks.
 
-    The interval adds two half-widths in squares. The first is over seeds: a t interval whose spread is pooled over all
-    networks, because two or three seeds alone say little about it. The second is over images: the interval of Agresti
-    and Coull for as many draws as there are groups, because images of one group are right or wrong together; where
-    they are not, the interval is too wide. With one seed per network there is no interval.
+    The half-width of the interval is the root of the sum of two squared half-widths. The first covers the seeds: it is
+    that of a t interval whose spread is pooled over all networks, because two or three seeds of one network say little
+    about the spread. The second covers the images: it is that of the Agresti-Coull interval, with the number of groups
+    as the number of draws. This assumes that the images of one group are all right or all wrong; if they are not, the
+    interval is too wide. With one seed per network there is no interval.
 
     Args:
-        trials: One row per trial: network, seed, val_accuracy in [0, 1], val_loss, seconds, cache_key. Networks that
-            round to the same layers have equal cache keys; they count once.
+        trials: One row per trial: network, seed, val_accuracy in [0, 1], val_loss, seconds, cache_key. Networks whose
+            layers are equal after rounding have equal cache keys; such networks count once.
         groups: Number of groups of validation images.
 
     Returns:
@@ -46,7 +47,7 @@ def summarise_trials(trials: pd.DataFrame, groups: int) -> pd.DataFrame:
 
 
 def rank_networks(summary: pd.DataFrame) -> pd.DataFrame:
-    """Sort by mean accuracy, then by lower validation loss, and number from 1 in a column `rank`."""
+    """Sort the networks by mean accuracy, then by lower validation loss, and add a column `rank` that starts at 1."""
     ranked = summary.sort_values(["accuracy", "val_loss"], ascending=[False, True], kind="stable", ignore_index=True)
     return ranked.assign(rank=np.arange(1, len(ranked) + 1))
 
@@ -65,7 +66,7 @@ def explain_interval(summary: pd.DataFrame, images: int) -> str:
 
 
 def compare(summary: pd.DataFrame, one: str, others: Sequence[str]) -> str:
-    """Describe whether the interval of one network is wholly above or below those of at least one other."""
+    """Describe which of the other networks have an interval wholly below, wholly above or overlapping that of `one`."""
     means, lows, highs = (summary.set_index("network")[name] for name in ("accuracy", "low", "high"))
     start = f"{one} ({means[one]:.3f})"
     if np.isnan(lows[one]):
@@ -82,10 +83,10 @@ def compare(summary: pd.DataFrame, one: str, others: Sequence[str]) -> str:
 
 
 def rank_finalists(trials: pd.DataFrame, metric: str, *, larger_is_better: bool, groups: int) -> pd.DataFrame:
-    """Rank by the mean of the metric over the seeds; of equals, the earlier trial comes first.
+    """Rank the finalists by the mean of the metric over their seeds; in a tie, the earlier trial comes first.
 
-    A finalist that did not train to its end from every seed ranks behind those that did. The trials are those of
-    `summarise_trials`, with the columns trial, values and the metric.
+    A finalist ranks behind the others if its training did not reach its end from every seed. `trials` has the columns
+    that `summarise_trials` needs, and the columns trial, values and the metric.
 
     Returns:
         One row per finalist: rank, network, trial, score (mean of the metric), score_spread (standard deviation over
@@ -101,7 +102,7 @@ def rank_finalists(trials: pd.DataFrame, metric: str, *, larger_is_better: bool,
 
 
 def conclude(ranking: pd.DataFrame, trials: pd.DataFrame, metric: str, groups: int) -> str:
-    """Describe the result of a hyperparameter search and its limits, from the output and input of `rank_finalists`."""
+    """Describe the result of a hyperparameter search; `ranking` is the result of `rank_finalists` for `trials`."""
     best, present = ranking.iloc[0], ranking[ranking["trial"] == 0]
     seeds = f"mean {metric} over {best['seeds']} seed{'s' if best['seeds'] > 1 else ''}"
     if best["trial"] == 0:
@@ -119,7 +120,7 @@ def conclude(ranking: pd.DataFrame, trials: pd.DataFrame, metric: str, groups: i
 
 
 def nest(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn dotted names into nested groups, as parameter files have them."""
+    """Turn dotted names into nested dictionaries, as in parameter files."""
     tree: dict[str, Any] = {}
     for name, value in values.items():
         *groups, leaf = name.split(".")
@@ -150,7 +151,7 @@ def _half_widths(summary: pd.DataFrame, groups: int) -> pd.Series:
 
 
 def _distinct(summary: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """Return the networks with layers of their own, and the degrees of freedom of their seeds."""
+    """Return the networks whose layers differ from all earlier ones, and the degrees of freedom of their seeds."""
     distinct = summary[summary["same_as"].isna()]
     return distinct, int((distinct["seeds"] - 1).sum())
 

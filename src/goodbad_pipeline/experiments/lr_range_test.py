@@ -13,13 +13,13 @@ from goodbad_pipeline.training.recipe import Recipe
 from goodbad_pipeline.training.stopping import StopRequest, TrainingDiverged
 from goodbad_pipeline.training.train import fit_model
 
-_DECAY = 0.85  # of the smoothed loss: it remembers about seven steps
-_RISEN = 4.0  # ratio of the smoothed loss to its lowest value at which the test ends
+_DECAY = 0.85  # of the exponential mean of the loss, which averages over about seven steps
+_RISEN = 4.0  # the test ends when the smoothed loss exceeds its lowest value by this factor
 
 
 @dataclass(frozen=True)
 class RangeTest:
-    """Rates from `low` at the first step to `high` after the last, raised by one factor per step."""
+    """Settings of a test: the rate starts at `low` and grows by a constant factor per step, up to `high` at the end."""
 
     steps: int
     low: float
@@ -42,13 +42,15 @@ def run_range_test(
 ) -> pd.DataFrame:
     """Train all layers at rising rates and record the loss of each step.
 
-    The classifier of a pretrained network is trained first, as in training. The model has no use afterwards. The table
-    has one row per step, learning_rate, loss and smoothed. It ends where the loss has risen far above its lowest value,
-    or is not finite.
+    As in training, the classifier of a pretrained network is trained alone first. The model is useless afterwards.
+
+    Returns:
+        One row per step: learning_rate, loss, smoothed (the smoothed loss). The last row is the step at which the loss
+        was far above its lowest value or not finite, if there was such a step.
     """
     if pretrained and recipe.head_epochs:
         fit_model(model, train, validation, replace(recipe, epochs=0), pretrained=True, stop=stop)
-    losses: list[float] = []  # from step 0 on, whose rate is 0
+    losses: list[float] = []  # the first is that of step 0, whose rate is 0
 
     def record_step(metrics: Mapping[str, float]) -> None:
         losses.append(float(metrics["loss"]))
@@ -69,11 +71,11 @@ def run_range_test(
 
 
 def suggest_range(curve: pd.DataFrame) -> tuple[float, float]:
-    """Return the lowest and highest rate to search.
+    """Return the lowest and the highest learning rate to search.
 
-    The highest is the rate at which the smoothed loss is lowest: higher rates raise the loss. The lowest is a hundredth
-    of that, so that a tenth, a usual choice, lies in the middle. If the loss is lowest within ten times the first rate,
-    the test shows nothing, and the range is all that was tested.
+    The highest is the rate at which the smoothed loss is lowest, because higher rates raise the loss. The lowest is a
+    hundredth of the highest; a tenth of the highest, a usual choice, is then in the middle. If the loss is lowest at a
+    rate below ten times the first, the test shows nothing, and the whole tested range is returned.
     """
     rates = curve["learning_rate"].to_numpy(dtype=np.float64)
     lowest = np.where(np.isfinite(curve["smoothed"]), curve["smoothed"], np.inf).argmin()
@@ -83,7 +85,7 @@ def suggest_range(curve: pd.DataFrame) -> tuple[float, float]:
 
 
 def _rising_recipe(recipe: Recipe, test: RangeTest, steps_per_epoch: int) -> Recipe:
-    """Return a recipe of all layers only, with an exponential schedule that rises."""
+    """Return a recipe that trains all layers from the start, with a learning rate that rises exponentially."""
     epochs = -(-(test.steps + 1) // steps_per_epoch)
     return replace(
         recipe,
@@ -109,5 +111,5 @@ def _has_risen(losses: list[float]) -> bool:
 
 
 def _smooth(losses: list[float]) -> pd.Series:
-    """Return the exponential mean of the losses so far, without a bias towards 0."""
+    """Return the exponential mean of the losses up to each step, without a bias towards 0."""
     return pd.Series(losses, dtype=np.float64).ewm(alpha=1 - _DECAY).mean()

@@ -1,4 +1,4 @@
-"""One trial of a hyperparameter search: train, prune, survive divergence, return the metrics."""
+"""One trial of a hyperparameter search, which may be pruned, diverge or run out of memory without an error."""
 
 import logging
 import time
@@ -22,7 +22,7 @@ _METRICS = ("loss", "accuracy", *VALIDATION_METRICS)
 
 
 class TrialPruned(Exception):
-    """Ends a trial that is worse than the others at the same epoch."""
+    """Raised to end a trial that is worse than the median of the others at the same epoch."""
 
 
 def train_trial(
@@ -37,10 +37,10 @@ def train_trial(
     stop: StopRequest,
     epoch_callback: EpochCallback,
 ) -> TrialResult:
-    """Train as `fit_model` does and return the metrics of the epoch whose weights it keeps.
+    """Train with `fit_model` and return the metrics of the epoch whose weights are kept.
 
-    After each epoch of the last phase except its last, `should_prune` gets the epoch (1, 2, …) and the metric; it
-    returns whether to prune the trial.
+    During the last phase, after each epoch but the last, `should_prune(epoch, value)` returns whether to prune the
+    trial. Its arguments are the number of the epoch, from 1, and the metric.
 
     Returns:
         ``complete`` (1 or 0), ``seconds``, ``epochs``, and the metrics of the kept epoch. A trial is not complete if
@@ -78,11 +78,11 @@ def _complete_history(fit: Callable[[], pd.DataFrame], rows: list[Row], recipe: 
     try:
         return fit()
     except TrialPruned:
-        logger.info("Pruned after %d epochs: worse than the median of the other trials", len(rows))
+        logger.info("Pruned the trial after %d epochs: it is worse than the median of the other trials", len(rows))
     except TrainingDiverged as error:
-        logger.info("Diverged: %s", error)
+        logger.info("The trial diverged: %s", error)
     except Exception as error:
         if not out_of_memory(error):
             raise
-        logger.info("Out of memory with a batch of %d images", recipe.batch_size)
+        logger.info("The trial ran out of memory with batches of %d images", recipe.batch_size)
     return None

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 else:
     optuna = lazy.load("optuna.distributions")
 
-_DIGITS = 3  # significant digits of a proposed number: the pasted value is the one that was trained
-_UNUSED = {  # by whether the network starts from trained weights
+_DIGITS = 3  # significant digits to which a number is rounded before the training that uses it
+_UNUSED = {  # parameters that have no effect if the network is pretrained (True) or not (False)
     True: {"training.scratch_learning_rate", "training.scratch_epochs", "training.batch_norm_momentum"},
     False: {"training.learning_rate", "training.head_learning_rate", "training.epochs", "training.head_epochs"},
 }
@@ -27,9 +27,9 @@ Space = dict[str, Dimension]
 
 
 def resolve_space(tune: TuneParams, present: Mapping[str, Value], rates: Mapping[str, float]) -> Space:
-    """Return the dimensions of the searched parameters, each wide enough for the present value.
+    """Return the range or list of each searched parameter, widened to include the present value.
 
-    A dimension `auto` becomes the range of `rates`, the low and high of the learning-rate range test.
+    A parameter with `auto` gets the range from `low` to `high` in `rates`, the result of the learning-rate range test.
 
     Raises:
         InputError: A range cannot contain the present value.
@@ -43,10 +43,10 @@ def resolve_space(tune: TuneParams, present: Mapping[str, Value], rates: Mapping
 
 
 def searched_parameters(tune: TuneParams, *, pretrained: bool) -> list[str]:
-    """Return the parameters of `tune.space` that the training of a pretrained, or a random, network uses.
+    """Return the parameters of `tune.space` that apply to pretrained or random initial weights.
 
     Raises:
-        InputError: There are none.
+        InputError: None of the parameters applies.
     """
     names = [name for name in tune.space if name not in _UNUSED[pretrained]]
     if not names:
@@ -55,12 +55,12 @@ def searched_parameters(tune: TuneParams, *, pretrained: bool) -> list[str]:
 
 
 def read_value(name: str, training: TrainingParams) -> Value:
-    """Return the present value of a parameter of training by its dotted name."""
+    """Return the present value of the training parameter with this dotted name."""
     return attrgetter(name.removeprefix("training."))(training)
 
 
 def with_values(training: TrainingParams, values: Values) -> TrainingParams:
-    """Return the parameters with values changed by dotted name, except ``model.dropout``."""
+    """Return the training parameters with ``values``, given by dotted name; ``model.dropout`` is ignored."""
     plain = training.model_dump()
     for name, value in values.items():
         if name == DROPOUT:
@@ -71,7 +71,7 @@ def with_values(training: TrainingParams, values: Values) -> TrainingParams:
 
 
 def to_distribution(dimension: Dimension) -> optuna.BaseDistribution:
-    """Return a dimension as Optuna's distribution; the numbers of a range are whole if both ends are."""
+    """Convert a dimension to an Optuna distribution; a range of two integers contains only integers."""
     if isinstance(dimension, list):
         return optuna.CategoricalDistribution(dimension)
     low, high = dimension.low, dimension.high
@@ -81,7 +81,7 @@ def to_distribution(dimension: Dimension) -> optuna.BaseDistribution:
 
 
 def round_values(space: Space, values: Mapping[str, Value]) -> Values:
-    """Round proposed numbers to few digits, within their ranges."""
+    """Round proposed numbers to a few digits without leaving their ranges."""
     return {name: _round(dimension, values[name]) for name, dimension in space.items()}
 
 

@@ -1,7 +1,7 @@
-"""Hyperparameter searches: one Optuna study each, in one SQLite file, found again by the config of the search.
+"""Hyperparameter searches. Each is an Optuna study in a shared SQLite file, named after a hash of its config.
 
-A search that was killed continues with its finished trials. The trial that was cut off is trained again with the same
-values under the same number.
+A search that was killed can be resumed: its finished trials are kept, and the interrupted trial is trained again with
+the same values and the same number.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ databases = lazy.load("goodbad_pipeline.databases")
 
 Values = Mapping[str, Any]
 _CONFIG, _OWNER, _RESULT = "config", "owner", "result"
-_RANDOM_TRIALS = 6  # before the sampler models the results
+_RANDOM_TRIALS = 6  # number of trials with random values before the sampler models the results
 
 
 @dataclass(frozen=True)
 class SearchPlan:
     """Settings of a search.
 
-    A trial is pruned only after `pruning_startup` complete trials and `pruning_warmup` epochs of its own.
+    No trial is pruned before `pruning_startup` trials are complete, or before its own first `pruning_warmup` epochs.
     """
 
     metric: str
@@ -44,9 +44,9 @@ class SearchPlan:
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial of a search, with the values that Optuna proposed; trial 0 has the present ones.
+    """One trial of a search, with the values that Optuna proposed; trial 0 has the present values instead.
 
-    A running trial has no result.
+    The result is None while the trial runs.
     """
 
     number: int
@@ -55,14 +55,14 @@ class Trial:
 
 
 class Search:
-    """One search, whose trials run one after the other; trial 0 has the present values of the searched parameters."""
+    """One search. Its trials run one after the other; trial 0 uses the present values of the searched parameters."""
 
     def __init__(
         self, study: optuna.Study, plan: SearchPlan, space: Mapping[str, BaseDistribution], present: Values
     ) -> None:
         self._study, self._plan, self._space = study, plan, dict(space)
         trials = study.get_trials(deepcopy=False)
-        # A resumed search gets a seed of its own. With the first one it would propose its first values again.
+        # A resumed search needs another seed; with the same seed it would propose the same first values again.
         study.sampler = optuna.samplers.TPESampler(seed=plan.seed + len(trials), n_startup_trials=_RANDOM_TRIALS)
         if not trials:
             study.enqueue_trial(dict(present))
@@ -71,25 +71,25 @@ class Search:
             study.enqueue_trial(trials[-1].params)
 
     def finished(self) -> list[Trial]:
-        """Return the trials with a result, in order."""
+        """Return the trials that have a result, in order."""
         return [
             Trial(number, {name: trial.params[name] for name in self._space}, trial.user_attrs[_RESULT])
             for number, trial in enumerate(self._finished())
         ]
 
     def next(self) -> Trial:
-        """Start the trial that was cut off, or else a new one."""
+        """Start the interrupted trial again if there is one, otherwise a new trial."""
         self._running = self._study.ask(self._space)
         values = {name: self._running.params[name] for name in self._space}
         return Trial(len(self._finished()), values)
 
     def should_prune(self, epoch: int, value: float) -> bool:
-        """Report the metric of the running trial after an epoch (1, 2, …); return whether to prune the trial."""
+        """Record the metric of the running trial after an epoch (1, 2, …); return whether to prune the trial."""
         self._running.report(value, epoch - 1)
         return self._running.should_prune()
 
     def report(self, result: TrialResult) -> None:
-        """Store the result of the running trial; a trial that is not complete was pruned or diverged."""
+        """Store the result of the running trial, which has ended: complete, pruned, diverged or out of memory."""
         self._running.set_user_attr(_RESULT, result)
         if result[COMPLETE]:
             self._study.tell(self._running, result[self._plan.metric])
@@ -97,7 +97,7 @@ class Search:
             self._study.tell(self._running, state=optuna.trial.TrialState.PRUNED)
 
     def _finished(self) -> list[FrozenTrial]:
-        """Trials without those that were cut off, so that numbers have no gaps."""
+        """Return all trials but the interrupted ones, so that their numbers have no gaps."""
         states = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
         return self._study.get_trials(deepcopy=False, states=states)
 
@@ -112,7 +112,7 @@ class StudyStore:
         self._path, self._owner = path, owner
 
     def open(self, config: Config, plan: SearchPlan) -> optuna.Study:
-        """Return the study of this config, a new one if there is none; it belongs to the present owner from now on."""
+        """Return the study of this config, or create it; record the present owner as its owner."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         study = optuna.create_study(
             storage=self._storage(),
@@ -126,7 +126,7 @@ class StudyStore:
         return study
 
     def find_owner(self, config: Config) -> str | None:
-        """Return the owner of the newest search whose config has these items; None if there is none."""
+        """Return the owner of the newest search whose config contains these items; None if there is no such search."""
         if not self._path.exists():
             return None
         for study in reversed(optuna.get_all_study_summaries(self._storage(), include_best_trial=False)):

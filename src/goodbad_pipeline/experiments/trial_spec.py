@@ -1,4 +1,4 @@
-"""What a trial depends on, its images and its config, and the cache that stores its result. Imports no Keras."""
+"""The images and the config that a trial depends on, and the type of the cache of results. Imports no Keras."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -23,10 +23,10 @@ TrialResult = dict[str, float]
 
 @dataclass(frozen=True)
 class DevelopmentData:
-    """Train and validation images at any resolution; test images are neither decoded nor counted.
+    """The train and validation images at any resolution; test images are neither decoded nor counted.
 
-    The paths of `splits` are relative to `root`. `transform` returns the transform of the images for a resolution.
-    Decoded images that take more than `cache_gb` GB are streamed.
+    The paths in `splits` are relative to `root`. `transform` maps a resolution to a transform of the images. If the
+    decoded images would take more than `cache_gb` GB, they are not stored but decoded at each read.
     """
 
     splits: pd.DataFrame
@@ -59,8 +59,8 @@ class DevelopmentData:
 class TrialSpec:
     """One training of one network from one seed.
 
-    The name of the network and the parameters in `shown` are only logged. The result depends on nothing but `config`,
-    plain JSON values that include the seed.
+    The name of the network and the parameters in `shown` are only logged. The result depends on `config` alone, which
+    contains plain JSON values and includes the seed.
     """
 
     name: str
@@ -70,9 +70,9 @@ class TrialSpec:
 
     @cached_property
     def cache_key(self) -> str:
-        """SHA-256 of the config, 64 hex digits: equal for trials with equal results."""
+        """SHA-256 of the config as 64 hex digits. Trials with equal keys have equal results."""
         return config_hash(dict(self.config))
 
 
 TrialCache = Callable[[TrialSpec, Callable[[EpochCallback], TrialResult]], TrialResult]
-"""Returns the stored result of a trial, or else trains the trial and stores its result."""
+"""Function that returns the stored result of a trial; if there is none, it trains the trial and stores the result."""

@@ -1,7 +1,7 @@
-"""Train several networks from several seeds with the same short budget, and compare them on validation.
+"""Trials of several networks: short, equal trainings from several seeds, measured on the validation split.
 
-Every network starts from scratch and is trained for the same epochs on the same images. No training stops early and
-validation chooses no epoch: the last weights are measured.
+Every network starts from scratch and is trained for the same number of epochs on the same images. No training stops
+early, and no epoch is selected by validation: the last weights are measured.
 """
 
 import logging
@@ -35,14 +35,14 @@ from goodbad_pipeline.training.train import fit_model
 logger = logging.getLogger(__name__)
 
 VERSION = 5
-"""Part of every cache key. Raise it when the code changes the results: stored trials are then trained again."""
+"""Part of every cache key. Increase it when a change of the code changes results, so that trials are trained again."""
 TRIAL_COLUMNS = ["network", "seed", "val_accuracy", "val_loss", "accuracy", "loss", "seconds", "cache_key"]
-_MOMENTUM = 0.9  # of batch statistics where training.batch_norm_momentum is null: they remember about ten steps
+_MOMENTUM = 0.9  # of batch normalization if training.batch_norm_momentum is null: an average over about ten steps
 
 
 @dataclass(frozen=True)
 class TrialNetwork:
-    """A network to train, with further parameters to log."""
+    """A network to train; the parameters in `shown` are only logged."""
 
     name: str
     scale: NetworkScale
@@ -52,8 +52,8 @@ class TrialNetwork:
 def build_untrained(scale: NetworkScale, *, classes: int, batch_norm_momentum: float, seed: int) -> keras.Model:
     """Return a network whose classifier starts at zero.
 
-    With a thousand features, the outputs of a random classifier are large. A few epochs would do little but lower the
-    high loss at the start to that of guessing.
+    With a thousand features, a random classifier has large outputs and a high loss. A short training would spend most
+    of its epochs on lowering this loss to that of guessing.
     """
     model = build_network(scale, classes=classes, batch_norm_momentum=batch_norm_momentum, seed=seed)
     zero_classifier(model)
@@ -62,7 +62,7 @@ def build_untrained(scale: NetworkScale, *, classes: int, batch_norm_momentum: f
 
 @dataclass(frozen=True)
 class TrialSetup:
-    """What all trials share, except that each has its own seed; `precision` is a Keras dtype policy."""
+    """Settings that all trials share, except for the seed in the recipe; `precision` is a Keras dtype policy."""
 
     recipe: Recipe
     batch_norm_momentum: float
@@ -80,7 +80,7 @@ def train_networks(
     cache: TrialCache,
     stop: StopRequest,
 ) -> pd.DataFrame:
-    """Read the networks of a table and run their trials, with the parameters of training except what `trials` sets."""
+    """Run the trials of the networks in a table. Parameters that `trials` does not set are those of `training`."""
     device = prepare_device(training.precision, training.xla, training.seed)
     recipe = replace(
         training.recipe(jit_compile=device.jit_compile),
@@ -101,7 +101,7 @@ def train_networks(
 def read_networks(table: pd.DataFrame, base: NetworkScale) -> list[TrialNetwork]:
     """Return the networks of a table with the columns network, depth, width and resolution.
 
-    Other columns are logged only. Family and dropout are those of `base`.
+    Other columns are only logged. The family and the dropout rate are those of `base`.
     """
     networks = []
     for row in table.to_dict("records"):
@@ -120,9 +120,9 @@ def run_trials(
     cache: TrialCache,
     stop: StopRequest,
 ) -> pd.DataFrame:
-    """Train each network from each seed, or take the stored result.
+    """Train each network from each seed, unless the result is stored already.
 
-    The table has one row per trial, in this order, and `TRIAL_COLUMNS`.
+    The result has one row per trial, ordered by network and seed, and the columns `TRIAL_COLUMNS`.
 
     Raises:
         Stopped: A stop was requested; results of complete trials are stored.
@@ -143,7 +143,7 @@ def run_trials(
 
 
 def trial_spec(network: TrialNetwork, seed: int, data: DevelopmentData, setup: TrialSetup) -> TrialSpec:
-    """Return the spec of a trial; networks that round to the same layers have the same cache key."""
+    """Return the spec of a trial; networks whose layers are equal after rounding have the same cache key."""
     scale = network.scale
     config = {
         "version": VERSION,
@@ -165,7 +165,7 @@ def trial_spec(network: TrialNetwork, seed: int, data: DevelopmentData, setup: T
 
 
 class _Trainer:
-    """Trains one network from several seeds; its graph is traced once, which takes as long as many epochs."""
+    """Trains one network from several seeds, with one traced graph, because tracing takes as long as many epochs."""
 
     def __init__(self, scale: NetworkScale, data: DevelopmentData, setup: TrialSetup, stop: StopRequest) -> None:
         self._scale, self._data, self._setup, self._stop = scale, data, setup, stop
@@ -191,7 +191,7 @@ class _Trainer:
         return {**metrics, "seconds": time.perf_counter() - started}
 
     def _untrained_model(self, recipe: Recipe, steps: int) -> keras.Model:
-        """Return the compiled network with the weights, dropout state and optimizer state of a new one."""
+        """Return the compiled network, with its weights, dropout state and optimizer state reset to initial values."""
         new = self._setup.build(
             self._scale,
             classes=self._data.classes,
@@ -209,7 +209,7 @@ class _Trainer:
 
 
 def _without_smoothing(row: Mapping[Any, Any]) -> Row:
-    """Return the row of an epoch with a validation loss without label smoothing."""
+    """Return the row of an epoch, with its validation loss replaced by the one without label smoothing."""
     return {**row, "val_loss": row["val_log_loss"]}
 
 
@@ -219,9 +219,9 @@ def _assign(variables: Sequence[Any], values: Sequence[Any]) -> None:
 
 
 def _recipe(recipe: Recipe, seed: int) -> Recipe:
-    """Return the recipe of one trial: all epochs from scratch, and the last weights.
+    """Return the recipe of one trial, which trains from scratch for all epochs and keeps the last weights.
 
-    Fields that such a training does not use get fixed values, so that they do not change the cache key.
+    Fields that this training does not use get fixed values, so that they do not change the cache key.
     """
     return replace(
         recipe,

@@ -1,4 +1,4 @@
-"""Hyperparameter search on train and validation images: learning-rate range test, trials, finalists."""
+"""The hyperparameter search on train and validation images: learning-rate range test, trials, finalists."""
 
 import json
 import logging
@@ -41,17 +41,17 @@ _DECISIVE = {"space", "metric", "seed", "pruning", "lr_finder"}
 def tuning_config(
     model: ModelParams, training: TrainingParams, images: ImageParams, tune: TuneParams, development: pd.DataFrame
 ) -> Config:
-    """Return the config of a search, as far as it is known before the network is chosen."""
+    """Return the part of a search's config that is known before the network is chosen."""
     parameters = decisive_parameters(model, training, images)
     return training_config({**parameters, "tune": tune.model_dump(mode="json", include=_DECISIVE)}, development)
 
 
 @dataclass(frozen=True)
 class TuningContext:
-    """What all trainings of a search share.
+    """Inputs that all trainings of a search share.
 
-    `development` has the splits without the test images, and `network` is the output of `choose_network`. Versions of
-    the registered model `registered` may be the source of the weights.
+    `development` is the table of splits without the test images, and `network` is the output of `choose_network`.
+    `registered` is the name of the registered model whose versions may provide the initial weights.
     """
 
     development: pd.DataFrame
@@ -65,7 +65,7 @@ class TuningContext:
 
     @property
     def pretrained(self) -> bool:
-        """Whether the network starts from trained weights."""
+        """True if the network starts from trained weights."""
         return bool(self.network["pretrained"])
 
     def present(self, tune: TuneParams) -> Values:
@@ -75,7 +75,7 @@ class TuningContext:
         return {name: dropout if name == DROPOUT else search_space.read_value(name, self.training) for name in names}
 
     def run_range_test(self, tune: TuneParams) -> pd.DataFrame:
-        """Return the curve of the learning-rate range test; its rates are those of 256 images per step."""
+        """Run the learning-rate range test and return its curve, with rates converted to batches of 256 images."""
         share, (train, validation) = self.training.batch_size / RATE_IMAGES, self._parts
         test = lr_range_test.RangeTest(tune.lr_finder.steps, tune.lr_finder.low * share, tune.lr_finder.high * share)
         recipe = self.training.recipe(jit_compile=self._jit_compile(self.training))
@@ -86,7 +86,7 @@ class TuningContext:
         return curve.assign(learning_rate=curve["learning_rate"] / share)
 
     def spec(self, name: str, number: int, values: Values, seed: int, **extra: Any) -> TrialSpec:
-        """Return the spec of a training under other values; `extra` becomes part of its config."""
+        """Return the spec of a training with some parameters replaced by `values`; `extra` is added to its config."""
         training, network = self._with(values, seed)
         config = {
             **training_config(decisive_parameters(self.model, training, self.images), self.development),
@@ -104,7 +104,7 @@ class TuningContext:
         should_prune: Callable[[int, float], bool],
         epoch_callback: EpochCallback,
     ) -> TrialResult:
-        """Train under other values and return the metrics."""
+        """Train with some parameters replaced by `values`; return the metrics."""
         training, network = self._with(values, seed)
         return objective.train_trial(
             lambda: self._build(training, network),
@@ -118,7 +118,7 @@ class TuningContext:
         )
 
     def _with(self, values: Values, seed: int) -> tuple[TrainingParams, dict[str, Any]]:
-        """Return the parameters of training and the network under other values."""
+        """Return the training parameters and the network with some parameters replaced by `values`."""
         network = {**self.network, "dropout": values.get(DROPOUT, self.network["dropout"])}
         return with_values(self.training, {**values, "training.seed": seed}), network
 
@@ -138,7 +138,7 @@ class TuningContext:
 def search_parameters(
     context: TuningContext, tune: TuneParams, rates: Mapping[str, float], store: StudyStore, cache: TrialCache
 ) -> pd.DataFrame:
-    """Run or resume the search; return a row per trial: trial, network, seed, values (JSON), cache_key, metrics."""
+    """Run or resume the search; return one row per trial: trial, network, seed, values (JSON), cache_key, metrics."""
     present = context.present(tune)
     space = search_space.resolve_space(tune, present, rates)
     config = tuning_config(context.model, context.training, context.images, tune, context.development)
@@ -169,12 +169,13 @@ def search_parameters(
 def confirm_finalists(
     context: TuningContext, tune: TuneParams, trials: pd.DataFrame, cache: TrialCache
 ) -> pd.DataFrame:
-    """Train the best trials of a search and the present parameters again, from other seeds than that of the search.
+    """Train the best trials of a search and the present parameters again, from seeds that the search did not use.
 
-    The rows are like those of the search, one for each finalist and seed that was trained to its end.
+    The result has the columns of `search_parameters` and one row for each finalist and seed, if the training was
+    complete.
 
     Raises:
-        InputError: No trial was trained to its end, in the search or from these seeds.
+        InputError: No trial of the search, or none of these trainings, was complete.
     """
     complete = trials[trials[COMPLETE] == 1]
     if complete.empty:

@@ -1,1 +1,1 @@
-"""Export of a trained network to ONNX and LiteRT. Uses Keras and TensorFlow; no Kedro, no MLflow."""
+"""Export of a trained network to ONNX and LiteRT. Uses Keras and TensorFlow, but neither Kedro nor MLflow."""

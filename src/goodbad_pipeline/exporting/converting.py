@@ -19,9 +19,9 @@ NEEDED = ("onnx", "tf2onnx")
 
 
 def convert_model(model: keras.Model, calibration_pixels: np.ndarray) -> dict[str, bytes]:
-    """Convert a network, with batch normalization folded into its convolutions.
+    """Convert a network, after folding its batch normalization into the convolutions.
 
-    The images ``calibration_pixels`` (uint8, shape (m, side, side, 3)) set the int8 ranges.
+    The ranges of int8 values are measured on the images ``calibration_pixels`` (uint8, shape (m, side, side, 3)).
 
     Returns:
         File contents by backend: ``onnx`` (float32, any batch size), ``litert`` (float32, batch size 1) and
@@ -52,7 +52,7 @@ def require_converters() -> None:
 
 
 def count_operations(onnx_file: bytes) -> Counter[str]:
-    """Count the operations of an ONNX graph by name."""
+    """Count the operations of each kind in an ONNX graph."""
     import onnx  # noqa: PLC0415 - optional dependency
 
     return Counter(node.op_type for node in onnx.load_from_string(onnx_file).graph.node)
@@ -65,13 +65,13 @@ def _to_onnx(folded: keras.Model) -> bytes:
         folded.export(file, format="onnx", verbose=False, input_signature=signature)
         content = file.read_bytes()
     if count_operations(content)["BatchNormalization"]:
-        raise InputError("export: the ONNX graph still holds BatchNormalization; it was not folded")
+        raise InputError("export: the ONNX graph still contains BatchNormalization, which should have been folded")
     return content
 
 
 def _to_litert(folded: keras.Model, calibration_pixels: np.ndarray | None = None) -> bytes:
     import tensorflow as tf  # noqa: PLC0415 - Keras may run on another backend
-    from tensorflow.python.framework.convert_to_constants import (  # noqa: PLC0415 - tf.lite has no public name
+    from tensorflow.python.framework.convert_to_constants import (  # noqa: PLC0415 - there is no public name
         convert_variables_to_constants_v2,
     )
 
@@ -85,7 +85,7 @@ def _to_litert(folded: keras.Model, calibration_pixels: np.ndarray | None = None
 
 
 def _quantise(converter: Any, calibration_pixels: np.ndarray) -> None:
-    """Set int8 quantization: weights per channel, activations by the ranges of the images (arXiv 1712.05877)."""
+    """Select int8 quantization, with one range per weight channel and activation ranges measured on the images."""
     import tensorflow as tf  # noqa: PLC0415
 
     images = calibration_pixels.astype(np.float32)

@@ -1,4 +1,4 @@
-"""Folding of batch normalization into the convolution before it: same outputs, fewer operations."""
+"""Folding of batch normalization into the preceding convolution, which saves operations and keeps the outputs."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,12 +13,13 @@ CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 
 
 def fold_normalisation(model: keras.Model) -> keras.Model:
-    """Return a float32 network without BatchNormalization that predicts the same.
+    """Return a float32 network with the same predictions and without BatchNormalization.
 
-    Scale and shift move into kernel and bias of the convolution before (arXiv 1712.05877, section 3.2), in float64.
+    Scale and shift become part of the kernel and bias of the preceding convolution (arXiv 1712.05877, section 3.2). The
+    computation is in float64.
 
     Raises:
-        InputError: A normalization does not follow a convolution, or that convolution has other consumers.
+        InputError: A normalization does not follow a convolution, or other layers use the output of that convolution.
     """
     pairs = {norm.name: _convolution_before(norm) for norm in model.layers if _normalises(norm)}
     folded = {convolution.name for convolution in pairs.values()}
@@ -49,7 +50,7 @@ def _convolution_before(norm: keras.layers.Layer) -> keras.layers.Layer:
     before = norm.input._keras_history.operation
     linear = getattr(before, "activation", None) is keras.activations.linear
     if not isinstance(before, CONVOLUTIONS) or not linear or len(before._outbound_nodes) != 1:
-        raise InputError(f"export: {norm.name} does not follow a convolution alone and cannot be folded into one")
+        raise InputError(f"export: {norm.name} does not follow a convolution alone and cannot be folded")
     return before
 
 
@@ -70,7 +71,7 @@ def _folded(convolution: keras.layers.Layer, weights: list[np.ndarray], norm: ke
 
 
 def _statistics(norm: keras.layers.Layer) -> tuple[np.ndarray, ...]:
-    """Return gamma, beta, moving mean and moving variance: float64, shape (channels,)."""
+    """Return gamma, beta, moving mean and moving variance, each float64 with shape (channels,)."""
     mean = keras.ops.convert_to_numpy(norm.moving_mean).astype(np.float64)
     variance = keras.ops.convert_to_numpy(norm.moving_variance).astype(np.float64)
     gamma = keras.ops.convert_to_numpy(norm.gamma).astype(np.float64) if norm.scale else np.ones_like(mean)

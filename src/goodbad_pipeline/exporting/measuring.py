@@ -1,4 +1,4 @@
-"""Predictions and speed of several networks on the same images."""
+"""Measure predictions and speed of several networks on the same images."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -11,10 +11,10 @@ Predict = Callable[[np.ndarray], np.ndarray]
 
 
 def predict_with_each(networks: Mapping[str, Predict], pixels: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Predict the same images with each network, one batch in memory at a time.
+    """Predict the same images with each network, with only one batch in memory at a time.
 
-    The n ``rows`` (int64, at least one) select images of ``pixels`` (uint8, shape (N, side, side, 3)). Returns
-    probabilities by name: float32, shape (n, classes).
+    ``rows`` (int64, shape (n,), n ≥ 1) selects images of ``pixels`` (uint8, shape (N, side, side, 3)). Returns the
+    probabilities by name of the network: float32, shape (n, classes).
     """
     probabilities: dict[str, list[np.ndarray]] = {name: [] for name in networks}
     for batch, count in _batches(pixels, rows):
@@ -30,10 +30,11 @@ def measure_rates(
     rounds: int,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, float]:
-    """Measure the images per second of each network: batches of 64, median over alternating rounds.
+    """Measure how many images per second each network predicts: the median over the rounds, in batches of 64.
 
-    Every other round runs in reverse order, so that drift affects all networks alike. Call each network on ``pixels``
-    (uint8, shape (n, side, side, 3)) before, so that no graph is traced while timing. ``clock`` returns seconds.
+    Every other round runs the networks in reverse order, so that a drift of the speed affects all networks alike. Call
+    each network on ``pixels`` (uint8, shape (n, side, side, 3)) once before, so that no graph is traced during the
+    measurement. ``clock`` returns seconds.
     """
     batches = [batch for batch, _ in _batches(pixels, np.arange(len(pixels)))]
     names = list(networks)
@@ -48,7 +49,7 @@ def measure_rates(
 
 
 def _batches(pixels: np.ndarray, rows: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
-    """Yield batches padded to 64 images, and the number of images in each. A new shape would cost a traced graph."""
+    """Yield each batch, padded to 64 images since every shape is traced anew, and its number of images."""
     for start in range(0, len(rows), BATCH):
         chosen = rows[start : start + BATCH]
         yield pixels[np.pad(chosen, (0, BATCH - len(chosen)), mode="edge")], len(chosen)

@@ -26,13 +26,13 @@ from goodbad_pipeline.training.environment import check_process_role, read_proce
 
 devices = lazy.load("goodbad_pipeline.training.devices")  # imports Keras
 
-FOLLOW = "follow"  # pipeline of processes 1, 2, … of a training, which log nothing
+FOLLOW = "follow"  # pipeline that processes 1, 2, … of a distributed training run; they log nothing
 TRAINED_ON = {"pixels", "pixel_cache"}
-MOST_NAMES = 3  # of missing datasets in a message
+MOST_NAMES = 3  # maximum number of missing datasets that a message names
 
 
 class CheckHooks:
-    """Raises an InputError before the run begins, rather than during it."""
+    """Checks parameters and stored inputs, to raise an InputError before the run begins rather than during it."""
 
     def __init__(self) -> None:
         self.parameters: dict[str, Group] = {}
@@ -48,13 +48,13 @@ class CheckHooks:
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Check stored inputs, coefficients and, for a training, devices and the other processes."""
+        """Check stored inputs and coefficients; before a training, also check its devices and this process's role."""
         stored = (name for name in sorted(pipeline.inputs()) if not name.startswith("params:"))
         missing = [name for name in stored if not catalog.exists(name)]
         if missing:
             first = sorted(missing, key=lambda name: name != "splits")[:MOST_NAMES]
             raise InputError(
-                f"{', '.join(first)}: the pipeline needs these outputs of an earlier one, which do not exist; "
+                f"{', '.join(first)}: the pipeline needs these outputs of an earlier pipeline, which do not exist; "
                 "run --pipeline=data first"
             )
         model, training = self.parameters.get("model"), self.parameters.get("training")

@@ -7,7 +7,7 @@ from kedro.framework.hooks import hook_impl
 
 
 class MemoryHooks:
-    """Trims the heap: the C allocator would keep a gigabyte that tables of a million rows leave free."""
+    """Trims the heap, because the C allocator keeps the gigabyte that tables of a million rows used before."""
 
     @hook_impl
     def before_dataset_loaded(self) -> None:

@@ -1,4 +1,4 @@
-"""Search for the MLflow run of an interrupted training or search, which is resumed instead of starting another."""
+"""Find the MLflow run of an interrupted training or search, so that it is resumed and no new run starts."""
 
 import logging
 from collections.abc import Mapping
@@ -32,9 +32,9 @@ STUDIES, DEVELOPMENT = "studies", "development"
 def find_interrupted_run(pipeline: Pipeline, catalog: DataCatalog, parameters: Mapping[str, Group]) -> Run | None:
     """Return the run whose training or search this pipeline resumes; None if it starts a new one.
 
-    Only for a pipeline that reads stored splits is it known in advance that these are unchanged. A run is not resumed
-    if one of its recorded parameters differs, even one that training does not depend on. Training itself is resumed
-    all the same, and logs its earlier epochs to the new run.
+    A run is resumed only by a pipeline that reads stored splits, since otherwise the splits are not known in advance.
+    A run is not resumed if one of its recorded parameters has changed, even if training does not depend on it. In that
+    case training is still resumed from its checkpoint, and logs its earlier epochs to the new run.
     """
     model, training, images = (parameters.get(name) for name in ("model", "training", "images"))
     if not (
@@ -42,7 +42,7 @@ def find_interrupted_run(pipeline: Pipeline, catalog: DataCatalog, parameters: M
     ):
         return None
     if model.budget and model.budget.max_ms_per_image:
-        return None  # another measurement may resolve the time budget to another network
+        return None  # the time is measured again, and the budget may then select another network
     owner, tune = None, parameters.get("tune")
     if {CHECKPOINTS, SPLITS} <= pipeline.inputs():
         owner = _find_training_owner(catalog, model, training, images)
@@ -56,7 +56,7 @@ def find_interrupted_run(pipeline: Pipeline, catalog: DataCatalog, parameters: M
 
 
 def remove_finished_checkpoints(catalog: DataCatalog, pipeline: Pipeline, run_id: str | None) -> None:
-    """Remove the checkpoints of a training whose run has finished."""
+    """Remove the checkpoints of the training if they belong to this run, which has finished."""
     if CHECKPOINTS not in pipeline.inputs():
         return
     store: CheckpointStore = catalog.load(CHECKPOINTS)
@@ -68,7 +68,7 @@ def remove_finished_checkpoints(catalog: DataCatalog, pipeline: Pipeline, run_id
 def _find_training_owner(
     catalog: DataCatalog, model: ModelParams, training: TrainingParams, images: ImageParams
 ) -> str | None:
-    """Return the id of the run that trained with these parameters; of several, the one interrupted last."""
+    """Return the id of the last run that was interrupted while training with these parameters, or None."""
     states = list(catalog.load(CHECKPOINTS).states()) if training.checkpoint.resume else []
     if not states:
         return None
@@ -78,7 +78,7 @@ def _find_training_owner(
 
 
 def _find_open_run(run_id: str, parameters: Mapping[str, Group]) -> Run | None:
-    """Return the run if it exists, has not finished, and has recorded the same parameters."""
+    """Return the run if it exists, has not finished and has the same recorded parameters; otherwise None."""
     try:
         run = mlflow.MlflowClient().get_run(run_id)
     except MlflowException:
@@ -89,12 +89,12 @@ def _find_open_run(run_id: str, parameters: Mapping[str, Group]) -> Run | None:
         name for name, value in _leaves(parameters).items() if run.data.params.get(name, str(value)) != str(value)
     ]
     if changed:
-        logger.info("Starting a new MLflow run: the interrupted one has other values of %s", ", ".join(changed))
+        logger.info("Starting a new MLflow run, because the interrupted run has other values of %s", ", ".join(changed))
         return None
     return run
 
 
 def _leaves(parameters: Mapping[str, Group]) -> dict[str, Any]:
-    """Return the leaf parameters by their dotted names, as they are logged."""
+    """Return the single parameters by dotted name, as they are logged."""
     plain = {name: group.model_dump() for name, group in parameters.items()}
     return {str(name): value for name, value in pd.json_normalize(plain).iloc[0].items()}

@@ -1,4 +1,4 @@
-"""A lock for the files of each run, so that no two runs of a project write what the other one uses."""
+"""A lock on the files of each run, so that no run of a project writes files that another run uses."""
 
 import json
 from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -27,21 +27,21 @@ FOLDER = Path("data", ".runs")
 
 @dataclass(frozen=True)
 class RunLock:
-    """The files that a run uses. Paths inside the project are relative to it."""
+    """The files that a run uses. Paths inside the project are relative to the project."""
 
     process: ProcessIdentity
     since: str  # local time at which the run began
-    command: str  # with the names of parameters but not their values, which may be secret
-    reads: frozenset[str]  # and does not write
+    command: str  # contains names of parameters but no values, which may be secret
+    reads: frozenset[str]  # files that the run reads and does not write
     writes: frozenset[str]
     attempt: str = ""  # see slurm_attempt
 
     def is_stale(self) -> bool:
-        """Return whether the run has ended; on another host only a requeued Slurm job is known to have."""
+        """Return whether the run has certainly ended; on another host, this is known only for requeued Slurm jobs."""
         return self.process.has_ended() or is_earlier_attempt(self.attempt)
 
     def conflicts(self, other: "RunLock") -> list[str]:
-        """Return the paths that one of two runs writes and the other one reads or writes."""
+        """Return the paths that one of the two runs writes and the other run reads or writes."""
         both = self.writes & (other.reads | other.writes) | self.reads & other.writes
         return sorted(both)
 
@@ -58,14 +58,14 @@ class RunLockHooks:
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Store the project's root."""
+        """Remember the project's root."""
         self._root = Path(context.project_path)
 
     @hook_impl(wrapper=True)
     def before_pipeline_run(
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
     ) -> Generator[None, Any, Any]:
-        """Lock what the pipeline reads and writes before other hooks use it; unlock if one of them raises an error."""
+        """Lock the files of the pipeline before other hooks run; release the lock if another hook raises an error."""
         lock = RunLock(
             process=current_process(),
             since=datetime.now().isoformat(" ", "seconds"),
@@ -148,7 +148,7 @@ def _names(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def _paths(names: Iterable[str], catalog: DataCatalog, root: Path) -> frozenset[str]:
-    """Return the paths of stored datasets; two datasets may have the same path."""
+    """Return the paths of the datasets that are stored; several datasets may have the same path."""
     stored = (name for name in names if not name.startswith("params:") and name in catalog)
     datasets = ((name, catalog.get(name)) for name in stored)
     return frozenset(_path(name, dataset, root) for name, dataset in datasets if not isinstance(dataset, MemoryDataset))

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: a run stops within seconds, with a checkpoint, and MLflow marks it as killed."""
+"""Handling of SIGINT and SIGTERM: a run saves a checkpoint, stops within seconds and is marked as killed in MLflow."""
 
 import logging
 import os
@@ -17,17 +17,17 @@ from goodbad_pipeline.training.stopping import StopRequest
 logger = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-GRACE_SECONDS = 8.0  # for the current step to end; checkpoints on disk are complete in any case
-END_RUN_SECONDS = 2.0  # for MLflow after that
+GRACE_SECONDS = 8.0  # time for the current step to end; checkpoints on disk are always complete
+END_RUN_SECONDS = 2.0  # time after that to end the run in MLflow
 
 
 class StopHooks:
     """Turns SIGINT and SIGTERM into a stop request while a pipeline runs.
 
-    Training checks the request after every step, and this hook before every node. A process that has not stopped
-    within the grace period is ended. A thread listens for signals: Python calls handlers in the main thread, between
-    two instructions, so not while that thread compiles a graph. The handlers listen too, because an event loop may
-    replace the file descriptor that wakes the thread.
+    Training checks for a request after every step, and this hook before every node. If the process has not stopped
+    within the grace period, it exits. Signals are received by a thread, because Python calls signal handlers in the
+    main thread only, and not while that thread compiles a graph. Handlers receive the signals too, because an event
+    loop may replace the file descriptor that wakes the thread.
     """
 
     def __init__(self) -> None:
@@ -40,12 +40,12 @@ class StopHooks:
 
     @hook_impl
     def after_catalog_created(self, catalog: DataCatalog) -> None:
-        """Pass the stop request to the nodes that train, as the dataset ``stop_request``."""
+        """Store the stop request as the dataset ``stop_request``, for the nodes that train."""
         catalog.save("stop_request", self.stop_request)
 
     @hook_impl(trylast=True)
     def before_pipeline_run(self) -> None:
-        """Start to listen."""
+        """Start to listen for signals."""
         self.stop_request.clear()
         self._received = dict.fromkeys(self._received, 0)
         if threading.current_thread() is threading.main_thread():  # Python allows handlers in no other thread
@@ -57,21 +57,21 @@ class StopHooks:
 
     @hook_impl
     def before_node_run(self) -> None:
-        """Start no further node once a stop is requested."""
+        """Raise an error instead of starting the node if a stop was requested."""
         self.stop_request.check("between two nodes")
 
     @hook_impl
     def after_pipeline_run(self) -> None:
-        """Stop listening."""
+        """Stop listening for signals."""
         self._end()
 
     @hook_impl(trylast=True)
     def on_pipeline_error(self) -> None:
-        """Stop listening."""
+        """Stop listening for signals."""
         self._end()
 
     def _receive(self, source: str, number: int) -> None:
-        """Request a stop for the first signal and exit at the second. Both sources may report the same signal."""
+        """Request a stop at the first signal and exit at the second. Both sources may report the same signal."""
         with self._counting:
             before = max(self._received.values())
             self._received[source] += 1
@@ -135,7 +135,7 @@ class _SignalListener:
         _SignalListener.is_active = True
 
     def close(self) -> None:
-        """Stop listening, after the signals that have arrived are received."""
+        """Pass on the signals that have arrived, then stop listening."""
         _SignalListener.is_active = False
         signal.set_wakeup_fd(self._former)
         self._writer.close()
@@ -149,7 +149,7 @@ class _SignalListener:
 
 
 def _reset_in_child() -> None:
-    """Reset signals in a forked child: SIGTERM ends it, and SIGINT is left to the parent."""
+    """Reset the signals of a forked child: SIGTERM ends the child, and only the parent handles SIGINT."""
     if _SignalListener.is_active:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)

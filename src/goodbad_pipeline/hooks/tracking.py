@@ -1,8 +1,8 @@
 """MLflow tracking of each run, on top of kedro-mlflow's hooks.
 
-Added to kedro-mlflow: each leaf parameter is one MLflow parameter, a run is named after pipeline and network, it
-records commit, package versions and a digest of its labels, an interrupted run is resumed, and what is logged passes
-through :mod:`goodbad_pipeline.tracking`, which copes with an unavailable server.
+These hooks add to kedro-mlflow: each single parameter is one MLflow parameter. A run is named after its pipeline and
+network, and records the commit, package versions and a digest of its labels. An interrupted run is resumed. Everything
+is logged through :mod:`goodbad_pipeline.tracking`, so that a run continues while the server is unavailable.
 """
 
 import json
@@ -45,17 +45,17 @@ LOGGED_AS_PARAMETERS = {  # datasets whose values are logged as parameters with 
     "tuned_values": "best",
 }
 LABEL_TABLES = ("labels", "splits", "development")
-MAIN_OUTPUTS = {"report": "Report", "predictions_table": "Predictions"}  # whose paths are logged at the end
+MAIN_OUTPUTS = {"report": "Report", "predictions_table": "Predictions"}  # the last log lines give their paths
 SCHEMA_ROWS = 1000
-MAX_TAG = 500  # characters of an error that are kept as a tag
+MAX_TAG = 500  # maximum number of characters of an error that are stored as a tag
 
 
 class TrackingHooks(MlflowHook):
-    """kedro-mlflow's hooks, extended."""
+    """Extends kedro-mlflow's hooks, as described in the module."""
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Set MLflow up; only one process at a time creates a new local store."""
+        """Set up MLflow; a new local store is created by one process at a time."""
         root = Path(context.project_path)
         raw = context.config_loader["parameters"]
         settings = store.resolve_store(context.config_loader["mlflow"], root)
@@ -80,7 +80,7 @@ class TrackingHooks(MlflowHook):
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Start an MLflow run, or resume an interrupted one, and record code and parameters."""
+        """Start an MLflow run or resume an interrupted one, and record its code version and parameters."""
         names = run_params.get("pipeline_names") or ["__default__"]
         if self._replayed_run is not None and names != [REPLAY]:
             raise InputError(f"replay.run_id: requires --pipeline={REPLAY} alone, got {', '.join(names)}")
@@ -101,12 +101,12 @@ class TrackingHooks(MlflowHook):
             return
         self._artifacts = _take_over_artifacts(pipeline, catalog)
         tracking.set_tags(git_state(self._project_path) | package_versions() | processes.process_tags())
-        # with types, so that a replay can read them; secrets are masked by their type
+        # JSON keeps the types of the values, which a replay needs; secrets are masked by their type
         _log_json({name: group.model_dump(mode="json") for name, group in used.items()}, PARAMETERS_FILE)
 
     @hook_impl
     def before_node_run(self, node: Node, catalog: DataCatalog, inputs: dict[str, Any], is_async: bool) -> None:
-        """Log the parameters of the node in one request."""
+        """Log all parameters of the node in one request."""
         plain = {name: value.model_dump() if isinstance(value, BaseModel) else value for name, value in inputs.items()}
         self._node_parameters = {}
         super().before_node_run(node, catalog, plain, is_async)
@@ -115,7 +115,7 @@ class TrackingHooks(MlflowHook):
 
     @hook_impl
     def after_node_run(self, outputs: dict[str, Any]) -> None:
-        """Log results that act as parameters: the tuned values, and the network that a budget resolves to."""
+        """Log results that are shown as parameters: the tuned values and the chosen network."""
         for name, prefix in LOGGED_AS_PARAMETERS.items():
             if outputs.get(name):
                 leaves = pd.json_normalize({prefix: outputs[name]}).iloc[0]
@@ -123,7 +123,7 @@ class TrackingHooks(MlflowHook):
 
     @hook_impl
     def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:
-        """Log the labels as an input of the run, once."""
+        """Log the labels as an input of the run, the first time that they are loaded."""
         is_labels = dataset_name.removeprefix(f"{REPLAY}.") in LABEL_TABLES
         if is_labels and not self._labels_logged and tracking.current_run() is not None:
             self._labels_logged = True
@@ -131,7 +131,7 @@ class TrackingHooks(MlflowHook):
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str) -> None:
-        """Log the file of an artifact."""
+        """Log the file of the dataset if it is an artifact."""
         if dataset := self._artifacts.get(dataset_name):
             tracking.log_file(_stored_path(dataset), dataset.artifact_path)
 
@@ -147,7 +147,7 @@ class TrackingHooks(MlflowHook):
         remove_finished_checkpoints(catalog, pipeline, run)
         if waiting:
             logger.warning(
-                "%d outbox entries wait for MLflow at %s; the next run or `kedro send-outbox` sends them",
+                "%d outbox entries wait for MLflow at %s; the next run or `kedro send-outbox` will send them",
                 waiting,
                 self._uri,
             )
@@ -162,7 +162,7 @@ class TrackingHooks(MlflowHook):
 
     @hook_impl
     def on_pipeline_error(self, error: Exception) -> None:
-        """End the run as failed, or as killed after a stop request, with the reason as a tag."""
+        """End the run as killed after a stop request, otherwise as failed, and store the reason as a tag."""
         if tracking.current_run() is None:
             return
         if isinstance(error, Stopped):
@@ -172,7 +172,7 @@ class TrackingHooks(MlflowHook):
         tracking.end_run(tracking.KILLED if isinstance(error, Stopped) else "FAILED")
 
     def _set_up_offline(self, context: KedroContext, settings: dict[str, Any]) -> None:
-        """Do what kedro-mlflow does, without contacting the server."""
+        """Set up kedro-mlflow as it does itself, but without contacting the server."""
         self._already_active_mlflow = False
         self.mlflow_config = KedroMlflowConfig.model_validate(settings)
         context.__setattr__("mlflow", self.mlflow_config)
@@ -186,7 +186,7 @@ class TrackingHooks(MlflowHook):
         tags = {key: str(value) for key, value in run_params.items() if value}
         run = tracking.start_offline_run(outbox, settings.experiment.name, creation, name, tags)
         tracking.begin_run(outbox, run)
-        logger.info("Tracking is offline: what the run logs waits in %s", self._outbox_folder)
+        logger.info("Tracking is offline: everything that the run logs is stored in %s", self._outbox_folder)
 
     def _begin(
         self, outbox: tracking.Outbox, name: str, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
@@ -198,7 +198,7 @@ class TrackingHooks(MlflowHook):
         settings.run.name = name
         interrupted = None if settings.run.id else find_interrupted_run(pipeline, catalog, self._parameters)
         experiment = mlflow.get_experiment_by_name(settings.experiment.name)
-        if experiment is not None and not self._already_active_mlflow:  # else the experiment is not the project's own
+        if experiment is not None and not self._already_active_mlflow:  # else another project may own it
             processes.close_stale_runs(experiment.experiment_id)
         if interrupted is not None:
             settings.run.id, settings.run.name = interrupted.info.run_id, interrupted.info.run_name
@@ -211,12 +211,12 @@ class TrackingHooks(MlflowHook):
         self.run_id = None  # otherwise kedro-mlflow requests the run from the server before each node
 
     def _log_param(self, name: str, value: Any) -> None:
-        """Collect a parameter, which kedro-mlflow would log in a request of its own."""
+        """Collect a parameter; kedro-mlflow would send one request for each."""
         self._node_parameters[name] = value
 
 
 def run_name(pipeline: str, model: Group | None) -> str:
-    """Return the name of a run: pipeline, network family and size."""
+    """Return the name of a run: the pipeline, and the family and size of the network."""
     return f"{pipeline} {network_label(model)}" if isinstance(model, ModelParams) else pipeline
 
 
@@ -243,7 +243,7 @@ def _stored_path(dataset: Any) -> Path:
 
 
 def _take_over_artifacts(pipeline: Pipeline, catalog: DataCatalog) -> dict[str, Any]:
-    """Return the pipeline's artifacts by name, and stop them from logging themselves, which fails if MLflow does."""
+    """Return the pipeline's artifacts by name, and stop them from logging themselves without the outbox."""
     outputs: dict[str, Any] = {name: catalog.get(name) for name in pipeline.all_outputs() if name in catalog}
     artifacts = {name: dataset for name, dataset in outputs.items() if hasattr(dataset, "_logging_activated")}
     for dataset in artifacts.values():

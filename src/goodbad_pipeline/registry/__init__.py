@@ -1,1 +1,1 @@
-"""Registered models in MLflow: register, load, lineage and exported files."""
+"""Registered models in MLflow: registration, loading, lineage and exported files."""

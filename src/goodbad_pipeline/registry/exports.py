@@ -23,14 +23,14 @@ _ADVICE = "run --pipeline=export again, or predict.backend=keras"
 
 
 class ExportUnavailable(InputError):
-    """Exported files cannot be read, usually because they were deleted. The version itself may be complete."""
+    """Raised when exported files cannot be read, for example after deletion; the version itself may be complete."""
 
 
 def record_exports(name: str, model_version: str, measured: Exports, files: Path) -> str:
     """Store exported files in the run of a version, and return their MLflow URI.
 
-    Their folder is named after a digest of their content. The tag of the version that names this folder is set last,
-    so that an interrupted export changes nothing. The folder ``files`` holds the files of `RUNTIMES`.
+    They are stored in a folder named after a digest of their content. A tag of the version refers to that folder; it is
+    set last, so that an interrupted export changes nothing. ``files`` is the local folder with the files of `RUNTIMES`.
     """
     client = mlflow.MlflowClient()
     exported = {backend: files / RUNTIMES[backend].file for backend in measured.keys() & RUNTIMES.keys()}
@@ -50,9 +50,9 @@ def record_exports(name: str, model_version: str, measured: Exports, files: Path
 
 
 def load_exported(found: ModelVersion, backend: Backend) -> tuple[str, Network | None]:
-    """Return the backend for a version and its network, which is None for Keras.
+    """Choose the backend for a version; return its name and the exported network, which is None for Keras.
 
-    With the backend ``auto``, Keras replaces exported files that cannot be read; any other backend raises.
+    If exported files cannot be read, the backend ``auto`` falls back to Keras, and any other backend raises an error.
     """
     if backend == KERAS:
         return KERAS, None
@@ -78,7 +78,7 @@ def _read_listing(found: ModelVersion) -> Exports:
 
 
 def _load(found: ModelVersion, backend: str, exports: Exports) -> Network:
-    """Load the exported file of one of `RUNTIMES` after a check of its digest."""
+    """Load the file that was exported for a backend of `RUNTIMES`, after checking its digest."""
     file = _download(found, RUNTIMES[backend].file)
     try:
         return load_network(backend, file.parent, exports[backend]["sha256"])

@@ -1,4 +1,4 @@
-"""Lineage of a model: the images that it, or the weights it started from, were trained or selected on."""
+"""Lineage of a model: the images on which the model and its initial weights were trained or selected."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,11 +19,11 @@ from goodbad_pipeline.tracking import raise_unavailable
 
 SCRATCH = "none"
 SOURCE = "source"
-"""Key of the result of `describe_source` in the description of a network."""
+"""Key under which the description of a network stores the result of `describe_source`."""
 
 
 def read_exposure(name: str, version: str) -> Exposure:
-    """Return the images that a version was trained or selected on; ``UNKNOWN`` if they were not recorded.
+    """Return the images on which a version was trained or selected; ``UNKNOWN`` if they were not recorded.
 
     Raises:
         InputError: The record cannot be read, or was changed since the registration.
@@ -44,14 +44,15 @@ def read_exposure(name: str, version: str) -> Exposure:
 
 
 def describe_source(model: ModelParams, weights: str, registered: str, splits: pd.DataFrame) -> dict[str, Any] | None:
-    """Describe what the initial weights were trained on, as far as it concerns these splits.
+    """Describe whether the initial weights were trained on images of these splits.
 
-    A grown network has the source `model.grow_from`, of the model ``registered`` if it names none. Other networks have
-    ``weights``: ``none``, ``imagenet`` or a file.
+    A grown network starts from `model.grow_from`; if that names no registered model, ``registered`` is meant. Other
+    networks start from ``weights``: ``none``, ``imagenet`` or a file.
 
     Returns:
-        None if the weights were trained on none of these images. Otherwise their ``version`` (None for a file), whether
-        all of their training images are ``recorded``, and the number of exposed ``test_images``.
+        None if the weights were trained on none of these images. Otherwise a dictionary: ``version`` (None for a file),
+        ``recorded`` (whether all training images of the weights are recorded) and ``test_images`` (how many test images
+        the weights were exposed to).
     """
     source = parse_growth_source(model.grow_from)
     if source.imagenet if source else weights in (SCRATCH, IMAGENET):
@@ -64,19 +65,19 @@ def describe_source(model: ModelParams, weights: str, registered: str, splits: p
 
 
 def count_exposed_test_images(network: Mapping[str, Any]) -> int:
-    """Return how many test images the initial weights were exposed to, directly or by another image of the group."""
+    """Return how many test images, or other images of their groups, the initial weights were trained or selected on."""
     return int((network.get(SOURCE) or {}).get("test_images", 0))
 
 
 def unrecorded_source(network: Mapping[str, Any]) -> str | None:
-    """Return the initial weights of a network if their training images are not recorded, otherwise None."""
+    """Return the name of a network's initial weights if their training images are not all recorded, otherwise None."""
     source = network.get(SOURCE)
     return None if source is None or source["recorded"] else str(network["weights"])
 
 
 def total_exposure(network: Mapping[str, Any], splits: pd.DataFrame) -> Exposure:
     """Return the exposure of a network trained on these splits, including that of its initial weights."""
-    source = network.get(SOURCE, {"version": None})  # older trainings recorded none
+    source = network.get(SOURCE, {"version": None})  # older trainings recorded no source
     initial = NOTHING if source is None else _source_exposure(source["version"])
     return initial.union(split_exposure(splits))
 

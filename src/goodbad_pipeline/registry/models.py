@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 CHAMPION = "champion"
 ARCHIVE_TAG, CONFIG_TAG = "archive_sha256", "facts_sha256"
 EXPOSURE_TAG, EXPOSURE_FILE = "seen_sha256", "seen.npz"
-COMPARED_TAG = "champion_before"  # version that this one was compared with; empty if there was none
+COMPARED_TAG = "champion_before"  # the champion with which the version was compared; empty if there was none
 _NOT_FOUND = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 _FOLDER = "classifier"
 _SIGNATURE = ModelSignature(
@@ -54,7 +54,7 @@ _SIGNATURE = ModelSignature(
 
 @dataclass(frozen=True)
 class RegisteredModel:
-    """A version of a registered model, loaded."""
+    """A loaded version of a registered model."""
 
     name: str
     version: str
@@ -73,7 +73,7 @@ class RegisteredModel:
 
     @property
     def transform(self) -> Transform:
-        """How an image becomes pixels."""
+        """How an image is converted to pixels."""
         return self.classifier.transform
 
 
@@ -87,8 +87,8 @@ def log_model(
 ) -> str:
     """Log a Keras model to the current run as a pyfunc, register it, and return the version number.
 
-    A resumed run that has registered the same model already returns that version. The
-    ``example`` is the pixels of one image, uint8 (side, side, 3).
+    If the run was resumed and has registered the same model already, its existing version is returned. ``example``
+    contains the pixels of one image: uint8, shape (side, side, 3).
 
     Raises:
         TrackingUnavailable: MLflow is unavailable, or does not have the run yet.
@@ -124,9 +124,9 @@ def log_model(
 
 
 def load_champion(name: str) -> RegisteredModel | None:
-    """Load the version with the alias ``champion``; return None if there is none.
+    """Load the version with the alias ``champion``; return None if there is no champion.
 
-    For a resumed run whose own version is the champion already, it loads the champion before that.
+    If the current run was resumed and its own version is the champion already, load the previous champion instead.
     """
     champion, run = _find_alias(name, CHAMPION), tracking.current_run()
     if champion is not None and run is not None and champion.run_id == run:
@@ -136,7 +136,7 @@ def load_champion(name: str) -> RegisteredModel | None:
 
 
 def find_model(name: str, version_or_alias: str | int, backend: Backend = KERAS) -> RegisteredModel:
-    """Load a version by its number or alias. Raises what :func:`load_version` does."""
+    """Load a version by its number or alias. Raises the same errors as :func:`load_version`."""
     if str(version_or_alias).isdecimal():
         return load_version(name, str(version_or_alias), backend)
     found = _find_alias(name, str(version_or_alias))
@@ -178,11 +178,11 @@ def record_use(model: RegisteredModel) -> None:
 def set_alias(
     name: str, model_version: str, decision: Decision, compared: str | None, metrics: dict[str, float], images: int
 ) -> Decision:
-    """Set the alias that was decided for a version, with reasons and test metrics as tags.
+    """Set the alias that was decided for a version, and store the reasons and test metrics as tags.
 
     Each check becomes the tags ``gate.<name>`` (passed, failed or skipped) and ``gate.<name>.reason``. The reason of
-    the decision is also the version's description, which MLflow shows in its list of versions. ``compared`` is the
-    version of the champion in the comparison, if there was one, and ``images`` the number of images in the splits.
+    the decision also becomes the description of the version. ``compared`` is the version of the champion that this
+    version was compared with, None if there was no champion. ``images`` is the number of images in the splits.
 
     Returns:
         The decision that was applied. It differs from ``decision`` if the champion has changed since the comparison.
@@ -202,7 +202,7 @@ def set_alias(
 
 
 def _load(found: ModelVersion, backend: Backend = KERAS) -> RegisteredModel:
-    """Load the archive of a version, or a file exported from it, with this project's code, not the logged one."""
+    """Load the archive or an exported file of a version, with the code of this project, not the code in the version."""
     name, number = str(found.name), str(found.version)
     chosen, network = load_exported(found, backend)
     uri = f"models:/{name}/{number}/artifacts/{_FOLDER}"
@@ -217,7 +217,7 @@ def _load(found: ModelVersion, backend: Backend = KERAS) -> RegisteredModel:
     except Exception as error:  # a moved, emptied or foreign archive raises errors of many kinds
         raise InputError(
             f"registry: version {number} of '{name}' cannot be loaded ({error}); restore its files, or choose "
-            "another version (you can remove the alias of the champion)"
+            "another version (if the champion is broken, remove its alias)"
         ) from error
     return RegisteredModel(name, number, classifier, chosen)
 
@@ -233,7 +233,7 @@ def _find_alias(name: str, alias: str) -> ModelVersion | None:
 
 
 def _find_registered(model: Any, name: str, calibration: Calibration, transform: Transform) -> str | None:
-    """Return the version of the same model that the current run has registered; None if there is none."""
+    """Return the version under which the current run has registered the same model already; None if there is none."""
     run = tracking.current_run()
     with tracking.raise_unavailable():
         versions = [] if run is None else mlflow.MlflowClient().search_model_versions(f"run_id = '{run}'")

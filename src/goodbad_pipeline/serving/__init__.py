@@ -1,1 +1,1 @@
-"""Prediction from image files: what is bundled with a registered model, and what runs it. No MLflow here."""
+"""Prediction from image files: the code bundled with a registered model, and the runtimes that run the model."""

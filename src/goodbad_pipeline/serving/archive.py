@@ -1,7 +1,7 @@
-"""Safe loading of ``.keras`` archives: an archive may hold layers and weights, but no code.
+"""Safe loading of ``.keras`` archives: an archive may contain layers and weights, but no code.
 
 Keras's own ``safe_mode`` has been bypassed (CVE-2025-1550, CVE-2025-8747, CVE-2026-1462). So every object that Keras
-would deserialize is checked against an allow-list first.
+would create from the archive is first checked against an allow-list.
 """
 
 import hashlib
@@ -34,34 +34,34 @@ ALLOWED = {
 
 
 def file_digest(file: Path) -> str:
-    """Return the SHA-256 of a file, 64 hex digits."""
+    """Return the SHA-256 of a file as 64 hex digits."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def require_digest(file: Path, digest: str | None, meaning: str) -> None:
-    """Raise `InputError` if the SHA-256 of a file is not ``digest``; None accepts any readable file."""
+    """Raise `InputError` if ``digest`` is given and is not the SHA-256 of the file, or if the file cannot be read."""
     actual = file_digest(file)
     if digest not in (None, actual):
         raise InputError(f"{file}: {meaning} was changed: SHA-256 is {actual}, expected {digest}")
 
 
 def load_archive(file: Path, digest: str | None = None) -> Any:
-    """Load a Keras model without its optimizer, after :func:`check_archive`."""
+    """Check an archive with :func:`check_archive`, and load its Keras model without the optimizer."""
     check_archive(file, digest)
     import keras  # noqa: PLC0415 - takes seconds, and a refused archive must not wait for it
 
     try:
         return keras.models.load_model(file, compile=False, safe_mode=True)
-    except Exception as error:  # any exception of any layer
+    except Exception as error:  # layers may raise any exception
         raise InputError(f"{file}: Keras cannot build this network ({_first_line(error)})") from error
 
 
 def check_archive(file: Path, digest: str | None = None) -> None:
-    """Check SHA-256 (unless None), members, class names and weights of an archive, without Keras.
+    """Check the members, class names and weights of an archive, and its SHA-256 if given, without importing Keras.
 
     Raises:
-        InputError: The digest differs, or the archive holds anything but a plain network.
+        InputError: The digest differs, or the archive contains anything but a plain network.
     """
     try:
         require_digest(file, digest, "the model archive")
@@ -79,7 +79,7 @@ def check_archive(file: Path, digest: str | None = None) -> None:
 
 
 class _RefusedError(Exception):
-    """The archive holds something that it must not."""
+    """Raised when an archive contains something that is not allowed."""
 
 
 def _check_members(archive: zipfile.ZipFile) -> None:
@@ -92,9 +92,9 @@ def _check_members(archive: zipfile.ZipFile) -> None:
 
 
 def _check_names(config: Any) -> None:
-    """Check that each object in the config is on the allow-list, under its own module and registered name.
+    """Check that the allow-list contains each object in the config, with the same module and registered name.
 
-    Only the outermost ``compile_config`` is skipped: Keras ignores that one, but compiles nested models.
+    Only the outermost ``compile_config`` is skipped: Keras ignores it here, but would use those of nested models.
     """
     for described in _objects({**config, "compile_config": None}):
         name, module = described["class_name"], described.get("module")
@@ -117,7 +117,7 @@ def _objects(value: Any) -> Any:
 
 
 def _check_weights(data: bytes) -> None:
-    """Allow only groups and numeric arrays: a link or an external array could read other files."""
+    """Check that the weights are only groups and numeric arrays; a link or an external array could read other files."""
     with h5py.File(io.BytesIO(data), "r") as file:
         pending = [file["/"]]
         while pending:

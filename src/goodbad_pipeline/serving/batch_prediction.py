@@ -1,4 +1,4 @@
-"""Predictions of many files as tables, one block at a time."""
+"""Tables with the predictions of many files, computed in blocks."""
 
 import hashlib
 import time
@@ -15,20 +15,20 @@ from goodbad_pipeline.images.sources import PathStream
 from goodbad_pipeline.serving.classifier import Classifier
 
 BLOCK = 256
-BLOCK_BYTES = 256 << 20  # maximum size of the files in memory, and of a single file
+BLOCK_BYTES = 256 << 20  # maximum total size of the files in memory, and maximum size of one file
 PREFIX = "probability_"
 TEXTS = ["path", "image_id", "label", "reason", "detail"]
 
 
 @dataclass(frozen=True)
 class PredictionStream:
-    """Predictions of files, computed while iterating."""
+    """Tables with the predictions of files, which are computed during iteration."""
 
     paths: PathStream
     classifier: Classifier
 
     def __iter__(self) -> Iterator[pd.DataFrame]:
-        """Yield at least one table, each of at most 256 files, with the columns of :func:`classify_files`."""
+        """Yield tables with the columns of :func:`classify_files`: at least one, each with at most 256 files."""
         empty = True
         for block in self.paths.blocks(BLOCK):
             empty = False
@@ -39,7 +39,7 @@ class PredictionStream:
 
 
 def _parts(paths: list[str | None], root: Path) -> Iterator[list[str | None]]:
-    """Split a block so that the files of each part fit into memory."""
+    """Split a block into parts whose files fit into memory."""
     part: list[str | None] = []
     left = BLOCK_BYTES
     for path in paths:
@@ -54,7 +54,7 @@ def _parts(paths: list[str | None], root: Path) -> Iterator[list[str | None]]:
 
 
 def classify_files(paths: list[str | None], root: Path, classifier: Classifier) -> pd.DataFrame:
-    """Read and classify files.
+    """Read and classify the files with these paths, relative to ``root``.
 
     Returns:
         One row per file: path, image_id (SHA-256 of the file), label, probability (of that label), abstained, reason

@@ -1,7 +1,7 @@
-"""The code bundled with a registered model, so that it predicts where this project is not installed.
+"""The code bundled with a registered model, so that the model can predict where this project is not installed.
 
-The bundled package is named after a hash of its content. So an installed project cannot shadow it, and two model
-versions can be loaded in one process.
+The name of the bundled package contains a hash of its content, so that Python cannot confuse it with an installed
+version of this project, and two versions of a model can be loaded in one process.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ class Bundle:
 
 
 def write_bundle(folder: Path) -> Bundle:
-    """Write the bundle into an empty folder."""
+    """Write the bundle to an empty folder and return its paths."""
     root = Path(__file__).parents[1]
     sources = {name: (root / name).read_text() for name in (*MODULES, SCRIPT)}
     content = "\0".join(f"{name}\0{text}" for name, text in sources.items())

@@ -1,4 +1,4 @@
-"""A classifier of image files: decoding, network, class names and decision rule."""
+"""A classifier of image files, which combines decoding, network, class names and decision rule."""
 
 import json
 from collections.abc import Sequence
@@ -17,13 +17,13 @@ from goodbad_pipeline.serving.archive import load_archive, require_digest
 
 COLUMNS = ["label", "probability", "probabilities", "abstained", "reason", "detail"]
 BATCHES = (1, 4, 16, 64)
-"""Batch sizes of the network. Batches are padded to one of them, since each new size costs a traced graph."""
+"""Batch sizes of the network. Batches are padded to one of these sizes, because a graph is traced for each new size."""
 ARCHIVE_FILE, CONFIG_FILE = "model.keras", "facts.json"
 
 
 @dataclass(frozen=True)
 class ClassifierConfig:
-    """Everything but the network: transform of the images, decision rule, and the SHA-256 of the archive."""
+    """The transform of the images, the decision rule, and the SHA-256 of the archive with the network."""
 
     transform: Transform
     calibration: Calibration
@@ -40,7 +40,7 @@ class ClassifierConfig:
 
     @classmethod
     def read(cls, file: Path, digest: str | None = None) -> "ClassifierConfig":
-        """Read a config that :meth:`write` wrote, after a check of its SHA-256 unless that is None."""
+        """Read a config that :meth:`write` wrote; raise `InputError` if ``digest`` is given and is not its SHA-256."""
         require_digest(file, digest, "the model's config")
         values = json.loads(file.read_bytes())
         red, green, blue = values["transform"].pop("background")  # JSON turns tuples into lists
@@ -54,7 +54,7 @@ class Classifier:
 
     model: Any  # maps pixels (n, side, side, 3), 0–255, to probabilities (n, classes)
     transform: Transform
-    calibration: Calibration  # with the class names
+    calibration: Calibration  # includes the class names
 
     def classify(self, files: Sequence[bytes | Rejection]) -> pd.DataFrame:
         """Predict the class of each file.
@@ -75,11 +75,11 @@ class Classifier:
         return [next(predictions) if isinstance(one, np.ndarray) else _rejected_row(one) for one in pixels]
 
     def load_image(self, file: bytes | Rejection) -> np.ndarray | Rejection:
-        """Decode and resize a file to the network's input: uint8 (side, side, 3), or the reason for its rejection."""
+        """Decode and resize a file; return the network's input, uint8 (side, side, 3), or why the file is rejected."""
         return file if isinstance(file, Rejection) else load_image(file, self.transform)
 
     def _predict(self, pixels: np.ndarray) -> list[tuple[Any, ...]]:
-        """Predict the rows of uint8 pixels (n, side, side, 3), n from 1 to the largest of BATCHES."""
+        """Return one row of the result per image. ``pixels`` is uint8, shape (n, side, side, 3), with 1 ≤ n ≤ 64."""
         names = list(self.calibration.class_names)
         padding = next(size for size in BATCHES if size >= len(pixels)) - len(pixels)
         padded = np.pad(pixels, ((0, padding), (0, 0), (0, 0), (0, 0)), mode="edge")
@@ -98,11 +98,11 @@ def _rejected_row(rejected: Rejection) -> tuple[Any, ...]:
 def load_classifier(folder: Path, digest: str | None = None, config_digest: str | None = None) -> Classifier:
     """Load a classifier from the files ``model.keras`` and ``facts.json`` of a folder.
 
-    The digests are SHA-256 as recorded outside the folder. Without ``digest``, that in the config is required of the
-    archive; without ``config_digest``, any config is accepted.
+    ``digest`` and ``config_digest`` are the SHA-256 of these files, as recorded outside the folder. Without ``digest``,
+    the archive must have the digest in the config; without ``config_digest``, any config is accepted.
 
     Raises:
-        InputError: A digest differs, or the archive holds anything but a plain network.
+        InputError: A digest differs, or the archive contains anything but a plain network.
     """
     config = ClassifierConfig.read(folder / CONFIG_FILE, config_digest)
     model = load_archive(folder / ARCHIVE_FILE, digest or config.digest)

@@ -14,10 +14,10 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/\s]*={0,2}\s*", re.ASCII)
 
 
 def read_image(cell: object, *, allow_paths: bool) -> bytes | Rejection:
-    """Return the bytes that a cell holds or names, or a rejection; never raises.
+    """Return the content of the image file in a cell, or a rejection; never raise an error.
 
-    A cell is bytes, base64 text, a ``data:`` URL, or a path as text or ``Path``. Valid base64 is decoded, unless a
-    file of that name exists. A server must not allow paths, since its clients could read any of its files.
+    A cell contains bytes, base64 text, a ``data:`` URL, or a path as text or ``Path``. Valid base64 is decoded, unless
+    it is also the name of a file. A server must not allow paths, because its clients could then read its files.
     """
     if isinstance(cell, bytes | bytearray | memoryview):
         return bytes(cell)

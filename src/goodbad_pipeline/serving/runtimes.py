@@ -1,4 +1,4 @@
-"""Inference runtimes: Keras, or an exported file run by ONNX Runtime or LiteRT without Keras and TensorFlow."""
+"""Inference runtimes: Keras, or ONNX Runtime and LiteRT, which run an exported file without Keras and TensorFlow."""
 
 import os
 import threading
@@ -29,10 +29,10 @@ class Network(Protocol):
 
 
 class OnnxNetwork:
-    """A network run by ONNX Runtime from a file with one float32 input of any batch size."""
+    """A network that ONNX Runtime runs, from a file with one float32 input and any batch size."""
 
     def __init__(self, file: Path) -> None:
-        import onnxruntime  # noqa: PLC0415 - an extra
+        import onnxruntime  # noqa: PLC0415 - optional dependency
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = _cores()
@@ -40,12 +40,12 @@ class OnnxNetwork:
         self._input = self._session.get_inputs()[0].name
 
     def predict_on_batch(self, pixels: np.ndarray) -> np.ndarray:
-        """Return probabilities, float32."""
+        """Return probabilities: float32, shape (n, classes)."""
         return self._session.run(None, {self._input: pixels.astype(np.float32)})[0]
 
 
 class LiteRTNetwork:
-    """A network run by LiteRT from a file with batch size 1.
+    """A network that LiteRT runs, from a file with batch size 1.
 
     Each core runs one image at a time. This is faster than LiteRT's own threads, which split single layers.
     """
@@ -57,7 +57,7 @@ class LiteRTNetwork:
         self._pool.submit(self._interpreter).result()  # raises here if the file is broken
 
     def predict_on_batch(self, pixels: np.ndarray) -> np.ndarray:
-        """Return probabilities, float32."""
+        """Return probabilities: float32, shape (n, classes)."""
         return np.stack(list(self._pool.map(self._predict, pixels)))
 
     def _predict(self, image: np.ndarray) -> np.ndarray:
@@ -69,7 +69,7 @@ class LiteRTNetwork:
 
     def _interpreter(self) -> Any:
         if not hasattr(self._local, "interpreter"):
-            from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415 - an extra
+            from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415 - optional dependency
 
             self._local.interpreter = Interpreter(model_content=self._content, num_threads=1)
             self._local.interpreter.allocate_tensors()
@@ -98,7 +98,7 @@ RUNTIMES = {
 
 
 def load_network(name: str, folder: Path, digest: str | None = None) -> Network:
-    """Load the exported network of one of `RUNTIMES`, after a check of its SHA-256 unless that is None.
+    """Load the network that was exported for one of `RUNTIMES`, after checking its SHA-256 if ``digest`` is given.
 
     Raises:
         InputError: The runtime is not installed, or the file is missing, changed or broken.
@@ -125,10 +125,10 @@ def require_runtime(name: str) -> None:
 
 
 def choose_backend(backend: Backend, exports: Exports, version: str) -> str:
-    """Return ``keras`` or a key of `RUNTIMES`.
+    """Return the backend to use: ``keras`` or a key of `RUNTIMES`.
 
-    ``auto`` selects the backend that was fastest at export, among those that are installed and predict exactly the
-    classes of the Keras model. int8 changes some predictions, so it must be requested by name.
+    ``auto`` selects the backend that was fastest in the export, among those that are installed and predict exactly the
+    same classes as the Keras model. int8 changes some predictions, so it must be requested by name.
 
     Raises:
         InputError: The backend was not exported, did not agree with Keras, or is not installed.

@@ -1,4 +1,4 @@
-"""The pyfunc model that MLflow loads: stored in every version as a script, so that nothing is unpickled."""
+"""The pyfunc model that MLflow loads. Each version stores it as a script, so that nothing is unpickled."""
 
 import os
 from pathlib import Path
@@ -14,19 +14,19 @@ OUTPUTS = ["label", "probability", "probabilities", "abstained", "reason"]
 
 
 class ServedModel(PythonModel):
-    """Maps a column ``image`` to label, probability, probabilities, abstained and reason."""
+    """Predicts label, probability, probabilities, abstained and reason from a column ``image``."""
 
     def load_context(self, context: Any) -> None:
-        """Load the archive after checking its hash and content."""
+        """Check the hash and content of the archive, and load it."""
         from goodbad_pipeline.serving.classifier import load_classifier  # noqa: PLC0415 - MLflow has only now put it on the path
 
         self._classifier = load_classifier(Path(context.artifacts["model"]))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """Classify each row; rows that are not images have a reason instead of a label.
+        """Classify each row; a row that is not an image gets a reason instead of a label.
 
         Raises:
-            MlflowException: Status 400, in a server only: no row of the request is an image.
+            MlflowException: No row of the request is an image (in a server only; status 400).
         """
         from goodbad_pipeline.serving.requests import read_image  # noqa: PLC0415
 

@@ -1,7 +1,7 @@
-"""Logging to MLflow: at once, or later if MLflow is unavailable.
+"""Logging to MLflow: immediately, or later if MLflow is unavailable.
 
-Everything that the project logs passes through the functions of this package. They find the current run by
-themselves, in whichever thread a node runs, and do nothing if there is none.
+The project logs everything with the functions of this package. They log to the current run, from any thread, and do
+nothing if there is no current run.
 """
 
 from goodbad_pipeline.tracking.outbox import OUTBOX_FOLDER, Outbox, send_outbox

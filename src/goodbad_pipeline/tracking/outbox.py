@@ -1,4 +1,4 @@
-"""The outbox: what a run logs while MLflow is unavailable is stored on disk, and sent later in the same order."""
+"""The outbox: entries that a run logs while MLflow is unavailable are stored on disk and sent later, in order."""
 
 import contextlib
 import json
@@ -22,16 +22,16 @@ from goodbad_pipeline.tracking.server import Entry, Server, is_rejected, is_temp
 
 logger = logging.getLogger(__name__)
 
-OUTBOX_FOLDER = Path("data", ".spool")  # in a project; this name and those below are older than the term outbox
+OUTBOX_FOLDER = Path("data", ".spool")  # in a project; the names on disk are older than the term outbox
 RETRY_SECONDS = 30.0
 _URI, _ENTRIES, _SENT, _RUN_IDS, _REJECTED = "uri", "entries.jsonl", "told", "ids.json", "refused.jsonl"
 
 
 class EntryQueue:
-    """Entries of one process that wait on disk, in the order in which they were logged.
+    """Entries of one process that are stored on disk, in the order in which they were logged.
 
-    The file ``told`` has one byte for each entry that was sent. After a kill between sending and this byte, the entry
-    is sent twice, which does no harm (see :mod:`goodbad_pipeline.tracking.server`).
+    The file ``told`` has one byte for each entry that was sent. If the process is killed after it sends an entry and
+    before it writes this byte, the entry is sent again, which is safe (see :mod:`goodbad_pipeline.tracking.server`).
     """
 
     def __init__(self, path: Path, uri: str | None = None) -> None:
@@ -41,7 +41,7 @@ class EntryQueue:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[bool]:
-        """Lock the queue; yield False if the process that it belongs to is still running."""
+        """Lock the queue and yield True; yield False if the process that writes to the queue is still running."""
         try:
             with self._lock:
                 yield True
@@ -49,7 +49,7 @@ class EntryQueue:
             yield False
 
     def append(self, entry: Entry, file: Path | None = None) -> None:
-        """Store an entry, with a copy of the file that it logs."""
+        """Store an entry and, if it logs a file, a copy of that file."""
         with writing(self.path / _ENTRIES):
             entry = self._copy_file(entry, file)
             with (self.path / _ENTRIES).open("ab+") as stream:
@@ -59,7 +59,7 @@ class EntryQueue:
                 os.fsync(stream.fileno())
 
     def reject(self, entry: Entry, error: Exception, file: Path | None = None) -> None:
-        """Store an entry that MLflow rejects, with the error and a copy of its file, for the user to read."""
+        """Store an entry that MLflow rejected, with the error and a copy of its file, so that the user can read it."""
         logger.warning("MLflow rejected an entry, which is kept in %s: %s", self.path, error)
         with writing(self.path / _REJECTED):
             entry = self._copy_file(entry, file)
@@ -67,14 +67,14 @@ class EntryQueue:
                 stream.write(json.dumps({**entry, "refused": str(error)}) + "\n")
 
     def pending(self) -> list[Entry]:
-        """Return the entries that were not sent yet."""
+        """Return the entries that have not been sent yet."""
         return self._entries()[self._sent() :]
 
     def send(self, server: Server) -> int:
-        """Send all pending entries and return their number. After an error, those that were sent are not repeated."""
+        """Send all pending entries and return their number. After an error, call again to send the others."""
         sent = 0
         self._find_run_ids(server)
-        while pending := self.pending():  # more may be appended meanwhile
+        while pending := self.pending():  # other threads may append entries meanwhile
             for entry in pending:
                 self._send(entry, server)
                 with writing(self.path / _SENT), (self.path / _SENT).open("ab") as stream:
@@ -83,7 +83,7 @@ class EntryQueue:
         return sent
 
     def close(self) -> int:
-        """Release the lock and remove an empty queue. Return the number of pending entries."""
+        """Release the lock and remove the queue if it is empty. Return the number of pending entries."""
         pending = len(self.pending())
         if not pending and not (self.path / _REJECTED).exists():
             shutil.rmtree(self.path, ignore_errors=True)
@@ -112,14 +112,14 @@ class EntryQueue:
         return entries
 
     def _lines(self) -> bytes:
-        """Return all complete lines; a kill or a full disk may have cut the last one short."""
+        """Return all complete lines; the last line may be incomplete after a kill or on a full disk."""
         with contextlib.suppress(FileNotFoundError):
             content = (self.path / _ENTRIES).read_bytes()
             return content[: content.rfind(b"\n") + 1]
         return b""
 
     def _cut_fragment(self, stream: BinaryIO) -> None:
-        """Remove an incomplete last line, which the next entry would be glued to."""
+        """Remove an incomplete last line, because the next entry would be appended to it."""
         end = stream.seek(0, os.SEEK_END)
         if end:
             stream.seek(end - 1)
@@ -131,7 +131,7 @@ class EntryQueue:
         return sent.stat().st_size if sent.exists() else 0
 
     def _find_run_ids(self, server: Server) -> None:
-        """Find the MLflow ids of runs that were started; a start whose id was not recorded is sent again."""
+        """Read the MLflow ids of the runs that were started; if an id was not recorded, send the start entry again."""
         with contextlib.suppress(FileNotFoundError, ValueError):
             server.ids |= json.loads((self.path / _RUN_IDS).read_text(encoding="utf-8"))
         if self.pending():
@@ -143,7 +143,7 @@ class EntryQueue:
         try:
             server.send(entry, self.path / entry["file"] if "file" in entry else None)
         except Exception as error:
-            # MLflow's own failures would repeat, and block the entries after this one
+            # an internal error of MLflow would occur again and block the entries after this one
             failed = isinstance(error, RestException) and error.error_code == "INTERNAL_ERROR"
             if is_temporary(error) and not failed:
                 raise
@@ -154,7 +154,7 @@ class EntryQueue:
 
 
 class Outbox:
-    """Sends entries to MLflow; stores those that it cannot send, and retries every ``RETRY_SECONDS``.
+    """Sends entries to MLflow. While MLflow is unavailable, stores them and retries every ``RETRY_SECONDS``.
 
     With ``offline``, all entries are stored without contacting MLflow.
     """
@@ -162,16 +162,16 @@ class Outbox:
     def __init__(self, folder: Path, uri: str, *, offline: bool = False) -> None:
         self.uri, self.offline = uri, offline
         self._queue = EntryQueue(folder / f"{time.time_ns()}-{os.getpid()}", uri)
-        self._retry_at: float | None = None  # None while the store is available
+        self._retry_at: float | None = None  # None while MLflow is available
         self._sending = threading.Lock()
 
     @cached_property
     def server(self) -> Server:
-        """The store; creating it sends no request."""
+        """The client of the MLflow server; creating it sends no request."""
         return Server(MlflowClient(self.uri))
 
     def send(self, entry: Entry, file: Path | None = None) -> str:
-        """Send an entry, or store it. Return the id of its run for further entries."""
+        """Send an entry; store it if MLflow is unavailable. Return the run id to use in further entries."""
         try:
             if self._is_available():
                 return self.server.send(entry, file)
@@ -190,7 +190,7 @@ class Outbox:
         self._queue.append(entry, file)
 
     def close(self) -> int:
-        """Send pending entries if the store is available now. Return how many remain."""
+        """Send the pending entries if MLflow is available now. Return how many remain."""
         if self._retry_at is not None or self._queue.pending():
             self._retry_at = 0.0
         try:
@@ -201,7 +201,7 @@ class Outbox:
         return self._queue.close()
 
     def _is_available(self) -> bool:
-        """Return whether to send now. After a failure: wait, then send the pending entries first."""
+        """Return whether to send an entry now. If the time to retry has come, send the pending entries first."""
         if self.offline:
             return False
         if self._retry_at is None:
@@ -219,7 +219,7 @@ class Outbox:
     def _pause(self, error: Exception) -> None:
         if self._retry_at is None:
             logger.warning(
-                "MLflow at %s is unavailable (%s); the run continues, and what it logs waits in %s",
+                "MLflow at %s is unavailable (%s); the run continues, and everything that it logs is stored in %s",
                 self.uri,
                 str(error).partition("\n")[0][:200],
                 self._queue.path,
@@ -230,7 +230,7 @@ class Outbox:
 def send_outbox(folder: Path, uri: str | None = None) -> tuple[int, int]:
     """Send the pending entries of processes that have ended, to all servers or to ``uri`` only.
 
-    Return how many entries were sent, and how many wait because their server is unavailable.
+    Return how many entries were sent, and how many still wait because their server is unavailable.
     """
     sent, waiting = 0, 0
     for path in sorted(folder.glob("[0-9]*")):

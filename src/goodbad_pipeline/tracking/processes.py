@@ -1,4 +1,4 @@
-"""Processes: their identity across hosts and reboots, and MLflow runs whose process was killed."""
+"""Identification of processes across hosts and reboots, and of MLflow runs whose process was killed."""
 
 import contextlib
 import json
@@ -23,12 +23,12 @@ logger = logging.getLogger(__name__)
 PREFIX = "process."
 STOPPED_TAG, FAILURE_TAG = "stopped", "failure"  # why a run did not finish
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_SAME_START = 60.0  # seconds; clocks are adjusted, and process ids are reused only much later
+_SAME_START = 60.0  # tolerance in seconds for adjusted clocks; process ids are reused only much later
 
 
 @dataclass(frozen=True)
 class ProcessIdentity:
-    """Identifies one process among all past and future ones."""
+    """Identifies one process among all past and future processes."""
 
     host: str
     boot: str  # identifier of the host's current boot
@@ -53,24 +53,24 @@ class ProcessIdentity:
 
 
 def current_process() -> ProcessIdentity:
-    """Return the identity of the calling process; it changes in a forked child."""
+    """Return the identity of the calling process; a forked child has its own."""
     return ProcessIdentity(socket.gethostname(), _boot_id(), os.getpid(), psutil.Process().create_time())
 
 
 def slurm_attempt() -> str:
-    """Return ``<job id>.<number of requeues>`` within a Slurm job, such as ``4711.2``; an empty string elsewhere."""
+    """Return ``<job id>.<number of requeues>`` in a Slurm job, such as ``4711.2``, and an empty string elsewhere."""
     job = os.environ.get("SLURM_JOB_ID")
     return f"{job}.{os.environ.get('SLURM_RESTART_COUNT', '0')}" if job else ""
 
 
 def is_earlier_attempt(attempt: str) -> bool:
-    """Return whether Slurm has requeued the job since ``attempt``, which has then ended on every host."""
+    """Return whether ``attempt`` is an earlier attempt of this Slurm job; if so, it has ended on every host."""
     current = slurm_attempt()
     return bool(attempt) and attempt != current and attempt.partition(".")[0] == current.partition(".")[0]
 
 
 def process_tags() -> dict[str, str]:
-    """Return the tags that record to which process a run belongs."""
+    """Return the tags that record which process a run belongs to."""
     return {f"{PREFIX}{name}": str(value) for name, value in asdict(current_process()).items()}
 
 
@@ -92,7 +92,7 @@ def tag_new_runs() -> Iterator[None]:
 
 
 def close_stale_runs(experiment_id: str) -> int:
-    """Mark the runs of this host whose process has ended as killed. Return how many there were."""
+    """Mark open MLflow runs as killed if their process on this host has ended. Return the number of these runs."""
     client = MlflowClient()
     of_this_host = f"attributes.status = 'RUNNING' and tags.`{PREFIX}host` = '{current_process().host}'"
     stale = [run for run in client.search_runs([experiment_id], of_this_host) if _has_ended(run.data.tags)]
@@ -105,7 +105,7 @@ def close_stale_runs(experiment_id: str) -> int:
 
 
 def clear_end_tags(run: Run) -> None:
-    """Remove the tags that record why a run ended, because it is resumed."""
+    """Remove the tags that record why a run ended. Called when the run is resumed."""
     client = MlflowClient()
     for name in (STOPPED_TAG, FAILURE_TAG):
         if name in client.get_run(run.info.run_id).data.tags:

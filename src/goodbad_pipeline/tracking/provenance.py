@@ -10,7 +10,7 @@ import pandas as pd
 
 VERSION_PREFIX = "version."
 PACKAGES = ("keras", "tensorflow", "numpy", "pandas", "Pillow", "scikit-learn", "scipy", "mlflow", "kedro")
-"""Packages that results may depend on."""
+"""Packages whose version may change the results."""
 
 
 def package_versions() -> dict[str, str]:
@@ -38,7 +38,7 @@ def git_state(folder: Path) -> dict[str, str]:
 
 
 def labels_digest(labels: pd.DataFrame) -> str:
-    """Return the SHA-256 of content, label and group of all images, independent of the order of rows: 64 hex digits."""
+    """Return the SHA-256 of all image ids, labels and groups as 64 hex digits; the order of rows has no effect."""
     image, label, group = (labels[name].astype(str) for name in ("image_id", "label", "group"))
     rows = image + "\t" + label + "\t" + group
     return hashlib.sha256("\n".join(sorted(rows.tolist())).encode()).hexdigest()

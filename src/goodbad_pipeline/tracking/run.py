@@ -18,7 +18,7 @@ _CHILD: ContextVar[str | None] = ContextVar("child", default=None)
 
 
 class _Current:
-    """The run of this process. MLflow's own active run differs between threads."""
+    """The current run, shared by all threads of this process; MLflow's own active run is separate in each thread."""
 
     run: str | None = None
     outbox: Outbox | None = None
@@ -32,13 +32,13 @@ def begin_run(outbox: Outbox, run: str) -> None:
 def start_offline_run(
     outbox: Outbox, experiment: str, creation: Mapping[str, Any], name: str, tags: dict[str, str]
 ) -> str:
-    """Start a run whose entries all wait in the outbox. Return its local id."""
+    """Start a run whose entries are all stored in the outbox. Return its local id."""
     entry = {"do": "start", "run": local_id(), "at": now(), "name": name, "tags": tags, "parent": None}
     return outbox.send({**entry, "experiment": experiment, "creation": dict(creation)})
 
 
 def current_run() -> str | None:
-    """Return the id of the run that is logged to; None if there is none."""
+    """Return the id of the run that entries are logged to; None if there is no such run."""
     run = _CHILD.get() or _Current.run
     if run is None and (active := mlflow.active_run()) is not None:
         return str(active.info.run_id)
@@ -46,7 +46,7 @@ def current_run() -> str | None:
 
 
 def log_metrics(metrics: Mapping[str, float], step: int = 0, *, once: bool = False) -> None:
-    """Log metrics at a step; with ``once``, skip those that a resumed run has already."""
+    """Log metrics at a step; with ``once``, skip metrics that a resumed run has logged already."""
     at = now()
     _log({"do": "log", "metrics": [[name, float(value), at, step] for name, value in metrics.items()], "once": once})
 
@@ -57,23 +57,23 @@ def log_params(params: Mapping[str, Any]) -> None:
 
 
 def set_tags(tags: Mapping[str, Any]) -> None:
-    """Set tags."""
+    """Set tags of the current run."""
     _log({"do": "log", "tags": {name: str(value) for name, value in tags.items()}})
 
 
 def log_file(file: Path, folder: str | None = None) -> None:
-    """Log a file or folder as an artifact, in a folder of the run's artifacts."""
+    """Log a file or folder as an artifact, inside ``folder`` of the run's artifacts if given."""
     _log({"do": "file", "folder": folder}, file)
 
 
 def log_input(dataset: Mapping[str, str], context: str) -> None:
-    """Log an input of the run, as described by ``mlflow.data.Dataset.to_dict``."""
+    """Log a dataset, in the form of ``mlflow.data.Dataset.to_dict``, as an input of the run."""
     _log({"do": "input", "dataset": dict(dataset), "context": context})
 
 
 @contextlib.contextmanager
 def child_run(name: str, tags: Mapping[str, str]) -> Iterator[None]:
-    """Open a child of the current run, which is logged to meanwhile. Do nothing if there is no current run."""
+    """Open a child run, which is the current run inside the context. Do nothing if there is no current run."""
     parent = current_run()
     if parent is None:
         yield
@@ -91,7 +91,7 @@ def child_run(name: str, tags: Mapping[str, str]) -> Iterator[None]:
 
 
 def leave_run() -> None:
-    """Stop logging to the current run without ending it; the code that started it ends it."""
+    """Stop logging to the current run without ending it; the code that started the run will end it."""
     _Current.run = _Current.outbox = None
 
 
@@ -103,20 +103,20 @@ def end_run(status: str) -> int:
     waiting = _Current.outbox.close()
     leave_run()
     if mlflow.active_run() is not None:
-        with contextlib.suppress(Exception):  # resets MLflow's own state; the entry above ends the run
+        with contextlib.suppress(Exception):  # this resets MLflow's own state; the entry above has ended the run
             mlflow.end_run(status)
     return waiting
 
 
 def end_run_within(status: str, seconds: float) -> None:
-    """End the current run; what MLflow has not accepted within some seconds stays in the outbox."""
+    """End the current run; entries that MLflow has not accepted after ``seconds`` remain in the outbox."""
     run, outbox = _Current.run, _Current.outbox
     if run is None or outbox is None:
         return
     ending = threading.Thread(target=end_run, args=(status,), daemon=True)
     ending.start()
     ending.join(seconds)
-    if ending.is_alive():  # sending this entry twice does no harm
+    if ending.is_alive():  # the entry may be sent twice, which is safe
         outbox.store({"do": "end", "run": run, "status": status, "at": now()})
 
 
@@ -151,6 +151,6 @@ def _log(entry: Entry, file: Path | None = None) -> None:
 
 
 def _send(entry: Entry, file: Path | None = None) -> str:
-    if _Current.outbox is None:  # the run was started elsewhere: its owner handles errors
+    if _Current.outbox is None:  # other code started the run, and handles errors
         return Server(mlflow.MlflowClient()).send(entry, file)
     return _Current.outbox.send(entry, file)

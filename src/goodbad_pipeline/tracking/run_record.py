@@ -1,4 +1,4 @@
-"""A run as MLflow has recorded it."""
+"""Reads what MLflow has recorded about a run."""
 
 import json
 from dataclasses import dataclass
@@ -23,10 +23,10 @@ class RunRecord:
 
     run_id: str
     name: str
-    tags: dict[str, str]  # git_commit, git_dirty and version.<package> describe the code
-    labels: str | None  # digest; None if the run used no labels
-    parameters: dict[str, Any]  # groups as plain values
-    metrics: dict[str, float]  # the last value of each
+    tags: dict[str, str]  # include git_commit, git_dirty and version.<package>
+    labels: str | None  # digest of the labels; None if the run used none
+    parameters: dict[str, Any]  # plain values by group
+    metrics: dict[str, float]  # the last value of each metric
 
     @property
     def versions(self) -> dict[str, str]:
@@ -35,7 +35,7 @@ class RunRecord:
 
 
 def read_run(run_id: str) -> RunRecord:
-    """Read a run of the current store.
+    """Read a run from the current MLflow store.
 
     Raises:
         InputError: The run does not exist, or its parameters were not recorded.
@@ -56,7 +56,7 @@ def read_run(run_id: str) -> RunRecord:
 
 
 def read_replay_parameters(run_id: str) -> dict[str, Any]:
-    """Return the parameters of a run, changed to ignore checkpoints: a replay trains from the start."""
+    """Return the parameters of a run, changed to ignore checkpoints, because a replay trains from the start."""
     parameters = read_run(run_id).parameters
     training = parameters.get("training")
     if training is None:
@@ -77,8 +77,8 @@ def _read_parameters(run: Run) -> dict[str, Any]:
         with TemporaryDirectory() as folder:
             file = mlflow.MlflowClient().download_artifacts(run.info.run_id, PARAMETERS_FILE, folder)
             return dict(json.loads(Path(file).read_text()))
-    except Exception as error:  # each artifact store raises its own
+    except Exception as error:  # each artifact store raises its own exceptions
         raise InputError(
-            f"replay.run_id: run '{run.info.run_id}' has no {PARAMETERS_FILE}; an older version of this project "
-            "created it, or its artifacts were deleted. Choose another run"
+            f"replay.run_id: run '{run.info.run_id}' has no {PARAMETERS_FILE}; it was created by an older version of "
+            "this project, or its artifacts were deleted. Choose another run"
         ) from error

@@ -1,7 +1,7 @@
-"""Entries, which describe what to log as plain values, and the client that sends them to MLflow.
+"""Entries, which describe in plain values what to log, and the client that sends entries to MLflow.
 
-An entry names its run and has its own timestamps, so that it means the same whenever it is sent. Sending it twice is
-safe, because MLflow never stores it twice. (A lost response looks like a lost request.)
+An entry contains the id of its run and its own timestamps, so that it can be sent at any time. An entry can be sent
+twice, because MLflow never stores it twice. (This happens when the response to a successful request is lost.)
 """
 
 import re
@@ -30,16 +30,16 @@ _UNAVAILABLE = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "DEADLINE_EXCEEDED"
 _UNAVAILABLE_STATUS = {408, 425, 429, *range(500, 600)}
 _DENIED = {"UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED", "PERMISSION_DENIED"}
 _DENIED_STATUS = {401, 403, 407}
-_STATUS = re.compile(r"failed with error code (\d+) !=")  # a proxy's response, in MLflow's words
-_MAX_PARAMS = 100  # that MLflow accepts in one request; its limit for metrics is larger, and tags are few
+_STATUS = re.compile(r"failed with error code (\d+) !=")  # MLflow's message about the response of a proxy
+_MAX_PARAMS = 100  # MLflow's limit per request; entries never reach its limits for metrics and tags
 
 
 class TrackingUnavailable(Exception):
-    """MLflow is unavailable: models can be neither registered nor found now."""
+    """Raised when MLflow is unavailable, so that models can be neither registered nor found."""
 
 
 def is_unavailable(error: BaseException) -> bool:
-    """Return whether MLflow could not be reached, failed or is overloaded, rather than rejected the request."""
+    """Return whether MLflow could not be reached, failed or is overloaded; False if it rejected the request."""
     status = _status(error)
     if status is not None:
         return status in _UNAVAILABLE_STATUS
@@ -60,12 +60,12 @@ def is_temporary(error: BaseException) -> bool:
 
 
 def is_rejected(error: BaseException) -> bool:
-    """Return whether a proxy or an artifact store rejected the request, such as with status 413 (too large)."""
+    """Return whether a proxy or an artifact store rejected the request, for example with status 413 (too large)."""
     return _status(error) is not None and not is_temporary(error)
 
 
 def _status(error: BaseException) -> int | None:
-    """Return the HTTP status from a proxy or an artifact store; None if MLflow or nothing responded."""
+    """Return the HTTP status of a response from a proxy or an artifact store; None if there was no such response."""
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return int(error.response.status_code)
     status = _STATUS.search(str(error)) if isinstance(error, MlflowException) else None
@@ -74,7 +74,7 @@ def _status(error: BaseException) -> int | None:
 
 @contextmanager
 def raise_unavailable() -> Iterator[None]:
-    """Raise a :class:`TrackingUnavailable` for the errors of an MLflow that is unavailable."""
+    """Convert errors which show that MLflow is unavailable to :class:`TrackingUnavailable`."""
     try:
         yield
     except Exception as error:
@@ -94,19 +94,19 @@ def local_id() -> str:
 
 
 class Server:
-    """An MLflow store that entries are sent to."""
+    """An MLflow server or database to which entries are sent."""
 
     def __init__(self, client: MlflowClient) -> None:
         self.client = client
-        self.ids: dict[str, str] = {}  # local id to MLflow's id
+        self.ids: dict[str, str] = {}  # MLflow's run ids by local id
         self._logged: dict[str, set[tuple[str, int, float]]] = {}
 
     def run_id(self, run: str) -> str:
-        """Return MLflow's id of a run."""
+        """Return MLflow's id of a run, given its local id or MLflow's id."""
         return self.ids.get(run, run)
 
     def send(self, entry: Entry, file: Path | None = None) -> str:
-        """Send an entry, with the file or folder that it logs. Return MLflow's id of the run."""
+        """Send an entry, and the file or folder that it logs. Return MLflow's id of its run."""
         if entry["do"] == "start":
             self.ids[entry["run"]] = self._start(entry)
         run = self.run_id(entry["run"])
@@ -146,7 +146,7 @@ class Server:
                 raise
 
     def _logged_metrics(self, run: str, names: set[str]) -> set[tuple[str, int, float]]:
-        """Return name, step and value of metrics that the run had at the first call."""
+        """Return the name, step and value of each metric that the run had at the first call."""
         if run not in self._logged:
             logged = names & self.client.get_run(run).data.metrics.keys()
             history = (metric for name in logged for metric in self.client.get_metric_history(run, name))
@@ -154,7 +154,7 @@ class Server:
         return self._logged[run]
 
     def _start(self, entry: Entry) -> str:
-        """Create a run, unless an earlier attempt did. Return its id."""
+        """Create a run, unless an earlier attempt has created it. Return its id."""
         tags: dict[str, str] = {**entry["tags"], LOCAL_ID_TAG: entry["run"]}
         if entry["parent"] is None:
             experiment = self._experiment_id(entry["experiment"], entry["creation"])

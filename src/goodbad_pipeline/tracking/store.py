@@ -1,4 +1,4 @@
-"""The MLflow store of a project: its location, its first use, and whether it is available."""
+"""The MLflow store of a project: find its location, create it once, and check that it is available."""
 
 import os
 from collections.abc import Iterator
@@ -18,10 +18,10 @@ SQLITE = "sqlite:///"
 
 
 def resolve_store(settings: dict[str, Any], root: Path) -> dict[str, Any]:
-    """Resolve the store in the settings of ``mlflow.yml``.
+    """Return the settings of ``mlflow.yml`` with the final location of the store.
 
-    The environment variable ``MLFLOW_TRACKING_URI`` overrides the settings, a relative sqlite file is relative to the
-    project's ``root``, and artifacts are stored next to that file.
+    The environment variable ``MLFLOW_TRACKING_URI`` overrides the location in the settings. A relative path of a sqlite
+    file is relative to the project's ``root``; artifacts are stored next to that file.
     """
     server, tracking = dict(settings["server"]), dict(settings["tracking"])
     uri = os.environ.get("MLFLOW_TRACKING_URI") or server["mlflow_tracking_uri"]
@@ -39,9 +39,9 @@ def resolve_store(settings: dict[str, Any], root: Path) -> dict[str, Any]:
 
 @contextmanager
 def lock_store(uri: str) -> Iterator[None]:
-    """Lock a local database, because processes that create its tables at the same time would damage it.
+    """Lock a local database, because it would be damaged if several processes created its tables at the same time.
 
-    From then on, errors name the database if it cannot be written.
+    From then on, error messages name the database if it cannot be written.
     """
     if not uri.startswith(SQLITE):
         yield
@@ -53,7 +53,7 @@ def lock_store(uri: str) -> Iterator[None]:
 
 @contextmanager
 def require_server(uri: str) -> Iterator[None]:
-    """Raise an InputError for the errors of a server that is unavailable or denies access."""
+    """Convert errors which show that the server is unavailable or denies access to `InputError`."""
     try:
         yield
     except Exception as error:
@@ -61,6 +61,6 @@ def require_server(uri: str) -> Iterator[None]:
             raise
         raise InputError(
             f"MLflow at {uri} is unavailable or denies access: start the server, check your credentials, set "
-            "MLFLOW_TRACKING_URI to another server, or run with --params=tracking.offline=true, which stores what is "
-            f"logged in the outbox ({str(error)[:200]})"
+            "MLFLOW_TRACKING_URI to another server, or run with --params=tracking.offline=true, which logs to the "
+            f"outbox ({str(error)[:200]})"
         ) from error

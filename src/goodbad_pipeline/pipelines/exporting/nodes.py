@@ -1,4 +1,4 @@
-"""Nodes that convert a registered version for other runtimes and compare each file with it on the test split."""
+"""Nodes that convert a registered version for other runtimes, and compare each file with Keras on the test split."""
 
 import logging
 from pathlib import Path
@@ -27,7 +27,7 @@ METRICS = ("images_per_second", "times_keras", "same_labels", "max_difference", 
 
 
 def load_exported_version(export: ExportParams, registry: RegistryParams) -> RegisteredModel:
-    """Load the version to export; raise if a converter is missing."""
+    """Load the version to export; raise `InputError` if a converter is missing."""
     converting.require_converters()
     model = find_model(registry.name, export.version)
     record_use(model)
@@ -37,7 +37,7 @@ def load_exported_version(export: ExportParams, registry: RegistryParams) -> Reg
 def export_model(
     model: RegisteredModel, splits: pd.DataFrame, export: ExportParams, images: ImageParams
 ) -> dict[str, bytes]:
-    """Convert the model; return the files by name.
+    """Convert the model; return the contents of the files by file name.
 
     The int8 file is calibrated on a sample of the training split.
     """
@@ -51,12 +51,12 @@ def export_model(
 def measure_exports(
     model: RegisteredModel, files: Path, splits: pd.DataFrame, export: ExportParams, images: ImageParams
 ) -> tuple[pd.DataFrame, dict[str, float]]:
-    """Compare every file with the model on the test split, and measure their speed in alternation.
+    """Compare every file with the Keras model on the test split, and measure the speed of each in alternating rounds.
 
     Returns:
-        One row per backend, Keras first (backend, file, megabytes, images_per_second, times_keras, same_labels,
-        max_difference, accuracy, agrees, same_answers); and the same numbers as metrics, with the count of test images
-        that the version was trained on, if it is known.
+        A table and metrics. The table has one row per backend, Keras first: backend, file, megabytes,
+        images_per_second, times_keras, same_labels, max_difference, accuracy, agrees, same_answers. The metrics contain
+        the same numbers and, if known, how many test images the version was trained on.
     """
     test = splits[splits["split"] == "test"]
     y_true = _y_true(model, splits, test)
@@ -79,7 +79,7 @@ def measure_exports(
 
 
 def _count_exposed(model: RegisteredModel, test: pd.DataFrame) -> dict[str, float]:
-    """Count the test images that the version was trained on: the stored splits may not be its own."""
+    """Count the test images that the version was trained on, because it may have been trained with other splits."""
     exposure = read_exposure(model.name, model.version)
     if not exposure.complete:
         logger.warning(
@@ -98,7 +98,7 @@ def _count_exposed(model: RegisteredModel, test: pd.DataFrame) -> dict[str, floa
 
 
 def attach_exports(model: RegisteredModel, files: Path, export_table: pd.DataFrame) -> dict[str, Any]:
-    """Store the files next to the model in MLflow, where the prediction pipeline finds them."""
+    """Store the files with the model in MLflow, where the prediction pipeline finds them."""
     for row in export_table[~export_table["agrees"]].to_dict("records"):
         logger.warning("%s disagrees with Keras and will not be used: %s", row["backend"], row)
     columns = ("images_per_second", "agrees", "same_answers")

@@ -1,4 +1,4 @@
-"""A registered version → files of other runtimes, each compared with it."""
+"""Pipeline: registered version → files for other runtimes, each compared with the Keras model."""
 
 from kedro.pipeline import Pipeline
 

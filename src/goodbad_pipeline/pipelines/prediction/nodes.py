@@ -1,4 +1,4 @@
-"""Nodes that predict a folder or manifest of files with a registered model."""
+"""Nodes that classify the files of a folder or manifest with a registered model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ QUARANTINE = ["path", "reason", "detail", "image_id"]
 
 
 def predict_files(predict: PredictParams, images: ImageParams, registry: RegistryParams) -> PredictionStream:
-    """Open the source and load the model; files are read while the predictions are saved."""
+    """Open the folder or manifest and load the model. The files are read later, while the predictions are saved."""
     paths = _source(predict, images)
     model = find_model(registry.name, predict.version, predict.backend)
     record_use(model)
@@ -37,7 +37,7 @@ def predict_files(predict: PredictParams, images: ImageParams, registry: Registr
 
 def _source(predict: PredictParams, images: ImageParams) -> PathStream:
     if predict.source is None:
-        raise InputError("predict.source: name a folder or manifest, --params=predict.source=<folder or manifest>")
+        raise InputError("predict.source: name a folder or manifest with --params=predict.source=<folder or manifest>")
     return open_source(Path(predict.source), images.columns.path)
 
 
@@ -51,12 +51,12 @@ class _Quarantined:
 
 
 def separate_quarantine(predictions: Iterable[pd.DataFrame]) -> tuple[Iterable[pd.DataFrame], Iterable[pd.DataFrame]]:
-    """Return all predictions, and the quarantined files among them."""
+    """Return the predictions of all files, and the rows of the quarantined files."""
     return predictions, _Quarantined(predictions)
 
 
 def summarise_predictions(predictions: Iterable[pd.DataFrame]) -> dict[str, float]:
-    """Return counts, and the files per second of reading, decoding and the network together."""
+    """Return counts, and the speed of reading, decoding and predicting together in files per second."""
     counts = pd.Series(0.0, ["files", "quarantined", "abstained", "seconds"])
     for part in predictions:
         quarantined = part["reason"].notna()
@@ -84,7 +84,7 @@ def draw_predictions(
     for row in chosen.to_dict("records"):
         data = read_inside(root, row["path"]).content
         if not isinstance(data, Rejection):
-            # The model has accepted the file under its own limits, so no limit applies here.
+            # The model has accepted the file with its own limits, so no limits are needed here.
             thumbnails.append(transform_image(data, replace(transform, max_pixels=2**62, tiff=True)))
             caption = "abstained" if row["abstained"] else row["label"]
             captions.append(f"{row['path']}\n{caption}, {row['probability']:.0%}")
@@ -95,7 +95,7 @@ def draw_predictions(
 
 
 def _draw_rows(predictions: Iterable[pd.DataFrame], count: int, seed: int) -> tuple[int, pd.DataFrame]:
-    """Return the number of predictions and a uniform sample: the rows with the smallest random keys."""
+    """Return the number of predictions and a uniform sample of them, the rows with the smallest random keys."""
     rng = np.random.default_rng(seed)
     total, kept = 0, pd.DataFrame()
     for part in predictions:

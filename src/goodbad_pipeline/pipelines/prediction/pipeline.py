@@ -1,4 +1,4 @@
-"""A folder or manifest → predictions of a registered model."""
+"""Pipeline: folder or manifest → predictions of a registered model."""
 
 from kedro.pipeline import Pipeline
 
@@ -12,7 +12,7 @@ from goodbad_pipeline.pipelines.prediction.nodes import (
 
 
 def create_pipeline() -> Pipeline:
-    """Return the pipeline that predicts."""
+    """Return the pipeline that predicts files with a registered model."""
     return stage(
         "prediction",
         named_node(predict_files, inputs=["params:predict", "params:images", "params:registry"], outputs="predictions"),

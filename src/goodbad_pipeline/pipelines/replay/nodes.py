@@ -1,4 +1,4 @@
-"""Nodes that check whether a recorded run can be repeated, and whether it gives the same metrics."""
+"""Nodes that check whether a recorded run can be repeated, and whether the repetition has the same metrics."""
 
 import logging
 import math
@@ -18,7 +18,7 @@ CHANGED = " with changes"
 
 
 def verify_run(labels: pd.DataFrame, replay: ReplayParams) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
-    """Compare code, versions and data with those that the run recorded, before the training.
+    """Before the training, compare code, package versions and data with those that the run recorded.
 
     Returns:
         The labels, and one row per check: what, recorded, now, matches.
@@ -27,10 +27,12 @@ def verify_run(labels: pd.DataFrame, replay: ReplayParams) -> tuple[pd.DataFrame
         InputError: The data differ; or, with ``replay.strict``, the code or a version differs.
     """
     if replay.run_id is None:
-        raise InputError("replay.run_id: name a run of MLflow, --params=replay.run_id=<its id>")
+        raise InputError("replay.run_id: name a run of MLflow with --params=replay.run_id=<its id>")
     record = read_run(replay.run_id)
     if "splits" not in record.parameters:
-        raise InputError(f"replay.run_id: '{record.name}' is not a complete run; choose a run of plain `kedro run`")
+        raise InputError(
+            f"replay.run_id: '{record.name}' is not a complete run; choose a `kedro run` without --pipeline"
+        )
     checks = compare_origins(record, current_tags(), labels_digest(labels)[: len(record.labels or "")])
     failed = [check for check in checks if not check["matches"]]
     for check in failed:
@@ -46,7 +48,7 @@ def verify_run(labels: pd.DataFrame, replay: ReplayParams) -> tuple[pd.DataFrame
 
 
 def compare_origins(record: RunRecord, now: dict[str, str], digest: str) -> list[dict[str, Any]]:
-    """Return one row per check; an unknown commit, or one with uncommitted changes, never matches."""
+    """Return one row per check; a commit never matches if it is unknown or there were uncommitted changes."""
     pairs = {name: (value, now.get(name)) for name, value in sorted(record.versions.items())}
     checks = [{"what": name, "recorded": old, "now": new, "matches": old == new} for name, (old, new) in pairs.items()]
     commits = [_commit(record.tags), _commit(now)]
@@ -64,7 +66,7 @@ def _commit(tags: dict[str, str]) -> str:
 def compare_metrics(
     test_metrics: dict[str, float], checks: list[dict[str, Any]], replay: ReplayParams
 ) -> tuple[dict[str, Any], dict[str, float]]:
-    """Compare the metrics with the recorded ones; return the report, and the metrics of this run."""
+    """Compare the metrics with the recorded metrics; return a report and the metrics of this run."""
     record = read_run(str(replay.run_id))
     names = sorted(name for name in test_metrics if name.startswith(METRICS))
     metrics = {name: _difference(record.metrics.get(name), test_metrics[name], replay.tolerance) for name in names}
@@ -82,7 +84,12 @@ def compare_metrics(
     if agrees:
         logger.info("Replay of '%s': %d metrics agree within %g", record.name, len(names), replay.tolerance)
     else:
-        logger.warning("Replay of '%s': beyond %g: %s", record.name, replay.tolerance, ", ".join(differing) or "none")
+        logger.warning(
+            "Replay of '%s': metrics that differ by more than %g: %s",
+            record.name,
+            replay.tolerance,
+            ", ".join(differing) or "none",
+        )
     return report, {**test_metrics, "replay_agrees": float(agrees)}
 
 

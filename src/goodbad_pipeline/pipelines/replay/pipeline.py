@@ -1,4 +1,4 @@
-"""labels → verified labels; test metrics → comparison with the recorded run."""
+"""Pipeline: labels → verified labels; test metrics → comparison with the recorded run."""
 
 from kedro.pipeline import Pipeline
 

@@ -1,4 +1,4 @@
-"""Nodes of the search for α, β and γ: a grid of candidates, equal short trainings, a ranking."""
+"""Nodes of the search for α, β and γ: list the candidates of a grid, train them equally, and rank them."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ experiment = lazy.load("goodbad_pipeline.experiments.trials")
 logger = logging.getLogger(__name__)
 
 EQUAL_COST = 1.05
-"""Largest ratio of operations between candidates whose cost counts as equal."""
+"""Candidates cost about the same if the highest cost is at most this multiple of the lowest."""
 
 
 def list_candidates(splits: pd.DataFrame, scaling_search: ScalingSearchParams) -> pd.DataFrame:
-    """Tabulate the candidates: coefficients, their product, and the cost of each network."""
+    """Return a table of the candidates: the coefficients, their product, and the cost of each network."""
     classes = len(class_names(development_part(splits)))
     base = count_complexity(trial_base_scale(scaling_search), classes).macs
     candidates, rows = grid_candidates(scaling_search), []
@@ -63,7 +63,7 @@ def train_candidates(
     trial_cache: TrialCache,
     stop_request: StopRequest,
 ) -> pd.DataFrame:
-    """Train every candidate from every seed and measure it on the validation split."""
+    """Train every candidate from every seed, and measure it on the validation split."""
     return experiment.train_networks(
         candidates, splits, images, training, scaling_search, pixel_cache, trial_cache, stop_request
     )
@@ -72,7 +72,7 @@ def train_candidates(
 def rank_candidates(
     candidates: pd.DataFrame, trials: pd.DataFrame, splits: pd.DataFrame
 ) -> tuple[pd.DataFrame, dict[str, Any], str]:
-    """Rank by mean validation accuracy; return the ranking, what it shows, and the winner as YAML to paste."""
+    """Rank the candidates by mean validation accuracy; return ranking, report, and the winner as YAML to paste."""
     validation = splits[splits["split"] == "validation"]
     summary = analysis.summarise_trials(trials, validation["group"].nunique())
     ranking = candidates.merge(analysis.rank_networks(summary), on="network").sort_values("rank")
@@ -89,19 +89,19 @@ def rank_candidates(
 
 
 def draw_ranking(ranking: pd.DataFrame, trials: pd.DataFrame) -> figures.Figure:
-    """Draw every candidate with its trials and its interval."""
+    """Draw each candidate with its trials and its interval."""
     return figures.ranking_figure(ranking, trials, "Compound coefficients at φ = 1, by validation accuracy")
 
 
 def _compare_costs(ratios: pd.Series) -> str:
-    """Describe how far apart the operations of the candidates lie; `ratios` are multiples of the base's."""
+    """Describe how much the costs of the candidates differ; `ratios` are multiples of the cost of the base network."""
     least, most = ratios.min(), ratios.max()
     verdict = "they cost about the same" if most <= EQUAL_COST * least else "a higher cost may explain a higher rank"
     return f"The candidates cost ×{least:.2f} to ×{most:.2f} of the base: {verdict}."
 
 
 def _snippet(winner: pd.Series, conclusion: str) -> str:
-    """Return YAML for conf/local/parameters.yml."""
+    """Return YAML to paste into conf/local/parameters.yml."""
     lines = [
         "# Found by kedro run --pipeline=scaling_search; paste into conf/local/parameters.yml.",
         f"# {conclusion}",

@@ -1,4 +1,4 @@
-"""splits → grid of α, β, γ → trials → ranking."""
+"""Pipeline: splits → grid of α, β, γ → trials → ranking."""
 
 from kedro.pipeline import Pipeline
 

@@ -1,4 +1,4 @@
-"""Nodes of the scaling study: one dimension against all three at equal cost (the paper's Figure 8)."""
+"""Nodes of the scaling study, which scales one or all three dimensions at equal cost (the paper's Figure 8)."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ PAPER = pd.DataFrame(
     ],
     columns=["dimension", "paper_network", "paper_billion_flops", "paper_top1"],
 )
-"""Table 7: B0 and four larger networks, operations in billions and top-1 accuracy on ImageNet."""
+"""Table 7 of the paper: operations in billions and top-1 accuracy on ImageNet of B0 and four larger networks."""
 PAPER_MULTIPLE = 4.5
-"""The larger networks cost 1.8 of B0's 0.4 billion operations."""
+"""Cost of the paper's larger networks in multiples of B0: about 1.8 to 0.4 billion operations."""
 NEAR = 1.25
-"""Largest ratio between a multiple and the paper's at which the paper's rows are shown next to it."""
+"""The paper's rows are shown next to a multiple that differs from the paper's by at most this factor."""
 
 
 def match_networks(
     splits: pd.DataFrame, scaling_study: ScalingStudyParams, coefficients: dict[str, float]
 ) -> pd.DataFrame:
-    """Tabulate the base and, for each multiple of its cost and each dimension, the network closest to that cost."""
+    """Return a table of the base and, for each dimension and each multiple of its cost, the network closest to it."""
     classes = len(class_names(development_part(splits)))
     constants, base = Coefficients(**coefficients), trial_base_scale(scaling_study)
     matches = [
@@ -65,7 +65,7 @@ def train_networks(
     trial_cache: TrialCache,
     stop_request: StopRequest,
 ) -> pd.DataFrame:
-    """Train every network from every seed and measure it on the validation split."""
+    """Train every network from every seed, and measure it on the validation split."""
     return experiment.train_networks(
         networks, splits, images, training, scaling_study, pixel_cache, trial_cache, stop_request
     )
@@ -74,10 +74,10 @@ def train_networks(
 def compare_networks(
     networks: pd.DataFrame, trials: pd.DataFrame, splits: pd.DataFrame
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Return the results next to the paper's, and which differences these data show."""
+    """Return a table of the results and the paper's results, and a report of the differences that these data show."""
     validation = splits[splits["split"] == "validation"]
     table = networks.merge(analysis.summarise_trials(trials, validation["group"].nunique()), on="network")
-    # A network that is alone at its cost is compared with the base only, by the last sentence.
+    # A network without others of the same cost is compared only with the base, in the last conclusion.
     same_cost = [rows for _, rows in table[table["dimension"] != BASE].groupby("multiple") if len(rows) > 1]
     larger = [name for name in table["network"] if name != BASE]
     report = {
@@ -89,7 +89,7 @@ def compare_networks(
 
 
 def draw_study(study: pd.DataFrame) -> figures.Figure:
-    """Draw accuracy against operations, next to the paper's."""
+    """Draw accuracy against operations, for these networks and for the paper's."""
     ratio = PAPER["paper_billion_flops"] / PAPER["paper_billion_flops"].iloc[0]
     return figures.study_figure(study, PAPER.assign(ratio=ratio, accuracy=PAPER["paper_top1"]))
 
@@ -112,14 +112,14 @@ def _row(match: MatchedNetwork, classes: int) -> dict[str, Any]:
 
 
 def _conclude(table: pd.DataFrame, rows: pd.DataFrame) -> str:
-    """Compare the compound network, or else the first, with the others of equal cost."""
+    """Compare the compound network with the others of equal cost; without one, compare the first network."""
     names = rows["network"].tolist()
     one = next(iter(rows.loc[rows["dimension"] == "compound", "network"]), names[0])
     return analysis.compare(table, one, [name for name in names if name != one])
 
 
 def _paper_rows(multiples: pd.Series) -> pd.DataFrame:
-    """Return the paper's rows with the multiple closest to 4.5, or NaN if none is near."""
+    """Return the paper's rows with the multiple of this study that is closest to 4.5, or NaN if none is near 4.5."""
     closest = min(multiples, key=lambda multiple: abs(math.log(multiple / PAPER_MULTIPLE)))
     shown = closest if PAPER_MULTIPLE / NEAR <= closest <= PAPER_MULTIPLE * NEAR else math.nan
     return PAPER.assign(multiple=[1.0] + [shown] * (len(PAPER) - 1))

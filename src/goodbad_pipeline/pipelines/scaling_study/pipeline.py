@@ -1,4 +1,4 @@
-"""splits → networks of equal cost → trials → comparison."""
+"""Pipeline: splits → networks of equal cost → trials → comparison."""
 
 from kedro.pipeline import Pipeline
 
@@ -12,7 +12,7 @@ from goodbad_pipeline.pipelines.scaling_study.nodes import (
 
 
 def create_pipeline() -> Pipeline:
-    """Return the pipeline that compares one dimension with all three."""
+    """Return the pipeline that compares scaling one dimension with scaling all three."""
     return stage(
         "scaling_study",
         named_node(

@@ -31,12 +31,12 @@ def build_tuning_context(
     pixel_cache: PixelCache,
     stop_request: StopRequest,
 ) -> TuningContext:
-    """Gather what all trainings of the search share; images are decoded when the first training begins."""
+    """Collect the inputs that all trainings of the search share. Images are decoded when the first training begins."""
     return TuningContext(development, network, model, training, images, registry.name, pixel_cache, stop_request)
 
 
 def find_learning_rates(context: TuningContext, tune: TuneParams) -> tuple[pd.DataFrame, dict[str, float]]:
-    """Run the learning-rate range test; return its curve and the range to search."""
+    """Run the learning-rate range test; return its curve and the range of rates to search."""
     curve = context.run_range_test(tune)
     low, high = lr_range_test.suggest_range(curve)
     present = getattr(context.training, RATES[0 if context.pretrained else 1].split(".")[1])
@@ -44,14 +44,14 @@ def find_learning_rates(context: TuningContext, tune: TuneParams) -> tuple[pd.Da
 
 
 def draw_learning_rates(curve: pd.DataFrame, rates: dict[str, float]) -> figures.Figure:
-    """Draw the loss against the rate."""
+    """Draw the loss against the learning rate."""
     return figures.rate_figure(curve, rates)
 
 
 def choose_parameters(
     finals: pd.DataFrame, development: pd.DataFrame, tune: TuneParams
 ) -> tuple[pd.DataFrame, dict[str, Any], dict[str, float], str]:
-    """Rank the finalists; return ranking, values of the winner, its metrics, and YAML to paste."""
+    """Rank the finalists; return the ranking, the winner's values, its metrics, and YAML to paste."""
     groups = development.loc[development["split"] == "validation", "group"].nunique()
     larger = larger_is_better(tune.metric)
     ranking = analysis.rank_finalists(finals, tune.metric, larger_is_better=larger, groups=groups)
@@ -64,12 +64,12 @@ def choose_parameters(
 
 
 def draw_search(trials: pd.DataFrame, finals: pd.DataFrame, tune: TuneParams) -> figures.Figure:
-    """Draw every trial and the finalists."""
+    """Draw the results of all trials and of the finalists."""
     return figures.search_figure(trials, finals, tune.metric)
 
 
 def _snippet(values: dict[str, Any], conclusion: str) -> str:
-    """Return YAML for conf/local/parameters.yml."""
+    """Return YAML to paste into conf/local/parameters.yml."""
     options = ",".join(f"{name}={json.dumps(value).strip(chr(34))}" for name, value in values.items())
     lines = [
         "# Found by kedro run --pipeline=tune; paste into conf/local/parameters.yml, or",

@@ -1,4 +1,4 @@
-"""network, images of train and validation → range test → trials → finalists → parameters."""
+"""Pipeline: network, train and validation images → learning-rate range test → trials → finalists → parameters."""
 
 from kedro.pipeline import Pipeline
 
