@@ -191,7 +191,10 @@ def test_files_of_an_interrupted_scan_are_not_read_again(
 def test_two_scans_of_one_root_do_not_run_at_once(root: Path) -> None:
     scan(root)
     cache = ScanCache(root.parent / "scan_cache", ReadSettings(root.resolve(), 10_000, (0, 0, 0)))
-    with FileLock(cache._lock.lock_file), pytest.raises(InputError, match=r"images\.root: another run is scanning it"):
+    with (
+        FileLock(cache._lock.lock_file),
+        pytest.raises(InputError, match=r"images\.root: another run is scanning this folder"),
+    ):
         scan(root)
 
 

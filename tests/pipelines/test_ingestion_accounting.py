@@ -82,7 +82,7 @@ def test_a_given_split_without_accepted_images_is_an_error(tmp_path: Path) -> No
     labels, quarantine, duplicates, corrections = group_images(accepted, unreadable, wanted)
     summary, _ = report_ingestion(labels, quarantine, duplicates, corrections, listing)
     assert summary["given_splits"] == {"train": 4, "validation": 2, "test": 2}
-    with pytest.raises(InputError, match="got 'test', of which all 2 are quarantined"):
+    with pytest.raises(InputError, match="all 2 of 'test' are quarantined"):
         check_quarantine(labels, summary, wanted)
 
 
@@ -103,7 +103,7 @@ def test_a_rejected_scan_stores_its_reasons_but_no_labels_or_splits(root: Path) 
     catalog = DataCatalog({name: MemoryDataset() for name in stages.datasets()})
     for name, value in given.items():
         catalog[name] = value
-    with pytest.raises(InputError, match=r"got 1 of 4 \(empty 1\).*labels and splits stay as they were"):
+    with pytest.raises(InputError, match=r"got 1 of 4 \(empty 1\).*labels and splits are unchanged"):
         SequentialRunner().run(stages, catalog)
     assert catalog.load("ingestion_summary")["quarantined"] == 1
     assert catalog.load("quarantine_table")["reason"].tolist() == ["empty"]

@@ -1,1 +1,1 @@
-"""From files on disk to labelled images, splits and pixels."""
+"""Turn files on disk into labelled images, splits and pixels."""

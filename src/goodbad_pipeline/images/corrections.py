@@ -1,7 +1,7 @@
-"""Corrections of labels, applied on top of the source, which stays unchanged, with a reason and an author.
+"""Correct labels and exclude images without changing the source. Every correction has a reason and an author.
 
-A corrections file is a CSV table with the columns path or image_id (or both, one of them filled in each row), label
-(the correct one) or exclude (``true``), why and who.
+A corrections file is a CSV table. Each row names an image in the column path or image_id. It gives the correct label in
+the column label, or ``true`` in the column exclude. The columns why and who give the reason and the author.
 """
 
 from dataclasses import dataclass
@@ -23,18 +23,20 @@ _YES, _NO = ("true", "yes", "1"), ("", "false", "no", "0")
 
 @dataclass(frozen=True)
 class Corrected:
-    """Images after their corrections."""
+    """The result of applying corrections."""
 
     images: pd.DataFrame  # the remaining images; column ``source_label`` holds the original labels
     excluded: pd.DataFrame  # quarantine rows
-    report: pd.DataFrame  # one row per correction and image; row 1 is the first below the file's header
+    report: pd.DataFrame  # one row per correction and image; column ``row`` counts from 1 below the file's header
 
 
 def read_corrections(file: Path | None) -> pd.DataFrame:
-    """Return a corrections file as text columns ``COLUMNS``, with rows counted from 1. None means no corrections.
+    """Read a corrections file into a table of text columns ``COLUMNS``, with rows counted from 1.
+
+    The table is empty if ``file`` is None.
 
     Raises:
-        InputError: The file cannot be read, a column is unknown or missing, or a row breaks a rule.
+        InputError: The file cannot be read, a column is unknown or missing, or a row is invalid.
     """
     if file is None:
         return pd.DataFrame(columns=list(COLUMNS), dtype=str)
@@ -58,23 +60,23 @@ def read_corrections(file: Path | None) -> pd.DataFrame:
 
 def _check(row: pd.Series, where: str) -> None:
     if (row["path"] != "") == (row["image_id"] != ""):
-        raise InputError(f"{where} must name a path or an image_id, got '{row['path']}' and '{row['image_id']}'")
+        raise InputError(f"{where} must name either a path or an image_id, got '{row['path']}' and '{row['image_id']}'")
     if row["exclude"].lower() not in (*_YES, *_NO):
         raise InputError(f"{where}: exclude must be true, false or empty, got '{row['exclude']}'")
     if (row["label"] != "") == (row["exclude"].lower() in _YES):
-        raise InputError(f"{where} must give a label or exclude, got '{row['label']}' and '{row['exclude']}'")
+        raise InputError(f"{where} must give either a label or exclude, got '{row['label']}' and '{row['exclude']}'")
     for name in ("why", "who"):
         if row[name] == "":
-            raise InputError(f"{where}: {name} must not be empty, so that the correction can be checked")
+            raise InputError(f"{where}: {name} must not be empty, so that others can check the correction")
 
 
 def apply_corrections(images: pd.DataFrame, unreadable: pd.DataFrame, corrections: pd.DataFrame) -> Corrected:
-    """Change labels of accepted images and exclude images, as the table of :func:`read_corrections` requests.
+    """Apply the corrections of :func:`read_corrections`: change labels of accepted images and exclude images.
 
-    A correction of one of the scan's quarantine rows, ``unreadable``, has no effect.
+    Corrections of files that the scan quarantined (``unreadable``) are reported, but have no effect.
 
     Raises:
-        InputError: A correction matches no file, two contradict each other, or a label is not one of the classes.
+        InputError: A correction matches no file, corrections contradict each other, or a label is not a known class.
     """
     _require_known_labels(corrections, images)
     excludes = corrections["exclude"].str.lower().isin(_YES)
@@ -99,11 +101,11 @@ def apply_corrections(images: pd.DataFrame, unreadable: pd.DataFrame, correction
 
 
 def _match(corrections: pd.DataFrame, files: pd.DataFrame) -> pd.DataFrame:
-    """Return which row of the corrections matches which position in ``files``: columns row and position."""
+    """Return one row per match: the row of the correction and the position of the matched file in ``files``."""
     matches = []
     for key in KEYS:
         filled = corrections[corrections[key] != ""]
-        named = np.flatnonzero(files[key].isin(filled[key]))  # few of perhaps millions
+        named = np.flatnonzero(files[key].isin(filled[key]))  # few among perhaps millions
         positions = pd.DataFrame({key: files[key].iloc[named].to_numpy(object), "position": named})
         matches.append(filled[[key]].astype(object).rename_axis("row").reset_index().merge(positions, on=key))
     return pd.concat(matches)[["row", "position"]].astype(int)
@@ -144,8 +146,8 @@ def _require_all_matched(corrections: pd.DataFrame, matched: set[int]) -> None:
     if unmatched:
         first = corrections.loc[unmatched[0]]
         raise InputError(
-            f"images.corrections: every row must match a file; {len(unmatched)} do not, the first is row "
-            f"{unmatched[0]}, '{first['path'] or first['image_id']}': fix it, or delete it if the file is gone"
+            f"images.corrections: every row must match a file, but {len(unmatched)} do not; the first is row "
+            f"{unmatched[0]}, '{first['path'] or first['image_id']}'. Correct the row, or delete it if the file is gone"
         )
 
 

@@ -1,4 +1,4 @@
-"""The one decoder: bytes in, upright 8-bit RGB or a rejection out.
+"""Decode the bytes of an image file to upright 8-bit RGB, or reject them.
 
 Ingestion, training, evaluation and prediction all use :func:`decode_image`, so an image is the same array everywhere.
 """
@@ -34,32 +34,32 @@ _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # by EXIF orientati
 }
 
 Image.init()
-warnings.filterwarnings("ignore", module=r"PIL\.")  # about odd metadata; pixel data are checked here
+warnings.filterwarnings("ignore", module=r"PIL\.")  # about odd metadata; this package checks pixel data
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """An upright image."""
+    """A decoded image, turned upright."""
 
     pixels: np.ndarray  # uint8, shape (height, width, 3), RGB 0–255
-    format: str  # Pillow's name of the format of the content, for example ``JPEG`` or ``MPO``
-    animated: bool = False  # whether the file has several frames or pages; this is the first
+    format: str  # Pillow's name for the format, for example ``JPEG`` or ``MPO``
+    animated: bool = False  # True if the file has several frames or pages; ``pixels`` is the first
 
 
 Shrink = Callable[[int, int], int]
-"""Maps width and height in pixels to the factor by which the sides may be divided: 1, 2, 4 or 8."""
+"""Function from an image's width and height to the factor by which decoding may reduce both: 1, 2, 4 or 8."""
 
 
 def decode_image(
     data: bytes, *, max_pixels: int, background: Colour, tiff: bool = False, shrink: Shrink | None = None
 ) -> Decoded | Rejection:
-    """Decode one file's bytes; never raises, whatever the bytes are.
+    """Decode one file's bytes, or return why they are rejected. Never raises an error.
 
-    The content decides the format, not the file name. The number of pixels, width × height, is checked before any is
-    decoded. EXIF orientation is applied, 16 bits are scaled (not clipped), animations give their first frame, and
-    transparent pixels are composited over ``background`` (RGB, 0–255). Damage that decoders usually ignore is an error
-    here (:mod:`~goodbad_pipeline.images.jpeg`, :mod:`~goodbad_pipeline.images.png`). With ``shrink``, a JPEG may be
-    decoded smaller, to save time; which files are accepted does not depend on it.
+    The format is detected from the content, not from the file name. The number of pixels is checked before decoding.
+    EXIF orientation is applied, and 16-bit levels are scaled, not clipped. Of an animation, only the first frame is
+    decoded. Transparent pixels are composited over ``background`` (RGB, 0–255). Files with damage that decoders usually
+    ignore are rejected (see :mod:`~goodbad_pipeline.images.jpeg` and :mod:`~goodbad_pipeline.images.png`). ``shrink``
+    lets JPEGs be decoded at a reduced size to save time; it does not affect which files are accepted.
     """
     if not data:
         return Rejection(Reason.EMPTY, "zero bytes")
@@ -70,7 +70,7 @@ def decode_image(
         return Rejection(Reason.UNSUPPORTED, "TIFF, and images.tiff is false")
     try:
         return _decode(_open(data, container), max_pixels, background, shrink)
-    except Exception as error:  # Pillow's decoders raise a dozen types on hostile bytes
+    except Exception as error:  # Pillow's decoders raise a dozen exception types on hostile bytes
         return Rejection(_reason(error, data, container), _one_line(error))
 
 
@@ -94,7 +94,7 @@ def _decode(encoded: EncodedImage, max_pixels: int, background: Colour, shrink: 
 def _orientation(encoded: EncodedImage) -> int:
     try:
         return encoded.orientation()
-    except Exception:  # broken metadata of a sound image: no rotation, as in any viewer
+    except Exception:  # an intact image with broken metadata is not rotated, as in image viewers
         return 1
 
 
@@ -113,7 +113,7 @@ def _reason(error: Exception, data: bytes, container: str) -> Reason:
 
 
 def _lacks_end(data: bytes, container: str) -> bool:
-    """Return whether the end of an undecodable file is missing, as far as its format shows."""
+    """Return True if the end of a GIF, WebP or BMP file is missing."""
     if container == "GIF":
         return not data.rstrip(b"\0").endswith(b";")
     if container == "WEBP":

@@ -1,4 +1,4 @@
-"""The accepted formats: what all of them share, and the decoder of GIF, BMP, WebP and TIFF."""
+"""Detect image formats, define the interface of their decoders, and decode GIF, BMP, WebP and TIFF."""
 
 import io
 import re
@@ -13,7 +13,7 @@ Colour = tuple[int, int, int]
 HEAD_BYTES = 18  # enough of a file's first bytes to recognise its format
 SIGNATURES = {
     "JPEG": re.compile(rb"\xff\xd8\xff"),
-    "PNG": re.compile(rb"\x89PNG"),  # the rest of the signature shows how the file was damaged
+    "PNG": re.compile(rb"\x89PNG"),  # PngImage checks the rest of the signature
     "GIF": re.compile(rb"GIF8[79]a"),
     "WEBP": re.compile(rb"RIFF.{4}WEBP", re.DOTALL),
     "BMP": re.compile(rb"BM.{12}[\x0c-\xff]\0\0\0", re.DOTALL),
@@ -24,18 +24,18 @@ _UNSIGNED, _WHITE_IS_ZERO = 1, 0  # values of TIFF tags
 
 
 class CutOffError(ValueError):
-    """The file, or its pixel data, ends before the image does."""
+    """The file or its pixel data end before the image is complete."""
 
 
 class UnsupportedError(ValueError):
-    """A variant of an accepted format that is not decoded."""
+    """The file uses a variant of its format that is not decoded."""
 
 
 class EncodedImage(Protocol):
-    """A file whose header has been read, but none of its pixels.
+    """An image file whose header, but not its pixels, has been decoded.
 
-    Opening and :meth:`pixels` raise a CutOffError if the file ends before the image does, an UnsupportedError if damage
-    in such a file cannot be detected or no decoder reads it, and a ValueError if the content is inconsistent.
+    The constructor and :meth:`pixels` raise a CutOffError if the file ends too early, an UnsupportedError if the file
+    cannot be decoded or cannot be checked for damage, and a ValueError if its content is inconsistent.
     """
 
     width: int
@@ -47,24 +47,25 @@ class EncodedImage(Protocol):
         """Return the EXIF orientation, 1–8, or another number if the metadata are broken."""
 
     def pixels(self, background: Colour, factor: int) -> np.ndarray:
-        """Decode to RGB, uint8 (height, width, 3), before EXIF orientation, with transparency over ``background``.
+        """Return the pixels in RGB, uint8 of shape (height, width, 3), without applying EXIF orientation.
 
-        If the format supports it, the sides are divided by ``factor`` (1, 2, 4 or 8) and rounded up.
+        Transparent pixels are composited over ``background``. If the format supports it, both sides are divided by
+        ``factor`` (1, 2, 4 or 8) and rounded up.
         """
 
 
 def find_container(data: bytes) -> str | None:
-    """Return Pillow's name of the format with this signature, or None if it is not accepted."""
+    """Return Pillow's name for the format of ``data``, or None if it is not an accepted format."""
     return next((name for name, signature in SIGNATURES.items() if signature.match(data)), None)
 
 
 def scale(levels: np.ndarray, maximum: int = 65535) -> np.ndarray:
-    """Scale levels 0–``maximum`` to uint8 0–255, rounded, not clipped."""
+    """Scale levels from 0–``maximum`` to 0–255 and round them to uint8."""
     return ((levels.astype(np.uint32) * 255 + maximum // 2) // maximum).astype(np.uint8)
 
 
 def to_rgb(image: Image.Image, background: Colour) -> np.ndarray:
-    """Composite an 8-bit image over ``background``: uint8 (height, width, 3)."""
+    """Convert an 8-bit image to RGB over ``background``: uint8 of shape (height, width, 3)."""
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         under = Image.new("RGBA", rgba.size, (*background, 255))
@@ -73,7 +74,7 @@ def to_rgb(image: Image.Image, background: Colour) -> np.ndarray:
 
 
 class OtherImage:
-    """A file that Pillow decodes; Pillow's errors propagate, here and from :meth:`pixels`."""
+    """A GIF, BMP, WebP or TIFF file, decoded by Pillow, whose errors propagate."""
 
     def __init__(self, data: bytes, container: str) -> None:
         self._image = Image.open(io.BytesIO(data), formats=(container,))

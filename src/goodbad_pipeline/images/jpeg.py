@@ -1,8 +1,9 @@
-"""JPEG: the same pixels as Pillow, to the bit, at full or reduced size, but libjpeg's warnings are errors.
+"""Decode JPEG to exactly the same pixels as Pillow, at full or reduced size, but treat libjpeg's warnings as errors.
 
-Pillow ignores libjpeg's warnings: a file that is damaged in the middle becomes an image with a grey or shifted part.
-simplejpeg uses the same library and can be strict. Two checks are added here: a progressive image must have all its
-scans (:func:`check_scans`), and with a rare sampling the pixel data must end with the last row (:func:`check_extent`).
+Pillow ignores these warnings, so a file that is damaged in the middle becomes an image with a grey or shifted part.
+simplejpeg uses the same library and can raise them as errors. Two checks are added here: a progressive image must have
+all its scans (:func:`check_scans`), and the pixel data of a file with a rare chroma sampling must end with the last row
+(:func:`check_extent`).
 """
 
 import io
@@ -18,12 +19,12 @@ from PIL import ExifTags, Image
 from goodbad_pipeline.images.formats import Colour, CutOffError, UnsupportedError, to_rgb
 
 MAX_SCANS = 500  # each scan processes the whole image again, so a small file could take hours
-USUAL_SCANS = 20  # allowed at any size: a progressive photo has 10, in CMYK 18
-MAX_SCANNED = 100_000_000  # scans × pixels allowed beyond USUAL_SCANS: half a second
-_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # no stuffed 0xFF, no restart within a scan
+USUAL_SCANS = 20  # allowed at any size; a progressive photo has 10, or 18 in CMYK
+MAX_SCANNED = 100_000_000  # scans × pixels allowed beyond USUAL_SCANS; they take half a second
+_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # excludes stuffed bytes, fill bytes and restart markers
 _ALONE, _START, _END, _SCAN = 0x01, 0xD8, 0xD9, 0xDA
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
-_DECODED = (0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA)  # baseline, extended, progressive, lossless; two by arithmetic coding
+_DECODED = (0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA)  # baseline, extended, progressive, lossless; two arithmetic codings
 _SEQUENTIAL = (0xC0, 0xC1)
 _LOSSLESS = 0xC3  # cannot be reduced: libjpeg would write the full size, beyond the end of a smaller array
 _PROGRESSIVE = (0xC2, 0xCA)
@@ -31,14 +32,14 @@ _METADATA = {*range(0xE1, 0xEE), 0xEF, 0xFE}  # comments and APPn, except Adobe'
 _EXIF = 0xE1
 _JFIF = b"\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0"
 _NOT_SUPPORTED = ("not support", "unsupport", "sorry", "requested feature")
-_SLACK = 16  # bytes; a decoder reads 8 ahead
+_SLACK = 16  # bytes; decoders read up to 8 bytes ahead
 _END_BYTES = 2  # bytes of the end marker
 
 
 class _Segment(NamedTuple):
     kind: int
     start: int
-    end: int  # of the segment; the data of a scan follow it, up to the next marker
+    end: int  # end of the segment; a scan's data follow, up to the next marker
 
 
 class JpegImage:
@@ -63,7 +64,7 @@ class JpegImage:
         self.format, self.animated, self._orientation = self._describe()
 
     def pixels(self, background: Colour, factor: int) -> np.ndarray:
-        """Decode; lossless files, CMYK files and those with a rare sampling at full size, whatever the factor."""
+        """Decode the image. Lossless and CMYK files, and files with a rare chroma sampling, ignore ``factor``."""
         if not self._is_whole:
             raise CutOffError("the file ends before its end marker")
         scans = [self._data[segment.start : segment.end] for segment in self._segments if segment.kind == _SCAN]
@@ -90,7 +91,7 @@ class JpegImage:
             return to_rgb(image, background)
 
     def _check_error(self, error: ValueError, stripped: bytes, scans: int) -> None:
-        """Raise simplejpeg's error, unless it is a chroma sampling unknown to simplejpeg in a sound file."""
+        """Raise simplejpeg's error, unless the file is intact and only its chroma sampling is unknown to simplejpeg."""
         message = str(error)
         if "subsampling level" in message:
             if scans > 1 or self._kind not in _SEQUENTIAL:
@@ -110,14 +111,14 @@ class JpegImage:
         return bool(self._segments) and self._segments[-1].kind == _END
 
     def _describe(self) -> tuple[str, bool, int]:
-        """Return Pillow's format, whether there are further images, and the orientation, from the metadata."""
+        """Return Pillow's name for the format, True if the file has several images, and the orientation."""
         exif = next((segment for segment in self._segments if segment.kind == _EXIF), None)
-        for read in (lambda: self._data, lambda: self._stripped(keep=exif)):  # the second if other metadata are broken
+        for read in (lambda: self._data, lambda: self._stripped(keep=exif)):  # second: without other, broken metadata
             try:
                 with Image.open(io.BytesIO(read()), formats=("JPEG",)) as image:
                     orientation = int(image.getexif().get(ExifTags.Base.Orientation, 1))
                     return str(image.format), bool(getattr(image, "is_animated", False)), orientation
-            except Exception:  # broken metadata of a sound image: no rotation
+            except Exception:  # an intact image with broken metadata is not rotated
                 continue
         return "JPEG", False, 1
 
@@ -158,14 +159,14 @@ def _segments(data: bytes) -> Iterator[_Segment]:
 def check_scans(frame: bytes, scans: Iterable[bytes]) -> None:
     """Check that the scans deliver every bit of every coefficient (ITU-T T.81, B.2.3 and G.1.1.1).
 
-    The frame's segment and the scans' header segments begin with their markers.
+    ``frame`` and ``scans`` are the header segments of the frame and of the scans, each beginning with its marker.
 
     Raises:
         CutOffError: Some bits of a coefficient are missing.
         ValueError: A segment is shorter than its content.
     """
     names = frame[10 : 10 + 3 * frame[9] : 3]
-    missing = {name: np.full(64, 255, np.uint8) for name in names}  # bits of each coefficient; 255: no scan yet
+    missing = {name: np.full(64, 255, np.uint8) for name in names}  # missing bits; 255 before any scan
     for scan in scans:
         end = 5 + 2 * scan[4] if len(scan) > 4 else 0
         if len(scan) < end + 3 or not end:
@@ -179,7 +180,7 @@ def check_scans(frame: bytes, scans: Iterable[bytes]) -> None:
 
 
 def check_extent(data: bytes) -> None:
-    """Raise a ValueError unless the pixel data of a sequential JPEG of one scan end with its last row."""
+    """Raise a ValueError unless the pixel data of a sequential, single-scan JPEG end with the last row."""
     if _is_too_short(data[:-_END_BYTES] + bytes(_SLACK)):
         raise ValueError("its pixel data end too early")
     header = data.rindex(b"\xff\xda") + 2

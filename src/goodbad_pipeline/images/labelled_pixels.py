@@ -1,4 +1,7 @@
-"""Pixels and classes of one split, as arrays. Apart from `pixels`, which goes into the bundle of a registered model."""
+"""Pixels and class indices of one split, as arrays.
+
+This module is separate from `pixels`, because only `pixels` is bundled with a registered model.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -11,10 +14,10 @@ from goodbad_pipeline.images.splits import class_names
 
 @dataclass(frozen=True)
 class LabelledPixels:
-    """Images of one split with their classes."""
+    """The images of one split and their classes."""
 
-    pixels: np.ndarray  # uint8, shape (N, side, side, 3), RGB; may be memory-mapped and hold other splits too
-    rows: np.ndarray  # the split's images in ``pixels``, int64 of shape (n,)
+    pixels: np.ndarray  # uint8, shape (N, side, side, 3), RGB; may be memory-mapped and contain other splits
+    rows: np.ndarray  # positions of the split's images in ``pixels``, int64 of shape (n,)
     y_true: np.ndarray  # their class indices, int64 of shape (n,)
     classes: int
 
@@ -24,13 +27,13 @@ class LabelledPixels:
         return np.eye(self.classes, dtype=np.float32)[self.y_true]
 
     def shard(self, index: int, count: int) -> "LabelledPixels":
-        """Return every ``count``-th image, from number ``index`` on."""
+        """Return every ``count``-th image, starting with number ``index``."""
         part = slice(index, None, count)
         return replace(self, rows=self.rows[part], y_true=self.y_true[part])
 
 
 def labelled_pixels(split: str, splits: pd.DataFrame, pixels: Pixels) -> LabelledPixels:
-    """Return the images of one split; the classes are all labels of the table."""
+    """Return the images of one split. The classes are all labels of ``splits``, even those missing from the split."""
     names, table = class_names(splits), splits[splits["split"] == split]
     y_true = table["label"].map(names.index).to_numpy("int64")
     return LabelledPixels(pixels.array, pixels.rows(table["image_id"]), y_true, len(names))

@@ -1,8 +1,8 @@
-"""Find near-duplicates among millions of images: similar difference hashes, then strongly correlated thumbnails.
+"""Find near-duplicates among millions of images by similar difference hashes and strongly correlated thumbnails.
 
-Two 64-bit hashes that differ in at most d bits differ in at most d of b blocks of bits, so they agree on b - d blocks.
-Each choice of b - d blocks is a key; only images that share a key are compared. The number of comparisons thus grows
-with the number of similar images, not with the square of the number of images.
+The 64 bits of a hash are cut into b blocks. If two hashes differ in at most d bits, they agree on at least b - d
+blocks. Each choice of b - d blocks is a key, and only images with an equal key are compared. The number of comparisons
+thus grows with the number of similar images, not with the square of the number of images.
 """
 
 from collections.abc import Iterator
@@ -17,16 +17,16 @@ import scipy
 
 BITS = 64
 CHUNK = 2**16  # pairs whose thumbnails are compared at a time: 100 MB of memory
-LARGE = 2**16  # image pairs behind one pair of hashes, above which a matrix product is faster
+LARGE = 2**16  # if a pair of hashes has more image pairs than this, a matrix product is faster
 TILE = 1024  # rows and columns of one matrix product
 
 
 class DisjointSets:
-    """Disjoint sets of the positions 0 … n - 1, merged by arrays of links.
+    """Disjoint sets of the positions 0 … n - 1, which are merged by arrays of pairs.
 
-    In ``start`` and in ``component``, int32 of shape (n,), equal values mark positions of one set. At most n - 1 links
-    are kept, however many are added. ``scipy.cluster.hierarchy.DisjointSet`` merges one pair per Python call; for a
-    million images that is too slow (docs/decisions/disjoint-sets.md).
+    In ``start`` and in ``component``, int32 of shape (n,), positions of one set have equal values. Of the added pairs,
+    only those that join two sets are stored, at most n - 1. ``scipy.cluster.hierarchy.DisjointSet`` merges one pair per
+    Python call, which is too slow for a million images (docs/decisions/disjoint-sets.md).
     """
 
     def __init__(self, start: np.ndarray) -> None:
@@ -34,7 +34,7 @@ class DisjointSets:
         self._links = [np.empty((0, 2), np.int64)]
 
     def add(self, pairs: np.ndarray) -> None:
-        """Merge the sets of the two positions of each of ``pairs``, int64 of shape (m, 2)."""
+        """Merge the sets that contain the two positions of each pair; ``pairs`` is int64 of shape (m, 2)."""
         count = len(self.component)
         low, high = np.sort(self.component[pairs].astype(np.int64), axis=1).T
         joining, first = np.unique(low * count + high, return_index=True)
@@ -42,7 +42,7 @@ class DisjointSets:
         first, low, high = (values[low != high] for values in (first, low, high))
         if not len(first):
             return
-        # A link's weight is its number plus 1: it identifies the links of the tree, and 0 would mean no link.
+        # A link's weight is its index plus 1, by which it is found in the tree. A weight of 0 would mean no link.
         weights = np.arange(1, len(first) + 1)
         graph = scipy.sparse.coo_array((weights, (low, high)), shape=(count, count)).tocsr()
         tree = scipy.sparse.csgraph.minimum_spanning_tree(graph).data.astype(np.int64) - 1
@@ -51,16 +51,16 @@ class DisjointSets:
 
     @property
     def links(self) -> np.ndarray:
-        """The links that connect the sets, int64 of shape (m, 2), in the order in which they were added."""
+        """The pairs that joined sets, int64 of shape (m, 2), in the order in which they were added."""
         return np.concatenate(self._links)
 
 
 def near_links(hashes: np.ndarray, thumbnails: np.ndarray, distance: int, min_correlation: float) -> np.ndarray:
-    """Return enough pairs to connect all images that a chain of near-duplicates connects.
+    """Return pairs of near-duplicates that connect all images in a chain of near-duplicates.
 
-    The hashes of near-duplicates, uint64 (n,), differ in at most ``distance`` bits. Their thumbnails, uint8 (n, k) of
-    interleaved RGB, have at least ``min_correlation`` (Pearson); those of a single colour must be equal. The pairs are
-    positions, int64 (m, 2) with m < n, the smaller first.
+    The hashes of near-duplicates (uint64, shape (n,)) differ in at most ``distance`` bits. Their thumbnails (uint8,
+    shape (n, k), interleaved RGB) have a Pearson correlation of at least ``min_correlation``; single-coloured ones must
+    be equal. The pairs are positions, int64 of shape (m, 2) with m < n, the smaller position first.
     """
     sets = DisjointSets(np.arange(len(hashes)))
     plain = _single_coloured(thumbnails)
@@ -74,9 +74,9 @@ def near_links(hashes: np.ndarray, thumbnails: np.ndarray, distance: int, min_co
 
 
 def close_pairs(values: np.ndarray, distance: int) -> Iterator[np.ndarray]:
-    """Yield once, in arrays int64 (≤ n, 2), every pair of positions that are at most ``distance`` (0–16) bits apart.
+    """Yield every pair of positions whose values differ in at most ``distance`` (0–16) bits, each pair once.
 
-    The ``values``, uint64 (n,), are distinct.
+    The ``values``, uint64 of shape (n,), must be distinct. Each yielded array is int64 of shape (m, 2) with m ≤ n.
     """
     if distance < 1 or len(values) < 2:
         return
@@ -91,7 +91,7 @@ def close_pairs(values: np.ndarray, distance: int) -> Iterator[np.ndarray]:
 
 
 def _block_count(count: int, distance: int) -> int:
-    """Return the number of blocks with the least work: few blocks make large buckets, many blocks make many keys."""
+    """Return the number of blocks that minimises work: few blocks make large buckets, many blocks make many keys."""
 
     def work(blocks: int) -> float:
         bucket = count / 2 ** (BITS * (blocks - distance) // blocks)
@@ -120,7 +120,7 @@ def _pairs_of_key(values: np.ndarray, mask: np.uint64, skipped: list[np.uint64],
 
 
 class _Matcher:
-    """Compares thumbnails. ``hashes`` are distinct and ascending; hash i has ``counts[i]`` images."""
+    """Compares the thumbnails of images. ``hashes`` are distinct and ascending; ``counts[i]`` images have hash i."""
 
     def __init__(self, hashes: np.ndarray, thumbnails: np.ndarray, plain: np.ndarray, min_correlation: float) -> None:
         self._thumbnails, self._plain, self._min_correlation = thumbnails, plain, min_correlation
@@ -128,7 +128,7 @@ class _Matcher:
         self.hashes, self._starts, self.counts = np.unique(hashes[self._order], return_index=True, return_counts=True)
 
     def join(self, sets: DisjointSets, pairs: np.ndarray) -> None:
-        """Merge the sets of near-duplicates among the images of each pair of indices in ``hashes``, int64 (m, 2)."""
+        """Merge the sets of near-duplicates among the images of each pair of hashes; ``pairs`` indexes ``hashes``."""
         products = self.counts[pairs[:, 0]] * self.counts[pairs[:, 1]]
         large = products > LARGE
         for one, other in pairs[large]:
@@ -142,7 +142,7 @@ class _Matcher:
             sets.add(candidates[np.einsum("ij,ij->i", left, right) >= self._min_correlation])
 
     def _units(self, positions: np.ndarray) -> np.ndarray:
-        """Return thumbnails whose products are correlations; those of a single colour correlate with nothing."""
+        """Return unit thumbnails, whose dot products are correlations. Single-coloured thumbnails are zero."""
         units = unit_thumbnails(self._thumbnails[positions])
         units[self._plain[positions]] = 0
         return units
@@ -151,7 +151,7 @@ class _Matcher:
         return self._order[self._starts[index] : self._starts[index] + self.counts[index]]
 
     def _expand(self, pairs: np.ndarray) -> np.ndarray:
-        """Return the product of the images of each pair of hashes: int64 (m, 2), positions."""
+        """Return every pair of images that have one of these pairs of hashes: positions, int64 of shape (m, 2)."""
         one, other = pairs.T
         products = self.counts[one] * self.counts[other]
         pair = np.repeat(np.arange(len(pairs)), products)
@@ -161,7 +161,7 @@ class _Matcher:
         return self._order[np.stack([rows, columns], axis=1)]
 
     def _join_tiles(self, sets: DisjointSets, one: np.ndarray, other: np.ndarray) -> None:
-        """Merge sets as :meth:`join` does, for two large sets of images, by tiles of a matrix product."""
+        """Merge sets like :meth:`join`, but compare two large sets of images by tiles of a matrix product."""
         members = np.concatenate([one, other])
         local = DisjointSets(sets.component[members])
         for top in range(0, len(one), TILE):
@@ -186,7 +186,7 @@ def _chunks(pairs: np.ndarray, products: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def thumbnail_levels(thumbnails: pd.Series, rows: np.ndarray) -> np.ndarray:
-    """Copy the thumbnails (Arrow binary values of equal length) at positions ``rows`` into an array, uint8 (m, k)."""
+    """Copy the thumbnails at positions ``rows``, Arrow binary values of equal length, into an array, uint8 (m, k)."""
     values = pa.array(thumbnails, pa.large_binary())
     chunks = [chunk for chunk in (values.chunks if isinstance(values, pa.ChunkedArray) else [values]) if len(chunk)]
     parts = [_bytes_of(chunk) for chunk in chunks]
@@ -206,7 +206,10 @@ def _bytes_of(chunk: pa.Array) -> np.ndarray:
 
 
 def unit_thumbnails(thumbnails: np.ndarray) -> np.ndarray:
-    """Centre and scale uint8 (n, k) to float32 rows of length 1, whose products are correlations; constant rows: 0."""
+    """Centre and scale each row, uint8 (n, k), to length 1, so that dot products are correlations.
+
+    Constant rows become 0.
+    """
     levels = thumbnails.astype(np.float32)
     levels -= levels.mean(axis=1, keepdims=True)
     return levels / np.maximum(np.linalg.norm(levels, axis=1, keepdims=True), 1e-6)
@@ -214,14 +217,14 @@ def unit_thumbnails(thumbnails: np.ndarray) -> np.ndarray:
 
 def _single_coloured(thumbnails: np.ndarray) -> np.ndarray:
     """Return which thumbnails have a single colour: bool of shape (n,)."""
-    candidates = np.flatnonzero((thumbnails[:, :3] == thumbnails[:, -3:]).all(axis=1))  # few of perhaps millions
+    candidates = np.flatnonzero((thumbnails[:, :3] == thumbnails[:, -3:]).all(axis=1))  # few among millions
     plain = np.zeros(len(thumbnails), bool)
     plain[candidates] = (thumbnails[candidates, 3:] == thumbnails[candidates, :-3]).all(axis=1)
     return plain
 
 
 def _equal_plain(hashes: np.ndarray, thumbnails: np.ndarray, plain: np.ndarray) -> np.ndarray:
-    """Link single-coloured images (positions ``plain``) of equal colour; all shades of red correlate perfectly."""
+    """Pair single-coloured images (positions ``plain``) of equal colour, because all shades of red correlate fully."""
     keys = [hashes[plain], *(thumbnails[plain, channel] for channel in range(3))]
     first = pd.Series(plain).groupby(keys).transform("min").to_numpy()
     return np.stack([first, plain], axis=1)[first != plain]

@@ -1,8 +1,8 @@
-"""File names as stored in tables, file states, and reading a file safely: never outside the root, never blocking.
+"""Convert file names to text, detect changed files, and read files without leaving the root or blocking.
 
-A file name is bytes, a table holds text. In tables, each byte that is not valid UTF-8 becomes one private-use character
-U+10FF80–U+10FFFF. Those characters themselves are encoded as their bytes. The mapping is one-to-one, and Parquet, CSV
-and JSON can store every name.
+File names are bytes, but tables store text. In tables, each byte that is not valid UTF-8 becomes a private-use
+character, U+10FF80–U+10FFFF. If a name already contains such a character, each of its UTF-8 bytes is replaced in the
+same way. The mapping is one-to-one, and Parquet, CSV and JSON can store every name.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ _LEAVES_ROOT = re.compile(r"\0|://|^(/|\\\\)|(^|[\\/])\.\.([\\/]|$)")
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")  # checked in manifests only: in a listed folder, `a:` is a valid name
 _INT64 = 2**63 - 1
 _GONE = (-2, -2, -2, -2)
-_TICK = 2_000_000_000  # nanoseconds; the coarsest clock of a file system
+_TICK = 2_000_000_000  # nanoseconds; resolution of the coarsest file-system clock
 _PRIVATE, _SURROGATE, _HIGH_BYTES = 0x10FF80, 0xDC80, range(0x80, 0x100)
 _TO_NAME = {_PRIVATE + number: _SURROGATE + number for number in range(len(_HIGH_BYTES))}
 _TO_TEXT: dict[int, str] = {surrogate: chr(private) for private, surrogate in _TO_NAME.items()}
@@ -35,12 +35,12 @@ _TO_TEXT |= {
 
 
 def to_text(name: str) -> str:
-    """Return the table text for a file name as returned by ``os``."""
+    """Convert a file name as returned by ``os`` to the text stored in tables."""
     return name if name.isascii() else name.translate(_TO_TEXT)
 
 
 def locate(root: Path, path: str) -> str:
-    """Return the file name for a table's ``path``."""
+    """Return the file name, below ``root``, of a ``path`` stored in a table."""
     return os.path.join(root, _to_name(path))
 
 
@@ -54,12 +54,12 @@ def printable(text: str) -> str:
 
 
 def leaves_root(path: str) -> bool:
-    """Return whether a manifest's path is absolute, contains `..` or a NUL byte, or is a URL."""
+    """Return True if a path in a manifest is absolute, contains `..` or a NUL byte, or is a URL."""
     return _DRIVE.match(path) is not None or _LEAVES_ROOT.search(path) is not None
 
 
 class FileState(NamedTuple):
-    """Identifies an unchanged file without reading it. Values fit an int64; times are nanoseconds since 1970."""
+    """Attributes that reveal a changed file without reading it: int64 values, times in nanoseconds since 1970."""
 
     size: int
     modified: int  # mtime, which users can set
@@ -68,12 +68,12 @@ class FileState(NamedTuple):
 
     @classmethod
     def of(cls, result: os.stat_result) -> "FileState":
-        """Return the state in a result of ``os.stat``."""
+        """Return the state of a file from a result of ``os.stat``."""
         return cls(result.st_size, result.st_mtime_ns, result.st_ctime_ns, result.st_ino & _INT64)
 
     @property
     def is_settled(self) -> bool:
-        """Whether the last change is old enough for the next one to get another ctime."""
+        """True if the last change is so old that another change would get a different ctime."""
         return time.time_ns() - self.changed > _TICK
 
 
@@ -86,10 +86,10 @@ def find_state(root: Path, path: str) -> FileState | None:
 
 
 def find_states(root: Path, paths: Sequence[str]) -> np.ndarray:
-    """Return the current states of many files, int64 of shape (n, 4). A million take seconds.
+    """Return the current states of many files, int64 of shape (n, 4). A million files take seconds.
 
-    All values are −2 if the file is missing or a link leads out of ``root`` (resolved). Each folder is resolved once,
-    because a folder that was moved elsewhere and replaced by a link holds the same files in the same state.
+    If a file is missing, or a link leads out of ``root`` (a resolved path), all its values are −2. Folders are
+    resolved too, each once, because files keep their state if their folder is moved and replaced by a link.
     """
     prefix, values = os.path.join(root, ""), array("q")
     is_inside = cache(lambda name: Path(os.path.realpath(prefix + name)).is_relative_to(root))
@@ -109,23 +109,23 @@ def find_states(root: Path, paths: Sequence[str]) -> np.ndarray:
 
 
 def are_settled(states: np.ndarray) -> np.ndarray:
-    """Return which of the states of :func:`find_states` are settled, see :class:`FileState`: bool of shape (n,)."""
+    """Return which states of :func:`find_states` are settled (see :class:`FileState`): bool of shape (n,)."""
     return time.time_ns() - states[:, FileState._fields.index("changed")] > _TICK
 
 
 class FileContent(NamedTuple):
-    """The content of a file or its rejection, and its state at opening."""
+    """The content of a file, or why it was rejected, and the file's state when it was opened."""
 
     content: bytes | Rejection
-    state: FileState | None = None  # None if the file was not opened, or if the next scan must try again
+    state: FileState | None = None  # None if the file was not opened, or if the next scan must read it again
 
 
 def read_inside(root: Path, path: str, *, max_bytes: int | None = None, seconds: float = 10.0) -> FileContent:
     """Read a regular file below ``root`` (resolved), by its path as stored in a table.
 
-    Never waits for a FIFO or device, never follows a link out of ``root``. A file without the signature of an accepted
-    format, or of more than ``max_bytes``, is hashed in blocks and never held in memory. It has no hash if that takes
-    more than ``seconds``.
+    It never waits for a FIFO or device, and never follows a link out of ``root``. Files that lack the signature of an
+    accepted format or exceed ``max_bytes`` are rejected. They are hashed block by block; if that takes more than
+    ``seconds``, the rejection has no hash.
     """
     if _LEAVES_ROOT.search(path):
         return FileContent(Rejection(Reason.OUTSIDE_ROOT, "a path must be relative to images.root and contain no '..'"))
@@ -148,7 +148,7 @@ def read_inside(root: Path, path: str, *, max_bytes: int | None = None, seconds:
 
 def _read(stream: BinaryIO, max_bytes: int | None, seconds: float) -> FileContent:
     result = os.fstat(stream.fileno())
-    if not stat.S_ISREG(result.st_mode):  # replaced since the check above
+    if not stat.S_ISREG(result.st_mode):  # the file was replaced after it was checked
         return FileContent(Rejection(Reason.NOT_A_FILE, "no longer a regular file"))
     state, head = FileState.of(result), stream.read(HEAD_BYTES)
     stream.seek(0)
@@ -161,7 +161,7 @@ def _read(stream: BinaryIO, max_bytes: int | None, seconds: float) -> FileConten
 
 
 def _hash(stream: BinaryIO, seconds: float) -> str | None:
-    """Return the SHA-256 of the rest of a file, read by the megabyte; None if that takes too long."""
+    """Return the SHA-256 of the rest of a file, read a megabyte at a time, or None if that takes too long."""
     digest, deadline = hashlib.sha256(), time.monotonic() + seconds
     while part := stream.read(1 << 20):
         digest.update(part)

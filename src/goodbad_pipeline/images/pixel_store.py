@@ -1,12 +1,12 @@
 """Decoded images on disk, one store per transform, so that no image is decoded twice.
 
-A store is a folder with ``pixels.bin``, rows of uint8, and ``image_ids.bin``, 64 hexadecimal digits per row. Rows are
-only appended, pixels first. After an interruption, every row with an ID is therefore complete, and the next run
-continues after the last one.
+A store is a folder with ``pixels.bin`` (one image per row, uint8) and ``image_ids.bin`` (64 hexadecimal digits per
+row). Rows are only appended, and pixels are written before IDs. Even after an interruption, every row with an ID is
+therefore complete, and the next run continues after the last complete row.
 
-``states.npy`` holds the state of each row's file when it last had the row's SHA-256. A file in another state is hashed
-again before its row is used, so that changed and deleted files are noticed without decoding. Without ``states.npy``,
-all files are hashed.
+``states.npy`` holds, for each row, the state of the image's file when its SHA-256 was last checked. If that state has
+changed, the file is hashed again before its row is used. Changed and deleted files are thus detected without decoding.
+Without ``states.npy``, all files are hashed.
 """
 
 import hashlib
@@ -33,17 +33,18 @@ from goodbad_pipeline.images.pixels import Pixels, PixelSource, Transform
 
 logger = logging.getLogger(__name__)
 
-VERSION = 2  # raise it when the code changes the pixels of an image: all images are then decoded again
+VERSION = 2  # increase it when a code change alters pixels: all images are then decoded again
 ID_BYTES = 64
-UNKNOWN = -1  # instead of a state: the file is hashed again
+UNKNOWN = -1  # in place of a state; the file is then hashed again
 COMMIT = 8  # blocks between two commits to disk
 
 
 def open_pixels(folder: Path, source: PixelSource) -> Pixels:
     """Add missing images of ``source`` to the store of its transform, and return all images of the store.
 
-    ``folder`` holds one store per transform; it may be removed at any time. The images are memory-mapped. If the store
-    would exceed the budget or the disk, only the images of ``source`` are returned, each decoded whenever it is read.
+    ``folder`` holds one store per transform and may be deleted at any time. The images are memory-mapped. If the store
+    would exceed the budget or the free disk space, only the images of ``source`` are returned, and each is decoded
+    whenever it is read.
 
     Raises:
         InputError: A file was changed or deleted since ingestion.
@@ -54,9 +55,9 @@ def open_pixels(folder: Path, source: PixelSource) -> Pixels:
     store = PixelStore(folder, source.transform)
     with FileLock(folder / ".lock"):
         if not store.make_room(source):
-            logger.warning("Decoding %d images whenever they are read: no disk space in %s", source.shape[0], folder)
+            logger.warning("Decoding %d images whenever they are read, as %s has no space", source.shape[0], folder)
             return source.streamed()
-        states = find_states(source.root, source.paths)  # before reading, so that a later change shows
+        states = find_states(source.root, source.paths)  # before reading, so that later changes are detected
         store.check(source, states)
         store.fill(source)
         store.save_states(source, states)
@@ -95,7 +96,7 @@ class PixelStore:
         return source.without(set(self.image_ids().tolist()))
 
     def check(self, source: PixelSource, states: np.ndarray) -> None:
-        """Hash the files of stored images whose current state, a row of ``states``, differs from the stored one."""
+        """Hash again the files of stored images whose state, a row of ``states``, differs from the stored state."""
         rows = self._rows(source)
         stored = self._load_states()[rows] if len(self) else states
         changed = np.flatnonzero((rows >= 0) & (stored != states).any(axis=1))
@@ -104,7 +105,7 @@ class PixelStore:
             source.check(changed.tolist())
 
     def save_states(self, source: PixelSource, states: np.ndarray) -> None:
-        """Store the states of the files of ``source``, whose SHA-256 has been checked in these states."""
+        """Store ``states``, in which the SHA-256 of every file of ``source`` has been checked."""
         stored, rows = self._load_states(), self._rows(source)
         after = stored.copy()
         after[rows] = np.where(are_settled(states)[:, None], states, UNKNOWN)
@@ -116,10 +117,10 @@ class PixelStore:
         """Decode and append every image of ``source`` that is not stored."""
         stored, missing = len(self), self.missing(source)
         self.folder.mkdir(parents=True, exist_ok=True)
-        os.utime(self.folder)  # marks it as used, see make_room
+        os.utime(self.folder)  # marks the store as used, see make_room
         if stored and missing.paths:
             count = len(source.paths)
-            logger.info("Decoding %d images; %d of them are in the cache", count, count - len(missing.paths))
+            logger.info("Of %d images, %d are already in the cache", count, count - len(missing.paths))
         with writing(self._pixels):
             for file, size in ((self._pixels, stored * self._row), (self._ids, stored * ID_BYTES)):
                 file.touch()
@@ -127,10 +128,10 @@ class PixelStore:
             self._append(missing)
 
     def make_room(self, source: PixelSource) -> bool:
-        """Delete stores until all together, with the missing images, fit the budget; return whether the disk has space.
+        """Delete stores until the missing images fit the budget; return True if the disk has space for them.
 
-        Stores of other transforms are deleted first, the least recently used before others. This store is last: it may
-        be full of images that no longer exist.
+        Stores of other transforms are deleted first, least recently used first. This store is deleted last, because it
+        may be full of images that no longer exist.
         """
         others = [path for path in self.folder.parent.glob("*px-*") if path != self.folder]
         for store in [*sorted(others, key=lambda path: path.stat().st_mtime), self.folder]:
@@ -142,7 +143,7 @@ class PixelStore:
         return len(self.missing(source).paths) * self._row < shutil.disk_usage(self.folder.parent).free
 
     def _rows(self, source: PixelSource) -> np.ndarray:
-        """Return the row of each image, −1 if it is not stored."""
+        """Return the row of each image of ``source``, −1 if the image is not stored."""
         return pd.Index(self.image_ids()).get_indexer(pd.Index(np.array(source.image_ids, f"S{ID_BYTES}")))
 
     def _load_states(self) -> np.ndarray:
@@ -171,7 +172,7 @@ class PixelStore:
 
 
 def _digest(transform: Transform) -> str:
-    """Hash everything that stored pixels depend on, except the file; max_pixels and tiff change no pixel."""
+    """Hash all settings and versions that pixels depend on; max_pixels and tiff do not affect pixels."""
     config = {name: value for name, value in asdict(transform).items() if name not in ("max_pixels", "tiff")}
     decoders = {"pillow": PIL.__version__, "simplejpeg": simplejpeg.__version__}
     content = json.dumps({**config, "version": VERSION, **decoders}, sort_keys=True)

@@ -1,6 +1,6 @@
 """Decoded images at one resolution, in one array, for training and evaluation.
 
-An image's pixels are a pure function of its bytes and the transform; everything random happens later.
+An image's pixels are a pure function of its bytes and the transform. Random augmentation is applied later.
 """
 
 import hashlib
@@ -23,12 +23,12 @@ from goodbad_pipeline.images.rejections import Rejection
 
 ResizeMode = Literal["pad", "crop", "stretch"]
 BLOCK = 256  # images decoded at a time
-MIN_REDUCTION = 2  # a reduced image keeps at least this many pixels per pixel of the square, along each side
+MIN_REDUCTION = 2  # each side of a reduced image has at least this many pixels per pixel of the square
 
 
 @dataclass(frozen=True)
 class Transform:
-    """How a decoded image becomes a square of ``resolution`` pixels a side.
+    """Settings that turn a decoded image into a square with ``resolution`` pixels per side.
 
     ``pad`` keeps the whole image between bars of ``background``, ``crop`` fills the square and cuts the ends of the
     longer side, ``stretch`` changes the aspect ratio. With ``shrink_on_load``, a JPEG that is much larger than the
@@ -37,16 +37,16 @@ class Transform:
 
     resolution: int
     resize: ResizeMode
-    background: Colour  # of bars, and under transparent pixels
-    max_pixels: int  # largest image that is decoded, width × height
-    tiff: bool = False  # whether TIFF is decoded
-    shrink_on_load: bool = False  # missing in models registered before it existed; False is right for them
+    background: Colour  # colour of bars, and behind transparent pixels
+    max_pixels: int  # images with a larger width × height are rejected
+    tiff: bool = False  # True if TIFF is decoded
+    shrink_on_load: bool = False  # missing in models registered before this field existed; False fits them
 
     def factor(self, width: int, height: int) -> int:
         """Return the factor by which an image's sides may be divided before resizing: 1, 2, 4 or 8.
 
         Each side keeps at least twice the pixels that the square needs, as with Pillow's ``reducing_gap=2``, so that
-        the result hardly differs. Only factors without remainder are used; a remainder would shift the image.
+        the result hardly differs. A factor must divide both sides without remainder, which would shift the image.
         """
         if not self.shrink_on_load:
             return 1
@@ -57,9 +57,9 @@ class Transform:
 
 @dataclass(frozen=True)
 class Pixels:
-    """Transformed images by content.
+    """Transformed images and the SHA-256 of their files.
 
-    ``array`` is memory-mapped, or a :class:`StreamedPixels`, which is indexed like an array.
+    ``array`` is either memory-mapped or a :class:`StreamedPixels`, which is indexed like an array.
     """
 
     image_ids: np.ndarray  # SHA-256 of each image's file, in the order of ``array``; equal files share a row
@@ -67,7 +67,7 @@ class Pixels:
     transform: Transform
 
     def rows(self, image_ids: Sequence[str] | pd.Series) -> np.ndarray:
-        """Return the row of each of ``image_ids``, int64 of shape (len(image_ids),).
+        """Return the row in ``array`` of each image, int64 of shape (len(image_ids),).
 
         Raises:
             InputError: An image is not in the cache.
@@ -90,7 +90,7 @@ class PixelSource:
     image_ids: list[str]  # SHA-256 of the files at ingestion
     paths: list[str]  # relative to root
     transform: Transform
-    budget: int | None = None  # largest size of a cache in bytes
+    budget: int | None = None  # maximum size of the pixel cache in bytes; None for no limit
     workers: int | None = None  # decoding threads; decoders release the interpreter lock
 
     @property
@@ -101,11 +101,11 @@ class PixelSource:
 
     @property
     def fits(self) -> bool:
-        """Whether a cache of all images stays within the budget."""
+        """True if a cache of all images stays within the budget."""
         return self.budget is None or math.prod(self.shape) <= self.budget
 
     def without(self, image_ids: Collection[bytes]) -> "PixelSource":
-        """Return the source without ``image_ids``."""
+        """Return the source without the images in ``image_ids``."""
         left = [index for index, image_id in enumerate(self.image_ids) if image_id.encode() not in image_ids]
         ids, paths = ([values[index] for index in left] for values in (self.image_ids, self.paths))
         return replace(self, image_ids=ids, paths=paths)
@@ -127,7 +127,7 @@ class PixelSource:
         return np.stack(images) if images else np.empty((0, *self.shape[1:]), np.uint8)
 
     def check(self, indices: Iterable[int]) -> None:
-        """Hash some files again."""
+        """Check that the files at ``indices`` still have the SHA-256 that they had at ingestion."""
         with ThreadPoolExecutor(self.workers) as pool:
             for _ in pool.map(lambda index: len(self._content(index)), indices):
                 pass
@@ -136,7 +136,7 @@ class PixelSource:
         path = self.paths[index]
         data = read_inside(self.root, path).content
         if isinstance(data, Rejection):
-            if data.size is None:  # not even opened
+            if data.size is None:  # the file could not be opened
                 raise InputError(f"{path}: can no longer be read ({data.detail}); run --pipeline=data again")
             data = b""
         if hashlib.sha256(data).hexdigest() != self.image_ids[index]:
@@ -161,7 +161,7 @@ class StreamedPixels:
         return self.shape[0]
 
     def __getitem__(self, rows: Any) -> np.ndarray:
-        """Decode the images of a row number, a slice, or an array of row numbers of any shape."""
+        """Decode the images that a row number, a slice or an array of row numbers (of any shape) selects."""
         indices = np.arange(len(self))[rows]
         with ThreadPoolExecutor(self.source.workers) as pool:
             images = self.source.decode(indices.ravel().tolist(), pool)
@@ -169,11 +169,11 @@ class StreamedPixels:
 
 
 PixelCache = Callable[[PixelSource], Pixels]
-"""Returns the pixels of a source, decoding only images that it has not decoded before."""
+"""Function that returns the pixels of a source and decodes only images that are not cached."""
 
 
 def pixel_source(table: pd.DataFrame, root: Path, transform: Transform, cache_gb: float | None = None) -> PixelSource:
-    """Return the distinct images of ``table`` (columns image_id and path), to be decoded; no cache limit by default."""
+    """Return a source of distinct images in ``table`` (columns image_id and path); ``cache_gb`` limits the cache."""
     distinct = table.drop_duplicates("image_id")
     budget = None if cache_gb is None else int(cache_gb * 1e9)
     return PixelSource(root.resolve(), distinct["image_id"].tolist(), distinct["path"].tolist(), transform, budget)
@@ -192,7 +192,7 @@ def transform_image(data: bytes, transform: Transform) -> np.ndarray:
 
 
 def load_image(data: bytes, transform: Transform) -> np.ndarray | Rejection:
-    """Decode and resize as :func:`transform_image` does, but return the rejection of a file that is not usable."""
+    """Decode and resize like :func:`transform_image`, but return a rejection instead of raising an error."""
     decoded = decode_image(
         data,
         max_pixels=transform.max_pixels,

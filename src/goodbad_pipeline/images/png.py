@@ -1,7 +1,7 @@
-"""PNG: every chunk is checked, and Pillow gets only the chunks that make pixels.
+"""Decode PNG: check every chunk, and pass only the chunks that define pixels to Pillow.
 
-Pillow skips the checksums of pixel data, accepts pixel data that end early, rejects a sound image because of broken
-metadata, and keeps eight of sixteen bits.
+On its own, Pillow skips the checksums of pixel data, accepts pixel data that end early, rejects intact images with
+broken metadata, and keeps only eight of sixteen bits.
 """
 
 import io
@@ -21,10 +21,10 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _END = b"\0\0\0\0IEND\xaeB`\x82"  # the last chunk
 _CHANNELS = {GREY: 1, RGB: 3, PALETTE: 1, GREY_ALPHA: 2, RGBA: 4}
 _DEPTHS = {GREY: (1, 2, 4, 8, 16), PALETTE: (1, 2, 4, 8)}
-_TRANSPARENT_BYTES = {GREY: 2, RGB: 6}  # size of the chunk that names one colour as transparent
+_TRANSPARENT_BYTES = {GREY: 2, RGB: 6}  # size of a tRNS chunk, which makes one colour transparent
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
-_METADATA = re.compile(rb"XML:com\.adobe\.xmp\0|Raw profile type exif\0")  # texts that can hold the orientation
+_METADATA = re.compile(rb"XML:com\.adobe\.xmp\0|Raw profile type exif\0")  # text chunks that can hold the orientation
 _FRAME = 12  # length, type and checksum around a chunk's data
 _OTHER_UNLIKELY = 173
 _UNLIKELY: dict[str, int | tuple[int, ...]] = {  # a colour that images rarely end with, by Pillow's mode
@@ -84,7 +84,7 @@ class PngImage:
         return to_rgb(image, background)
 
     def orientation(self) -> int:
-        """Return the EXIF orientation, read from a one-pixel image with the metadata, because these may be broken."""
+        """Return the EXIF orientation, which Pillow reads from a one-pixel image with the same metadata."""
         if not self._metadata:
             return 1
         header = _pack(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, GREY, 0, 0, 0))
@@ -111,7 +111,7 @@ class PngImage:
             raise ValueError("no pixels")
 
     def _keep(self, chunk: _Chunk, before_pixels: bool) -> None:
-        """Keep the content of a chunk. Palette, transparency and animation count only before the pixels."""
+        """Store a chunk's content if it is needed. Palette, transparency and animation count only before the pixels."""
         kind = chunk.kind
         if kind == b"PLTE" and before_pixels:
             self._palette = bytes(chunk.data)
@@ -125,7 +125,7 @@ class PngImage:
             raise UnsupportedError(f"an unknown critical chunk {kind.decode('ascii')}")
 
     def _load(self, *, low_bytes: bool = False) -> Image.Image:
-        """Let Pillow decode the chunks that make pixels."""
+        """Decode the chunks that define pixels with Pillow."""
         depth, colour = self._depth, self._colour
         if depth == 16 and colour == GREY_ALPHA:
             depth, colour = 8, RGBA  # the same bytes; Pillow would drop half of them
@@ -142,12 +142,12 @@ class PngImage:
             image.tile = [tile._replace(args=str(tile.args).replace("16B", "16L"))]
         else:
             blank = Image.new(image.mode, image.size, _UNLIKELY.get(image.mode, _OTHER_UNLIKELY))
-            image.im = blank.im  # Pillow writes into it; pixels it does not write keep this colour
+            image.im = blank.im  # Pillow decodes into it; missing pixels keep its colour
         image.load()
         return image
 
     def _wide_levels(self, image: Image.Image) -> np.ndarray:
-        """Return all sixteen bits, uint16 (height, width[, channels]). Pillow decodes one byte of colours at a time."""
+        """Return 16-bit levels, uint16 (height, width[, channels]). Pillow decodes colours one byte at a time."""
         if self._colour == GREY:
             return np.asarray(image)
         if self._colour == GREY_ALPHA:
@@ -155,14 +155,15 @@ class PngImage:
         return np.asarray(image).astype(np.uint16) << 8 | np.asarray(self._load(low_bytes=True))
 
     def _transparent_levels(self) -> np.ndarray:
-        """Return the transparent colour in the levels of Pillow's image."""
+        """Return the transparent colour, scaled like the levels of Pillow's image."""
         levels = np.frombuffer(self._transparent, ">u2") & (2**self._depth - 1)
         return levels * 255 // (2**self._depth - 1) if self._depth < 8 else levels
 
     def _check_length(self, image: Image.Image) -> None:
         """Check that the pixel data include the last row.
 
-        If that row no longer has the unlikely colour, Pillow wrote it. Otherwise, or if interlaced, count the data.
+        If the last row no longer has the unlikely colour of the blank image, Pillow has decoded it. Otherwise, and for
+        interlaced images, the bytes of pixel data are counted.
         """
         last = image.crop((0, self.height - 1, self.width, self.height))
         if not self._interlaced and (np.asarray(last) != _UNLIKELY.get(image.mode, _OTHER_UNLIKELY)).any():
@@ -208,7 +209,7 @@ def _pack(kind: bytes, content: bytes) -> bytes:
 
 
 def _inflated_length(parts: Iterator[memoryview], enough: int) -> int:
-    """Inflate up to ``enough`` bytes, a megabyte at a time, and return the number of bytes."""
+    """Return the length of the inflated data, counted a megabyte at a time until it reaches ``enough`` bytes."""
     stream, length = zlib.decompressobj(), 0
     for part in parts:
         for start in range(0, len(part), _DEFLATED):

@@ -1,6 +1,6 @@
-"""Read and measure one file: the work of a worker process.
+"""Read and measure one file, in a worker process.
 
-Imports no pandas, so that worker processes start quickly.
+This module does not import pandas, so that worker processes start quickly.
 """
 
 import hashlib
@@ -26,15 +26,15 @@ _MINIATURE_SIDE = 64
 
 @dataclass(frozen=True)
 class Limits:
-    """What one file may cost its worker."""
+    """The time and memory that a worker process may use for one file."""
 
     seconds: float = 20.0  # wall-clock time to read, decode and measure it
-    memory: int = 1 << 30  # bytes beyond what the worker uses before its first file
+    memory: int = 1 << 30  # bytes in addition to those that the worker uses before its first file
 
 
 @dataclass(frozen=True)
 class ReadSettings:
-    """How every file of a scan is read."""
+    """Settings for reading the files of a scan."""
 
     root: Path  # resolved
     max_pixels: int
@@ -49,7 +49,7 @@ class Task:
 
     path: str  # relative to the root, as in the tables
     image_id: str | None = None  # SHA-256 at the last scan; a file that still has it is not decoded
-    rejection: Rejection | None = None  # why a worker process ended while reading it; it is then only hashed
+    rejection: Rejection | None = None  # why a worker process ended while reading the file, which is then only hashed
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Outcome:
     """The result of a task, and the state of the file at that time."""
 
     result: Measured | Rejection | None  # None if the file still has the SHA-256 of its task
-    state: FileState | None = None  # None if not read, or changed too recently to rely on its timestamps
+    state: FileState | None = None  # None if the file was not read, or its timestamps are too recent
 
 
 def read_image(task: Task, settings: ReadSettings) -> Outcome:
@@ -123,9 +123,9 @@ def pixel_hash(pixels: np.ndarray) -> str:
 
 
 def shrink(pixels: np.ndarray) -> np.ndarray:
-    """Average whole blocks of pixels until the shorter side is about 64. Fingerprints of large images then cost less.
+    """Reduce a large image to a shorter side of roughly 64 pixels, by averaging blocks, so that fingerprints cost less.
 
-    At most two rows of each block are used; the others are skipped without a copy.
+    At most three rows of each block are averaged; the other rows are skipped without a copy.
     """
     height, width, _ = pixels.shape
     factor = min(height, width) // _MINIATURE_SIDE
@@ -138,9 +138,10 @@ def shrink(pixels: np.ndarray) -> np.ndarray:
 
 
 def difference_hash(pixels: np.ndarray) -> int:
-    """Return the 64-bit difference hash of uint8 (h, w, 3): one bit per horizontal step of an 8 × 9 grey miniature.
+    """Return the 64-bit difference hash of an image, uint8 (h, w, 3).
 
-    The unsigned hash is reinterpreted as int64, because Parquet and pandas store that.
+    Each bit is 1 if a pixel of an 8 × 9 grey miniature is brighter than its left neighbour. The bits are returned as a
+    signed integer, which Parquet and pandas can store.
     """
     grey = Image.fromarray(pixels).convert("L").resize((HASH_SIDE + 1, HASH_SIDE), Image.Resampling.BOX)
     levels = np.asarray(grey).astype(np.int16)
@@ -149,14 +150,14 @@ def difference_hash(pixels: np.ndarray) -> int:
 
 
 def thumbnail(pixels: np.ndarray) -> bytes:
-    """Return the 8 × 8 RGB miniature of uint8 (h, w, 3) as 192 bytes."""
+    """Return an 8 × 8 RGB miniature of an image, uint8 (h, w, 3), as 192 bytes."""
     return Image.fromarray(pixels).resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX).tobytes()
 
 
 def find_exif(root: Path, paths: Sequence[str]) -> np.ndarray:
-    """Return for each file below ``root`` whether its header holds EXIF: bool of shape (len(paths),).
+    """Return True for each file below ``root`` whose header contains EXIF metadata: bool of shape (len(paths),).
 
-    No pixel is decoded. A header that cannot be read counts as without EXIF.
+    No pixels are decoded. A header that cannot be read gives False.
     """
     return np.array([_has_exif(locate(root, path)) for path in paths], dtype=np.bool_)
 
@@ -167,5 +168,5 @@ def _has_exif(file: str) -> bool:
             warnings.simplefilter("ignore")
             with Image.open(file, formats=tuple(SIGNATURES)) as image:
                 return "exif" in image.info or len(image.getexif()) > 0
-    except Exception:  # Pillow raises a dozen types, and this is one feature of one baseline
+    except Exception:  # Pillow raises a dozen exception types; EXIF is only a feature of a baseline
         return False

@@ -1,4 +1,4 @@
-"""Rejections and their reason codes: the closed list that the quarantine table uses."""
+"""Rejections of files, and all reason codes of the quarantine table."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,13 +7,13 @@ QUARANTINE_COLUMNS = ["path", "label", "reason", "detail", "size", "image_id"]
 
 
 class Reason(StrEnum):
-    """A reason code as stored in the quarantine table. Each comment states the rule that was broken."""
+    """A reason code as stored in the quarantine table. Each comment states when the code is used."""
 
     MISSING = "missing"  # the manifest names a file that does not exist
     OUTSIDE_ROOT = "outside_root"  # absolute path, `..`, or a link that leaves images.root
     NOT_A_FILE = "not_a_file"  # directory, device, socket or FIFO
-    UNREADABLE = "unreadable"  # the operating system refuses to read it
-    NO_LABEL = "no_label"  # in no class folder, or an empty label in the manifest
+    UNREADABLE = "unreadable"  # the operating system refuses to read the file
+    NO_LABEL = "no_label"  # the file is in no class folder, or its label in the manifest is empty
     LISTED_TWICE = "listed_twice"  # the manifest names the same path again
     EMPTY = "empty"  # zero bytes
     NOT_AN_IMAGE = "not_an_image"  # the content is none of the known formats
@@ -22,10 +22,10 @@ class Reason(StrEnum):
     TRUNCATED = "truncated"  # the file ends before the image does
     CORRUPT = "corrupt"  # the decoder failed, or the content is inconsistent
     TIMEOUT = "timeout"  # reading or decoding took longer than images.scan.timeout
-    CRASHED = "crashed"  # the process that decoded it ended
+    CRASHED = "crashed"  # the process that decoded the file ended
     OUT_OF_MEMORY = "out_of_memory"  # decoding took more than images.scan.memory
-    EXCLUDED = "excluded"  # a row of images.corrections excludes it
-    CONFLICTING_LABEL = "conflicting_label"  # the same image under two labels
+    EXCLUDED = "excluded"  # a row of images.corrections excludes the image
+    CONFLICTING_LABEL = "conflicting_label"  # the same image has several labels
     SPLIT_LEAK = "split_leak"  # its group also occurs in a given split of higher priority
 
 
@@ -34,7 +34,7 @@ TEMPORARY = (Reason.TIMEOUT, Reason.CRASHED, Reason.OUT_OF_MEMORY)  # the next s
 
 @dataclass(frozen=True)
 class Rejection:
-    """A file that is not accepted, and why."""
+    """The reason why a file is not accepted."""
 
     reason: Reason
     detail: str  # the reason in words, one printable line

@@ -1,4 +1,4 @@
-"""Read every candidate once: it becomes an accepted image or a row of the quarantine."""
+"""Scan the candidates: read every file once, and either accept or quarantine it."""
 
 import logging
 import sys
@@ -32,9 +32,9 @@ _STATES = 65_536  # file states in memory at a time
 class Scan:
     """The result of a scan: every candidate is in exactly one of the two tables.
 
-    ``images`` has path, label, group, source_split, the manifest's other columns, and image_id (SHA-256 of the file),
-    width, height (upright, in pixels), format, animated, size (bytes), pixel_id (BLAKE3 of the decoded pixels),
-    fingerprint (64-bit difference hash) and thumbnail (RGB bytes).
+    ``images`` has the columns path, label, group, source_split, the manifest's other columns, and image_id (SHA-256 of
+    the file), width, height (upright, in pixels), format, animated, size (bytes), pixel_id (BLAKE3 of the decoded
+    pixels), fingerprint (64-bit difference hash) and thumbnail (RGB bytes).
     """
 
     images: pd.DataFrame
@@ -56,8 +56,8 @@ def scan_candidates(
     """Read, hash and decode every candidate; paths are relative to ``root``. The source folder is never written to.
 
     By default, one process per core of this machine reads files. With a ``cache_folder``, the next scan reads only
-    changed files. With ``trust_timestamps``, files with unchanged size, times and inode count as unchanged. Without,
-    every file is hashed, and those with another hash are decoded.
+    changed files. With ``trust_timestamps``, files with unchanged size, times and inode count as unchanged. Otherwise,
+    every file is hashed, and files whose hash has changed are decoded.
     """
     settings = ReadSettings(root.resolve(), max_pixels, background, tiff, limits or Limits())
     with tempfile.TemporaryDirectory() as temporary, ScanCache(cache_folder or Path(temporary), settings) as cache:
@@ -80,7 +80,7 @@ class _Scanner:
         self._hashes: dict[int, str] = {}
 
     def reuse_cached(self, trust_timestamps: bool) -> None:
-        """Use cached rows of unchanged files or, without trust, load the hashes to compare with."""
+        """Reuse cached rows of unchanged files. If timestamps are not trusted, load cached hashes for comparison."""
         cached = self._cache.find(pa.array(self._paths, pa.string(), from_pandas=True))
         positions = np.flatnonzero((cached != _NO_ROW) & ~self._repeated)
         if trust_timestamps:
@@ -141,7 +141,7 @@ class _Scanner:
         return Scan(images, quarantine)
 
     def _quarantine(self, accepted: np.ndarray, has_row: np.ndarray, cached: pa.Table) -> pd.DataFrame:
-        """Return the rows of all candidates that are not accepted, in their order."""
+        """Return the quarantine rows of all candidates that are not accepted, in the order of the candidates."""
         columns = ["reason", "detail", "size", "image_id"]
         cached_rows = iter(cached.select(columns).filter(~accepted[has_row]).to_pylist())
         rows = []
@@ -158,7 +158,7 @@ class _Scanner:
 
 
 class _Progress:
-    """Counts files: a progress bar in a terminal, a log line with rate and remaining time elsewhere."""
+    """Reports how many files have been read: by a progress bar in a terminal, otherwise by log lines."""
 
     def __init__(self, total: int, bar: tqdm) -> None:
         self._total, self._done, self._bar = total, 0, bar

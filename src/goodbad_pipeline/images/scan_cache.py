@@ -1,7 +1,7 @@
-"""The scan cache: outcomes of a scan on disk, so that a killed scan resumes and a later scan reads only changed files.
+"""Cache the outcomes of a scan on disk, so that a killed scan resumes and a later scan reads only changed files.
 
-Rows are stored in shards, each written once and atomically. A file that was read again has a row in a later shard; the
-last row of a path counts.
+Rows are stored in shards, each written once and atomically. If a file is read again, its new row is stored in a later
+shard. Only the last row of a path is used.
 """
 
 import hashlib
@@ -24,9 +24,9 @@ from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.images.paths import FileState
 from goodbad_pipeline.images.reading import THUMBNAIL_BYTES, Outcome, ReadSettings
 
-FORMAT_VERSION = 4  # raise it when rows or the rules behind them change: every file is then read again
+FORMAT_VERSION = 4  # increase it when rows or the code that makes them change: all files are then read again
 SHARD_ROWS = 8192
-SHARD_SECONDS = 5.0  # work that a kill can lose
+SHARD_SECONDS = 5.0  # at most this much work is lost if the scan is killed
 
 _SHARD = pa.schema(
     [
@@ -47,10 +47,10 @@ _SHARD = pa.schema(
 
 
 class ScanCache:
-    """The cached rows of one root under one :class:`ReadSettings`; a context manager for one process at a time.
+    """The cached rows of one root and one :class:`ReadSettings`; a context manager that locks the root.
 
-    ``folder`` holds all scan caches and can be removed at any time. Rows of other settings are deleted. Entering raises
-    an InputError if another process is scanning the same root.
+    ``folder`` holds all scan caches and can be deleted at any time. Entering the context deletes the root's rows of
+    other settings; it raises an InputError if another process is scanning the same root.
     """
 
     def __init__(self, folder: Path, settings: ReadSettings) -> None:
@@ -69,7 +69,7 @@ class ScanCache:
             self._lock.acquire()
         except Timeout as error:
             raise InputError(
-                f"images.root: another run is scanning it (lock {self._lock.lock_file}); wait until it has ended"
+                f"images.root: another run is scanning this folder (lock {self._lock.lock_file}); wait until it ends"
             ) from error
         for folder in self._outdated:
             shutil.rmtree(folder, ignore_errors=True)
@@ -86,7 +86,7 @@ class ScanCache:
             self._lock.release()
 
     def find(self, paths: pa.Array) -> np.ndarray:
-        """Return the number of the last row of each of ``paths``: int64, −1 for paths without one."""
+        """Return the number of the last row of each path: int64, −1 for paths without a row."""
         if not self.rows:
             return np.full(len(paths), -1)
         cached = self._read(["path"]).column("path").combine_chunks()
@@ -95,14 +95,14 @@ class ScanCache:
         return self.rows - 1 - index.to_numpy()
 
     def read(self, rows: np.ndarray, columns: list[str]) -> pa.Table:
-        """Return ``rows`` in the given order."""
+        """Return the cached rows with these numbers, in this order."""
         table = self._read(columns)
         if len(rows) == len(table) and (rows == np.arange(len(rows))).all():
             return table
         return table.take(pa.array(rows))
 
     def thumbnails(self, rows: np.ndarray) -> pa.Array:
-        """Return the thumbnails of ``rows``, with one copy of them and one shard in memory."""
+        """Return the thumbnails of ``rows``. Only one copy of them and one shard are in memory at a time."""
         gathered = np.empty((len(rows), THUMBNAIL_BYTES), np.uint8)
         start = 0
         for shard in self._shards:
@@ -140,7 +140,7 @@ class ScanCache:
 
 
 def _cache_keys(settings: ReadSettings) -> tuple[str, str]:
-    """Return a hash of the root, and one of all that decides the outcome of reading a file."""
+    """Return a hash of the root, and a hash of the settings and versions that affect the outcome of reading a file."""
     tools = {name: version(name) for name in ("Pillow", "simplejpeg", "numpy")}
     config = {**asdict(settings), "root": None, "limits": None, "format": FORMAT_VERSION, "tools": tools}
     root, key = os.fsencode(settings.root), json.dumps(config, sort_keys=True).encode()
@@ -148,7 +148,7 @@ def _cache_keys(settings: ReadSettings) -> tuple[str, str]:
 
 
 def _is_whole(file: Path) -> bool:
-    """Return whether a shard can be read. After a power cut it may be empty; its files are then read again."""
+    """Return True if a shard can be read. After a power cut it may be empty; its images are then read again."""
     try:
         return pq.read_schema(file).equals(_SHARD)
     except (pa.ArrowInvalid, OSError):

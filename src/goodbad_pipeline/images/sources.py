@@ -1,7 +1,7 @@
-"""List the images of a source, before any is opened: class folders, pre-split folders, or a manifest.
+"""List the images of class folders, pre-split folders or a manifest, without opening an image.
 
 :func:`read_candidates` returns a table of paths, labels, groups and splits for a scan. :func:`open_source` returns
-paths alone, in blocks, for predictions on more files than fit in memory.
+only paths, in blocks, for predictions on more files than fit in memory.
 """
 
 import logging
@@ -40,15 +40,15 @@ PARQUET_SUFFIXES = (".parquet", ".pq")
 OWN_COLUMNS = ("path", "label", "group", "split")
 RESERVED_COLUMNS = (*MEASURED_COLUMNS, "source_split", "source_label", "copies")
 _MISSING_NUMBERS = ("NA", "N/A", "NaN", "nan", "null", "None")  # missing values in a numeric column
-_CODE = r"\s*[+-]?(0\d|\d{16})"  # leading zeros, or more digits than a float64 keeps: a code, not a number
+_CODE = r"\s*[+-]?(0\d|\d{16})"  # a code, not a number: leading zeros, or more digits than a float64 keeps
 
 
 @dataclass(frozen=True)
 class Columns:
     """Names of the manifest's columns.
 
-    Columns of group and split are optional under their default names; None ignores them. Without groups, every image is
-    its own group. If any row has a split, an empty cell counts as train.
+    If ``group`` and ``split`` have their default names, the manifest may lack these columns. None ignores the column.
+    Without groups, every image is its own group. If any row has a split, rows without a split are in train.
     """
 
     path: str = "path"  # file, relative to the root
@@ -70,14 +70,14 @@ class Listing:
 
 
 def read_candidates(root: Path, layout: Layout, manifest: str | None, columns: Columns) -> Listing:
-    """List the images of ``root`` and their labels without opening any.
+    """List the images of ``root`` and their labels without opening an image.
 
-    The layout is ``folders`` (root/class/…), ``presplit`` (root/train/class/…), ``manifest`` or ``auto``, which
-    detects it: a manifest if one is named or root contains labels.csv or labels.parquet, else pre-split if the top
-    folders are named like splits, else class folders. ``manifest`` is relative to root or absolute.
+    The layout is ``folders`` (root/class/…), ``presplit`` (root/train/class/…), ``manifest`` or ``auto``. ``auto``
+    detects it: a manifest if ``manifest`` is given or root contains labels.csv or labels.parquet, else pre-split if the
+    top folders are named like splits, else class folders. ``manifest`` is relative to root or absolute.
 
     Raises:
-        InputError: root is missing or empty, or does not have the layout; or the manifest breaks a rule.
+        InputError: root is missing or empty, or does not have the layout; or the manifest is invalid.
     """
     if not root.is_dir():
         raise InputError(f"images.root: must be an existing folder, got '{root}'")
@@ -89,7 +89,7 @@ def read_candidates(root: Path, layout: Layout, manifest: str | None, columns: C
     else:
         table = _read_folders(root, ignored, presplit=resolved == "presplit")
     if table.empty:
-        raise InputError(f"images.root: no images found, '{root}' (read with layout {resolved}) is empty")
+        raise InputError(f"images.root: must contain images, but '{root}' (read with layout {resolved}) is empty")
     return Listing(table, dict(sorted(ignored.items())))
 
 
@@ -127,13 +127,13 @@ def _read_manifest(file: Path, columns: Columns) -> pd.DataFrame:
         if f"manifest_{name}" in extra.columns:
             raise InputError(
                 f"images.manifest: '{file.name}' must not have both columns '{name}' and 'manifest_{name}', because "
-                "tables rename the first to the second; rename one"
+                "the first is renamed to the second in all tables; rename one of them in the manifest"
             )
     return table.join(extra.rename(columns={name: f"manifest_{name}" for name in clashing}))
 
 
 def _read_table(file: Path, columns: Columns) -> pd.DataFrame:
-    """Read Parquet as it is, or CSV into columns of text and of nullable numbers; ``columns`` stay text."""
+    """Read Parquet unchanged, or CSV with numeric columns converted to nullable numbers, except ``columns``."""
     try:
         if file.suffix.lower() in PARQUET_SUFFIXES:
             return pd.read_parquet(file)
@@ -162,7 +162,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _resolve_columns(raw: pd.DataFrame, columns: Columns, file: Path) -> dict[str, str | None]:
-    """Map our four columns to the manifest's; an optional one with its default name may be absent."""
+    """Map each of ``OWN_COLUMNS`` to the manifest's column name, or to None if it is optional and absent."""
     names: dict[str, str | None] = {}
     for own in OWN_COLUMNS:
         name = getattr(columns, own)
@@ -199,7 +199,7 @@ def _normalise_splits(column: pd.Series, name: str | None) -> pd.Series:
     unknown = sorted({value for value in column.dropna() if value.lower() not in SPLIT_NAMES})
     if unknown:
         allowed = ", ".join(SPLIT_NAMES)
-        raise InputError(f"images.columns.split: values of column '{name}' must be of {allowed}; got '{unknown[0]}'")
+        raise InputError(f"images.columns.split: column '{name}' must contain only {allowed}; got '{unknown[0]}'")
     given = column.map(lambda value: SPLIT_NAMES[value.lower()], na_action="ignore")
     return given.fillna("train") if given.notna().any() else given
 
@@ -220,9 +220,9 @@ def _read_folders(root: Path, ignored: Counter[str], *, presplit: bool) -> pd.Da
 
 
 def walk_files(root: Path, ignored: Counter[str]) -> Iterator[str]:
-    """Yield the relative paths of all files below ``root``; count hidden ones in ``ignored`` instead.
+    """Yield the relative paths of all files below ``root``; count hidden files and folders in ``ignored`` instead.
 
-    Links to folders, which are not followed, and folders that cannot be listed are yielded too. The scan quarantines
+    Links to folders are not followed. They are yielded, like folders that cannot be listed, and the scan quarantines
     them.
     """
     folders = [""]
@@ -233,7 +233,7 @@ def walk_files(root: Path, ignored: Counter[str]) -> Iterator[str]:
                 entries = sorted(listed, key=lambda entry: entry.name)
         except OSError as error:
             if not folder:
-                raise InputError(f"images.root: must be readable, '{root}' is not ({error.strerror})") from error
+                raise InputError(f"images.root: must be a readable folder, got '{root}' ({error.strerror})") from error
             yield to_text(folder.removesuffix("/"))
             continue
         subfolders = []
@@ -262,7 +262,7 @@ class PathStream:
     column: str  # the manifest's column of paths
 
     def blocks(self, size: int) -> Iterator[list[str | None]]:
-        """Yield at most ``size`` paths at a time, in order; None for rows of a manifest without a path.
+        """Yield blocks of at most ``size`` paths, in order. Rows of a manifest without a path give None.
 
         Raises:
             InputError: The manifest cannot be read or lacks the column, or a folder cannot be read.
@@ -299,7 +299,7 @@ class PathStream:
 
 
 def open_source(source: Path, column: str) -> PathStream:
-    """Return the paths of a manifest, or of a folder and the labels.csv or labels.parquet in it, if there is one.
+    """Return the paths in a manifest or folder. A labels.csv or labels.parquet in the folder is its manifest.
 
     Raises:
         InputError: ``source`` does not exist.

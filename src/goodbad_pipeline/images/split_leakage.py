@@ -1,7 +1,7 @@
-"""Leakage between splits: images in several splits, and how much a plain random split would have leaked.
+"""Find images that occur in several splits, and measure how much a plain random split would have leaked.
 
-The probe is a nearest-neighbour classifier on thumbnails: it predicts the label of the most similar training image. The
-difference between its accuracy on a plain random split and on the split in use is accuracy by memory alone.
+Leakage is measured by a nearest-neighbour classifier on thumbnails, which predicts the label of the most similar
+training image. Its accuracy on a plain random split minus its accuracy on the split in use is due to memory alone.
 """
 
 from collections.abc import Callable
@@ -13,18 +13,19 @@ from goodbad_pipeline.images.near_duplicates import unit_thumbnails
 from goodbad_pipeline.images.splits import SPLITS
 
 MAX_PROBED = 1000  # test images that the nearest-neighbour classifier predicts
-BLOCK = 2**14  # training images compared at a time: some 150 MB of scratch
+BLOCK = 2**14  # training images compared at a time: about 150 MB of memory
 
 Thumbnails = Callable[[np.ndarray], np.ndarray]
-"""Maps positions (m,) to thumbnails, uint8 of shape (m, k)."""
+"""Function from positions of images, shape (m,), to their thumbnails, uint8 of shape (m, k)."""
 
 PLAIN, OURS = "plain random", "this one"
 
 
 def find_leaks(splits: pd.DataFrame, exposed: int = 0) -> list[str]:
-    """Describe what occurs in more than one split: groups, and equal files and pixels if known. Empty if nothing does.
+    """Describe the groups, files and decoded images that occur in more than one split; an empty list means none.
 
-    ``exposed`` counts test images, or images of their groups, that the initial weights were trained or selected on.
+    ``exposed`` is the number of test images for which the image itself or another image of its group was used to train
+    or select the initial weights.
     """
     leaks = []
     for column, name in {"group": "groups", "image_id": "files", "pixel_id": "images"}.items():
@@ -41,10 +42,10 @@ def find_leaks(splits: pd.DataFrame, exposed: int = 0) -> list[str]:
 
 
 def measure_leaks(splits: pd.DataFrame, thumbnails: Thumbnails, seed: int) -> tuple[pd.DataFrame, dict[str, float]]:
-    """Compare the split with a plain random one of the same sizes: return a table and metrics.
+    """Compare the split with a plain random split of the same sizes; return a table and metrics.
 
     ``splits`` has one row per image: image_id, label, group, copies (name of its set of copies) and split. The seed
-    determines the plain split, and the sample of test images if there are many.
+    determines the plain split and, if there are many test images, which of them the classifier predicts.
 
     The table has one row per split: split, test_images, copy_in_train (test images with an exact or near copy in
     train), group_in_train (test images whose group is in train), probed (test images that the classifier predicted),
@@ -83,7 +84,7 @@ def _measure(
 
 
 def _nearest(thumbnails: Thumbnails, train: np.ndarray, probed: np.ndarray) -> np.ndarray:
-    """Return for each of ``probed`` the index in ``train`` of the most correlated thumbnail, the first of equals."""
+    """Return, for each probed image, the index in ``train`` of the (first) image with the most correlated thumbnail."""
     queries = unit_thumbnails(thumbnails(probed))
     best, nearest = np.full(len(probed), -np.inf, np.float32), np.zeros(len(probed), np.int64)
     for start in range(0, len(train), BLOCK):

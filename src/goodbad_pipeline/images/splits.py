@@ -1,4 +1,4 @@
-"""Train, validation and test: whole groups, reproducible from the seed, every class in every split."""
+"""Divide groups of images into train, validation and test, reproducibly, with every class in every split."""
 
 import hashlib
 from collections.abc import Mapping
@@ -11,24 +11,24 @@ import pandas as pd
 from goodbad_pipeline.errors import InputError
 
 SPLITS = ("train", "validation", "test")
-ORDERS = 20  # orders of the groups that are tried before a split may lack a class
+ORDERS = 20  # orders of the groups that are tried until every split has every class
 
 SplitMethod = Literal["stratified", "stable"]
 
 
 @dataclass(frozen=True)
 class SplitSettings:
-    """How images are split.
+    """Settings of the split.
 
-    ``stratified`` gives every split its fraction of every class, as far as whole groups allow. ``stable`` depends on a
-    group's name and the seed alone, so that added or removed images move no other.
+    ``stratified`` gives every split its fraction of every class, as far as whole groups allow. ``stable`` depends only
+    on the seed and the name of a group, so that adding or removing images does not move other images.
     """
 
     fractions: Mapping[str, float]  # of ``train``, ``validation`` and ``test``; they sum to 1
     seed: int
     method: SplitMethod = "stratified"
     folds: int | None = None  # number of equal folds instead of ``fractions``, at least 3
-    fold: int = 0  # the test fold, 0 … folds - 1; the next one is validation, the others are train
+    fold: int = 0  # the test fold, 0 … folds - 1; the next fold is validation, the others are train
 
     @property
     def shares(self) -> dict[str, float]:
@@ -41,7 +41,7 @@ class SplitSettings:
 def split_labels(labels: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
     """Return ``labels`` with a column ``split``; a group is never divided.
 
-    A given split (column ``source_split``) is kept. Splits that it lacks are taken from its train part.
+    Splits given in the column ``source_split`` are kept. If only some are given, the others are taken from train.
 
     Raises:
         InputError: There are fewer than two classes, a class has fewer groups than there are splits to fill, a split
@@ -71,7 +71,8 @@ def split_labels(labels: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
 def count_splits(splits: pd.DataFrame) -> pd.DataFrame:
     """Count images and groups, one row per split and class.
 
-    ``share`` is the fraction of the split's images in this class, ``class_share`` that of the class's in this split.
+    ``share`` is the fraction of the split's images that have this class. ``class_share`` is the fraction of the class's
+    images that are in this split.
     """
     counts = splits.groupby(["split", "label"]).agg(images=("path", "size"), groups=("group", "nunique"))
     every = pd.MultiIndex.from_product([SPLITS, class_names(splits)], names=["split", "label"])
@@ -88,17 +89,17 @@ def development_part(splits: pd.DataFrame) -> pd.DataFrame:
 
 
 def class_names(table: pd.DataFrame) -> list[str]:
-    """Return the class names in the order of the model's outputs: sorted."""
+    """Return the sorted class names, which is the order of the model's outputs."""
     return sorted(table["label"].unique())
 
 
 def assign_stratified(groups: pd.Series, labels: pd.Series, shares: Mapping[str, float], seed: int) -> pd.Series:
-    """Return the part of each image. Each group goes to the part that lacks its classes most.
+    """Assign each group to the part that lacks its classes most; return the part of each image.
 
-    Groups are taken in a random order in which large ones tend to come first; small ones then even out the shares. If
-    every group has one class, a part exceeds its share of a class by at most that class's largest group. It falls short
-    by at most that size times the number of other parts. There is no such bound for groups of several classes; if a
-    part then lacks a class, other orders are tried.
+    Groups are assigned in a random order in which large groups tend to come first; small groups then even out the
+    shares. If every group has one class, a part exceeds its share of a class by at most the size of that class's
+    largest group. It falls short by at most that size times the number of other parts. There is no such bound for
+    groups of several classes; if a part then lacks a class, other orders are tried.
     """
     table = pd.crosstab(groups, labels).sort_index()
     counts = table.to_numpy(float)
@@ -117,7 +118,7 @@ def _assign_in_order(counts: np.ndarray, target: np.ndarray, order: np.ndarray) 
     filled = np.zeros_like(target)
     parts = np.empty(len(counts), int)
     for group in order:
-        # The part with the largest relative shortage, weighted by the classes of the group.
+        # Choose the part with the largest relative shortage, weighted by the classes of the group.
         shortage = (target - filled) / np.maximum(target, 1e-9)
         parts[group] = np.argmax(shortage @ (counts[group] / counts[group].sum()))
         filled[parts[group]] += counts[group]
@@ -125,9 +126,9 @@ def _assign_in_order(counts: np.ndarray, target: np.ndarray, order: np.ndarray) 
 
 
 def assign_by_name(groups: pd.Series, shares: Mapping[str, float], seed: int) -> pd.Series:
-    """Return the part of each image, which depends on its group's name and ``seed`` alone, not on other groups.
+    """Assign each group to a part by its name and ``seed`` alone; return the part of each image.
 
-    Shares hold on average only: for n groups of one size, the standard deviation is √(share · (1 - share) / n).
+    Shares are met only on average: for n groups of equal size, their standard deviation is √(share · (1 - share) / n).
     """
     edges = np.cumsum(list(shares.values()))[:-1]
     names = groups.unique()
@@ -137,13 +138,13 @@ def assign_by_name(groups: pd.Series, shares: Mapping[str, float], seed: int) ->
 
 
 def _point(name: str, seed: int) -> float:
-    """Return a pseudo-random number in [0, 1) that is fixed for a name and seed."""
+    """Return a pseudo-random number in [0, 1) that depends only on the name and the seed."""
     digest = hashlib.sha256(f"{seed}\n{name}".encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:6], "big") / 2**48
 
 
 def _parts(settings: SplitSettings, given: set[str]) -> dict[str, float]:
-    """Return the share of the pool by part to fill: folds, all splits, or train and the splits that are not given."""
+    """Return the parts to fill and their shares: folds, all splits, or train and the splits that are not given."""
     if settings.folds is not None:
         return {f"fold {number}": 1 / settings.folds for number in range(settings.folds)}
     missing = [split for split in SPLITS if split not in given]
@@ -158,7 +159,7 @@ def _require_no_given_folds(given: pd.Series, settings: SplitSettings) -> None:
     if settings.folds is not None and given.notna().any():
         raise InputError(
             f"splits.folds: must be null for images with a given split, got {settings.folds}; set splits.folds=null to "
-            "keep the given split, or images.columns.split=null (a manifest) to ignore it"
+            "keep the given split, or images.columns.split=null to ignore a manifest's split"
         )
 
 

@@ -1,8 +1,9 @@
 """``python -m goodbad_pipeline.images.worker_process FD``: a worker process that reads files for its parent.
 
-A file can make a decoder hang, crash or use all memory. So files are decoded here, under limits that the system
-enforces: an alarm that C code cannot ignore, and a memory limit. If this process ends, the parent knows from which file
-it has no outcome yet, and starts another process. Messages are pickled over the socket with file descriptor FD.
+A file can make a decoder hang, crash or use all memory. Files are therefore decoded in this process, under limits that
+the system enforces: an alarm that C code cannot ignore, and a memory limit. If this process ends, the parent knows
+which file it was reading, and starts another process. Messages are pickled and sent over the socket with file
+descriptor FD.
 """
 
 import os
@@ -18,7 +19,7 @@ _IDLE_SECONDS = 60.0  # a worker without tasks, for example because its parent w
 
 
 def serve(connection: Connection) -> None:
-    """Receive lists of tasks and send one outcome at a time, until the other end closes."""
+    """Receive lists of tasks and send one outcome at a time, until the parent closes the connection."""
     settings: ReadSettings = connection.recv()
     _limit(settings.limits.memory)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C stops the parent, which then closes its end
@@ -34,7 +35,7 @@ def serve(connection: Connection) -> None:
             signal.setitimer(signal.ITIMER_REAL, settings.limits.seconds)
             try:
                 outcome = read_image(task, settings)
-            except MemoryError:  # a fragmented heap would fail on other files too
+            except MemoryError:  # end the process: its fragmented heap could fail on other files
                 os._exit(OUT_OF_MEMORY_STATUS)
             connection.send(outcome)
 

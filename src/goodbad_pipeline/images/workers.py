@@ -1,4 +1,4 @@
-"""Worker backends of a scan: processes of this machine, or of any joblib backend."""
+"""Read the files of a scan in worker processes, on this machine or through a joblib backend."""
 
 import importlib
 import os
@@ -32,14 +32,14 @@ _ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class WorkerBackend:
-    """Where files are read: ``local``, or a joblib backend known to joblib (dask) or registering itself (ray, spark).
+    """Where files are read: ``local``, or a joblib backend such as ``dask``, ``ray`` or ``spark``.
 
-    Each worker of a backend needs the same files under the same paths, and this package.
+    Every machine of a backend needs this package, and the same files under the same paths.
     """
 
     name: str = LOCAL
     options: dict[str, Any] = field(default_factory=dict)  # such as Dask's ``scheduler_host``; secrets as ``SecretStr``
-    workers: int | None = None  # None for one per core of the machine or cluster
+    workers: int | None = None  # number of worker processes; None for one per core
 
 
 def read_batches(
@@ -47,8 +47,8 @@ def read_batches(
 ) -> Iterator[list[Outcome]]:
     """Yield the outcomes of each batch, in order, while later batches are read.
 
-    Threads of this process, or tasks of the remote backend, each control one worker process. Whatever a file does to a
-    worker process, the processes of a cluster survive.
+    Each thread of this process, or each task of a remote backend, controls one worker process. If a file makes a worker
+    process crash, the cluster's own processes survive.
 
     Raises:
         InputError: The backend does not exist or cannot be reached.
@@ -61,7 +61,7 @@ def read_batches(
         message = redact(str(error), backend.options)
         if message == str(error):
             raise
-        raise InputError(f"images.scan.engine: '{backend.name}' failed ({message})") from None  # chained errors leak
+        raise InputError(f"images.scan.engine: '{backend.name}' failed ({message})") from None  # a chain leaks secrets
     finally:
         close_idle_workers()
 
@@ -83,7 +83,7 @@ def _configure(backend: WorkerBackend) -> parallel_config:
 
 
 class WorkerLostError(Exception):
-    """A worker process ended before it sent all outcomes; its argument is the process's exit status."""
+    """A worker process ended before it sent all outcomes. The argument is its exit status."""
 
 
 class Worker:
@@ -111,7 +111,7 @@ class Worker:
         """Yield the outcome of each task, in order.
 
         Raises:
-            WorkerLostError: The process ended while reading the first task without an outcome.
+            WorkerLostError: The process ended before it sent all outcomes.
         """
         try:
             self._connection.send(tasks)
@@ -131,16 +131,17 @@ _idle: list[Worker] = []  # shared by threads; pop and append are atomic
 
 
 def read_batch(tasks: list[Task], settings: ReadSettings) -> list[Outcome]:
-    """Read files in a worker process, which stays idle for the next batch.
+    """Read files in a worker process, which is kept for the next batch.
 
-    A file whose worker ended is tried again in a new worker alone: an earlier file may have caused the damage.
+    If the worker ends, the file that it was reading is read again, alone, in a new worker, because an earlier file may
+    have caused the damage.
     """
     outcomes: list[Outcome] = []
     while len(outcomes) < len(tasks):
         worker = _idle_or_new_worker(settings)
         try:
             for outcome in worker.read(tasks[len(outcomes) :]):
-                outcomes.append(outcome)  # noqa: PERF402 - outcomes received before the worker's end count
+                outcomes.append(outcome)  # noqa: PERF402 - keep outcomes received before the worker ends
             _idle.append(worker)
         except WorkerLostError:
             outcomes.append(_read_alone(tasks[len(outcomes)].path, settings))
@@ -154,7 +155,7 @@ def close_idle_workers() -> None:
 
 
 def _read_alone(path: str, settings: ReadSettings) -> Outcome:
-    """Read one file in a worker of its own; if that worker ends too, let another one only hash the file."""
+    """Read one file in a new worker. If that worker ends too, only hash the file, in another worker."""
     try:
         return _read_in_new_worker(Task(path), settings)
     except WorkerLostError as lost:

@@ -1,4 +1,4 @@
-"""The bad files of the sample: one of each kind found in real folders, so that a run shows how each is handled."""
+"""Draw the bad files of the sample, one of each kind found in real folders, to show how a run handles them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _TURN_CLOCKWISE = 6  # EXIF orientation
 
 @dataclass(frozen=True)
 class Oddity:
-    """One odd file and its row of the manifest."""
+    """One odd file and its row in the manifest."""
 
     path: str
     content: bytes
@@ -26,10 +26,10 @@ class Oddity:
 
 
 def draw_oddities(files: Mapping[str, bytes], seed: int) -> list[Oddity]:
-    """Return the odd files, of which the duplicates are copies of two of the proper images ``files``.
+    """Return the odd files of the sample, two of which are duplicates of images in ``files``.
 
-    They are a truncated JPEG, an empty file, a text file named .jpg, a rotated JPEG with EXIF orientation, an exact and
-    a near-duplicate, each with a group name of its own, and one image twice, under both labels.
+    The odd files are a truncated JPEG, an empty file, a text file named .jpg, a rotated JPEG with EXIF orientation, an
+    exact duplicate and a near-duplicate, each with its own group name, and one image stored twice, under both labels.
     """
     guests = [design_guest(seed, _FIRST_GUEST + index) for index in range(3)]
     rotated, truncated, ambiguous = guests

@@ -1,7 +1,7 @@
-"""The characters of the sample: sixty cartoon figures whose label depends on expression, posture and attributes only.
+"""Design the sample's sixty cartoon characters, whose label depends only on expression, posture and attributes.
 
 Two rules prevent shortcuts. Irrelevant traits (skin tone, hair, age, clothes, background) are equally frequent in both
-labels. Relevant cues (expression, posture, attributes) agree with the label most of the time, but none of them always.
+labels. Relevant cues (expression, posture, attributes) usually agree with the label, but none of them always does.
 """
 
 import colorsys
@@ -62,7 +62,7 @@ class Cues:
 
 
 CUE_SHARES: dict[str, tuple[int, int]] = {
-    # For each cue: of the thirty characters of a label, how many contradict the label, and how many lack the cue.
+    # For each cue: how many of the thirty characters of a label contradict the label with it, and how many lack it.
     "mouth": (5, 0),
     "brows": (5, 0),
     "eyes": (6, 0),
@@ -78,7 +78,7 @@ CUE_SHARES: dict[str, tuple[int, int]] = {
 
 @dataclass(frozen=True)
 class Traits:
-    """What is dealt evenly to the characters of a label, and their cues."""
+    """The label and cues of a character, and its traits that are equally frequent in both labels."""
 
     label: Label
     skin_tone: str
@@ -109,7 +109,7 @@ class Character(Traits):
 
     @property
     def group(self) -> str:
-        """Name that all images of the character share."""
+        """Name of the group of all images of the character."""
         return f"character_{self.number:03d}"
 
 
@@ -125,7 +125,7 @@ def design_characters(seed: int) -> list[Character]:
 
 
 def design_guest(seed: int, number: int) -> Character:
-    """Design an additional character, which is not part of the balanced set; its number also seeds its traits."""
+    """Design an additional character outside the balanced set, whose traits depend on ``seed`` and ``number``."""
     rng = Random(f"guest {seed} {number}")
     return _design_character(seed, number, _deal_traits(rng, LABELS[number % 2])[0])
 

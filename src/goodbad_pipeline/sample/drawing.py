@@ -14,7 +14,7 @@ from goodbad_pipeline.sample.scenery import draw_scenery
 
 @dataclass(frozen=True)
 class Pose:
-    """A pose: angles in degrees, arms from hanging (0) to straight up (180)."""
+    """A pose. Angles are in degrees; an arm hangs down at 0 and points straight up at 180."""
 
     name: str
     holding_arm: float
@@ -107,7 +107,7 @@ def _draw_body(feet: Pen, character: Character, stance: _Stance) -> None:
 
 
 def _draw_arm(feet: Pen, character: Character, stance: _Stance, angle: float) -> Pen:
-    """Draw an arm, to the right for a positive angle, and return a nearly upright pen at its hand."""
+    """Draw an arm and return a nearly upright pen at its hand. A positive angle draws it to the right of the body."""
     side = 1 if angle > 0 else -1
     x, y = side * character.body_width * 0.76 + stance.bend * 0.4, stance.chest - character.body_height * 0.34
     arm = feet.at(x, y, -angle)

@@ -1,4 +1,4 @@
-"""Draw the head of a character: its hair and its expression, of which each part is friendly or menacing."""
+"""Draw the head of a character: its hair, and a face whose parts are friendly or menacing."""
 
 from collections.abc import Callable
 
@@ -9,9 +9,9 @@ _WHITE: Colour = (250, 248, 244)
 
 
 def draw_head(pen: Pen, character: Character, openness: float, turn: float) -> None:
-    """Draw a head, without headgear, with a pen at its centre.
+    """Draw a head without headgear. ``pen`` is at its centre.
 
-    ``openness`` of the mouth is 0–1. ``turn``, -1 to 1, turns the face to the side.
+    ``openness`` (0–1) opens the mouth; ``turn`` (-1 to 1) turns the face to the side.
     """
     if character.hair in _BEHIND:
         _BEHIND[character.hair](pen, character)

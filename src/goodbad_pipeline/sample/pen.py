@@ -1,7 +1,7 @@
 """A pen that draws smooth, outlined shapes in its own coordinate system.
 
-All shapes are polygons with integer corners on an enlarged canvas. They give the same bytes on every machine, and
-smooth edges when the canvas is reduced. There is no text and no font.
+All shapes are polygons with integer corners on an enlarged canvas, so they produce the same bytes on every machine.
+Reducing the canvas smooths their edges. No text is drawn, so no font is needed.
 """
 
 import math
@@ -13,7 +13,7 @@ from PIL import ImageDraw
 from goodbad_pipeline.sample.characters import Colour
 
 SIZE = 192  # side of the finished image in pixels
-ENLARGED = 3  # size of the canvas as a multiple of that of the finished image
+ENLARGED = 3  # the canvas is this many times larger than the finished image
 
 Point = tuple[float, float]
 
@@ -33,7 +33,7 @@ def shade(colour: Colour, factor: float) -> Colour:
 
 
 def blend(first: Colour, second: Colour, share: float) -> Colour:
-    """Mix two colours; a share of 0 gives the first, 1 the second."""
+    """Mix two colours; a share of 0 returns the first, a share of 1 the second."""
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
     return red, green, blue
 

@@ -1,4 +1,4 @@
-"""Draw the scene behind a character: sky, ground and objects, in other places for every pose."""
+"""Draw the scene behind a character: sky, ground and objects, in different places for every pose."""
 
 from collections.abc import Callable
 from random import Random
@@ -18,7 +18,7 @@ _SKIES: dict[str, tuple[Colour, Colour, Colour]] = {
 
 
 def draw_scenery(pen: Pen, background: str, rng: Random) -> None:
-    """Cover the canvas with a scene, with a pen in image coordinates, 0 to `SIZE` in both directions."""
+    """Cover the canvas with a scene. ``pen`` uses image coordinates, from 0 to `SIZE` in both directions."""
     top, bottom, ground = (vary(rng, colour, 14) for colour in _SKIES[background])
     horizon = rng.uniform(104, 152)
     _draw_sky(pen, top, bottom, horizon)

@@ -1,4 +1,4 @@
-"""Nodes that turn a folder of images into the labels table and record a reason for every file outside it."""
+"""Nodes that turn a folder of images into the labels table and record why each file was left out."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ THUMBNAIL = 96
 IMAGES_PER_CLASS = 16
 IMAGES_PER_REASON = 8
 GREY = 225
-# Only these reasons leave the file readable. A file that a decoder refused is not decoded again for a figure.
+# Files quarantined for these reasons can be decoded. Other quarantined files are not decoded again for a figure.
 READABLE = (Reason.CONFLICTING_LABEL, Reason.EXCLUDED, Reason.NO_LABEL, Reason.SPLIT_LEAK)
 
 
 def scan_images(images: ImageParams, journal: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
-    """Open every file once; return the images, the unreadable files and counts of the listing."""
+    """Read every file once; return the images, the unreadable files, and counts of the listed files."""
     root = Path(images.root)
     listing = read_candidates(root, images.layout, images.manifest, Columns(**images.columns.model_dump()))
     scan = scan_candidates(
@@ -73,16 +73,16 @@ def report_ingestion(
     corrections: pd.DataFrame,
     listing: dict[str, Any],
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Return the counts of all files, and the quarantine as a table for people to read.
+    """Return a summary of the counts of all files, and the quarantine as a table for people to read.
 
     Raises:
-        InputError: A listed file is in neither table, or in both.
+        InputError: A listed file is neither accepted nor quarantined, or it is both.
     """
     found, accepted, quarantined = listing["candidates"], len(labels), len(quarantine)
     if found != accepted + quarantined:
         raise InputError(
             f"images: every file found must be accepted or quarantined, got {found} found, {accepted} accepted and "
-            f"{quarantined} quarantined; run --pipeline=data from its start"
+            f"{quarantined} quarantined; run --pipeline=data from the start"
         )
     kinds = duplicates["kind"].value_counts()
     disputed = duplicates[(duplicates["label"] != duplicates["twin_label"]) & (duplicates["kind"] == "near")]
@@ -125,39 +125,40 @@ def _log_summary(summary: dict[str, Any], quarantine: pd.DataFrame, disputed: pd
     if len(disputed):
         first = disputed.iloc[0]
         logger.warning(
-            "%d near-duplicates have another label than their twin (first: %s as '%s', %s as '%s'); they are kept: "
+            "%d near-duplicates have a different label from their twin (first: %s as '%s', %s as '%s'). They are kept; "
             "check data/03_primary/duplicates.csv",
             *(len(disputed), first["path"], first["label"], first["twin"], first["twin_label"]),
         )
 
 
 def check_quarantine(grouped: pd.DataFrame, summary: dict[str, Any], images: ImageParams) -> pd.DataFrame:
-    """Return the labels unless too many files, or all files of a given split, are quarantined.
+    """Check that not too many files are quarantined, then return ``grouped`` as the labels.
 
-    The summary and the quarantine table are stored before this check; labels and splits of the last accepted scan stay.
+    The summary and the quarantine table are saved before this check. If it fails, the labels and splits of the last
+    successful scan are kept.
 
     Raises:
-        InputError: With the counts by reason.
+        InputError: Too many files, or all files of a given split, are quarantined.
     """
     found, quarantined = summary["found"], summary["quarantined"]
     if quarantined > images.max_quarantined_fraction * found:
         reasons = ", ".join(f"{reason} {count}" for reason, count in summary["quarantined_by_reason"].items())
         raise InputError(
             f"images.max_quarantined_fraction: at most {images.max_quarantined_fraction:g} of the files may be "
-            f"quarantined, got {quarantined} of {found} ({reasons}); data/08_reporting/quarantine.csv lists each; "
-            "labels and splits stay as they were"
+            f"quarantined, got {quarantined} of {found} ({reasons}); data/08_reporting/quarantine.csv lists "
+            "them; labels and splits are unchanged"
         )
     for split in sorted(set(summary["given_splits"]) - set(grouped["source_split"].dropna())):
         raise InputError(
-            f"images: every given split must keep at least one image, got '{split}', of which all "
-            f"{summary['given_splits'][split]} are quarantined; data/08_reporting/quarantine.csv gives the reasons: "
-            "repair the files, or remove the split from the source to have one cut from train"
+            f"images: every given split must keep at least one image, but all {summary['given_splits'][split]} of "
+            f"'{split}' are quarantined; data/08_reporting/quarantine.csv gives the reasons. Repair the files, or "
+            "remove the split from the source, so that it is taken from train"
         )
     return grouped
 
 
 def draw_image_sheet(labels: pd.DataFrame, images: ImageParams) -> figures.Figure:
-    """Draw a few images of each class, each from another group."""
+    """Draw a few images of each class, each from a different group."""
     first_of_group = labels.drop_duplicates("group").groupby("label", sort=True).head(IMAGES_PER_CLASS)
     shown = first_of_group.sort_values(["label", "path"]).drop_duplicates("image_id")
     pixels = pixel_source(shown, Path(images.root), images.transform(THUMBNAIL)).streamed().array[:]

@@ -40,8 +40,8 @@ def report_splits(splits: pd.DataFrame, parameters: SplitParams) -> tuple[pd.Dat
         worst = deviations.nlargest(1, "deviation").iloc[0]
         logger.log(
             logging.WARNING if worst["deviation"] > parameters.tolerance else logging.INFO,
-            "Class '%s' has %.1f %% of its images in %s, requested %.1f %%: the largest deviation of all classes and "
-            "splits (splits.tolerance: %.1f points)",
+            "Class '%s' has %.1f %% of its images in %s instead of %.1f %%. This is the largest deviation of all "
+            "classes and splits (splits.tolerance: %.1f points)",
             *(worst["label"], 100 * worst["class_share"], worst["split"], 100 * worst["requested"]),
             100 * parameters.tolerance,
         )
@@ -51,20 +51,20 @@ def report_splits(splits: pd.DataFrame, parameters: SplitParams) -> tuple[pd.Dat
 def report_leaks(
     images: pd.DataFrame, splits: pd.DataFrame, parameters: SplitParams
 ) -> tuple[pd.DataFrame, dict[str, float]]:
-    """Compare the leakage of a plain random split with that of these splits, as a table and as metrics."""
+    """Measure the leakage of a plain random split and of these splits; return a table and metrics."""
     rows = pc.index_in(pa.array(splits["path"]), value_set=pa.array(images["path"])).to_numpy()
     table, metrics = measure_leaks(
         splits, lambda positions: thumbnail_levels(images["thumbnail"], rows[positions]), parameters.seed
     )
     plain, ours = (table.set_index("split").loc[name] for name in (PLAIN, OURS))
     logger.info(
-        "Of %d test images, a plain random split has %d with a copy in train and %d with an image of their group in "
-        "train; this split has %d and %d",
+        "Of %d test images, %d would have a copy in train and %d a group in train if the split were random; with this "
+        "split, %d have a copy and %d a group in train",
         *plain[["test_images", "copy_in_train", "group_in_train"]],
         *ours[["copy_in_train", "group_in_train"]],
     )
     logger.info(
-        "Accuracy of the label of the nearest training image: %.1f %% on the plain split, %.1f %% on this split",
+        "Accuracy if the label of the nearest training image is predicted: %.1f %% on a random split, %.1f %% here",
         100 * plain["nearest_accuracy"],
         100 * ours["nearest_accuracy"],
     )

@@ -1,4 +1,4 @@
-"""labels → splits, their counts and figures, and the facts of the data for the report."""
+"""labels → splits, their counts and figures, and facts about the data for the report."""
 
 from kedro.pipeline import Pipeline
 
