@@ -90,26 +90,32 @@ def test_the_momentum_of_batch_statistics_follows_the_steps_of_an_epoch() -> Non
     [
         ({"model__variant": "b0"}, "phi"),
         ({"model__phi": None}, "phi"),
-        ({"model__phi": -40}, "model: phi must leave every stage 8 channels; at phi=-40"),
+        ({"model__phi": -40}, "model: phi must leave at least 8 channels in every stage; at phi=-40"),
         ({"model__resolution": 8}, "resolution"),
         ({"model__budget": {}, "model__phi": None}, "budget must limit something"),
-        ({"model__budget": {"max_macs": 1000}, "model__phi": None}, "max_macs is 1,000, it takes .* times that"),
+        ({"model__budget": {"max_macs": 1000}, "model__phi": None}, "max_macs is 1,000, it needs .* times the limit"),
         (
             {"model__budget": {"max_memory_gb": 0.25}, "model__phi": None, "training__precision": "float32"},
-            "max_memory_gb is 0.25, it takes .* times that",
+            "max_memory_gb is 0.25, it needs .* times the limit",
         ),
         ({"model__grow_from": "somewhere"}, "grow_from must be imagenet, a registered version .* received 'somewhere'"),
         ({"model__grow_from": "/nowhere/m.keras"}, "grow_from names a file that does not exist"),
         (
             {"model__grow_from": "imagenet", "model__phi": -1},
-            "model: grow_from: stage 5 has 80 channels, the target only 72",
+            "model: grow_from: stage 5 has 80 channels, the target has only 72",
         ),
         ({"model__grow_from": "imagenet", "model__phi": 7}, "model: grow_from: .* would gain a shortcut"),
         ({"model__weights": "imagenet", "model__phi": 0.4}, "weights=imagenet exists only for"),
         ({"model__weights": "/nowhere/w.weights.h5"}, "does not exist"),
         ({"model__weights": "/nowhere/w.h5", "model__budget": {"max_macs": 1e9}, "model__phi": None}, "does not exist"),
-        ({"scaling_study__base__phi": -9}, "scaling_study.base: phi must leave every stage 8 channels; at phi=-9"),
-        ({"scaling_search__base__phi": -9}, "scaling_search.base: phi must leave every stage 8 channels; at phi=-9"),
+        (
+            {"scaling_study__base__phi": -9},
+            "scaling_study.base: phi must leave at least 8 channels in every stage; at phi=-9",
+        ),
+        (
+            {"scaling_search__base__phi": -9},
+            "scaling_search.base: phi must leave at least 8 channels in every stage; at phi=-9",
+        ),
     ],
 )
 def test_an_impossible_network_is_one_line_before_the_run(changes: dict, message: str) -> None:

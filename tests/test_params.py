@@ -65,17 +65,17 @@ def test_explicit_epochs_apply_from_scratch_too() -> None:
     ("changes", "message"),
     [
         ({"modle__phi": 1}, "modle: unknown parameter group"),
-        ({"model__fi": 1}, "model.fi: unknown parameter; known are family, phi"),
-        ({"images__columns__name": "x"}, "images.columns.name: unknown parameter; known are path, label"),
+        ({"model__fi": 1}, "model.fi: unknown parameter; use one of family, phi"),
+        ({"images__columns__name": "x"}, "images.columns.name: unknown parameter; use one of path, label"),
         ({"model__phi": "big"}, "model.phi: .*valid number.*got 'big'"),
-        ({"model__budget": {"max_macs": 1e9}}, "budget chooses phi itself: phi and variant must be null"),
+        ({"model__budget": {"max_macs": 1e9}}, "phi and variant must be null if budget is set"),
         ({"model__budget": {"max_macs": -1}, "model__phi": None}, "model.budget.max_macs: .*greater than 0.*got -1"),
-        ({"model__budget": {"max_flops": 1}}, "model.budget.max_flops: unknown parameter; known are max_macs"),
+        ({"model__budget": {"max_flops": 1}}, "model.budget.max_flops: unknown parameter; use one of max_macs"),
         (
             {"model__budget": {"max_ms_per_image": 9}, "model__phi": None, "training__distributed": True},
-            "model.budget.max_ms_per_image: must be null with training.distributed=true, .* got 9; measure in a run of",
+            "model.budget.max_ms_per_image: must be null with training.distributed=true, .* got 9; find phi",
         ),
-        ({"model__grow_from": "imagenet", "model__weights": "imagenet"}, "weights must be auto or none with grow_from"),
+        ({"model__grow_from": "imagenet", "model__weights": "imagenet"}, "weights must be auto or none if grow_from"),
         ({"model__coefficients__gamma": 0.5}, "model.coefficients.gamma: .*greater than or equal to 1.*got 0.5"),
         ({"splits__fractions__test": 0.5}, "splits.fractions: train \\+ validation \\+ test must be 1, got 1.35"),
         ({"splits__method": "magic"}, "splits.method: .*'stratified' or 'stable'"),
@@ -94,7 +94,7 @@ def test_explicit_epochs_apply_from_scratch_too() -> None:
         ({"training__layer_decay": 0}, "training.layer_decay: .*got 0"),
         ({"training__checkpoint__keep": 0}, "training.checkpoint.keep: .*got 0"),
         ({"training__augmentation__cutmix": 2}, "training.augmentation.cutmix: .*got 2"),
-        ({"training__presets": 3}, "presets must give names to parameters and their values, got 3"),
+        ({"training__presets": 3}, "presets must map names of presets to their parameters, got 3"),
         ({"training__preset": ["a"]}, r"preset must be one of quick, standard, thorough, got \['a'\]"),
         ({"training__epochs": [3]}, r"^training.epochs: .*valid integer.*got \[3\]$"),
         ({"training__epochs": math.inf}, "^training.epochs: .*got inf$"),
@@ -129,8 +129,8 @@ def test_former_names_work_and_warn(caplog) -> None:
     typed = validate_parameters(rename_parameters(raw))
     assert (typed["training"].data_shards, typed["export"].calibration_images) == (4, 7)
     assert [record.getMessage() for record in caplog.records] == [
-        "training.shares was renamed to training.data_shards; please use the new name",
-        "export.calibration_pictures was renamed to export.calibration_images; please use the new name",
+        "training.shares was renamed to training.data_shards; use the new name",
+        "export.calibration_pictures was renamed to export.calibration_images; use the new name",
     ]
     assert "data_shards" in raw["training"], "the input does not change"
 

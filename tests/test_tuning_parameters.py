@@ -26,9 +26,9 @@ def tune(**changes: object) -> TuneParams:
         ({"training": {"warmup": {"low": 0.2, "high": 0.1}}}, "training.warmup: low must be below high, got 0.2 and"),
         ({"training": {"ema": {"low": 0, "high": 1, "log": True}}}, "training.ema: low must be above 0 with log=true"),
         ({"training": {"ema": {"low": 0, "hi": 1}}}, "training.ema.high: Field required"),
-        ({"training": {"ema": "auto"}}, "training.ema: auto is only for training.learning_rate and"),
-        ({"training": {"ema": []}}, "training.ema: a list must hold at least one value"),
-        ({"training": {"ema": None}}, "nothing is searched"),
+        ({"training": {"ema": "auto"}}, "training.ema: only training.learning_rate and"),
+        ({"training": {"ema": []}}, "training.ema: the list must contain at least one value"),
+        ({"training": {"ema": None}}, "no parameter is searched"),
     ],
 )
 def test_an_invalid_space_is_one_line(space: dict, message: str) -> None:

@@ -1,6 +1,6 @@
-"""From the network's parameters to a Keras model with its first weights, for every pipeline that trains one.
+"""Build the Keras model that the parameters describe, with its initial weights, for every pipeline that trains.
 
-φ, a published variant or a budget is resolved here and nowhere else, as are the source of growth and the weights.
+Only this module turns φ, a published variant or a budget into a network, and `grow_from` and `weights` into weights.
 """
 
 import logging
@@ -52,7 +52,10 @@ TIMED_BATCHES = 3
 
 @dataclass(frozen=True)
 class ChosenNetwork:
-    """The resolved network; `weights` is None for a random start or growth, `imagenet` or a file."""
+    """The network that the parameters select.
+
+    `weights` is `imagenet`, the path of a file, or None if the weights are random or come from a smaller network.
+    """
 
     scale: NetworkScale
     weights: str | None
@@ -60,9 +63,10 @@ class ChosenNetwork:
 
 
 def check_networks(groups: Mapping[str, Group]) -> None:
-    """Check before a run that every network the parameters name exists and that its weights can be loaded.
+    """Check before a run that every network in the parameters is possible and that its weights can be loaded.
 
-    The InputError lists every problem in one line, each named by its parameter group.
+    Raises:
+        InputError: One line that lists all problems, each after the name of its parameter group.
     """
     training = groups.get("training")
     recipe = training if isinstance(training, TrainingParams) else None
@@ -101,27 +105,30 @@ def _check_model(model: ModelParams, training: TrainingParams | None) -> None:
         family = scale.family if scale else model.family
         check_growth_source(source, family)
         shape = source_shape(source, family)
-        if shape is not None and scale is not None:  # under a budget, `choose_network` checks it
+        if shape is not None and scale is not None:  # with a budget, `choose_network` checks growth
             check_growth(shape, layer_shape(scale))
 
 
 def _fit_smallest_costs(model: ModelParams, training: TrainingParams | None) -> None:
-    """Fit the budget at the lowest costs possible: two classes, half precision unless set, no time at all."""
+    """Raise InputError if no network fits the budget even under the most favourable assumptions.
+
+    These are two classes, half precision unless a precision is set, and predictions that take no time.
+    """
     batch_size, precision = (training.batch_size, training.precision) if training else (1, "auto")
     lowest = "mixed_float16" if precision == "auto" else precision
     _fit(model, Step(2, _budget_batch_size(model, batch_size), lowest), lambda _: 0.0)
 
 
 def network_scale(model: ModelParams) -> NetworkScale:
-    """Return depth, width and resolution for φ or a variant; with a budget, use `choose_network`."""
+    """Return the network for φ or a variant. For a budget, use `choose_network` instead."""
     return resolve_scale(
         phi=model.phi,
         variant=model.variant,
-        family=model.family if model.variant is None else "efficientnet",  # a variant brings its own
+        family=model.family if model.variant is None else "efficientnet",  # a variant determines its family
         coefficients=model.coefficients.constants,
         resolution=model.resolution,
         dropout=model.dropout,
-        quiet=True,  # CheckHooks warns once a run
+        quiet=True,  # CheckHooks logs this warning once per run
     )
 
 
@@ -131,19 +138,22 @@ def trial_base_scale(trials: TrialParams) -> NetworkScale:
 
 
 def grid_candidates(search: ScalingSearchParams) -> tuple[Candidate, ...]:
-    """Return the points of the search's grid whose α·β²·γ² is close enough to 2."""
+    """Return the points of the search grid for which α·β²·γ² is within the tolerance of 2."""
     return list_candidates(trial_base_scale(search), search.alpha, search.beta, search.gamma, search.tolerance)
 
 
 def network_label(model: ModelParams) -> str:
-    """Return family and size, to name a run by: `efficientnet_lite φ=0`."""
+    """Return family and size as a name for runs, such as `efficientnet_lite φ=0`."""
     if model.budget:
         return f"{model.family} budget"
     return f"{network_scale(model).family} {model.variant if model.phi is None else f'φ={model.phi:g}'}"
 
 
 def initial_weights(model: ModelParams, scale: NetworkScale) -> str | None:
-    """Return the weights that `build_network` loads: None, `imagenet` or a file; `auto` is decided here."""
+    """Return the weights for `build_network`: None, `imagenet` or a file.
+
+    `auto` becomes `imagenet` if these weights exist for the network, else None.
+    """
     if model.grow_from is not None or model.weights in (None, "none"):
         return None
     if model.weights == "auto":
@@ -152,11 +162,11 @@ def initial_weights(model: ModelParams, scale: NetworkScale) -> str | None:
 
 
 def choose_network(model: ModelParams, training: TrainingParams, classes: int, registered: str) -> ChosenNetwork:
-    """Resolve φ, variant or budget for a number of classes, and check growth and weights against the result.
+    """Return the network for φ, a variant or a budget, and check that it can start from its initial weights.
 
-    `registered` is the registered model of a version to grow from.
+    If `grow_from` is a version without a model name, it is a version of the registered model `registered`.
     """
-    small = _growth_shape(model, registered)  # before a budget measures time
+    small = _growth_shape(model, registered)  # first, because fitting a budget may take minutes
     budget = fit_budget(model, training, classes)
     scale = budget.scale if budget else network_scale(model)
     if small is not None:
@@ -177,7 +187,7 @@ def _growth_shape(model: ModelParams, registered: str) -> LayerShape | None:
 
 
 def fit_budget(model: ModelParams, training: TrainingParams, classes: int) -> BudgetResult | None:
-    """Return the largest network within the budget, None without a budget."""
+    """Return the largest network within the budget, or None if no budget is set."""
     if model.budget is None:
         return None
     batch_size = _budget_batch_size(model, training.batch_size)
@@ -209,9 +219,9 @@ def _fit(model: ModelParams, step: Step, probe: Probe) -> BudgetResult:
 
 
 def measure_ms_per_image(scale: NetworkScale, *, classes: int, batch_size: int) -> float:
-    """Time predictions of a network with random weights: the fastest of three batches, after one to warm up.
+    """Measure the prediction time of a network with random weights, in milliseconds per image.
 
-    The fastest batch is the one that other programs disturbed least.
+    After a warm-up batch, three batches are timed. The fastest counts, because other programs disturbed it least.
     """
     model = network_model.build_network(scale, classes=classes)
     pixels = np.random.default_rng(0).integers(0, 256, (batch_size, scale.resolution, scale.resolution, 3), np.uint8)
@@ -223,9 +233,9 @@ def measure_ms_per_image(scale: NetworkScale, *, classes: int, batch_size: int) 
 def build_untrained(
     splits: pd.DataFrame, network: dict[str, Any], model: ModelParams, training: TrainingParams, registered: str
 ) -> Any:
-    """Build the Keras model with its first weights; random ones are drawn from the training seed.
+    """Build the Keras model with its initial weights. Random weights are drawn with the training seed.
 
-    `network` is the record that the node `choose_network` stored, `registered` the model of a version to grow from.
+    `network` is the record that the node `choose_network` stored. `registered` is the name of the registered model.
     """
     device = devices.prepare_device(training.precision, training.xla, training.seed, distributed=training.distributed)
     logger.info("Training on %s", device)
@@ -242,10 +252,10 @@ def build_untrained(
 
 
 def statistics_momentum(training: TrainingParams, images: int) -> float:
-    """Return the momentum of moving batch statistics: as set, or so that they cover a quarter of an epoch.
+    """Return the momentum of moving batch statistics: the configured value, or one for a quarter of an epoch.
 
-    Statistics that lag behind the weights make validation of the first epochs meaningless. 0.99 covers a hundred
-    steps, which may be more than an epoch has.
+    If the statistics lag behind the weights, validation of the first epochs is meaningless. The usual momentum of 0.99
+    averages about 100 steps, which may be more than an epoch has.
     """
     if training.batch_norm_momentum is not None:
         return training.batch_norm_momentum
@@ -264,7 +274,7 @@ def _grow_model(source: GrowthSource, scale: NetworkScale, names: list[str], see
 def _load_source(
     source: GrowthSource, scale: NetworkScale, classes: int, registered: str
 ) -> tuple[Any, list[str] | None]:
-    """Return the small network and its class names, None if they are unknown."""
+    """Return the small network and its class names; the names are None if unknown."""
     if source.imagenet:
         base, include_top = base_scale(scale.family, scale.resolution), classes == IMAGENET_CLASSES
         return network_model.build_network(base, classes=classes, weights=IMAGENET, include_top=include_top), None

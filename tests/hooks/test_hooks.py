@@ -161,5 +161,5 @@ def test_each_process_must_run_the_pipeline_of_its_rank(monkeypatch: pytest.Monk
         for name, value in {**place, "PROCESS_ID": index}.items():
             monkeypatch.setenv(name, value)
         begin(tmp_path, right, training__distributed=True)
-        with pytest.raises(InputError, match=f"process {index} of 2, from 0: must run --pipeline={right}"):
+        with pytest.raises(InputError, match=f"process {index} of 2, counted from 0: must run --pipeline={right}"):
             begin(tmp_path, wrong, training__distributed=True)

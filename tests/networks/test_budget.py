@@ -70,7 +70,7 @@ def test_a_budget_too_small_for_any_network_states_by_how_much():
     with pytest.raises(InputError, match=r"smallest network, φ = -7.27 at 81 pixels, .*max_macs is 1e\+06") as caught:
         choose_phi(Budget(max_macs=1e6, max_parameters=1e9))
     least = _costs(-7.27)["max_macs"] / 1e6
-    assert f"{least:.3g} times that" in str(caught.value)
+    assert f"{least:.3g} times the limit" in str(caught.value)
     assert "max_parameters" not in str(caught.value)
 
 
@@ -117,7 +117,7 @@ def test_time_is_measured_only_within_the_other_limits():
 
 
 def test_a_time_limit_below_any_network_reports_the_measured_time():
-    with pytest.raises(InputError, match=r"max_ms_per_image is 1, it takes 1.0\d+, 1.0\d times that"):
+    with pytest.raises(InputError, match=r"max_ms_per_image is 1, it needs 1.0\d+, 1.0\d times the limit"):
         choose_phi(Budget(max_ms_per_image=1), probe=Clock())
 
 

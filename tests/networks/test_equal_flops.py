@@ -58,7 +58,7 @@ def test_only_the_chosen_dimension_grows():
     [
         (("height", 2, PAPER), "dimension must be one of depth, width, resolution, compound"),
         (("depth", 1, PAPER), "multiples must be above 1"),
-        (("compound", 2, Coefficients(1, 1, 1)), "no compound up to ×64 costs 2 times the base"),
+        (("compound", 2, Coefficients(1, 1, 1)), "compound up to ×64 cannot reach 2 times the cost"),
     ],
 )
 def test_invalid_requests_name_the_rule(arguments, message):

@@ -213,8 +213,8 @@ def test_a_model_of_another_origin_is_an_error():
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        (_shaped(0.5, 0.9), "stem has 24 channels, the target only 16"),
-        (_shaped(1.0, 0.4), "stage 3 has 2 layers, the target only 1"),
+        (_shaped(0.5, 0.9), "stem has 24 channels, the target has only 16"),
+        (_shaped(1.0, 0.4), "stage 3 has 2 layers, the target has only 1"),
         (_shaped(1.2, 1.2, "efficientnet_lite"), "efficientnet cannot become efficientnet_lite"),
     ],
     ids=["narrower", "shallower", "another family"],

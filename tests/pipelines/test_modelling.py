@@ -180,7 +180,7 @@ def test_growth_from_a_file_keeps_its_classifier(tmp_path, caplog) -> None:
     grown = {"phi": -5, "resolution": 32, "grow_from": str(file)}
     network = choose(**grown)
     assert network["source"] == {"version": None, "recorded": False, "test_images": 0}
-    assert f"training data of the first weights (grown from {file}) is unknown" in caplog.text
+    assert f"training data of the initial weights (grown from {file}) is unknown" in caplog.text
     large = build(network, **grown)
     kernels = [model.get_layer("predictions").get_weights()[0] for model in (base, large)]
     assert kernels[0].any()
@@ -197,10 +197,10 @@ def test_growth_to_a_smaller_network_is_an_error_before_the_build(tmp_path, monk
     options = {"phi": -4, "resolution": 32, "weights": "none"}
     large = build(choose(**options), **options)
     large.save(file)
-    message = "stage 4 has 32 channels, the target only 24"
+    message = "stage 4 has 32 channels, the target has only 24"
     with pytest.raises(InputError, match=message):
         check(model__phi=-6, model__grow_from=str(file))
-    with pytest.raises(InputError, match=r"grow_from: stage \d has \d+ channels, the target only \d+"):
+    with pytest.raises(InputError, match=r"grow_from: stage \d has \d+ channels, the target has only \d+"):
         choose(phi=None, budget={"max_macs": 3e6}, resolution=32, grow_from=str(file))
     registered = RegisteredModel("goodbad", "3", Classifier(large, None, Calibration(["bad", "good"])))
     monkeypatch.setattr(building, "load_version", lambda *_: registered)
@@ -215,7 +215,7 @@ def test_first_weights_trained_on_test_images_are_logged_before_training(monkeyp
     monkeypatch.setattr(sys.modules[__name__], "SPLITS", SPLITS.assign(split=["test"] * 3 + ["train"] * 3))
     network = choose(phi=1, grow_from=3)
     assert network["source"] == {"version": "goodbad/3", "recorded": True, "test_images": 2}
-    assert "The first weights (grown from 3) were trained or selected on 2 of the test images" in caplog.text
+    assert "The initial weights (grown from 3) were trained or selected on 2 of the test images" in caplog.text
 
 
 def _rewritten(archive: Path, target: Path, **members: bytes) -> Path:

@@ -61,7 +61,7 @@ def test_candidates_far_from_doubling_are_logged_as_a_warning(caplog) -> None:
         ({"beta": [0.9, 1.1]}, r"scaling_search.beta.0: Input should be greater than or equal to 1, got 0.9"),
         ({"seeds": [1, 1]}, "scaling_search: seeds must differ"),
         ({"base__resolution": 16}, "scaling_search.base.resolution: .*greater than or equal to 32, got 16"),
-        ({"base__phi": -9}, "scaling_search.base: phi must leave every stage 8 channels; at phi=-9"),
+        ({"base__phi": -9}, "scaling_search.base: phi must leave at least 8 channels in every stage; at phi=-9"),
         ({"epoch": 3}, "scaling_search.epoch: unknown parameter"),
     ],
 )

@@ -63,7 +63,10 @@ def train_network(network: keras.Model, folder: Path, **changes: object) -> tupl
 
 
 def test_a_batch_that_does_not_fit_is_an_error_that_names_one_that_fits(crammed: list[int], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"training.batch_size: 32 images per step do not fit into memory; 16 should"):
+    with pytest.raises(
+        InputError,
+        match=r"training.batch_size: 32 images per step do not fit into memory. A batch size of 16 should fit",
+    ):
         train(tmp_path)
 
 

@@ -51,7 +51,7 @@ def test_two_gpus_share_batches(monkeypatch, precision, xla, batch_size, expecte
 def test_idle_gpus_are_logged(monkeypatch, caplog, gpus, xla, batch_size, idle) -> None:
     monkeypatch.setattr(devices, "count_gpus", lambda: gpus)
     devices.prepare_device("float32", xla, seed=0, batch_size=batch_size)
-    assert (f"on compiles for one GPU and leaves {idle} idle" in caplog.text) == bool(idle)
+    assert (f"training.xla=on uses only one GPU and leaves {idle} idle" in caplog.text) == bool(idle)
     assert bool(caplog.records) == bool(idle)
 
 

@@ -72,7 +72,7 @@ def test_several_processes_require_jax(monkeypatch: pytest.MonkeyPatch) -> None:
         "KERAS_DISTRIBUTION_NUM_PROCESSES": "2",
         "KERAS_DISTRIBUTION_PROCESS_ID": "0",
     }
-    with pytest.raises(InputError, match=r"2 processes train together only with KERAS_BACKEND=jax, got tensorflow"):
+    with pytest.raises(InputError, match=r"2 processes can train together only with KERAS_BACKEND=jax, got tensorflow"):
         distributed.join_processes(place)
     assert distributed.join_processes({}) is None
 

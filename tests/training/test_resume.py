@@ -157,7 +157,10 @@ def test_another_config_starts_anew_and_logs_why(whole, tmp_path: Path, caplog) 
     interrupt(tmp_path, keras.Model, "train_on_batch", 7)
     other = {**CONFIG, "parameters": {"training": {"seed": 1}}}
     tiny_fit(tmp_path, checkpoints={"config": other}, epochs=1)
-    assert "Starting anew instead of resuming the last training: parameters.training.seed was 0, is 1" in caplog.text
+    assert (
+        "Not resuming the last training but starting from the beginning: parameters.training.seed was 0, is 1"
+        in caplog.text
+    )
     assert tiny_fit(tmp_path) == whole[True]
     assert "Resuming after 2 epochs and 6 steps" in caplog.text
 

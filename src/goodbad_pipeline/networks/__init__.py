@@ -1,6 +1,6 @@
-"""φ → Keras model: compound scaling, the two families, their weights and their cost.
+"""EfficientNet and EfficientNet-Lite: compound scaling by φ, weights and cost.
 
-Keras is imported when one of the two builders is first used.
+Keras is imported when `build_efficientnet` or `build_network` is first used.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,7 @@
-"""The paper's Table 1 and the two families as data, expanded into blocks for a scale. Standard library only."""
+"""The paper's Table 1 and the two families as data, and the list of blocks of a network.
+
+Only the standard library is imported.
+"""
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -15,7 +18,7 @@ IMAGENET_STDDEV = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Stage:
-    """One row of Table 1: a sequence of equal MBConv blocks, the first of which may shrink the feature map."""
+    """One row of Table 1: a sequence of similar MBConv blocks. The first one may halve the feature map."""
 
     kernel: int
     stride: int
@@ -38,19 +41,19 @@ STAGES = (
 
 @dataclass(frozen=True)
 class Family:
-    """The differences between the two families."""
+    """The settings in which the two families differ."""
 
     activation: str
     squeeze_ratio: float  # squeezed channels as a fraction of a block's input; 0 for no squeeze-and-excitation
-    scales_ends: bool  # whether stem and head widen, and the first and last stage deepen, with the network
-    pixel_scale: float  # factor on input pixels of 0 to 255
+    scales_ends: bool  # True if scaling also widens the stem and head, and deepens the first and last stage
+    pixel_scale: float  # multiplies input pixels, 0–255
     pixel_offset: float
-    standardises: bool  # whether a Normalization layer then applies the ImageNet mean and variance
+    standardises: bool  # True if a Normalization layer then applies the ImageNet mean and variance
 
 
 FAMILY_OF: dict[str, Family] = {
     "efficientnet": Family("swish", 0.25, True, 1 / 255, 0.0, True),
-    # (x - 127) / 128, as the published lite networks were trained.
+    # The published lite networks were trained on (x - 127) / 128.
     "efficientnet_lite": Family("relu6", 0.0, False, 1 / 128, -127 / 128, False),
 }
 
@@ -72,12 +75,12 @@ class Block:
 
     @property
     def has_expansion(self) -> bool:
-        """Whether the block starts with a 1×1 convolution that widens its input."""
+        """True if the block starts with a 1×1 convolution that increases the number of channels."""
         return self.expanded != self.inputs
 
     @property
     def has_shortcut(self) -> bool:
-        """Whether the input is added to the output; their shapes are equal."""
+        """True if the block adds its input to its output, which requires equal shapes."""
         return self.stride == 1 and self.inputs == self.outputs
 
     @property
@@ -87,17 +90,17 @@ class Block:
 
 
 def halve(resolution: int, stride: int) -> int:
-    """Return the side of a feature map after a convolution with `same` padding: the quotient, rounded up."""
+    """Return the side of a feature map after a convolution with `same` padding: side / stride, rounded up."""
     return -(-resolution // stride)
 
 
 def stem_filters(scale: NetworkScale) -> int:
-    """Return the channels of the first convolution."""
+    """Return the number of channels of the first convolution."""
     return round_filters(STEM_FILTERS, scale.width) if FAMILY_OF[scale.family].scales_ends else STEM_FILTERS
 
 
 def head_filters(scale: NetworkScale) -> int:
-    """Return the channels of the last convolution: the number of pooled features."""
+    """Return the number of channels of the last convolution, which is the number of pooled features."""
     return round_filters(HEAD_FILTERS, scale.width) if FAMILY_OF[scale.family].scales_ends else HEAD_FILTERS
 
 
@@ -142,14 +145,14 @@ def _first_block(scale: NetworkScale, index: int, channels: int, resolution: int
 
 
 def _letters(position: int) -> str:
-    """Return a to z, then aa, ab and so on, as spreadsheets name columns."""
+    """Return the letters for a position: a to z, then aa, ab and so on, like the columns of a spreadsheet."""
     rest, last = divmod(position, len(ascii_lowercase))
     return (_letters(rest - 1) if rest else "") + ascii_lowercase[last]
 
 
 @dataclass(frozen=True)
 class StageRow:
-    """One row of the paper's Table 1, for any scale: stage 1 (stem) to 9 (head), in the paper's notation."""
+    """One row of the paper's Table 1, computed for any scale. Stage 1 is the stem, stage 9 the head."""
 
     stage: int
     operator: str
@@ -172,24 +175,24 @@ def stage_table(scale: NetworkScale) -> tuple[StageRow, ...]:
 
 @dataclass(frozen=True)
 class LayerShape:
-    """The layers that determine the shapes of a network's weights; the resolution does not."""
+    """The family, channels and layers, which determine the shapes of all weights except the classifier's."""
 
     family: str
-    channels: tuple[int, ...]  # of the stem, the seven stages and the head
+    channels: tuple[int, ...]  # in the stem, the seven stages and the head
     repeats: tuple[int, ...]  # blocks in each of the seven stages
 
 
 def layer_shape(scale: NetworkScale) -> LayerShape:
-    """Return the layers of a scale, after rounding."""
+    """Return the channels and layers of a network, after rounding."""
     channels = tuple(round_filters(stage.channels, scale.width) for stage in STAGES)
     return LayerShape(scale.family, (stem_filters(scale), *channels, head_filters(scale)), stage_repeats(scale))
 
 
 def matching_variant(scale: NetworkScale) -> str | None:
-    """Return the published network with exactly these layers, at any resolution, or None.
+    """Return the name of the published network with exactly the same layers, or None. The resolution may differ.
 
-    Weights fit a network if and only if its layers match. φ = 0 is B0 or Lite0; φ = 1 has the layers of B2 or Lite2 at
-    another resolution.
+    Published weights fit a network if and only if the layers are the same. φ = 0 has the layers of B0 or Lite0, φ = 1
+    those of B2 or Lite2.
     """
     shape = layer_shape(scale)
     names = (variant.name for variant in variants_of(scale.family))

@@ -1,6 +1,7 @@
-"""The largest network within a budget (arXiv 1905.11946, equation 2). Standard library only.
+"""Choose the largest network within a budget (arXiv 1905.11946, equation 2).
 
-Parameters, multiply-adds and memory are counted. Time is measured by a probe, an argument.
+Parameters, multiply-adds and memory are computed. Time is measured by a function that the caller passes, the probe.
+Only the standard library is imported.
 """
 
 import math
@@ -26,19 +27,19 @@ Probe = Callable[[NetworkScale], float]
 
 STEPS = 100  # grid points per unit of φ
 LARGEST = 10 * STEPS  # φ = 10: about 400 billion multiply-adds for the standard family, ten times B7
-_TIMED_STEP = 10  # grid points between two timed networks: time is noisy, and 0.1 of φ changes the operations by 7 %
-_MIN_SLOPE = 1e-12  # milliseconds per activation: a clock may show no time, or less for a larger network
-_MAX_GUESSES = 6  # probes chosen by interpolation before bisection
+_TIMED_STEP = 10  # grid points between two timed networks: 0.1 of φ changes the operations by only 7 %
+_MIN_SLOPE = 1e-12  # milliseconds per activation; measured times may be zero, or fall for a larger network
+_MAX_GUESSES = 6  # measurements chosen by interpolation; later ones are chosen by bisection
 
 
 @dataclass(frozen=True)
 class Budget:
-    """Limits on the cost of a network, at least one, each above 0; None is no limit."""
+    """Limits on the cost of a network. At least one is set; None means no limit."""
 
     max_macs: float | None = None  # multiply-adds for one image
     max_parameters: float | None = None  # all weights, including moving batch statistics
-    max_memory_gb: float | None = None  # estimated for one training step, in 10⁹ bytes
-    max_ms_per_image: float | None = None  # measured time of prediction
+    max_memory_gb: float | None = None  # estimated memory of one training step, in 10⁹ bytes
+    max_ms_per_image: float | None = None  # measured prediction time
 
     def __post_init__(self) -> None:
         for name, limit in self.limits.items():
@@ -50,14 +51,14 @@ class Budget:
 
     @property
     def limits(self) -> dict[str, float]:
-        """The limits that are set, by name."""
+        """The limits that are not None, by name."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: float(value) for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True)
 class Step:
-    """The training step whose memory is counted; precision is the name of a Keras dtype policy."""
+    """The training step whose memory is estimated. `precision` is the name of a Keras dtype policy."""
 
     classes: int = 1000
     batch_size: int = 1
@@ -74,7 +75,7 @@ class BudgetUse:
 
     @property
     def fits(self) -> bool:
-        """Whether the cost stays within the limit."""
+        """True if the cost does not exceed the limit."""
         return self.cost <= self.limit
 
     def __str__(self) -> str:
@@ -86,12 +87,12 @@ class BudgetResult:
     """The largest network within a budget."""
 
     scale: NetworkScale
-    bound_by: tuple[str, ...]  # limits that the next φ of the grid exceeds; empty at the largest φ of the grid
+    bound_by: tuple[str, ...]  # limits that the next larger φ would exceed; empty at the largest φ of the grid
     uses: tuple[BudgetUse, ...]
 
     @property
     def reason(self) -> str:
-        """Why φ is not larger, in words."""
+        """The reason why φ is not larger."""
         return " and ".join(self.bound_by) or f"the largest φ tried, {self.scale.phi:g}"
 
 
@@ -105,14 +106,14 @@ def choose_phi(
     step: Step | None = None,
     probe: Probe | None = None,
 ) -> BudgetResult:
-    """Return the network of the largest φ, on a grid of 0.01, that stays within every limit.
+    """Return the network with the largest φ, in steps of 0.01, that stays within every limit.
 
-    Counted costs never fall as φ grows, so bisection finds the largest φ. The time of prediction is then measured for
-    a few networks within the counted limits, 0.1 of φ apart. `probe` measures it, in milliseconds per image; it is
-    needed for `max_ms_per_image` only. With `resolution` None the input side grows with φ.
+    Computed costs never fall as φ grows, so bisection finds the largest φ within their limits. Prediction time is then
+    measured for a few networks up to this φ, in steps of 0.1. `probe` returns the milliseconds per image of a network;
+    only `max_ms_per_image` needs it. If `resolution` is None, the resolution grows with φ.
 
     Raises:
-        InputError: A value is invalid, or not even the smallest network fits; the message states by how much.
+        InputError: A value is invalid, or even the smallest network exceeds a limit.
     """
     coefficients, step = coefficients or Coefficients(), step or Step()
 
@@ -137,7 +138,7 @@ def choose_phi(
         return BudgetResult(scale_at(largest), bound_by, tuple(counted_at(largest)))
     if probe is None:
         raise InputError("budget.max_ms_per_image needs a probe that measures time; received none. Pass a probe.")
-    # From the top down, so that the largest φ within the other limits is timed.
+    # The grid is built downwards, so that it contains the largest φ within the other limits.
     timed = sorted({grid[0], *range(largest, grid[0], -_TIMED_STEP)})
     times = _Times([scale_at(point) for point in timed], budget.max_ms_per_image, probe)
     index = times.last_fitting()
@@ -148,9 +149,9 @@ def choose_phi(
 
 
 def phi_range(coefficients: Coefficients, resolution: int | None = None) -> tuple[float, float]:
-    """Return the smallest and largest φ, on the grid, at which a network exists; at most −10 to 10.
+    """Return the smallest and largest φ for which a network is possible, within −10 to 10.
 
-    With `resolution` None the input side shrinks with φ, to no less than 32 pixels.
+    If `resolution` is None, the resolution shrinks with φ and must stay at least 32 pixels.
     """
     grid = _grid(coefficients, resolution)
     return grid[0] / STEPS, grid[-1] / STEPS
@@ -169,7 +170,7 @@ def _count(budget: Budget, scale: NetworkScale, step: Step) -> Iterator[BudgetUs
 
 def _require_fit(uses: Sequence[BudgetUse], smallest: NetworkScale) -> None:
     exceeded = "; ".join(
-        f"budget.{use.name} is {use.limit:,.4g}, it takes {use.cost:,.4g}, {use.cost / use.limit:.3g} times that"
+        f"budget.{use.name} is {use.limit:,.4g}, it needs {use.cost:,.4g}, {use.cost / use.limit:.3g} times the limit"
         for use in uses
         if not use.fits
     )
@@ -194,7 +195,7 @@ def _grid(coefficients: Coefficients, resolution: int | None) -> range:
 
 
 def _last(points: Sequence[int], fits: Callable[[int], bool]) -> int:
-    """Return the last point that fits, by bisection; the first if none does."""
+    """Return the last point that fits, found by bisection, or the first point if no point fits."""
     low, high = 0, len(points)
     while high - low > 1:
         middle = (low + high) // 2
@@ -203,7 +204,7 @@ def _last(points: Sequence[int], fits: Callable[[int], bool]) -> int:
 
 
 class _Times:
-    """Milliseconds per image of networks in ascending order, each measured at most once."""
+    """Measured milliseconds per image of networks, which are sorted by size. Each is measured at most once."""
 
     def __init__(self, scales: Sequence[NetworkScale], limit: float, probe: Probe) -> None:
         self._scales, self._limit, self._probe = scales, limit, probe
@@ -211,16 +212,16 @@ class _Times:
         self._measured: dict[int, float] = {}
 
     def use(self, index: int) -> BudgetUse:
-        """The time of one network and the limit."""
+        """Return the time of one network with its limit, and measure the time if necessary."""
         if index not in self._measured:
             self._measured[index] = self._probe(self._scales[index])
         return BudgetUse("max_ms_per_image", self._measured[index], self._limit)
 
     def last_fitting(self) -> int:
-        """Return the index of the largest network within the limit, -1 if none is.
+        """Return the index of the largest network within the limit, or -1 if all exceed it.
 
-        The first probe is the network closest to φ = 0. Time grows with activations, which gives the next probes;
-        bisection follows if they do not suffice.
+        The first network measured is the one closest to φ = 0. The next are chosen by interpolation, because time
+        grows with activations. If these do not suffice, bisection follows.
         """
         low, high = -1, len(self._scales)
         guess = min(range(high), key=lambda index: abs(self._scales[index].phi or 0.0))
@@ -231,7 +232,11 @@ class _Times:
         return low
 
     def _interpolate(self) -> int:
-        """Return where a line through the two times closest to the limit meets it; the first line starts at zero."""
+        """Return the index of the network that is expected to be the largest within the limit.
+
+        Time is taken as linear in activations, through the two times closest to the limit. The second point is zero if
+        only one time was measured.
+        """
         near, *others = sorted(self._measured, key=lambda index: abs(self._measured[index] - self._limit))
         distinct = [index for index in others if self._activations[index] != self._activations[near]]
         work, elapsed = (self._activations[distinct[0]], self._measured[distinct[0]]) if distinct else (0, 0.0)

@@ -1,6 +1,6 @@
-"""The cost of a network, counted from its blocks: parameters, multiply-adds, activations, memory. No Keras.
+"""Compute parameters, multiply-adds, activations and memory of a network from its blocks, without Keras.
 
-Multiply-adds are those of convolutions and classifier; the paper calls them FLOPs.
+Multiply-adds are counted for convolutions and the classifier. The paper calls them FLOPs.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from goodbad_pipeline.networks.scaling import NetworkScale
 
 _NORMALIZATION = 7  # mean and variance of three channels, and a count
 _BYTES = {"float32": 4, "mixed_float16": 2, "mixed_bfloat16": 2}
-# Copies of each convolution output that the backward pass keeps. Measured with TensorFlow 2.21 on a CPU, 128 pixels,
-# batches of 4 and 36: 3.9 for B0, 2.3 for Lite0 (ReLU6 needs no copy of its input; no squeeze-and-excitation).
+# How many copies of each convolution output the backward pass keeps. Measured with TensorFlow 2.21 on a CPU at 128
+# pixels, with batches of 4 and 36: 3.9 for B0, 2.3 for Lite0 (no copies for ReLU6, and no squeeze-and-excitation).
 _COPIES = {"efficientnet": 4.0, "efficientnet_lite": 2.5}
 _STATES = 16  # bytes per parameter: weight, gradient and two optimizer slots, always float32
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Counts of a layer, stage or network; they add up."""
+    """The cost of a layer, stage or network. Costs can be added."""
 
     parameters: int = 0  # all weights, including moving batch statistics
     trainable_parameters: int = 0
     macs: int = 0  # multiply-adds for one image
-    activations: int = 0  # outputs of all convolutions for one image; training time depends on them more than on macs
+    activations: int = 0  # convolution outputs for one image; they determine training time more than macs do
 
     def __add__(self, other: Cost) -> Cost:
         return Cost(
@@ -59,14 +59,14 @@ class StageCost:
 class Complexity(Cost):
     """The cost of a network, in total and stage by stage."""
 
-    stages: tuple[StageCost, ...] = ()  # the first includes the input normalisation, the last the classifier
-    copies: float = 0.0  # of each activation that training keeps
+    stages: tuple[StageCost, ...] = ()  # the first stage includes input normalisation, the last the classifier
+    copies: float = 0.0  # how many copies of each activation training keeps
 
     def training_memory_bytes(self, batch_size: int, precision: str = "float32") -> int:
-        """Estimate the memory of one training step of all layers.
+        """Estimate the memory of one step that trains all layers.
 
-        Mixed precision halves activations only. The memory of the framework itself, often more than a gigabyte, is not
-        included.
+        Mixed precision halves only the memory of activations. The memory that the framework itself needs, often more
+        than a gigabyte, is not included.
         """
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise InputError(f"batch_size must be a whole number, at least 1; received {batch_size!r}.")
@@ -77,7 +77,7 @@ class Complexity(Cost):
 
 
 def count_complexity(scale: NetworkScale, classes: int = 1000, include_top: bool = True) -> Complexity:
-    """Count the cost of a network, equal to that of the built model, without building it."""
+    """Compute the cost of a network without building the Keras model."""
     rows = stage_table(scale)
     costs = {row.stage: Cost() for row in rows}
     for stage, cost in _layer_costs(scale):
@@ -89,7 +89,7 @@ def count_complexity(scale: NetworkScale, classes: int = 1000, include_top: bool
 
 
 def _layer_costs(scale: NetworkScale) -> Iterator[tuple[int, Cost]]:
-    """Yield stage and cost of every layer except the classifier."""
+    """Yield the stage and the cost of every layer except the classifier."""
     blocks = expand_blocks(scale)
     if FAMILY_OF[scale.family].standardises:
         yield 1, Cost(parameters=_NORMALIZATION)
@@ -111,13 +111,13 @@ def _block_costs(block: Block) -> Iterator[Cost]:
 
 
 def _convolution(kernel: int, inputs: int, outputs: int, side: int) -> Cost:
-    """A convolution without bias and its batch normalisation: two trained vectors, two moving ones."""
+    """Return the cost of a convolution without bias and of its batch normalisation, which has four vectors."""
     weights = kernel**2 * inputs * outputs
     return Cost(weights + 4 * outputs, weights + 2 * outputs, weights * side**2, outputs * side**2)
 
 
 def _squeeze_excite(channels: int, squeezed: int) -> Cost:
-    """Two 1×1 convolutions with bias on one pixel."""
+    """Return the cost of two 1×1 convolutions with bias, applied to one pixel."""
     weights = 2 * channels * squeezed
     parameters = weights + channels + squeezed
     return Cost(parameters, parameters, weights, channels + squeezed)

@@ -1,4 +1,7 @@
-"""Networks of equal cost, scaled in one dimension or all three (the paper's Figure 8). Standard library only."""
+"""Find networks of equal cost that are scaled in one dimension or in all three (the paper's Figure 8).
+
+Only the standard library is imported.
+"""
 
 import math
 from collections.abc import Callable
@@ -12,12 +15,12 @@ from goodbad_pipeline.networks.scaling import Coefficients, NetworkScale
 
 DIMENSIONS = ("depth", "width", "resolution", "compound")
 _MAX_FACTOR = 64.0  # multiply-adds grow at least in proportion to the factor
-_HALVINGS = 40  # the interval ends far below a change of one layer, channel or pixel
+_HALVINGS = 40  # the final interval is far smaller than a step of one layer, channel or pixel
 
 
 @dataclass(frozen=True)
 class MatchedNetwork:
-    """A network scaled to a requested cost, as closely as whole layers, channels and pixels allow."""
+    """A network scaled to a requested cost, as closely as whole numbers of layers, channels and pixels allow."""
 
     dimension: str
     multiple: float  # requested multiply-adds relative to the base
@@ -29,14 +32,15 @@ class MatchedNetwork:
 def match_macs(
     base: NetworkScale, dimension: str, multiple: float, coefficients: Coefficients, classes: int
 ) -> MatchedNetwork:
-    """Scale one dimension, or all three by φ, until the network costs `multiple` times its base.
+    """Scale one dimension, or all three by φ, until the network costs `multiple` times as much as its base.
 
-    The cost rises in steps. Bisection finds the two networks around the requested cost, and the closer one is returned.
+    The cost rises in steps. Bisection finds the networks just below and above the requested cost; the closer one is
+    returned.
     """
     if dimension not in DIMENSIONS:
         raise InputError(f"dimension must be one of {', '.join(DIMENSIONS)}; received {dimension!r}.")
     if multiple <= 1:
-        raise InputError(f"multiples must be above 1, the base itself; received {multiple:g}.")
+        raise InputError(f"multiples must be above 1, the cost of the base; received {multiple:g}.")
     scaled = partial(_scale, base, dimension, coefficients)
     start = count_complexity(base, classes).macs
 
@@ -57,13 +61,13 @@ def _scale(base: NetworkScale, dimension: str, coefficients: Coefficients, facto
 
 
 def _enclose(ratio: Callable[[float], float], low: float, multiple: float, dimension: str) -> tuple[float, float]:
-    """Return the largest factor with a ratio up to `multiple`, and the next larger one."""
+    """Return the largest factor whose ratio does not exceed `multiple`, and the next larger factor."""
     high = max(2.0, 2 * low)
     while ratio(high) <= multiple:
         low, high = high, 2 * high
         if high > _MAX_FACTOR:
             raise InputError(
-                f"multiples must be possible: no {dimension} up to ×{_MAX_FACTOR:g} costs {multiple:g} times the base. "
+                f"multiples: {dimension} up to ×{_MAX_FACTOR:g} cannot reach {multiple:g} times the cost of the base. "
                 "Use smaller multiples, or coefficients above 1."
             )
     for _ in range(_HALVINGS):

@@ -1,4 +1,7 @@
-"""The grid of α, β and γ to try at φ = 1 (step 1 of the paper's section 3.3). Standard library only."""
+"""List the values of α, β and γ to compare at φ = 1 (the paper's section 3.3, step 1).
+
+Only the standard library is imported.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,19 +10,19 @@ from itertools import product
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.networks.scaling import Coefficients, NetworkScale, power
 
-_ROUNDING = 1e-9  # 1.96 must be within 0.04 of 2 in spite of binary rounding
+_ROUNDING = 1e-9  # so that 1.96 counts as within 0.04 of 2 despite binary rounding
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One point of the grid, and the base scaled by it at φ = 1."""
+    """One point of the grid, and the network that it gives at φ = 1."""
 
     coefficients: Coefficients
     scale: NetworkScale
 
     @property
     def name(self) -> str:
-        """`α 1.2 · β 1.1 · γ 1.15`."""
+        """The name to show, such as `α 1.2 · β 1.1 · γ 1.15`."""
         return f"α {self.coefficients.alpha:g} · β {self.coefficients.beta:g} · γ {self.coefficients.gamma:g}"
 
 
@@ -28,27 +31,29 @@ def list_candidates(
 ) -> tuple[Candidate, ...]:
     """Return every point of the grid with |α·β²·γ² − 2| ≤ `tolerance`, in the order of the grid.
 
-    All values are at least 1. Because of rounding, two points may give the same network. If no point is within the
-    tolerance, the InputError names the closest.
+    Because of rounding, two points may give the same network.
+
+    Raises:
+        InputError: No point is within the tolerance; the message names the closest point.
     """
     grid = [Coefficients(*point) for point in product(*(sorted(set(axis)) for axis in (alphas, betas, gammas)))]
     if not grid:
-        raise InputError("alpha, beta and gamma must each list a value to try; one of them is empty.")
+        raise InputError("alpha, beta and gamma must each list at least one value; one of them is empty.")
     candidates = [point for point in grid if abs(point.product - 2) <= tolerance + _ROUNDING]
     if not candidates:
         closest = min(grid, key=lambda point: abs(point.product - 2))
         raise InputError(
             f"tolerance must admit a candidate: none of {len(grid)} has |α·β²·γ² − 2| ≤ {tolerance:g}; the closest, "
             f"{closest.alpha:g}, {closest.beta:g}, {closest.gamma:g}, has the product {closest.product:.3f}. "
-            "Add values."
+            "Add values or raise tolerance."
         )
     return tuple(Candidate(point, scale_up(base, point)) for point in candidates)
 
 
 def scale_up(base: NetworkScale, coefficients: Coefficients, phi: float = 1.0) -> NetworkScale:
-    """Scale any network: deeper by α^φ, wider by β^φ, larger by γ^φ (equation 3).
+    """Multiply the depth of a network by α^φ, its width by β^φ and its resolution by γ^φ (equation 3).
 
-    Dropout does not change, so that candidates differ in their shape only.
+    Dropout does not change, so that candidates differ only in their shape.
     """
     return replace(
         base,

@@ -1,7 +1,7 @@
-"""The parts of an EfficientNet as Keras layers, with the names of keras.applications.
+"""The parts of an EfficientNet as Keras layers, named as in keras.applications.
 
-Strided convolutions use `same` padding. keras.applications uses ZeroPadding2D and `valid`; for stride 2 and odd kernels
-both pad the same at every size, which tests check.
+Strided convolutions use `same` padding, where keras.applications uses ZeroPadding2D and `valid`. For stride 2 and odd
+kernels the results are equal at every size, which tests check.
 """
 
 import zlib
@@ -15,9 +15,10 @@ from goodbad_pipeline.networks.architecture import IMAGENET_CLASSES, IMAGENET_ME
 
 @dataclass(frozen=True)
 class LayerMaker:
-    """Adds layers that share a family's activation, a momentum of batch statistics and a seed.
+    """Adds layers that share an activation, a batch-normalisation momentum and a seed.
 
-    Each layer derives its own seed from the shared one and its name; None stands for random weights.
+    Each layer derives its own seed from the shared seed and its name. If the shared seed is None, the layers have
+    random seeds.
     """
 
     activation: str
@@ -25,7 +26,7 @@ class LayerMaker:
     seed: int | None
 
     def layer_seed(self, name: str) -> int | None:
-        """Return the seed of one layer; a shared seed would give layers of equal shape equal weights."""
+        """Return the seed of one layer. With the same seed, layers of equal shape would get equal weights."""
         return None if self.seed is None else zlib.crc32(f"{self.seed}:{name}".encode())
 
     def _kernel(self, name: str) -> keras.Initializer:
@@ -34,7 +35,7 @@ class LayerMaker:
         )
 
     def convolution(self, x: Any, filters: int, name: str, *, kernel: int = 1, strides: int = 1, **options: Any) -> Any:
-        """Add a convolution, without bias unless `options` set it."""
+        """Add a convolution, which has no bias unless `options` request it."""
         options = {"use_bias": False, "padding": "same", "kernel_initializer": self._kernel(name)} | options
         return keras.layers.Conv2D(filters, kernel, strides=strides, name=name, **options)(x)
 
@@ -54,18 +55,18 @@ class LayerMaker:
         return keras.layers.BatchNormalization(momentum=self.momentum, name=name)(x)
 
     def activate(self, x: Any, name: str) -> Any:
-        """Add the family's activation."""
+        """Add the activation layer."""
         return keras.layers.Activation(self.activation, name=name)(x)
 
     def drop(self, x: Any, rate: float, name: str, **options: Any) -> Any:
-        """Add dropout, or nothing at rate 0."""
+        """Add dropout; at rate 0 return the input unchanged."""
         if rate == 0:
             return x
         return keras.layers.Dropout(rate, seed=self.layer_seed(name), name=name, **options)(x)
 
 
 def scale_pixels(x: Any, family: Family) -> Any:
-    """Scale pixels of 0 to 255 to the family's input range, always in float32."""
+    """Scale pixels from 0–255 to the input range of the family, always in float32."""
     x = keras.layers.Rescaling(family.pixel_scale, family.pixel_offset, dtype="float32", name="rescaling")(x)
     if not family.standardises:
         return x
@@ -78,10 +79,10 @@ def scale_pixels(x: Any, family: Family) -> Any:
 
 
 def renew_standardisation(model: keras.Model) -> None:
-    """Make Keras's Normalization layers use the mean and variance among their weights.
+    """Make Keras's Normalization layers use the mean and variance that their weights hold.
 
-    The layer computes with copies of these weights. Assigning new weights does not update the copies, which in a cloned
-    model are mean 0 and variance 1.
+    Such a layer computes with copies of its weights. Assigning weights does not update the copies, and in a cloned
+    model the copies are mean 0 and variance 1.
     """
     for layer in model.layers:
         if isinstance(layer, keras.layers.Normalization):
@@ -89,7 +90,7 @@ def renew_standardisation(model: keras.Model) -> None:
 
 
 def add_block(make: LayerMaker, x: Any, block: Block) -> Any:
-    """Add one MBConv block (arXiv 1801.04381, figure 4d; with squeeze-and-excitation in the standard family)."""
+    """Add one MBConv block (arXiv 1801.04381, figure 4d). The standard family adds squeeze-and-excitation to it."""
     inputs = x
     if block.has_expansion:
         x = make.convolution(x, block.expanded, f"{block.name}_expand_conv")
@@ -104,13 +105,13 @@ def add_block(make: LayerMaker, x: Any, block: Block) -> Any:
     x = make.normalise(x, f"{block.name}_project_bn")
     if not block.has_shortcut:
         return x
-    # Stochastic depth (arXiv 1603.09382): one draw per image.
+    # Stochastic depth (arXiv 1603.09382): the block is skipped or kept for each image as a whole.
     x = make.drop(x, block.drop_rate, f"{block.name}_drop", noise_shape=(None, 1, 1, 1))
     return keras.layers.Add(name=f"{block.name}_add")([x, inputs])
 
 
 def _squeeze_excite(make: LayerMaker, x: Any, block: Block) -> Any:
-    """Weight channels by the pooled feature map (arXiv 1709.01507)."""
+    """Multiply each channel by a weight computed from the pooled feature map (arXiv 1709.01507)."""
     name = block.name
     weights = keras.layers.GlobalAveragePooling2D(name=f"{name}_se_squeeze")(x)
     weights = keras.layers.Reshape((1, 1, block.expanded), name=f"{name}_se_reshape")(weights)
@@ -120,10 +121,10 @@ def _squeeze_excite(make: LayerMaker, x: Any, block: Block) -> Any:
 
 
 def add_classifier(make: LayerMaker, x: Any, classes: int, dropout: float, activation: str | None) -> Any:
-    """Add dropout and the dense layer, whose output stays float32 under mixed precision.
+    """Add dropout and the dense layer, whose output is float32 even under mixed precision.
 
-    The kernel starts uniform within ±√(1 / 1000), as in the reference code for ImageNet's 1000 classes. The reference
-    rule, ±√(1 / classes), would start two classes with logits of ±5 and losses of up to 9 nats.
+    Initial weights are uniform within ±√(1 / 1000), as the reference code draws them for the 1000 classes of ImageNet.
+    With the rule of that code, ±√(1 / classes), two classes would start with logits of ±5 and losses of up to 9 nats.
     """
     x = make.drop(x, dropout, "top_dropout")
     kernel = keras.initializers.VarianceScaling(

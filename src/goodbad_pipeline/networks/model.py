@@ -1,4 +1,4 @@
-"""Builds the Keras model of a scale: one flat graph with stable layer names that scales pixels itself."""
+"""Build the Keras model of a network: one flat graph with stable layer names, which takes unscaled pixels."""
 
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,8 @@ def build_efficientnet(
     The arguments are those of :func:`goodbad_pipeline.networks.scaling.resolve_scale` and :func:`build_network`.
 
     Returns:
-        A model from pixels of 0 to 255, uint8 or float, (batch, resolution, resolution, 3), to (batch, classes).
+        A model whose inputs are pixels 0–255, uint8 or float, of shape (batch, resolution, resolution, 3). Its outputs
+        have the shape (batch, classes).
 
     Raises:
         InputError: A value is invalid, or the weights do not exist or do not fit.
@@ -69,15 +70,16 @@ def build_network(
     batch_norm_momentum: float = 0.99,
     seed: int | None = None,
 ) -> keras.Model:
-    """Build the Keras model of a scale.
+    """Build the Keras model of a network.
 
     Layers have the names of keras.applications: `stem_conv`, `block2a_dwconv`, `top_activation` (the last feature map,
     which Grad-CAM uses), `avg_pool` (the pooled features), `top_dropout` (absent at rate 0), `predictions`.
 
-    `weights` is None for a random start, `imagenet`, or a file (.weights.h5, .h5 or .keras) of the same network. The
-    classifier starts at zero with `imagenet` unless there are 1000 classes, or if the file has none. Without
-    `include_top` the model ends in `avg_pool`, (batch, features). `classifier_activation` None returns logits. Short
-    training from scratch needs a `batch_norm_momentum` below 0.99, or validation lags behind.
+    `weights` is None for random weights, `imagenet`, or a file (.weights.h5, .h5 or .keras) of the same network. The
+    weights of the classifier are zero if the file has none, or with `imagenet` unless there are 1000 classes. Without
+    `include_top` the model returns the features of `avg_pool`, shape (batch, features). With `classifier_activation`
+    None it returns logits. Short training from scratch needs a `batch_norm_momentum` below 0.99; otherwise the moving
+    statistics lag behind the weights in validation.
 
     Raises:
         InputError: A value is invalid, or the weights do not exist or do not fit.

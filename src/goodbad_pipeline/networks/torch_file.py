@@ -1,7 +1,7 @@
-"""Reads weights from a PyTorch file in the old, non-zip format, with NumPy and without PyTorch.
+"""Read weights from a PyTorch file in the old, non-zip format, without PyTorch.
 
-Loading a pickle can call any function that it names. Here only four names are allowed, none of which acts outside the
-file; a file with any other name is rejected.
+A pickle can call any function when it is loaded. Here only four harmless names are allowed, and a file with any other
+name is rejected.
 """
 
 import math
@@ -28,7 +28,7 @@ _FLOAT, _LONG = "<f4", "<i8"
 
 @dataclass(frozen=True)
 class _Storage:
-    """A block of numbers later in the file."""
+    """A block of numbers that follows the pickles in the file."""
 
     key: str
     dtype: str
@@ -37,7 +37,7 @@ class _Storage:
 
 @dataclass(frozen=True)
 class _Tensor:
-    """A view of a storage; offset and strides count numbers, not bytes."""
+    """A view of a storage. Offset and strides are counted in numbers, not in bytes."""
 
     storage: _Storage
     offset: int
@@ -45,7 +45,10 @@ class _Tensor:
     strides: tuple[int, ...]
 
     def read(self, numbers: np.ndarray) -> np.ndarray:
-        """Return the array. Bounds are checked here, because a pickle can change an object after its creation."""
+        """Return the array.
+
+        Bounds are checked here and not on creation, because a pickle can change an object after its creation.
+        """
         reach = self.offset + sum((size - 1) * step for size, step in zip(self.shape, self.strides, strict=True))
         if min(self.offset, *self.shape, *self.strides, 0) < 0 or max(reach + 1, math.prod(self.shape)) > numbers.size:
             raise pickle.UnpicklingError("a tensor reaches beyond its storage")
@@ -81,9 +84,9 @@ class _RestrictedUnpickler(pickle.Unpickler):
 
 
 def read_torch_weights(path: Path) -> dict[str, np.ndarray]:
-    """Read weights by name, in PyTorch's axis order (out, in, height, width).
+    """Return weights by name, with axes ordered as in PyTorch: (out, in, height, width).
 
-    The file is one that `torch.save(model.state_dict())` wrote before PyTorch 1.6.
+    The file must have been written by `torch.save(model.state_dict())` of PyTorch before 1.6.
 
     Raises:
         InputError: The file is missing, truncated, in another format, or holds anything except weights.

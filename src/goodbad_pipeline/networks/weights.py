@@ -1,7 +1,8 @@
-"""Weights by layer name: read from files or published sources, checked against a model, and only then assigned.
+"""Read weights from files or published sources, check that they fit a model, and assign them.
 
-Three Keras containers hold the same arrays: `.weights.h5` and `.keras` of Keras 3 number the layers of each class, and
-`.h5` of Keras 2 names them (the published B0 to B7 files). The published lite networks are PyTorch files.
+Three file formats of Keras hold the same arrays. In `.weights.h5` and `.keras` of Keras 3 the layers of each class are
+numbered. In `.h5` of Keras 2, the format of the published B0 to B7, they are named. The published lite networks are
+PyTorch files.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,11 +29,11 @@ _SNAKE_CASE = {  # every layer class with weights
     "DepthwiseConv2D": "depthwise_conv2d",
     "Normalization": "normalization",
 }
-# PyTorch stores (out, in, height, width), Keras (height, width, in, out), depthwise (height, width, in, 1).
+# PyTorch orders axes (out, in, height, width), Keras (height, width, in, out), or (height, width, in, 1) for depthwise.
 _TORCH_AXES = {"conv": (2, 3, 1, 0), "dwconv": (2, 3, 0, 1)}
 _TORCH_BATCH_NORM = ("weight", "bias", "running_mean", "running_var")
 _DOWNLOADS = "https://storage.googleapis.com/keras-applications/"
-# MD5 of each file with and without classifier, as in keras.applications.
+# MD5 of the file with classifier and of the file without, as in keras.applications.
 _DIGESTS = {
     "b0": ("902e53a9f72be733fc0bcb005b3ebbac", "50bc09e76180e00e4465e1a485ddc09d"),
     "b1": ("1d254153d4ab51201f1646940f018540", "74c4e6b3e1f6a1eea24c589628592432"),
@@ -46,9 +47,9 @@ _DIGESTS = {
 
 
 def load_weights(model: keras.Model, weights: str | Path | None, scale: NetworkScale, classes: int | None) -> None:
-    """Load `imagenet` or a file into a model, which keeps its random start with None.
+    """Load `imagenet` or a file into a model. With `weights` None the model keeps its random weights.
 
-    `classes` is None without a classifier. ImageNet's classifier is loaded only for 1000 classes.
+    `classes` is None if the model has no classifier. The ImageNet classifier is loaded only for 1000 classes.
     """
     if weights is None:
         return
@@ -66,9 +67,12 @@ def load_weights(model: keras.Model, weights: str | Path | None, scale: NetworkS
 
 
 def assign_weights(model: keras.Model, stored: LayerWeights, source: str, *, with_classifier: bool) -> None:
-    """Assign weights to every layer, or raise InputError and assign none if a layer does not fit.
+    """Assign the stored weights to the layers of a model.
 
-    The classifier becomes zero without `with_classifier`, or if `stored` has none.
+    The weights of the classifier become zero without `with_classifier`, or if `stored` has no classifier.
+
+    Raises:
+        InputError: A layer does not fit; in this case the model is not changed.
     """
     expected = {layer.name: layer for layer in model.layers if layer.weights}
     if not with_classifier or CLASSIFIER not in stored:
@@ -77,7 +81,7 @@ def assign_weights(model: keras.Model, stored: LayerWeights, source: str, *, wit
         _check_layer(layer, stored, source)
     if surplus := sorted(set(stored) - set(expected) - {CLASSIFIER}):
         raise InputError(
-            f"weights {source} hold the layer {surplus[0]}, which {model.name} lacks. Use those of this network."
+            f"weights {source} hold the layer {surplus[0]}, which {model.name} lacks. Use weights of this network."
         )
     for layer in expected.values():
         for weight, value in zip(layer.weights, stored[layer.name], strict=True):
@@ -88,9 +92,9 @@ def assign_weights(model: keras.Model, stored: LayerWeights, source: str, *, wit
 
 
 def zero_classifier(model: keras.Model) -> None:
-    """Set the classifier's weights, if there is one, to zero.
+    """Set the weights of the classifier to zero, if the model has a classifier.
 
-    On trained features the random start gives large logits, and the first epochs would only undo them.
+    On trained features random weights give large logits, and the first epochs would only reduce them.
     """
     for layer in model.layers:
         if layer.name == CLASSIFIER:
@@ -102,14 +106,14 @@ def _check_layer(layer: keras.Layer, stored: LayerWeights, source: str) -> None:
     shapes = [value.shape for value in stored.get(layer.name, [])]
     if expected != shapes:
         received = f"the shapes {shapes}" if shapes else "nothing"
-        hint = "Set classes, or use a file without it." if layer.name == CLASSIFIER else "Use those of this network."
+        hint = "Use a file without a classifier." if layer.name == CLASSIFIER else "Use weights of this network."
         raise InputError(
             f"weights {source} do not fit: layer {layer.name} has the shapes {expected}; received {received}. {hint}"
         )
 
 
 def read_weight_file(path: Path, model: keras.Model) -> LayerWeights:
-    """Read a Keras file's weights by the model's layer names; layers that the file lacks are missing."""
+    """Read the weights in a Keras file by layer name. Layers that the file lacks are missing in the result."""
     with open_weights(path) as file:
         if "layers" in file:
             stored = _read_numbered(file["layers"], model)
@@ -119,7 +123,7 @@ def read_weight_file(path: Path, model: keras.Model) -> LayerWeights:
 
 
 def _read_numbered(group: h5py.Group, model: keras.Model) -> dict[str, list[np.ndarray]]:
-    """Read a Keras 3 file. A layer that the model lacks keeps its key, so that `assign_weights` rejects it."""
+    """Read a Keras 3 file. Layers that the model lacks keep their key, so that `assign_weights` rejects them."""
     names = {"dense": CLASSIFIER} | {key: name for name, key in _numbered_keys(model)}
     stored = {names.get(key, key): _variables(layer) for key, layer in group.items()}
     return {name: weights for name, weights in stored.items() if weights}
@@ -131,7 +135,10 @@ def _variables(layer: h5py.Group) -> list[np.ndarray]:
 
 
 def _numbered_keys(model: keras.Model) -> Iterator[tuple[str, str]]:
-    """Yield layer names and their keys in a Keras 3 file: the class in snake case, numbered from the second layer."""
+    """Yield each layer's name and its key in a Keras 3 file.
+
+    The key is the class in snake case, with a number from the second layer of the class on: `conv2d`, `conv2d_1`.
+    """
     counts: dict[str, int] = {}
     for layer in model.layers:
         kind = _SNAKE_CASE.get(type(layer).__name__)
@@ -151,9 +158,9 @@ def _read_named(group: h5py.Group) -> dict[str, list[np.ndarray]]:
 
 
 def _fix_normalization(stored: dict[str, list[np.ndarray]]) -> LayerWeights:
-    """Replace standard deviations by variances in the published B0 to B7 files (tensorflow/tensorflow#49930).
+    """Correct the input normalisation of the published B0 to B7 files (tensorflow/tensorflow#49930).
 
-    keras.applications compensates for this with an extra layer.
+    They hold standard deviations in place of variances. keras.applications compensates for this with an extra layer.
     """
     weights = stored.get("normalization", [])
     if len(weights) == 3 and weights[1].shape == (3,) and np.allclose(weights[1], IMAGENET_STDDEV, atol=1e-4):
@@ -162,7 +169,7 @@ def _fix_normalization(stored: dict[str, list[np.ndarray]]) -> LayerWeights:
 
 
 def _download(name: str, *, with_classifier: bool) -> Path:
-    """Return the weights file of B0 to B7, from Keras's cache or its server, checked against its digest."""
+    """Return the weights file of B0 to B7 from Keras's cache, downloaded if necessary, and check its digest."""
     suffix, digest = (".h5", 0) if with_classifier else ("_notop.h5", 1)
     file_name = f"efficientnet{name}{suffix}"
     try:
@@ -179,7 +186,7 @@ def _download(name: str, *, with_classifier: bool) -> Path:
 
 
 def read_lite(path: Path, scale: NetworkScale) -> dict[str, list[np.ndarray]]:
-    """Read a lite network's PyTorch file by our layer names."""
+    """Read the PyTorch file of a lite network. The result has the layer names of this project."""
     weights = read_torch_weights(path)
     try:
         stored = {name: _convert(weights, torch_name, kind) for name, torch_name, kind in _lite_layers(scale)}
@@ -196,7 +203,7 @@ def _convert(weights: dict[str, np.ndarray], name: str, kind: str) -> list[np.nd
 
 
 def _lite_layers(scale: NetworkScale) -> Iterator[tuple[str, str, str]]:
-    """Yield our name, PyTorch's name and the kind of every layer except the classifier."""
+    """Yield for every layer except the classifier its name, its name in the PyTorch file and its kind."""
     yield from (("stem_conv", "_conv_stem", "conv"), ("stem_bn", "_bn0", "bn"))
     for number, block in enumerate(expand_blocks(scale)):
         name, torch_name = block.name, f"_blocks.{number}"

@@ -1,6 +1,6 @@
-"""Schema of the parameters in conf/: a wrong name or value ends the run before anything starts.
+"""The schema of the parameters in conf/. A wrong name or value is reported before the run starts.
 
-Each class describes one top-level key of the parameter files. Defaults are stored in those files, not here.
+Each class describes a group of parameters. Most defaults are in the parameter files, not here.
 """
 
 from goodbad_pipeline.params.base import Group

@@ -12,6 +12,6 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class Group(BaseModel):
-    """A parameter group: unknown keys are errors, values are immutable."""
+    """A group of parameters. Unknown names are errors, and values cannot be changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)

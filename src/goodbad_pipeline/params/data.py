@@ -1,4 +1,4 @@
-"""Parameters of the images: where they are stored, how they are read and split."""
+"""Parameters that state where images are stored and how they are read and split."""
 
 from typing import Annotated, Any, Self
 
@@ -11,7 +11,7 @@ from goodbad_pipeline.images.splits import SplitMethod, SplitSettings
 from goodbad_pipeline.params.base import Byte, Count, Group, Positive, Seed
 
 MAX_PIXELS = 178_956_970
-"""Pillow opens no larger image."""
+"""Limit of Pillow, which opens no larger image."""
 
 
 class SampleParams(Group):
@@ -31,7 +31,7 @@ class ColumnParams(Group):
 
 
 class ScanParams(Group):
-    """Worker processes that read images, and their limits per file."""
+    """Settings of the processes that read images, and their limits for each file."""
 
     engine: Annotated[str, Field(min_length=1)]
     engine_options: dict[str, Any]
@@ -59,18 +59,18 @@ class ImageParams(Group):
     tiff: bool
     max_quarantined_fraction: Annotated[float, Field(ge=0, le=1)]
     resize: ResizeMode
-    shrink_on_load: bool = False  # recorded runs that lack it decoded at full size
+    shrink_on_load: bool = False  # runs recorded without this parameter decoded at full size
     near_duplicate_bits: Annotated[int, Field(ge=-1, le=16)]
     cache_gb: Annotated[float, Field(ge=0)]
     scan: ScanParams
 
     def transform(self, resolution: int) -> Transform:
-        """Preprocessing for a network of this resolution."""
+        """Return the preprocessing for a network with this resolution."""
         return Transform(resolution, self.resize, self.background, self.max_pixels, self.tiff, self.shrink_on_load)
 
 
 class FractionParams(Group):
-    """Fraction of the images in each split; they sum to 1."""
+    """The fraction of images in each split. The fractions sum to 1."""
 
     train: Annotated[float, Field(gt=0, lt=1)]
     validation: Annotated[float, Field(gt=0, lt=1)]

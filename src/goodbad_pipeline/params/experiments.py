@@ -1,4 +1,4 @@
-"""Parameters of the pipelines that compare trainings: scaling search, scaling study and tuning."""
+"""Parameters of the experiments: scaling search, scaling study and tuning."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -9,7 +9,10 @@ from goodbad_pipeline.params.base import Count, Group, Positive, Seed
 from goodbad_pipeline.params.training import AugmentationParams, ModelParams, TrainingParams
 
 AUTO = "auto"
-RATES = ("training.learning_rate", "training.scratch_learning_rate")  # what the range test measures
+RATES = (
+    "training.learning_rate",
+    "training.scratch_learning_rate",
+)  # rates that the learning-rate range test can choose
 DROPOUT = "model.dropout"
 _FIXED = {"preset", "seed", "auto_batch", "monitor", "keep_epoch", "loss_limit", "checkpoint"}
 _FIXED |= {"require_gpu", "precision", "xla"}
@@ -20,7 +23,7 @@ Value = bool | int | float | str | None
 
 
 class ScaledBaseParams(Group):
-    """The network that is scaled."""
+    """The network that a scaling search or study enlarges."""
 
     family: Literal["efficientnet", "efficientnet_lite"]
     phi: float
@@ -28,7 +31,7 @@ class ScaledBaseParams(Group):
 
 
 class TrialParams(Group):
-    """How the networks of a comparison are trained: the same few epochs with several seeds."""
+    """How an experiment trains its networks: all for the same few epochs, each with several seeds."""
 
     base: ScaledBaseParams
     seeds: Annotated[list[Seed], Field(min_length=1)]
@@ -44,7 +47,7 @@ class TrialParams(Group):
 
 
 class ScalingSearchParams(TrialParams):
-    """Grid search for α, β and γ (paper, section 3.3, step 1)."""
+    """Parameters of the grid search for α, β and γ (paper, section 3.3, step 1)."""
 
     alpha: Axis
     beta: Axis
@@ -53,14 +56,14 @@ class ScalingSearchParams(TrialParams):
 
 
 class ScalingStudyParams(TrialParams):
-    """Scaling of one dimension compared with all three at equal cost (paper, Figure 8)."""
+    """Parameters of the study that compares scaling one dimension and all three, at equal cost (paper, Figure 8)."""
 
     dimensions: Annotated[list[Literal["depth", "width", "resolution", "compound"]], Field(min_length=1)]
     multiples: Annotated[list[Annotated[float, Field(gt=1, le=64)]], Field(min_length=1)]
 
 
 class RangeParams(Group):
-    """A range of numbers, of integers if both ends are."""
+    """A range of numbers. If both ends are integers, it contains only integers."""
 
     low: int | float
     high: int | float
@@ -76,18 +79,18 @@ class RangeParams(Group):
 
 
 Dimension = RangeParams | list[Value]
-"""A searched range or list of values."""
+"""The values of a searched parameter: a range or a list."""
 
 
 class PruningParams(Group):
-    """When a bad trial is stopped early."""
+    """Settings that decide when a bad trial is stopped early."""
 
     startup: Count
     warmup: Annotated[int, Field(ge=0)]
 
 
 class FinderParams(Group):
-    """The learning-rate range test."""
+    """Settings of the learning-rate range test."""
 
     steps: Annotated[int, Field(ge=3)]
     low: Positive
@@ -115,17 +118,17 @@ class TuneParams(Group):
     @field_validator("space", mode="before")
     @classmethod
     def _read_space(cls, raw: Any) -> Any:
-        """Flatten the space, nested like the parameter files, and check each value by its parameter's own rule."""
+        """Replace nested names by dotted names, and check each value by the rule of its parameter."""
         if not isinstance(raw, dict):
             return raw
         space = {name: _dimension(name, value) for name, value in _leaves(raw, "") if value is not None}
         if not space:
-            raise ValueError("nothing is searched; name at least one parameter")
+            raise ValueError("no parameter is searched; add at least one")
         return space
 
 
 def _leaves(raw: dict[str, Any], prefix: str) -> list[tuple[str, Any]]:
-    """Return dotted names and values; a mapping with ``low`` or ``high`` is a range, any other one a group."""
+    """Return dotted names and their values. A mapping with ``low`` or ``high`` is a range, others are groups."""
     leaves = []
     for key, value in raw.items():
         if isinstance(value, dict) and "low" not in value and "high" not in value:
@@ -141,10 +144,10 @@ def _dimension(name: str, raw: Any) -> Any:
         raise ValueError(f"{name} cannot be searched; choose from {', '.join(known)}")
     if raw == AUTO:
         if name not in RATES:
-            raise ValueError(f"{name}: auto is only for {' and '.join(RATES)}")
+            raise ValueError(f"{name}: only {' and '.join(RATES)} can be auto")
         return AUTO
     if raw == []:
-        raise ValueError(f"{name}: a list must hold at least one value")
+        raise ValueError(f"{name}: the list must contain at least one value")
     dimension: Dimension = raw if isinstance(raw, list | RangeParams) else _validated(name, RangeParams, raw)
     for value in dimension if isinstance(dimension, list) else (dimension.low, dimension.high):
         _validated(f"{name}: {value!r}", known[name], value)
@@ -161,7 +164,7 @@ def _validated(label: str, rule: Any, value: Any) -> Any:
 
 
 def _rules() -> dict[str, Any]:
-    """Return the rule of each parameter that can be searched."""
+    """Return the type and limits of each parameter that can be searched."""
     plain = {f"training.{name}": rule for name, rule in _fields(TrainingParams).items() if name not in _FIXED}
     del plain["training.augmentation"]
     nested = {f"training.augmentation.{name}": rule for name, rule in _fields(AugmentationParams).items()}

@@ -1,4 +1,4 @@
-"""Parameters of everything after training: evaluation, registry, promotion, prediction, export, replay and tracking."""
+"""Parameters of evaluation, registry, promotion, prediction, export, replay and tracking."""
 
 from typing import Annotated, Literal
 
@@ -10,7 +10,7 @@ from goodbad_pipeline.serving.runtimes import Backend
 
 
 class EvaluationParams(Group):
-    """How the model is evaluated."""
+    """Settings of the evaluation."""
 
     seed: Seed
     replicates: Annotated[int, Field(ge=200, le=100_000)]
@@ -20,9 +20,9 @@ class EvaluationParams(Group):
 
 
 class RegistryParams(Group):
-    """Name of the registered model and the metric that decides its alias."""
+    """Name of the registered model, and the metric by which versions are compared for promotion."""
 
-    name: Annotated[str, Field(pattern=r"^[^/:\s]([^/:\r\n]*[^/:\s])?$")]  # MLflow allows neither / nor :
+    name: Annotated[str, Field(pattern=r"^[^/:\s]([^/:\r\n]*[^/:\s])?$")]  # MLflow allows no / or : in names
     metric: Literal["accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "log_loss"]
 
 
@@ -37,12 +37,12 @@ class PromotionParams(Group):
 
     @property
     def rules(self) -> Rules:
-        """The arguments of the promotion decision."""
+        """The rules by which promotion is decided."""
         return Rules(**self.model_dump())
 
 
 class PredictParams(Group):
-    """Files to predict and the registered version that predicts them."""
+    """Files to predict, and the registered version that makes the predictions."""
 
     source: str | None
     version: str | int
@@ -52,7 +52,7 @@ class PredictParams(Group):
 
 
 class ExportParams(Group):
-    """Version to export to other runtimes, and tolerances of their predictions."""
+    """The version to export to other runtimes, and by how much their predictions may differ."""
 
     version: str | int
     calibration_images: Count
@@ -63,7 +63,7 @@ class ExportParams(Group):
 
 
 class ReplayParams(Group):
-    """Run to repeat, and tolerance of its metrics."""
+    """The run to repeat, and by how much its metrics may differ."""
 
     run_id: str | None
     tolerance: Annotated[float, Field(ge=0)]
@@ -71,6 +71,6 @@ class ReplayParams(Group):
 
 
 class TrackingParams(Group):
-    """Whether runs are logged to MLflow at once or later."""
+    """Settings of MLflow. If ``offline`` is true, runs are stored locally and sent later."""
 
     offline: bool

@@ -10,7 +10,7 @@ from goodbad_pipeline.params.base import Count, Fraction, Group, Positive, Seed
 from goodbad_pipeline.training.recipe import Augmentation, Recipe
 
 WEIGHT_WORDS = ("auto", "none", "imagenet")
-RATE_IMAGES = 256  # batch size that learning rates are given for
+RATE_IMAGES = 256  # learning rates in the parameter files apply to batches of this size
 
 
 class CoefficientParams(Group):
@@ -22,12 +22,12 @@ class CoefficientParams(Group):
 
     @property
     def constants(self) -> Coefficients:
-        """The three as one value."""
+        """The coefficients as a value for the functions that scale networks."""
         return Coefficients(**self.model_dump())
 
 
 class BudgetParams(Group):
-    """Limits on what the network costs; None is no limit."""
+    """Limits on the cost of the network. None means no limit."""
 
     max_macs: Positive | None = None
     max_parameters: Positive | None = None
@@ -37,7 +37,7 @@ class BudgetParams(Group):
 
 
 class ModelParams(Group):
-    """The network: family and φ, a published variant or a budget, and its first weights."""
+    """The network and its initial weights. Its size is given by φ, by a published variant or by a budget."""
 
     family: Literal["efficientnet", "efficientnet_lite"]
     phi: float | None
@@ -53,18 +53,18 @@ class ModelParams(Group):
     def _sources_exclude_each_other(self) -> Self:
         if self.budget and (self.phi is not None or self.variant is not None):
             raise ValueError(
-                "budget chooses phi itself: phi and variant must be null with it; "
+                "phi and variant must be null if budget is set, because the budget determines phi; "
                 f"received phi={self.phi!r}, variant={self.variant!r}."
             )
         if self.grow_from is not None and self.weights not in (None, "none", "auto"):
             raise ValueError(
-                f"weights must be auto or none with grow_from, which brings its own; received {self.weights!r}."
+                f"weights must be auto or none if grow_from is set, which provides them; received {self.weights!r}."
             )
         return self
 
 
 class AugmentationParams(Group):
-    """Random changes to training images; 0 or false switches one off."""
+    """Ranges of random changes to training images. 0 or false disables a change."""
 
     flip: bool
     rotation: Annotated[float, Field(ge=0, le=180)]
@@ -80,7 +80,7 @@ class AugmentationParams(Group):
 
 
 class CheckpointParams(Group):
-    """How often training is saved, and whether an interrupted one is resumed."""
+    """How often checkpoints are written, and whether an interrupted training is resumed."""
 
     resume: bool
     minutes: Positive
@@ -88,7 +88,7 @@ class CheckpointParams(Group):
 
 
 class TrainingParams(Group):
-    """How the network is trained. Null values in the file are filled from the preset."""
+    """How the network is trained. Parameters that are null in the file get their value from the preset."""
 
     preset: str
     seed: Seed
@@ -114,7 +114,7 @@ class TrainingParams(Group):
     batch_norm_momentum: Annotated[float, Field(gt=0, lt=1)] | None = None
     patience: Count
     monitor: Literal["val_loss", "val_log_loss", "val_accuracy", "val_balanced_accuracy", "val_f1_macro", "val_roc_auc"]
-    keep_epoch: Literal["last", "best"] = "best"  # the behaviour of recorded runs that lack it
+    keep_epoch: Literal["last", "best"] = "best"  # what runs did before this parameter existed
     loss_limit: Positive
     augmentation: AugmentationParams
     checkpoint: CheckpointParams
@@ -127,12 +127,12 @@ class TrainingParams(Group):
     @model_validator(mode="before")
     @classmethod
     def _apply_preset(cls, raw: Any) -> Any:
-        """Fill null values from ``presets[preset]``; an explicit `epochs` applies to training from scratch too."""
+        """Replace null values by those of the preset. If `epochs` is set, it also applies to training from scratch."""
         if not isinstance(raw, dict) or "presets" not in raw:
             return raw
         presets = raw["presets"]
         if not isinstance(presets, dict) or not all(isinstance(preset, dict) for preset in presets.values()):
-            raise ValueError(f"presets must give names to parameters and their values, got {presets!r}")
+            raise ValueError(f"presets must map names of presets to their parameters, got {presets!r}")
         if raw.get("preset") not in list(presets):
             raise ValueError(f"preset must be one of {', '.join(presets)}, got {raw.get('preset')!r}")
         explicit = {key: value for key, value in raw.items() if key != "presets" and value is not None}
@@ -143,11 +143,11 @@ class TrainingParams(Group):
     @model_validator(mode="after")
     def _has_epochs(self) -> Self:
         if self.head_epochs == self.epochs == 0:
-            raise ValueError("head_epochs and epochs must not both be 0, or nothing is trained; got 0 and 0")
+            raise ValueError("head_epochs and epochs must not both be 0, because nothing would be trained; got 0 and 0")
         return self
 
     def recipe(self, *, jit_compile: bool) -> Recipe:
-        """Convert to a recipe, with learning rates scaled from 256 images to the batch size (arXiv 1706.02677)."""
+        """Return the recipe. Learning rates are scaled from 256 images to the batch size (arXiv 1706.02677)."""
         names = {field.name for field in fields(Recipe)} - {"augmentation", "jit_compile"}
         values = self.model_dump(include=names)
         scale = self.batch_size / RATE_IMAGES
@@ -160,7 +160,7 @@ class TrainingParams(Group):
 
 
 def _at_least_one(epochs: Any) -> Any:
-    """Return `epochs`, or 1 for 0 and for an invalid value, which is reported under its own name."""
+    """Return `epochs`, at least 1. An invalid value gives 1 here, because it is reported as `epochs`."""
     try:
         return max(1, int(epochs))
     except (TypeError, ValueError, OverflowError):

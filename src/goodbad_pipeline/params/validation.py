@@ -1,4 +1,4 @@
-"""Checks of all parameter groups together, before a run starts."""
+"""Check all parameter groups before a run starts."""
 
 import logging
 from pathlib import Path
@@ -41,7 +41,7 @@ GROUPS: dict[str, type[Group]] = {
     "tune": TuneParams,
 }
 RENAMED = {("training", "shares"): "data_shards", ("export", "calibration_pictures"): "calibration_images"}
-"""Present names of parameters by group and former name."""
+"""The new name of each renamed parameter, by group and old name."""
 PATHS = (
     ("images", "root"),
     ("images", "corrections"),
@@ -53,14 +53,14 @@ PATHS = (
 
 
 def validate_parameters(raw: dict[str, Any]) -> dict[str, Group]:
-    """Return the typed parameter groups by name.
+    """Check the parameters and return the parameter groups by name.
 
     Raises:
-        InputError: One line that names each wrong parameter, its rule and the value received.
+        InputError: One line with the name of each wrong parameter, its rule and the value received.
     """
     unknown = sorted(set(raw) - set(GROUPS))
     if unknown:
-        raise InputError(f"{unknown[0]}: unknown parameter group; known are {', '.join(GROUPS)}")
+        raise InputError(f"{unknown[0]}: unknown parameter group; use one of {', '.join(GROUPS)}")
     typed, problems = {}, []
     for name, value in raw.items():
         try:
@@ -74,38 +74,38 @@ def validate_parameters(raw: dict[str, Any]) -> dict[str, Group]:
 
 
 def _contradictions(typed: dict[str, Group]) -> list[str]:
-    """Return problems between two groups that are each valid alone."""
+    """Return the problems of groups that are valid on their own but contradict each other."""
     model, training = typed.get("model"), typed.get("training")
     if not isinstance(model, ModelParams) or not isinstance(training, TrainingParams) or model.budget is None:
         return []
     if training.distributed and model.budget.max_ms_per_image is not None:
         return [
             "model.budget.max_ms_per_image: must be null with training.distributed=true, because each process would "
-            f"measure its own time, got {model.budget.max_ms_per_image:g}; measure in a run of one process and set "
+            f"measure another time, got {model.budget.max_ms_per_image:g}; find phi in a run with one process and set "
             "model.phi"
         ]
     return []
 
 
 def rename_parameters(raw: dict[str, Any]) -> dict[str, Any]:
-    """Return a copy of ``raw`` in which present names replace former ones; log a warning for each.
+    """Return a copy of ``raw`` with old names replaced by new names; log a warning for each old name.
 
-    A former name overrides the present one, because conf/base always sets the present one.
+    The value under the old name is used, because conf/base always sets the new name.
     """
     renamed = dict(raw)
     for (group, former), present in RENAMED.items():
         values = renamed.get(group)
         if isinstance(values, dict) and former in values:
-            logger.warning("%s.%s was renamed to %s.%s; please use the new name", group, former, group, present)
+            logger.warning("%s.%s was renamed to %s.%s; use the new name", group, former, group, present)
             others = {name: value for name, value in values.items() if name != former}
             renamed[group] = {**others, present: values[former]}
     return renamed
 
 
 def anchor_paths(raw: dict[str, Any], project_path: Path) -> dict[str, Any]:
-    """Return a copy of ``raw`` with relative folders and files made absolute, starting at the project's root.
+    """Return a copy of ``raw`` in which relative paths are replaced by absolute paths below ``project_path``.
 
-    Values that are no path, such as ``model.weights: imagenet``, do not change.
+    Values that are not paths, such as ``model.weights: imagenet``, do not change.
     """
     anchored = dict(raw)
     for group, key in PATHS:
@@ -117,10 +117,10 @@ def anchor_paths(raw: dict[str, Any], project_path: Path) -> dict[str, Any]:
 
 
 def decisive_parameters(model: ModelParams, training: TrainingParams, images: ImageParams) -> dict[str, Any]:
-    """Return the parameters that determine the trained weights, as plain nested values.
+    """Return the parameters that determine the trained weights, as nested JSON values.
 
-    A preset counts by its values, not by its name, and images by their content, not by their folder. How training is
-    saved and where it runs do not count.
+    The values of a preset are included, but not its name. The folder of the images, the checkpoints and the machine
+    are left out, because they do not affect the weights.
     """
     return {
         "model": model.model_dump(mode="json"),
@@ -136,7 +136,7 @@ def decisive_parameters(model: ModelParams, training: TrainingParams, images: Im
 def _one_line(group: str, problem: Any) -> str:
     name = ".".join([group, *map(str, problem["loc"])])
     if problem["type"] == "extra_forbidden":
-        return f"{name}: unknown parameter; known are {', '.join(_fields(group, problem['loc'][:-1]))}"
+        return f"{name}: unknown parameter; use one of {', '.join(_fields(group, problem['loc'][:-1]))}"
     message = problem["msg"].removeprefix("Value error, ")
     simple = not isinstance(problem["input"], dict | BaseModel)
     return f"{name}: {message}" + (f", got {problem['input']!r}" if simple else "")

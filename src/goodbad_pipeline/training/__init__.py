@@ -1,1 +1,1 @@
-"""Pixels and a network in, a trained network and its history out. Keras on any backend; no Kedro, no MLflow."""
+"""Train a network on pixels, with Keras on TensorFlow or JAX. Nothing here imports Kedro or MLflow."""

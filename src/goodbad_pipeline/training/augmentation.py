@@ -1,7 +1,7 @@
 """Random changes of training images: position and colour, and Keras's RandAugment, erasing, MixUp and CutMix.
 
-Changes of position and colour are drawn first. Then OpenCV applies them on the host, where images stay uint8, or Keras
-on the GPU that trains.
+Changes of position and colour are drawn first. They are then applied by OpenCV on the CPU, where images stay uint8, or
+by Keras on the GPU.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -22,15 +22,15 @@ _RANGE = (0.0, 255.0)
 
 @dataclass(frozen=True)
 class Changes:
-    """Changes of a batch of n images, float32; None if no image moves or no colour changes."""
+    """Random changes of n images, as float32 arrays. An array is None if this kind of change is disabled."""
 
-    maps: np.ndarray | None  # affine, from output to input coordinates (x, y), the first two rows: shape (n, 2, 3)
-    brightness: np.ndarray | None  # factor of each image's mean: shape (n,)
-    contrast: np.ndarray | None  # factor of differences from that mean: shape (n,)
+    maps: np.ndarray | None  # affine matrices from output to input coordinates (x, y): shape (n, 2, 3)
+    brightness: np.ndarray | None  # factor for the mean of an image: shape (n,)
+    contrast: np.ndarray | None  # factor for differences from the mean: shape (n,)
 
 
 def draw_changes(count: int, size: tuple[int, int], augmentation: Augmentation, rng: np.random.Generator) -> Changes:
-    """Draw the changes of ``count`` images of a height and width, each uniformly from its range."""
+    """Draw the changes of ``count`` images uniformly from their ranges. ``size`` is (height, width)."""
     maps = _affine_maps(count, size, augmentation, rng) if augmentation.moves else None
     if not (augmentation.brightness or augmentation.contrast):
         return Changes(maps, None, None)
@@ -42,7 +42,7 @@ def draw_changes(count: int, size: tuple[int, int], augmentation: Augmentation, 
 
 
 def _affine_maps(count: int, size: tuple[int, int], augmentation: Augmentation, rng: np.random.Generator) -> np.ndarray:
-    """Draw rotation, scale, mirroring about the centre, and shift."""
+    """Draw affine maps that rotate, scale and mirror about the centre, and shift."""
     height, width = size
     angle = np.deg2rad(rng.uniform(-1, 1, count) * augmentation.rotation)
     scale = 1 / (1 + rng.uniform(-1, 1, count) * augmentation.zoom)
@@ -57,11 +57,11 @@ def _affine_maps(count: int, size: tuple[int, int], augmentation: Augmentation, 
 
 
 def augment(pixels: np.ndarray, changes: Changes) -> np.ndarray:
-    """Apply changes on the host to RGB images: uint8, shape (n, height, width, 3).
+    """Apply changes on the CPU to RGB images: uint8, shape (n, height, width, 3).
 
-    The result is uint8 too, so that the device receives no more bytes than without augmentation.
+    The result is also uint8, so that no more bytes are sent to the GPU than without augmentation.
     """
-    cv2.setNumThreads(1)  # OpenCV's threads divide single images, which costs more than one image per thread
+    cv2.setNumThreads(1)  # OpenCV would divide each image among threads, which is slower than one image per thread
     changed = np.empty(pixels.shape, np.uint8)
     workers = min(len(pixels), cpu_count())
     with ThreadPoolExecutor(workers) as pool:
@@ -70,7 +70,7 @@ def augment(pixels: np.ndarray, changes: Changes) -> np.ndarray:
 
 
 def _apply(pixels: np.ndarray, changed: np.ndarray, changes: Changes, part: slice) -> None:
-    """Write some of the changed images to ``changed``."""
+    """Change the images in ``part`` and write them to ``changed``."""
     height, width = pixels.shape[1:3]
     options = {"flags": cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, "borderMode": cv2.BORDER_REPLICATE}
     for index in range(len(pixels))[part]:
@@ -85,13 +85,13 @@ def _apply(pixels: np.ndarray, changed: np.ndarray, changes: Changes, part: slic
 
 
 def _colour_table(mean: float, brightness: float, contrast: float) -> np.ndarray:
-    """Return the new value of each value of an image with that mean: uint8, shape (256,)."""
+    """Return the new value for each old value 0–255 in an image with this mean: uint8, shape (256,)."""
     values = _VALUES * contrast + mean * (brightness - contrast)
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
 def augment_on_device(pixels: np.ndarray, changes: Changes) -> Any:
-    """Return the images of :func:`augment` before rounding: a tensor on Keras's device, float32, 0–255."""
+    """Apply the same changes as :func:`augment`, without rounding, on the device of Keras: float32, 0–255."""
     changed = ops.cast(ops.convert_to_tensor(pixels), "float32")
     if changes.maps is not None:
         maps = np.pad(changes.maps.reshape(-1, 6), ((0, 0), (0, 2)))
@@ -106,10 +106,10 @@ def augment_on_device(pixels: np.ndarray, changes: Changes) -> Any:
 
 
 class LayerAugmenter:
-    """Applies Keras's augmentation layers in turn; MixUp and CutMix change labels too.
+    """Applies Keras's augmentation layers one after another. MixUp and CutMix also change labels.
 
-    The layers draw from generators that count their calls. Here each call sets the state from seed and step, so that a
-    step always has the same batch.
+    The random generators of the layers count their calls. Here each call sets their state from seed and step, so that
+    a step always has the same batch.
     """
 
     def __init__(self, augmentation: Augmentation) -> None:
@@ -130,15 +130,15 @@ class LayerAugmenter:
         if augmentation.mixup:
             self._layers.append(keras.layers.MixUp(alpha=augmentation.mixup, **options))
         if augmentation.cutmix:
-            alpha = (augmentation.cutmix, augmentation.cutmix)  # a single number would be the end of a range
+            alpha = (augmentation.cutmix, augmentation.cutmix)  # Keras would read a single number as the end of a range
             self._layers.append(keras.layers.CutMix(factor=alpha, **options))
 
     def __call__(
         self, pixels: np.ndarray, targets: np.ndarray, state: tuple[int, ...]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Change pixels (b, height, width, 3), 0–255, and targets (b, classes), rows summing to 1; return float32.
+        """Return changed pixels (b, height, width, 3), 0–255, and changed targets (b, classes), both float32.
 
-        The state is the seed, the step and, with several shards, the shard.
+        ``state`` is the seed, the step and, if there are several shards, the shard.
         """
         data = {"images": ops.cast(pixels, "float32"), "labels": targets}
         for number, layer in enumerate(self._layers):

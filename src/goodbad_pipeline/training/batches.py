@@ -1,4 +1,4 @@
-"""Batches from an array of images. Order and augmentation depend on the seed and the number of the step alone."""
+"""Make batches from an array of images. Order and augmentation depend only on the seed and the step."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,18 +12,18 @@ from goodbad_pipeline.training.recipe import Augmentation
 
 
 class TrainingBatches(keras.utils.PyDataset):
-    """An endless stream of shuffled, augmented batches; a step always has the same batch.
+    """An endless stream of shuffled, augmented batches. A step always has the same batch.
 
-    One shuffle of all images follows another, and batches are cut from this sequence. So each batch is full: a train
-    step is compiled for one shape, and every image has the same weight. Batches of the device and of the host differ by
-    the rounding to bytes.
+    All images are shuffled again and again, and batches are cut from the resulting sequence. So each batch is full: the
+    train step is compiled for one shape only, and every image has the same weight.
 
-    Each of the ``data_shards`` shards is shuffled on its own and fills an equal part of each batch. This process reads
-    the consecutive ``shards``, None for all. With one shard Keras can augment the batches ``on_device``.
+    The images are divided into ``data_shards`` shards. Each shard is shuffled on its own and fills an equal part of
+    each batch. This process reads the consecutive ``shards``; None means all. If ``on_device`` is true, which requires
+    one shard, Keras augments the batches on the GPU; they then differ from those of the CPU by rounding.
 
-    ``pixels`` is uint8 of shape (N, side, side, 3), which may be memory-mapped, or features (N, c) without
-    augmentation. ``rows`` are the n training images in it. ``targets`` is float32 of shape (n, classes), and
-    ``class_weights``, the weight of each class in the loss, has shape (classes,).
+    ``pixels`` is uint8 of shape (N, side, side, 3) and may be memory-mapped. Without augmentation it can be features of
+    shape (N, c). ``rows`` are the indices of the n training images. ``targets`` is float32 of shape (n, classes), and
+    ``class_weights``, the weight of each class in the loss, has the shape (classes,).
     """
 
     def __init__(
@@ -56,18 +56,18 @@ class TrainingBatches(keras.utils.PyDataset):
 
     @property
     def num_batches(self) -> None:
-        """None: the stream is endless, so that Keras resets nothing between epochs."""
+        """None, which means that the stream is endless: Keras resets nothing between epochs."""
         return
 
     @property
     def steps_per_epoch(self) -> int:
-        """Number of batches in which every image occurs at least once."""
+        """The number of batches after which every image has occurred at least once."""
         return -(-len(self._shard(0)) // (self.batch_size // self._data_shards))  # the first shard is the largest
 
     def __getitem__(self, step: int) -> tuple[Any, ...]:
-        """Return the batch of a step (0, 1, …): pixels (b, …) 0–255, targets (b, classes) and any weights (b,).
+        """Return the batch of a step (0, 1, …): pixels (b, …), targets (b, classes) and perhaps weights (b,).
 
-        Pixels are uint8, or float32 if they were augmented on the device or by Keras's layers.
+        Pixels are 0–255 and uint8, or float32 if Keras augmented them. Weights are returned if there are class weights.
         """
         parts = [self._images(step, shard) for shard in self._shards]
         pixels, targets = (np.concatenate(both) for both in zip(*parts, strict=True)) if len(parts) > 1 else parts[0]
@@ -88,14 +88,14 @@ class TrainingBatches(keras.utils.PyDataset):
         return np.random.default_rng([self.seed, *divmod(step, self.steps_per_epoch), *self._shard_seed(shard)])
 
     def _shard_seed(self, shard: int) -> tuple[int, ...]:
-        """Return what the shard adds to the seed: nothing if it is the only one."""
+        """Return the part of the seed that differs between shards; it is empty if there is only one shard."""
         return (shard,) if self._data_shards > 1 else ()
 
     def _shard(self, shard: int) -> np.ndarray:
         return np.arange(shard, len(self.rows), self._data_shards)
 
     def _chosen(self, step: int, shard: int) -> np.ndarray:
-        """Return the step's images: indices into ``rows`` from the endless sequence of the shard's shuffles."""
+        """Return the indices into ``rows`` of the images that a shard contributes to a step."""
         indices, size = self._shard(shard), self.batch_size // self._data_shards
         shuffles, positions = np.divmod(np.arange(size) + step * size, len(indices))
         orders = {
@@ -108,7 +108,10 @@ class TrainingBatches(keras.utils.PyDataset):
 
 
 def balanced_weights(targets: np.ndarray) -> np.ndarray:
-    """Return weights that give all classes of one-hot targets equal influence: float32, 1 on average per image."""
+    """Return class weights that give all classes equal influence: float32; the mean over all images is 1.
+
+    ``targets`` are one-hot vectors.
+    """
     counts = targets.sum(axis=0)
     return (len(targets) / (np.count_nonzero(counts) * np.maximum(counts, 1))).astype(np.float32)
 
@@ -122,8 +125,8 @@ def predict(
 ) -> np.ndarray:
     """Return the model's outputs for ``pixels[rows]``: float32, shape (len(rows), outputs).
 
-    The last batch is padded to full size: another shape would cost seconds of graph building. ``check_stop`` is called
-    after each batch; exceptions propagate.
+    The last batch is padded to full size, because building a graph for another shape would take seconds. ``check_stop``
+    is called after each batch and may raise to end the prediction.
     """
     outputs = []
     for start in range(0, len(rows), batch_size):

@@ -1,6 +1,6 @@
-"""Checkpoints on disk: each is a folder that is written atomically and verified when it is read.
+"""Checkpoints on disk. Each is a folder that is written atomically and verified when it is read.
 
-A kill, a full disk or a power cut while one is written leaves the earlier ones untouched.
+If a process is killed, the disk is full or the power fails while a checkpoint is written, earlier ones stay intact.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 Arrays = Mapping[str, np.ndarray]
 _ARRAYS, _STATE = "arrays.npz", "state.json"
-_ABANDONED = 3  # interrupted trainings whose checkpoints are kept
+_ABANDONED = 3  # number of interrupted trainings whose checkpoints are kept
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,11 @@ class Checkpoint:
 
 
 class DamagedError(Exception):
-    """A checkpoint is incomplete or was changed."""
+    """Raised if a checkpoint is incomplete or was changed."""
 
 
 class CheckpointFolder:
-    """The numbered checkpoints of one training, of which the ``keep`` newest are kept."""
+    """The numbered checkpoints of one training. Only the ``keep`` newest ones are kept."""
 
     def __init__(self, path: Path, keep: int) -> None:
         self.path, self._keep = path, keep
@@ -59,23 +59,23 @@ class CheckpointFolder:
         return target
 
     def newest(self) -> Checkpoint | None:
-        """Return the newest checkpoint that is not damaged, None if there is none."""
+        """Return the newest checkpoint that is not damaged, or None."""
         for path in self._folders():
             try:
                 return _read(path)
             except DamagedError as damage:
-                logger.warning("Checkpoint %s is damaged (%s); the previous one is used", path, damage)
+                logger.warning("Checkpoint %s is damaged (%s); trying the previous one", path, damage)
         return None
 
     def newest_state(self) -> dict[str, Any] | None:
-        """Return the state of the newest checkpoint whose state is not damaged, None if there is none."""
+        """Return the state of the newest checkpoint whose state is not damaged, or None."""
         for path in self._folders():
             with suppress(DamagedError):
                 return _read_state(path)["state"]
         return None
 
     def hand_over(self, checkpoint: Checkpoint, owner: str | None) -> None:
-        """Record a new owner of the training, and mark it as the one that ran last.
+        """Record the new owner of the training, and mark this training as the most recent one.
 
         Raises:
             InputError: The disk is full, or the folder cannot be written to.
@@ -98,35 +98,38 @@ class CheckpointFolder:
 class CheckpointStore:
     """The checkpoints of all interrupted trainings, each in a folder named after its config hash.
 
-    ``owner`` returns the id of what a training belongs to, such as an MLflow run; it is stored with each checkpoint.
+    ``owner`` returns the id of the current owner, such as an MLflow run. The id is stored with each checkpoint.
     """
 
     def __init__(self, path: Path, owner: Callable[[], str | None] = lambda: None) -> None:
         self.path, self.owner = path, owner
 
     def folder(self, config_hash: str, keep: int) -> CheckpointFolder:
-        """Return the folder of one training."""
+        """Return the checkpoint folder of one training."""
         return CheckpointFolder(self.path / config_hash[:16], keep)
 
     def last_state(self) -> dict[str, Any] | None:
-        """Return the state of the training that was interrupted last, None if there is none."""
+        """Return the state of the most recently interrupted training, or None."""
         return next(self.states(), None)
 
     def states(self) -> Iterator[dict[str, Any]]:
-        """Yield the newest state of each interrupted training, the last one first."""
+        """Yield the newest state of each interrupted training, most recent training first."""
         for training in self._trainings():
             state = CheckpointFolder(training, 1).newest_state()
             if state is not None:
                 yield state
 
     def forget(self, config_hash: str | None = None) -> None:
-        """Remove the checkpoints of a finished training; without a hash, of all but the last few interrupted ones."""
+        """Remove the checkpoints of the training with this hash.
+
+        Without a hash, remove the checkpoints of all trainings except the most recent ones.
+        """
         folders = [self.path / config_hash[:16]] if config_hash else self._trainings()[_ABANDONED:]
         for folder in folders:
             CheckpointFolder(folder, 1).clear()
 
     def _trainings(self) -> list[Path]:
-        """Return the folders of all trainings, the last one first."""
+        """Return the folders of all trainings, most recent first."""
         folders = [path for path in self.path.glob("[0-9a-f]*") if path.is_dir()]
         return sorted(folders, key=lambda path: path.stat().st_mtime_ns, reverse=True)
 
@@ -163,7 +166,7 @@ def _read_state(path: Path) -> dict[str, Any]:
         raise DamagedError(f"{_STATE}: {error}") from error
     if _text_digest(content) != digest:
         raise DamagedError(f"{_STATE} does not match its digest")
-    if "facts" in content["state"]:  # as older versions name it
+    if "facts" in content["state"]:  # the key in checkpoints of older versions
         content["state"]["config"] = content["state"].pop("facts")
     return content
 

@@ -1,4 +1,4 @@
-"""The config of a training, its hash, and how two configs differ; without Keras, for use before a model exists."""
+"""The config of a training, its hash, and the differences of two configs. Keras is not imported."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 Config = dict[str, Any]
-"""Nested names and JSON values; equal configs give equal weights, bit for bit."""
+"""Nested names and JSON values. Trainings with equal configs give equal weights, bit for bit."""
 
 _SOURCES = (
     "network_factory.py",
@@ -35,17 +35,17 @@ _LIBRARIES = (
 
 
 def config_hash(config: Config) -> str:
-    """Return the SHA-256 of a config: 64 hex digits."""
+    """Return the SHA-256 of a config as 64 hex digits."""
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 
 
 def training_config(parameters: Config, splits: pd.DataFrame) -> Config:
-    """Return all that decides a training and is known before its network is built."""
+    """Return everything that determines the result of a training and is known before the network is built."""
     return {"parameters": parameters, "splits": splits_digest(splits), **code_config()}
 
 
 def splits_digest(splits: pd.DataFrame) -> str:
-    """Return the SHA-256 of content, label and split of every image, in order: 64 hex digits."""
+    """Return the SHA-256 of the content, label and split of all images, in order, as 64 hex digits."""
     rows = splits[["image_id", "label", "split"]].astype(str).agg("\t".join, axis=1)
     return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
@@ -60,7 +60,7 @@ def code_config() -> Config:
 
 
 def config_differences(old: Config, new: Config) -> list[str]:
-    """Describe each difference: ``parameters.training.seed was 0, is 1``."""
+    """Return a description of each difference, such as ``parameters.training.seed was 0, is 1``."""
     before, after = dict(_leaves(old)), dict(_leaves(new))
     names = [*before, *(name for name in after if name not in before)]
     return [
@@ -72,7 +72,7 @@ def config_differences(old: Config, new: Config) -> list[str]:
 
 def _versions() -> Iterator[tuple[str, str]]:
     for name in _LIBRARIES:
-        with suppress(PackageNotFoundError):  # JAX is an extra
+        with suppress(PackageNotFoundError):  # JAX may not be installed
             yield name, version(name)
 
 

@@ -1,4 +1,4 @@
-"""Choose the devices, precision and compilation of a training, and fit its batches into memory."""
+"""Choose devices, precision and compilation for a training, and estimate which batch size fits into memory."""
 
 import logging
 import math
@@ -15,22 +15,22 @@ from goodbad_pipeline.training.distributed import copy_variables, join_processes
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
-    from tensorflow.python.client import device_lib  # the only API that knows the memory of a GPU
+    from tensorflow.python.client import device_lib  # the only API that reports the memory of a GPU
 
 logger = logging.getLogger(__name__)
 
 _DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
-_USABLE_MEMORY = 0.85  # the framework needs some itself, and memory fragments
+_USABLE_MEMORY = 0.85  # fraction; the framework needs memory too, and memory becomes fragmented
 _OUT_OF_MEMORY = ("ResourceExhaustedError", "RESOURCE_EXHAUSTED", "OutOfMemory", "MemoryError", "OOM when allocating")
 
 
 @dataclass(frozen=True)
 class Device:
-    """What a training runs on."""
+    """The hardware, precision and compilation that a training uses."""
 
-    gpus: int  # that are used, 0 for the CPU
+    gpus: int  # number of GPUs used; 0 means the CPU
     precision: str  # Keras dtype policy: float32, mixed_float16 or mixed_bfloat16
-    jit_compile: bool  # whether XLA compiles the train step
+    jit_compile: bool  # True if XLA compiles the train step
 
     def __str__(self) -> str:
         where = f"{self.gpus} GPU(s)" if self.gpus else "CPU"
@@ -38,7 +38,7 @@ class Device:
 
 
 def count_gpus() -> int:
-    """Return the number of GPUs that the Keras backend sees."""
+    """Return the number of GPUs that the Keras backend can use."""
     if keras.backend.backend() == "tensorflow":
         return len(tf.config.list_physical_devices("GPU"))
     return sum("cpu" not in name for name in keras.distribution.list_devices())
@@ -47,11 +47,11 @@ def count_gpus() -> int:
 def require_gpu(*, distributed: bool = False) -> None:
     """Raise `InputError` if there is no GPU."""
     if distributed:
-        join_processes()  # JAX cannot once devices were listed
+        join_processes()  # first, because JAX cannot connect processes after devices were listed
     if not count_gpus():
         raise InputError(
-            "training.require_gpu: a GPU is required, the backend sees none; install the extra 'gpu' on a machine with "
-            "an NVIDIA driver, or run without --env gpu"
+            "training.require_gpu: a GPU is required, but the backend finds none; install the extra 'gpu' on a machine "
+            "with an NVIDIA driver, or run without --env gpu"
         )
 
 
@@ -60,19 +60,23 @@ def prepare_device(
 ) -> Device:
     """Choose GPUs, precision and compilation for this machine, and seed Python, NumPy and the backend.
 
-    On a CPU ``auto`` means float32 without XLA: mixed precision and XLA both make EfficientNet several times slower
-    there. On a GPU it means mixed_float16 and XLA; JAX always compiles by XLA. As many GPUs are used as divide a batch
-    evenly, one without ``batch_size``. TensorFlow's XLA compiles for one GPU, so with several ``auto`` turns XLA off,
-    and ``on`` uses one GPU. ``distributed`` joins the processes that the environment describes.
+    On a CPU ``auto`` means float32 without XLA, because mixed precision and XLA make EfficientNet several times slower
+    there. On a GPU ``auto`` means mixed_float16 with XLA. JAX always compiles with XLA.
+
+    The largest number of GPUs that divides ``batch_size`` evenly is used, or one GPU if ``batch_size`` is None. With
+    TensorFlow, XLA compiles for one GPU only: if there are several, ``auto`` disables XLA, and ``on`` uses one GPU.
+
+    If ``distributed``, this process connects to the other processes that the environment describes.
     """
     if distributed:
-        join_processes()  # before devices are initialised
+        join_processes()  # this must precede the initialisation of devices
     jax = keras.backend.backend() == "jax"
     sharing = gpus_to_share(count_gpus(), batch_size or 1)
     gpus = min(sharing, 1) if xla == "on" and not jax else sharing
     if gpus < sharing:
         logger.warning(
-            "training.xla: on compiles for one GPU and leaves %d idle; auto shares each batch", sharing - gpus
+            "training.xla=on uses only one GPU and leaves %d idle; training.xla=auto divides each batch among all",
+            sharing - gpus,
         )
     chosen = precision if precision != "auto" else ("mixed_float16" if gpus else "float32")
     device = Device(gpus, chosen, jax or gpus == 1 if xla == "auto" else xla == "on")
@@ -85,31 +89,36 @@ def prepare_device(
 
 
 def gpus_to_share(gpus: int, batch_size: int) -> int:
-    """Return the largest number of ``gpus`` that divides a batch."""
+    """Return the largest number of GPUs, at most ``gpus``, that divides the batch size evenly."""
     return max((count for count in range(1, gpus + 1) if batch_size % count == 0), default=0)
 
 
 def _prepare_tensorflow(*, jit_compile: bool) -> None:
-    """Make GPUs deterministic, which CPUs are, and let them allocate memory as needed.
+    """Make GPUs deterministic, as CPUs are, and let them allocate memory as needed.
 
-    Under TensorFlow's own determinism Keras silently does without XLA, so with XLA its own flag is set instead.
+    With TensorFlow's option for determinism, Keras silently disables XLA. To use XLA, its own flag is set instead.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if gpus and jit_compile:
         flags = os.environ.get("XLA_FLAGS", "")
         if _DETERMINISTIC not in flags:
-            os.environ["XLA_FLAGS"] = f"{flags} {_DETERMINISTIC}".strip()  # XLA reads it when it is first used
+            os.environ["XLA_FLAGS"] = (
+                f"{flags} {_DETERMINISTIC}".strip()
+            )  # XLA reads this variable when it is first used
     elif gpus:
         tf.config.experimental.enable_op_determinism()
     for gpu in gpus:
         try:
             tf.config.experimental.set_memory_growth(gpu, True)
         except RuntimeError:  # the device is initialised already
-            logger.debug("Memory growth of %s cannot be changed any more", gpu)
+            logger.debug("Memory growth of %s can no longer be changed", gpu)
 
 
 def memory_bytes() -> int | None:
-    """Return the memory of the training device, the smallest of several GPUs; None if it is unknown."""
+    """Return the memory of the GPU, or of the computer without a GPU; None if unknown.
+
+    If there are several GPUs, the result is the memory of the smallest one.
+    """
     if not count_gpus():
         return int(psutil.virtual_memory().total)
     if keras.backend.backend() != "tensorflow":
@@ -119,7 +128,7 @@ def memory_bytes() -> int | None:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Return whether an error, of any library, reports that memory is used up."""
+    """Return whether an error of any library reports that memory is exhausted."""
     text = f"{type(error).__name__} {error}"
     return any(sign in text for sign in _OUT_OF_MEMORY)
 
@@ -134,10 +143,10 @@ def batch_that_fits(
     devices: int = 1,
     multiple: int = 1,
 ) -> int | None:
-    """Estimate the batch size that fits into memory, at most half of ``tried``, which did not fit.
+    """Estimate the largest batch size that fits into memory, after the batch size ``tried`` did not fit.
 
-    ``memory_bytes`` is the memory of each of the ``devices`` that share a batch; None if unknown. The result is a
-    multiple of ``devices`` and ``multiple``, or None if no smaller one exists.
+    Each of the ``devices`` that share a batch has ``memory_bytes``; None if unknown. The result is at most half of
+    ``tried`` and a multiple of ``devices`` and ``multiple``, or None if there is no such number.
     """
     least = math.lcm(devices, multiple)
     if tried // 2 < least:
@@ -152,10 +161,10 @@ def batch_that_fits(
 
 
 def in_float32(model: keras.Model) -> keras.Model:
-    """Return the network as one that computes in float32, with the same values.
+    """Return a model with the same weights that computes in float32.
 
-    It is ``model`` itself if it computes in float32 already, else a copy that is not compiled. Mixed precision rounds
-    to 16 bits, but not variables. Evaluation, registration and export use float32 on every machine.
+    The result is ``model`` itself if it already computes in float32, else an uncompiled copy. Nothing is lost, because
+    weights are float32 even under mixed precision. Evaluation, registration and export always use float32.
     """
     layers = (layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer))
     if all(layer.compute_dtype == "float32" for layer in layers):

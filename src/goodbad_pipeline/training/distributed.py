@@ -1,7 +1,7 @@
 """Strategies: train one network on one device, on several devices, or in several processes.
 
-Every process runs the same code and takes the same decisions, because the processes exchange what decisions depend on:
-JAX exchanges gradients, the strategy exchanges validation predictions and stop requests.
+All processes run the same code and must make the same decisions. JAX therefore exchanges gradients between them, and
+the strategy exchanges validation predictions and stop requests.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 class SingleProcess:
-    """One process with one device; the other strategies override what differs."""
+    """Training in one process on one device. The other strategies are subclasses."""
 
     process_count, process_index = 1, 0
 
@@ -46,7 +46,7 @@ class SingleProcess:
         return model.train_on_batch(*batch, return_dict=True)
 
     def replicate(self, model: keras.Model) -> keras.Model:
-        """Return the replica that is trained; ``model`` itself stays on this process for predictions."""
+        """Return the replica to train. ``model`` itself is used for predictions in this process."""
         return model
 
     def update(self, model: keras.Model, replica: keras.Model) -> None:
@@ -69,7 +69,7 @@ class SingleProcess:
         """Disconnect from the other processes."""
 
     def data_shards(self, total: int) -> range:
-        """Return which of ``total`` shards of the images this process reads: each process reads equally many."""
+        """Return the indices of the shards that this process reads. Each process reads the same number of shards."""
         if total % self.process_count:
             raise InputError(
                 f"training.data_shards: must be a multiple of the {self.process_count} processes, got {total}"
@@ -79,13 +79,13 @@ class SingleProcess:
 
 
 Strategy = SingleProcess
-"""The interface of every strategy."""
+"""The type of all strategies."""
 
 SINGLE_PROCESS = SingleProcess()
 
 
 class DataParallel(SingleProcess):
-    """Several devices, each of which holds the same variables and takes an equal part of every batch."""
+    """Training on several devices. Each holds the same variables and processes an equal part of every batch."""
 
     def __init__(self, distribution: Any) -> None:
         self._distribution = distribution  # Keras's distribution or TensorFlow's strategy
@@ -95,7 +95,7 @@ class DataParallel(SingleProcess):
         return self._distribution.scope()
 
     def replicate(self, model: keras.Model) -> keras.Model:
-        """Return a copy on all devices."""
+        """Return a copy of ``model`` on all devices."""
         replica = keras.models.clone_model(model)
         copy_variables(model, replica)
         return replica
@@ -106,21 +106,21 @@ class DataParallel(SingleProcess):
 
 
 class MirroredDataParallel(DataParallel):
-    """Devices of TensorFlow; gradients and batch statistics are those of whole batches.
+    """Training on several GPUs with TensorFlow. Gradients and batch statistics are computed over whole batches.
 
-    Dropout has the same state on every device, so that all parts of a batch drop alike. A single device would draw
-    anew for each image.
+    Dropout has the same random state on every device, so all parts of a batch have the same dropout mask. On a single
+    device every image has its own mask.
     """
 
     def __init__(self, devices: Sequence[str]) -> None:
         super().__init__(_mirrored_strategy(tuple(devices)))
 
     def training_scope(self) -> AbstractContextManager[None]:
-        """Return an empty context: within the scope, every device would predict all of validation."""
+        """Return an empty context: within `scope`, every device would predict all validation images."""
         return nullcontext()
 
     def replicate(self, model: keras.Model) -> keras.Model:
-        """Return a copy on all devices, with synchronised batch statistics."""
+        """Return a copy of ``model`` on all devices, with synchronised batch statistics."""
         replica = super().replicate(model)
         for layer in replica.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
@@ -128,8 +128,8 @@ class MirroredDataParallel(DataParallel):
         return replica
 
     def train_step(self, model: keras.Model, batch: tuple[Any, ...]) -> dict[str, float]:
-        """Train on a batch, of which each device takes its part."""
-        if model.train_function is None:  # loss and metrics are built from whole batches; parts have no shape
+        """Divide a batch among the devices, train on it, and return its loss and metrics."""
+        if model.train_function is None:  # Keras needs the shape of a whole batch, which distributed values lack
             model._maybe_symbolic_build(data_batch=(*batch, None)[:3])
         count = self._distribution.num_replicas_in_sync
         parts = list(zip(*(np.split(values, count) for values in batch), strict=True))
@@ -140,7 +140,7 @@ class MirroredDataParallel(DataParallel):
 
 
 class MultiProcess(DataParallel):
-    """Processes that JAX has connected, each with one device or more."""
+    """Training in several processes that JAX connects. Each process has one or more devices."""
 
     def __init__(self, info: ProcessInfo) -> None:
         super().__init__(keras.distribution.DataParallel(auto_shard_dataset=False))
@@ -162,14 +162,14 @@ class MultiProcess(DataParallel):
         jax.distributed.shutdown()
 
     def _exchange(self, values: np.ndarray) -> np.ndarray:
-        """Return the arrays of all processes, which have one shape: shape (processes, …)."""
+        """Return the stacked arrays of all processes, which must have the same shape: shape (processes, …)."""
         return np.asarray(multihost_utils.process_allgather(values))
 
 
 def join_processes(environment: Mapping[str, str] = os.environ) -> ProcessInfo | None:
-    """Connect this process to the others, unless it is connected already; call it before devices are initialised.
+    """Connect this process to the other processes that the environment describes, if it is not connected yet.
 
-    The result is None if the environment describes a single process.
+    This must happen before devices are initialised. Return None if the environment describes a single process.
 
     Raises:
         InputError: The environment is incomplete, or the Keras backend is not JAX.
@@ -179,20 +179,20 @@ def join_processes(environment: Mapping[str, str] = os.environ) -> ProcessInfo |
         return None
     if keras.backend.backend() != "jax":
         raise InputError(
-            f"training.distributed: {info.count} processes train together only with KERAS_BACKEND=jax, got "
+            f"training.distributed: {info.count} processes can train together only with KERAS_BACKEND=jax, got "
             f"{keras.backend.backend()}; install the extra 'jax', or set training.distributed=false"
         )
     if not jax.distributed.is_initialized():
-        jax.config.update("jax_cpu_collectives_implementation", "gloo")  # for CPUs; GPUs have NCCL
+        jax.config.update("jax_cpu_collectives_implementation", "gloo")  # for CPUs; GPUs use NCCL
         keras.distribution.initialize(info.coordinator, info.count, info.index)
-        logger.info("Process %d of %d, %s", info.index + 1, info.count, info.coordinator)
+        logger.info("Process %d of %d is connected; coordinator: %s", info.index + 1, info.count, info.coordinator)
     return info
 
 
 def choose_strategy(gpus: int, *, distributed: bool = False) -> Strategy:
-    """Return the strategy for this process, whose ``gpus`` GPUs share each batch.
+    """Return the strategy for training on ``gpus`` GPUs or on a CPU.
 
-    If ``distributed``, it trains together with the processes that the environment describes.
+    If ``distributed``, this process trains together with the other processes that the environment describes.
     """
     info = join_processes() if distributed else None
     if info is not None:
@@ -206,7 +206,7 @@ def choose_strategy(gpus: int, *, distributed: bool = False) -> Strategy:
 
 
 def copy_variables(source: keras.Model, target: keras.Model) -> None:
-    """Copy all values to a network with the same layers."""
+    """Copy the values of all variables to a network with the same layers."""
     for variable, value in zip(target.variables, source.variables, strict=True):
         variable.assign(np.array(value))
     renew_standardisation(target)
@@ -214,5 +214,5 @@ def copy_variables(source: keras.Model, target: keras.Model) -> None:
 
 @cache
 def _mirrored_strategy(devices: tuple[str, ...]) -> Any:
-    """Return the strategy of these devices; a second one in a process would mix up the messages of both."""
+    """Return the strategy for these devices. It is cached, because messages of two strategies would be mixed up."""
     return tf.distribute.MirroredStrategy(list(devices))

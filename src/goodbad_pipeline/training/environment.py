@@ -1,4 +1,4 @@
-"""What environment variables state about this process: its Keras backend and its rank. Imports no Keras."""
+"""Read the Keras backend and the rank of this process from environment variables. Keras is not imported."""
 
 import logging
 import os
@@ -18,16 +18,16 @@ _SLURM = "SLURM_"
 
 @dataclass(frozen=True)
 class ProcessInfo:
-    """This process among those that train together."""
+    """The rank of this process, and the processes with which it trains."""
 
-    coordinator: str  # ``host:port`` at which process 0 awaits the others
-    count: int  # processes, at least 2
+    coordinator: str  # ``host:port`` at which process 0 waits for the other processes
+    count: int  # number of processes, at least 2
     index: int  # rank of this process, from 0
 
 
 @dataclass(frozen=True)
 class LauncherVariables:
-    """Names of the environment variables that one kind of launcher sets."""
+    """Names of the environment variables that a launcher sets."""
 
     host: str
     port: str | None
@@ -43,11 +43,11 @@ LAUNCHERS = (
     LauncherVariables("MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK"),  # Kubeflow's PyTorchJob, torchrun
     LauncherVariables("SLURM_STEP_NODELIST", "SLURM_JOB_ID", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
 )
-"""In order of preference: explicit variables come before those of a scheduler."""
+"""The launchers in order of preference: variables that users set come before variables of a scheduler."""
 
 
 def require_backend() -> None:
-    """Raise `InputError` if the Keras backend is not supported or not installed, without importing it."""
+    """Raise `InputError` if the Keras backend is not supported or not installed. The backend is not imported."""
     name = os.environ.get("KERAS_BACKEND") or BACKENDS[0]
     if name not in BACKENDS:
         raise InputError(f"KERAS_BACKEND: must be {' or '.join(BACKENDS)}, got {name!r}")
@@ -56,41 +56,43 @@ def require_backend() -> None:
 
 
 def read_process_info(environment: Mapping[str, str]) -> ProcessInfo | None:
-    """Return this process's rank and coordinator, None if the environment describes a single process.
+    """Return the rank and coordinator of this process, or None if the environment describes a single process.
 
     Raises:
-        InputError: A variable is missing, or is no number in its range.
+        InputError: A variable is missing or invalid.
     """
     for names in LAUNCHERS:
         present = [name for name in (names.count, names.index) if name in environment]
-        if len(present) == 1 and not names.index.startswith(_SLURM):  # a batch script outside srun is one process
+        if len(present) == 1 and not names.index.startswith(_SLURM):  # outside srun, Slurm describes one process
             missing = names.index if present == [names.count] else names.count
-            raise InputError(f"{missing}: must be set together with {present[0]}, it is not set")
+            raise InputError(f"{missing}: must be set if {present[0]} is set, but it is not set")
         if len(present) == 2 and environment[names.count] != "1":
             return _process_info(names, environment)
     return None
 
 
 def check_process_role(info: ProcessInfo | None, *, distributed: bool, follows: bool) -> None:
-    """Raise `InputError` unless process 0 runs the pipeline that stores the model, and every other one ``follow``."""
+    """Raise `InputError` if process 0 runs the pipeline ``follow``, or another process does not run it."""
     if follows and not distributed:
         raise InputError("training.distributed: must be true with --pipeline=follow, got False")
     if follows and info is None:
         raise InputError(
-            "--pipeline=follow: the environment describes a single process, there is none to follow; docs/cluster.md "
-            "lists the variables to set"
+            "--pipeline=follow: the environment describes a single process, so there is none to follow; "
+            "docs/cluster.md lists the variables to set"
         )
     if info is None and distributed:
         logger.warning("training.distributed: the environment describes a single process, which trains alone")
     if info is not None and follows != (info.index > 0):
         right = "--pipeline=follow" if info.index else "--pipeline=train"
-        raise InputError(f"process {info.index} of {info.count}, from 0: must run {right}; process 0 stores the model")
+        raise InputError(
+            f"process {info.index} of {info.count}, counted from 0: must run {right}; process 0 stores the model"
+        )
 
 
 def _process_info(names: LauncherVariables, environment: Mapping[str, str]) -> ProcessInfo:
     missing = [name for name in (names.host, names.port) if name and not environment.get(name)]
     if missing:
-        raise InputError(f"{missing[0]}: must be set together with {names.index}, it is not set")
+        raise InputError(f"{missing[0]}: must be set if {names.index} is set, but it is not set")
     count = _number(names.count, environment[names.count], 1, 2**20)
     index = _number(names.index, environment[names.index], 0, count - 1)
     return ProcessInfo(_coordinator(names, environment), count, index)
@@ -104,7 +106,7 @@ def _coordinator(names: LauncherVariables, environment: Mapping[str, str]) -> st
             raise InputError(f"{names.host}: must be host:port, got {address!r}")
         return f"{host}:{_number(names.host, port, *_PORTS)}"
     if names.host.startswith(_SLURM):
-        # As JAX does: each job has its own port, among those that no service is registered for.
+        # Like JAX, derive a port for each job from its id, in the range without registered services.
         return f"{_first_host(address)}:{61440 + _number(names.port, environment[names.port], 0, 2**63) % 4096}"
     return f"{address.split(',')[0]}:{_number(names.port, environment[names.port], *_PORTS)}"
 
@@ -116,7 +118,7 @@ def _number(name: str, text: str, low: int, high: int) -> int:
 
 
 def _first_host(nodes: str) -> str:
-    """``node[003-006,9],other`` → ``node003``."""
+    """Return the first host of a Slurm list: ``node003`` for ``node[003-006,9],other``."""
     first = re.match(r"([^\[,]+)(?:\[([^\],-]+))?", nodes)
     if first is None:
         raise InputError(f"SLURM_STEP_NODELIST: must name a host, got {nodes!r}")

@@ -1,8 +1,8 @@
-"""Faster operations for training with TensorFlow on a CPU: batch normalisation and swish in few passes over memory.
+"""Faster batch normalisation and swish for training with TensorFlow on a CPU.
 
-On a CPU these operations wait for memory, not for arithmetic: what counts is how often a feature map is read and
-written. docs/performance.md has the measurements. Layers stay Keras's own, so that saving, loading and serving are not
-affected. Outputs, gradients and moving statistics equal those of plain Keras, except for rounding.
+On a CPU these operations are limited by memory access, so they are written to read and write each feature map as rarely
+as possible. docs/performance.md has measurements. The layers themselves are those of Keras, so saving, loading and
+serving are not affected. Outputs, gradients and moving statistics equal those of Keras, except for rounding.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,10 +20,11 @@ Call = Callable[..., Any]
 
 @contextmanager
 def fused_training(model: keras.Model) -> Iterator[None]:
-    """Replace the calls of a compiled model's layers by faster ones, within this context; trace the first step in it.
+    """Use faster operations in the layers of a compiled model within this context.
 
-    Nothing is replaced under another backend than TensorFlow, under XLA, which fuses operations itself, under another
-    precision than float32, or for unusual settings.
+    The first train step must run within the context, because Keras then traces the operations. Nothing is replaced with
+    another backend than TensorFlow, another precision than float32 or unusual layer settings, nor with XLA, which fuses
+    operations itself.
     """
     calls = _fused_calls(model) if keras.backend.backend() == "tensorflow" and not model.jit_compile else {}
     for layer, call in calls.items():
@@ -38,8 +39,8 @@ def fused_training(model: keras.Model) -> Iterator[None]:
 def normalise_batch(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any, Any]:
     """Apply batch normalisation to feature maps (b, height, width, c); return outputs, mean and variance (c,).
 
-    It is one kernel, whose gradient is another; Keras composes a dozen. The variance divides by n. The kernel returns
-    the sample variance, which divides by n - 1 and which Keras does not use.
+    One kernel computes the outputs and another the gradient, where Keras uses about a dozen. The first kernel returns
+    the variance with divisor n - 1. It is converted to the divisor n, which Keras uses.
     """
     outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
         x=x, scale=gamma, offset=beta, mean=tf.zeros([0]), variance=tf.zeros([0]), epsilon=epsilon, is_training=True
@@ -50,12 +51,12 @@ def normalise_batch(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any,
 
 @keras.ops.custom_gradient
 def swish(x: Any) -> tuple[Any, Call]:
-    """Compute swish, x · sigmoid(x) (arXiv 1710.05941); only x is stored, and the gradient is one compiled loop."""
+    """Compute swish, x · sigmoid(x) (arXiv 1710.05941). Only x is stored for the gradient, which XLA compiles."""
     return tf.nn.silu(x), lambda upstream: _swish_gradient(x, upstream)
 
 
 def _xla(function: Call) -> Call:
-    """Compile by XLA under TensorFlow; other backends do not call the function."""
+    """Compile a function with XLA if the backend is TensorFlow. Other backends do not call the function."""
     return tf.function(function, jit_compile=True) if keras.backend.backend() == "tensorflow" else function
 
 
@@ -66,7 +67,7 @@ def _swish_gradient(x: Any, upstream: Any) -> Any:
 
 
 def _fused_calls(model: keras.Model) -> dict[keras.Layer, Call]:
-    """Return the faster call of each layer that has one."""
+    """Return the layers for which a faster call exists, with this call."""
     return {
         layer: partial(call, layer)
         for layer in model.layers
@@ -83,7 +84,7 @@ def _fused_call(layer: keras.Layer) -> Call | None:
 
 
 def _is_plain(layer: keras.layers.BatchNormalization) -> bool:
-    """Return whether the layer normalises the channels of feature maps, without further options."""
+    """Return whether the layer normalises the channels of feature maps and has no unusual options."""
     maps = layer.input.ndim == 4 and layer.axis in (-1, 3)
     return maps and layer.scale and layer.center and not (layer.renorm or layer.synchronized)
 
@@ -91,9 +92,11 @@ def _is_plain(layer: keras.layers.BatchNormalization) -> bool:
 def _normalise(
     layer: keras.layers.BatchNormalization, inputs: Any, training: bool | None = None, mask: Any = None
 ) -> Any:
-    """Replace the layer's call, including its update of moving statistics."""
+    """Compute batch normalisation and update the moving statistics, as the layer's own call does."""
     if mask is not None or not (training and layer.trainable):
-        return type(layer).call(layer, inputs, training=training, mask=mask)  # is faster without batch statistics
+        return type(layer).call(
+            layer, inputs, training=training, mask=mask
+        )  # Keras is fast if no batch statistics are needed
     outputs, mean, variance = normalise_batch(inputs, layer.gamma.value, layer.beta.value, layer.epsilon)
     for moving, batch in ((layer.moving_mean, mean), (layer.moving_variance, variance)):
         moving.assign(moving * layer.momentum + batch * (1.0 - layer.momentum))

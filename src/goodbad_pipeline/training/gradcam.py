@@ -1,4 +1,4 @@
-"""Grad-CAM: heatmaps of the image parts that support a class."""
+"""Grad-CAM: heatmaps that show which parts of an image support a class."""
 
 import keras
 import numpy as np
@@ -7,11 +7,11 @@ FEATURES, CLASSIFIER = "top_activation", "predictions"
 
 
 class Explainer:
-    """Grad-CAM of one network; its graph is built once.
+    """Computes Grad-CAM heatmaps of one network.
 
-    Only a mean and the classifier follow the last feature map. So the gradient of a class's logit is the classifier's
-    weight at every position, and no differentiation is needed (Selvaraju et al. 2017, section 3.1: Grad-CAM then
-    equals CAM).
+    The last feature map is followed only by pooling and the classifier. So the gradient of a logit is proportional to
+    the classifier's weights at every position and need not be computed (Selvaraju et al. 2017, section 3.1: in this
+    case Grad-CAM equals CAM).
 
     Raises:
         ValueError: The model has no layers ``top_activation`` and ``predictions``.
@@ -22,10 +22,10 @@ class Explainer:
         self._kernel = keras.ops.convert_to_numpy(model.get_layer(CLASSIFIER).kernel).astype(np.float32)
 
     def explain(self, pixels: np.ndarray, classes: np.ndarray) -> np.ndarray:
-        """Return the heatmap of each image for a class: float32, shape (n, h, w), as the last feature map.
+        """Return a heatmap of each image for the class in ``classes``: float32, shape (n, h, w).
 
-        Values are 0–1, where 1 is the maximum of the image; all are 0 if nothing supports the class. ``pixels`` is
-        uint8 of shape (n, side, side, 3); each new n builds another graph.
+        Height and width are those of the last feature map. The maximum of each heatmap is 1, or 0 if nothing supports
+        the class. ``pixels`` is uint8 of shape (n, side, side, 3). A graph is built for each new n.
         """
         features = keras.ops.convert_to_numpy(self._features.predict_on_batch(pixels)).astype(np.float32)
         heat = np.maximum(np.einsum("nhwf,fn->nhw", features, self._kernel[:, classes]), 0)
@@ -35,7 +35,7 @@ class Explainer:
 def explain(
     model: keras.Model, pixels: np.ndarray, rows: np.ndarray, classes: np.ndarray, batch_size: int = 64
 ) -> np.ndarray:
-    """Compute heatmaps of ``pixels[rows]`` in batches, as :meth:`Explainer.explain` does."""
+    """Return the heatmaps of ``pixels[rows]``, computed in batches. See :meth:`Explainer.explain`."""
     explainer = Explainer(model)
     padding = (0, -len(rows) % batch_size)
     padded_rows, padded_classes = np.pad(rows, padding, mode="edge"), np.pad(classes, padding, mode="edge")

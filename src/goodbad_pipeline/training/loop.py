@@ -1,6 +1,6 @@
-"""The training loop: step, check, checkpoint; validate, compare, checkpoint. It depends on its state alone.
+"""The training loop. It trains, checks the loss, validates, compares epochs and writes checkpoints.
 
-Keras's own loop cannot stop between two steps and resume there. This one can, and gives the same weights bit for bit.
+Unlike the loop of Keras, it can stop after any step and resume there. The resulting weights are the same bit for bit.
 """
 
 import math
@@ -25,38 +25,38 @@ Batch = tuple[Any, ...]
 """Pixels, targets and, optionally, weights: arrays, or tensors of the backend."""
 
 StepCallback = Callable[[dict[str, float]], None]
-"""Called after each step with its loss and metrics; may raise to end the training."""
+"""A function that is called after each step with the loss and metrics. It may raise to end the training."""
 
 
 @dataclass(frozen=True)
 class Phase:
     """A part of training with one optimizer.
 
-    ``validate`` returns metrics whose names begin with ``val_``. It calls its argument, ``check_stop``, between blocks
-    of images; exceptions propagate.
+    ``validate`` returns metrics whose names begin with ``val_``. Its argument is a function ``check_stop``, which it
+    calls after each batch and which may raise to end the training.
     """
 
     name: str  # for logs and the history
     model: keras.Model  # compiled
-    batches: Callable[[int], Batch]  # returns the batch of a step (0, 1, …), always the same
-    steps: int  # per epoch
-    epochs: int  # at most
+    batches: Callable[[int], Batch]  # returns the batch of a step (0, 1, …); a step always has the same batch
+    steps: int  # number of steps per epoch
+    epochs: int  # maximum number of epochs
     validate: Callable[[Callable[[], None]], dict[str, float]]
 
 
 @dataclass(frozen=True)
 class Rules:
-    """When a phase ends, and with which weights.
+    """The rules that decide when a phase ends and which weights it keeps.
 
-    Patience does not end a phase in its first half: validation swings until the learning rate falls, and a network from
-    scratch may score best before it has learnt anything.
+    Patience cannot end a phase in its first half. Validation metrics fluctuate until the learning rate falls, and a
+    network trained from scratch may reach its best value before it has learnt anything.
     """
 
     monitor: str  # metric that decides which epoch is best
     larger_is_better: bool
-    patience: int  # epochs without a better one
-    loss_limit: float  # of a step, in nats; beyond it training has diverged
-    keeps_last: bool = False  # a phase that reaches its last epoch keeps that epoch's weights, not the best one's
+    patience: int  # number of epochs without improvement after which the phase ends
+    loss_limit: float  # in nats; training has diverged if the loss of a step is larger
+    keeps_last: bool = False  # True if the weights of the last epoch are kept, not those of the best epoch
 
 
 class Loop:
@@ -78,9 +78,9 @@ class Loop:
         self._kept: list[np.ndarray] | None = None
 
     def run(self, phase: Phase, progress: Progress, arrays: Mapping[str, np.ndarray] | None = None) -> None:
-        """Train until the phase ends; the model then has the weights that the rules keep.
+        """Train until the phase ends. The model then has the weights that the rules keep.
 
-        ``progress`` is updated. ``arrays`` is the state of the model at that point, None at the start of the phase.
+        ``progress`` is updated. To resume within the phase, ``arrays`` is the state of the model; otherwise None.
 
         Raises:
             Stopped: A stop was requested; a checkpoint is stored.
@@ -135,18 +135,21 @@ class Loop:
         better = progress.judge(row[self._rules.monitor], larger_is_better=self._rules.larger_is_better)
         if better or (self._rules.keeps_last and progress.epoch == phase.epochs):
             self._kept, progress.kept = weights, row["epoch"]
-        # The checkpoint comes first: an epoch that was reported is never reported again with other numbers.
+        # The checkpoint is written first, so that an epoch is never reported twice with different numbers.
         self._saver.save(progress, phase.model, self._kept, f"the end of {title}")
         self._reporter.close_epoch(title, row)
 
     def _check_stop(self) -> None:
-        """Stop a validation, which may take minutes. Several processes stop only after a step, together."""
+        """Raise Stopped during validation if a stop is requested.
+
+        Several processes do not stop during validation, but together after a step.
+        """
         if self._strategy.process_count == 1:
             self._stop.check("in validation")
 
 
 def _prefetch(batches: Callable[[int], Batch], steps: range) -> Generator[Batch]:
-    """Yield the batch of each step; a thread makes the next one meanwhile."""
+    """Yield the batch of each step, while a thread prepares the next batch."""
     pool = ThreadPoolExecutor(1, thread_name_prefix="batches")
     try:
         futures = (pool.submit(batches, step) for step in steps)

@@ -1,4 +1,4 @@
-"""Optimizers and learning-rate schedules, with averaged weights and learning rates that fall with depth."""
+"""Optimizers and learning-rate schedules, with averaged weights and a learning rate for each layer."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -15,8 +15,8 @@ _BASES: dict[str, type[keras.optimizers.Optimizer]] = {
     "sgd": keras.optimizers.SGD,
     "rmsprop": keras.optimizers.RMSprop,
 }
-# RMSProp as in the paper (arXiv 1905.11946, section 5.2), with the epsilon of the authors' code. SGD as in "Accurate,
-# Large Minibatch SGD" (arXiv 1706.02677).
+# RMSProp follows the paper (arXiv 1905.11946, section 5.2), with the epsilon of the authors' code. SGD follows
+# "Accurate, Large Minibatch SGD" (arXiv 1706.02677).
 _OPTIONS: dict[str, dict[str, Any]] = {
     "adamw": {},
     "sgd": {"momentum": 0.9, "nesterov": True},
@@ -25,9 +25,9 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def compile_model(model: keras.Model, recipe: Recipe, peak: float, *, steps: int, epochs: int) -> None:
-    """Compile for a phase of ``epochs`` epochs of ``steps`` steps, whose learning rate rises to ``peak``.
+    """Compile a model for a phase with ``epochs`` epochs of ``steps`` steps each.
 
-    The loss is cross-entropy with label smoothing (arXiv 1512.00567).
+    ``peak`` is the largest learning rate. The loss is cross-entropy with label smoothing (arXiv 1512.00567).
     """
     layers = [layer.name for layer in model.layers if layer.weights]
     model.compile(
@@ -36,13 +36,13 @@ def compile_model(model: keras.Model, recipe: Recipe, peak: float, *, steps: int
         metrics=["accuracy"],
         jit_compile=recipe.jit_compile,
     )
-    model.optimizer.build(model.trainable_variables)  # else Keras creates slots at the first step, outside the strategy
+    model.optimizer.build(model.trainable_variables)  # else Keras creates slots outside the strategy
 
 
 @contextmanager
 def averaged_weights(model: keras.Model) -> Iterator[None]:
-    """Replace the weights of a compiled model by their moving average, if there is one, within this context."""
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # mixed precision wraps it
+    """Use the moving average of a compiled model's weights within this context, if the optimizer computes one."""
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # mixed precision wraps the optimizer
     if not optimizer.use_ema:
         yield
         return
@@ -58,10 +58,10 @@ def averaged_weights(model: keras.Model) -> Iterator[None]:
 def make_optimizer(
     recipe: Recipe, peak: float, *, steps: int, epochs: int, layers: Sequence[str] = ()
 ) -> keras.optimizers.Optimizer:
-    """Return the recipe's optimizer for one phase.
+    """Return the optimizer of the recipe for one phase.
 
-    Weight decay is decoupled from the gradient (arXiv 1711.05101). It does not apply to biases and batch normalisation.
-    ``layers`` names the layers, from images to classes; learning rates that fall with depth need them.
+    Weight decay is decoupled from the gradient (arXiv 1711.05101). It is not applied to biases and batch normalisation.
+    ``layers`` are the layer names from input to output. They are needed only if ``recipe.layer_decay`` is below 1.
     """
     average = recipe.ema > 0
     optimizer = _by_depth(_BASES[recipe.optimizer])(
@@ -80,11 +80,11 @@ def make_optimizer(
 def make_schedule(
     recipe: Recipe, peak: float, *, steps: int, epochs: int
 ) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Return the recipe's schedule for a phase of ``steps · epochs`` steps."""
+    """Return the learning-rate schedule of the recipe for a phase with ``epochs`` epochs of ``steps`` steps each."""
     rising = max(1, round(steps * epochs * recipe.warmup))
     if recipe.schedule == "exponential":
         return WarmExponential(peak, rising, recipe.decay_rate, recipe.decay_epochs * steps)
-    # float(): Keras computes the schedule in mixed dtypes if steps are integers
+    # With integer steps, Keras would compute the schedule in mixed dtypes.
     return keras.optimizers.schedules.CosineDecay(
         0.0, decay_steps=float(max(1, steps * epochs - rising)), warmup_target=peak, warmup_steps=float(rising)
     )
@@ -92,9 +92,10 @@ def make_schedule(
 
 @keras.saving.register_keras_serializable("goodbad_pipeline")
 class WarmExponential(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear rise to a peak in ``rising`` steps, then smooth exponential decay by ``factor`` every ``every`` steps.
+    """A learning rate that rises linearly for ``rising`` steps and then decays exponentially.
 
-    In the paper the factor is 0.97 every 2.4 epochs.
+    The decay is continuous: every ``every`` steps, the rate is multiplied by ``factor``. In the paper the factor is
+    0.97 every 2.4 epochs.
     """
 
     def __init__(self, peak: float, rising: int, factor: float, every: float) -> None:
@@ -109,15 +110,15 @@ class WarmExponential(keras.optimizers.schedules.LearningRateSchedule):
         return keras.ops.where(step < self._rising, self._peak * step / self._rising, falling)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments."""
+        """Return the constructor arguments."""
         return dict(self._values)
 
 
 def rates_by_depth(layers: Sequence[str], decay: float) -> dict[str, float]:
-    """Return the factor on the learning rate of each layer: 1 in the last part, times ``decay`` for each part before.
+    """Return a factor for the learning rate of each layer (discriminative fine-tuning, arXiv 1801.06146).
 
-    The layers of a part share their names up to the first underscore: the stem, each block, the top, the classifier.
-    The idea is discriminative fine-tuning (arXiv 1801.06146), in the form of BEiT (arXiv 2106.08254).
+    A part is the stem, a block, the top or the classifier: all layers with the same name up to the first underscore.
+    The factor is 1 in the last part, and in every other part ``decay`` times that of the next (arXiv 2106.08254).
     """
     parts = list(dict.fromkeys(name.split("_")[0] for name in layers))
     last = len(parts) - 1
@@ -125,7 +126,7 @@ def rates_by_depth(layers: Sequence[str], decay: float) -> dict[str, float]:
 
 
 def _by_depth(base: type[keras.optimizers.Optimizer]) -> type[keras.optimizers.Optimizer]:
-    """Return the optimizer class with a learning rate per layer; Keras has one rate for all."""
+    """Return a subclass of an optimizer that has a learning rate for each layer; Keras has one for all layers."""
 
     class ByDepth(base):
         rates: dict[str, float] = {}  # noqa: RUF012 - replaced, never changed

@@ -1,11 +1,11 @@
-"""Hyperparameters of a training. conf/base/parameters_train.yml explains each under the same name."""
+"""Hyperparameters of a training. conf/base/parameters_train.yml explains them under the same names."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Ranges of random changes to training images; 0 or False switches one off.
+    """Ranges of random changes to training images. 0 or False disables a change.
 
     RandAugment is from arXiv 1909.13719, random erasing from 1708.04896, MixUp from 1710.09412, CutMix from 1905.04899.
     """
@@ -24,18 +24,18 @@ class Augmentation:
 
     @property
     def by_layers(self) -> bool:
-        """Whether any of Keras's augmentation layers is used."""
+        """True if any of Keras's augmentation layers is used."""
         return bool(self.rand_augment or self.erasing or self.mixup or self.cutmix)
 
     @property
     def moves(self) -> bool:
-        """Whether any change needs resampling."""
+        """True if any change moves pixels, so that the image must be resampled."""
         return bool(self.flip or self.rotation or self.translation or self.zoom)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Hyperparameters of one training; learning rates are those of its batch size, not of 256 images."""
+    """Hyperparameters of one training. Learning rates are already scaled to its batch size."""
 
     seed: int
     batch_size: int

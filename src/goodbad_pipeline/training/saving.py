@@ -1,4 +1,4 @@
-"""Save a training as checkpoints while it runs, and resume it from the newest one."""
+"""Save checkpoints during a training, and resume an interrupted training from its newest checkpoint."""
 
 import hashlib
 import logging
@@ -25,19 +25,19 @@ _MODEL, _OPTIMIZER, _KEPT = "model", "optimizer", "kept"
 
 @dataclass(frozen=True)
 class Checkpointing:
-    """Where and how often a training is saved."""
+    """Settings that state where and how often checkpoints are saved."""
 
     store: CheckpointStore
-    config: Config  # all that decides the result and is known before the network is built
-    minutes: float = 5.0  # between checkpoints within an epoch; the end of an epoch is always saved
-    keep: int = 2  # newest checkpoints that are kept
-    resume: bool = True  # from a checkpoint with the same config
+    config: Config  # everything that determines the result and is known before the network is built
+    minutes: float = 5.0  # time between checkpoints within an epoch; each epoch also ends with a checkpoint
+    keep: int = 2  # number of checkpoints that are kept
+    resume: bool = True  # whether to resume from a checkpoint with the same config
 
 
 class Saver:
-    """Saves and resumes one training; of several processes only the first one writes.
+    """Saves and resumes one training. If there are several processes, only the first one writes checkpoints.
 
-    Without a plan nothing is saved. The initial values of the model are part of the config.
+    If ``plan`` is None, nothing is saved. The initial values of the model become part of the config.
     """
 
     _saved: Path | None
@@ -50,21 +50,23 @@ class Saver:
 
     @property
     def kept(self) -> str:
-        """Which weights remain if training ends now, for messages."""
-        return f"the last good weights are in {self._saved}" if self._saved else "no weights were kept yet"
+        """A message that states where the last weights are stored if training ends now."""
+        return f"the last good weights are in {self._saved}" if self._saved else "no weights are stored yet"
 
     def resume(self) -> Checkpoint | None:
-        """Return the checkpoint to resume from, None to start anew; log why if a training was interrupted before.
+        """Return the checkpoint to resume from, or None to start from the beginning.
+
+        If a training was interrupted but is not resumed, the reason is logged.
 
         Raises:
-            InputError: Other processes train something else, or would resume from another checkpoint.
+            InputError: Another process has another config, or would resume from another checkpoint.
         """
         if self._plan is None:
             return None
         checkpoint = self._folder.newest() if self._plan.resume else None
         self._saved = None if checkpoint is None else checkpoint.path
         self._check_agreement()
-        if self._strategy.process_index:  # the first process maintains the folder
+        if self._strategy.process_index:  # only the first process changes the folder
             return checkpoint
         if checkpoint is not None:
             self._folder.hand_over(checkpoint, self._plan.store.owner())
@@ -96,7 +98,10 @@ class Saver:
         self._last = time.monotonic()
 
     def _check_agreement(self) -> None:
-        """Check that all processes train the same: otherwise they would block, or mix gradients of two networks."""
+        """Raise InputError unless all processes have the same config and checkpoint.
+
+        Otherwise they would wait for each other forever, or mix gradients of different networks.
+        """
         start = self._saved.name if self._saved else ""
         if not self._strategy.all_equal(f"{config_hash(self._config)} {start}"):
             process = f"process {self._strategy.process_index + 1} of {self._strategy.process_count}"
@@ -110,25 +115,25 @@ class Saver:
         if last is None:
             return
         if not plan.resume:
-            logger.info("Starting anew: training.checkpoint.resume is false")
+            logger.info("Starting from the beginning: training.checkpoint.resume is false")
             return
         changes = config_differences(last["config"], self._config)
         reason = "; ".join(changes) if changes else "all its checkpoints are damaged"
-        logger.info("Starting anew instead of resuming the last training: %s", reason)
+        logger.info("Not resuming the last training but starting from the beginning: %s", reason)
 
 
 def capture(model: keras.Model, kept: Sequence[np.ndarray] | None) -> dict[str, np.ndarray]:
-    """Return the state of a compiled model, by name.
+    """Return the state of a compiled model as arrays by name.
 
-    Its variables are weights, moving batch statistics and the states of seeded layers. The optimizer's are the number
-    of steps, slots, moving averages of weights and, under mixed precision, the loss scale.
+    The variables of the model are its weights, moving batch statistics and the states of random layers. The variables
+    of the optimizer are the number of steps, its slots, averaged weights and, under mixed precision, the loss scale.
     """
     arrays = _numbered(_MODEL, model.variables) | _numbered(_OPTIMIZER, model.optimizer.variables)
     return arrays if kept is None else arrays | _numbered(_KEPT, kept)
 
 
 def restore(model: keras.Model, arrays: Mapping[str, np.ndarray]) -> list[np.ndarray] | None:
-    """Assign the state that :func:`capture` returned; return the kept weights, None if there are none."""
+    """Assign the state that :func:`capture` returned to a model. Return the kept weights in it, or None."""
     for kind, variables in ((_MODEL, model.variables), (_OPTIMIZER, model.optimizer.variables)):
         for variable, array in zip(variables, _of(kind, arrays), strict=True):
             variable.assign(array)
@@ -136,7 +141,7 @@ def restore(model: keras.Model, arrays: Mapping[str, np.ndarray]) -> list[np.nda
 
 
 def _digest(model: keras.Model) -> str:
-    """Return the SHA-256 of a network's initial values and dropout states: 64 hex digits."""
+    """Return the SHA-256 of a network's initial weights and dropout states as 64 hex digits."""
     digest = hashlib.sha256()
     for variable in model.variables:
         digest.update(np.ascontiguousarray(variable).tobytes())

@@ -1,4 +1,4 @@
-"""Why a training ends early: a stop request, checked after every step, or a loss that diverged."""
+"""The reasons for which a training ends early: a stop request or divergence."""
 
 import math
 import threading
@@ -7,7 +7,7 @@ from goodbad_pipeline.errors import InputError
 
 
 class Stopped(Exception):
-    """The run was stopped for a reason such as ``SIGTERM``; what it has stored is kept."""
+    """Raised if a run is stopped for a reason such as ``SIGTERM``. Stored checkpoints are kept."""
 
     def __init__(self, reason: str, where: str) -> None:
         super().__init__(f"stopped by {reason} {where}")
@@ -15,13 +15,13 @@ class Stopped(Exception):
 
 
 class TrainingDiverged(InputError):
-    """The loss exploded, or numbers are not finite; other parameters may train well."""
+    """Raised if the loss is too large, or if the loss or the weights are not finite."""
 
     @classmethod
     def at(cls, where: str, what: str, kept: str) -> "TrainingDiverged":
-        """Return the error for a step; ``kept`` states which weights remain."""
+        """Return the error for a step. ``kept`` is a message that states where the last weights are stored."""
         return cls(
-            f"training: {what} at {where}; lower the learning rate of that phase or raise training.warmup; {kept}"
+            f"training: {what} at {where}; lower the learning rate of this phase or raise training.warmup; {kept}"
         )
 
 
@@ -38,7 +38,7 @@ class StopRequest:
         self._event.set()
 
     def clear(self) -> None:
-        """Withdraw the request, before another run."""
+        """Remove the request before another run starts."""
         self.reason = ""
         self._event.clear()
 
@@ -47,15 +47,15 @@ class StopRequest:
         return self._event.is_set()
 
     def check(self, where: str) -> None:
-        """Raise :class:`Stopped` if a stop is requested; ``where`` is for the message."""
+        """Raise :class:`Stopped` if a stop is requested. ``where`` becomes part of the message."""
         if self.is_set():
             raise Stopped(self.reason, where)
 
 
 def check_loss(loss: float, *, where: str, limit: float, kept: str) -> None:
-    """Raise :class:`TrainingDiverged` if a mean loss, in nats, is not finite or above ``limit``.
+    """Raise :class:`TrainingDiverged` if a loss, in nats, is not finite or is above ``limit``.
 
-    ``where`` names the step and ``kept`` the weights that remain, for the message.
+    ``where`` (the step) and ``kept`` (where the last weights are stored) become part of the message.
     """
     if not math.isfinite(loss):
         raise TrainingDiverged.at(where, f"the loss became {loss}", kept)

@@ -1,4 +1,4 @@
-"""Train a network: the classifier on frozen features first, then all layers; or all layers from scratch."""
+"""Train a network. Pretrained: first only the classifier, then all layers. From scratch: all layers at once."""
 
 import logging
 import math
@@ -42,11 +42,11 @@ def fit_model(
     step_callback: StepCallback | None = None,
     checkpoints: Checkpointing | None = None,
 ) -> pd.DataFrame:
-    """Train ``model`` in place; it ends with the weights of one epoch of the last phase, the best or the last one.
+    """Train ``model`` in place. It then has the weights of the best or the last epoch of the last phase.
 
-    Pretrained: the classifier is trained on features of the frozen network, which are computed once. Then all layers
-    are trained, with frozen batch statistics unless the recipe states otherwise: few images would distort them. From
-    scratch: all layers are trained from the start, with batch statistics.
+    In a pretrained network, the classifier is trained first, on features of the other layers, which are computed once.
+    Then all layers are trained. Batch statistics stay frozen unless the recipe states otherwise, because few images
+    would distort them. In a network from scratch, all layers are trained from the start, with batch statistics.
 
     Args:
         model: Maps pixels (b, side, side, 3), 0–255, to class probabilities; has layers ``avg_pool`` and
@@ -54,22 +54,22 @@ def fit_model(
         train: Images to train on.
         validation: Images for early stopping and for the choice of the best epoch.
         recipe: Hyperparameters.
-        pretrained: Whether the weights come from earlier training.
-        compiled: Whether the model is compiled for this recipe already, by `compile_model`. Only for one process and a
-            training from scratch: several such trainings of one model trace its graph once.
+        pretrained: Whether the initial weights come from an earlier training.
+        compiled: Whether `compile_model` has already compiled the model for this recipe. This is allowed only in one
+            process from scratch; several trainings of one model then build its graph only once.
         strategy: How devices and processes share the training.
-        stop: Checked after each step and during validation.
-        epoch_callback: Called with the row of each epoch, also those before a resume.
+        stop: The stop request, which is checked after each step and during validation.
+        epoch_callback: Called with the row of each epoch, including epochs before the training was resumed.
         step_callback: Called with the metrics of each step.
-        checkpoints: Where checkpoints are stored, and an interrupted training resumes from; None for no checkpoints.
+        checkpoints: Where checkpoints are stored and read when a training is resumed; None means no checkpoints.
 
     Returns:
-        One row per epoch, over all phases; columns are :data:`HISTORY_COLUMNS`.
+        The history: one row per epoch of all phases, with the columns :data:`HISTORY_COLUMNS`.
 
     Raises:
         Stopped: A stop was requested; a checkpoint is stored.
         TrainingDiverged: The loss or the weights are not finite, or the loss exploded.
-        InputError: A checkpoint cannot be written, or processes train different networks.
+        InputError: A checkpoint cannot be written, or the processes have different configs.
     """
     training = _Training(model, train, validation, recipe, strategy, pretrained, compiled)
     saver, reporter, progress = Saver(checkpoints, model, strategy), ProgressReporter(epoch_callback), Progress()
@@ -100,7 +100,7 @@ def last_phase(recipe: Recipe, *, pretrained: bool) -> str:
 
 @dataclass(frozen=True)
 class _Training:
-    """What the phases of a training share; the fields are arguments of `fit_model`."""
+    """The arguments of `fit_model` that all phases of a training share."""
 
     model: keras.Model
     train: LabelledPixels
@@ -112,13 +112,17 @@ class _Training:
 
     def rules(self) -> Rules:
         recipe, limit = self.recipe, math.log(self.train.classes) + self.recipe.loss_limit
-        if recipe.class_weights:  # they scale the loss
+        if recipe.class_weights:  # class weights multiply the loss
             limit *= max(1.0, float(balanced_weights(self.train.targets).max()))
         keeps_last = recipe.keep_epoch == "last"
         return Rules(recipe.monitor, larger_is_better(recipe.monitor), recipe.patience, limit, keeps_last=keeps_last)
 
     def phases(self) -> list[Callable[[], AbstractContextManager[Phase]]]:
-        """Return the phases in order, unprepared: a resumed training needs no features of a phase that has ended."""
+        """Return a context manager for each phase, in order.
+
+        A phase is prepared only when its context is entered, because a resumed training does not need the features of a
+        phase that has ended.
+        """
         if not self.pretrained:
             return [self._all_layers] if self.recipe.scratch_epochs else []
         head = [self._head_only] if self.recipe.head_epochs else []
@@ -142,7 +146,10 @@ class _Training:
         self.model.get_layer("predictions").set_weights(head.get_layer("predictions").get_weights())
 
     def _features(self, backbone: keras.Model) -> np.ndarray:
-        """Return float32 features (n, c); the rows of other processes' shards stay 0 and are never read."""
+        """Return the features of the training images: float32, shape (n, c).
+
+        Rows of images that other processes read are 0 and never used.
+        """
         rows, shards = self.train.rows, self.recipe.data_shards
         own = np.isin(np.arange(len(rows)) % shards, self.strategy.data_shards(shards))
         features = np.zeros((len(rows), int(backbone.output_shape[-1])), np.float32)
@@ -151,7 +158,7 @@ class _Training:
 
     @contextmanager
     def _all_layers(self) -> Iterator[Phase]:
-        """Train all layers; frozen batch statistics keep batch normalisation unchanged."""
+        """Train all layers. With frozen batch statistics, batch normalisation layers do not change."""
         recipe = self.recipe
         name, epochs, peak = (
             (ALL_LAYERS, recipe.epochs, recipe.learning_rate)
@@ -194,7 +201,7 @@ class _Training:
     def _validate(
         self, model: keras.Model, replica: keras.Model, validation: LabelledPixels, check_stop: Callable[[], None]
     ) -> dict[str, float]:
-        """Predict this process's shard of validation, and compute the metrics of all predictions."""
+        """Predict the validation images of this process, and return the metrics over all processes."""
         self.strategy.update(model, replica)
         predictions = self.strategy.gather(predict(model, validation.pixels, validation.rows, check_stop=check_stop))
         return validation_metrics(self.strategy.gather(validation.y_true), predictions, self.recipe.label_smoothing)
@@ -219,7 +226,7 @@ class _Training:
 
 
 def _head(model: keras.Model, shape: tuple[int, ...]) -> keras.Model:
-    """Return the layers behind ``avg_pool`` as a model of features (b, c), with the same weights."""
+    """Return a model of the layers after ``avg_pool``, with the same weights. Its inputs are features (b, c)."""
     features = outputs = keras.Input(shape)
     names = [layer.name for layer in model.layers]
     for layer in model.layers[names.index("avg_pool") + 1 :]:
@@ -230,6 +237,9 @@ def _head(model: keras.Model, shape: tuple[int, ...]) -> keras.Model:
 
 
 def _augments_on_device(recipe: Recipe, strategy: Strategy) -> bool:
-    """Return whether a GPU augments its batches: not if it gets a part of one, or Keras's layers change them."""
+    """Return whether batches are augmented on the GPU.
+
+    This requires a single GPU that trains on whole batches, and no augmentation layers of Keras.
+    """
     alone = recipe.data_shards == 1 and not isinstance(strategy, DataParallel)
     return alone and not recipe.augmentation.by_layers and count_gpus() > 0

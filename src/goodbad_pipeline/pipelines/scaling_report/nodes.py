@@ -1,4 +1,4 @@
-"""Nodes that tabulate and draw what φ means, compared with the paper."""
+"""Nodes that show how φ changes a network, and compare the results with the paper."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ logger = logging.getLogger(__name__)
 paper = lazy.load("goodbad_pipeline.networks.paper")  # imports Keras
 
 IMAGENET = 1000
-"""Number of classes in the paper's networks."""
+"""The number of classes of the networks in the paper."""
 FROM, TO, STEPS = -4.0, 8.0, 20
-"""Traced range of φ, and steps per unit."""
+"""The range of φ in `trace_phi`, and the number of steps per unit of φ."""
 FAMILY = "efficientnet"
-"""The paper's family, which is traced whatever the family of the chosen network."""
+"""The family in the paper, which `trace_phi` uses even if the chosen network is of the other family."""
 
 
 def tabulate_stages(model: ModelParams, training: TrainingParams, stored_splits: pd.DataFrame | None) -> pd.DataFrame:
-    """Return the stages of the chosen network, as in Table 1 of the paper, with the cost of each."""
+    """Return the stages of the chosen network, as in Table 1 of the paper, with the cost of each stage."""
     scale, classes = _choose(model, training, stored_splits)
     counted = count_complexity(scale, classes)
     rows: list[dict[str, Any]] = [
@@ -63,11 +63,15 @@ def tabulate_stages(model: ModelParams, training: TrainingParams, stored_splits:
 
 
 def _choose(model: ModelParams, training: TrainingParams, splits: pd.DataFrame | None) -> tuple[NetworkScale, int]:
-    """Return the network and its number of classes: with a budget that of the data, as in training."""
+    """Return the network and its number of classes.
+
+    With a budget, the number of classes is that of the stored splits, as in training, so that training gets the same
+    network. Otherwise, or without stored splits, it is the number of classes in the paper.
+    """
     if model.budget is None:
         return network_scale(model), IMAGENET
     classes = IMAGENET if splits is None else len(class_names(splits))
-    where = "no stored splits, so as in the paper" if splits is None else "as in the stored splits"
+    where = "as in the paper, because no splits are stored" if splits is None else "as in the stored splits"
     logger.info("The budget is fitted for %d classes: %s", classes, where)
     result = fit_budget(model, training, classes)
     return (result.scale if result else network_scale(model)), classes
@@ -78,13 +82,19 @@ def _columns(cost: Cost) -> dict[str, int]:
 
 
 def compare_with_paper() -> pd.DataFrame:
-    """Compare Table 2 of the paper with our counts; networks that keras.applications lacks are quoted."""
+    """Compare the costs in Table 2 of the paper with computed costs.
+
+    For networks that keras.applications lacks, only the numbers of the paper are given.
+    """
     whole = [f"{measure}_{origin}" for measure in ("parameters", "flops") for origin in ("paper", "counted")]
     table = pd.DataFrame([_compare(network) for network in paper.NETWORKS]).astype(dict.fromkeys(whole, "Int64"))
     counted = table[table["source"] == "counted"]
     ratios = counted[["parameters_ratio", "flops_ratio"]]
     logger.info(
-        "Counted over paper, %d networks: %.3f to %.3f", len(counted), ratios.min(axis=None), ratios.max(axis=None)
+        "Computed cost / cost in the paper, for %d networks: %.3f to %.3f",
+        len(counted),
+        ratios.min(axis=None),
+        ratios.max(axis=None),
     )
     return table
 
@@ -118,7 +128,10 @@ def _count(network: PaperNetwork) -> Cost | None:
 
 
 def trace_phi(model: ModelParams) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the cost of networks along φ, and of B0 to B7 with the φ of each dimension."""
+    """Return two tables: the size and cost of networks by φ, and the size and cost of B0 to B7.
+
+    The second table also has the φ that would give the depth, the width or the resolution of each network.
+    """
     coefficients = model.coefficients.constants
     logger.info("One step of φ multiplies the operations by α·β²·γ² = %.3f", coefficients.product)
     low, high = phi_range(coefficients)
@@ -168,15 +181,15 @@ def _sizes(scale: NetworkScale, base: Cost) -> dict[str, float]:
 
 
 def _exponent(factor: float, base: float) -> float | None:
-    """Solve base^φ = factor for φ; None if base is 1."""
+    """Return the φ that solves base^φ = factor, or None if base is 1."""
     return None if base == 1 else math.log(factor) / math.log(base)
 
 
 def draw_accuracy(paper_comparison: pd.DataFrame) -> figures.Figure:
-    """Draw accuracy against the cost of each network."""
+    """Draw the accuracy of each network against its cost."""
     return figures.accuracy_figure(paper_comparison)
 
 
 def draw_scaling(phi_curve: pd.DataFrame, published_variants: pd.DataFrame) -> tuple[figures.Figure, figures.Figure]:
-    """Draw the coefficients along φ with the published networks, and the deviation from the law 2^φ."""
+    """Draw depth, width and resolution by φ, and how far the operations deviate from 2^φ."""
     return figures.coefficients_figure(phi_curve, published_variants), figures.law_figure(phi_curve)

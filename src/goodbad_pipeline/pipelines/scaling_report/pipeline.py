@@ -1,4 +1,4 @@
-"""φ → tables and figures of its meaning, compared with the paper. Reads no images and trains nothing."""
+"""The pipeline of tables and figures that show how φ changes a network. It needs no images and no training."""
 
 from kedro.pipeline import Pipeline
 

@@ -1,4 +1,4 @@
-"""Nodes that choose and build the network, decode the images for it, and train it on train and validation."""
+"""Nodes that choose and build the network, decode the images and train the network."""
 
 from __future__ import annotations
 
@@ -46,20 +46,20 @@ logger = logging.getLogger(__name__)
 
 
 def check_columns(splits: pd.DataFrame, evaluation: EvaluationParams) -> None:
-    """Raise before training if a column that the evaluation needs is missing."""
+    """Raise InputError before training if the splits lack a column that the evaluation needs."""
     check_sensitive(evaluation.sensitive, splits)
 
 
 def choose_network(
     splits: pd.DataFrame, model: ModelParams, training: TrainingParams, registry: RegistryParams
 ) -> dict[str, Any]:
-    """Return the network that the parameters select, with its cost and the source of its first weights.
+    """Return the network that the parameters select, its cost and the source of its initial weights.
 
-    Later nodes read the network from here: fitting a time budget a second time could give another network. A network
-    that cannot be grown from its source raises here, before any image is decoded.
+    Later nodes read this record, because fitting a time budget a second time could give another network. If the network
+    cannot be grown from its source, this node raises InputError before any image is decoded.
     """
     if training.distributed:
-        distributed.join_processes()  # before loading a model or fitting a budget initialises the devices
+        distributed.join_processes()  # first, because loading a model or fitting a budget initialises the devices
     classes = len(class_names(splits))
     chosen = network_factory.choose_network(model, training, classes, registry.name)
     scale, budget = chosen.scale, chosen.budget
@@ -69,7 +69,7 @@ def choose_network(
         uses = {use.name: {"cost": use.cost, "limit": use.limit} for use in budget.uses}
         facts |= {"bound_by": budget.reason, "budget": uses}
         logger.info(
-            "The budget allows φ = %.4g, bound by %s; %s", scale.phi, budget.reason, "; ".join(map(str, budget.uses))
+            "The budget allows φ = %.4g, limited by %s; %s", scale.phi, budget.reason, "; ".join(map(str, budget.uses))
         )
     logger.info(
         "%s: depth ×%.3g, width ×%.3g, resolution %d; %s parameters, %s multiply-adds per image; weights: %s",
@@ -89,17 +89,17 @@ def choose_network(
 
 
 def _describe_source(splits: pd.DataFrame, model: ModelParams, origin: str, registered: str) -> dict[str, Any] | None:
-    """Warn before training if the test results will be too optimistic."""
+    """Return the source of the initial weights; log a warning if test results may be too optimistic."""
     source = describe_source(model, origin, registered, splits)
     if source is not None and source["test_images"]:
         logger.warning(
-            "The first weights (%s) were trained or selected on %d of the test images, or on others of their groups: "
+            "The initial weights (%s) were trained or selected on %d of the test images or images of their groups: "
             "test results will be too optimistic",
             *(origin, source["test_images"]),
         )
     elif source is not None and not source["recorded"]:
         logger.warning(
-            "The training data of the first weights (%s) is unknown: test results may be too optimistic", origin
+            "The training data of the initial weights (%s) is unknown: test results may be too optimistic", origin
         )
     return source
 
@@ -115,16 +115,19 @@ def _describe(chosen: ChosenNetwork, model: ModelParams, classes: int) -> dict[s
 
 
 def cache_pixels(splits: pd.DataFrame, network: dict[str, Any], images: ImageParams) -> PixelSource:
-    """Decode every image at the resolution of the network; stream images that exceed `images.cache_gb`."""
+    """Decode every image at the resolution of the network.
+
+    Images that together exceed `images.cache_gb` are not cached but decoded during training.
+    """
     source = pixel_source(splits, Path(images.root), images.transform(network["resolution"]), images.cache_gb)
     if not source.fits:
-        message = "Streaming %d images: decoded, they exceed images.cache_gb = %g GB"
+        message = "Streaming %d images, because their pixels exceed images.cache_gb = %g GB"
         logger.info(message, len(source.paths), images.cache_gb)
     return source
 
 
 def share_pixels(splits: pd.DataFrame, network: dict[str, Any], images: ImageParams, pixel_cache: PixelCache) -> Pixels:
-    """Return the pixels from the cache that all processes of a training share; the first process decodes."""
+    """Return the pixels from the cache that all processes share. The first process decodes the images."""
     return pixel_cache(cache_pixels(splits, network, images))
 
 
@@ -135,7 +138,7 @@ def build_model(
     training: TrainingParams,
     registry: RegistryParams,
 ) -> Any:
-    """Build the network and load its first weights."""
+    """Build the network and load its initial weights."""
     return network_factory.build_untrained(splits, network, model, training, registry.name)
 
 
@@ -151,17 +154,18 @@ def train_model(
     checkpoints: CheckpointStore,
     stop_request: StopRequest,
 ) -> tuple[Any, pd.DataFrame]:
-    """Train on train and select weights by validation; return the model in float32 and its history.
+    """Train the network on the train split, and return the model in float32 and its history.
 
-    An interrupted training resumes if nothing that decides its result has changed. If a batch does not fit into memory,
-    training ends with an error or, under ``training.auto_batch``, starts again with smaller batches.
+    The validation split decides which epoch's weights are kept. An interrupted training is resumed if nothing that
+    determines its result has changed. If a batch does not fit into memory, training ends with an error or, with
+    ``training.auto_batch``, starts again with smaller batches.
     """
     train_images, validation = (labelled_pixels(split, splits, pixels) for split in ("train", "validation"))
     measured = ("budget", "bound_by")  # measured times vary between runs, even if the network is the same
     chosen = {name: value for name, value in network.items() if name not in measured}
 
     def fit(params: TrainingParams, device: Any, strategy: Any) -> pd.DataFrame:
-        # All that decides the result, except the initial values of the network.
+        # Everything that determines the result, except the initial values of the network.
         config = training_config(decisive_parameters(model, params, images), splits)
         config |= {"network": chosen, "device": str(device)}
         return train.fit_model(
@@ -187,7 +191,7 @@ def _fit_into_memory(
     fit: Callable[[TrainingParams, Any, Any], pd.DataFrame],
     shrink: Callable[..., TrainingParams],
 ) -> pd.DataFrame:
-    """Train with smaller and smaller batches until one fits, each time from the initial values of the model."""
+    """Train; if a batch does not fit into memory, start again from the initial values with smaller batches."""
     initial = [np.array(variable) for variable in model.variables] if training.auto_batch else []
     while True:
         device = devices.prepare_device(
@@ -199,7 +203,7 @@ def _fit_into_memory(
         )
         strategy = distributed.choose_strategy(device.gpus, distributed=training.distributed)
         if device.gpus > 1:
-            logger.info("Each batch is shared by %s", device)
+            logger.info("Each batch is divided among %s", device)
         try:
             history = fit(training, device, strategy)
         except Exception as error:
@@ -219,7 +223,7 @@ def _smaller_batch(
     """Return the parameters with a batch size that should fit.
 
     Raises:
-        InputError: None fits, or ``auto_batch`` is false.
+        InputError: No batch size fits, or ``auto_batch`` is false.
     """
     fits = devices.batch_that_fits(
         read_scale(network),
@@ -232,8 +236,10 @@ def _smaller_batch(
     )
     problem = f"training.batch_size: {training.batch_size} images per step do not fit into memory"
     if fits is None:
-        raise InputError(f"{problem}; choose a smaller network or a lower model.resolution") from error
+        raise InputError(f"{problem}. Choose a smaller network or a lower model.resolution") from error
     if not training.auto_batch:
-        raise InputError(f"{problem}; {fits} should: set it, or training.auto_batch=true") from error
-    logger.warning("%s; trying %d", problem, fits)
+        raise InputError(
+            f"{problem}. A batch size of {fits} should fit: set training.batch_size={fits} or training.auto_batch=true"
+        ) from error
+    logger.warning("%s; trying a batch size of %d", problem, fits)
     return training.model_copy(update={"batch_size": fits})

@@ -1,4 +1,4 @@
-"""φ, splits → network → pixels, untrained model → trained model."""
+"""The pipeline that chooses, builds and trains the network."""
 
 from kedro.pipeline import Pipeline
 
@@ -51,6 +51,6 @@ def create_pipeline() -> Pipeline:
 
 
 def create_following_pipeline() -> Pipeline:
-    """Return the pipeline by which the other processes of a distributed training read the pixels."""
+    """Return the pipeline for all processes of a distributed training except the first: it reads the shared pixels."""
     inputs = ["splits", "network", "params:images", "pixel_cache"]
     return stage(NAMESPACE, named_node(share_pixels, inputs=inputs, outputs="pixels"))
