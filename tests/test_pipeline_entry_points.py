@@ -89,7 +89,7 @@ def test_data_pipeline_runs_from_a_subfolder(project: Path) -> None:
     ("option", "message"),
     [
         ("--params=model.fi=1", "model.fi: unknown parameter"),
-        ("--pipeline=trian", "--pipeline: there is no 'trian'; there are __default__, data, "),
+        ("--pipeline=trian", "--pipeline: must be one of __default__, data, "),
         pytest.param("--params=images.root=nowhere", "images.root: must be an existing folder", marks=pytest.mark.slow),
         pytest.param("--env=gpu", "training.require_gpu: a GPU is required", marks=pytest.mark.slow),
     ],
