@@ -92,3 +92,19 @@ def test_the_owner_is_that_of_the_newest_search_with_the_same_config(tmp_path: P
     assert StudyStore(file).find_owner({"code": "3"}) is None
     StudyStore(file, owner=lambda: "run 3").open(CONFIG, PLAN)
     assert StudyStore(file).find_owner(CONFIG) == "run 3"
+
+
+def test_a_kill_between_two_proposed_values_leaves_trial_0_the_present(tmp_path: Path) -> None:
+    open_search(tmp_path / "studies.db")
+    trial = StudyStore(tmp_path / "studies.db").open(CONFIG, PLAN).ask()
+    trial.suggest_float("rate", 1e-4, 1, log=True)  # killed before the second value
+    again = open_search(tmp_path / "studies.db").next()
+    assert (again.number, dict(again.values)) == (0, PRESENT)
+
+
+def test_a_kill_before_an_interrupted_trial_is_failed_loses_no_values(tmp_path: Path) -> None:
+    open_search(tmp_path / "studies.db")
+    study = StudyStore(tmp_path / "studies.db").open(CONFIG, PLAN)
+    study.ask()
+    study.enqueue_trial(dict(PRESENT))  # what a resumed search does first
+    assert dict(open_search(tmp_path / "studies.db").next().values) == PRESENT

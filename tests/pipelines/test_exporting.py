@@ -84,7 +84,7 @@ def exported(store: str, splits: pd.DataFrame, tmp_path_factory) -> tuple[Path, 
     dataset = FilesDataset(filepath=str(tmp_path_factory.mktemp("files") / "exported"))
     dataset.save(nodes.export_model(model, splits, given["export"], given["images"]))
     table, numbers = nodes.measure_exports(model, dataset.load(), splits, given["export"], given["images"])
-    assert numbers["export_seen_images"] == 0
+    assert numbers["export_exposed_images"] == 0
     assert numbers["export_onnx_accuracy"] == table.set_index("backend")["accuracy"]["onnx"]
     nodes.attach_exports(model, dataset.load(), table)
     return dataset.load(), table
@@ -170,18 +170,19 @@ def test_other_classes_than_those_of_the_splits_are_an_error(
 
 
 @pytest.mark.parametrize(
-    ("seen", "metrics", "warning"),
+    ("seen", "count", "warning"),
     [
-        (20, {"export_seen_images": 0.0}, ""),
-        (30, {"export_seen_images": 10.0}, "Version 3 was trained or selected on 10 of 40 test images"),
-        (None, {}, "The training images of version 3 are not all known"),
+        (20, 0.0, ""),
+        (30, 10.0, "Version 3 was trained or selected on 10 of 40 test images"),
+        (None, None, "The training images of version 3 are not all known"),
     ],
 )
-def test_test_images_of_the_versions_training_are_counted(monkeypatch, caplog, splits, seen, metrics, warning) -> None:
+def test_test_images_of_the_versions_training_are_counted(monkeypatch, caplog, splits, seen, count, warning) -> None:
     trained_on = split_exposure(splits.assign(split=np.where(splits.index < (seen or 0), "train", "test")))
     monkeypatch.setattr(nodes, "read_exposure", lambda *_: replace(trained_on, complete=seen is not None))
     model, test = SimpleNamespace(name="goodbad", version="3"), splits[splits["split"] == "test"]
-    assert nodes._count_exposed(model, test) == metrics
+    names = ("export_exposed_images", "export_seen_pictures") if count is not None else ()
+    assert nodes._count_exposed(model, test) == dict.fromkeys(names, count)
     assert warning in caplog.text
     assert bool(caplog.text) is bool(warning)
 

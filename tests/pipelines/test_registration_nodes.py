@@ -271,3 +271,7 @@ def test_a_copy_with_other_predictions_does_not_become_champion(run, store) -> N
 def test_without_a_champion_the_sheet_has_a_note(run) -> None:
     figure = registration.draw_disagreements(run.test, run.test.iloc[:0], run.pixels)
     assert "no images to compare" in figure.texts[0].get_text()
+
+
+def test_a_network_stored_by_an_older_version_keeps_its_count_of_exposed_test_images() -> None:
+    assert lineage.count_exposed_test_images({"source": {"test_pictures": 3, "recorded": True}}) == 3

@@ -211,3 +211,11 @@ def test_the_config_has_a_digest_of_the_code(tmp_path: Path, monkeypatch, source
     with (copy / source).open("a") as file:
         file.write("# changed\n")
     assert code_config()["code"] != before
+
+
+def test_drafts_of_processes_that_were_killed_on_other_hosts_are_removed(tmp_path: Path) -> None:
+    folder = CheckpointFolder(tmp_path, keep=2)
+    draft = tmp_path / ".new-1-elsewhere.000000001"
+    draft.mkdir(parents=True)
+    folder.save(1, {}, {"x": np.zeros(1)})
+    assert not draft.exists()

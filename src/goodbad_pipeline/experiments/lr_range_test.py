@@ -63,7 +63,8 @@ def run_range_test(
     except _TestEnded:
         pass
     except TrainingDiverged:
-        losses.append(math.nan)
+        if not losses or math.isfinite(losses[-1]):
+            losses.append(math.nan)
     losses = losses[1:]
     factor = (test.high / test.low) ** (1 / test.steps)
     rates = test.low * factor ** np.arange(len(losses))

@@ -6,7 +6,7 @@ the same values and the same number.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,11 +64,19 @@ class Search:
         trials = study.get_trials(deepcopy=False)
         # A resumed search needs another seed; with the same seed it would propose the same first values again.
         study.sampler = optuna.samplers.TPESampler(seed=plan.seed + len(trials), n_startup_trials=_RANDOM_TRIALS)
-        if not trials:
-            study.enqueue_trial(dict(present))
-        elif trials[-1].state == optuna.trial.TrialState.RUNNING:
-            study.tell(trials[-1].number, state=optuna.trial.TrialState.FAIL)
-            study.enqueue_trial(trials[-1].params)
+        self._repeat_interrupted(trials, present)
+
+    def _repeat_interrupted(self, trials: Sequence[FrozenTrial], present: Values) -> None:
+        """Enqueue the present values for trial 0, or those of an interrupted trial, and fail the interrupted one."""
+        state = optuna.trial.TrialState
+        interrupted = [trial for trial in trials if trial.state == state.RUNNING]
+        if not any(trial.state == state.WAITING for trial in trials):
+            if not self._finished():
+                self._study.enqueue_trial(dict(present))
+            elif interrupted:
+                self._study.enqueue_trial(interrupted[-1].params)
+        for trial in interrupted:  # last, so that a kill in between loses no values
+            self._study.tell(trial.number, state=state.FAIL)
 
     def finished(self) -> list[Trial]:
         """Return the trials that have a result, in order."""

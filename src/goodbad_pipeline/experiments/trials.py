@@ -5,7 +5,7 @@ early, and no epoch is selected by validation: the last weights are measured.
 """
 
 import logging
-import math
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -230,7 +230,7 @@ def _recipe(recipe: Recipe, seed: int) -> Recipe:
         patience=recipe.scratch_epochs,
         monitor="val_loss",
         ema=0.0,
-        loss_limit=math.inf,
+        loss_limit=sys.float_info.max,
         freeze_statistics=None,
         data_shards=1,
         head_epochs=0,

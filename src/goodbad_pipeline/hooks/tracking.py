@@ -27,7 +27,7 @@ from goodbad_pipeline import tracking
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.hooks.checks import FOLLOW
 from goodbad_pipeline.hooks.resume import find_interrupted_run, remove_finished_checkpoints
-from goodbad_pipeline.network_factory import network_label
+from goodbad_pipeline.network_factory import check_networks, network_label
 from goodbad_pipeline.params import Group, ModelParams, rename_parameters, validate_parameters
 from goodbad_pipeline.secrecy import hide_secrets
 from goodbad_pipeline.tracking import processes, store
@@ -77,6 +77,8 @@ class TrackingHooks(MlflowHook):
             raw = {**raw, **rename_parameters(read_replay_parameters(self._replayed_run))}
             context.config_loader["parameters"] = raw
         self._parameters = validate_parameters(raw)
+        if self._replayed_run is not None:
+            check_networks(self._parameters)
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:

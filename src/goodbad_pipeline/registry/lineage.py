@@ -66,7 +66,8 @@ def describe_source(model: ModelParams, weights: str, registered: str, splits: p
 
 def count_exposed_test_images(network: Mapping[str, Any]) -> int:
     """Return how many test images, or other images of their groups, the initial weights were trained or selected on."""
-    return int((network.get(SOURCE) or {}).get("test_images", 0))
+    source = network.get(SOURCE) or {}
+    return int(source.get("test_images", source.get("test_pictures", 0)))  # until 0.1: "test_pictures"
 
 
 def unrecorded_source(network: Mapping[str, Any]) -> str | None:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from goodbad_pipeline.atomic_files import atomic_write
+from goodbad_pipeline.errors import writing
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,8 @@ class CheckpointFolder:
         Raises:
             InputError: The disk is full, or the folder cannot be written to.
         """
+        for draft in self.path.glob(".new-*"):  # of processes that were killed, here or on another host
+            shutil.rmtree(draft, ignore_errors=True)
         target = self.path / f"{number:09d}"
         with atomic_write(target) as draft:
             draft.mkdir()
@@ -84,7 +87,8 @@ class CheckpointFolder:
         content["state"]["owner"] = owner
         with atomic_write(checkpoint.path / _STATE) as draft:
             draft.write_text(_state_text(content), encoding="utf-8")
-        os.utime(self.path)
+        with writing(self.path):
+            os.utime(self.path)
 
     def clear(self) -> None:
         """Remove all checkpoints."""

@@ -14,6 +14,11 @@ Config = dict[str, Any]
 """Nested names and JSON values. Trainings with equal configs give equal weights, bit for bit."""
 
 _SOURCES = (
+    "evaluation/bootstrap.py",
+    "evaluation/decision.py",
+    "evaluation/metrics.py",
+    "evaluation/predictions.py",
+    "experiments/**/*.py",
     "network_factory.py",
     "networks/**/*.py",
     "images/**/*.py",

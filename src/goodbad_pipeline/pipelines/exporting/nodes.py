@@ -60,6 +60,7 @@ def measure_exports(
     """
     test = splits[splits["split"] == "test"]
     y_true = _y_true(model, splits, test)
+    metrics = _count_exposed(model, test)
     pixels = pixel_source(test, Path(images.root), model.transform).streamed()
     rows = pixels.rows(test["image_id"])
     networks = {KERAS: model.model.predict_on_batch}
@@ -71,7 +72,6 @@ def measure_exports(
         for name, predicted in predictions.items()
     }
     table = pd.DataFrame([_row(name, agreement, rates, files, export) for name, agreement in agreements.items()])
-    metrics = _count_exposed(model, test)
     for row in table.to_dict("records"):
         logger.info("%(backend)s: %(images_per_second).0f images per second, accuracy %(accuracy).3f", row)
         metrics |= {f"export_{row['backend']}_{name}": float(row[name]) for name in METRICS}
@@ -94,7 +94,7 @@ def _count_exposed(model: RegisteredModel, test: pd.DataFrame) -> dict[str, floa
             "only compare its exports with it",
             *(model.version, count, len(test)),
         )
-    return {"export_seen_images": float(count)}
+    return {"export_exposed_images": float(count), "export_seen_pictures": float(count)}  # former name
 
 
 def attach_exports(model: RegisteredModel, files: Path, export_table: pd.DataFrame) -> dict[str, Any]:
