@@ -48,5 +48,5 @@ def fit_preview(page: str) -> str:
 
 
 def _unlink(text: str) -> str:
-    """Change text that Markdown would read as a link."""
+    """Break up link-like text, so that Markdown does not turn it into a link."""
     return text.replace("](", f"]{_WORD_JOINER}(")

@@ -262,7 +262,7 @@ def summed_class_metrics(sums: GroupStatistics) -> dict[str, Values]:
 
 
 def ranking_metrics(positive: BoolArray, scores: FloatArray, resamples: Resamples) -> tuple[Values, Values]:
-    """Compute ROC AUC and average precision for every resample: two arrays (b + 1,).
+    """Compute ROC AUC and average precision of the images themselves (first) and of b resamples: two arrays (b + 1,).
 
     Images with equal scores share a rank. A resample without positive or without negative images gives NaN.
     """

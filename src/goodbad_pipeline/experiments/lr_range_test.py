@@ -13,7 +13,7 @@ from goodbad_pipeline.training.recipe import Recipe
 from goodbad_pipeline.training.stopping import StopRequest, TrainingDiverged
 from goodbad_pipeline.training.train import fit_model
 
-_DECAY = 0.85  # of the exponential mean of the loss, which averages over about seven steps
+_DECAY = 0.85  # of the exponential moving average of the loss, which averages over about seven steps
 _RISEN = 4.0  # the test ends when the smoothed loss exceeds its lowest value by this factor
 
 
@@ -112,5 +112,5 @@ def _has_risen(losses: list[float]) -> bool:
 
 
 def _smooth(losses: list[float]) -> pd.Series:
-    """Return the exponential mean of the losses up to each step, without a bias towards 0."""
+    """Return the bias-corrected exponential moving average of the losses up to each step."""
     return pd.Series(losses, dtype=np.float64).ewm(alpha=1 - _DECAY).mean()

@@ -142,7 +142,7 @@ class _Matcher:
             sets.add(candidates[np.einsum("ij,ij->i", left, right) >= self._min_correlation])
 
     def _units(self, positions: np.ndarray) -> np.ndarray:
-        """Return unit thumbnails, whose dot products are correlations. Single-coloured thumbnails are zero."""
+        """Return thumbnails as vectors whose dot products are correlations; those of one colour become zeros."""
         units = unit_thumbnails(self._thumbnails[positions])
         units[self._plain[positions]] = 0
         return units

@@ -262,10 +262,10 @@ class PathStream:
     column: str  # the manifest's column of paths
 
     def blocks(self, size: int) -> Iterator[list[str | None]]:
-        """Yield blocks of at most ``size`` paths, in order. Rows of a manifest without a path give None.
+        """Yield blocks of at most ``size`` paths, in order. A manifest row that has no path gives None.
 
         Raises:
-            InputError: The manifest cannot be read or lacks the column, or a folder cannot be read.
+            InputError: The manifest cannot be read or lacks the path column, or a folder cannot be read.
         """
         if self.manifest is None:
             files = walk_files(self.root, Counter())

@@ -155,7 +155,7 @@ def close_idle_workers() -> None:
 
 
 def _read_alone(path: str, settings: ReadSettings) -> Outcome:
-    """Read one file in a new worker. If that worker ends too, only hash the file, in another worker."""
+    """Read a file in a new worker. If that worker crashes, compute only the hash of the file, in another worker."""
     try:
         return _read_in_new_worker(Task(path), settings)
     except WorkerLostError as lost:

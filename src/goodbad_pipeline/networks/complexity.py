@@ -49,7 +49,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class StageCost:
-    """One row of the paper's Table 1 and its cost."""
+    """A stage, one row of Table 1 of the EfficientNet paper, and its cost."""
 
     row: StageRow
     cost: Cost

@@ -37,11 +37,11 @@ def grow_network(
     batch_norm_momentum: float = 0.99,
     seed: int | None = None,
 ) -> keras.Model:
-    """Build a larger network that makes the same predictions as `small` at the same resolution.
+    """Build a larger network that computes the same features as `small` at the same resolution.
 
     The resolution of `target` may differ, because weights do not depend on it. The batch statistics of new channels are
-    measured on smooth noise, so that the outputs of new and old channels have a similar scale. The weights of the new
-    classifier are zero without `keep_classifier`, or if the number of classes differs.
+    measured on smooth noise, so that the outputs of new and old channels have a similar scale. The classifier is copied
+    if `keep_classifier` is true and the number of classes is the same; otherwise its weights are zero.
 
     Raises:
         InputError: `build_network` did not build `small`, or a layer or stage of the target is smaller.

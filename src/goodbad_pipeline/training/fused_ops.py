@@ -51,7 +51,7 @@ def normalise_batch(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any,
 
 @keras.ops.custom_gradient
 def swish(x: Any) -> tuple[Any, Call]:
-    """Compute swish, x · sigmoid(x) (arXiv 1710.05941). Only x is stored for the gradient, which XLA compiles."""
+    """Compute swish, x · sigmoid(x) (arXiv 1710.05941). Only x is stored. XLA compiles the gradient."""
     return tf.nn.silu(x), lambda upstream: _swish_gradient(x, upstream)
 
 

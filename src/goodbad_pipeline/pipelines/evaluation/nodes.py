@@ -230,7 +230,7 @@ def explain_predictions(
 ) -> tuple[figures.Figure, dict[str, float]]:
     """Draw Grad-CAM heat maps, and measure how much the predictions depend on the centre of the images.
 
-    At most `EXPLAINED_IMAGES` random test images are used, the same ones for all metrics.
+    At most `EXPLAINED_IMAGES` random test images are used, the same ones for heat maps and metrics.
     """
     sample = test_predictions
     if len(sample) > EXPLAINED_IMAGES:
