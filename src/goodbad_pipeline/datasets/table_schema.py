@@ -23,10 +23,10 @@ class TableSchema:
 
     (Pandera needs 72 s to check four columns of a million rows; this class needs 0.5 s.)
 
-    ``columns`` maps each rule in ``RULES`` to the columns that must meet it; a table may have further columns. (The
-    keys are rules, because Kedro would resolve a key ``path`` as a file path.) The column ``key`` must have unique
-    values. ``together`` maps one column to another: rows with equal values in the first must have equal values in the
-    second.
+    ``columns`` maps each rule in ``RULES`` to the columns that must meet it; a table may have further columns. (It does
+    not map columns to rules, because Kedro would take an entry for a column ``path`` as a file path.) ``key`` names the
+    column whose values must be unique. ``together`` maps one column to another: rows with equal values in the first
+    must have equal values in the second.
     """
 
     def __init__(

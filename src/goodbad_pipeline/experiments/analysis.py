@@ -151,7 +151,7 @@ def _half_widths(summary: pd.DataFrame, groups: int) -> pd.Series:
 
 
 def _distinct(summary: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """Return the networks whose layers differ from all earlier ones, and the degrees of freedom of their seeds."""
+    """Return the networks without copies of an earlier one, and the degrees of freedom of their seed variance."""
     distinct = summary[summary["same_as"].isna()]
     return distinct, int((distinct["seeds"] - 1).sum())
 

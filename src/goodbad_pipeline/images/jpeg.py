@@ -146,7 +146,7 @@ def _segments(data: bytes) -> Iterator[_Segment]:
                 return
             length = int.from_bytes(data[end : end + 2])
             if length < 2:
-                raise ValueError(f"a segment of {length} bytes")
+                raise ValueError(f"a segment states a length of {length} bytes, less than 2")
             end += length
         if end > len(data):
             return

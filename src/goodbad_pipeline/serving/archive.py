@@ -105,7 +105,7 @@ def _check_names(config: Any) -> None:
 
 
 def _objects(value: Any) -> Any:
-    """Yield each dictionary that names a class, at every depth."""
+    """Yield every dictionary of the nested config that has a ``class_name``, that is, each serialized object."""
     if isinstance(value, dict):
         if "class_name" in value:
             yield value
