@@ -206,6 +206,9 @@ def test_epoch_arm_of_the_project_runs(tmp_path):
         "epoch.SIDE, epoch.BATCH, epoch.TRAIN, epoch.VALIDATION, epoch.EPOCHS = 32, 4, 8, 4, 1\n"
         "epoch._project(Path(sys.argv[1]), augmented=True)()\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=False)
+    # Another test of this process may have called mlflow.set_experiment, which sets an environment variable.
+    environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_EXPERIMENT_ID"}
+    command = [sys.executable, "-c", code, tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     assert len(list(tmp_path.glob("checkpoints/*/0*"))) == 1
