@@ -32,7 +32,7 @@ def slice_values(table: pd.DataFrame) -> pd.DataFrame:
     """Return the columns that describe images as text, each with few distinct values.
 
     Numbers with more than `MAX_VALUES` distinct values become quartiles, named by their ends; rare texts become one
-    value ``(other: …)``. `why_no_slices` tells why a column is left out.
+    value ``(other: …)``. `why_no_slices` returns the reason why a column is left out.
     """
     values = {str(name): _few_values(table[name]) for name in table.columns if why_no_slices(table, name) is None}
     return pd.DataFrame(values, index=table.index)
