@@ -55,7 +55,7 @@ BOUNDS = (("gt", ">"), ("ge", "≥"), ("lt", "<"), ("le", "≤"))
 def parameters_page() -> str:
     """Return the page as Markdown."""
     sections = (_section(PROJECT / f"conf/base/parameters_{name}.yml") for name in FILES)
-    renamed = (_row(f"{group}.{old}", f"`{group}.{new}`") for (group, old), new in RENAMED.items())
+    renamed = (_row(old, f"`{old.partition('.')[0]}.{new}`") for old, new in RENAMED.items())
     return "\n".join([INTRODUCTION, *sections, RENAMINGS, *renamed, ""])
 
 

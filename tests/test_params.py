@@ -128,11 +128,21 @@ def test_former_names_work_and_warn(caplog) -> None:
     raw = parameters(training__shares=4, export__calibration_pictures=7)
     typed = validate_parameters(rename_parameters(raw))
     assert (typed["training"].data_shards, typed["export"].calibration_images) == (4, 7)
-    assert [record.getMessage() for record in caplog.records] == [
+    assert {record.getMessage() for record in caplog.records} == {
         "training.shares was renamed to training.data_shards; use the new name",
         "export.calibration_pictures was renamed to export.calibration_images; use the new name",
-    ]
+    }
     assert "data_shards" in raw["training"], "the input does not change"
+
+
+@pytest.mark.parametrize("space", [{"training": {"shares": [1, 4]}}, {"training.shares": [1, 4]}])
+def test_former_names_work_and_warn_in_a_search_space(space: dict, caplog) -> None:
+    typed = validate_parameters(rename_parameters(parameters(tune__space=space)))
+    assert typed["tune"].space == {"training.data_shards": [1, 4]}
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "tune.space.training.shares was renamed to tune.space.training.data_shards; use the new name"
+    )
 
 
 def test_former_names_work_on_the_command_line_and_in_recorded_runs(project: Path, caplog, monkeypatch) -> None:

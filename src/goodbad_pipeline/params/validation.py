@@ -1,6 +1,7 @@
 """Check all parameter groups before a run starts."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -40,8 +41,8 @@ GROUPS: dict[str, type[Group]] = {
     "tracking": TrackingParams,
     "tune": TuneParams,
 }
-RENAMED = {("training", "shares"): "data_shards", ("export", "calibration_pictures"): "calibration_images"}
-"""The new name of each renamed parameter, by group and old name."""
+RENAMED = {"training.shares": "data_shards", "export.calibration_pictures": "calibration_images"}
+"""The last part of the new name of each renamed parameter, by old name."""
 PATHS = (
     ("images", "root"),
     ("images", "corrections"),
@@ -87,19 +88,25 @@ def _contradictions(typed: dict[str, Group]) -> list[str]:
     return []
 
 
-def rename_parameters(raw: dict[str, Any]) -> dict[str, Any]:
-    """Return a copy of ``raw`` with old names replaced by new names; log a warning for each old name.
+def rename_parameters(raw: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Return a copy of ``raw`` with old names replaced by new names, also in ``tune.space``.
 
-    The value under the old name is used, because conf/base always sets the new name.
+    A warning is logged for each old name. If both names are given, the value under the old name is used, because
+    conf/base always sets the new name. ``path`` is the dotted name of ``raw`` with a dot at its end.
     """
-    renamed = dict(raw)
-    for (group, former), present in RENAMED.items():
-        values = renamed.get(group)
-        if isinstance(values, dict) and former in values:
-            logger.warning("%s.%s was renamed to %s.%s; use the new name", group, former, group, present)
-            others = {name: value for name, value in values.items() if name != former}
-            renamed[group] = {**others, present: values[former]}
-    return renamed
+    current: dict[str, Any] = {}
+    former: dict[str, Any] = {}
+    for key, value in raw.items():
+        name = f"{path}{key}"
+        inner = rename_parameters(value, f"{name}.") if isinstance(value, dict) else value
+        present = RENAMED.get(name.removeprefix("tune.space."))
+        if present is None:
+            current[key] = inner
+        else:
+            prefix, _, old = name.rpartition(".")
+            logger.warning("%s was renamed to %s.%s; use the new name", name, prefix, present)
+            former[f"{key.removesuffix(old)}{present}"] = inner
+    return current | former
 
 
 def anchor_paths(raw: dict[str, Any], project_path: Path) -> dict[str, Any]:
