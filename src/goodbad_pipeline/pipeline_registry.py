@@ -32,6 +32,7 @@ def register_pipelines() -> dict[str, Pipeline]:
     data = stage("data", ingestion.create_pipeline() + splitting.create_pipeline())
     register = registration.create_pipeline() + reporting.create_pipeline()
     train = training.create_pipeline() + stage("results", evaluation.create_pipeline() + register)
+    share_pixels = training.create_following_pipeline()
     return {
         "__default__": data + train,
         "data": data,
@@ -39,7 +40,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "register": stage("results", register),
         "predict": prediction.create_pipeline(),
         "export": exporting.create_pipeline(),
-        "follow": _separated(train.only_nodes(*FOLLOWING) + training.create_following_pipeline(), {}, "follow"),
+        "follow": _separated(train.only_nodes(*FOLLOWING) + share_pixels, {}, "following_process"),
         "replay": _replay(data, (splitting.create_pipeline() + train).to_outputs("test_metrics")),
         "sample_data": sample_data.create_pipeline(),
         "scaling_report": scaling_report.create_pipeline(),
@@ -59,11 +60,11 @@ def _tune(choice: Pipeline) -> Pipeline:
 
 def _replay(before: Pipeline, after: Pipeline) -> Pipeline:
     """Return the pipeline that creates and checks ``labels``, trains on them, and leaves stored data unchanged."""
-    renamed = {"labels": "replay.verified_labels", "checkpoints": "replay.checkpoints"}
+    renamed = {"labels": "replayed_run.verified_labels", "checkpoints": "replayed_run.checkpoints"}
     return _separated(before.to_outputs("labels"), {}) + replay.create_pipeline() + _separated(after, renamed)
 
 
-def _separated(stages: Pipeline, renamed: dict[str, str], namespace: str = "replay") -> Pipeline:
+def _separated(stages: Pipeline, renamed: dict[str, str], namespace: str = "replayed_run") -> Pipeline:
     """Return the stages with their datasets in a namespace of their own; inputs and parameters keep their names."""
     inputs = stages.inputs()
     parameters = {name for name in inputs if name.startswith("params:")}

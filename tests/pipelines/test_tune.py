@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import yaml
 from cli_runner import kedro_run, runs, store, table
-from factories import PROJECT, make_project, parameters
+from factories import catalog_config, make_project, parameters
 from kedro.io import DataCatalog
 
 from goodbad_pipeline.errors import InputError
@@ -46,7 +46,7 @@ def test_no_node_loads_the_test_split(tmp_path: Path) -> None:
     given = set().union(*(node.inputs for node in register_pipelines()["tune"].nodes))
     assert "development" in given
     assert not {"splits", "labels", "images", "pixels", "test_predictions"} & given
-    entry = yaml.safe_load((PROJECT / "conf/base/catalog_tune.yml").read_text())["development"]
+    entry = catalog_config()["development"]
     rows = [(f"{split}.png", split) for split in ("train", "validation", "test") for _ in range(3)]
     pd.DataFrame(rows, columns=["path", "split"]).to_parquet(tmp_path / "splits.parquet", index=False)
     catalog = DataCatalog.from_config({"development": {**entry, "filepath": str(tmp_path / "splits.parquet")}})

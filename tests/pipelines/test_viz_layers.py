@@ -28,3 +28,16 @@ def test_no_layer_comes_before_and_after_another(name: str) -> None:
         later = nx.descendants(flow, earlier) & layer.keys()
         order.add_edges_from((layer[earlier], layer[other]) for other in later if layer[other] != layer[earlier])
     assert nx.is_directed_acyclic_graph(order), nx.find_cycle(order)
+
+
+@pytest.mark.no_cover
+@pytest.mark.parametrize("namespace", ["replayed_run", "following_process"])
+def test_a_separated_pipeline_stores_nothing_by_a_pattern_of_another(namespace: str) -> None:
+    """Kedro matches the pattern with most fixed characters, and among equal ones the first of the alphabet."""
+    resolver = DataCatalog.from_config(catalog_config()).config_resolver
+    patterns = [name for name in catalog_config() if name.startswith("{")]
+    assert patterns
+    for pattern in patterns:
+        dataset = f"{namespace}.{pattern.replace('{', '').replace('}', '')}"
+        assert resolver.match_dataset_pattern(dataset) == f"{namespace}.{{name}}"
+        assert len(f"{namespace}.") > len(pattern.partition("}")[2])

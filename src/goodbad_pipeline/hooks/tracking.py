@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 REPLAY = "replay"
 LOGGED_AS_PARAMETERS = {  # datasets whose values are logged as parameters with this prefix
     "network": "network",
-    "replay.network": "network",
+    "replayed_run.network": "network",
     "tuning_network": "network",
     "tuned_values": "best",
 }

@@ -9,15 +9,15 @@ from goodbad_pipeline.pipelines.replay.nodes import compare_metrics, verify_run
 def create_pipeline() -> Pipeline:
     """Return the first and last check of a replay; pipeline_registry adds the stages between them."""
     return stage(
-        "replay",
+        "replayed_run",
         named_node(
             verify_run,
-            inputs=["replay.labels", "params:replay"],
-            outputs=["replay.verified_labels", "replay.checks"],
+            inputs=["replayed_run.labels", "params:replay"],
+            outputs=["replayed_run.verified_labels", "replayed_run.checks"],
         ),
         named_node(
             compare_metrics,
-            inputs=["replay.test_metrics", "replay.checks", "params:replay"],
+            inputs=["replayed_run.test_metrics", "replayed_run.checks", "params:replay"],
             outputs=["replay_report", "replay_metrics"],
         ),
     )
