@@ -9,7 +9,7 @@ from goodbad_pipeline.evaluation.comparison import PAIRED_COLUMNS
 from goodbad_pipeline.evaluation.figures import slices_chart
 from goodbad_pipeline.evaluation.metrics import METRICS
 from goodbad_pipeline.evaluation.slices import FAIRNESS_COLUMNS, SLICE_COLUMNS
-from goodbad_pipeline.reporting.facts import Tables, gather_facts
+from goodbad_pipeline.reporting.facts import gather_facts
 
 HOSTILE = "<script>window.broken = true</script>"
 NAMES = ["bad", f"good | {HOSTILE}"]
@@ -25,19 +25,20 @@ def tables():
     for name in ("precision", "recall", "f1"):
         per_class = per_class.assign(**{name: 0.9, f"{name}_low": 0.8, f"{name}_high": np.nan})
     slices = [("hair", "red", 30, 6, 0.8, 0.6, 0.9), (HOSTILE, "[x](javascript:alert(1))", 9, 1, 0.7, np.nan, np.nan)]
-    return Tables(
-        pd.DataFrame(rows, columns=["model", "metric", "value", "low", "high"]),
-        per_class,
-        pd.DataFrame(slices, columns=SLICE_COLUMNS),
-        pd.DataFrame([("skin", "called good", 0.1, 0.0, 0.3, "a", "b", 80, 20)], columns=FAIRNESS_COLUMNS),
-        pd.DataFrame([("hair", "red", 30, 6, 0.8, 0.9, -0.1, -0.2, 0.0)], columns=PAIRED_COLUMNS),
-        pd.DataFrame({"split": ["train", "test"], "label": NAMES, "images": [300, 83], "groups": [40, 12]}),
-    )
+    gap = ("skin", "called good", 0.1, 0.0, 0.3, "a", "b", 80, 20)
+    drop = ("hair", "red", 30, 6, 0.8, 0.9, -0.1, -0.2, 0.0)
+    return {
+        "metric_intervals": pd.DataFrame(rows, columns=["model", "metric", "value", "low", "high"]),
+        "per_class_metrics": per_class,
+        "slices": pd.DataFrame(slices, columns=SLICE_COLUMNS),
+        "fairness": pd.DataFrame([gap], columns=FAIRNESS_COLUMNS),
+        "slice_comparison": pd.DataFrame([drop], columns=PAIRED_COLUMNS),
+    }
 
 
 def chart():
     """Return the slices, one with a hostile name, as a Plotly chart."""
-    return json.loads(slices_chart(tables().slices, 0.9).to_json())
+    return json.loads(slices_chart(tables()["slices"], 0.9).to_json())
 
 
 def facts(**changes):
@@ -52,7 +53,7 @@ def facts(**changes):
     ]
     certainty = ("test_ece", "uncalibrated_test_ece", "test_log_loss", "uncalibrated_test_log_loss")
     given = {
-        "registered": {
+        "registered_model": {
             "name": "goodbad",
             "version": "7",
             "alias": "challenger",
@@ -77,6 +78,10 @@ def facts(**changes):
             "macs": 120_000_000,
             "weights": "imagenet",
         },
+        "splits": [
+            {"split": "train", "label": NAMES[0], "images": 300, "groups": 40},
+            {"split": "test", "label": NAMES[1], "images": 83, "groups": 12},
+        ],
         "data": {"root": f"/images/{HOSTILE}", "digest": "ab" * 32},
     }
-    return gather_facts(tables(), **{**given, **changes})
+    return gather_facts(**{**tables(), **given, **changes})

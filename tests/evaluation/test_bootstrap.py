@@ -158,7 +158,7 @@ def test_a_perfect_score_on_few_groups_is_no_certainty():
     probabilities = np.where(y_true[:, None] == [0, 1], 0.9, 0.1)
     resamples = resample_groups(np.arange(40) // 4, 500, 0)
     table = interval_table(resampled_metrics(y_true, probabilities, resamples), y_true, resamples).set_index("metric")
-    for name, groups in (("accuracy", 10), ("balanced_accuracy", 5), ("roc_auc", 5)):
+    for name, groups in (("accuracy", 10), ("balanced_accuracy", 5), ("f1_macro", 5), ("roc_auc", 5)):
         assert table.loc[name, "value"] == table.loc[name, "high"] == 1
         assert table.loc[name, "low"] == pytest.approx(0.025 ** (1 / groups))  # all of them: Clopper and Pearson
 

@@ -139,7 +139,7 @@ def test_everything_is_fitted_on_what_came_before_it():
     calibrated = reading.calibrate(values)
     predicted, given = reading.predict(calibrated), ~reading.abstain(calibrated)
     assert 0.05 < np.mean(predicted[given] != y_true[given]) <= 0.1
-    assert Calibration.from_dict(reading.to_dict()) == reading
+    assert Calibration(**reading.to_dict()) == reading
     assert list(reading.to_dict()) == ["class_names", "temperature", "threshold", "abstain_below"]
 
 

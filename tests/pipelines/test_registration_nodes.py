@@ -80,9 +80,21 @@ def test_a_better_model_replaces_the_first_champion_and_is_reported(run, store) 
         "figures": {"image_sheet": b64encode(b"png").decode()},
     }
     facts = reporting.gather_report_facts(
-        run.intervals, run.per_class, run.slices, run.fairness, slices, better, [], run.calibration,
-        run.metrics, run.seeing, data, NETWORK, run.splits, run.images,
-    )  # fmt: skip
+        data,
+        run.splits,
+        run.images,
+        metric_intervals=run.intervals,
+        per_class_metrics=run.per_class,
+        slices=run.slices,
+        fairness=run.fairness,
+        slice_comparison=slices,
+        registered_model=better,
+        findings=[],
+        calibration=run.calibration,
+        test_metrics=run.metrics,
+        explanation_metrics=run.seeing,
+        network=NETWORK,
+    )
     charts = reporting.draw_charts(HISTORY, run.test, run.baselines, run.slices, run.typed["training"])
     page = reporting.write_report_page(json.loads(json.dumps(facts)), data, *charts, **dict.fromkeys(FIGURES, b"png"))
     assert page.count('<img src="data:image/png') == len(FIGURES) + 1
@@ -167,7 +179,7 @@ def test_a_champion_trained_on_nearly_all_test_images_is_not_compared(run, store
     assert (second["alias"], theirs.empty) == ("challenger", True)
     assert second["reason"] == (
         "not comparable with the champion: it was trained or selected on 42 of the 48 test images, and only 3 of 24 "
-        "images of 'bad' are new to it"
+        "images of 'bad' were not used for that"
     )
 
 

@@ -15,14 +15,11 @@ CONFIDENCE = 0.95
 class Resamples:
     """How often each group was drawn into each resample.
 
-    Attributes:
-        codes: (n,) group of each image, 0 to g - 1.
-        weights: (b + 1, g) counts; row 0 is the original sample, which contains each group once. A metric computed for
-            all rows is therefore its value on the sample, followed by b replicates.
+    A metric is computed for all rows of ``weights``: its value on the original sample, then b replicates.
     """
 
-    codes: NDArray[np.int64]
-    weights: NDArray[np.float64]
+    codes: NDArray[np.int64]  # (n,) group of each image, 0 to g - 1
+    weights: NDArray[np.float64]  # (b + 1, g) counts; row 0 is the original sample, which contains each group once
 
     @property
     def groups(self) -> int:

@@ -9,7 +9,7 @@ import scipy  # loads scipy.optimize when it is used
 from goodbad_pipeline.evaluation.bootstrap import CONFIDENCE, Resamples, bootstrap_interval
 from goodbad_pipeline.evaluation.decision import SMALLEST, Calibration, scale_temperature
 from goodbad_pipeline.evaluation.metrics import BINS, BLOCK, confidence_bins, group_statistics, summed_metrics
-from goodbad_pipeline.evaluation.predictions import BoolArray, FloatArray, IntArray, check_predictions
+from goodbad_pipeline.evaluation.predictions import BoolArray, FloatArray, IntArray, check_probabilities
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def fit_calibration(
     A threshold is fitted for two classes only. The model abstains from its least confident predictions, so that the
     rest have an error rate of at most ``abstain_at_error``, in [0, 1). If that is None, the model never abstains.
     """
-    values = check_predictions(y_true, probabilities)
+    values = check_probabilities(probabilities)
     temperature = fit_temperature(y_true, values)
     calibrated = scale_temperature(values, temperature)
     threshold = find_threshold(y_true, calibrated, resamples) if choose_threshold and len(class_names) == 2 else None

@@ -6,17 +6,9 @@ import numpy as np
 import pandas as pd
 import scipy  # loads scipy.stats when it is used
 
+from goodbad_pipeline.evaluation import metrics
 from goodbad_pipeline.evaluation.bootstrap import Interval, Resamples, bootstrap_interval
 from goodbad_pipeline.evaluation.decision import Calibration
-from goodbad_pipeline.evaluation.metrics import (
-    Values,
-    blocks,
-    group_statistics,
-    larger_is_better,
-    resampled_metrics,
-    scored_classes,
-    summed_metrics,
-)
 from goodbad_pipeline.evaluation.predictions import BoolArray, FloatArray, IntArray, Predictions
 from goodbad_pipeline.evaluation.slices import slice_rates
 
@@ -46,9 +38,9 @@ def measure_gain(challenger: Predictions, champion: Predictions, resamples: Resa
     groups, as many times as there are resamples; the p-value is the share of swaps with at least the observed gain.
     ``metric`` is one of `METRICS` except average_precision.
     """
-    sign = 1.0 if larger_is_better(metric) else -1.0
+    sign = 1.0 if metrics.larger_is_better(metric) else -1.0
     new, old = (
-        resampled_metrics(model.y_true, model.probabilities, resamples, predicted=model.predicted)[metric]
+        metrics.resampled_metrics(model.y_true, model.probabilities, resamples, predicted=model.predicted)[metric]
         for model in (challenger, champion)
     )
     shape = len(resamples.weights) - 1, resamples.groups
@@ -65,12 +57,8 @@ def measure_ece_rise(challenger: Predictions, champion: Predictions, resamples: 
 
     On few images, both errors are biased upward by about the same amount, so that the bias cancels.
     """
-    new, old = (
-        summed_metrics(
-            group_statistics(model.y_true, model.probabilities, model.predicted, resamples.codes).mix(resamples.weights)
-        )["ece"]
-        for model in (challenger, champion)
-    )
+    sums = [_statistics(model, resamples.codes).mix(resamples.weights) for model in (challenger, champion)]
+    new, old = (metrics.summed_metrics(mixed)["ece"] for mixed in sums)
     return bootstrap_interval(new - old, resamples.groups)
 
 
@@ -95,51 +83,50 @@ def compare_slices(
     return pd.DataFrame(rows, columns=PAIRED_COLUMNS)
 
 
-def _swapped_metric(one: Predictions, other: Predictions, codes: IntArray, swaps: Values, metric: str) -> Values:
-    """Return the metric if ``one`` predicts the groups where ``swaps`` (b, g) is 1, and ``other`` the rest."""
+def _swapped_metric(
+    one: Predictions, other: Predictions, codes: IntArray, swaps: metrics.Values, metric: str
+) -> metrics.Values:
+    """Return the metric, (b,), if ``one`` predicts groups whose ``swaps`` (b, g) is 1, and ``other`` all others."""
     if metric == "roc_auc":
         return _swapped_roc_auc(one, other, codes, swaps)
-    sums = [group_statistics(model.y_true, model.probabilities, model.predicted, codes) for model in (one, other)]
-    return summed_metrics(sums[0].mix(swaps) + sums[1].mix(1 - swaps))[metric]
+    sums = _statistics(one, codes).mix(swaps) + _statistics(other, codes).mix(1 - swaps)
+    return metrics.summed_metrics(sums)[metric]
 
 
-def _swapped_roc_auc(one: Predictions, other: Predictions, codes: IntArray, swaps: Values) -> Values:
+def _statistics(model: Predictions, codes: IntArray) -> metrics.GroupStatistics:
+    return metrics.group_statistics(model.y_true, model.probabilities, model.predicted, codes)
+
+
+def _swapped_roc_auc(one: Predictions, other: Predictions, codes: IntArray, swaps: metrics.Values) -> metrics.Values:
     y_true = one.y_true
     areas = []
-    for rows in blocks(swaps, len(y_true)):
+    for rows in metrics.blocks(swaps, len(y_true)):
         taken = rows[:, codes] > 0
         columns = [
             _roc_auc_by_row(
                 y_true == column, np.where(taken, one.probabilities[:, column], other.probabilities[:, column])
             )
-            for column in scored_classes(y_true, one.probabilities.shape[1])
+            for column in metrics.scored_classes(y_true, one.probabilities.shape[1])
         ]
         areas.append(np.mean(columns, axis=0))
     return np.concatenate(areas)
 
 
-def _roc_auc_by_row(positive: BoolArray, scores: FloatArray) -> Values:
+def _roc_auc_by_row(positive: BoolArray, scores: FloatArray) -> metrics.Values:
     """Return the ROC AUC of each row of scores (b, n), from the Mann-Whitney rank sum."""
     ranks, hits = scipy.stats.rankdata(scores, axis=1), np.count_nonzero(positive)
-    areas: Values = (ranks[:, positive].sum(axis=1) - hits * (hits + 1) / 2) / (hits * (len(positive) - hits))
+    areas: metrics.Values = (ranks[:, positive].sum(axis=1) - hits * (hits + 1) / 2) / (hits * (len(positive) - hits))
     return areas
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How closely another runtime reproduces a model's predictions.
+    """How closely another runtime reproduces a model's predictions."""
 
-    Attributes:
-        same_labels: Share of the images for which both predict the same class, 0–1.
-        max_difference: Largest difference between two uncalibrated probabilities.
-        accuracy: Accuracy of the other runtime, 0–1.
-        reference_accuracy: Accuracy of the model, 0–1.
-    """
-
-    same_labels: float
-    max_difference: float
-    accuracy: float
-    reference_accuracy: float
+    same_labels: float  # share of the images for which both predict the same class
+    max_difference: float  # largest difference between two uncalibrated probabilities
+    accuracy: float  # of the other runtime
+    reference_accuracy: float  # of the model
 
     def within(self, *, difference: float, accuracy: float) -> bool:
         """Return True if probabilities differ by at most ``difference`` and accuracy drops by at most ``accuracy``."""

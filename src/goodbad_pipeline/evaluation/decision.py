@@ -3,7 +3,7 @@
 This file imports only NumPy and nothing from this project, because registered models carry a copy of it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,24 +20,15 @@ SMALLEST = float(np.finfo(np.float32).tiny)
 class Calibration:
     """Settings, fitted on the validation split, that turn a model's probabilities into predictions.
 
-    Attributes:
-        class_names: Names of the classes, in the order of the model's outputs.
-        temperature: Number above 0 by which the logits are divided; below 1 it sharpens the probabilities.
-        threshold: With two classes, the calibrated probability from which the second class is predicted; None: the
-            likelier class is predicted.
-        abstain_below: The model abstains if the calibrated probability of the predicted class is below this; None: it
-            never abstains.
+    With a ``threshold``, the second of two classes is predicted if its calibrated probability is at least that; None:
+    the likelier class is predicted. The model abstains if the calibrated probability of the predicted class is less
+    than ``abstain_below``; None: it never abstains.
     """
 
-    class_names: Sequence[str]
-    temperature: float = 1.0
+    class_names: Sequence[str]  # in the order of the model's outputs
+    temperature: float = 1.0  # above 0; the logits are divided by it, so a value below 1 sharpens the probabilities
     threshold: float | None = None
     abstain_below: float | None = None
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "Calibration":
-        """Return the calibration from which :meth:`to_dict` made ``values``."""
-        return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content of ``calibration.json``: temperature, threshold, abstain_below, class_names."""

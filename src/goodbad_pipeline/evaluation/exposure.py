@@ -15,15 +15,10 @@ MIN_IMAGES = 10
 
 @dataclass(frozen=True)
 class Exposure:
-    """Images that a model, or the weights it started from, were trained or selected on.
+    """Images that a model, or the weights it started from, were trained or selected on."""
 
-    Attributes:
-        digests: A uint64 digest of each image_id, sorted and distinct. An image_id is a digest of a file's content.
-        complete: True if these are all such images; False if it is unknown what the weights were trained on.
-    """
-
-    digests: NDArray[np.uint64]
-    complete: bool
+    digests: NDArray[np.uint64]  # digest of each image_id, sorted and distinct; 8 bytes instead of 64 per image
+    complete: bool  # True if these are all such images; False if it is unknown what the weights were trained on
 
     def union(self, other: "Exposure") -> "Exposure":
         """Return the images of both exposures together."""
@@ -61,7 +56,7 @@ def too_few_unexposed(labels: "pd.Series[str]", exposed: NDArray[np.bool_]) -> s
     for label, total in labels.value_counts().sort_index().items():
         left = int((~exposed & (labels == label).to_numpy()).sum())
         if left < min(MIN_IMAGES, total):
-            return f"only {left} of {total} images of '{label}' are new to it"
+            return f"only {left} of {total} images of '{label}' were not used for that"
     return None
 
 

@@ -15,14 +15,7 @@ from numpy.typing import NDArray
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.bootstrap import Interval, Resamples, bootstrap_interval
-from goodbad_pipeline.evaluation.predictions import (
-    BoolArray,
-    FloatArray,
-    IntArray,
-    Predictions,
-    check_class_names,
-    check_predictions,
-)
+from goodbad_pipeline.evaluation.predictions import BoolArray, FloatArray, IntArray, Predictions, check_probabilities
 
 logger = logging.getLogger(__name__)
 
@@ -42,20 +35,15 @@ LARGER_IS_BETTER: Mapping[str, bool] = {
 """Whether larger values are better, for every metric of the validation split, of trials and of the test split."""
 METRICS = tuple(name for name in LARGER_IS_BETTER if name != "loss")
 """Metrics of the test split, in the order in which they are reported."""
-VALIDATION_METRICS = (
-    "val_loss",
-    "val_log_loss",
-    "val_accuracy",
-    "val_balanced_accuracy",
-    "val_f1_macro",
-    "val_roc_auc",
+VALIDATION_METRICS = tuple(
+    f"val_{name}" for name in ("loss", "log_loss", "accuracy", "balanced_accuracy", "f1_macro", "roc_auc")
 )
 """Metrics of the validation split after each epoch."""
 BINS = 15
 """Number of equally wide confidence bins for the calibration error, as in Guo et al. 2017."""
 BLOCK = 2**22
 """Number of values to process at a time, so that temporary arrays take at most some 100 MB."""
-SHARES = ("accuracy", "balanced_accuracy", "roc_auc", "average_precision")
+SHARES = ("accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "average_precision")
 """Metrics whose best value a small sample can reach by chance."""
 BY_CLASS = ("balanced_accuracy", "f1_macro", "roc_auc", "average_precision")
 """Metrics that average over classes, so that the class with the fewest groups determines their uncertainty."""
@@ -88,7 +76,7 @@ def classification_metrics(
         take class 1 as positive; for more, they are means over one-vs-rest.
 
     Raises:
-        InputError: `check_predictions` rejects the arrays, or all images are of one class.
+        InputError: `check_probabilities` rejects the probabilities, or all images are of one class.
     """
     columns = resampled_metrics(y_true, probabilities, _sample_only(len(y_true)), class_names, predicted)
     return {name: float(values[0]) for name, values in columns.items()}
@@ -119,9 +107,8 @@ def resampled_metrics(
     predicted: IntArray | None = None,
 ) -> dict[str, Values]:
     """Compute `classification_metrics` for every resample: arrays (b + 1,), with the sample's own value first."""
-    values = check_predictions(y_true, probabilities)
+    values = check_probabilities(probabilities)
     names = [str(label) for label in range(values.shape[1])] if class_names is None else class_names
-    check_class_names(names, values.shape[1])
     _warn_of_absent_classes(y_true, names)
     predicted = values.argmax(axis=1) if predicted is None else predicted
     metrics = summed_metrics(group_statistics(y_true, values, predicted, resamples.codes).mix(resamples.weights))
@@ -187,21 +174,13 @@ def confidence_bins(confidence: FloatArray) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class GroupStatistics:
-    """Sums over the images of each group, or of each weighted mix of groups; one row per group or mix.
+    """Sums over the images of each group, or of each weighted mix of groups; one row per group or mix."""
 
-    Attributes:
-        correct: (rows, k) number of correctly predicted images of each class.
-        support: (rows, k) number of images of each class.
-        predicted: (rows, k) number of predictions of each class.
-        loss: (rows, 2) sum of log losses and sum of Brier scores.
-        bins: (rows, 3, BINS) number of images, sum of confidences and number of correct predictions in each bin.
-    """
-
-    correct: Values
-    support: Values
-    predicted: Values
-    loss: Values
-    bins: Values
+    correct: Values  # (rows, k) number of correctly predicted images of each class
+    support: Values  # (rows, k) number of images of each class
+    predicted: Values  # (rows, k) number of predictions of each class
+    loss: Values  # (rows, 2) sum of log losses and sum of Brier scores
+    bins: Values  # (rows, 3, BINS) number of images, sum of confidences, number of correct predictions in each bin
 
     def mix(self, weights: Values) -> "GroupStatistics":
         """Return weighted sums of the rows; weights (b, rows) give b rows."""
@@ -298,12 +277,9 @@ def interval_table(metrics: Mapping[str, Values], y_true: IntArray, resamples: R
     fewest = min(len(np.unique(resamples.codes[y_true == label])) for label in np.unique(y_true))
     rows = []
     for name, values in metrics.items():
-        if name in WITHOUT_INTERVAL:
-            interval = Interval(float(values[0]), np.nan, np.nan)
-        else:
-            groups = fewest if name in BY_CLASS else resamples.groups
-            interval = bootstrap_interval(values, groups, share=name in SHARES)
-        rows.append((name, *interval))
+        groups = fewest if name in BY_CLASS else resamples.groups
+        interval = bootstrap_interval(values, groups, share=name in SHARES)
+        rows.append((name, *(Interval(interval.value, np.nan, np.nan) if name in WITHOUT_INTERVAL else interval)))
     return pd.DataFrame(rows, columns=["metric", "value", "low", "high"])
 
 

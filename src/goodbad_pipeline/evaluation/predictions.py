@@ -1,4 +1,4 @@
-"""Predictions of a classifier: array types, checks of the arrays, and the table that stores them."""
+"""Predictions of a classifier: array types, a check of probabilities, and the table that stores predictions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -71,18 +71,12 @@ def predictions_by_model(table: pd.DataFrame, baseline_table: pd.DataFrame) -> d
     return {name: read_predictions(part) for name, part in {MODEL: table, **baselines}.items()}
 
 
-def check_predictions(y_true: IntArray, probabilities: FloatArray) -> FloatArray:
-    """Check the predictions; return the probabilities as float64, with each row divided by its sum.
-
-    Args:
-        y_true: (n,) class indices in [0, k), n ≥ 1.
-        probabilities: (n, k) in [0, 1], k ≥ 2, each row summing to 1 within `ROW_SUM_TOLERANCE`.
+def check_probabilities(probabilities: FloatArray) -> FloatArray:
+    """Return the probabilities (n, k) as float64, with each row divided by its sum.
 
     Raises:
-        InputError: The shapes do not match, an index is out of range, or a row is not a probability distribution.
+        InputError: A row has a value outside [0, 1], or its sum differs from 1 by more than `ROW_SUM_TOLERANCE`.
     """
-    _check_shapes(y_true, probabilities)
-    check_indices(y_true, probabilities.shape[1], "y_true")
     values = np.asarray(probabilities, dtype=np.float64)
     sums = values.sum(axis=1, keepdims=True)
     # Negated comparisons also catch NaN. A row that sums to 1 without negative values has no value above 1.
@@ -95,35 +89,3 @@ def check_predictions(y_true: IntArray, probabilities: FloatArray) -> FloatArray
             f"row {first}, is {example}: give softmax outputs, without NaN"
         )
     return values / sums
-
-
-def check_class_names(class_names: Sequence[str], classes: int) -> None:
-    """Raise `InputError` unless there is one name for each of the ``classes`` columns."""
-    if len(class_names) != classes:
-        raise InputError(
-            f"class_names: {len(class_names)} names for {classes} classes; give one name per class, in order"
-        )
-
-
-def _check_shapes(y_true: IntArray, probabilities: FloatArray) -> None:
-    if probabilities.ndim != 2 or probabilities.shape[1] < 2:
-        raise InputError(
-            f"probabilities: shape {probabilities.shape}; give (n, k), one column for each of k ≥ 2 classes"
-        )
-    if y_true.shape != probabilities.shape[:1]:
-        raise InputError(
-            f"y_true: shape {y_true.shape} for {len(probabilities)} predictions; give one class index per prediction"
-        )
-    if y_true.size == 0:
-        raise InputError("y_true: no images to evaluate; the test split must not be empty")
-
-
-def check_indices(indices: IntArray, classes: int, name: str) -> None:
-    """Raise `InputError` unless all ``indices``, of which there is at least one, are integers in [0, classes)."""
-    if not np.issubdtype(indices.dtype, np.integer):
-        raise InputError(f"{name}: dtype {indices.dtype}; give class indices as integers")
-    low, high = int(indices.min()), int(indices.max())
-    if low < 0 or high >= classes:
-        raise InputError(
-            f"{name}: class indices from {low} to {high}; with {classes} classes they run from 0 to {classes - 1}"
-        )

@@ -5,14 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.metrics import larger_is_better
 
 Alias = Literal["champion", "challenger"]
 Policy = Literal["strict", "better", "always"]
 Status = Literal["passed", "failed", "skipped"]
 
-DECIDING_METRICS = ("accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "log_loss")
 CHECKS = ("parity", "leakage", "comparable", "score", "chance", "calibration", "slices", "images")
 """All checks in order; see `decide_promotion`."""
 DECIDING_CHECKS: Mapping[Policy, tuple[str, ...]] = {
@@ -25,20 +23,13 @@ DECIDING_CHECKS: Mapping[Policy, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Rules:
-    """Limits that a new model must meet.
-
-    Attributes:
-        significance: A gain is significant if its one-sided p-value is at most this, in (0, 1).
-        max_ece_rise: Fail the check if the calibration error rises significantly by more than this.
-        max_slice_drop: Fail the check if accuracy on a slice drops significantly and by more than this.
-        parity_tolerance: Largest allowed change of a probability by registering and reloading the model.
-    """
+    """Limits that a new model must meet."""
 
     policy: Policy
-    significance: float
-    max_ece_rise: float
-    max_slice_drop: float
-    parity_tolerance: float
+    significance: float  # a gain is significant if its one-sided p-value is at most this
+    max_ece_rise: float  # the check fails if the calibration error rises significantly by more than this
+    max_slice_drop: float  # the check fails if accuracy on a slice drops significantly and by more than this
+    parity_tolerance: float  # largest allowed change of a probability by registering and reloading the model
 
 
 @dataclass(frozen=True)
@@ -53,57 +44,32 @@ class SliceDrop:
 
 @dataclass(frozen=True)
 class Champion:
-    """The current champion, measured on the test images of the new model.
-
-    Attributes:
-        score: The champion's value of the deciding metric.
-        p_value: One-sided p-value of the new model's gain.
-        images: Number of images in the champion's splits; None if unknown.
-        same_predictions: True if both models predict the same class for every image.
-        drops: Slices on which the new model is significantly less accurate.
-        exposed: Number of test images left out because their groups contain images that the champion was trained or
-            selected on.
-        recorded: True if all images that the champion was trained on are known.
-        ece_rise: Lower end of the 95 % interval of the new model's calibration error minus the champion's; NaN if
-            unknown.
-        incomparable: Clause that says why the two models cannot be compared; the numbers are then meaningless. None
-            if they can be compared.
-    """
+    """The current champion, measured on the test images of the new model."""
 
     version: str
-    score: float = math.nan
-    p_value: float = math.nan
-    ece: float = math.nan
-    images: int | None = None
-    same_predictions: bool = False
-    drops: tuple[SliceDrop, ...] = ()
-    exposed: int = 0
-    recorded: bool = True
-    ece_rise: float = math.nan
-    incomparable: str | None = None
+    score: float = math.nan  # value of the deciding metric
+    p_value: float = math.nan  # one-sided p-value of the new model's gain
+    ece: float = math.nan  # calibration error
+    images: int | None = None  # number of images in the champion's splits; None if unknown
+    same_predictions: bool = False  # True if both models predict the same class for every image
+    drops: tuple[SliceDrop, ...] = ()  # slices on which the new model is significantly less accurate
+    exposed: int = 0  # test images left out, because the champion was trained or selected on images of their groups
+    recorded: bool = True  # True if all images that the champion was trained on are known
+    ece_rise: float = math.nan  # lower end of the 95 % interval of the new calibration error minus the champion's
+    incomparable: str | None = None  # why the models cannot be compared; the numbers above are then meaningless
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """The facts on which the decision about the new model rests.
+    """The facts on which the decision about the new model rests."""
 
-    Attributes:
-        metric: The deciding metric, one of `DECIDING_METRICS`.
-        score: The new model's value of this metric on the images on which both models are compared.
-        ece: The new model's calibration error on the same images.
-        images: Number of images in the new model's splits.
-        parity: Largest change of a probability by registering and reloading; infinite if the model cannot be loaded.
-        leaks: Result of `find_leaks`.
-        unrecorded: The initial weights, if it is unknown which images they were trained on; else None.
-    """
-
-    metric: str
-    score: float
-    ece: float
-    images: int
-    parity: float
-    leaks: tuple[str, ...] = ()
-    unrecorded: str | None = None
+    metric: str  # the deciding metric, as in ``registry.metric``
+    score: float  # value of this metric on the images on which both models are compared
+    ece: float  # calibration error on the same images
+    images: int  # number of images in the splits
+    parity: float  # largest change of a probability by registering and reloading; infinite if reloading failed
+    leaks: tuple[str, ...] = ()  # result of `find_leaks`
+    unrecorded: str | None = None  # the initial weights, if it is unknown which images they were trained on
     champion: Champion | None = None
 
 
@@ -138,12 +104,7 @@ def decide_promotion(evidence: Evidence, rules: Rules) -> Decision:
     champion they are also comparable (same classes and images), score (better by the metric), chance (significantly
     better), calibration and slices (not significantly worse), and images (at least as many in the splits). The model is
     promoted if none of the policy's checks failed.
-
-    Raises:
-        InputError: The metric is unknown.
     """
-    if evidence.metric not in DECIDING_METRICS:
-        raise InputError(f"metric: {evidence.metric!r} is unknown; choose one of {', '.join(DECIDING_METRICS)}")
     checks = (*_check_model(evidence, rules), *_check_against_champion(evidence, evidence.champion, rules))
     failed = [
         check.reason for check in checks if check.status == "failed" and check.name in DECIDING_CHECKS[rules.policy]

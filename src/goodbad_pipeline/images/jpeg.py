@@ -87,7 +87,7 @@ class JpegImage:
                 check_scans(self._frame, scans)
             if self._channels < 4:
                 return pixels
-        with Image.open(io.BytesIO(stripped), formats=("JPEG",)) as image:  # checked above
+        with Image.open(io.BytesIO(stripped), formats=("JPEG",)) as image:  # shown above to be intact
             return to_rgb(image, background)
 
     def _check_error(self, error: ValueError, stripped: bytes, scans: int) -> None:
@@ -113,7 +113,8 @@ class JpegImage:
     def _describe(self) -> tuple[str, bool, int]:
         """Return Pillow's name for the format, True if the file has several images, and the orientation."""
         exif = next((segment for segment in self._segments if segment.kind == _EXIF), None)
-        for read in (lambda: self._data, lambda: self._stripped(keep=exif)):  # second: without other, broken metadata
+        # The second attempt omits all metadata but EXIF, because they may be broken.
+        for read in (lambda: self._data, lambda: self._stripped(keep=exif)):
             try:
                 with Image.open(io.BytesIO(read()), formats=("JPEG",)) as image:
                     orientation = int(image.getexif().get(ExifTags.Base.Orientation, 1))

@@ -59,8 +59,8 @@ def near_links(hashes: np.ndarray, thumbnails: np.ndarray, distance: int, min_co
     """Return pairs of near-duplicates that connect all images in a chain of near-duplicates.
 
     The hashes of near-duplicates (uint64, shape (n,)) differ in at most ``distance`` bits. Their thumbnails (uint8,
-    shape (n, k), interleaved RGB) have a Pearson correlation of at least ``min_correlation``; single-coloured ones must
-    be equal. The pairs are positions, int64 of shape (m, 2) with m < n, the smaller position first.
+    shape (n, k), interleaved RGB) have a Pearson correlation of at least ``min_correlation``. Two images of a single
+    colour must have the same colour. Pairs are positions, int64 of shape (m, 2) with m < n, the smaller one first.
     """
     sets = DisjointSets(np.arange(len(hashes)))
     plain = _single_coloured(thumbnails)

@@ -61,7 +61,8 @@ def read_batches(
         message = redact(str(error), backend.options)
         if message == str(error):
             raise
-        raise InputError(f"images.scan.engine: '{backend.name}' failed ({message})") from None  # a chain leaks secrets
+        # `from None`, because the original error shows secrets
+        raise InputError(f"images.scan.engine: '{backend.name}' failed ({message})") from None
     finally:
         close_idle_workers()
 

@@ -17,27 +17,3 @@ from goodbad_pipeline.params.results import (
 )
 from goodbad_pipeline.params.training import ModelParams, TrainingParams
 from goodbad_pipeline.params.validation import anchor_paths, decisive_parameters, rename_parameters, validate_parameters
-
-__all__ = [
-    "EvaluationParams",
-    "ExportParams",
-    "Group",
-    "ImageParams",
-    "ModelParams",
-    "PredictParams",
-    "PromotionParams",
-    "RegistryParams",
-    "ReplayParams",
-    "SampleParams",
-    "ScalingSearchParams",
-    "ScalingStudyParams",
-    "SplitParams",
-    "TrackingParams",
-    "TrainingParams",
-    "TrialParams",
-    "TuneParams",
-    "anchor_paths",
-    "decisive_parameters",
-    "rename_parameters",
-    "validate_parameters",
-]

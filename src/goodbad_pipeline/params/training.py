@@ -114,7 +114,7 @@ class TrainingParams(Group):
     batch_norm_momentum: Annotated[float, Field(gt=0, lt=1)] | None = None
     patience: Count
     monitor: Literal["val_loss", "val_log_loss", "val_accuracy", "val_balanced_accuracy", "val_f1_macro", "val_roc_auc"]
-    keep_epoch: Literal["last", "best"] = "best"  # what runs did before this parameter existed
+    keep_epoch: Literal["last", "best"] = "best"  # runs recorded without this parameter kept the best epoch
     loss_limit: Positive
     augmentation: AugmentationParams
     checkpoint: CheckpointParams
@@ -160,7 +160,7 @@ class TrainingParams(Group):
 
 
 def _at_least_one(epochs: Any) -> Any:
-    """Return `epochs`, at least 1. An invalid value gives 1 here, because it is reported as `epochs`."""
+    """Return `epochs`, at least 1. An invalid value gives 1, because the check of the field `epochs` reports it."""
     try:
         return max(1, int(epochs))
     except (TypeError, ValueError, OverflowError):

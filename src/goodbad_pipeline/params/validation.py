@@ -8,38 +8,28 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.params import data, experiments, results
 from goodbad_pipeline.params.base import Group
-from goodbad_pipeline.params.data import ImageParams, SampleParams, SplitParams
-from goodbad_pipeline.params.experiments import ScalingSearchParams, ScalingStudyParams, TuneParams
-from goodbad_pipeline.params.results import (
-    EvaluationParams,
-    ExportParams,
-    PredictParams,
-    PromotionParams,
-    RegistryParams,
-    ReplayParams,
-    TrackingParams,
-)
 from goodbad_pipeline.params.training import WEIGHT_WORDS, ModelParams, TrainingParams
 
 logger = logging.getLogger(__name__)
 
 GROUPS: dict[str, type[Group]] = {
-    "sample": SampleParams,
-    "images": ImageParams,
-    "splits": SplitParams,
+    "sample": data.SampleParams,
+    "images": data.ImageParams,
+    "splits": data.SplitParams,
     "model": ModelParams,
     "training": TrainingParams,
-    "evaluation": EvaluationParams,
-    "registry": RegistryParams,
-    "predict": PredictParams,
-    "export": ExportParams,
-    "replay": ReplayParams,
-    "promotion": PromotionParams,
-    "scaling_search": ScalingSearchParams,
-    "scaling_study": ScalingStudyParams,
-    "tracking": TrackingParams,
-    "tune": TuneParams,
+    "evaluation": results.EvaluationParams,
+    "registry": results.RegistryParams,
+    "predict": results.PredictParams,
+    "export": results.ExportParams,
+    "replay": results.ReplayParams,
+    "promotion": results.PromotionParams,
+    "scaling_search": experiments.ScalingSearchParams,
+    "scaling_study": experiments.ScalingStudyParams,
+    "tracking": results.TrackingParams,
+    "tune": experiments.TuneParams,
 }
 RENAMED = {"training.shares": "data_shards", "export.calibration_pictures": "calibration_images"}
 """The last part of the new name of each renamed parameter, by old name."""
@@ -123,7 +113,7 @@ def anchor_paths(raw: dict[str, Any], project_path: Path) -> dict[str, Any]:
     return anchored
 
 
-def decisive_parameters(model: ModelParams, training: TrainingParams, images: ImageParams) -> dict[str, Any]:
+def decisive_parameters(model: ModelParams, training: TrainingParams, images: data.ImageParams) -> dict[str, Any]:
     """Return the parameters that determine the trained weights, as nested JSON values.
 
     The values of a preset are included, but not its name. The folder of the images, the checkpoints and the machine

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -36,46 +35,38 @@ _CERTAINTY = (
 )
 
 
-@dataclass(frozen=True)
-class Tables:
-    """Tables of evaluation and registration."""
-
-    metric_intervals: pd.DataFrame
-    per_class: pd.DataFrame
-    slices: pd.DataFrame
-    fairness: pd.DataFrame
-    slice_comparison: pd.DataFrame
-    split_counts: pd.DataFrame
-
-
 def gather_facts(
-    tables: Tables,
     *,
-    registered: Mapping[str, Any],
+    metric_intervals: pd.DataFrame,
+    per_class_metrics: pd.DataFrame,
+    slices: pd.DataFrame,
+    fairness: pd.DataFrame,
+    slice_comparison: pd.DataFrame,
+    registered_model: Mapping[str, Any],
     findings: Rows,
     calibration: Mapping[str, Any],
     test_metrics: Mapping[str, float],
     explanation_metrics: Mapping[str, float],
-    ingestion: Mapping[str, Any],
     network: Mapping[str, Any],
+    ingestion: Mapping[str, Any],
+    splits: Rows,
     data: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Collect the content of report and model card; NaN and infinity become None, because JSON has neither."""
-    weakest = tables.slices.sort_values("accuracy", kind="stable")
     facts = {
-        "registered": dict(registered),
+        "registered": dict(registered_model),
         "findings": findings,
         "calibration": dict(calibration),
         "classes": list(calibration["class_names"]),
         "certainty": {name: test_metrics.get(name) for name in _CERTAINTY},
         "test": {"images": int(test_metrics["test_images"]), "groups": int(test_metrics["test_groups"])},
         "seeing": dict(explanation_metrics),
-        "metrics": _metric_rows(tables.metric_intervals),
-        "per_class": _rows(tables.per_class),
-        "slices": _rows(weakest),
-        "fairness": _rows(tables.fairness),
-        "slice_comparison": _rows(tables.slice_comparison.sort_values("difference", kind="stable")),
-        "splits": _rows(tables.split_counts),
+        "metrics": _metric_rows(metric_intervals),
+        "per_class": _rows(per_class_metrics),
+        "slices": _rows(slices.sort_values("accuracy", kind="stable")),
+        "fairness": _rows(fairness),
+        "slice_comparison": _rows(slice_comparison.sort_values("difference", kind="stable")),
+        "splits": splits,
         "ingestion": dict(ingestion),
         "network": dict(network),
         "data": dict(data),

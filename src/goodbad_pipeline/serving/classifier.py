@@ -45,7 +45,7 @@ class ClassifierConfig:
         values = json.loads(file.read_bytes())
         red, green, blue = values["transform"].pop("background")  # JSON turns tuples into lists
         transform = Transform(**values["transform"], background=(red, green, blue))
-        return cls(transform, Calibration.from_dict(values["calibration"]), values["digest"])
+        return cls(transform, Calibration(**values["calibration"]), values["digest"])
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgba
 
-from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.figures import metrics_figure, split_colours, split_figure
 
 METRICS = ["accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "log_loss"]
@@ -46,12 +45,6 @@ def test_a_missing_metric_is_labelled(drawn):
     assert "n/a" in drawn(metrics_figure(table))
 
 
-@pytest.mark.parametrize("table", [comparison([]), comparison(["model"])[:0], comparison(["model"])[["model"]]])
-def test_an_empty_comparison_is_refused(table):
-    with pytest.raises(InputError, match="comparison"):
-        metrics_figure(table)
-
-
 def test_splits_are_stacked_in_their_order_and_colours(drawn):
     figure = split_figure(counts(["good", "bad"]))
     texts = drawn(figure)
@@ -70,10 +63,3 @@ def test_many_long_class_names_read_well(drawn, long_names):
 def test_a_split_that_lacks_a_class_and_an_unusual_split_are_drawn(drawn):
     table = counts(["good", "bad"]).iloc[1:].replace("validation", "holdout")
     assert {"train", "test", "holdout"} <= set(drawn(split_figure(table)))
-
-
-def test_missing_columns_and_no_rows_are_refused():
-    with pytest.raises(InputError, match="no groups"):
-        split_figure(counts(["good"]).drop(columns="groups"))
-    with pytest.raises(InputError, match="no rows"):
-        split_figure(counts([]))

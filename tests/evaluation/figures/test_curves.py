@@ -2,7 +2,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.figures import history_figure
 
 
@@ -62,15 +61,6 @@ def test_without_validation_nothing_is_marked(drawn):
 
 def test_in_a_history_of_an_older_version_nothing_is_marked(drawn):
     assert "Training history: 4 epochs" in drawn(history_figure(history(2, 2).drop(columns="kept")))
-
-
-def test_missing_columns_and_no_epochs_are_refused():
-    with pytest.raises(InputError, match="history: no phase, learning_rate; give"):
-        history_figure(history(1, 1).drop(columns=["phase", "learning_rate"]))
-    with pytest.raises(InputError, match="history: no val_auc"):
-        history_figure(history(1, 1), monitor="val_auc")
-    with pytest.raises(InputError, match="history: no rows"):
-        history_figure(history(1, 1).iloc[:0])
 
 
 def test_the_history_is_not_changed():

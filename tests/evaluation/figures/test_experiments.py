@@ -2,7 +2,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.figures import ranking_figure, rate_figure, search_figure, study_figure
 
 
@@ -56,15 +55,6 @@ def test_the_study_is_drawn_next_to_the_paper(drawn, intervals):
     assert any("95 % interval" in text for text in texts) == intervals
 
 
-def test_a_study_needs_its_base_and_its_columns():
-    with pytest.raises(InputError, match="no row of dimension base"):
-        study_figure(study().iloc[1:], PAPER)
-    with pytest.raises(InputError, match="study: no ratio; give"):
-        study_figure(study().drop(columns="ratio"), PAPER)
-    with pytest.raises(InputError, match="ranking: no rows"):
-        ranking_figure(ranking(0), pd.DataFrame({"network": [], "val_accuracy": []}))
-
-
 CURVE = pd.DataFrame(
     {
         "learning_rate": np.geomspace(1e-4, 1, 20),
@@ -109,10 +99,3 @@ def test_the_best_finalist_is_on_top() -> None:
     axes = search_figure(search_trials([1, 1, 1], [0.4, 0.5, 0.35]), FINALS, "val_log_loss").axes[1]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["trial 2", "present parameters"]
     assert axes.yaxis_inverted()
-
-
-def test_a_search_needs_its_columns_and_rows() -> None:
-    with pytest.raises(InputError, match="curve: no rows"):
-        rate_figure(CURVE.iloc[:0], RATES)
-    with pytest.raises(InputError, match="trials: no val_accuracy"):
-        search_figure(search_trials([1], [0.4]), FINALS, "val_accuracy")

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
 
-from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.figures import class_colours, contact_sheet
 
 
@@ -59,18 +58,3 @@ def test_frames_take_their_colours():
 
 def test_a_sheet_without_images_has_a_note(drawn):
     assert drawn(contact_sheet(images(0), [], 4, "Quarantine")) == ["Quarantine", "No images"]
-
-
-@pytest.mark.parametrize(
-    ("pixels", "captions", "columns", "frames", "message"),
-    [
-        (images(2)[..., 0], ["a", "b"], 2, None, "pixels: shape"),
-        (images(2, 0), ["a", "b"], 2, None, "pixels: shape"),
-        (images(2), ["a"], 2, None, "captions: 1 for 2"),
-        (images(2), ["a", "b"], 2, ["red"], "captions: 2 for 2"),
-        (images(2), ["a", "b"], 0, None, "columns: 0"),
-    ],
-)
-def test_what_does_not_match_is_refused(pixels, captions, columns, frames, message):
-    with pytest.raises(InputError, match=message):
-        contact_sheet(pixels, captions, columns, "Samples", frames=frames)

@@ -11,23 +11,9 @@ from matplotlib.text import Text
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix
 
-from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.evaluation.figures.style import (
-    FAINT,
-    INK,
-    elide,
-    elide_all,
-    legend_below,
-    literal,
-    new_figure,
-    plain_axes,
-    require_columns,
-    series_colours,
-    split_colours,
-    text_colour,
-)
+from goodbad_pipeline.evaluation.figures import style
 from goodbad_pipeline.evaluation.metrics import larger_is_better
-from goodbad_pipeline.evaluation.predictions import FloatArray, IntArray, check_class_names, check_predictions
+from goodbad_pipeline.evaluation.predictions import FloatArray, IntArray, check_probabilities
 
 MAX_SLICES = 40
 _METRIC_NAMES = {
@@ -44,25 +30,18 @@ def metrics_figure(comparison: pd.DataFrame) -> Figure:
     """Draw the `comparison_table`: one group of bars per metric, one bar per model.
 
     Metrics where lower is better have a panel of their own.
-
-    Raises:
-        InputError: The table has no metrics or no models.
     """
     models = [str(column) for column in comparison.columns if column != "metric"]
-    if "metric" not in comparison.columns or comparison.empty or not models:
-        raise InputError(
-            f"comparison: columns {', '.join(map(str, comparison.columns))}; give metric and one column per model"
-        )
     lower = ~comparison["metric"].map(larger_is_better)
     parts = [(part, label) for part, label in ((comparison[~lower], "Score"), (comparison[lower], "Loss")) if len(part)]
-    names = elide_all(models, 30)
-    figure = new_figure(4.8)
+    names = style.elide_all(models, 30)
+    figure = style.new_figure(4.8)
     ratios = [len(part) + 0.4 for part, _ in parts]
     panels = figure.subplots(1, len(parts), squeeze=False, width_ratios=ratios)[0]
     for axes, (part, label) in zip(panels, parts, strict=True):
         _draw_metrics(axes, part, models, label)
-    figure.suptitle("Model against baselines" if len(models) > 1 else "Metrics", fontsize=13, color=INK)
-    legend_below(figure, series_colours(names))
+    figure.suptitle("Model against baselines" if len(models) > 1 else "Metrics", fontsize=13, color=style.INK)
+    style.legend_below(figure, style.series_colours(names))
     return figure
 
 
@@ -70,37 +49,33 @@ def split_figure(counts: pd.DataFrame) -> Figure:
     """Draw the number of images and groups of each class in each split.
 
     ``counts`` has one row per split and label: split, label, images, groups.
-
-    Raises:
-        InputError: A column is missing, or there are no rows.
     """
-    require_columns(counts, ("split", "label", "images", "groups"), "counts")
     counts = counts.astype({"split": str, "label": str})
     labels = counts["label"].unique().tolist()
     usual = [split for split in ("train", "validation", "test") if split in set(counts["split"])]
-    colours = split_colours(dict.fromkeys([*usual, *counts["split"]]))
-    figure = new_figure(2.2 + 0.45 * max(2, len(labels)))
+    colours = style.split_colours(dict.fromkeys([*usual, *counts["split"]]))
+    figure = style.new_figure(2.2 + 0.45 * max(2, len(labels)))
     panels = figure.subplots(1, 2, sharey=True)
     for axes, measure, unit in zip(panels, ("images", "groups"), ("Images", "Groups"), strict=True):
         _draw_splits(axes, counts, measure, colours)
-        plain_axes(axes, title=f"{unit}: {int(counts[measure].sum()):,}", x=unit, grid="x")
-    panels[0].set_yticks(range(len(labels)), elide_all(labels, 26))
-    panels[0].set_ylabel("Class", fontsize=11, color=INK)
+        style.plain_axes(axes, title=f"{unit}: {int(counts[measure].sum()):,}", x=unit, grid="x")
+    panels[0].set_yticks(range(len(labels)), style.elide_all(labels, 26))
+    panels[0].set_ylabel("Class", fontsize=11, color=style.INK)
     panels[0].invert_yaxis()
-    legend_below(figure, colours)
+    style.legend_below(figure, colours)
     return figure
 
 
 def _draw_metrics(axes: Axes, part: pd.DataFrame, models: list[str], label: str) -> None:
     width = 0.8 / len(models)
     rotation = 90 if len(models) > 4 else 0
-    for index, (model, colour) in enumerate(series_colours(models).items()):
+    for index, (model, colour) in enumerate(style.series_colours(models).items()):
         values = part[model].to_numpy(dtype=np.float64)
         positions = np.arange(len(part)) + (index - (len(models) - 1) / 2) * width
         bars = axes.bar(positions, np.nan_to_num(values), width * 0.92, color=colour)
         texts = ["n/a" if np.isnan(value) else f"{value:.2f}" for value in values]
-        axes.bar_label(bars, texts, fontsize=10 - rotation / 45, color=INK, padding=3, rotation=rotation)
-    plain_axes(axes, x="Lower is better" if label == "Loss" else "Higher is better", y=label, grid="y")
+        axes.bar_label(bars, texts, fontsize=10 - rotation / 45, color=style.INK, padding=3, rotation=rotation)
+    style.plain_axes(axes, x="Lower is better" if label == "Loss" else "Higher is better", y=label, grid="y")
     axes.set_xticks(
         range(len(part)), [_METRIC_NAMES.get(metric, metric.replace("_", " ")) for metric in part["metric"]]
     )
@@ -119,7 +94,7 @@ def _draw_splits(axes: Axes, counts: pd.DataFrame, measure: str, colours: dict[s
         values = table[split].to_numpy(dtype=np.float64)
         bars = axes.barh(np.arange(len(table)), values, left=left, color=colour, height=0.72)
         texts = [_if_it_fits(f"{value:,.0f}", value / longest if longest else 0.0) for value in values]
-        axes.bar_label(bars, texts, label_type="center", fontsize=10, color=text_colour(colour))
+        axes.bar_label(bars, texts, label_type="center", fontsize=10, color=style.text_colour(colour))
         left = left + values
 
 
@@ -135,21 +110,17 @@ def confusion_matrix_figure(
 
     ``y_true`` and ``predicted`` (n,) hold class indices, ``probabilities`` (n, k); by default ``predicted`` is
     the likeliest class. Up to 10 classes are legible.
-
-    Raises:
-        InputError: `check_predictions` or `check_class_names` rejects the arguments.
     """
-    values = check_predictions(y_true, probabilities)
+    values = check_probabilities(probabilities)
     classes = values.shape[1]
-    check_class_names(class_names, classes)
     predicted = values.argmax(axis=1) if predicted is None else predicted
     counts = confusion_matrix(y_true, predicted, labels=np.arange(classes))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure = new_figure(min(14.0, 4.6 + 0.4 * classes))
+    figure = style.new_figure(min(14.0, 4.6 + 0.4 * classes))
     axes = figure.subplots()
     image = axes.imshow(shares * 100, cmap="Blues", vmin=0, vmax=100, aspect="auto")
     accuracy = np.trace(counts) / counts.sum()
-    plain_axes(
+    style.plain_axes(
         axes,
         title=f"Confusion matrix: accuracy {accuracy:.1%} on {counts.sum():,} images",
         x="Predicted class",
@@ -166,7 +137,7 @@ def confusion_matrix_figure(
 
 
 def _name_ticks(axes: Axes, class_names: Sequence[str]) -> None:
-    names = elide_all(class_names, 24)
+    names = style.elide_all(class_names, 24)
     crowded = len(names) * max(len(name) for name in names) > 70
     slanted: dict[str, Any] = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
     axes.set_xticks(range(len(names)), names, **slanted)
@@ -178,7 +149,7 @@ def _write_cells(axes: Axes, counts: NDArray[np.int64], shares: NDArray[np.float
     for (row, column), count in np.ndenumerate(counts):
         share = shares[row, column]
         percent = f"{share:.0%}" if counts[row].any() else "–"
-        colour = "white" if share > 0.55 else INK
+        colour = "white" if share > 0.55 else style.INK
         axes.text(column, row, f"{count:,}\n{percent}", ha="center", va="center", fontsize=size, color=colour)
 
 
@@ -190,22 +161,22 @@ def lowest_slices(slices: pd.DataFrame) -> pd.DataFrame:
 def slices_figure(slices: pd.DataFrame, accuracy: float) -> Figure:
     """Draw the accuracy of `lowest_slices` with their intervals, and the accuracy on all images as a line."""
     shown = lowest_slices(slices)
-    figure = new_figure(1.6 + 0.26 * max(2, len(shown)))
+    figure = style.new_figure(1.6 + 0.26 * max(2, len(shown)))
     axes = figure.subplots()
-    axes.axvline(accuracy, color=FAINT, linewidth=1, linestyle="--")
+    axes.axvline(accuracy, color=style.FAINT, linewidth=1, linestyle="--")
     positions = np.arange(len(shown)) + (shown["column"] != shown["column"].shift()).cumsum().to_numpy(float) * 0.7
-    colour = series_colours(["model"])["model"]
+    colour = style.series_colours(["model"])["model"]
     axes.hlines(positions, shown["low"], shown["high"], color=colour, alpha=0.45, linewidth=4)
     axes.plot(shown["accuracy"], positions, "o", color=colour, markersize=6)
     names = [
-        literal(f"{elide(str(row.column), 18)}: {elide(str(row.value), 26)}  ({row.images})")
+        style.literal(f"{style.elide(str(row.column), 18)}: {style.elide(str(row.value), 26)}  ({row.images})")
         for row in shown.itertuples(index=False)
     ]
     axes.set_yticks(positions, names)
     axes.invert_yaxis()
     note = "" if len(shown) == len(slices) else f", the {len(shown)} lowest of {len(slices)}"
     title = f"Accuracy by slice{note}; all test images {accuracy:.3f} (dashed)" if len(shown) else "No slices"
-    plain_axes(axes, title=title, x="Accuracy with 95 % interval; images in parentheses", grid="x")
-    axes.tick_params(axis="y", labelsize=9, colors=INK)
+    style.plain_axes(axes, title=title, x="Accuracy with 95 % interval; images in parentheses", grid="x")
+    axes.tick_params(axis="y", labelsize=9, colors=style.INK)
     axes.set_xlim(-0.02, 1.02)
     return figure

@@ -10,26 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_curve
 
-from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.evaluation.figures.style import (
-    FAINT,
-    INK,
-    elide,
-    elide_all,
-    legend_of,
-    literal,
-    new_figure,
-    plain_axes,
-    require_columns,
-    series_colours,
-    split_colours,
-)
+from goodbad_pipeline.evaluation.figures import style
 from goodbad_pipeline.evaluation.metrics import classification_metrics, roc_auc, scored_classes
-from goodbad_pipeline.evaluation.predictions import FloatArray, IntArray, check_class_names, check_predictions
+from goodbad_pipeline.evaluation.predictions import FloatArray, IntArray, check_probabilities
 
-_COLUMNS = ("epoch", "phase", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
 _STYLES = ("-", "--", "-.", ":")
-_CHANCE: dict[str, Any] = {"color": FAINT, "linewidth": 1, "linestyle": (0, (1, 3))}
+_CHANCE: dict[str, Any] = {"color": style.FAINT, "linewidth": 1, "linestyle": (0, (1, 3))}
 _LEGEND: dict[str, Any] = {
     "loc": "lower right",
     "fontsize": 11,
@@ -43,18 +29,11 @@ _BINS = 10
 def history_figure(history: pd.DataFrame, monitor: str = "val_loss") -> Figure:
     """Draw loss and accuracy of the training and validation splits; mark the phases and the kept epoch.
 
-    The kept epoch is the one whose weights the model has. Epochs are numbered from 1 through all phases.
-
-    Args:
-        history: One row per epoch, with `_COLUMNS`; NaN leaves a gap. The column `kept`, which older histories lack,
-            is True for the kept epoch.
-        monitor: Column whose value at the kept epoch is shown in the title.
-
-    Raises:
-        InputError: A column is missing, or there are no epochs.
+    The kept epoch is the one whose weights the model has; the title shows its value of ``monitor``. Epochs are numbered
+    from 1 through all phases. ``history`` has one row per epoch, and NaN leaves a gap. Its column ``kept``, which is
+    True for the kept epoch, is missing in older histories.
     """
-    require_columns(history, (*_COLUMNS, monitor), "history")
-    figure = new_figure(4.8)
+    figure = style.new_figure(4.8)
     panels: Sequence[Axes] = figure.subplots(1, 2)
     kept = kept_epoch(history, monitor)
     for axes, measure in zip(panels, ("loss", "accuracy"), strict=True):
@@ -66,8 +45,8 @@ def history_figure(history: pd.DataFrame, monitor: str = "val_loss") -> Figure:
     if kept is not None:
         value = history[monitor].iloc[kept]
         title = f"Training history: kept epoch {kept + 1} of {len(history)}, {monitor} {value:.4f}"
-    figure.suptitle(title, fontsize=13, color=INK)
-    legend_of(figure, panels[0])
+    figure.suptitle(title, fontsize=13, color=style.INK)
+    style.legend_of(figure, panels[0])
     return figure
 
 
@@ -81,12 +60,12 @@ def kept_epoch(history: pd.DataFrame, monitor: str) -> int | None:
 
 def _draw_history(axes: Axes, history: pd.DataFrame, measure: str) -> None:
     epochs = np.arange(1, len(history) + 1)
-    colours = split_colours(("train", "validation"))
+    colours = style.split_colours(("train", "validation"))
     for column, split in ((measure, "train"), (f"val_{measure}", "validation")):
         values = history[column].to_numpy(dtype=np.float64)
         marker = "o" if len(epochs) <= 30 else None
         axes.plot(epochs, values, color=colours[split], linewidth=2, marker=marker, markersize=4, label=split)
-    plain_axes(axes, x="Epoch", y=measure.capitalize())
+    style.plain_axes(axes, x="Epoch", y=measure.capitalize())
     axes.set_xlim(0.5, len(history) + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True, min_n_ticks=1))
     axes.margins(y=0.08)
@@ -96,9 +75,9 @@ def _mark_phases(axes: Axes, phases: Sequence[str]) -> None:
     starts = [0, *(index for index in range(1, len(phases)) if phases[index] != phases[index - 1])]
     for start, end in zip(starts, [*starts[1:], len(phases)], strict=True):
         if start:
-            axes.axvline(start + 0.5, color=FAINT, linewidth=1, linestyle="--")
+            axes.axvline(start + 0.5, color=style.FAINT, linewidth=1, linestyle="--")
         axes.annotate(
-            literal(elide(phases[start], 24)),
+            style.literal(style.elide(phases[start], 24)),
             ((start + end) / 2 + 0.5, 1.0),
             (0, 3),
             xycoords=("data", "axes fraction"),
@@ -106,13 +85,15 @@ def _mark_phases(axes: Axes, phases: Sequence[str]) -> None:
             ha="center",
             va="bottom",
             fontsize=10,
-            color=FAINT,
+            color=style.FAINT,
         )
 
 
 def _mark_kept(axes: Axes, kept: int, value: float) -> None:
-    axes.axvline(kept + 1, color=FAINT, linewidth=1, linestyle=":", label="kept epoch")
-    axes.plot([kept + 1], [value], "o", markersize=10, markerfacecolor="none", markeredgecolor=INK, markeredgewidth=1.5)
+    axes.axvline(kept + 1, color=style.FAINT, linewidth=1, linestyle=":", label="kept epoch")
+    axes.plot(
+        [kept + 1], [value], "o", markersize=10, markerfacecolor="none", markeredgecolor=style.INK, markeredgewidth=1.5
+    )
 
 
 def roc_figure(y_true: IntArray, probabilities_by_name: Mapping[str, FloatArray], class_names: Sequence[str]) -> Figure:
@@ -122,16 +103,15 @@ def roc_figure(y_true: IntArray, probabilities_by_name: Mapping[str, FloatArray]
     holds class indices, and ``probabilities_by_name`` an array (n, k) per model, baselines last.
 
     Raises:
-        InputError: There are no models, `check_predictions` or `check_class_names` refuses, or all images are of one
-            class.
+        InputError: `check_probabilities` rejects the probabilities, or all images are of one class.
     """
-    figure = new_figure(6.5)
+    figure = style.new_figure(6.5)
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], label="chance, AUC 0.500", **_CHANCE)
-    for values, name, style in _models(y_true, probabilities_by_name, class_names):
+    for values, name, line in _models(probabilities_by_name):
         label = f"{name}, AUC {roc_auc(y_true, values, class_names):.3f}"
-        axes.plot(*roc_points(y_true, values), label=label, **style)
-    plain_axes(axes, title=curve_title("ROC", class_names), x="False positive rate", y="True positive rate")
+        axes.plot(*roc_points(y_true, values), label=label, **line)
+    style.plain_axes(axes, title=curve_title("ROC", class_names), x="False positive rate", y="True positive rate")
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
     axes.legend(**_LEGEND)
     return figure
@@ -141,16 +121,16 @@ def precision_recall_figure(
     y_true: IntArray, probabilities_by_name: Mapping[str, FloatArray], class_names: Sequence[str]
 ) -> Figure:
     """Draw one precision-recall curve per model, with its average precision in the legend; see `roc_figure`."""
-    figure = new_figure(6.5)
+    figure = style.new_figure(6.5)
     axes = figure.subplots()
     columns = scored_classes(y_true, len(class_names), class_names)
     chance = float(np.mean([np.mean(y_true == column) for column in columns]))
     axes.axhline(chance, label=f"chance, AP {chance:.3f}", **_CHANCE)
-    for values, name, style in _models(y_true, probabilities_by_name, class_names):
+    for values, name, line in _models(probabilities_by_name):
         area = np.mean([average_precision_score(y_true == column, values[:, column]) for column in columns])
         points = _precision_recall_points(y_true, values, columns)
-        axes.plot(*points, label=f"{name}, AP {area:.3f}", drawstyle="steps-pre", **style)
-    plain_axes(axes, title=curve_title("Precision and recall", class_names), x="Recall", y="Precision")
+        axes.plot(*points, label=f"{name}, AP {area:.3f}", drawstyle="steps-pre", **line)
+    style.plain_axes(axes, title=curve_title("Precision and recall", class_names), x="Recall", y="Precision")
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
     figure.legend(loc="outside lower center", ncols=3, fontsize=11, frameon=False)
     return figure
@@ -159,7 +139,7 @@ def precision_recall_figure(
 def curve_title(curve: str, class_names: Sequence[str]) -> str:
     """Return a title that names the positive class of a curve."""
     if len(class_names) == 2:
-        negative, positive = elide_all(class_names, 32)
+        negative, positive = style.elide_all(class_names, 32)
         return f"{curve}: “{positive}” against “{negative}”"
     return f"{curve}: mean of {len(class_names)} classes, each against the rest"
 
@@ -191,19 +171,14 @@ def _precision_recall_points(
     return recalls, mean
 
 
-def _models(
-    y_true: IntArray, probabilities_by_name: Mapping[str, FloatArray], class_names: Sequence[str]
-) -> Iterator[tuple[FloatArray, str, dict[str, Any]]]:
+def _models(probabilities_by_name: Mapping[str, FloatArray]) -> Iterator[tuple[FloatArray, str, dict[str, Any]]]:
     """Yield the checked probabilities, short name and line style of each model."""
-    if not probabilities_by_name:
-        raise InputError("probabilities_by_name: no models to draw; give at least one")
-    names = elide_all(list(probabilities_by_name), 32)
-    colours = series_colours(names)
+    names = style.elide_all(list(probabilities_by_name), 32)
+    colours = style.series_colours(names)
     for index, (name, probabilities) in enumerate(zip(names, probabilities_by_name.values(), strict=True)):
-        values = check_predictions(y_true, probabilities)
-        check_class_names(class_names, values.shape[1])
-        width, style = (2.6 if index == 0 else 1.8), _STYLES[index % len(_STYLES)]
-        yield values, name, {"color": colours[name], "linewidth": width, "linestyle": style}
+        values = check_probabilities(probabilities)
+        width, dashes = (2.6 if index == 0 else 1.8), _STYLES[index % len(_STYLES)]
+        yield values, name, {"color": colours[name], "linewidth": width, "linestyle": dashes}
 
 
 def reliability_figure(y_true: IntArray, raw: FloatArray, calibrated: FloatArray, temperature: float) -> Figure:
@@ -211,11 +186,11 @@ def reliability_figure(y_true: IntArray, raw: FloatArray, calibrated: FloatArray
 
     ``y_true`` (n,) holds class indices. ``calibrated`` (n, k) are the probabilities ``raw`` after temperature scaling.
     """
-    figure = new_figure(5.2)
+    figure = style.new_figure(5.2)
     left, right = figure.subplots(1, 2)
-    colours = series_colours(["calibrated", "uncalibrated"])
+    colours = style.series_colours(["calibrated", "uncalibrated"])
     _draw_reliability(left, y_true, {"uncalibrated": raw, "calibrated": calibrated}, colours)
-    left.set_title(f"Reliability: temperature {temperature:.2f}", fontsize=12, color=INK)
+    left.set_title(f"Reliability: temperature {temperature:.2f}", fontsize=12, color=style.INK)
     _draw_coverage(right, y_true, calibrated, colours["calibrated"])
     return figure
 
@@ -223,14 +198,14 @@ def reliability_figure(y_true: IntArray, raw: FloatArray, calibrated: FloatArray
 def _draw_reliability(axes: Axes, y_true: IntArray, models: dict[str, FloatArray], colours: dict[str, str]) -> None:
     axes.plot([0, 1], [0, 1], **_CHANCE)
     for name, probabilities in models.items():
-        values = check_predictions(y_true, probabilities)
+        values = check_probabilities(probabilities)
         confidence, accuracy, counts = _binned(y_true, values)
         error = classification_metrics(y_true, values)["ece"]
         axes.plot(confidence, accuracy, color=colours[name], linewidth=2, label=f"{name}, ECE {error:.3f}")
         sizes = 25 + 275 * counts / len(y_true)
         axes.scatter(confidence, accuracy, sizes, color=colours[name], alpha=0.75, edgecolors="white", zorder=3)
     low = 1 / probabilities.shape[1]
-    plain_axes(axes, x="Confidence (area of dots: share of images)", y="Accuracy")
+    style.plain_axes(axes, x="Confidence (area of dots: share of images)", y="Accuracy")
     axes.set(xlim=(low - 0.03, 1.03), ylim=(-0.03, 1.05))
     axes.legend(**_LEGEND)
 
@@ -241,7 +216,7 @@ def _draw_coverage(axes: Axes, y_true: IntArray, calibrated: FloatArray, colour:
     first = len(y_true) // 20  # the accuracy of fewer images is mostly noise
     coverage = np.arange(1, len(y_true) + 1) / len(y_true)
     axes.plot(coverage[first:] * 100, accuracy[first:], color=colour, linewidth=2)
-    plain_axes(axes, title="Accuracy when abstaining", x="Coverage: most confident images (%)", y="Accuracy")
+    style.plain_axes(axes, title="Accuracy when abstaining", x="Coverage: most confident images (%)", y="Accuracy")
     axes.set(xlim=(0, 102))
     axes.margins(y=0.1)
 

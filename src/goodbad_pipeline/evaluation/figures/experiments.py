@@ -1,7 +1,4 @@
-"""Figures of experiments: ranking of networks, scaling study, learning-rate range test, hyperparameter search.
-
-All functions raise `InputError` if a table has no rows or lacks a column.
-"""
+"""Figures of experiments: ranking of networks, scaling study, learning-rate range test, hyperparameter search."""
 
 from collections.abc import Mapping
 
@@ -11,16 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.evaluation.figures.style import (
-    FAINT,
-    INK,
-    elide_all,
-    legend_of,
-    new_figure,
-    plain_axes,
-    require_columns,
-)
+from goodbad_pipeline.evaluation.figures import style
 from goodbad_pipeline.evaluation.metrics import larger_is_better
 
 _PURPLE, _BLUE = "#7A1F5C", "#0072B2"
@@ -39,26 +27,25 @@ def ranking_figure(ranking: pd.DataFrame, trials: pd.DataFrame, title: str = "Ca
 
     Where low or high is NaN, no interval is drawn. The ratio is the network's multiply-adds divided by the base's.
     """
-    require_columns(ranking, ("network", "rank", "accuracy", "low", "high", "ratio"), "ranking")
     rows = ranking.sort_values("rank", ignore_index=True)
-    figure = new_figure(1.9 + 0.42 * len(rows))
+    figure = style.new_figure(1.9 + 0.42 * len(rows))
     axes: Axes = figure.subplots()
     heights = pd.Series(range(len(rows)), index=rows["network"])
     if rows["low"].notna().any():
         axes.hlines(heights, rows["low"], rows["high"], color=_PURPLE, linewidth=2, label="95 % interval")
     dots = trials[trials["network"].isin(rows["network"])]
     dot_heights = dots["network"].map(heights) + 0.24
-    axes.plot(dots["val_accuracy"], dot_heights, "o", color=FAINT, markersize=4, label="one seed")
+    axes.plot(dots["val_accuracy"], dot_heights, "o", color=style.FAINT, markersize=4, label="one seed")
     axes.plot(rows["accuracy"], heights, "D", color=_PURPLE, markersize=8, label="mean")
     right_of_axes = axes.get_yaxis_transform()
     for height, ratio in enumerate(rows["ratio"]):
-        axes.text(1.01, height, f"×{ratio:.2f}", transform=right_of_axes, va="center", fontsize=10, color=INK)
-    axes.text(1.01, 1.02, "operations", transform=axes.transAxes, fontsize=10, color=FAINT)
-    plain_axes(axes, x="Validation accuracy", grid="x")
-    axes.set_yticks(heights, elide_all(rows["network"].tolist(), 34))
+        axes.text(1.01, height, f"×{ratio:.2f}", transform=right_of_axes, va="center", fontsize=10, color=style.INK)
+    axes.text(1.01, 1.02, "operations", transform=axes.transAxes, fontsize=10, color=style.FAINT)
+    style.plain_axes(axes, x="Validation accuracy", grid="x")
+    axes.set_yticks(heights, style.elide_all(rows["network"].tolist(), 34))
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    figure.suptitle(title, fontsize=13, color=INK)
-    legend_of(figure, axes)
+    figure.suptitle(title, fontsize=13, color=style.INK)
+    style.legend_of(figure, axes)
     return figure
 
 
@@ -68,18 +55,17 @@ def study_figure(study: pd.DataFrame, paper: pd.DataFrame) -> Figure:
     The column dimension is `base` for the base network, which the study must contain; for any other network it names
     the dimension that was enlarged. Where low or high is NaN, no interval is drawn; the paper has no intervals.
     """
-    require_columns(study, ("dimension", "multiple", "macs", "ratio", "accuracy", "low", "high"), "study")
-    if "base" not in set(study["dimension"]):
-        raise InputError("study: no row of dimension base; give one, because all lines start there")
-    figure = new_figure(5.0)
+    figure = style.new_figure(5.0)
     left, right = figure.subplots(1, 2, width_ratios=[1.7, 1])
     _draw_lines(left, study)
-    plain_axes(left, title="These data", x="Operations, times the base", y="Validation accuracy")
+    style.plain_axes(left, title="These data", x="Operations, times the base", y="Validation accuracy")
     _draw_lines(right, paper)
-    plain_axes(right, title="The paper: ImageNet, B0 (Table 7)", x="Operations, times the base", y="Top-1 accuracy")
-    legend_of(figure, left)
+    style.plain_axes(
+        right, title="The paper: ImageNet, B0 (Table 7)", x="Operations, times the base", y="Top-1 accuracy"
+    )
+    style.legend_of(figure, left)
     bars = "bars: 95 % interval" if study["low"].notna().any() else "one seed: no intervals"
-    figure.suptitle(f"One dimension against all three, at equal operations ({bars})", fontsize=13, color=INK)
+    figure.suptitle(f"One dimension against all three, at equal operations ({bars})", fontsize=13, color=style.INK)
     return figure
 
 
@@ -88,18 +74,17 @@ def rate_figure(curve: pd.DataFrame, rates: Mapping[str, float]) -> Figure:
 
     ``rates`` has low and high, the ends of the range to search, and present, the rate in the parameters.
     """
-    require_columns(curve, ("learning_rate", "loss", "smoothed"), "curve")
-    figure = new_figure(4.4)
+    figure = style.new_figure(4.4)
     axes: Axes = figure.subplots()
     axes.axvspan(rates["low"], rates["high"], color=_BLUE, alpha=0.1, label="searched")
-    axes.axvline(rates["present"], color=INK, linestyle="--", linewidth=1.4, label="present")
-    axes.plot(curve["learning_rate"], curve["loss"], color=FAINT, linewidth=1, label="loss of a step")
+    axes.axvline(rates["present"], color=style.INK, linestyle="--", linewidth=1.4, label="present")
+    axes.plot(curve["learning_rate"], curve["loss"], color=style.FAINT, linewidth=1, label="loss of a step")
     axes.plot(curve["learning_rate"], curve["smoothed"], color=_PURPLE, linewidth=2.2, label="smoothed")
     axes.set_xscale("log")
     _limit_rise(axes, curve["smoothed"])
-    plain_axes(axes, x="Learning rate, for 256 images per step", y="Training loss")
-    figure.suptitle("Range test: up to which learning rate the loss falls", fontsize=13, color=INK)
-    legend_of(figure, axes)
+    style.plain_axes(axes, x="Learning rate, for 256 images per step", y="Training loss")
+    figure.suptitle("Range test: up to which learning rate the loss falls", fontsize=13, color=style.INK)
+    style.legend_of(figure, axes)
     return figure
 
 
@@ -108,15 +93,13 @@ def search_figure(trials: pd.DataFrame, finals: pd.DataFrame, metric: str) -> Fi
 
     The metric of an incomplete trial may be NaN.
     """
-    require_columns(trials, ("trial", "complete", "network", metric), "trials")
-    require_columns(finals, ("trial", "network", metric), "finals")
-    figure = new_figure(5.0)
+    figure = style.new_figure(5.0)
     left, right = figure.subplots(1, 2, width_ratios=[1.6, 1])
     _draw_trials(left, trials, metric)
     _draw_finals(right, finals, metric)
     better = "more is better" if larger_is_better(metric) else "less is better"
-    figure.suptitle(f"Search for parameters by {metric} on validation ({better})", fontsize=13, color=INK)
-    legend_of(figure, left)
+    figure.suptitle(f"Search for parameters by {metric} on validation ({better})", fontsize=13, color=style.INK)
+    style.legend_of(figure, left)
     return figure
 
 
@@ -133,8 +116,8 @@ def _draw_lines(axes: Axes, table: pd.DataFrame) -> None:
             x, rows["accuracy"], color=colour, linewidth=2, marker=marker, markersize=7, markevery=_LARGER, label=name
         )
         _draw_interval(axes, rows.iloc[_LARGER], x[_LARGER], colour)
-    axes.plot(base["ratio"], base["accuracy"], "o", color=INK, markersize=8, zorder=3, label="base")
-    _draw_interval(axes, base, base["ratio"].to_numpy(dtype=np.float64), INK)
+    axes.plot(base["ratio"], base["accuracy"], "o", color=style.INK, markersize=8, zorder=3, label="base")
+    _draw_interval(axes, base, base["ratio"].to_numpy(dtype=np.float64), style.INK)
     axes.set_xscale("log", base=2)
     largest = table["ratio"].max()
     ticks = [2**power for power in range(int(np.floor(np.log2(largest) + 0.1)) + 1)]
@@ -163,13 +146,13 @@ def _draw_trials(axes: Axes, trials: pd.DataFrame, metric: str) -> None:
     best = complete[metric].cummax() if larger_is_better(metric) else complete[metric].cummin()
     axes.step(complete["trial"], best, where="post", color=_BLUE, linewidth=1.6, label="best so far")
     axes.plot(complete["trial"], complete[metric], "o", color=_PURPLE, markersize=6, label="complete")
-    axes.plot(incomplete["trial"], incomplete[metric], "x", color=FAINT, markersize=7, label="pruned or diverged")
+    axes.plot(incomplete["trial"], incomplete[metric], "x", color=style.FAINT, markersize=7, label="pruned or diverged")
     present = complete[complete["trial"] == 0][metric]
     if len(present):
-        axes.axhline(present.iloc[0], color=INK, linestyle="--", linewidth=1.2, label="present parameters")
+        axes.axhline(present.iloc[0], color=style.INK, linestyle="--", linewidth=1.2, label="present parameters")
     axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True, min_n_ticks=1))
     _limit_outliers(axes, complete[metric], incomplete[metric], larger_is_better(metric))
-    plain_axes(axes, title="Trials, one seed", x="Trial", y=metric)
+    style.plain_axes(axes, title="Trials, one seed", x="Trial", y=metric)
 
 
 def _limit_outliers(axes: Axes, complete: pd.Series, incomplete: pd.Series, higher: bool) -> None:
@@ -186,8 +169,8 @@ def _limit_outliers(axes: Axes, complete: pd.Series, incomplete: pd.Series, high
 def _draw_finals(axes: Axes, finals: pd.DataFrame, metric: str) -> None:
     means = finals.groupby("network")[metric].mean().sort_values(ascending=not larger_is_better(metric))
     heights = pd.Series(range(len(means)), index=means.index)
-    axes.plot(finals[metric], finals["network"].map(heights), "o", color=FAINT, markersize=5)
+    axes.plot(finals[metric], finals["network"].map(heights), "o", color=style.FAINT, markersize=5)
     axes.plot(means, heights, "D", color=_PURPLE, markersize=8)
-    axes.set_yticks(heights, elide_all(means.index.tolist(), 22))
+    axes.set_yticks(heights, style.elide_all(means.index.tolist(), 22))
     axes.set_ylim(len(means) - 0.5, -0.5)
-    plain_axes(axes, title="Finalists: each seed, and the mean", x=metric, grid="x")
+    style.plain_axes(axes, title="Finalists: each seed, and the mean", x=metric, grid="x")

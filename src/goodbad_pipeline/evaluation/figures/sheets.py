@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.figures.style import DPI, FAINT, INK, WIDTH, elide, literal
 from goodbad_pipeline.evaluation.predictions import FloatArray, PixelArray
 
@@ -33,19 +32,12 @@ def contact_sheet(
     *,
     frames: Sequence[str] | None = None,
 ) -> Figure:
-    """Draw images in a grid, each with its caption below; the figure is 1000 pixels wide.
+    """Draw images in a grid of up to 10 columns, each with its caption below; the figure is 1000 pixels wide.
 
-    Args:
-        pixels: (n, h, w, 3) 8-bit RGB; n = 0 gives a sheet with the text "No images".
-        captions: n captions of one or more lines; a line is wrapped into at most two, and shortened if it is longer.
-        columns: Images per row, at least 1; up to 10 are legible.
-        title: One line above the sheet.
-        frames: Colour of each image's frame, such as from `class_colours`; None: no frames.
-
-    Raises:
-        InputError: ``pixels`` has a wrong shape, or the numbers of images, captions and frames differ.
+    ``pixels`` is 8-bit RGB (n, h, w, 3); n = 0 gives a sheet with the text "No images". Each of the n ``captions`` has
+    one or more lines; a line is wrapped into at most two, and shortened if it is longer. ``frames`` holds the colour of
+    each image's frame, such as from `class_colours`.
     """
-    _check(pixels, captions, columns, frames)
     if len(pixels) == 0:
         return _empty_sheet(title)
     cell = (WIDTH - _GAP) / columns - _GAP
@@ -107,18 +99,6 @@ def mask_centre(pixels: PixelArray, colour: tuple[int, int, int]) -> PixelArray:
 
 def _title(title: str) -> str:
     return literal(elide(title, 90))
-
-
-def _check(pixels: PixelArray, captions: Sequence[str], columns: int, frames: Sequence[str] | None) -> None:
-    if pixels.ndim != 4 or pixels.shape[3] != 3 or (len(pixels) and 0 in pixels.shape):
-        raise InputError(f"pixels: shape {pixels.shape}; give (n, h, w, 3)")
-    if len(captions) != len(pixels) or (frames is not None and len(frames) != len(pixels)):
-        raise InputError(
-            f"captions: {len(captions)} for {len(pixels)} images; give one caption per image, and one frame per "
-            "image or no frames"
-        )
-    if columns < 1:
-        raise InputError(f"columns: {columns}; give at least 1")
 
 
 def _wrapped(caption: str, width: int) -> list[str]:

@@ -2,13 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure  # exported as figures.Figure
 from matplotlib.patches import Patch
-
-from goodbad_pipeline.errors import InputError
 
 WIDTH = 10.0
 DPI = 100
@@ -80,13 +77,6 @@ def elide_all(names: Sequence[str], length: int) -> list[str]:
         literal(name if short.count(name) == 1 else f"{elide(name, max(3, length - 4))} #{index + 1}")
         for index, name in enumerate(short)
     ]
-
-
-def require_columns(table: pd.DataFrame, columns: Sequence[str], name: str) -> None:
-    """Raise `InputError` if the table has no rows or lacks a column."""
-    missing = [column for column in columns if column not in table.columns]
-    if missing or table.empty:
-        raise InputError(f"{name}: no {', '.join(missing) or 'rows'}; give {', '.join(columns)}")
 
 
 def new_figure(height: float) -> Figure:

@@ -71,7 +71,7 @@ def calibrate_model(validation_predictions: pd.DataFrame, evaluation: Evaluation
 
 def predict_test(model: Any, pixels: Pixels, splits: pd.DataFrame, calibration: dict[str, Any]) -> pd.DataFrame:
     """Predict the test split, with calibration."""
-    return _predict(model, pixels, splits, "test", Calibration.from_dict(calibration))
+    return _predict(model, pixels, splits, "test", Calibration(**calibration))
 
 
 def predict_baselines(
@@ -118,7 +118,7 @@ def evaluate_predictions(
     intervals = pd.concat(tables, ignore_index=True)[["model", "metric", "value", "low", "high"]]
     bounds = read_intervals(intervals)
     _log_accuracy(bounds)
-    metrics = _flatten(bounds) | _certainty_metrics(test_predictions, Calibration.from_dict(calibration))
+    metrics = _flatten(bounds) | _certainty_metrics(test_predictions, Calibration(**calibration))
     metrics["test_ece_by_chance"] = ece_by_chance(models[MODEL].probabilities, resamples, evaluation.seed)
     metrics |= {"test_images": float(len(test_predictions)), "test_groups": float(resamples.groups)}
     return metrics, comparison_table(intervals), intervals, per_class_metrics(models[MODEL], resamples)
@@ -143,15 +143,8 @@ def measure_slices(
         resamples,
         read_predictions(test_predictions).class_names,
     )
-    for row in gaps.itertuples(index=False):
-        logger.info(
-            "Gap in %s by %s: %.3f (lowest for %s, highest for %s)",
-            row.measure,
-            row.column,
-            row.gap,
-            row.lowest,
-            row.highest,
-        )
+    for row in gaps[["measure", "column", "gap", "lowest", "highest"]].itertuples(index=False):
+        logger.info("Gap in %s by %s: %.3f (lowest for %s, highest for %s)", *row)
     return slices, gaps, figures.slices_figure(slices, float(test_predictions["correct"].mean()))
 
 
@@ -239,7 +232,7 @@ def explain_predictions(
     array = np.asarray(pixels.array[pixels.rows(sample["image_id"])])
     rows = np.arange(len(sample))
     heat = figures.enlarge(gradcam.explain(model, array, rows, predictions.predicted), array.shape[1])
-    decision = Calibration.from_dict(calibration)
+    decision = Calibration(**calibration)
     masked = batches.predict(model, figures.mask_centre(array, images.background), rows)
     masked_predicted = decision.predict(decision.calibrate(masked))
     unmasked_accuracy = float(sample["correct"].mean())

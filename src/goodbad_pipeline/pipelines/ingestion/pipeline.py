@@ -3,32 +3,29 @@
 from kedro.pipeline import Pipeline
 
 from goodbad_pipeline.pipelines import named_node, stage
-from goodbad_pipeline.pipelines.ingestion.nodes import (
-    check_quarantine,
-    draw_image_sheet,
-    draw_quarantine_sheet,
-    group_images,
-    report_ingestion,
-    scan_images,
-)
+from goodbad_pipeline.pipelines.ingestion import nodes
 
 
 def create_pipeline() -> Pipeline:
     """Return the pipeline that turns a folder of images into the labels table."""
     return stage(
         "ingestion",
-        named_node(scan_images, inputs=["params:images", "scan_journal"], outputs=["images", "unreadable", "listing"]),
         named_node(
-            group_images,
+            nodes.scan_images, inputs=["params:images", "scan_journal"], outputs=["images", "unreadable", "listing"]
+        ),
+        named_node(
+            nodes.group_images,
             inputs=["images", "unreadable", "params:images"],
             outputs=["grouped_images", "quarantine", "duplicates", "corrections"],
         ),
         named_node(
-            report_ingestion,
+            nodes.report_ingestion,
             inputs=["grouped_images", "quarantine", "duplicates", "corrections", "listing"],
             outputs=["ingestion_summary", "quarantine_table"],
         ),
-        named_node(check_quarantine, inputs=["grouped_images", "ingestion_summary", "params:images"], outputs="labels"),
-        named_node(draw_image_sheet, inputs=["labels", "params:images"], outputs="image_sheet"),
-        named_node(draw_quarantine_sheet, inputs=["quarantine", "params:images"], outputs="quarantine_sheet"),
+        named_node(
+            nodes.check_quarantine, inputs=["grouped_images", "ingestion_summary", "params:images"], outputs="labels"
+        ),
+        named_node(nodes.draw_image_sheet, inputs=["labels", "params:images"], outputs="image_sheet"),
+        named_node(nodes.draw_quarantine_sheet, inputs=["quarantine", "params:images"], outputs="quarantine_sheet"),
     )

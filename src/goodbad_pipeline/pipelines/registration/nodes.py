@@ -122,7 +122,7 @@ def register_model(
     example = np.asarray(pixels.array[0])
     try:
         exposure = total_exposure(network, splits)
-        reading = Calibration.from_dict(calibration)
+        reading = Calibration(**calibration)
         version = log_model(model, registry.name, reading, pixels.transform, example, exposure)
     except TrackingUnavailable as error:
         logger.warning("%s: the model is not registered", error)

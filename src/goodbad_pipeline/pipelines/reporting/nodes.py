@@ -12,41 +12,21 @@ from goodbad_pipeline import lazy
 from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.evaluation.predictions import MODEL, predictions_by_model
 from goodbad_pipeline.params import ImageParams, TrainingParams
-from goodbad_pipeline.reporting.facts import Rows, Tables, gather_facts
+from goodbad_pipeline.reporting.facts import gather_facts
 from goodbad_pipeline.tracking.provenance import labels_digest
 
 pages = lazy.load("goodbad_pipeline.reporting.pages")
 
 
 def gather_report_facts(
-    metric_intervals: pd.DataFrame,
-    per_class_metrics: pd.DataFrame,
-    slices: pd.DataFrame,
-    fairness: pd.DataFrame,
-    slice_comparison: pd.DataFrame,
-    registered_model: dict[str, Any],
-    findings: Rows,
-    calibration: dict[str, Any],
-    test_metrics: dict[str, float],
-    explanation_metrics: dict[str, float],
-    data_facts: dict[str, Any],
-    network: dict[str, Any],
-    splits: pd.DataFrame,
-    images: ImageParams,
+    data_facts: dict[str, Any], labelled: pd.DataFrame, images: ImageParams, **results: Any
 ) -> dict[str, Any]:
-    """Collect the content of the report and the model card."""
-    split_counts = pd.DataFrame(data_facts["splits"])
-    tables = Tables(metric_intervals, per_class_metrics, slices, fairness, slice_comparison, split_counts)
+    """Collect the content of the report and the model card; ``results`` are further arguments of `gather_facts`."""
     return gather_facts(
-        tables,
-        registered=registered_model,
-        findings=findings,
-        calibration=calibration,
-        test_metrics=test_metrics,
-        explanation_metrics=explanation_metrics,
+        **results,
         ingestion=data_facts["ingestion"],
-        network=network,
-        data={"root": images.root, "digest": labels_digest(splits)},
+        splits=data_facts["splits"],
+        data={"root": images.root, "digest": labels_digest(labelled)},
     )
 
 

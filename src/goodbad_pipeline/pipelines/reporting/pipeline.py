@@ -3,14 +3,7 @@
 from kedro.pipeline import Pipeline
 
 from goodbad_pipeline.pipelines import named_node, stage
-from goodbad_pipeline.pipelines.reporting.nodes import (
-    draw_charts,
-    draw_history,
-    gather_report_facts,
-    render_model_card,
-    write_model_card,
-    write_report_page,
-)
+from goodbad_pipeline.pipelines.reporting import nodes
 
 FIGURES = {
     "confusion_matrix": "confusion_matrix",
@@ -27,6 +20,20 @@ FIGURES = {
 }
 """Names of figures in the report's template, with the dataset that holds each."""
 CHARTS = ["history_chart", "roc_chart", "slice_chart"]
+RESULTS = (
+    "metric_intervals",
+    "per_class_metrics",
+    "slices",
+    "fairness",
+    "slice_comparison",
+    "registered_model",
+    "findings",
+    "calibration",
+    "test_metrics",
+    "explanation_metrics",
+    "network",
+)
+"""Datasets that are arguments of `gather_facts`."""
 
 
 def create_pipeline() -> Pipeline:
@@ -34,36 +41,22 @@ def create_pipeline() -> Pipeline:
     return stage(
         "reporting",
         named_node(
-            gather_report_facts,
-            inputs=[
-                "metric_intervals",
-                "per_class_metrics",
-                "slices",
-                "fairness",
-                "slice_comparison",
-                "registered_model",
-                "findings",
-                "calibration",
-                "test_metrics",
-                "explanation_metrics",
-                "data_facts",
-                "network",
-                "splits",
-                "params:images",
-            ],
+            nodes.gather_report_facts,
+            inputs={name: name for name in ("data_facts", *RESULTS)}
+            | {"labelled": "splits", "images": "params:images"},
             outputs="report_facts",
         ),
-        named_node(draw_history, inputs=["history", "params:training"], outputs="history_figure"),
+        named_node(nodes.draw_history, inputs=["history", "params:training"], outputs="history_figure"),
         named_node(
-            draw_charts,
+            nodes.draw_charts,
             inputs=["history", "test_predictions", "baseline_predictions", "slices", "params:training"],
             outputs=CHARTS,
         ),
         named_node(
-            write_report_page,
+            nodes.write_report_page,
             inputs={name: name for name in ("report_facts", "data_facts", *CHARTS)} | FIGURES,
             outputs="report",
         ),
-        named_node(write_model_card, inputs="report_facts", outputs="model_card"),
-        named_node(render_model_card, inputs="model_card", outputs="model_card_page"),
+        named_node(nodes.write_model_card, inputs="report_facts", outputs="model_card"),
+        named_node(nodes.render_model_card, inputs="model_card", outputs="model_card_page"),
     )

@@ -58,8 +58,8 @@ def report_leaks(
     )
     plain, ours = (table.set_index("split").loc[name] for name in (PLAIN, OURS))
     logger.info(
-        "Of %d test images, %d would have a copy in train and %d a group in train if the split were random; with this "
-        "split, %d have a copy and %d a group in train",
+        "Of %d test images, a random split would leave %d with a copy and %d with an image of their group in train; "
+        "this split leaves %d and %d",
         *plain[["test_images", "copy_in_train", "group_in_train"]],
         *ours[["copy_in_train", "group_in_train"]],
     )
