@@ -75,11 +75,13 @@ def _write_start(project: Path) -> None:
 
     from goodbad_pipeline.network_factory import initial_weights, network_scale  # noqa: PLC0415
     from goodbad_pipeline.networks import build_network  # noqa: PLC0415 - starts TensorFlow
+    from goodbad_pipeline.params import validate_parameters  # noqa: PLC0415
 
     bootstrap_project(project)
     with KedroSession.create(project) as session:
         parameters = session.load_context().params
-    model, training = parameters["model"], parameters["training"]  # validated by the hooks
+    groups = validate_parameters(parameters)
+    model, training = groups["model"], groups["training"]
     scale = network_scale(model)
     weights = initial_weights(model, scale)
     build_network(scale, classes=2, weights=weights, seed=0).save(project / START)

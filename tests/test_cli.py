@@ -1,6 +1,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -51,6 +52,10 @@ def test_run_has_the_options_of_kedros_run() -> None:
     assert result.exit_code == 0
     for option in ("--pipeline", "--params", "--env", "--nodes"):
         assert option in result.output
+
+
+def test_programs_that_kedro_starts_are_those_of_this_environment() -> None:
+    assert os.environ["PATH"].partition(os.pathsep)[0] == str(Path(sys.executable).parent)
 
 
 @pytest.mark.parametrize(("command", "deprecated"), [("send-outbox", False), ("send-spool", True)])

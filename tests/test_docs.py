@@ -102,7 +102,7 @@ def test_examples_are_valid_parameters(page: Path) -> None:
 
 @pytest.mark.parametrize("page", page_parameters())
 def test_commands_of_kedro_exist(page: Path) -> None:
-    known = {"run", "registry", "viz", "mlflow", "airflow", "package", *cli.commands}
+    known = {"run", "registry", "viz", "mlflow", "airflow", "package", "ipython", "jupyter", *cli.commands}
     assert set(re.findall(r"(?:^|[`/])kedro ([a-z-]+)", page.read_text(encoding="utf-8"), re.MULTILINE)) <= known
 
 

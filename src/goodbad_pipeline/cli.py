@@ -1,5 +1,7 @@
 """The project's ``kedro`` commands, among them a ``kedro run`` that prints errors in one line."""
 
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,9 @@ from goodbad_pipeline import tracking
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.hooks.signals import exit_status
 from goodbad_pipeline.training.stopping import Stopped
+
+# Commands such as `kedro ipython` start programs by name. They are found although the environment is not activated.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 
 
 class OneLineErrors(click.Command):

@@ -23,7 +23,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from goodbad_pipeline.hooks.checks import CheckHooks
+from goodbad_pipeline.hooks.checks import CheckHooks, Context
 from goodbad_pipeline.hooks.memory import MemoryHooks
 from goodbad_pipeline.hooks.run_lock import RunLockHooks
 from goodbad_pipeline.hooks.signals import StopHooks
@@ -33,6 +33,7 @@ logging.getLogger("kedro_mlflow").setLevel(logging.WARNING)  # importing kedro_m
 
 # TrackingHooks extends kedro-mlflow's hook; both together would log everything twice.
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow", "kedro-mlflow")  # the name depends on the packaging tool
+CONTEXT_CLASS = Context
 HOOKS = (TrackingHooks(), RunLockHooks(), CheckHooks(), StopHooks(), MemoryHooks())
 
 # With a soft merge, `--params model.phi=1` changes φ and keeps the other parameters of the model.

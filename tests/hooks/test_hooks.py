@@ -14,7 +14,7 @@ from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.hooks.checks import CheckHooks
 from goodbad_pipeline.hooks.tracking import TrackingHooks, run_name
-from goodbad_pipeline.params import validate_parameters
+from goodbad_pipeline.params import ModelParams, validate_parameters
 from goodbad_pipeline.tracking.provenance import git_state, labels_digest
 from goodbad_pipeline.tracking.store import resolve_store
 from goodbad_pipeline.training import devices
@@ -47,6 +47,22 @@ def test_a_server_sets_its_own_artifact_location(tmp_path: Path, monkeypatch) ->
     settings = resolve_store(SETTINGS, tmp_path)
     assert settings["server"]["mlflow_tracking_uri"] == "http://127.0.0.1:9"
     assert "create_experiment_kwargs" not in settings["tracking"]["experiment"]
+
+
+def test_parameters_are_plain_mappings_in_the_context_and_groups_in_the_catalog(project: Path) -> None:
+    bootstrap_project(project)
+    with KedroSession.create(project, runtime_params={"training": {"preset": "quick"}}) as session:
+        context = session.load_context()
+        catalog = context.catalog
+    plain = [context.params, context.params["images"], context.params["images"]["columns"], catalog.load("parameters")]
+    assert {type(mapping) for mapping in plain} == {dict}
+    assert context.params["images"]["root"] == str(project / "data/01_raw/characters")
+    assert isinstance(catalog.load("params:model"), ModelParams)
+    assert catalog.load("params:model")["phi"] == 0
+    assert catalog.load("params:model.coefficients").alpha == 1.2
+    assert catalog.load("params:training").epochs == 2  # of the preset
+    with pytest.raises(KeyError, match="fi"):
+        catalog.load("params:model")["fi"]
 
 
 def labels() -> pd.DataFrame:

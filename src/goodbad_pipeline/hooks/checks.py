@@ -31,6 +31,15 @@ TRAINED_ON = {"pixels", "pixel_cache"}
 MOST_NAMES = 3  # maximum number of missing datasets that a message names
 
 
+class Context(KedroContext):
+    """Kedro's context, with the parameters as plain mappings. The catalog has them as groups (see `CheckHooks`)."""
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The parameters of all groups, as they are configured."""
+        return dict(self.config_loader["parameters"])
+
+
 class CheckHooks:
     """Checks parameters and stored inputs, to raise an InputError before the run begins rather than during it."""
 
@@ -45,6 +54,12 @@ class CheckHooks:
         self.parameters = validate_parameters(raw)
         check_networks(self.parameters)
         context.config_loader["parameters"] = raw
+
+    @hook_impl
+    def after_catalog_created(self, catalog: DataCatalog, parameters: dict[str, Any]) -> None:
+        """Replace the plain parameters in the catalog by the groups that nodes expect."""
+        for name, group in validate_parameters(parameters["parameters"]).items():
+            _save_group(catalog, f"params:{name}", group)
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
@@ -64,6 +79,14 @@ class CheckHooks:
         trains = "params:training" in pipeline.inputs() and TRAINED_ON & datasets
         if isinstance(training, TrainingParams) and trains:
             _check_training(training, follows=run_params.get("pipeline_names") == [FOLLOW])
+
+
+def _save_group(catalog: DataCatalog, name: str, group: Group) -> None:
+    """Save a group of parameters, and the groups in it, as datasets."""
+    catalog.save(name, group)
+    for field, value in group:
+        if isinstance(value, Group):
+            _save_group(catalog, f"{name}.{field}", value)
 
 
 def _check_training(training: TrainingParams, *, follows: bool) -> None:
