@@ -93,10 +93,16 @@ def test_the_momentum_of_batch_statistics_follows_the_steps_of_an_epoch() -> Non
         ({"model__phi": -40}, "model: phi must leave at least 8 channels in every stage; at phi=-40"),
         ({"model__resolution": 8}, "resolution"),
         ({"model__budget": {}, "model__phi": None}, "budget must limit something"),
-        ({"model__budget": {"max_macs": 1000}, "model__phi": None}, "max_macs is 1,000, it needs .* times the limit"),
+        ({"model__budget": {"max_macs": 0}, "model__phi": None}, "max_macs"),
+        ({"model__budget": {"max_memory_gb": float("nan")}, "model__phi": None}, "max_memory_gb"),
+        ({"model__budget": {"max_ms_per_image": float("inf")}, "model__phi": None}, "max_ms_per_image"),
+        (
+            {"model__budget": {"max_macs": 1000}, "model__phi": None},
+            "max_macs is 1,000 but .* is needed, .* times as much",
+        ),
         (
             {"model__budget": {"max_memory_gb": 0.25}, "model__phi": None, "training__precision": "float32"},
-            "max_memory_gb is 0.25, it needs .* times the limit",
+            "max_memory_gb is 0.25 but .* is needed, .* times as much",
         ),
         ({"model__grow_from": "somewhere"}, "grow_from must be imagenet, a registered version .* received 'somewhere'"),
         ({"model__grow_from": "/nowhere/m.keras"}, "grow_from names a file that does not exist"),

@@ -7,6 +7,7 @@ import logging
 import timeit
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +17,11 @@ import pandas as pd
 from goodbad_pipeline import lazy
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.images.splits import class_names
+from goodbad_pipeline.networks import net2net_source, pretrained
 from goodbad_pipeline.networks.architecture import IMAGENET_CLASSES, LayerShape, layer_shape
 from goodbad_pipeline.networks.budget import Budget, BudgetResult, Probe, Step, choose_phi
 from goodbad_pipeline.networks.grid import Candidate, list_candidates
-from goodbad_pipeline.networks.net2net_source import (
-    GrowthSource,
-    base_scale,
-    check_growth,
-    check_growth_source,
-    parse_growth_source,
-    source_shape,
-)
-from goodbad_pipeline.networks.pretrained import (
-    IMAGENET,
-    check_weights,
-    check_weights_file,
-    check_weights_fit,
-    why_not_imagenet,
-)
+from goodbad_pipeline.networks.net2net_source import GrowthSource, parse_growth_source
 from goodbad_pipeline.networks.scaling import NetworkScale, read_scale, resolve_scale
 from goodbad_pipeline.params import Group, ModelParams, ScalingSearchParams, TrainingParams, TrialParams
 from goodbad_pipeline.params.training import WEIGHT_WORDS
@@ -46,8 +34,6 @@ network_model = lazy.load("goodbad_pipeline.networks.model")
 net2net = lazy.load("goodbad_pipeline.networks.net2net")
 
 logger = logging.getLogger(__name__)
-
-TIMED_BATCHES = 3
 
 
 @dataclass(frozen=True)
@@ -94,19 +80,17 @@ def _check_model(model: ModelParams, training: TrainingParams | None) -> None:
     scale, source = None, parse_growth_source(model.grow_from)
     if model.budget is None:
         scale = network_scale(model)
-        weights = initial_weights(model, scale)
-        check_weights(weights, scale)
-        check_weights_fit(weights, scale, classes=None)
+        pretrained.check_weights_fit(initial_weights(model, scale), scale, classes=None)
     else:
         if model.weights not in (None, *WEIGHT_WORDS):
-            check_weights_file(Path(model.weights))
+            pretrained.check_weights_file(Path(model.weights))
         _fit_smallest_costs(model, training)
     if source is not None:
         family = scale.family if scale else model.family
-        check_growth_source(source, family)
-        shape = source_shape(source, family)
+        net2net_source.check_growth_source(source, family)
+        shape = net2net_source.source_shape(source, family)
         if shape is not None and scale is not None:  # with a budget, `choose_network` checks growth
-            check_growth(shape, layer_shape(scale))
+            net2net_source.check_growth(shape, layer_shape(scale))
 
 
 def _fit_smallest_costs(model: ModelParams, training: TrainingParams | None) -> None:
@@ -128,7 +112,6 @@ def network_scale(model: ModelParams) -> NetworkScale:
         coefficients=model.coefficients.constants,
         resolution=model.resolution,
         dropout=model.dropout,
-        quiet=True,  # CheckHooks logs this warning once per run
     )
 
 
@@ -157,7 +140,7 @@ def initial_weights(model: ModelParams, scale: NetworkScale) -> str | None:
     if model.grow_from is not None or model.weights in (None, "none"):
         return None
     if model.weights == "auto":
-        return IMAGENET if why_not_imagenet(scale) is None else None
+        return pretrained.IMAGENET if pretrained.why_not_imagenet(scale) is None else None
     return model.weights
 
 
@@ -170,10 +153,9 @@ def choose_network(model: ModelParams, training: TrainingParams, classes: int, r
     budget = fit_budget(model, training, classes)
     scale = budget.scale if budget else network_scale(model)
     if small is not None:
-        check_growth(small, layer_shape(scale))
+        net2net_source.check_growth(small, layer_shape(scale))
     weights = initial_weights(model, scale)
-    check_weights(weights, scale)
-    check_weights_fit(weights, scale, classes)
+    pretrained.check_weights_fit(weights, scale, classes)
     return ChosenNetwork(scale, weights, budget)
 
 
@@ -183,7 +165,7 @@ def _growth_shape(model: ModelParams, registered: str) -> LayerShape | None:
         return None
     if source.version is not None:
         return net2net.read_shape(load_version(source.name or registered, source.version).model)
-    return source_shape(source, model.family if model.budget else network_scale(model).family)
+    return net2net_source.source_shape(source, model.family if model.budget else network_scale(model).family)
 
 
 def fit_budget(model: ModelParams, training: TrainingParams, classes: int) -> BudgetResult | None:
@@ -192,12 +174,7 @@ def fit_budget(model: ModelParams, training: TrainingParams, classes: int) -> Bu
         return None
     batch_size = _budget_batch_size(model, training.batch_size)
     device = devices.prepare_device(training.precision, training.xla, training.seed)
-
-    def probe(scale: NetworkScale) -> float:
-        elapsed = measure_ms_per_image(scale, classes=classes, batch_size=batch_size)
-        logger.info("Measured %s at %d pixels: %.3g ms per image", scale.label, scale.resolution, elapsed)
-        return elapsed
-
+    probe = partial(measure_ms_per_image, classes=classes, batch_size=batch_size)
     return _fit(model, Step(classes, batch_size, device.precision), probe)
 
 
@@ -226,8 +203,10 @@ def measure_ms_per_image(scale: NetworkScale, *, classes: int, batch_size: int) 
     model = network_model.build_network(scale, classes=classes)
     pixels = np.random.default_rng(0).integers(0, 256, (batch_size, scale.resolution, scale.resolution, 3), np.uint8)
     model.predict_on_batch(pixels)
-    seconds = timeit.repeat(lambda: model.predict_on_batch(pixels), number=1, repeat=TIMED_BATCHES)
-    return 1000 * min(seconds) / batch_size
+    seconds = timeit.repeat(lambda: model.predict_on_batch(pixels), number=1, repeat=3)
+    elapsed = 1000 * min(seconds) / batch_size
+    logger.info("Measured %s at %d pixels: %.3g ms per image", scale.label, scale.resolution, elapsed)
+    return elapsed
 
 
 def build_untrained(
@@ -276,8 +255,9 @@ def _load_source(
 ) -> tuple[Any, list[str] | None]:
     """Return the small network and its class names; the names are None if unknown."""
     if source.imagenet:
-        base, include_top = base_scale(scale.family, scale.resolution), classes == IMAGENET_CLASSES
-        return network_model.build_network(base, classes=classes, weights=IMAGENET, include_top=include_top), None
+        base = net2net_source.base_scale(scale.family, scale.resolution)
+        options = {"classes": classes, "include_top": classes == IMAGENET_CLASSES}
+        return network_model.build_network(base, weights=pretrained.IMAGENET, **options), None
     if source.version is not None:
         version = load_version(source.name or registered, source.version)
         return version.model, version.class_names

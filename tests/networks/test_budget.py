@@ -1,4 +1,3 @@
-import math
 import re
 from pathlib import Path
 
@@ -70,22 +69,13 @@ def test_a_budget_too_small_for_any_network_states_by_how_much():
     with pytest.raises(InputError, match=r"smallest network, φ = -7.27 at 81 pixels, .*max_macs is 1e\+06") as caught:
         choose_phi(Budget(max_macs=1e6, max_parameters=1e9))
     least = _costs(-7.27)["max_macs"] / 1e6
-    assert f"{least:.3g} times the limit" in str(caught.value)
+    assert f"{least:.3g} times as much" in str(caught.value)
     assert "max_parameters" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("limits", "message"),
-    [
-        ({}, "budget must limit something"),
-        ({"max_macs": 0}, "max_macs must be above 0; received 0"),
-        ({"max_memory_gb": math.nan}, "max_memory_gb must be above 0"),
-        ({"max_ms_per_image": math.inf}, "max_ms_per_image must be above 0"),
-    ],
-)
-def test_an_invalid_budget_is_an_error(limits, message):
-    with pytest.raises(InputError, match=message):
-        Budget(**limits)
+def test_a_budget_without_limits_is_an_error():
+    with pytest.raises(InputError, match="budget must limit something"):
+        Budget()
 
 
 class Clock:
@@ -117,7 +107,7 @@ def test_time_is_measured_only_within_the_other_limits():
 
 
 def test_a_time_limit_below_any_network_reports_the_measured_time():
-    with pytest.raises(InputError, match=r"max_ms_per_image is 1, it needs 1.0\d+, 1.0\d times the limit"):
+    with pytest.raises(InputError, match=r"max_ms_per_image is 1 but 1.0\d+ is needed, 1.0\d times as much"):
         choose_phi(Budget(max_ms_per_image=1), probe=Clock())
 
 
@@ -146,10 +136,10 @@ def test_a_time_limit_without_a_probe_is_an_error():
 def test_the_range_of_phi_covers_all_networks_that_exist(coefficients):
     low, high = phi_range(coefficients)
     for phi in (low, high):
-        resolve_scale(phi=phi, coefficients=coefficients, quiet=True)
+        resolve_scale(phi=phi, coefficients=coefficients)
     if low > -10:
         with pytest.raises(InputError):
-            resolve_scale(phi=low - 0.01, coefficients=coefficients, quiet=True)
+            resolve_scale(phi=low - 0.01, coefficients=coefficients)
 
 
 @pytest.mark.no_cover
@@ -158,7 +148,7 @@ def test_a_large_alpha_ends_the_grid_before_a_stage_vanishes(family):
     steep = Coefficients(30, 1, 1)
     with pytest.raises(InputError, match=r"not even the smallest network, .*φ = -6.29 at 224 pixels"):
         choose_phi(Budget(max_macs=1), family=family, coefficients=steep)
-    smallest = resolve_scale(phi=phi_range(steep)[0], family=family, coefficients=steep, quiet=True)
+    smallest = resolve_scale(phi=phi_range(steep)[0], family=family, coefficients=steep)
     assert [row.layers for row in stage_table(smallest)] == [1] * 9
 
 

@@ -5,6 +5,7 @@ from keras.src.applications.efficientnet import EfficientNet
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.networks import build_efficientnet
+from goodbad_pipeline.networks.scaling import Coefficients
 
 TINY = {"phi": -6, "resolution": 32, "classes": 3}
 
@@ -197,6 +198,11 @@ def test_invalid_classes_are_an_error(classes):
 def test_invalid_momentum_is_an_error(momentum):
     with pytest.raises(InputError, match="batch_norm_momentum must be above 0 and below 1"):
         build_efficientnet(phi=0, batch_norm_momentum=momentum)
+
+
+def test_a_product_far_from_two_is_warned_about(caplog):
+    build_efficientnet(**TINY, coefficients=Coefficients(gamma=1.1))
+    assert "α·β²·γ² is 1.757" in caplog.text
 
 
 def test_both_or_neither_of_phi_and_variant_is_an_error():

@@ -49,10 +49,12 @@ def test_scaling_a_base_does_not_change_its_dropout():
 @pytest.mark.parametrize(
     ("axes", "message"),
     [
-        (([], [1.1], [1.1]), "must each list at least one value"),
         (([0.9], [1.1], [1.1]), "alpha must be at least 1 and at most 100; received 0.9"),
         (([1.0], [1e200], [1.0]), "beta must be at least 1 and at most 100; received 1e[+]200"),
-        (([1.0, 1.1], [1.0], [1.0]), r"none of 2 has .* the closest, 1.1, 1, 1, has the product 1.100"),
+        (
+            ([1.0, 1.1], [1.0], [1.0]),
+            r"none of 2 has .* the closest is alpha 1.1, beta 1, gamma 1 with the product 1.100",
+        ),
     ],
 )
 def test_invalid_grids_name_the_rule(axes, message):

@@ -45,7 +45,9 @@ def _trained(scale, classes=CLASSES, **options):
 def _grow(small, target, **options):
     from goodbad_pipeline.networks.net2net import grow_network
 
-    return grow_network(small, target, classifier_activation=None, seed=4, **({"classes": CLASSES} | options))
+    large = grow_network(small, target, seed=4, **({"classes": CLASSES} | options))
+    large.get_layer("predictions").activation = None  # logits show smaller differences than probabilities
+    return large
 
 
 def _answers(model, images=None):

@@ -18,6 +18,7 @@ from goodbad_pipeline.networks.scaling import (
     round_repeats,
     round_resolution,
     variants_of,
+    warn_of_product,
 )
 
 PHI = st.floats(-6, 12)
@@ -27,18 +28,17 @@ def test_the_product_of_the_papers_coefficients_is_close_to_two():
     assert Coefficients().product == pytest.approx(1.920, abs=5e-4)
 
 
-def test_the_misprinted_gamma_is_warned_about_when_used(caplog):
+def test_the_misprinted_gamma_is_warned_about(caplog):
     misprint = Coefficients(gamma=1.1)
     assert misprint.product == pytest.approx(1.757, abs=5e-4)
-    assert not caplog.records
     with caplog.at_level(logging.WARNING):
-        resolve_scale(phi=1, coefficients=misprint)
+        warn_of_product(misprint)
     assert "1.757" in caplog.text
     assert "γ=1.1" in caplog.text
 
 
 def test_the_coefficients_of_the_paper_are_not_warned_about(caplog):
-    resolve_scale(phi=1)
+    warn_of_product(Coefficients())
     assert not caplog.records
 
 

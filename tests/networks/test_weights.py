@@ -21,6 +21,17 @@ def _outputs(model):
     return np.asarray(model(IMAGES))
 
 
+def _save(model, path):
+    """Save the weights in the format of the suffix; `.h5` alone is the format of Keras 2."""
+    if path.name.endswith(".weights.h5"):
+        model.save_weights(path)
+    elif path.suffix == ".keras":
+        model.save(path)
+    else:
+        _legacy_file(model, path)
+    return path
+
+
 def _legacy_file(model, path):
     with h5py.File(path, "w") as file:
         legacy_h5_format.save_weights_to_hdf5_group(file, model)
@@ -55,21 +66,13 @@ def official():
 
 @pytest.mark.parametrize("suffix", [".weights.h5", ".keras", ".h5"])
 def test_files_of_this_project_load(tiny_model, tmp_path, suffix):
-    path = tmp_path / f"saved{suffix}"
-    if suffix == ".h5":
-        _legacy_file(tiny_model, path)
-    else:
-        (tiny_model.save if suffix == ".keras" else tiny_model.save_weights)(path)
+    path = _save(tiny_model, tmp_path / f"saved{suffix}")
     np.testing.assert_array_equal(_outputs(build_efficientnet(**TINY, weights=path)), _outputs(tiny_model))
 
 
 @pytest.mark.parametrize("suffix", [".weights.h5", ".keras", ".h5"])
 def test_kernel_shapes_decide_whether_a_file_fits(tiny_model, tmp_path, suffix):
-    path = tmp_path / f"saved{suffix}"
-    if suffix == ".h5":
-        _legacy_file(tiny_model, path)
-    else:
-        (tiny_model.save if suffix == ".keras" else tiny_model.save_weights)(path)
+    path = _save(tiny_model, tmp_path / f"saved{suffix}")
     check_weights_fit(path, resolve_scale(phi=-6, resolution=64), 3)
     for scale in (resolve_scale(phi=-4), resolve_scale(phi=-6, resolution=64, family="efficientnet_lite")):
         with pytest.raises(InputError, match="do not fit"):
@@ -90,11 +93,7 @@ def test_a_network_without_classifier_loads_a_file_with_one(tiny_model, tmp_path
 @pytest.mark.parametrize("include_top", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_files_of_keras_applications_load(tmp_path, official, include_top, legacy):
     theirs = official(include_top)
-    path = tmp_path / ("b0.h5" if legacy else "b0.weights.h5")
-    if legacy:
-        _legacy_file(theirs, path)
-    else:
-        theirs.save_weights(path)
+    path = _save(theirs, tmp_path / ("b0.h5" if legacy else "b0.weights.h5"))
     ours = build_efficientnet(variant="b0", resolution=32, classes=5, weights=path, include_top=include_top)
     np.testing.assert_allclose(_outputs(ours), _outputs(theirs), rtol=0, atol=1e-5)
 
@@ -133,8 +132,7 @@ def test_another_number_of_classes_is_an_error(tiny_model, tmp_path):
 @pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
 @pytest.mark.parametrize(("phi", "layer"), [(-4, "block3a_project_conv"), (-7, "stem_conv")])
 def test_weights_of_another_network_name_the_first_wrong_layer(tiny_model, tmp_path, phi, layer, suffix):
-    path = tmp_path / f"saved{suffix}"
-    (tiny_model.save if suffix == ".keras" else tiny_model.save_weights)(path)
+    path = _save(tiny_model, tmp_path / f"saved{suffix}")
     assert f"layer {layer} has the shapes" in _refused(path, phi=phi)
 
 
@@ -178,7 +176,7 @@ def test_an_empty_hdf5_file_is_an_error(tmp_path):
     assert "received nothing" in _refused(path)
 
 
-# What the original PyTorch networks answer to the formulan image at their native resolution.
+# Outputs of the original PyTorch networks for the formula image at their native resolution.
 REFERENCE = {
     "lite0": {
         "features": [0.0, 0.0, 0.0, 0.0, 0.00553],
@@ -257,9 +255,7 @@ def download(tmp_path, monkeypatch):
         )
         mean, deviation = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
         next(la for la in model.layers if la.weights).set_weights([np.array(mean), np.array(deviation), np.array(0)])
-        with h5py.File(tmp_path / name, "w") as file:
-            legacy_h5_format.save_weights_to_hdf5_group(file, model)
-        return str(tmp_path / name)
+        return str(_legacy_file(model, tmp_path / name))
 
     monkeypatch.setattr(keras.utils, "get_file", get_file)
     return asked

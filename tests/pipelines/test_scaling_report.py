@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -6,8 +7,8 @@ import pytest
 from cli_runner import kedro_run, runs, store, table
 from factories import parameters
 
-from goodbad_pipeline.networks.complexity import Cost
-from goodbad_pipeline.networks.paper import NETWORKS, PaperNetwork
+from goodbad_pipeline.networks import paper
+from goodbad_pipeline.networks.paper import NETWORKS
 from goodbad_pipeline.params import ModelParams, TrainingParams, validate_parameters
 from goodbad_pipeline.pipelines.scaling_report import nodes
 from goodbad_pipeline.pipelines.scaling_report.nodes import tabulate_stages, trace_phi
@@ -23,7 +24,6 @@ COUNTED = {
     "Inception-ResNet-v2": (55_873_736, 13.156),
     "NASNet-A": (88_949_818, 23.783),
 }
-COUNT = nodes._count
 
 SPLITS = pd.DataFrame({"label": ["bad", "good"] * 3, "split": "train"})
 
@@ -43,14 +43,14 @@ def tabulate(splits: pd.DataFrame | None = None, **changes: object) -> pd.DataFr
 
 @pytest.fixture(scope="module")
 def compared() -> pd.DataFrame:
-    """The comparison with what is counted without building networks of keras.applications."""
+    """The comparison of costs that are computed without building networks of keras.applications."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(nodes, "_count", _ours)
+        build_no_applications(patch)
         return nodes.compare_with_paper()
 
 
-def _ours(network: PaperNetwork) -> Cost | None:
-    return None if network.application else COUNT(network)
+def build_no_applications(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(paper, "NETWORKS", [replace(network, application=None) for network in NETWORKS])
 
 
 def test_table_1_of_b0_is_the_papers() -> None:
@@ -127,7 +127,7 @@ def test_accuracy_is_drawn_with_every_network_by_name(compared: pd.DataFrame) ->
 
 
 def test_the_pipeline_needs_no_images_and_logs_its_tables_and_figures(project: Path, monkeypatch) -> None:
-    monkeypatch.setattr(nodes, "_count", _ours)
+    build_no_applications(monkeypatch)
     kedro_run(project, "scaling_report")
     (run,) = runs(project)
     logged = {

@@ -3,7 +3,7 @@
 Only the standard library is imported.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from string import ascii_lowercase
 
@@ -113,35 +113,26 @@ def stage_repeats(scale: NetworkScale) -> tuple[int, ...]:
 
 def expand_blocks(scale: NetworkScale) -> tuple[Block, ...]:
     """Return all MBConv blocks of a network, from input to output."""
-    repeats = stage_repeats(scale)
+    repeats, ratio = stage_repeats(scale), FAMILY_OF[scale.family].squeeze_ratio
     blocks: list[Block] = []
     channels, resolution = stem_filters(scale), halve(scale.resolution, 2)
-    for index, count in enumerate(repeats):
+    for number, (stage, count) in enumerate(zip(STAGES, repeats, strict=True), start=1):
         for position in range(count):
-            rate = scale.stochastic_depth * len(blocks) / sum(repeats)
-            block = _first_block(scale, index, channels, resolution, rate)
-            if position:
-                block = replace(block, name=f"block{index + 1}{_letters(position)}", stride=1)
+            block = Block(
+                name=f"block{number}{_letters(position)}",
+                stage=number + 1,
+                kernel=stage.kernel,
+                stride=1 if position else stage.stride,
+                inputs=channels,
+                expanded=channels * stage.expansion,
+                outputs=round_filters(stage.channels, scale.width),
+                squeezed=max(1, int(channels * ratio)) if ratio else 0,
+                resolution=resolution,
+                drop_rate=scale.stochastic_depth * len(blocks) / sum(repeats),
+            )
             channels, resolution = block.outputs, block.output_resolution
             blocks.append(block)
     return tuple(blocks)
-
-
-def _first_block(scale: NetworkScale, index: int, channels: int, resolution: int, drop_rate: float) -> Block:
-    stage = STAGES[index]
-    ratio = FAMILY_OF[scale.family].squeeze_ratio
-    return Block(
-        name=f"block{index + 1}a",
-        stage=index + 2,
-        kernel=stage.kernel,
-        stride=stage.stride,
-        inputs=channels,
-        expanded=channels * stage.expansion,
-        outputs=round_filters(stage.channels, scale.width),
-        squeezed=max(1, int(channels * ratio)) if ratio else 0,
-        resolution=resolution,
-        drop_rate=drop_rate,
-    )
 
 
 def _letters(position: int) -> str:

@@ -5,23 +5,14 @@ Only the standard library is imported.
 """
 
 import math
-from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.networks import scaling
 from goodbad_pipeline.networks.complexity import count_complexity
-from goodbad_pipeline.networks.scaling import (
-    BASE_RESOLUTION,
-    MAX_FACTOR,
-    MIN_CHANNELS,
-    MIN_DEPTH,
-    MIN_RESOLUTION,
-    SMALLEST_STAGE,
-    Coefficients,
-    NetworkScale,
-    resolve_scale,
-)
+from goodbad_pipeline.networks.scaling import Coefficients, NetworkScale, resolve_scale
 
 Probe = Callable[[NetworkScale], float]
 
@@ -42,9 +33,6 @@ class Budget:
     max_ms_per_image: float | None = None  # measured prediction time
 
     def __post_init__(self) -> None:
-        for name, limit in self.limits.items():
-            if not (math.isfinite(limit) and limit > 0):
-                raise InputError(f"budget.{name} must be above 0; received {limit!r}.")
         if not self.limits:
             names = ", ".join(field.name for field in fields(self))
             raise InputError(f"budget must limit something; received nothing. Set one of {names}.")
@@ -119,19 +107,15 @@ def choose_phi(
 
     def scale_at(point: int) -> NetworkScale:
         return resolve_scale(
-            phi=point / STEPS,
-            family=family,
-            coefficients=coefficients,
-            resolution=resolution,
-            dropout=dropout,
-            quiet=True,
+            phi=point / STEPS, family=family, coefficients=coefficients, resolution=resolution, dropout=dropout
         )
 
     def counted_at(point: int) -> list[BudgetUse]:
-        return list(_count(budget, scale_at(point), step))
+        return _count(budget, scale_at(point), step)
 
     grid = _grid(coefficients, resolution)
-    largest = _last(grid, lambda point: all(use.fits for use in counted_at(point)))
+    fitting = bisect_left(grid, True, key=lambda point: not all(use.fits for use in counted_at(point)))
+    largest = grid[max(fitting - 1, 0)]
     _require_fit(counted_at(grid[0]), scale_at(grid[0]))
     bound_by = tuple(use.name for use in counted_at(largest + 1) if not use.fits) if largest < grid[-1] else ()
     if budget.max_ms_per_image is None:
@@ -157,20 +141,17 @@ def phi_range(coefficients: Coefficients, resolution: int | None = None) -> tupl
     return grid[0] / STEPS, grid[-1] / STEPS
 
 
-def _count(budget: Budget, scale: NetworkScale, step: Step) -> Iterator[BudgetUse]:
+def _count(budget: Budget, scale: NetworkScale, step: Step) -> list[BudgetUse]:
+    """Return the computed costs that the budget limits."""
     cost = count_complexity(scale, step.classes)
-    if budget.max_macs is not None:
-        yield BudgetUse("max_macs", cost.macs, budget.max_macs)
-    if budget.max_parameters is not None:
-        yield BudgetUse("max_parameters", cost.parameters, budget.max_parameters)
-    if budget.max_memory_gb is not None:
-        memory = cost.training_memory_bytes(step.batch_size, step.precision)
-        yield BudgetUse("max_memory_gb", memory / 1e9, budget.max_memory_gb)
+    memory_gb = cost.training_memory_bytes(step.batch_size, step.precision) / 1e9
+    costs = {"max_macs": cost.macs, "max_parameters": cost.parameters, "max_memory_gb": memory_gb}
+    return [BudgetUse(name, costs[name], limit) for name, limit in budget.limits.items() if name in costs]
 
 
 def _require_fit(uses: Sequence[BudgetUse], smallest: NetworkScale) -> None:
     exceeded = "; ".join(
-        f"budget.{use.name} is {use.limit:,.4g}, it needs {use.cost:,.4g}, {use.cost / use.limit:.3g} times the limit"
+        f"budget.{use.name} is {use.limit:,.4g} but {use.cost:,.4g} is needed, {use.cost / use.limit:.3g} times as much"
         for use in uses
         if not use.fits
     )
@@ -184,23 +165,16 @@ def _require_fit(uses: Sequence[BudgetUse], smallest: NetworkScale) -> None:
 def _grid(coefficients: Coefficients, resolution: int | None) -> range:
     lows = [-LARGEST / STEPS]
     if coefficients.alpha > 1:
-        lows.append(math.log(MIN_DEPTH) / math.log(coefficients.alpha))
+        lows.append(math.log(scaling.MIN_DEPTH) / math.log(coefficients.alpha))
     if coefficients.beta > 1:
-        lows.append(math.log(MIN_CHANNELS / SMALLEST_STAGE) / math.log(coefficients.beta))
+        lows.append(math.log(scaling.MIN_CHANNELS / scaling.SMALLEST_STAGE) / math.log(coefficients.beta))
     if resolution is None and coefficients.gamma > 1:
-        lows.append(math.log(MIN_RESOLUTION / BASE_RESOLUTION) / math.log(coefficients.gamma))
+        lows.append(math.log(scaling.MIN_RESOLUTION / scaling.BASE_RESOLUTION) / math.log(coefficients.gamma))
     steepest = max(coefficients.alpha, coefficients.beta, coefficients.gamma)
-    high = LARGEST if steepest == 1 else min(LARGEST, math.floor(STEPS * math.log(MAX_FACTOR) / math.log(steepest)))
+    high = LARGEST
+    if steepest > 1:
+        high = min(high, math.floor(STEPS * math.log(scaling.MAX_FACTOR) / math.log(steepest)))
     return range(math.ceil(max(lows) * STEPS), high + 1)
-
-
-def _last(points: Sequence[int], fits: Callable[[int], bool]) -> int:
-    """Return the last point that fits, found by bisection, or the first point if no point fits."""
-    low, high = 0, len(points)
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if fits(points[middle]) else (low, middle)
-    return points[low]
 
 
 class _Times:
@@ -234,8 +208,8 @@ class _Times:
     def _interpolate(self) -> int:
         """Return the index of the network that is expected to be the largest within the limit.
 
-        Time is taken as linear in activations, through the two times closest to the limit. The second point is zero if
-        only one time was measured.
+        Time is assumed to be linear in activations, on a line through the two measurements closest to the limit, or
+        through the origin and the only measurement.
         """
         near, *others = sorted(self._measured, key=lambda index: abs(self._measured[index] - self._limit))
         distinct = [index for index in others if self._activations[index] != self._activations[near]]

@@ -8,17 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.networks.architecture import (
-    FAMILY_OF,
-    Block,
-    StageRow,
-    expand_blocks,
-    halve,
-    head_filters,
-    stage_table,
-    stem_filters,
-)
+from goodbad_pipeline.networks import architecture
+from goodbad_pipeline.networks.architecture import Block, StageRow
 from goodbad_pipeline.networks.scaling import NetworkScale
 
 _NORMALIZATION = 7  # mean and variance of three channels, and a count
@@ -68,36 +59,31 @@ class Complexity(Cost):
         Mixed precision halves only the memory of activations. The memory that the framework itself needs, often more
         than a gigabyte, is not included.
         """
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise InputError(f"batch_size must be a whole number, at least 1; received {batch_size!r}.")
-        if precision not in _BYTES:
-            raise InputError(f"precision must be one of {', '.join(_BYTES)}; received {precision!r}.")
         copies = round(self.copies * _BYTES[precision] * self.activations)
         return _STATES * self.parameters + copies * batch_size
 
 
-def count_complexity(scale: NetworkScale, classes: int = 1000, include_top: bool = True) -> Complexity:
+def count_complexity(scale: NetworkScale, classes: int = 1000) -> Complexity:
     """Compute the cost of a network without building the Keras model."""
-    rows = stage_table(scale)
+    rows = architecture.stage_table(scale)
     costs = {row.stage: Cost() for row in rows}
     for stage, cost in _layer_costs(scale):
         costs[stage] += cost
-    if include_top:
-        costs[rows[-1].stage] += _dense(rows[-1].channels, classes)
+    costs[rows[-1].stage] += _dense(rows[-1].channels, classes)
     stages = tuple(StageCost(row, costs[row.stage]) for row in rows)
     return Complexity(**asdict(sum(costs.values(), Cost())), stages=stages, copies=_COPIES[scale.family])
 
 
 def _layer_costs(scale: NetworkScale) -> Iterator[tuple[int, Cost]]:
     """Yield the stage and the cost of every layer except the classifier."""
-    blocks = expand_blocks(scale)
-    if FAMILY_OF[scale.family].standardises:
+    blocks = architecture.expand_blocks(scale)
+    if architecture.FAMILY_OF[scale.family].standardises:
         yield 1, Cost(parameters=_NORMALIZATION)
-    yield 1, _convolution(3, 3, stem_filters(scale), halve(scale.resolution, 2))
+    yield 1, _convolution(3, 3, architecture.stem_filters(scale), architecture.halve(scale.resolution, 2))
     for block in blocks:
         for cost in _block_costs(block):
             yield block.stage, cost
-    yield 9, _convolution(1, blocks[-1].outputs, head_filters(scale), blocks[-1].output_resolution)
+    yield 9, _convolution(1, blocks[-1].outputs, architecture.head_filters(scale), blocks[-1].output_resolution)
 
 
 def _block_costs(block: Block) -> Iterator[Cost]:

@@ -13,7 +13,6 @@ from goodbad_pipeline.networks.complexity import count_complexity
 from goodbad_pipeline.networks.grid import scale_up
 from goodbad_pipeline.networks.scaling import Coefficients, NetworkScale
 
-DIMENSIONS = ("depth", "width", "resolution", "compound")
 _MAX_FACTOR = 64.0  # multiply-adds grow at least in proportion to the factor
 _HALVINGS = 40  # the final interval is far smaller than a step of one layer, channel or pixel
 
@@ -22,7 +21,7 @@ _HALVINGS = 40  # the final interval is far smaller than a step of one layer, ch
 class MatchedNetwork:
     """A network scaled to a requested cost, as closely as whole numbers of layers, channels and pixels allow."""
 
-    dimension: str
+    dimension: str  # depth, width, resolution or compound
     multiple: float  # requested multiply-adds relative to the base
     factor: float  # depth, width or resolution relative to the base; φ for `compound`
     scale: NetworkScale
@@ -37,10 +36,6 @@ def match_macs(
     The cost rises in steps. Bisection finds the networks just below and above the requested cost; the closer one is
     returned.
     """
-    if dimension not in DIMENSIONS:
-        raise InputError(f"dimension must be one of {', '.join(DIMENSIONS)}; received {dimension!r}.")
-    if multiple <= 1:
-        raise InputError(f"multiples must be above 1, the cost of the base; received {multiple:g}.")
     scaled = partial(_scale, base, dimension, coefficients)
     start = count_complexity(base, classes).macs
 

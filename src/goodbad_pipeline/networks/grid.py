@@ -37,15 +37,13 @@ def list_candidates(
         InputError: No point is within the tolerance; the message names the closest point.
     """
     grid = [Coefficients(*point) for point in product(*(sorted(set(axis)) for axis in (alphas, betas, gammas)))]
-    if not grid:
-        raise InputError("alpha, beta and gamma must each list at least one value; one of them is empty.")
     candidates = [point for point in grid if abs(point.product - 2) <= tolerance + _ROUNDING]
     if not candidates:
         closest = min(grid, key=lambda point: abs(point.product - 2))
         raise InputError(
-            f"tolerance must admit a candidate: none of {len(grid)} has |α·β²·γ² − 2| ≤ {tolerance:g}; the closest, "
-            f"{closest.alpha:g}, {closest.beta:g}, {closest.gamma:g}, has the product {closest.product:.3f}. "
-            "Add values or raise tolerance."
+            f"tolerance must admit a point of the grid: none of {len(grid)} has |α·β²·γ² − 2| ≤ {tolerance:g}; the "
+            f"closest is alpha {closest.alpha:g}, beta {closest.beta:g}, gamma {closest.gamma:g} with the product "
+            f"{closest.product:.3f}. Add values or raise tolerance."
         )
     return tuple(Candidate(point, scale_up(base, point)) for point in candidates)
 

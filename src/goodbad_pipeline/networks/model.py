@@ -9,7 +9,13 @@ from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.networks import layers
 from goodbad_pipeline.networks.architecture import FAMILY_OF, expand_blocks, head_filters, stem_filters
 from goodbad_pipeline.networks.pretrained import check_weights
-from goodbad_pipeline.networks.scaling import STOCHASTIC_DEPTH, Coefficients, NetworkScale, resolve_scale
+from goodbad_pipeline.networks.scaling import (
+    STOCHASTIC_DEPTH,
+    Coefficients,
+    NetworkScale,
+    resolve_scale,
+    warn_of_product,
+)
 from goodbad_pipeline.networks.weights import load_weights
 
 
@@ -18,20 +24,16 @@ def build_efficientnet(
     phi: float | None = None,
     variant: str | None = None,
     family: str = "efficientnet",
-    classes: int = 1000,
-    resolution: int | None = None,
-    weights: str | Path | None = None,
-    include_top: bool = True,
     coefficients: Coefficients | None = None,
+    resolution: int | None = None,
     dropout: float | None = None,
     stochastic_depth: float = STOCHASTIC_DEPTH,
-    classifier_activation: str | None = "softmax",
-    batch_norm_momentum: float = 0.99,
-    seed: int | None = None,
+    **options: Any,
 ) -> keras.Model:
     """Build an EfficientNet or EfficientNet-Lite from φ or a published name (arXiv 1905.11946).
 
-    The arguments are those of :func:`goodbad_pipeline.networks.scaling.resolve_scale` and :func:`build_network`.
+    The arguments are those of :func:`goodbad_pipeline.networks.scaling.resolve_scale`. `options`, such as `classes` and
+    `weights`, are the keyword arguments of :func:`build_network`.
 
     Returns:
         A model whose inputs are pixels 0–255, uint8 or float, of shape (batch, resolution, resolution, 3). Its outputs
@@ -49,15 +51,9 @@ def build_efficientnet(
         dropout=dropout,
         stochastic_depth=stochastic_depth,
     )
-    return build_network(
-        scale,
-        classes=classes,
-        weights=weights,
-        include_top=include_top,
-        classifier_activation=classifier_activation,
-        batch_norm_momentum=batch_norm_momentum,
-        seed=seed,
-    )
+    if phi is not None:
+        warn_of_product(coefficients or Coefficients())
+    return build_network(scale, **options)
 
 
 def build_network(
@@ -84,7 +80,10 @@ def build_network(
     Raises:
         InputError: A value is invalid, or the weights do not exist or do not fit.
     """
-    _check(classes, batch_norm_momentum)
+    if isinstance(classes, bool) or not isinstance(classes, int) or classes < 2:
+        raise InputError(f"classes must be a whole number, at least 2; received {classes!r}.")
+    if not 0 < batch_norm_momentum < 1:
+        raise InputError(f"batch_norm_momentum must be above 0 and below 1; received {batch_norm_momentum!r}.")
     check_weights(weights, scale)
     family = FAMILY_OF[scale.family]
     make = layers.LayerMaker(family.activation, batch_norm_momentum, seed)
@@ -106,13 +105,6 @@ def _add_features(make: layers.LayerMaker, x: Any, scale: NetworkScale) -> Any:
     x = make.convolution(x, head_filters(scale), "top_conv")
     x = make.activate(make.normalise(x, "top_bn"), "top_activation")
     return keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
-
-
-def _check(classes: int, batch_norm_momentum: float) -> None:
-    if isinstance(classes, bool) or not isinstance(classes, int) or classes < 2:
-        raise InputError(f"classes must be a whole number, at least 2; received {classes!r}.")
-    if not 0 < batch_norm_momentum < 1:
-        raise InputError(f"batch_norm_momentum must be above 0 and below 1; received {batch_norm_momentum!r}.")
 
 
 def _model_name(scale: NetworkScale) -> str:

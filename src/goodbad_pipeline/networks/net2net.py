@@ -23,8 +23,6 @@ from goodbad_pipeline.networks.scaling import NetworkScale
 from goodbad_pipeline.networks.weights import CLASSIFIER, zero_classifier
 
 _MEAN, _VARIANCE = 2, 3  # indices of the moving statistics among the weights of a batch normalisation
-_NOISE_IMAGES = 8
-_NOISE_SIDE = 8
 
 
 def grow_network(
@@ -33,8 +31,6 @@ def grow_network(
     *,
     classes: int,
     keep_classifier: bool = True,
-    classifier_activation: str | None = "softmax",
-    batch_norm_momentum: float = 0.99,
     seed: int | None = None,
 ) -> keras.Model:
     """Build a larger network that computes the same features as `small` at the same resolution.
@@ -48,13 +44,7 @@ def grow_network(
     """
     source, shape = read_shape(small), layer_shape(target)
     check_growth(source, shape)
-    large = build_network(
-        target,
-        classes=classes,
-        classifier_activation=classifier_activation,
-        batch_norm_momentum=batch_norm_momentum,
-        seed=seed,
-    )
+    large = build_network(target, classes=classes, seed=seed)
     old = {layer.name: layer.get_weights() for layer in small.layers if layer.weights}
     bias = old.get(CLASSIFIER, [np.empty(0)])[-1]
     if not keep_classifier or bias.shape != (classes,):
@@ -134,6 +124,6 @@ def _merged_statistics(layer: keras.Layer, old: list[np.ndarray] | None, source:
 
 
 def _noise(side: int, seed: int | None) -> np.ndarray:
-    """Return eight images of large smooth patches: float32, 0–255, shape (8, side, side, 3)."""
-    coarse = np.random.default_rng(seed).uniform(0, 255, (_NOISE_IMAGES, _NOISE_SIDE, _NOISE_SIDE, 3)).astype("float32")
+    """Return eight images of noise, enlarged from 8 × 8 pixels: float32, 0–255, shape (8, side, side, 3)."""
+    coarse = np.random.default_rng(seed).uniform(0, 255, (8, 8, 8, 3)).astype("float32")
     return keras.ops.convert_to_numpy(keras.ops.image.resize(coarse, (side, side), data_format="channels_last"))

@@ -102,7 +102,7 @@ def check_growth(source: LayerShape, target: LayerShape) -> None:
     """Raise InputError unless the source network can grow into the target.
 
     Both must be of the same family, and no stage of the target may have fewer channels or layers. No block may gain a
-    shortcut, because no weights could compensate for it.
+    shortcut, because no weights could cancel the input that the shortcut adds.
     """
     if source.family != target.family:
         raise InputError(f"grow_from: {source.family} cannot become {target.family}. Set family to {source.family}.")

@@ -53,12 +53,11 @@ NETWORKS = (
 
 
 def count_application(name: str) -> Cost:
-    """Build a network of keras.applications, such as `ResNet50`, at its default resolution and compute its cost."""
-    return count_model(getattr(keras.applications, name)(weights=None))
+    """Build a network of keras.applications, such as `ResNet50`, at its default resolution; compute its cost.
 
-
-def count_model(model: keras.Model) -> Cost:
-    """Compute the cost of a built Keras model from its convolutions and dense layers."""
+    The cost is that of its convolutions and dense layers.
+    """
+    model = getattr(keras.applications, name)(weights=None)
     macs = activations = 0
     for layer in model.layers:
         if isinstance(layer, keras.layers.Dense):

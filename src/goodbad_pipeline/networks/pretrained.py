@@ -81,11 +81,11 @@ def lite_file(name: str) -> Path:
 
 
 def check_weights_fit(weights: str | Path | None, scale: NetworkScale, classes: int | None) -> None:
-    """Raise InputError unless the kernels in a weights file have the same shapes as those of the network.
+    """Raise InputError unless the weights exist and the kernels in a weights file have the shapes of the network's.
 
-    None and `imagenet` are not checked. If the file has a classifier, its number of classes must equal `classes`,
-    unless `classes` is None.
+    If the file has a classifier, its number of classes must equal `classes`, unless `classes` is None.
     """
+    check_weights(weights, scale)
     if weights is None or weights == IMAGENET:
         return
     shapes = _shapes_in(Path(weights))

@@ -21,7 +21,6 @@ MIN_CHANNELS = 8
 SMALLEST_STAGE = 16
 STOCHASTIC_DEPTH = 0.2
 MAX_FACTOR = 100.0  # a larger coefficient is surely a mistake, and listing the blocks would exhaust memory
-_PRODUCT_TOLERANCE = 0.2
 _DIGITS = 9  # 25 * 1.12 is 28.000000000000004: without rounding, ceil would add a layer
 MIN_DEPTH = 0.5 * 10.0**-_DIGITS  # with a smaller depth, stages would have no layer
 
@@ -43,23 +42,24 @@ class Variant:
 
 
 # Source: the reference code of the paper (tensorflow/tpu: efficientnet_builder.py, lite/efficientnet_lite_builder.py).
-_TABLE = (
-    Variant("b0", "efficientnet", 0.0, 1.0, 1.0, 224, 0.2),
-    Variant("b1", "efficientnet", 0.5, 1.0, 1.1, 240, 0.2),
-    Variant("b2", "efficientnet", 1.0, 1.1, 1.2, 260, 0.3),
-    Variant("b3", "efficientnet", 2.0, 1.2, 1.4, 300, 0.3),
-    Variant("b4", "efficientnet", 3.5, 1.4, 1.8, 380, 0.4),
-    Variant("b5", "efficientnet", 5.0, 1.6, 2.2, 456, 0.4),
-    Variant("b6", "efficientnet", 6.0, 1.8, 2.6, 528, 0.5),
-    Variant("b7", "efficientnet", 7.0, 2.0, 3.1, 600, 0.5),
-    Variant("lite0", "efficientnet_lite", 0.0, 1.0, 1.0, 224, 0.2),
-    Variant("lite1", "efficientnet_lite", 0.5, 1.0, 1.1, 240, 0.2),
-    Variant("lite2", "efficientnet_lite", 1.0, 1.1, 1.2, 260, 0.3),
-    Variant("lite3", "efficientnet_lite", 2.0, 1.2, 1.4, 280, 0.3),
-    Variant("lite4", "efficientnet_lite", 3.5, 1.4, 1.8, 300, 0.3),
-)
-
-VARIANTS: dict[str, Variant] = {variant.name: variant for variant in _TABLE}
+VARIANTS: dict[str, Variant] = {
+    variant.name: variant
+    for variant in (
+        Variant("b0", "efficientnet", 0.0, 1.0, 1.0, 224, 0.2),
+        Variant("b1", "efficientnet", 0.5, 1.0, 1.1, 240, 0.2),
+        Variant("b2", "efficientnet", 1.0, 1.1, 1.2, 260, 0.3),
+        Variant("b3", "efficientnet", 2.0, 1.2, 1.4, 300, 0.3),
+        Variant("b4", "efficientnet", 3.5, 1.4, 1.8, 380, 0.4),
+        Variant("b5", "efficientnet", 5.0, 1.6, 2.2, 456, 0.4),
+        Variant("b6", "efficientnet", 6.0, 1.8, 2.6, 528, 0.5),
+        Variant("b7", "efficientnet", 7.0, 2.0, 3.1, 600, 0.5),
+        Variant("lite0", "efficientnet_lite", 0.0, 1.0, 1.0, 224, 0.2),
+        Variant("lite1", "efficientnet_lite", 0.5, 1.0, 1.1, 240, 0.2),
+        Variant("lite2", "efficientnet_lite", 1.0, 1.1, 1.2, 260, 0.3),
+        Variant("lite3", "efficientnet_lite", 2.0, 1.2, 1.4, 280, 0.3),
+        Variant("lite4", "efficientnet_lite", 3.5, 1.4, 1.8, 300, 0.3),
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Coefficients:
     @property
     def doubles(self) -> bool:
         """True if φ + 1 roughly doubles the operations: the product is within 10 % of 2."""
-        return abs(self.product - 2) <= _PRODUCT_TOLERANCE
+        return abs(self.product - 2) <= 0.2
 
 
 @dataclass(frozen=True)
@@ -119,14 +119,12 @@ def resolve_scale(
     resolution: int | None = None,
     dropout: float | None = None,
     stochastic_depth: float = STOCHASTIC_DEPTH,
-    quiet: bool = False,
 ) -> NetworkScale:
     """Return the scale of a network from either φ or a published name.
 
     φ = 0 gives exactly B0 or Lite0, and a negative φ a smaller network. A variant, `b0` to `b7` or `lite0` to `lite4`,
     also determines the family. `coefficients` apply only to `phi`; None stands for the values of the paper.
-    `resolution` (pixels, at least 32) and `dropout` (0 to below 1) replace those of φ or the variant. With `quiet`, no
-    warning is logged if α·β²·γ² is far from 2.
+    `resolution` (pixels, at least 32) and `dropout` (0 to below 1) replace those of φ or the variant.
 
     Raises:
         InputError: A value is invalid, or the network would be too small or too large.
@@ -138,12 +136,12 @@ def resolve_scale(
     if family not in FAMILIES:
         raise InputError(f"family must be one of {', '.join(FAMILIES)}; received {family!r}.")
     if phi is None:
-        scale = _from_variant(_find_variant(str(variant), family))
+        found = _find_variant(str(variant), family)
+        scale = NetworkScale(
+            found.family, found.width, found.depth, found.resolution, found.dropout, variant=found.name
+        )
     else:
-        coefficients = coefficients or Coefficients()
-        scale = _from_phi(_number("phi", phi), family, coefficients, resolution)
-        if not quiet:
-            warn_of_product(coefficients)
+        scale = _from_phi(_number("phi", phi), family, coefficients or Coefficients(), resolution)
     return replace(
         scale,
         resolution=scale.resolution if resolution is None else _resolution(resolution),
@@ -171,7 +169,7 @@ def warn_of_product(coefficients: Coefficients) -> None:
 
 def variants_of(family: str) -> tuple[Variant, ...]:
     """Return the published networks of a family, smallest first."""
-    return tuple(variant for variant in _TABLE if variant.family == family)
+    return tuple(variant for variant in VARIANTS.values() if variant.family == family)
 
 
 def round_filters(filters: int, width: float) -> int:
@@ -223,17 +221,6 @@ def _find_variant(name: str, family: str) -> Variant:
     if family == "efficientnet_lite" != variant.family:
         raise InputError(f"variant {name!r} is of family {variant.family}; received family={family!r}. Remove family.")
     return variant
-
-
-def _from_variant(variant: Variant) -> NetworkScale:
-    return NetworkScale(
-        family=variant.family,
-        width=variant.width,
-        depth=variant.depth,
-        resolution=variant.resolution,
-        dropout=variant.dropout,
-        variant=variant.name,
-    )
 
 
 def _from_phi(phi: float, family: str, coefficients: Coefficients, resolution: int | None) -> NetworkScale:

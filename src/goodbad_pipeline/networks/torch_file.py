@@ -73,7 +73,7 @@ _ALLOWED: dict[tuple[str, str], Any] = {
 class _RestrictedUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ALLOWED:
-            raise pickle.UnpicklingError(f"it names {module}.{name}, which weights do not need")
+            raise pickle.UnpicklingError(f"it refers to {module}.{name}, which weights do not need")
         return _ALLOWED[module, name]
 
     def persistent_load(self, pid: Any) -> _Storage:

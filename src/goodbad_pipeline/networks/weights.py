@@ -1,8 +1,8 @@
 """Read weights from files or published sources, check that they fit a model, and assign them.
 
-Three file formats of Keras hold the same arrays. In `.weights.h5` and `.keras` of Keras 3 the layers of each class are
-numbered. In `.h5` of Keras 2, the format of the published B0 to B7, they are named. The published lite networks are
-PyTorch files.
+Three file formats of Keras hold the same arrays. In `.weights.h5` and `.keras` of Keras 3, a layer has its class and a
+number as its key, in `.h5` of Keras 2 its name. The published weights of B0 to B7 are `.h5` files, those of the lite
+networks are PyTorch files.
 """
 
 from collections.abc import Iterator, Mapping
@@ -160,7 +160,7 @@ def _read_named(group: h5py.Group) -> dict[str, list[np.ndarray]]:
 def _fix_normalization(stored: dict[str, list[np.ndarray]]) -> LayerWeights:
     """Correct the input normalisation of the published B0 to B7 files (tensorflow/tensorflow#49930).
 
-    They hold standard deviations in place of variances. keras.applications compensates for this with an extra layer.
+    The files contain standard deviations in place of variances. keras.applications has an extra layer to correct this.
     """
     weights = stored.get("normalization", [])
     if len(weights) == 3 and weights[1].shape == (3,) and np.allclose(weights[1], IMAGENET_STDDEV, atol=1e-4):

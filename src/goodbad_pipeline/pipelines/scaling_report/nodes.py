@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -12,6 +13,7 @@ from goodbad_pipeline import lazy
 from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.images.splits import class_names
 from goodbad_pipeline.network_factory import fit_budget, network_scale
+from goodbad_pipeline.networks.architecture import IMAGENET_CLASSES
 from goodbad_pipeline.networks.budget import phi_range
 from goodbad_pipeline.networks.complexity import Cost, count_complexity
 from goodbad_pipeline.networks.scaling import BASE_RESOLUTION, Coefficients, NetworkScale, resolve_scale, variants_of
@@ -23,40 +25,23 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 paper = lazy.load("goodbad_pipeline.networks.paper")  # imports Keras
 
-IMAGENET = 1000
-"""The number of classes of the networks in the paper."""
-FROM, TO, STEPS = -4.0, 8.0, 20
-"""The range of φ in `trace_phi`, and the number of steps per unit of φ."""
-FAMILY = "efficientnet"
-"""The family in the paper, which `trace_phi` uses even if the chosen network is of the other family."""
+FROM, TO, STEPS = -4.0, 8.0, 20  # range of φ in `trace_phi`, and number of steps per unit of φ
+FAMILY = "efficientnet"  # the paper's family, which `trace_phi` uses even if the chosen network is of another family
 
 
 def tabulate_stages(model: ModelParams, training: TrainingParams, stored_splits: pd.DataFrame | None) -> pd.DataFrame:
     """Return the stages of the chosen network, as in Table 1 of the paper, with the cost of each stage."""
     scale, classes = _choose(model, training, stored_splits)
     counted = count_complexity(scale, classes)
-    rows: list[dict[str, Any]] = [
-        {
-            "stage": str(stage.row.stage),
-            "operator": stage.row.operator,
-            "resolution": stage.row.resolution,
-            "channels": stage.row.channels,
-            "layers": stage.row.layers,
-            **_columns(stage.cost),
-        }
-        for stage in counted.stages
-    ]
-    rows.append(
-        {
-            "stage": "all",
-            "operator": scale.label,
-            "resolution": scale.resolution,
-            "channels": counted.stages[-1].row.channels,
-            "layers": sum(stage.row.layers for stage in counted.stages),
-            **_columns(counted),
-        }
-    )
-    table = pd.DataFrame(rows)
+    rows = [asdict(stage.row) | {"stage": str(stage.row.stage)} | _columns(stage.cost) for stage in counted.stages]
+    whole = {
+        "stage": "all",
+        "operator": scale.label,
+        "resolution": scale.resolution,
+        "channels": rows[-1]["channels"],
+        "layers": sum(row["layers"] for row in rows),
+    }
+    table = pd.DataFrame([*rows, whole | _columns(counted)])
     table["macs_share"] = (table["macs"] / counted.macs).round(4)
     logger.info("%s at %d pixels:\n%s", scale.label, scale.resolution, table.to_string(index=False))
     return table
@@ -69,8 +54,8 @@ def _choose(model: ModelParams, training: TrainingParams, splits: pd.DataFrame |
     network. Otherwise, or without stored splits, it is the number of classes in the paper.
     """
     if model.budget is None:
-        return network_scale(model), IMAGENET
-    classes = IMAGENET if splits is None else len(class_names(splits))
+        return network_scale(model), IMAGENET_CLASSES
+    classes = IMAGENET_CLASSES if splits is None else len(class_names(splits))
     where = "as in the paper, because no splits are stored" if splits is None else "as in the stored splits"
     logger.info("The budget is fitted for %d classes: %s", classes, where)
     result = fit_budget(model, training, classes)
@@ -107,8 +92,11 @@ def _compare(network: PaperNetwork) -> dict[str, Any]:
         "parameters_paper": round(network.parameters * 1e6),
         "flops_paper": None if network.flops is None else round(network.flops * 1e9),
     }
-    cost = _count(network)
-    if cost is None:
+    if network.variant:
+        cost: Cost = count_complexity(resolve_scale(variant=network.variant))
+    elif network.application:
+        cost = paper.count_application(network.application)
+    else:
         return row | {"source": "quoted"}
     return row | {
         "parameters_counted": cost.parameters,
@@ -119,24 +107,16 @@ def _compare(network: PaperNetwork) -> dict[str, Any]:
     }
 
 
-def _count(network: PaperNetwork) -> Cost | None:
-    if network.variant:
-        return count_complexity(resolve_scale(variant=network.variant), IMAGENET)
-    if network.application:
-        return paper.count_application(network.application)
-    return None
-
-
 def trace_phi(model: ModelParams) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return two tables: the size and cost of networks by φ, and the size and cost of B0 to B7.
 
-    The second table also has the φ that would give the depth, the width or the resolution of each network.
+    The second table also has three values of φ for each network: those that give its depth, width and resolution.
     """
     coefficients = model.coefficients.constants
     logger.info("One step of φ multiplies the operations by α·β²·γ² = %.3f", coefficients.product)
     low, high = phi_range(coefficients)
     steps = range(math.ceil(max(low, FROM) * STEPS), math.floor(min(high, TO) * STEPS) + 1)
-    base = count_complexity(resolve_scale(phi=0, family=FAMILY), IMAGENET)
+    base = count_complexity(resolve_scale(phi=0, family=FAMILY), IMAGENET_CLASSES)
     curve = pd.DataFrame([_point(step / STEPS, coefficients, base) for step in steps])
     scales = [(variant.phi, resolve_scale(variant=variant.name)) for variant in variants_of(FAMILY)]
     published = pd.DataFrame(
@@ -156,7 +136,7 @@ def trace_phi(model: ModelParams) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _point(phi: float, coefficients: Coefficients, base: Cost) -> dict[str, float]:
-    scale = resolve_scale(phi=phi, family=FAMILY, coefficients=coefficients, quiet=True)
+    scale = resolve_scale(phi=phi, family=FAMILY, coefficients=coefficients)
     sizes = _sizes(scale, base)
     return {
         "phi": phi,
@@ -169,7 +149,7 @@ def _point(phi: float, coefficients: Coefficients, base: Cost) -> dict[str, floa
 
 
 def _sizes(scale: NetworkScale, base: Cost) -> dict[str, float]:
-    cost = count_complexity(scale, IMAGENET)
+    cost = count_complexity(scale, IMAGENET_CLASSES)
     return {
         "depth": scale.depth,
         "width": scale.width,
