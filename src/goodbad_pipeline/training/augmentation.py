@@ -115,23 +115,16 @@ class LayerAugmenter:
     def __init__(self, augmentation: Augmentation) -> None:
         options = {"seed": 0, "dtype": "float32"}
         self._layers: list[keras.layers.Layer] = []
-        if augmentation.rand_augment:
-            self._layers.append(
-                keras.layers.RandAugment(
-                    value_range=_RANGE,
-                    num_ops=augmentation.rand_augment,
-                    factor=augmentation.rand_magnitude,
-                    **options,
-                )
-            )
-        if augmentation.erasing:
-            share = (augmentation.erasing, augmentation.erasing)
-            self._layers.append(keras.layers.RandomErasing(factor=share, value_range=_RANGE, **options))
-        if augmentation.mixup:
-            self._layers.append(keras.layers.MixUp(alpha=augmentation.mixup, **options))
-        if augmentation.cutmix:
-            alpha = (augmentation.cutmix, augmentation.cutmix)  # Keras would read a single number as the end of a range
-            self._layers.append(keras.layers.CutMix(factor=alpha, **options))
+        if count := augmentation.rand_augment:
+            layer = keras.layers.RandAugment(_RANGE, num_ops=count, factor=augmentation.rand_magnitude, **options)
+            self._layers.append(layer)
+        if share := augmentation.erasing:
+            self._layers.append(keras.layers.RandomErasing((share, share), value_range=_RANGE, **options))
+        if alpha := augmentation.mixup:
+            self._layers.append(keras.layers.MixUp(alpha, **options))
+        if alpha := augmentation.cutmix:
+            # Keras would read a single number as the end of a range.
+            self._layers.append(keras.layers.CutMix((alpha, alpha), **options))
 
     def __call__(
         self, pixels: np.ndarray, targets: np.ndarray, state: tuple[int, ...]

@@ -1,6 +1,7 @@
 """Make batches from an array of images. Order and augmentation depend only on the seed and the step."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import keras
@@ -11,92 +12,79 @@ from goodbad_pipeline.training.augmentation import LayerAugmenter, augment, augm
 from goodbad_pipeline.training.recipe import Augmentation
 
 
-class TrainingBatches(keras.utils.PyDataset):
+@dataclass
+class TrainingBatches:
     """An endless stream of shuffled, augmented batches. A step always has the same batch.
 
     All images are shuffled again and again, and batches are cut from the resulting sequence. So each batch is full: the
     train step is compiled for one shape only, and every image has the same weight.
 
     The images are divided into ``data_shards`` shards. Each shard is shuffled on its own and fills an equal part of
-    each batch. This process reads the consecutive ``shards``; None means all. If ``on_device`` is true, which requires
-    one shard, Keras augments the batches on the GPU; they then differ from those of the CPU by rounding.
-
-    ``pixels`` is uint8 of shape (N, side, side, 3) and may be memory-mapped. Without augmentation it can be features of
-    shape (N, c). ``rows`` are the indices of the n training images. ``targets`` is float32 of shape (n, classes), and
-    ``class_weights``, the weight of each class in the loss, has the shape (classes,).
+    each batch.
     """
 
-    def __init__(
-        self,
-        pixels: np.ndarray,
-        rows: np.ndarray,
-        targets: np.ndarray,
-        *,
-        batch_size: int,
-        seed: int,
-        augmentation: Augmentation | None,
-        class_weights: np.ndarray | None = None,
-        data_shards: int = 1,
-        shards: Sequence[int] | None = None,
-        on_device: bool = False,
-    ) -> None:
-        super().__init__()
-        if batch_size % data_shards:
-            raise InputError(
-                f"training.batch_size: must be a multiple of training.data_shards ({data_shards}), got {batch_size}"
-            )
-        if len(rows) < data_shards:
-            raise InputError(f"training.data_shards: must be at most the {len(rows)} images, got {data_shards}")
-        self._data_shards, self._shards = data_shards, range(data_shards) if shards is None else shards
-        self._augment = augment_on_device if on_device else augment
-        self.pixels, self.rows, self.targets = pixels, rows, targets
-        self.batch_size, self.seed, self.augmentation = batch_size, seed, augmentation
-        self._class_weights = class_weights
-        self._layers = LayerAugmenter(augmentation) if augmentation is not None and augmentation.by_layers else None
+    pixels: np.ndarray  # uint8, shape (N, side, side, 3), may be memory-mapped; or features (N, c) without augmentation
+    rows: np.ndarray  # indices of the n training images in ``pixels``
+    targets: np.ndarray  # float32, shape (n, classes)
+    _: KW_ONLY
+    batch_size: int
+    seed: int
+    augmentation: Augmentation | None
+    class_weights: np.ndarray | None = None  # weight of each class in the loss: shape (classes,)
+    data_shards: int = 1
+    shards: Sequence[int] | None = None  # consecutive shards that this process reads; None means all
+    on_device: bool = False  # whether Keras augments on the GPU, with slightly different rounding; needs one shard
 
-    @property
-    def num_batches(self) -> None:
-        """None, which means that the stream is endless: Keras resets nothing between epochs."""
-        return
+    def __post_init__(self) -> None:
+        if self.batch_size % self.data_shards:
+            raise InputError(
+                f"training.batch_size: must be a multiple of training.data_shards ({self.data_shards}), got "
+                f"{self.batch_size}"
+            )
+        if len(self.rows) < self.data_shards:
+            raise InputError(
+                f"training.data_shards: must be at most the {len(self.rows)} images, got {self.data_shards}"
+            )
+        kinds = self.augmentation
+        self._layers = LayerAugmenter(kinds) if kinds is not None and kinds.by_layers else None
 
     @property
     def steps_per_epoch(self) -> int:
         """The number of batches after which every image has occurred at least once."""
-        return -(-len(self._shard(0)) // (self.batch_size // self._data_shards))  # the first shard is the largest
+        return -(-len(self._shard(0)) // (self.batch_size // self.data_shards))  # the first shard is the largest
 
     def __getitem__(self, step: int) -> tuple[Any, ...]:
         """Return the batch of a step (0, 1, …): pixels (b, …), targets (b, classes) and perhaps weights (b,).
 
         Pixels are 0–255 and uint8, or float32 if Keras augmented them. Weights are returned if there are class weights.
         """
-        parts = [self._images(step, shard) for shard in self._shards]
+        shards = range(self.data_shards) if self.shards is None else self.shards
+        parts = [self._images(step, shard) for shard in shards]
         pixels, targets = (np.concatenate(both) for both in zip(*parts, strict=True)) if len(parts) > 1 else parts[0]
-        return (pixels, targets) if self._class_weights is None else (pixels, targets, targets @ self._class_weights)
+        return (pixels, targets) if self.class_weights is None else (pixels, targets, targets @ self.class_weights)
 
     def _images(self, step: int, shard: int) -> tuple[Any, np.ndarray]:
         chosen = self._chosen(step, shard)
         pixels = self.pixels[self.rows[chosen]]
         if self.augmentation is None:
             return pixels, self.targets[chosen]
-        changes = draw_changes(len(pixels), pixels.shape[1:3], self.augmentation, self._rng(step, shard))
-        changed = self._augment(pixels, changes)
+        rng = np.random.default_rng([self.seed, *divmod(step, self.steps_per_epoch), *self._shard_seed(shard)])
+        changes = draw_changes(len(pixels), pixels.shape[1:3], self.augmentation, rng)
+        changed = (augment_on_device if self.on_device else augment)(pixels, changes)
         if self._layers is None:
             return changed, self.targets[chosen]
         return self._layers(changed, self.targets[chosen], (self.seed, step, *self._shard_seed(shard)))
 
-    def _rng(self, step: int, shard: int) -> np.random.Generator:
-        return np.random.default_rng([self.seed, *divmod(step, self.steps_per_epoch), *self._shard_seed(shard)])
-
     def _shard_seed(self, shard: int) -> tuple[int, ...]:
         """Return the part of the seed that differs between shards; it is empty if there is only one shard."""
-        return (shard,) if self._data_shards > 1 else ()
+        return (shard,) if self.data_shards > 1 else ()
 
     def _shard(self, shard: int) -> np.ndarray:
-        return np.arange(shard, len(self.rows), self._data_shards)
+        return np.arange(shard, len(self.rows), self.data_shards)
 
     def _chosen(self, step: int, shard: int) -> np.ndarray:
         """Return the indices into ``rows`` of the images that a shard contributes to a step."""
-        indices, size = self._shard(shard), self.batch_size // self._data_shards
+        indices, size = self._shard(shard), self.batch_size // self.data_shards
         shuffles, positions = np.divmod(np.arange(size) + step * size, len(indices))
         orders = {
             number: np.random.default_rng([self.seed, number, *self._shard_seed(shard)]).permutation(indices)

@@ -10,8 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-Config = dict[str, Any]
-"""Nested names and JSON values. Trainings with equal configs give equal weights, bit for bit."""
+Config = dict[str, Any]  # nested names and JSON values; trainings with equal configs give equal weights, bit for bit
 
 _SOURCES = (
     "evaluation/bootstrap.py",

@@ -102,9 +102,8 @@ def _prepare_tensorflow(*, jit_compile: bool) -> None:
     if gpus and jit_compile:
         flags = os.environ.get("XLA_FLAGS", "")
         if _DETERMINISTIC not in flags:
-            os.environ["XLA_FLAGS"] = (
-                f"{flags} {_DETERMINISTIC}".strip()
-            )  # XLA reads this variable when it is first used
+            # XLA reads this variable when it is first used.
+            os.environ["XLA_FLAGS"] = f"{flags} {_DETERMINISTIC}".strip()
     elif gpus:
         tf.config.experimental.enable_op_determinism()
     for gpu in gpus:

@@ -78,9 +78,7 @@ class SingleProcess:
         return range(self.process_index * each, (self.process_index + 1) * each)
 
 
-Strategy = SingleProcess
-"""The type of all strategies."""
-
+Strategy = SingleProcess  # the type of all strategies
 SINGLE_PROCESS = SingleProcess()
 
 
@@ -214,5 +212,5 @@ def copy_variables(source: keras.Model, target: keras.Model) -> None:
 
 @cache
 def _mirrored_strategy(devices: tuple[str, ...]) -> Any:
-    """Return the strategy for these devices. It is cached, because messages of two strategies would be mixed up."""
+    """Return the strategy for these devices, cached: two strategies would receive each other's messages."""
     return tf.distribute.MirroredStrategy(list(devices))

@@ -72,12 +72,12 @@ def read_process_info(environment: Mapping[str, str]) -> ProcessInfo | None:
 
 
 def check_process_role(info: ProcessInfo | None, *, distributed: bool, follows: bool) -> None:
-    """Raise `InputError` if process 0 runs the pipeline ``follow``, or another process does not run it."""
+    """Raise `InputError` if process 0 runs the pipeline ``follow``, or if another process runs another pipeline."""
     if follows and not distributed:
         raise InputError("training.distributed: must be true with --pipeline=follow, got False")
     if follows and info is None:
         raise InputError(
-            "--pipeline=follow: the environment describes a single process, so there is none to follow; "
+            "--pipeline=follow: the environment describes a single process, so there is no process to follow; "
             "docs/cluster.md lists the variables to set"
         )
     if info is None and distributed:
@@ -85,7 +85,7 @@ def check_process_role(info: ProcessInfo | None, *, distributed: bool, follows: 
     if info is not None and follows != (info.index > 0):
         right = "--pipeline=follow" if info.index else "--pipeline=train"
         raise InputError(
-            f"process {info.index} of {info.count}, counted from 0: must run {right}; process 0 stores the model"
+            f"process {info.index}, of processes 0 to {info.count - 1}, must run {right}: process 0 stores the model"
         )
 
 

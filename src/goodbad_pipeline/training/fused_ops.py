@@ -22,9 +22,9 @@ Call = Callable[..., Any]
 def fused_training(model: keras.Model) -> Iterator[None]:
     """Use faster operations in the layers of a compiled model within this context.
 
-    The first train step must run within the context, because Keras then traces the operations. Nothing is replaced with
-    another backend than TensorFlow, another precision than float32 or unusual layer settings, nor with XLA, which fuses
-    operations itself.
+    The first train step must run within the context, because Keras then traces the operations. Layers keep their own
+    operations if the backend is not TensorFlow, if XLA compiles the model, since XLA fuses operations itself, or if the
+    layer does not compute in float32 or has unusual settings.
     """
     calls = _fused_calls(model) if keras.backend.backend() == "tensorflow" and not model.jit_compile else {}
     for layer, call in calls.items():
@@ -39,8 +39,8 @@ def fused_training(model: keras.Model) -> Iterator[None]:
 def normalise_batch(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any, Any]:
     """Apply batch normalisation to feature maps (b, height, width, c); return outputs, mean and variance (c,).
 
-    One kernel computes the outputs and another the gradient, where Keras uses about a dozen. The first kernel returns
-    the variance with divisor n - 1. It is converted to the divisor n, which Keras uses.
+    One kernel computes the outputs and another the gradient, where Keras uses about a dozen kernels. The first kernel
+    returns the variance with divisor n - 1, which is converted to Keras's divisor n.
     """
     outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
         x=x, scale=gamma, offset=beta, mean=tf.zeros([0]), variance=tf.zeros([0]), epsilon=epsilon, is_training=True
@@ -51,7 +51,7 @@ def normalise_batch(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any,
 
 @keras.ops.custom_gradient
 def swish(x: Any) -> tuple[Any, Call]:
-    """Compute swish, x · sigmoid(x) (arXiv 1710.05941). Only x is stored. XLA compiles the gradient."""
+    """Compute swish, x · sigmoid(x) (arXiv 1710.05941). Only x is kept for the gradient, which XLA compiles."""
     return tf.nn.silu(x), lambda upstream: _swish_gradient(x, upstream)
 
 
@@ -67,7 +67,7 @@ def _swish_gradient(x: Any, upstream: Any) -> Any:
 
 
 def _fused_calls(model: keras.Model) -> dict[keras.Layer, Call]:
-    """Return the layers for which a faster call exists, with this call."""
+    """Return the faster call of each layer that has one."""
     return {
         layer: partial(call, layer)
         for layer in model.layers
@@ -94,9 +94,8 @@ def _normalise(
 ) -> Any:
     """Compute batch normalisation and update the moving statistics, as the layer's own call does."""
     if mask is not None or not (training and layer.trainable):
-        return type(layer).call(
-            layer, inputs, training=training, mask=mask
-        )  # Keras is fast if no batch statistics are needed
+        # Keras is fast if no batch statistics are needed.
+        return type(layer).call(layer, inputs, training=training, mask=mask)
     outputs, mean, variance = normalise_batch(inputs, layer.gamma.value, layer.beta.value, layer.epsilon)
     for moving, batch in ((layer.moving_mean, mean), (layer.moving_variance, variance)):
         moving.assign(moving * layer.momentum + batch * (1.0 - layer.momentum))

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -21,11 +21,8 @@ from goodbad_pipeline.training.progress import Progress, ProgressReporter
 from goodbad_pipeline.training.saving import Saver, restore
 from goodbad_pipeline.training.stopping import Stopped, StopRequest, check_loss
 
-Batch = tuple[Any, ...]
-"""Pixels, targets and, optionally, weights: arrays, or tensors of the backend."""
-
-StepCallback = Callable[[dict[str, float]], None]
-"""A function that is called after each step with the loss and metrics. It may raise to end the training."""
+Batch = tuple[Any, ...]  # pixels, targets and, optionally, weights: arrays, or tensors of the backend
+StepCallback = Callable[[dict[str, float]], None]  # called after each step with its metrics; may raise to end training
 
 
 @dataclass(frozen=True)
@@ -59,33 +56,23 @@ class Rules:
     keeps_last: bool = False  # True if the weights of the last epoch are kept, not those of the best epoch
 
 
+@dataclass
 class Loop:
     """Runs the phases of one training."""
 
-    def __init__(
-        self,
-        rules: Rules,
-        saver: Saver,
-        reporter: ProgressReporter,
-        *,
-        strategy: Strategy = SINGLE_PROCESS,
-        stop: StopRequest | None = None,
-        step_callback: StepCallback | None = None,
-    ) -> None:
-        self._rules, self._saver, self._reporter, self._strategy = rules, saver, reporter, strategy
-        self._stop = stop or StopRequest()
-        self._step_callback = step_callback
-        self._kept: list[np.ndarray] | None = None
+    rules: Rules
+    saver: Saver
+    reporter: ProgressReporter
+    strategy: Strategy = SINGLE_PROCESS
+    stop: StopRequest = field(default_factory=StopRequest)
+    step_callback: StepCallback | None = None
+    _kept: list[np.ndarray] | None = field(default=None, init=False)  # the weights to keep when the phase ends
 
     def run(self, phase: Phase, progress: Progress, arrays: Mapping[str, np.ndarray] | None = None) -> None:
         """Train until the phase ends. The model then has the weights that the rules keep.
 
-        ``progress`` is updated. To resume within the phase, ``arrays`` is the state of the model; otherwise None.
-
-        Raises:
-            Stopped: A stop was requested; a checkpoint is stored.
-            TrainingDiverged: The loss or the weights are not finite, or the loss exploded.
-            InputError: A checkpoint cannot be written.
+        ``progress`` is updated. To resume within the phase, ``arrays`` is the state of the model; otherwise None. The
+        errors are those of :func:`goodbad_pipeline.training.train.fit_model`.
         """
         self._kept = None if arrays is None else restore(phase.model, arrays)
         steps = range(progress.step, phase.steps * phase.epochs)
@@ -96,29 +83,29 @@ class Loop:
             phase.model.set_weights(self._kept)
 
     def _out_of_patience(self, phase: Phase, progress: Progress) -> bool:
-        return progress.waited >= self._rules.patience and 2 * progress.epoch >= phase.epochs
+        return progress.waited >= self.rules.patience and 2 * progress.epoch >= phase.epochs
 
     def _run_epoch(self, phase: Phase, progress: Progress, batches: Iterator[Batch]) -> None:
         title = f"{phase.name} epoch {progress.epoch + 1}/{phase.epochs}"
         done = progress.step - progress.epoch * phase.steps
-        self._reporter.open_epoch(title, phase.steps, done)
+        self.reporter.open_epoch(title, phase.steps, done)
         for step in range(done, phase.steps):
             self._run_step(phase, progress, batches, f"step {step + 1} of {title}")
-            self._reporter.advance()
+            self.reporter.advance()
         self._finish_epoch(phase, progress, title)
 
     def _run_step(self, phase: Phase, progress: Progress, batches: Iterator[Batch], where: str) -> None:
         started = time.perf_counter()
-        metrics = self._strategy.train_step(phase.model, next(batches))
-        if self._step_callback is not None:
-            self._step_callback(metrics)
-        check_loss(metrics["loss"], where=where, limit=self._rules.loss_limit, kept=self._saver.kept)
+        metrics = self.strategy.train_step(phase.model, next(batches))
+        if self.step_callback is not None:
+            self.step_callback(metrics)
+        check_loss(metrics["loss"], where=where, limit=self.rules.loss_limit, kept=self.saver.kept)
         progress.add_step(metrics, time.perf_counter() - started)
-        stop = self._strategy.any(self._stop.is_set())
-        if stop or self._saver.due():
-            self._saver.save(progress, phase.model, self._kept, where)
+        stop = self.strategy.any(self.stop.is_set())
+        if stop or self.saver.due():
+            self.saver.save(progress, phase.model, self._kept, where)
         if stop:
-            raise Stopped(self._stop.reason or "another process", f"after {where}; {self._saver.kept}")
+            raise Stopped(self.stop.reason or "another process", f"after {where}; {self.saver.kept}")
 
     def _finish_epoch(self, phase: Phase, progress: Progress, title: str) -> None:
         started = time.perf_counter()
@@ -126,26 +113,26 @@ class Loop:
             with averaged_weights(phase.model):
                 metrics, weights = phase.validate(self._check_stop), phase.model.get_weights()
         except Stopped as stopped:
-            self._saver.save(progress, phase.model, self._kept, f"validation after {title}")
-            raise Stopped(stopped.reason, f"in validation after {title}; {self._saver.kept}") from None
-        check_loss(metrics["val_loss"], where=f"validation after {title}", limit=math.inf, kept=self._saver.kept)
+            self.saver.save(progress, phase.model, self._kept, f"validation after {title}")
+            raise Stopped(stopped.reason, f"in validation after {title}; {self.saver.kept}") from None
+        check_loss(metrics["val_loss"], where=f"validation after {title}", limit=math.inf, kept=self.saver.kept)
         metrics["learning_rate"] = float(keras.ops.convert_to_numpy(phase.model.optimizer.learning_rate))
         progress.seconds += time.perf_counter() - started
         row = progress.close_epoch(phase.name, phase.steps, metrics)
-        better = progress.judge(row[self._rules.monitor], larger_is_better=self._rules.larger_is_better)
-        if better or (self._rules.keeps_last and progress.epoch == phase.epochs):
+        better = progress.judge(row[self.rules.monitor], larger_is_better=self.rules.larger_is_better)
+        if better or (self.rules.keeps_last and progress.epoch == phase.epochs):
             self._kept, progress.kept = weights, row["epoch"]
         # The checkpoint is written first, so that an epoch is never reported twice with different numbers.
-        self._saver.save(progress, phase.model, self._kept, f"the end of {title}")
-        self._reporter.close_epoch(title, row)
+        self.saver.save(progress, phase.model, self._kept, f"the end of {title}")
+        self.reporter.close_epoch(title, row)
 
     def _check_stop(self) -> None:
         """Raise Stopped during validation if a stop is requested.
 
-        Several processes do not stop during validation, but together after a step.
+        If there are several processes, all of them stop together after a step instead.
         """
-        if self._strategy.process_count == 1:
-            self._stop.check("in validation")
+        if self.strategy.process_count == 1:
+            self.stop.check("in validation")
 
 
 def _prefetch(batches: Callable[[int], Batch], steps: range) -> Generator[Batch]:

@@ -10,17 +10,12 @@ import numpy as np
 
 from goodbad_pipeline.training.recipe import Recipe
 
-_BASES: dict[str, type[keras.optimizers.Optimizer]] = {
-    "adamw": keras.optimizers.AdamW,
-    "sgd": keras.optimizers.SGD,
-    "rmsprop": keras.optimizers.RMSprop,
-}
 # RMSProp follows the paper (arXiv 1905.11946, section 5.2), with the epsilon of the authors' code. SGD follows
 # "Accurate, Large Minibatch SGD" (arXiv 1706.02677).
-_OPTIONS: dict[str, dict[str, Any]] = {
-    "adamw": {},
-    "sgd": {"momentum": 0.9, "nesterov": True},
-    "rmsprop": {"rho": 0.9, "momentum": 0.9, "epsilon": 1e-3},
+_OPTIMIZERS: dict[str, tuple[type[keras.optimizers.Optimizer], dict[str, Any]]] = {
+    "adamw": (keras.optimizers.AdamW, {}),
+    "sgd": (keras.optimizers.SGD, {"momentum": 0.9, "nesterov": True}),
+    "rmsprop": (keras.optimizers.RMSprop, {"rho": 0.9, "momentum": 0.9, "epsilon": 1e-3}),
 }
 
 
@@ -63,13 +58,13 @@ def make_optimizer(
     Weight decay is decoupled from the gradient (arXiv 1711.05101). It is not applied to biases and batch normalisation.
     ``layers`` are the layer names from input to output. They are needed only if ``recipe.layer_decay`` is below 1.
     """
-    average = recipe.ema > 0
-    optimizer = _by_depth(_BASES[recipe.optimizer])(
+    average, (base, options) = recipe.ema > 0, _OPTIMIZERS[recipe.optimizer]
+    optimizer = _by_depth(base)(
         learning_rate=make_schedule(recipe, peak, steps=steps, epochs=epochs),
         weight_decay=recipe.weight_decay,
         use_ema=average,
         ema_momentum=0.5 ** (1 / (recipe.ema * steps)) if average else 0.99,
-        **_OPTIONS[recipe.optimizer],
+        **options,
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     if recipe.layer_decay < 1:

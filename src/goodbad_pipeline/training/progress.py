@@ -1,7 +1,6 @@
 """The progress of a training, and its reports: a progress bar, one log line per epoch and the history."""
 
 import logging
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,11 +12,8 @@ logger = logging.getLogger(__name__)
 
 HISTORY_COLUMNS = ["epoch", "phase", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds"]
 HISTORY_COLUMNS += ["val_log_loss", "val_balanced_accuracy", "val_f1_macro", "val_roc_auc", "kept"]
-Row = dict[str, Any]
-"""One epoch of the history: values by column name. ``epoch`` is counted over all phases (1, 2, …)."""
-
-EpochCallback = Callable[[Row], None]
-"""A function that is called after each epoch with its row. It may raise to end the training."""
+Row = dict[str, Any]  # one epoch of the history: values by column name; ``epoch`` counts over all phases (1, 2, …)
+EpochCallback = Callable[[Row], None]  # called after each epoch with its row; may raise to end the training
 
 
 @dataclass
@@ -38,7 +34,7 @@ class Progress:
     def enter(self, phase: int) -> None:
         """Start another phase."""
         self.phase, self.step, self.epoch, self.best, self.waited = phase, 0, 0, None, 0
-        self._clear_epoch()
+        self.sums, self.seconds = {}, 0.0
 
     def add_step(self, metrics: dict[str, float], seconds: float) -> None:
         """Record a finished step and its metrics."""
@@ -53,7 +49,7 @@ class Progress:
         row = {"epoch": len(self.rows) + 1, "phase": phase, **means, **metrics, "seconds": self.seconds}
         self.rows.append(row)
         self.epoch += 1
-        self._clear_epoch()
+        self.sums, self.seconds = {}, 0.0
         return row
 
     def judge(self, value: float, *, larger_is_better: bool) -> bool:
@@ -68,32 +64,24 @@ class Progress:
         table["kept"] = table["epoch"] == self.kept
         return table
 
-    def _clear_epoch(self) -> None:
-        self.sums, self.seconds = {}, 0.0
-
 
 class ProgressReporter:
     """Reports each epoch by a progress bar in a terminal, a log line and a callback."""
 
     def __init__(self, epoch_callback: EpochCallback | None = None) -> None:
         self._epoch_callback = epoch_callback
-        self._bar: tqdm | None = None
 
     def open_epoch(self, title: str, steps: int, done: int) -> None:
         """Show a progress bar if stderr is a terminal."""
-        if sys.stderr.isatty():
-            self._bar = tqdm(total=steps, initial=done, desc=title, leave=False)
+        self._bar = tqdm(total=steps, initial=done, desc=title, leave=False, disable=None)
 
     def advance(self) -> None:
         """Advance the progress bar by one step."""
-        if self._bar is not None:
-            self._bar.update()
+        self._bar.update()
 
     def close_epoch(self, title: str, row: Row) -> None:
         """Remove the progress bar, log one line and call the callback."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        self._bar.close()
         parts = [f"{name} {row[name]:.4f}" for name in HISTORY_COLUMNS[2:6] if name in row]
         logger.info("%s: %s (%.1f s)", title, ", ".join(parts), row["seconds"])
         self.replay(row)

@@ -133,7 +133,7 @@ def capture(model: keras.Model, kept: Sequence[np.ndarray] | None) -> dict[str, 
 
 
 def restore(model: keras.Model, arrays: Mapping[str, np.ndarray]) -> list[np.ndarray] | None:
-    """Set the state of a model to one that :func:`capture` returned. Return its argument ``kept``."""
+    """Set a model to a state that :func:`capture` returned. Return the kept weights in the state, or None."""
     for kind, variables in ((_MODEL, model.variables), (_OPTIMIZER, model.optimizer.variables)):
         for variable, array in zip(variables, _of(kind, arrays), strict=True):
             variable.assign(array)

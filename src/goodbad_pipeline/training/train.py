@@ -48,20 +48,12 @@ def fit_model(
     Then all layers are trained. Batch statistics stay frozen unless the recipe states otherwise, because few images
     would distort them. In a network from scratch, all layers are trained from the start, with batch statistics.
 
-    Args:
-        model: Maps pixels (b, side, side, 3), 0–255, to class probabilities; has layers ``avg_pool`` and
-            ``predictions``.
-        train: Images to train on.
-        validation: Images for early stopping and for the choice of the best epoch.
-        recipe: Hyperparameters.
-        pretrained: Whether the initial weights come from an earlier training.
-        compiled: Whether `compile_model` has already compiled the model for this recipe. This is allowed only in one
-            process from scratch; several trainings of one model then build its graph only once.
-        strategy: How devices and processes share the training.
-        stop: The stop request, which is checked after each step and during validation.
-        epoch_callback: Called with the row of each epoch, including epochs before the training was resumed.
-        step_callback: Called with the metrics of each step.
-        checkpoints: Where checkpoints are stored and read when a training is resumed; None means no checkpoints.
+    ``model`` maps pixels (b, side, side, 3), 0–255, to class probabilities, and has layers ``avg_pool`` and
+    ``predictions``. The validation images decide when training stops early and which epoch is best. ``compiled`` states
+    that `compile_model` has already compiled the model for this recipe. This is allowed only in one process from
+    scratch; several trainings of one model then build its graph only once. ``stop`` is checked after each step and
+    during validation. ``epoch_callback`` is also called for the epochs before a training was resumed. If
+    ``checkpoints`` is None, no checkpoint is stored.
 
     Returns:
         The history: one row per epoch of all phases, with the columns :data:`HISTORY_COLUMNS`.
@@ -79,7 +71,7 @@ def fit_model(
         logger.info("Resuming after %d epochs and %d steps from %s", len(progress.rows), progress.step, checkpoint.path)
         for row in progress.rows:
             reporter.replay(row)
-    loop = Loop(training.rules(), saver, reporter, strategy=strategy, stop=stop, step_callback=step_callback)
+    loop = Loop(training.rules(), saver, reporter, strategy, stop or StopRequest(), step_callback)
     for number, prepare in enumerate(training.phases()):
         if number < progress.phase:
             continue
