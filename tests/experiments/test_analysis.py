@@ -65,15 +65,15 @@ def test_ranked_by_mean_accuracy_then_by_loss():
 def test_overlapping_intervals_show_no_difference():
     summary = summarise_trials(trials(a=[0.70, 0.74], b=[0.72, 0.76]), 80)
     assert compare(summary, "b", ["a"]) == (
-        "b (0.740) overlaps in its interval with a (0.720): these data show no difference."
+        "b (0.740) has an interval that overlaps with a (0.720): these data show no difference."
     )
 
 
 def test_separate_intervals_are_reported_for_both_sides():
     summary = summarise_trials(trials(a=[0.5, 0.51], b=[0.95, 0.96], c=[0.93, 0.94]), 400)
     assert compare(summary, "b", ["a", "c"]) == (
-        "b (0.955) lies above a (0.505), and the intervals, from 400 groups of images, do not overlap; it overlaps "
-        "in its interval with c (0.935): these data show no difference."
+        "b (0.955) lies above a (0.505), and the intervals, from 400 groups of images, do not overlap; it has "
+        "an interval that overlaps with c (0.935): these data show no difference."
     )
     assert compare(summary, "a", ["b", "c"]) == (
         "a (0.505) lies below b (0.955) and c (0.935), and the intervals, from 400 groups of images, do not overlap."
@@ -90,8 +90,8 @@ def test_one_seed_allows_no_comparison():
 def test_the_interval_is_explained():
     summary = summarise_trials(trials(a=[0.5, 0.6], b=[0.7, 0.8]), 11)
     text = explain_interval(summary, 83)
-    assert "95% over seeds (t, spread pooled over 2 networks, 2 degrees of freedom)" in text
-    assert "over the 11 groups of the 83 validation images" in text
+    assert "One covers the seeds (t, spread pooled over 2 networks, 2 degrees of freedom)" in text
+    assert "the other the 83 validation images in 11 groups" in text
 
 
 def test_networks_of_the_same_layers_count_once():

@@ -10,6 +10,8 @@ from tiny_training import part, tiny_network, tiny_pixels, tiny_recipe
 from goodbad_pipeline.evaluation.metrics import VALIDATION_METRICS, larger_is_better
 from goodbad_pipeline.experiments.lr_range_test import RangeTest, run_range_test
 from goodbad_pipeline.experiments.objective import train_trial
+from goodbad_pipeline.training import train
+from goodbad_pipeline.training.batches import predict
 from goodbad_pipeline.training.stopping import StopRequest
 from goodbad_pipeline.training.train import fit_model
 
@@ -97,9 +99,18 @@ def test_an_error_of_another_kind_is_not_swallowed(parts: tuple) -> None:
 
 
 @pytest.mark.parametrize("pretrained", [True, False])
-def test_the_range_test_raises_the_rate_by_one_factor_a_step(parts: tuple, pretrained: bool) -> None:
+def test_the_range_test_raises_the_rate_by_one_factor_a_step(parts: tuple, pretrained: bool, monkeypatch) -> None:
     test = RangeTest(steps=8, low=1e-4, high=1e-1)
+    predicted: list[int] = []
+
+    def count(model: keras.Model, pixels: np.ndarray, rows: np.ndarray, **options: object) -> np.ndarray:
+        predicted.append(len(rows))
+        return predict(model, pixels, rows, **options)
+
+    monkeypatch.setattr(train, "predict", count)
     curve = run_range_test(tiny_network(), *parts, tiny_recipe(epochs=9), test, pretrained=pretrained)
+    while_head = 4 if pretrained else 0  # features of train and validation images, validation after two epochs
+    assert predicted[while_head:] == [1, 1]  # validation after the two full epochs of the rising rate
     assert curve["learning_rate"].iloc[0] == pytest.approx(1e-4, rel=1e-4)
     factors = curve["learning_rate"].to_numpy()[1:] / curve["learning_rate"].to_numpy()[:-1]
     assert factors == pytest.approx(1000 ** (1 / 8), rel=1e-3)

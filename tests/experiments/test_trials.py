@@ -29,7 +29,7 @@ from goodbad_pipeline.networks.scaling import resolve_scale
 from goodbad_pipeline.training.recipe import Augmentation, Recipe
 from goodbad_pipeline.training.stopping import Stopped, StopRequest, TrainingDiverged
 
-RECIPE = Recipe(0, 8, 0, 0, 2, 1e-3, 1e-3, 1e-2, 0.1, 0.01, 0.0, 9, Augmentation(flip=True))
+RECIPE = Recipe(0, 8, 0, 0, 2, 1e-3, 1e-3, 1e-2, 0.1, 0.01, 0.0, 9, augmentation=Augmentation(flip=True))
 BASE = resolve_scale(phi=-4, resolution=32)
 NETWORKS = [TrialNetwork(f"w{width}", replace(BASE, width=width), {"width": width}) for width in (0.6, 1.2)]
 

@@ -21,10 +21,9 @@ def summarise_trials(trials: pd.DataFrame, groups: int) -> pd.DataFrame:
     as the number of draws. This assumes that the images of one group are all right or all wrong; if they are not, the
     interval is too wide. With one seed per network there is no interval.
 
-    Args:
-        trials: One row per trial: network, seed, val_accuracy in [0, 1], val_loss, seconds, cache_key. Networks whose
-            layers are equal after rounding have equal cache keys; such networks count once.
-        groups: Number of groups of validation images.
+    `trials` has one row per trial: network, seed, val_accuracy in [0, 1], val_loss, seconds, cache_key. Networks whose
+    layers are equal after rounding have equal cache keys; such networks count once. `groups` is the number of groups of
+    validation images.
 
     Returns:
         One row per network: network, seeds (how many), groups, accuracy (mean), spread (standard deviation over its
@@ -56,17 +55,17 @@ def explain_interval(summary: pd.DataFrame, images: int) -> str:
     """Describe the intervals of `summarise_trials` in one sentence."""
     distinct, degrees = _distinct(summary)
     if not degrees:
-        return f"No intervals: one seed per network does not show how far seeds lie apart ({images} images)."
+        return f"No intervals: one seed per network does not show how much seeds differ ({images} validation images)."
     groups = summary["groups"].iloc[0]
     return (
-        f"Intervals: mean ± a half-width of {LEVEL:.0%} over seeds (t, spread pooled over {len(distinct)} networks, "
-        f"{degrees} degrees of freedom) and over the {groups} groups of the {images} validation images (Agresti "
-        "and Coull), added in squares; a group counts as one image, however many it has."
+        f"Intervals: {LEVEL:.0%}, mean ± the root of the summed squares of two half-widths. One covers the seeds (t, "
+        f"spread pooled over {len(distinct)} networks, {degrees} degrees of freedom), the other the {images} "
+        f"validation images in {groups} groups (Agresti and Coull, each group counted as one image)."
     )
 
 
 def compare(summary: pd.DataFrame, one: str, others: Sequence[str]) -> str:
-    """Describe which of the other networks have an interval wholly below, wholly above or overlapping that of `one`."""
+    """Describe how the interval of the network `one` lies relative to the others: above, below or overlapping."""
     means, lows, highs = (summary.set_index("network")[name] for name in ("accuracy", "low", "high"))
     start = f"{one} ({means[one]:.3f})"
     if np.isnan(lows[one]):
@@ -78,15 +77,15 @@ def compare(summary: pd.DataFrame, one: str, others: Sequence[str]) -> str:
     sides = {"above": above, "below": below}
     parts = [f"lies {side} {_listed(means, names)}, {apart}" for side, names in sides.items() if names]
     if level:
-        parts.append(f"overlaps in its interval with {_listed(means, level)}: these data show no difference")
+        parts.append(f"has an interval that overlaps with {_listed(means, level)}: these data show no difference")
     return f"{start} {'; it '.join(parts)}."
 
 
 def rank_finalists(trials: pd.DataFrame, metric: str, *, larger_is_better: bool, groups: int) -> pd.DataFrame:
     """Rank the finalists by the mean of the metric over their seeds; in a tie, the earlier trial comes first.
 
-    A finalist ranks behind the others if its training did not reach its end from every seed. `trials` has the columns
-    that `summarise_trials` needs, and the columns trial, values and the metric.
+    Finalists whose training was complete from more seeds rank first. `trials` has the columns that `summarise_trials`
+    needs, and the columns trial, values and the metric.
 
     Returns:
         One row per finalist: rank, network, trial, score (mean of the metric), score_spread (standard deviation over
@@ -114,8 +113,8 @@ def conclude(ranking: pd.DataFrame, trials: pd.DataFrame, metric: str, groups: i
         comparison = compare(summarise_trials(trials, groups), best["network"], present["network"].tolist())
         result += f" By accuracy, {comparison}"
     return (
-        f"{result} The same validation images chose it and measured it, so the score is optimistic; the test split "
-        "was not used."
+        f"{result} The score is optimistic, because the images that measured it also selected it: the validation "
+        "split; the test split was not used."
     )
 
 

@@ -42,24 +42,27 @@ def run_range_test(
 ) -> pd.DataFrame:
     """Train all layers at rising rates and record the loss of each step.
 
-    As in training, the classifier of a pretrained network is trained alone first. The model is useless afterwards.
+    As in training, the classifier of a pretrained network is trained alone first. While the rate rises, only one
+    validation image is predicted per epoch, because validation decides nothing. The model is useless afterwards.
 
     Returns:
-        One row per step: learning_rate, loss, smoothed (the smoothed loss). The last row is the step at which the loss
-        was far above its lowest value or not finite, if there was such a step.
+        One row per step: learning_rate, loss, smoothed (the smoothed loss). The test ends early, with that step as its
+        last row, if the loss is far above its lowest value or not finite.
     """
     if pretrained and recipe.head_epochs:
         fit_model(model, train, validation, replace(recipe, epochs=0), pretrained=True, stop=stop)
-    losses: list[float] = []  # the first is that of step 0, whose rate is 0
+    losses: list[float] = []  # starts with the loss of step 0, whose rate is 0
 
     def record_step(metrics: Mapping[str, float]) -> None:
         losses.append(float(metrics["loss"]))
-        if len(losses) > test.steps or _has_risen(losses[1:]):
+        smoothed = _smooth(losses[1:])
+        if len(losses) > test.steps or (smoothed.iloc[-1:] > _RISEN * smoothed.min()).any():
             raise _TestEnded
 
     rising = _rising_recipe(recipe, test, steps_per_epoch=-(-len(train.rows) // recipe.batch_size))
+    one_image = validation.shard(0, len(validation.rows))
     try:
-        fit_model(model, train, validation, rising, pretrained=pretrained, stop=stop, step_callback=record_step)
+        fit_model(model, train, one_image, rising, pretrained=pretrained, stop=stop, step_callback=record_step)
     except _TestEnded:
         pass
     except TrainingDiverged:
@@ -104,11 +107,6 @@ def _rising_recipe(recipe: Recipe, test: RangeTest, steps_per_epoch: int) -> Rec
         loss_limit=math.inf,
         data_shards=1,
     )
-
-
-def _has_risen(losses: list[float]) -> bool:
-    smoothed = _smooth(losses)
-    return bool((smoothed.iloc[-1:] > _RISEN * smoothed.min()).any())
 
 
 def _smooth(losses: list[float]) -> pd.Series:

@@ -18,8 +18,6 @@ from goodbad_pipeline.training.train import ALL_LAYERS, SCRATCH, fit_model, last
 
 logger = logging.getLogger(__name__)
 
-_METRICS = ("loss", "accuracy", *VALIDATION_METRICS)
-
 
 class TrialPruned(Exception):
     """Raised to end a trial that is worse than the median of the others at the same epoch."""
@@ -70,7 +68,8 @@ def train_trial(
     choose = max if larger_is_better(recipe.monitor) else min
     best = choose((row for row in rows if row["phase"] == phase), key=lambda row: row[recipe.monitor], default=None)
     kept = best if history is None else history[history["kept"]].iloc[0]
-    return result if kept is None else result | {name: float(kept[name]) for name in _METRICS}
+    names = ("loss", "accuracy", *VALIDATION_METRICS)
+    return result if kept is None else result | {name: float(kept[name]) for name in names}
 
 
 def _complete_history(fit: Callable[[], pd.DataFrame], rows: list[Row], recipe: Recipe) -> pd.DataFrame | None:

@@ -67,7 +67,7 @@ class Search:
         self._repeat_interrupted(trials, present)
 
     def _repeat_interrupted(self, trials: Sequence[FrozenTrial], present: Values) -> None:
-        """Enqueue the present values for trial 0, or those of an interrupted trial, and fail the interrupted one."""
+        """Enqueue the present values for trial 0, or those of an interrupted trial, which is marked as failed."""
         state = optuna.trial.TrialState
         interrupted = [trial for trial in trials if trial.state == state.RUNNING]
         if not any(trial.state == state.WAITING for trial in trials):
@@ -105,7 +105,7 @@ class Search:
             self._study.tell(self._running, state=optuna.trial.TrialState.PRUNED)
 
     def _finished(self) -> list[FrozenTrial]:
-        """Return all trials but the interrupted ones, so that their numbers have no gaps."""
+        """Return all trials that were not interrupted. Their positions are the numbers of the trials, without gaps."""
         states = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
         return self._study.get_trials(deepcopy=False, states=states)
 

@@ -14,11 +14,8 @@ from goodbad_pipeline.images.splits import class_names, development_part
 from goodbad_pipeline.training.config_hash import config_hash, splits_digest
 from goodbad_pipeline.training.progress import EpochCallback
 
-COMPLETE = "complete"
-"""Item of a result: 1 if the trial was trained to its end, 0 if it was pruned or diverged."""
-
-TrialResult = dict[str, float]
-"""Metrics of a trial."""
+COMPLETE = "complete"  # item of a result: 1 if the training was complete, 0 if it was pruned, diverged or out of memory
+TrialResult = dict[str, float]  # metrics of a trial
 
 
 @dataclass(frozen=True)

@@ -152,8 +152,9 @@ def search_parameters(
         seed = context.training.seed
         name = f"trial {trial.number}" if trial.number else PRESENT
         spec = context.spec(name, trial.number, values, seed, search=config_hash(config))
+        stored = trial.result
         train = partial(context.train, values, seed, tune.metric, search.should_prune)
-        result = cache(spec, train if trial.result is None else partial(_stored, trial.result))
+        result = cache(spec, train if stored is None else lambda _: stored)
         rows.append(_row(trial.number, spec, values, result))
         score = f"{tune.metric} {result[tune.metric]:.4f}" if tune.metric in result else "no epoch finished"
         logger.info("Trial %d of %d: %s, %s", len(rows), tune.trials, score, json.dumps(values))
@@ -188,7 +189,7 @@ def confirm_finalists(
         values = json.loads(row["values"])
         for seed in range(first, first + tune.seeds):
             spec = context.spec(row["network"], row["trial"], values, seed)
-            result = cache(spec, partial(context.train, values, seed, tune.metric, _never_prune))
+            result = cache(spec, partial(context.train, values, seed, tune.metric, lambda *_: False))
             rows.append(_row(row["trial"], spec, values, result))
     finished = [row for row in rows if row[COMPLETE] == 1]
     if not finished:
@@ -197,14 +198,6 @@ def confirm_finalists(
             "rates of tune.space"
         )
     return pd.DataFrame(finished)
-
-
-def _stored(result: TrialResult, epoch_callback: EpochCallback) -> TrialResult:
-    return result
-
-
-def _never_prune(epoch: int, value: float) -> bool:
-    return False
 
 
 def _row(number: int, spec: TrialSpec, values: Values, result: TrialResult) -> dict[str, Any]:
