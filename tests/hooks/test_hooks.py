@@ -12,6 +12,7 @@ from kedro.pipeline import node, pipeline
 from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
 
 from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.hooks import tracking
 from goodbad_pipeline.hooks.checks import CheckHooks
 from goodbad_pipeline.hooks.tracking import TrackingHooks, run_name
 from goodbad_pipeline.params import ModelParams, validate_parameters
@@ -156,6 +157,18 @@ def single_process(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name, raising=False)
 
 
+def test_the_networks_of_a_recorded_run_are_checked_before_its_replay(project: Path, monkeypatch) -> None:
+    monkeypatch.chdir(project)
+    bootstrap_project(project)
+    impossible = parameters(model__phi=-40)["model"]
+    monkeypatch.setattr(tracking, "read_replay_parameters", lambda _: {"model": impossible})
+    with (
+        KedroSession.create(project, runtime_params={"replay": {"run_id": "r"}}) as session,
+        pytest.raises(InputError, match="model: phi must leave at least 8 channels in every stage; at phi=-40"),
+    ):
+        session.load_context()
+
+
 @pytest.mark.usefixtures("single_process")
 def test_distributed_training_in_a_single_process_logs_a_warning(
     caplog: pytest.LogCaptureFixture, tmp_path: Path
@@ -177,5 +190,5 @@ def test_each_process_must_run_the_pipeline_of_its_rank(monkeypatch: pytest.Monk
         for name, value in {**place, "PROCESS_ID": index}.items():
             monkeypatch.setenv(name, value)
         begin(tmp_path, right, training__distributed=True)
-        with pytest.raises(InputError, match=f"process {index} of 2, counted from 0: must run --pipeline={right}"):
+        with pytest.raises(InputError, match=f"process {index}, of processes 0 to 1, must run --pipeline={right}"):
             begin(tmp_path, wrong, training__distributed=True)
