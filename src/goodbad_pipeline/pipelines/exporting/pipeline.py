@@ -3,30 +3,29 @@
 from kedro.pipeline import Pipeline
 
 from goodbad_pipeline.pipelines import named_node, stage
-from goodbad_pipeline.pipelines.exporting.nodes import (
-    attach_exports,
-    export_model,
-    load_exported_version,
-    measure_exports,
-)
+from goodbad_pipeline.pipelines.exporting import nodes
 
 
 def create_pipeline() -> Pipeline:
     """Return the pipeline that exports a registered version."""
     return stage(
         "exporting",
-        named_node(load_exported_version, inputs=["params:export", "params:registry"], outputs="exported_version"),
         named_node(
-            export_model,
+            nodes.load_exported_version, inputs=["params:export", "params:registry"], outputs="exported_version"
+        ),
+        named_node(
+            nodes.export_model,
             inputs=["exported_version", "splits", "params:export", "params:images"],
             outputs="exported_files",
         ),
         named_node(
-            measure_exports,
+            nodes.measure_exports,
             inputs=["exported_version", "exported_files", "splits", "params:export", "params:images"],
             outputs=["export_table", "export_metrics"],
         ),
         named_node(
-            attach_exports, inputs=["exported_version", "exported_files", "export_table"], outputs="exported_model"
+            nodes.attach_exports,
+            inputs=["exported_version", "exported_files", "export_table"],
+            outputs="exported_model",
         ),
     )

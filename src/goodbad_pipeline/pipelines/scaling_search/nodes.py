@@ -23,8 +23,7 @@ experiment = lazy.load("goodbad_pipeline.experiments.trials")
 
 logger = logging.getLogger(__name__)
 
-EQUAL_COST = 1.05
-"""Candidates cost about the same if the highest cost is at most this multiple of the lowest."""
+EQUAL_COST = 1.05  # candidates cost about the same if the highest cost is at most this multiple of the lowest
 
 
 def list_candidates(splits: pd.DataFrame, scaling_search: ScalingSearchParams) -> pd.DataFrame:
@@ -105,7 +104,7 @@ def _snippet(winner: pd.Series, conclusion: str) -> str:
     lines = [
         "# Found by kedro run --pipeline=scaling_search; paste into conf/local/parameters.yml.",
         f"# {conclusion}",
-        f"# α·β²·γ² is {winner['product']:.3f}; counted, the operations are ×{winner['ratio']:.2f}.",
+        f"# α·β²·γ² is {winner['product']:.3f}; the computed operations are ×{winner['ratio']:.2f} of the base.",
         "model:",
         "  coefficients:",
         *(f"    {name}: {winner[name]:g}" for name in ("alpha", "beta", "gamma")),

@@ -3,21 +3,16 @@
 from kedro.pipeline import Pipeline
 
 from goodbad_pipeline.pipelines import named_node, stage
-from goodbad_pipeline.pipelines.scaling_search.nodes import (
-    draw_ranking,
-    list_candidates,
-    rank_candidates,
-    train_candidates,
-)
+from goodbad_pipeline.pipelines.scaling_search import nodes
 
 
 def create_pipeline() -> Pipeline:
     """Return the pipeline that searches for α, β and γ."""
     return stage(
         "scaling_search",
-        named_node(list_candidates, inputs=["splits", "params:scaling_search"], outputs="search_candidates"),
+        named_node(nodes.list_candidates, inputs=["splits", "params:scaling_search"], outputs="search_candidates"),
         named_node(
-            train_candidates,
+            nodes.train_candidates,
             inputs=[
                 "search_candidates",
                 "splits",
@@ -31,9 +26,9 @@ def create_pipeline() -> Pipeline:
             outputs="search_trials",
         ),
         named_node(
-            rank_candidates,
+            nodes.rank_candidates,
             inputs=["search_candidates", "search_trials", "splits"],
             outputs=["search_ranking", "search_report", "search_parameters"],
         ),
-        named_node(draw_ranking, inputs=["search_ranking", "search_trials"], outputs="search_figure"),
+        named_node(nodes.draw_ranking, inputs=["search_ranking", "search_trials"], outputs="search_figure"),
     )

@@ -34,10 +34,8 @@ PAPER = pd.DataFrame(
     columns=["dimension", "paper_network", "paper_billion_flops", "paper_top1"],
 )
 """Table 7 of the paper: operations in billions and top-1 accuracy on ImageNet of B0 and four larger networks."""
-PAPER_MULTIPLE = 4.5
-"""Cost of the paper's larger networks in multiples of B0: about 1.8 to 0.4 billion operations."""
-NEAR = 1.25
-"""The paper's rows are shown next to a multiple that differs from the paper's by at most this factor."""
+PAPER_MULTIPLE = 4.5  # cost of the paper's larger networks in multiples of B0: about 1.8 to 0.4 billion operations
+NEAR = 1.25  # the paper's rows are shown next to a multiple that differs from the paper's by at most this factor
 
 
 def match_networks(
@@ -83,7 +81,7 @@ def compare_networks(
     report = {
         "conclusions": [*(_conclude(table, rows) for rows in same_cost), analysis.compare(table, BASE, larger)],
         "intervals": analysis.explain_interval(table, len(validation)),
-        "paper": "Table 7: ImageNet, B0 and four networks of 4.5 times its operations; it gives no intervals.",
+        "paper": "Table 7 compares B0 and four networks of 4.5 times its operations on ImageNet, without intervals.",
     }
     return table.merge(_paper_rows(table["multiple"]), on=["dimension", "multiple"], how="left"), report
 

@@ -3,12 +3,7 @@
 from kedro.pipeline import Pipeline
 
 from goodbad_pipeline.pipelines import named_node, stage
-from goodbad_pipeline.pipelines.scaling_study.nodes import (
-    compare_networks,
-    draw_study,
-    match_networks,
-    train_networks,
-)
+from goodbad_pipeline.pipelines.scaling_study import nodes
 
 
 def create_pipeline() -> Pipeline:
@@ -16,12 +11,12 @@ def create_pipeline() -> Pipeline:
     return stage(
         "scaling_study",
         named_node(
-            match_networks,
+            nodes.match_networks,
             inputs=["splits", "params:scaling_study", "params:model.coefficients"],
             outputs="study_networks",
         ),
         named_node(
-            train_networks,
+            nodes.train_networks,
             inputs=[
                 "study_networks",
                 "splits",
@@ -35,9 +30,9 @@ def create_pipeline() -> Pipeline:
             outputs="study_trials",
         ),
         named_node(
-            compare_networks,
+            nodes.compare_networks,
             inputs=["study_networks", "study_trials", "splits"],
             outputs=["study_table", "study_report"],
         ),
-        named_node(draw_study, inputs="study_table", outputs="study_figure"),
+        named_node(nodes.draw_study, inputs="study_table", outputs="study_figure"),
     )

@@ -3,14 +3,7 @@
 from kedro.pipeline import Pipeline
 
 from goodbad_pipeline.pipelines import named_node, stage
-from goodbad_pipeline.pipelines.training.nodes import (
-    build_model,
-    cache_pixels,
-    check_columns,
-    choose_network,
-    share_pixels,
-    train_model,
-)
+from goodbad_pipeline.pipelines.training import nodes
 
 NAMESPACE = "training"
 
@@ -19,20 +12,20 @@ def create_pipeline() -> Pipeline:
     """Return the pipeline that chooses, builds and trains the network."""
     return stage(
         NAMESPACE,
-        named_node(check_columns, inputs=["splits", "params:evaluation"], outputs=None),
+        named_node(nodes.check_columns, inputs=["splits", "params:evaluation"], outputs=None),
         named_node(
-            choose_network,
+            nodes.choose_network,
             inputs=["splits", "params:model", "params:training", "params:registry"],
             outputs="network",
         ),
         named_node(
-            build_model,
+            nodes.build_model,
             inputs=["splits", "network", "params:model", "params:training", "params:registry"],
             outputs="untrained_model",
         ),
-        named_node(cache_pixels, inputs=["splits", "network", "params:images"], outputs="pixels"),
+        named_node(nodes.cache_pixels, inputs=["splits", "network", "params:images"], outputs="pixels"),
         named_node(
-            train_model,
+            nodes.train_model,
             inputs=[
                 "untrained_model",
                 "pixels",
@@ -53,4 +46,4 @@ def create_pipeline() -> Pipeline:
 def create_following_pipeline() -> Pipeline:
     """Return the pipeline for all processes of a distributed training except the first: it reads the shared pixels."""
     inputs = ["splits", "network", "params:images", "pixel_cache"]
-    return stage(NAMESPACE, named_node(share_pixels, inputs=inputs, outputs="pixels"))
+    return stage(NAMESPACE, named_node(nodes.share_pixels, inputs=inputs, outputs="pixels"))

@@ -4,13 +4,7 @@ from kedro.pipeline import Pipeline
 
 from goodbad_pipeline.experiments.tuning import confirm_finalists, search_parameters
 from goodbad_pipeline.pipelines import named_node, stage
-from goodbad_pipeline.pipelines.tuning.nodes import (
-    build_tuning_context,
-    choose_parameters,
-    draw_learning_rates,
-    draw_search,
-    find_learning_rates,
-)
+from goodbad_pipeline.pipelines.tuning import nodes
 
 
 def create_pipeline() -> Pipeline:
@@ -18,7 +12,7 @@ def create_pipeline() -> Pipeline:
     return stage(
         "tuning",
         named_node(
-            build_tuning_context,
+            nodes.build_tuning_context,
             inputs=[
                 "development",
                 "tuning_network",
@@ -31,8 +25,10 @@ def create_pipeline() -> Pipeline:
             ],
             outputs="tuning_context",
         ),
-        named_node(find_learning_rates, inputs=["tuning_context", "params:tune"], outputs=["rate_curve", "rate_range"]),
-        named_node(draw_learning_rates, inputs=["rate_curve", "rate_range"], outputs="rate_figure"),
+        named_node(
+            nodes.find_learning_rates, inputs=["tuning_context", "params:tune"], outputs=["rate_curve", "rate_range"]
+        ),
+        named_node(nodes.draw_learning_rates, inputs=["rate_curve", "rate_range"], outputs="rate_figure"),
         named_node(
             search_parameters,
             inputs=["tuning_context", "params:tune", "rate_range", "studies", "trial_cache"],
@@ -44,9 +40,11 @@ def create_pipeline() -> Pipeline:
             outputs="finalist_trials",
         ),
         named_node(
-            choose_parameters,
+            nodes.choose_parameters,
             inputs=["finalist_trials", "development", "params:tune"],
             outputs=["tuning_ranking", "tuned_values", "tuning_metrics", "tuned_parameters"],
         ),
-        named_node(draw_search, inputs=["tuning_trials", "finalist_trials", "params:tune"], outputs="tuning_figure"),
+        named_node(
+            nodes.draw_search, inputs=["tuning_trials", "finalist_trials", "params:tune"], outputs="tuning_figure"
+        ),
     )
