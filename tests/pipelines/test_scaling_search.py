@@ -56,7 +56,7 @@ def test_candidates_far_from_doubling_are_logged_as_a_warning(caplog) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"tolerance": 0.001, "alpha": [1.2]}, "scaling_search: tolerance must admit a candidate: none of 16"),
+        ({"tolerance": 0.001, "alpha": [1.2]}, "scaling_search: tolerance must admit a point of the grid: none of 16"),
         ({"alpha": []}, "scaling_search.alpha: List should have at least 1 item"),
         ({"beta": [0.9, 1.1]}, r"scaling_search.beta.0: Input should be greater than or equal to 1, got 0.9"),
         ({"seeds": [1, 1]}, "scaling_search: seeds must differ"),
@@ -91,7 +91,7 @@ def test_a_lead_on_many_images_of_few_groups_is_not_significant() -> None:
     ranking, report, _ = rank_candidates(candidates, trials(candidates, best, 0.3), few)
     assert set(ranking["groups"]) == {10}
     assert "lies above" not in report["conclusion"]
-    assert "over the 10 groups of the 80 validation images" in report["intervals"]
+    assert "the other the 80 validation images in 10 groups" in report["intervals"]
     _, report, _ = rank_candidates(candidates, trials(candidates, best, 0.3), SPLITS)
     assert "lies above" in report["conclusion"]
 
