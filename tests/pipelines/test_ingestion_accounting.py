@@ -6,6 +6,7 @@ import pytest
 from factories import encoded, make_image, parameters
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
+from odd_folders import class_folders, loose_images
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.params import ImageParams, SplitParams
@@ -63,7 +64,8 @@ def test_a_row_without_a_path_is_logged(root: Path, caplog: pytest.LogCaptureFix
 
 
 def test_too_many_quarantined_files_are_an_error_with_counts(root: Path) -> None:
-    summary = {"found": 10, "quarantined": 3, "quarantined_by_reason": {"corrupt": 1, "empty": 2}, "given_splits": {}}
+    summary = {"found": 10, "quarantined": 3, "quarantined_by_reason": {"corrupt": 1, "empty": 2}}
+    summary |= {"given_splits": {}, "unlabelled": {}}
     labels = pd.DataFrame({"path": ["a"], "source_split": [None]})
     assert check_quarantine(labels, summary, images(root, max_quarantined_fraction=0.3)) is labels
     with pytest.raises(InputError, match=r"at most 0\.2 .* got 3 of 10 \(corrupt 1, empty 2\)"):
@@ -86,11 +88,17 @@ def test_a_given_split_without_accepted_images_is_an_error(tmp_path: Path) -> No
         check_quarantine(labels, summary, wanted)
 
 
-def test_a_given_split_without_labels_is_ignored(tmp_path: Path) -> None:
-    for name in ("train/cat/1.png", "train/dog/1.png", "test/1.png"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(encoded(make_image(len(name), bright=True)))
-    assert scan_images(images(tmp_path), tmp_path / ".journal")[2]["given_splits"] == {"train": 2}
+def test_a_folder_without_classes_is_left_out_and_spares_the_limit(tmp_path: Path, caplog) -> None:
+    loose_images(class_folders(tmp_path, "train"), "test", "to_predict", images=9)
+    wanted = images(tmp_path)
+    accepted, unreadable, listing = scan_images(wanted, tmp_path / ".journal")
+    labels, quarantine, duplicates, corrections = group_images(accepted, unreadable, wanted)
+    with caplog.at_level(logging.WARNING):
+        summary, table = report_ingestion(labels, quarantine, duplicates, corrections, listing)
+    assert summary["given_splits"] == {"train": 4}
+    assert table["reason"].tolist() == ["no_label"] * 18
+    assert "left out: the 9 files of folder 'test', which has no class folders" in caplog.text
+    assert check_quarantine(labels, summary, wanted) is labels
 
 
 def test_a_rejected_scan_stores_its_reasons_but_no_labels_or_splits(root: Path) -> None:

@@ -18,23 +18,15 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.images.paths import leaves_root, to_text
+from goodbad_pipeline.images.layouts import SPLIT_NAMES, find_arrangement, split_of
+from goodbad_pipeline.images.paths import leaves_root, printable, to_text
 from goodbad_pipeline.images.reading import MEASURED_COLUMNS
 
 logger = logging.getLogger(__name__)
 
 Layout = Literal["auto", "folders", "presplit", "manifest"]
 
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "valid": "validation",
-    "val": "validation",
-    "validation": "validation",
-    "dev": "validation",
-    "test": "test",
-    "testing": "test",
-}
+_LITTER = ("thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "system volume information")
 DEFAULT_MANIFESTS = ("labels.csv", "labels.parquet")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 OWN_COLUMNS = ("path", "label", "group", "split")
@@ -67,38 +59,38 @@ class Listing:
 
     candidates: pd.DataFrame
     ignored: dict[str, int]  # hidden files by name; `._*` stands for all names with that prefix
+    unlabelled: dict[str, int]  # pre-split layout: number of files by top folder, of folders without class folders
 
 
 def read_candidates(root: Path, layout: Layout, manifest: str | None, columns: Columns) -> Listing:
     """List the images of ``root`` and their labels without opening an image.
 
     The layout is ``folders`` (root/class/…), ``presplit`` (root/train/class/…), ``manifest`` or ``auto``. ``auto``
-    detects it: a manifest if ``manifest`` is given or root contains labels.csv or labels.parquet, else pre-split if the
-    top folders are named like splits, else class folders. ``manifest`` is relative to root or absolute.
+    detects it: a manifest if ``manifest`` is given or root contains labels.csv or labels.parquet, else what
+    :func:`find_arrangement` finds. ``manifest`` is relative to root or absolute.
 
     Raises:
         InputError: root is missing or empty, or does not have the layout; or the manifest is invalid.
     """
     if not root.is_dir():
         raise InputError(f"images.root: must be an existing folder, got '{root}'")
-    resolved = _detect_layout(root, manifest) if layout == "auto" else layout
-    logger.info("Reading %s with layout %s", root, resolved)
+    if layout == "auto" and (manifest is not None or _default_manifest(root) is not None):
+        layout = "manifest"
     ignored: Counter[str] = Counter()
-    if resolved == "manifest":
+    unlabelled: dict[str, int] = {}
+    if layout == "manifest":
         table = _read_manifest(_find_manifest(root, manifest), columns)
     else:
-        table = _read_folders(root, ignored, presplit=resolved == "presplit")
+        table, unlabelled = _read_folders(root, ignored, layout)
     if table.empty:
-        raise InputError(f"images.root: must contain images, but '{root}' (read with layout {resolved}) is empty")
-    return Listing(table, dict(sorted(ignored.items())))
-
-
-def _detect_layout(root: Path, manifest: str | None) -> Layout:
-    if manifest is not None or _default_manifest(root) is not None:
-        return "manifest"
-    folders = [entry.name.lower() for entry in root.iterdir() if not _is_hidden(entry.name) and entry.is_dir()]
-    splits = [SPLIT_NAMES.get(name) for name in folders]
-    return "presplit" if "train" in splits and None not in splits else "folders"
+        raise InputError(f"images.root: must contain images, but '{root}' (read with layout {layout}) is empty")
+    for label in sorted(table["label"].dropna().unique()):
+        if split_of(label):
+            logger.warning(
+                "Class '%s' is named like a split; if it is no class, correct images.root or the labels",
+                printable(label),
+            )
+    return Listing(table, dict(sorted(ignored.items())), unlabelled)
 
 
 def _find_manifest(root: Path, manifest: str | None) -> Path:
@@ -204,19 +196,24 @@ def _normalise_splits(column: pd.Series, name: str | None) -> pd.Series:
     return given.fillna("train") if given.notna().any() else given
 
 
-def _read_folders(root: Path, ignored: Counter[str], *, presplit: bool) -> pd.DataFrame:
-    depth = 2 if presplit else 1
-    paths, labels, splits = [], [], []  # three lists: a million tuples would take most of a scan's memory
-    for path in walk_files(root, ignored):
-        folders = path.split("/")[:-1]
-        split = SPLIT_NAMES.get(folders[0].lower()) if presplit and folders else None
-        labelled = len(folders) >= depth and (split is not None or not presplit)
-        paths.append(path)
-        label = folders[depth - 1] if labelled else ""
+def _read_folders(
+    root: Path, ignored: Counter[str], layout: Literal["auto", "folders", "presplit"]
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    paths = list(walk_files(root, ignored))
+    if not paths:
+        return pd.DataFrame(columns=list(OWN_COLUMNS)), {}
+    arrangement = find_arrangement(paths, layout, str(root))
+    logger.info("Reading %s with layout %s", root, arrangement.layout)
+    labels, splits = [], []  # two lists: a million tuples would take most of a scan's memory
+    unlabelled: Counter[str] = Counter()
+    for path in paths:
+        split, label = arrangement.place(path)
         labels.append(sys.intern(label) if label.strip() else None)
         splits.append(split)
+        if arrangement.layout == "presplit" and (top := arrangement.top(path)) not in arrangement.classes_in:
+            unlabelled[top] += bool(top)
     values = {"path": paths, "label": labels, "group": None, "split": splits}
-    return pd.DataFrame(values, index=range(len(paths)), dtype=object)
+    return pd.DataFrame(values, index=range(len(paths)), dtype=object), dict(+unlabelled)
 
 
 def walk_files(root: Path, ignored: Counter[str]) -> Iterator[str]:
@@ -250,7 +247,7 @@ def walk_files(root: Path, ignored: Counter[str]) -> Iterator[str]:
 
 
 def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name.lower() in ("thumbs.db", "desktop.ini")
+    return name.startswith(".") or name.lower() in _LITTER
 
 
 @dataclass(frozen=True)

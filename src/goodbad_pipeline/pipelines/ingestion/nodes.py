@@ -50,6 +50,7 @@ def scan_images(images: ImageParams, journal: Path) -> tuple[pd.DataFrame, pd.Da
     counts = {
         "candidates": len(listing.candidates),
         "ignored": listing.ignored,
+        "unlabelled": listing.unlabelled,
         "given_splits": {str(split): int(count) for split, count in splits.items()},
     }
     return scan.images, scan.quarantine, counts
@@ -93,6 +94,7 @@ def report_ingestion(
         "quarantined_by_reason": _counts(quarantine["reason"].value_counts().sort_index()),
         "corrections": _counts(corrections["status"].value_counts()),
         "ignored": listing["ignored"],
+        "unlabelled": listing["unlabelled"],
         "given_splits": listing["given_splits"],
         "exact_duplicates": int(kinds.get("exact", 0)),
         "near_duplicates": int(kinds.get("near", 0)),
@@ -118,6 +120,8 @@ def _log_summary(summary: dict[str, Any], quarantine: pd.DataFrame, disputed: pd
     if summary["ignored"]:
         ignored = ", ".join(f"{printable(name)} {count}" for name, count in summary["ignored"].items())
         logger.info("  ignored as hidden, by name: %s", ignored)
+    for folder, count in summary["unlabelled"].items():
+        logger.warning("  left out: the %d files of folder '%s', which has no class folders", count, printable(folder))
     for status, count in summary["corrections"].items():
         logger.info("  corrections: %d images %s", count, status)
     exact, near = summary["exact_duplicates"], summary["near_duplicates"]
@@ -140,7 +144,8 @@ def check_quarantine(grouped: pd.DataFrame, summary: dict[str, Any], images: Ima
     Raises:
         InputError: Too many files, or all files of a given split, are quarantined.
     """
-    found, quarantined = summary["found"], summary["quarantined"]
+    unlabelled = sum(summary["unlabelled"].values())  # folders that are left out as a whole
+    found, quarantined = summary["found"] - unlabelled, summary["quarantined"] - unlabelled
     if quarantined > images.max_quarantined_fraction * found:
         reasons = ", ".join(f"{reason} {count}" for reason, count in summary["quarantined_by_reason"].items())
         raise InputError(

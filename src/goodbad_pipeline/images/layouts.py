@@ -1,0 +1,216 @@
+"""Tell class folders from split folders by the paths of the files. No file is opened."""
+
+import logging
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.images.paths import printable
+
+logger = logging.getLogger(__name__)
+
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "valid": "validation",
+    "val": "validation",
+    "validation": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+    "eval": "test",  # as in Hugging Face Datasets
+    "evaluation": "test",
+    "holdout": "test",
+}
+MAX_DEPTH = 6  # folders below the root that are compared
+# Folder names contain a split's name and words such as set or images: training_set, Test Images, seg_train, val2017.
+_FILLER = r"(?:data|dataset|file|folder|image|img|photo|pic|picture|sample|seg|set|split|subset)s?"
+_WORD = re.compile(r"[^\W\d_]+")
+_SPLIT_WORD = re.compile(rf"({'|'.join(SPLIT_NAMES)})(?:{_FILLER})?")
+_TABLE = re.compile(r"^[^/]+\.(csv|tsv|parquet)$", re.IGNORECASE)  # in the root
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")  # between the words of trainImages
+_NO_IMAGE = re.compile(  # a file with such a name makes no folder a class
+    r"\.(txt|md|csv|tsv|json|xml|ya?ml|html?|log|docx?|xlsx?|pdf|py|ipynb|h5|hdf5|keras|pth?|ckpt|onnx|tflite|pb|np[yz]|"
+    r"mat|pkl|parquet|tfrecords?|db|sqlite|zip|tar|gz|tgz|7z|rar|mp4|avi|mov|wav|mp3)$",
+    re.IGNORECASE,
+)
+_NAME_SPLITS = (
+    "If the folders are splits, name them train, validation and test (images.layout=presplit leaves out folders with "
+    "other names). If they are classes, set images.layout=folders"
+)
+_NAME_CLASSES = (
+    "Put the images of each class into a folder, such as cat/1.jpg or train/cat/1.jpg, or list them in labels.csv"
+)
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """Which folders of a path are its split and its label."""
+
+    layout: Literal["folders", "presplit"]
+    base: str  # folder that contains the class or split folders, with a final `/` unless it is the root
+    splits: dict[str, str]  # split by the name of its folder
+    classes_in: dict[str, str]  # for split folders with class folders: the folder that these are in, with a final `/`
+
+    def place(self, path: str) -> tuple[str | None, str]:
+        """Return the split and the label of a file; the label is empty if the file is in no class folder."""
+        top = self.top(path)
+        above = self.base if self.layout == "folders" else self.classes_in.get(top)
+        if not top or above is None or not path.startswith(above):
+            return self.splits.get(top), ""
+        label, _, rest = path[len(above) :].partition("/")
+        return self.splits.get(top), label if rest else ""
+
+    def top(self, path: str) -> str:
+        """Return the class or split folder of a file; empty if it is in none."""
+        top, _, rest = path.removeprefix(self.base).partition("/")
+        return top if rest and path.startswith(self.base) else ""
+
+
+def split_of(name: str) -> str | None:
+    """Return the split that a folder or class is named after, such as train for Training_set; None if there is none."""
+    split, others = _parse(name)
+    return None if others else split
+
+
+def find_arrangement(paths: Sequence[str], layout: Literal["auto", "folders", "presplit"], root: str) -> Arrangement:
+    """Return which folders of ``paths`` are classes and splits. ``auto`` decides it by their names and content.
+
+    Raises:
+        InputError: The folders may be classes or splits, and ``layout`` is auto; or there are not two classes.
+    """
+    folders = _Folders(paths)
+    base = folders.unwrap("", through_splits=layout == "folders")
+    if base:
+        logger.info(
+            "images.root: all images are in '%s', so its folders are read as classes or splits", printable(base)
+        )
+    tops = folders.inside(base)
+    above = {top: folders.class_level(f"{base}{top}/") for top in tops}
+    classes = {top: set(folders.inside(above[top])) for top in tops}
+    splits = _find_splits(tops) if layout != "folders" else {}
+    problem = _contradiction(tops, splits, classes) if layout == "auto" else None
+    presplit = layout == "presplit" or any(classes[top] for top in splits) or len(splits) == len(tops)
+    labels = set().union(*(classes[top] for top in splits)) if presplit else tops
+    if problem is None and layout == "auto" and len(labels) < 2:
+        problem = _without_classes(tops, paths)
+    if problem is not None:
+        raise InputError(f"images.root: cannot tell the classes in '{root}': {printable(problem)}")
+    if not presplit:
+        return Arrangement("folders", base, {}, {})
+    return Arrangement("presplit", base, splits, {top: above[top] for top in splits if classes[top]})
+
+
+class _Folders:
+    """The folders that contain files that may be images, directly or in deeper folders."""
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._with_images = {path.rpartition("/")[0] for path in paths if not _NO_IMAGE.search(path)}
+        self._inside: dict[str, dict[str, None]] = {}
+        for folder in self._with_images:
+            above = ""
+            for name in folder.split("/")[:MAX_DEPTH] if folder else ():
+                self._inside.setdefault(above, {})[name] = None
+                above += f"{name}/"
+
+    def inside(self, folder: str) -> list[str]:
+        """Return the names of the folders in a folder, whose name ends with `/` unless it is the root."""
+        return sorted(self._inside.get(folder, ()))
+
+    def unwrap(self, folder: str, *, through_splits: bool) -> str:
+        """Return the first folder from ``folder`` downwards that contains several folders, or a split folder.
+
+        If a folder on the way contains images, it may be a class, and ``folder`` is returned.
+        """
+        inside, unwrapped = self.inside(folder), folder
+        while len(inside) == 1 and (through_splits or split_of(inside[0]) is None):
+            if unwrapped + inside[0] in self._with_images:
+                return folder
+            unwrapped += f"{inside[0]}/"
+            inside = self.inside(unwrapped)
+        return unwrapped if inside else folder
+
+    def class_level(self, split: str) -> str:
+        """Return the folder with the class folders of a split folder: train/, train/train/ or train/images/."""
+        inside = self.inside(split)
+        if len(inside) == 1 and (_is_filler(inside[0]) or split.endswith(f"{inside[0]}/")):
+            return f"{split}{inside[0]}/"
+        return split
+
+
+def _parse(name: str) -> tuple[str | None, tuple[str, ...]]:
+    """Return the split that occurs in a name, and the name's words that mean something else."""
+    words = _WORD.findall(_HUMP.sub(" ", name).lower().replace("hold-out", "holdout").replace("hold_out", "holdout"))
+    found = [match[1] for match in map(_SPLIT_WORD.fullmatch, words) if match]
+    others = tuple(word for word in words if not _SPLIT_WORD.fullmatch(word) and not re.fullmatch(_FILLER, word))
+    return (SPLIT_NAMES[found[0]], others) if len(found) == 1 else (None, tuple(words))
+
+
+def _is_filler(name: str) -> bool:
+    return split_of(f"train {name}") is not None
+
+
+def _find_splits(names: Sequence[str]) -> dict[str, str]:
+    """Return the split of each name that is named like one: train, or birds_train beside birds_test."""
+    parsed = {name: _parse(name) for name in names}
+    splits: dict[tuple[str, ...], set[str]] = {}
+    for split, others in parsed.values():
+        if split:
+            splits.setdefault(others, set()).add(split)
+    return {
+        name: split for name, (split, others) in parsed.items() if split and (not others or len(splits[others]) > 1)
+    }
+
+
+def _contradiction(tops: Sequence[str], splits: dict[str, str], classes: dict[str, set[str]]) -> str | None:
+    """Return why the folders ``tops`` may be classes or splits; None if that is clear.
+
+    ``splits`` has the folders named like splits, and ``classes`` the class folders in each folder.
+    """
+    others = [top for top in tops if top not in splits]
+    filled = [top for top in splits if classes[top]]
+    held_out = [top for top, split in splits.items() if split != "train"]
+    known = set().union(*(classes[top] for top in filled))
+    alike = [top for top in others if classes[top] & known]
+    problem = None
+    if not splits:
+        problem = _same_folders(tops, classes)
+    elif not filled and others and held_out:  # a class train, beside bus and car, is no problem
+        problem = (
+            f"{_list(held_out)} is named like a split and has no class folders, unlike {_list(others)}. If all are "
+            "classes, set images.layout=folders. Otherwise move it out of images.root"
+        )
+    elif len({_parse(top)[1] for top in splits}) > 1:
+        problem = f"the folders {_list(splits)} are named like splits of several classes. {_NAME_SPLITS}"
+    elif alike:
+        problem = f"{_list(filled)} and {_list(alike)} have the same class folders. {_NAME_SPLITS}"
+    elif filled and "train" not in (splits[top] for top in filled):
+        problem = f"{_list(filled)} are named like splits, but there is no folder train with classes. {_NAME_SPLITS}"
+    elif len(filled) == 1 and any(classes[top] for top in others):
+        problem = f"{_list(filled)} is named like a split, and {_list(others)} not. {_NAME_SPLITS}"
+    return problem
+
+
+def _same_folders(tops: Sequence[str], classes: dict[str, set[str]]) -> str | None:
+    names = classes[tops[0]] if tops else set()
+    if len(tops) < 2 or len(names) < 2 or any(classes[top] != names for top in tops):
+        return None
+    if len(_find_splits(sorted(names))) == len(names):
+        first = sorted(names)[0]
+        return f"split folders are in class folders. Move '{tops[0]}/{first}' to '{first}/{tops[0]}', and so on"
+    return f"{_list(tops)} have the same folders {_list(sorted(names))}. {_NAME_SPLITS}"
+
+
+def _without_classes(tops: Sequence[str], paths: Sequence[str]) -> str:
+    found = f"the only folders with images are {_list(tops)}, without two class folders" if tops else "no folders"
+    tables = [path for path in paths if _TABLE.search(path)]
+    if tables:
+        return f"{found}. If {_list(tables)} has the labels, set images.manifest={tables[0]} and images.columns"
+    return f"{found}. {_NAME_CLASSES}"
+
+
+def _list(names: Iterable[str]) -> str:
+    shown = [f"'{name}'" for name in names]
+    return ", ".join(shown[:4]) + (f" and {len(shown) - 4} more" if len(shown) > 4 else "")

@@ -1,0 +1,134 @@
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from odd_folders import class_folders, kaggle_competition, loose_images, put
+
+from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.images.layouts import SPLIT_NAMES, find_arrangement, split_of
+from goodbad_pipeline.images.sources import Columns, Listing, read_candidates
+
+Build = Callable[[Path], Path]
+
+
+def read(root: Path, layout: str = "auto") -> Listing:
+    return read_candidates(root, layout, None, Columns())
+
+
+def found(root: Path, layout: str = "auto") -> set[tuple[str | None, str | None]]:
+    """Return the pairs of split and label."""
+    table = read(root, layout).candidates
+    return set(zip(table["split"], table["label"], strict=True))
+
+
+def pairs(*splits: str | None, labels: tuple[str, ...] = ("cat", "dog")) -> set[tuple[str | None, str | None]]:
+    return {(split, label) for split in splits for label in labels}
+
+
+SPLITS = ("train", "test")
+TWO = pairs("train", "test")
+NONE = (None, None)
+
+
+@pytest.mark.parametrize(
+    ("build", "expected"),
+    [
+        (lambda root: put(class_folders(root, "train", "test"), "__MACOSX/train/1.png"), TWO),
+        (lambda root: put(class_folders(root, "train", "test"), "Meta/classes.txt", "models/a/b.h5"), TWO | {NONE}),
+        (lambda root: class_folders(root, "training_set", "test_set"), TWO),
+        (
+            lambda root: class_folders(root, "train_images", "test_images", labels=("a", "b")),
+            pairs(*SPLITS, labels="ab"),
+        ),
+        (lambda root: class_folders(root, "Train", "eval"), TWO),
+        (lambda root: class_folders(root, "train", "holdout", "val"), pairs("train", "test", "validation")),
+        (lambda root: class_folders(root, "birds_train", "birds_test"), TWO),
+        (
+            lambda root: loose_images(class_folders(root, *("seg_train/" * 2, "seg_test/" * 2)), "seg_pred"),
+            TWO | {NONE},
+        ),
+        (lambda root: class_folders(root, "data/train/images", "data/test/images"), TWO),
+        (lambda root: loose_images(class_folders(root, "train"), "test"), pairs("train") | {("test", None)}),
+        (lambda root: put(class_folders(root, "train"), "train/1.png"), pairs("train") | {("train", None)}),
+        (lambda root: class_folders(root, "train2017", "val2017"), pairs("train", "validation")),
+        (lambda root: put(class_folders(root, "PetImages"), "readme.txt", "1.png"), pairs(None) | {NONE}),
+        (lambda root: class_folders(root, "archive/pets"), pairs(None)),
+        (
+            lambda root: class_folders(root, labels=("train_station", "test_tube")),
+            pairs(None, labels=("train_station", "test_tube")),
+        ),
+        (lambda root: put(class_folders(root), "cat/young/1.png", "dog/old/1.png"), pairs(None)),
+        (lambda root: put(root, "cat/1.dat", "dog/2"), pairs(None)),
+    ],
+)
+def test_folders_whose_meaning_is_clear(tmp_path: Path, build: Build, expected: set) -> None:
+    assert found(build(tmp_path)) == expected
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda root: class_folders(root, "valid", "test"), "'test', 'valid' are named like splits, but there is no"),
+        (lambda root: class_folders(root, "images", "test"), "'test' and 'images' have the same class folders"),
+        (lambda root: class_folders(root, "train", "test", "extra"), "'test', 'train' and 'extra' have the same class"),
+        (lambda root: class_folders(root, "north", "south"), "'north', 'south' have the same folders 'cat', 'dog'"),
+        (lambda root: class_folders(root, "cat", "dog", labels=("train", "test")), "Move 'cat/test' to 'test/cat'"),
+        (lambda root: class_folders(root, "cat_train", "cat_val", "dog_train", "dog_val"), "splits of several classes"),
+        (lambda root: put(class_folders(root, "train"), "bus/red/1.png", "bus/old/1.png"), "'train' is named like a s"),
+        (
+            lambda root: loose_images(root, "cat", "dog", "test"),
+            "'test' is named like a split and has no class folders",
+        ),
+        (lambda root: loose_images(root, "train", "test"), "'test', 'train', without two class folders. Put the"),
+        (lambda root: put(root, "1.png", "2.png"), "no folders. Put the images of each class into a folder"),
+        (lambda root: put(root, "cat/1.png"), "the only folders with images are 'cat'"),
+        (kaggle_competition, "If 'train.csv' has the labels, set images.manifest=train.csv"),
+        (lambda root: kaggle_competition(root, train="train_images", test="test_images"), "set images.manifest=train"),
+    ],
+)
+def test_folders_whose_meaning_is_not_clear(tmp_path: Path, build: Build, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        found(build(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_the_named_layout_decides(tmp_path: Path) -> None:
+    class_folders(tmp_path, "train", "test", "extra")
+    assert found(tmp_path, "folders") == pairs(None, labels=("train", "test", "extra"))
+    assert found(tmp_path, "presplit") == TWO | {NONE}
+    assert read(tmp_path, "presplit").unlabelled == {"extra": 4}
+
+
+def test_a_class_named_like_a_split_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert found(loose_images(tmp_path, "train", "bus")) == pairs(None, labels=("train", "bus"))
+    assert "Class 'train' is named like a split" in caplog.text
+
+
+def test_the_folder_that_contains_everything_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        found(class_folders(tmp_path, "archive/PetImages"))
+    assert "all images are in 'archive/PetImages/'" in caplog.text
+
+
+WORDS = st.text("abcäß", min_size=3, max_size=6)
+NAMES = st.sampled_from(["{}", "{}_set", "{} images", "{}Data", "seg-{}", "images.{}", "{}2017", "{}s_01"])
+STEMS = st.sampled_from([name for name in SPLIT_NAMES if SPLIT_NAMES[name] != "train"])
+
+
+@given(st.lists(WORDS, min_size=2, max_size=4, unique=True), NAMES, STEMS, st.sampled_from([str, str.upper, str.title]))
+def test_splits_are_found_by_any_usual_name(labels: list[str], name: str, held_out: str, case: Callable) -> None:
+    train, other = case(name.replace("s_", "_").format("train")), case(name.replace("s_", "_").format(held_out))
+    paths = [f"{split}/{label}/1.png" for split in (train, other) for label in labels]
+    placed = {path: find_arrangement(paths, "auto", "").place(path) for path in paths}
+    expected = {train: "train", other: SPLIT_NAMES[held_out]}
+    assert placed == {path: (expected[path.split("/")[0]], path.split("/")[1]) for path in paths}
+
+
+@given(WORDS)
+def test_other_words_are_no_splits(word: str) -> None:
+    assert split_of(word) is None
+    assert split_of(f"{word} test") is None
