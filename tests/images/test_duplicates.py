@@ -133,3 +133,42 @@ def test_single_coloured_images_are_copies_of_equal_colours_only(tmp_path: Path)
     flat = [Image.new("RGB", (20, 20 + extra), (grey,) * 3) for extra, grey in ((0, 0), (1, 0), (2, 255))]
     files = [(f"{n}.png", encoded(image), "x", str(n), None) for n, image in enumerate(flat)]
     assert group(tmp_path, files).labels["group"].tolist() == ["0", "0", "2"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "kept", "reasons"),
+    [
+        ([("cat", None, None), ("dog", None, None)], [], ["conflicting_label"] * 2),
+        (
+            [("cat", None, None), ("dog", None, None), ("cat", None, None)],
+            [],
+            ["listed_twice"] + ["conflicting_label"] * 2,
+        ),
+        ([("cat", None, "train"), ("cat", None, "test")], [("cat", "test")], ["split_leak"]),
+        ([("cat", None, "validation"), ("cat", None, "train")], [("cat", "validation")], ["split_leak"]),
+        ([("cat", None, None), ("cat", None, None)], [("cat", None)], ["listed_twice"]),
+        ([("cat", "a", None), ("cat", "b", None)], [("cat", None)], ["listed_twice"]),
+        ([(None, None, None), ("cat", None, None)], [("cat", None)], ["no_label"]),
+    ],
+)
+def test_rows_of_one_path_are_copies_of_one_image(tmp_path: Path, rows: list, kept: list, reasons: list) -> None:
+    (tmp_path / "1.png").write_bytes(encoded(cartoon(1)))
+    table = pd.DataFrame([("1.png", *row) for row in rows], columns=["path", "label", "group", "split"], dtype=object)
+    scan = scan_candidates(table, tmp_path, max_pixels=10**6, background=(0, 0, 0))
+    result = group_duplicates(scan.images, 4)
+    assert list(zip(result.labels["label"], result.labels["source_split"], strict=True)) == kept
+    assert [*scan.quarantine["reason"], *result.conflicts["reason"]] == reasons
+    assert result.duplicates.empty
+
+
+def test_a_path_with_two_groups_joins_them(tmp_path: Path) -> None:
+    rows = [("1.png", "a"), ("2.png", "a"), ("1.png", "b"), ("3.png", "b"), ("4.png", "c")]
+    for number in range(1, 5):
+        (tmp_path / f"{number}.png").write_bytes(encoded(cartoon(number)))
+    table = pd.DataFrame(rows, columns=["path", "group"], dtype=object).assign(label="x", split=None)
+    for _ in range(2):  # the second scan reads the cache
+        scan = scan_candidates(
+            table, tmp_path, max_pixels=10**6, background=(0, 0, 0), cache_folder=tmp_path.with_name("cache")
+        )
+        labels = group_duplicates(scan.images, 4).labels
+        assert labels.set_index("path")["group"].to_dict() == {"1.png": "a", "2.png": "a", "3.png": "a", "4.png": "c"}

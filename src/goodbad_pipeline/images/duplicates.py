@@ -1,7 +1,8 @@
 """Group exact duplicates and near-duplicates, and quarantine images with conflicting labels.
 
 If train and test contained copies of one image, a model could classify the test image from memory. Copies therefore
-share a group. An image with two labels is quarantined, because either label may be wrong.
+share a group. An image with two labels is quarantined, because either label may be wrong. Rows of a manifest that
+name the same file count as copies.
 """
 
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ class Grouping:
     """
 
     labels: pd.DataFrame  # the accepted images, without the columns pixel_id, fingerprint and thumbnail
-    conflicts: pd.DataFrame  # quarantine rows of images with two labels, or leaking between given splits
+    conflicts: pd.DataFrame  # quarantine rows of images with two labels, leaking between given splits or listed twice
     duplicates: pd.DataFrame  # columns DUPLICATE_COLUMNS
 
 
@@ -48,7 +49,8 @@ def group_duplicates(images: pd.DataFrame, near_distance: int) -> Grouping:
     near = _near_pairs(images, near_distance)
     copies.add(near)
     kinds = np.repeat(["exact", "near"], [len(exact), len(near)])
-    duplicates = _pair_table(images[["path", "label", "group"]], np.concatenate([exact, near]), kinds)
+    pairs = _pair_table(images[["path", "label", "group"]], np.concatenate([exact, near]), kinds)
+    duplicates = pairs[pairs["path"] != pairs["twin"]].reset_index(drop=True)
     joined = images.drop(columns=["fingerprint", "thumbnail"]).assign(
         group=_join_groups(images["group"], named, copies), copies=_name_copies(images, copies)
     )
@@ -56,6 +58,7 @@ def group_duplicates(images: pd.DataFrame, near_distance: int) -> Grouping:
     columns = ["path", "label", "size", "image_id", "group", "source_split"]
     leaking = _split_leaks(_without(joined[columns], conflicting))
     conflicts = pd.concat([conflicting, leaking])
+    conflicts = pd.concat([conflicts, _listed_twice(_without(joined[columns], conflicts))])
     labels = _without(joined.drop(columns="pixel_id"), conflicts)
     return Grouping(labels.reset_index(drop=True), conflicts.reset_index(drop=True), duplicates)
 
@@ -126,6 +129,13 @@ def _split_leaks(images: pd.DataFrame) -> pd.DataFrame:
     rows = images[rank > best]
     details = [f"group '{group}' is also in a given split of higher priority" for group in rows["group"]]
     return _quarantine_rows(rows, Reason.SPLIT_LEAK, details)
+
+
+def _listed_twice(images: pd.DataFrame) -> pd.DataFrame:
+    """Return the quarantine rows of the rows whose path an earlier row has."""
+    rows = images[images["path"].duplicated()]
+    detail = "an earlier row of the manifest has the same path; the groups of both rows are one"
+    return _quarantine_rows(rows, Reason.LISTED_TWICE, [detail] * len(rows))
 
 
 def _quarantine_rows(rows: pd.DataFrame, reason: Reason, details: list[str]) -> pd.DataFrame:

@@ -75,14 +75,18 @@ class _Scanner:
         self._settings, self._cache = settings, cache
         self._paths = self._candidates["path"].tolist()
         self._named = self._candidates["path"].notna().to_numpy()
-        self._repeated = self._named & self._candidates["path"].duplicated().to_numpy()
+        again = self._named & self._candidates["path"].duplicated().to_numpy()
+        self._to_read = self._named & ~again
+        # Rows that give a path another label, group or split are kept, for group_duplicates to reconcile.
+        self._repeated = again & self._candidates.duplicated(["path", "label", "group", "split"]).to_numpy()
+        self._differing = np.flatnonzero(again & ~self._repeated)
         self._rows = np.full(len(candidates), _NO_ROW)
         self._hashes: dict[int, str] = {}
 
     def reuse_cached(self, trust_timestamps: bool) -> None:
         """Reuse cached rows of unchanged files. If timestamps are not trusted, load cached hashes for comparison."""
         cached = self._cache.find(pa.array(self._paths, pa.string(), from_pandas=True))
-        positions = np.flatnonzero((cached != _NO_ROW) & ~self._repeated)
+        positions = np.flatnonzero((cached != _NO_ROW) & self._to_read)
         if trust_timestamps:
             positions = positions[self._is_unchanged(positions, cached[positions])]
         else:
@@ -104,7 +108,7 @@ class _Scanner:
 
     def read(self, backend: WorkerBackend) -> None:
         """Read the files that have no usable cache row, and append their outcomes to the cache."""
-        readable = np.flatnonzero(self._named & ~self._repeated)
+        readable = np.flatnonzero(self._to_read)
         left = [int(position) for position in readable if self._rows[position] == _NO_ROW or position in self._hashes]
         if len(left) < len(readable):
             logger.info("%d files are unchanged, %d to read", len(readable) - len(left), len(left))
@@ -120,6 +124,10 @@ class _Scanner:
                         self._rows[position] = self._cache.append(self._paths[position], outcome)
                 progress.advance(len(positions))
         self._cache.flush()
+        if len(self._differing):
+            paths = self._candidates["path"]
+            first = pd.Series(readable, paths.iloc[readable]).loc[paths.iloc[self._differing]]
+            self._rows[self._differing] = self._rows[first.to_numpy()]
 
     def tables(self) -> Scan:
         """Assemble the two tables column by column, because there may be millions of rows."""
@@ -148,7 +156,7 @@ class _Scanner:
         labels = self._candidates["label"].tolist()
         for position in np.flatnonzero(~accepted):
             if self._repeated[position]:
-                row = {"reason": Reason.LISTED_TWICE, "detail": "an earlier row of the manifest has the same path"}
+                row = {"reason": Reason.LISTED_TWICE, "detail": "an earlier row of the manifest is the same"}
             elif not self._named[position]:
                 row = {"reason": Reason.MISSING, "detail": "the manifest's row has no path"}
             elif (row := next(cached_rows))["reason"] is None:
