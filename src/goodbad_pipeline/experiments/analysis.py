@@ -52,7 +52,7 @@ def rank_networks(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def explain_interval(summary: pd.DataFrame, images: int) -> str:
-    """Describe the intervals of `summarise_trials` in one sentence."""
+    """Describe how the intervals of `summarise_trials` are computed."""
     distinct, degrees = _distinct(summary)
     if not degrees:
         return f"No intervals: one seed per network does not show how much seeds differ ({images} validation images)."
@@ -82,10 +82,9 @@ def compare(summary: pd.DataFrame, one: str, others: Sequence[str]) -> str:
 
 
 def rank_finalists(trials: pd.DataFrame, metric: str, *, larger_is_better: bool, groups: int) -> pd.DataFrame:
-    """Rank the finalists by the mean of the metric over their seeds; in a tie, the earlier trial comes first.
+    """Rank the finalists by the number of their complete trainings, then by the mean of the metric, then by trial.
 
-    Finalists whose training was complete from more seeds rank first. `trials` has the columns that `summarise_trials`
-    needs, and the columns trial, values and the metric.
+    `trials` has the columns that `summarise_trials` needs, and the columns trial, values and the metric.
 
     Returns:
         One row per finalist: rank, network, trial, score (mean of the metric), score_spread (standard deviation over
@@ -113,8 +112,8 @@ def conclude(ranking: pd.DataFrame, trials: pd.DataFrame, metric: str, groups: i
         comparison = compare(summarise_trials(trials, groups), best["network"], present["network"].tolist())
         result += f" By accuracy, {comparison}"
     return (
-        f"{result} The score is optimistic, because the images that measured it also selected it: the validation "
-        "split; the test split was not used."
+        f"{result} The score is optimistic, because the same validation images selected the parameters; the test split "
+        "was not used."
     )
 
 
