@@ -62,7 +62,7 @@ class Cues:
 
 
 CUE_SHARES: dict[str, tuple[int, int]] = {
-    # For each cue: how many of the thirty characters of a label contradict the label with it, and how many lack it.
+    # For each cue, of the thirty characters of a label: in how many the cue contradicts the label or is absent.
     "mouth": (5, 0),
     "brows": (5, 0),
     "eyes": (6, 0),
@@ -114,10 +114,7 @@ class Character(Traits):
 
 
 def design_characters(seed: int) -> list[Character]:
-    """Design the sixty characters of the sample, thirty per label, in random order and numbered from 0.
-
-    Each value of an irrelevant trait is equally frequent in both labels.
-    """
+    """Design the sixty characters of the sample, thirty per label, in random order and numbered from 0."""
     rng = Random(f"cast {seed}")
     cast = [traits for label in LABELS for traits in _deal_traits(rng, label)]
     rng.shuffle(cast)

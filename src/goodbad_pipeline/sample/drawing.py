@@ -11,6 +11,8 @@ from goodbad_pipeline.sample.face import draw_head
 from goodbad_pipeline.sample.pen import ENLARGED, SIZE, Pen, shade, smooth
 from goodbad_pipeline.sample.scenery import draw_scenery
 
+_HIP = -16.0  # height of the hips relative to the feet
+
 
 @dataclass(frozen=True)
 class Pose:
@@ -40,12 +42,10 @@ POSES = (
 
 @dataclass(frozen=True)
 class _Stance:
-    """Positions of the parts of a hunched or upright body, relative to the feet."""
+    """Heights of the chest and head of a hunched or upright body, relative to the feet, and its angle in degrees."""
 
-    hip: float
     chest: float
-    head_x: float
-    head_y: float
+    head: float
     bend: float
 
 
@@ -70,10 +70,10 @@ def _place_feet(page: Pen, pose: Pose, rng: Random) -> Pen:
 def _draw_figure(feet: Pen, character: Character, pose: Pose, rng: Random) -> None:
     stance = _take_stance(character)
     draw_back(feet, character, rng.uniform(-8, 14))
-    _draw_legs(feet, character, stance, pose.stride)
+    _draw_legs(feet, character, pose.stride)
     _draw_arm(feet, character, stance, -(pose.free_arm + rng.uniform(-12, 12)))
     _draw_body(feet, character, stance)
-    head = feet.at(stance.head_x, stance.head_y, stance.bend * 0.4 + pose.tilt + rng.uniform(-4, 4))
+    head = feet.at(stance.bend, stance.head, stance.bend * 0.4 + pose.tilt + rng.uniform(-4, 4))
     draw_head(head, character, pose.openness, rng.uniform(-1, 1))
     draw_headgear(head, character)
     hand = _draw_arm(feet, character, stance, pose.holding_arm + rng.uniform(-12, 12))
@@ -81,18 +81,15 @@ def _draw_figure(feet: Pen, character: Character, pose: Pose, rng: Random) -> No
 
 
 def _take_stance(character: Character) -> _Stance:
-    upright, hip = character.cues.posture > 0, -16.0
-    bend = 0 if upright else -17
-    chest = hip - character.body_height * (1.0 if upright else 0.86)
-    shoulders = hip - character.body_height * (1.8 if upright else 1.36)
-    head_y = shoulders - character.head_height * (0.68 if upright else 0.42)
-    return _Stance(hip, chest, head_x=bend, head_y=head_y, bend=bend)
+    chest, shoulders, neck, bend = (1.0, 1.8, 0.68, 0) if character.cues.posture > 0 else (0.86, 1.36, 0.42, -17)
+    head = _HIP - character.body_height * shoulders - character.head_height * neck
+    return _Stance(_HIP - character.body_height * chest, head, bend)
 
 
-def _draw_legs(feet: Pen, character: Character, stance: _Stance, stride: float) -> None:
+def _draw_legs(feet: Pen, character: Character, stride: float) -> None:
     for side in (-1, 1):
         x = side * (11 + stride)
-        feet.stroke([(side * 11, stance.hip - 6), (x, -5)], character.trouser_colour, 11)
+        feet.stroke([(side * 11, _HIP - 6), (x, -5)], character.trouser_colour, 11)
         feet.blob(x + 3, -3, (11, 6), shade(character.trouser_colour, 0.7))
 
 

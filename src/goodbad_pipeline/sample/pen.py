@@ -18,10 +18,9 @@ ENLARGED = 3  # the canvas is this many times larger than the finished image
 Point = tuple[float, float]
 
 _SMOOTH = 24
-_STEPS = [step / 6 for step in range(6)]
 _WEIGHTS = [
     ((2 * t**2 - t - t**3) / 2, (2 - 5 * t**2 + 3 * t**3) / 2, (t + 4 * t**2 - 3 * t**3) / 2, (t**3 - t**2) / 2)
-    for t in _STEPS
+    for t in (step / 6 for step in range(6))
 ]
 _CIRCLE = [(math.cos(math.tau * step / 36), math.sin(math.tau * step / 36)) for step in range(36)]
 

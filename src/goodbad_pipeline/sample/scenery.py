@@ -4,32 +4,19 @@ from collections.abc import Callable
 from random import Random
 
 from goodbad_pipeline.sample.characters import Colour, vary
-from goodbad_pipeline.sample.pen import SIZE, Pen, Point, blend, shade, smooth
-
-_SKIES: dict[str, tuple[Colour, Colour, Colour]] = {
-    # top of the sky, bottom of the sky, ground
-    "meadow": ((150, 204, 236), (224, 240, 240), (132, 186, 96)),
-    "night": ((38, 44, 88), (92, 88, 142), (62, 84, 92)),
-    "city": ((196, 176, 204), (244, 212, 188), (142, 138, 140)),
-    "desert": ((242, 196, 142), (252, 232, 190), (222, 178, 116)),
-    "snow": ((182, 204, 222), (228, 236, 244), (240, 244, 250)),
-    "sea": ((120, 192, 226), (206, 234, 240), (236, 214, 164)),
-}
+from goodbad_pipeline.sample.pen import SIZE, Pen, blend, shade, smooth
 
 
 def draw_scenery(pen: Pen, background: str, rng: Random) -> None:
     """Cover the canvas with a scene. ``pen`` uses image coordinates, from 0 to `SIZE` in both directions."""
-    top, bottom, ground = (vary(rng, colour, 14) for colour in _SKIES[background])
+    *colours, draw_objects = _SCENES[background]
+    top, bottom, ground = (vary(rng, colour, 14) for colour in colours)
     horizon = rng.uniform(104, 152)
-    _draw_sky(pen, top, bottom, horizon)
-    _SCENES[background](pen, ground, horizon, rng)
-
-
-def _draw_sky(pen: Pen, top: Colour, bottom: Colour, horizon: float) -> None:
     bands = 24
     for band in range(bands):
         upper, lower = band * horizon / bands, (SIZE if band == bands - 1 else (band + 1) * horizon / bands + 1)
         pen.fill([(0, upper), (SIZE, upper), (SIZE, lower), (0, lower)], blend(top, bottom, band / (bands - 1)), 0)
+    draw_objects(pen, ground, horizon, rng)
 
 
 def _draw_land(pen: Pen, colour: Colour, level: float, wave: float, rng: Random) -> None:
@@ -106,19 +93,19 @@ def _draw_sea(pen: Pen, ground: Colour, horizon: float, rng: Random) -> None:
     pen.fill([(0, level), (SIZE, level), (SIZE, SIZE), (0, SIZE)], water, 0)
     for _ in range(9):
         x, y = rng.uniform(0, SIZE), rng.uniform(level + 6, horizon)
-        ripple: list[Point] = [(x - 9, y), (x - 3, y - 3), (x + 3, y), (x + 9, y - 3)]
-        pen.stroke(ripple, shade(water, 1.25), 2, 0)
+        pen.stroke([(x - 9, y), (x - 3, y - 3), (x + 3, y), (x + 9, y - 3)], shade(water, 1.25), 2, 0)
     sail, x = vary(rng, (244, 240, 230), 10), rng.uniform(10, 182)
     pen.fill([(x, level - 32), (x + 18, level - 4), (x, level - 4)], sail, 0)
     pen.fill([(x - 14, level - 2), (x + 22, level - 2), (x + 14, level + 7), (x - 8, level + 7)], (136, 92, 66), 0)
     _draw_land(pen, ground, horizon + 10, 7, rng)
 
 
-_SCENES: dict[str, Callable[[Pen, Colour, float, Random], None]] = {
-    "meadow": _draw_meadow,
-    "night": _draw_night,
-    "city": _draw_city,
-    "desert": _draw_desert,
-    "snow": _draw_snow,
-    "sea": _draw_sea,
+_SCENES: dict[str, tuple[Colour, Colour, Colour, Callable[[Pen, Colour, float, Random], None]]] = {
+    # top of the sky, bottom of the sky, ground, objects
+    "meadow": ((150, 204, 236), (224, 240, 240), (132, 186, 96), _draw_meadow),
+    "night": ((38, 44, 88), (92, 88, 142), (62, 84, 92), _draw_night),
+    "city": ((196, 176, 204), (244, 212, 188), (142, 138, 140), _draw_city),
+    "desert": ((242, 196, 142), (252, 232, 190), (222, 178, 116), _draw_desert),
+    "snow": ((182, 204, 222), (228, 236, 244), (240, 244, 250), _draw_snow),
+    "sea": ((120, 192, 226), (206, 234, 240), (236, 214, 164), _draw_sea),
 }
