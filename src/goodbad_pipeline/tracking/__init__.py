@@ -21,25 +21,3 @@ from goodbad_pipeline.tracking.run import (
     start_offline_run,
 )
 from goodbad_pipeline.tracking.server import KILLED, TrackingUnavailable, raise_unavailable
-
-__all__ = [
-    "KILLED",
-    "OUTBOX_FOLDER",
-    "Outbox",
-    "TrackingUnavailable",
-    "activate_run",
-    "begin_run",
-    "child_run",
-    "current_run",
-    "end_run",
-    "end_run_within",
-    "leave_run",
-    "log_file",
-    "log_input",
-    "log_metrics",
-    "log_params",
-    "raise_unavailable",
-    "send_outbox",
-    "set_tags",
-    "start_offline_run",
-]

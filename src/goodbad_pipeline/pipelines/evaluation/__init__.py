@@ -1,3 +1,3 @@
 """The evaluation pipeline."""
 
-from goodbad_pipeline.pipelines.evaluation.pipeline import create_pipeline as create_pipeline
+from goodbad_pipeline.pipelines.evaluation.pipeline import create_pipeline

@@ -1,3 +1,3 @@
 """The export pipeline."""
 
-from goodbad_pipeline.pipelines.exporting.pipeline import create_pipeline as create_pipeline
+from goodbad_pipeline.pipelines.exporting.pipeline import create_pipeline

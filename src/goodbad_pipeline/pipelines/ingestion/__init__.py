@@ -1,3 +1,3 @@
 """The ingestion pipeline."""
 
-from goodbad_pipeline.pipelines.ingestion.pipeline import create_pipeline as create_pipeline
+from goodbad_pipeline.pipelines.ingestion.pipeline import create_pipeline

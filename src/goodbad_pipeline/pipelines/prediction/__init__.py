@@ -1,3 +1,3 @@
 """The prediction pipeline."""
 
-from goodbad_pipeline.pipelines.prediction.pipeline import create_pipeline as create_pipeline
+from goodbad_pipeline.pipelines.prediction.pipeline import create_pipeline

@@ -1,3 +1,3 @@
 """The registration pipeline."""
 
-from goodbad_pipeline.pipelines.registration.pipeline import create_pipeline as create_pipeline
+from goodbad_pipeline.pipelines.registration.pipeline import create_pipeline

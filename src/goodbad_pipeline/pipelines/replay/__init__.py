@@ -1,3 +1,3 @@
 """The replay pipeline."""
 
-from goodbad_pipeline.pipelines.replay.pipeline import create_pipeline as create_pipeline
+from goodbad_pipeline.pipelines.replay.pipeline import create_pipeline

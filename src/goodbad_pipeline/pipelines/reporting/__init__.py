@@ -1,3 +1,3 @@
 """The reporting pipeline."""
 
-from goodbad_pipeline.pipelines.reporting.pipeline import create_pipeline as create_pipeline
+from goodbad_pipeline.pipelines.reporting.pipeline import create_pipeline

@@ -1,3 +1,3 @@
 """The sample_data pipeline."""
 
-from goodbad_pipeline.pipelines.sample_data.pipeline import create_pipeline as create_pipeline
+from goodbad_pipeline.pipelines.sample_data.pipeline import create_pipeline

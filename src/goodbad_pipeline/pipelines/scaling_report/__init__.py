@@ -1,3 +1,3 @@
 """The scaling report pipeline."""
 
-from goodbad_pipeline.pipelines.scaling_report.pipeline import create_pipeline as create_pipeline
+from goodbad_pipeline.pipelines.scaling_report.pipeline import create_pipeline

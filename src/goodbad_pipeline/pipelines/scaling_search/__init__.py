@@ -1,3 +1,3 @@
 """The scaling search pipeline."""
 
-from goodbad_pipeline.pipelines.scaling_search.pipeline import create_pipeline as create_pipeline
+from goodbad_pipeline.pipelines.scaling_search.pipeline import create_pipeline

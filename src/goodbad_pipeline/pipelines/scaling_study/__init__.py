@@ -1,3 +1,3 @@
 """The scaling study pipeline."""
 
-from goodbad_pipeline.pipelines.scaling_study.pipeline import create_pipeline as create_pipeline
+from goodbad_pipeline.pipelines.scaling_study.pipeline import create_pipeline

@@ -1,3 +1,3 @@
 """The splitting pipeline."""
 
-from goodbad_pipeline.pipelines.splitting.pipeline import create_pipeline as create_pipeline
+from goodbad_pipeline.pipelines.splitting.pipeline import create_pipeline

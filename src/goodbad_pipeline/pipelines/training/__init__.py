@@ -1,5 +1,3 @@
 """The training pipeline."""
 
 from goodbad_pipeline.pipelines.training.pipeline import create_following_pipeline, create_pipeline
-
-__all__ = ["create_following_pipeline", "create_pipeline"]

@@ -1,3 +1,3 @@
 """The tuning pipeline."""
 
-from goodbad_pipeline.pipelines.tuning.pipeline import create_pipeline as create_pipeline
+from goodbad_pipeline.pipelines.tuning.pipeline import create_pipeline
