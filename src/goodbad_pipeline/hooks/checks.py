@@ -9,18 +9,10 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
-from goodbad_pipeline import lazy
+from goodbad_pipeline import lazy, params
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.network_factory import check_networks
 from goodbad_pipeline.networks.scaling import warn_of_product
-from goodbad_pipeline.params import (
-    Group,
-    ModelParams,
-    TrainingParams,
-    anchor_paths,
-    rename_parameters,
-    validate_parameters,
-)
 from goodbad_pipeline.secrecy import hide_secrets
 from goodbad_pipeline.training.environment import check_process_role, read_process_info, require_backend
 
@@ -44,14 +36,14 @@ class CheckHooks:
     """Checks parameters and stored inputs, to raise an InputError before the run begins rather than during it."""
 
     def __init__(self) -> None:
-        self.parameters: dict[str, Group] = {}
+        self.parameters: dict[str, params.Group] = {}
 
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
         """Mask secrets, validate all parameters, and resolve relative paths against the project's root."""
-        raw = rename_parameters(hide_secrets(context.config_loader["parameters"]))
-        raw = anchor_paths(raw, Path(context.project_path))
-        self.parameters = validate_parameters(raw)
+        named = params.rename_parameters(hide_secrets(context.config_loader["parameters"]))
+        raw = params.anchor_paths(named, Path(context.project_path))
+        self.parameters = params.validate_parameters(raw)
         check_networks(self.parameters)
         context.config_loader["parameters"] = raw
 
@@ -73,23 +65,23 @@ class CheckHooks:
                 "run --pipeline=data first"
             )
         model, training = self.parameters.get("model"), self.parameters.get("training")
-        if isinstance(model, ModelParams) and {"params:model", "params:model.coefficients"} & pipeline.inputs():
+        if isinstance(model, params.ModelParams) and {"params:model", "params:model.coefficients"} & pipeline.inputs():
             warn_of_product(model.coefficients.constants)
         datasets = {name.rpartition(".")[2] for name in pipeline.datasets()}  # without the namespace of a replay
         trains = "params:training" in pipeline.inputs() and TRAINED_ON & datasets
-        if isinstance(training, TrainingParams) and trains:
+        if isinstance(training, params.TrainingParams) and trains:
             _check_training(training, follows=run_params.get("pipeline_names") == [FOLLOW])
 
 
-def _save_group(catalog: DataCatalog, name: str, group: Group) -> None:
+def _save_group(catalog: DataCatalog, name: str, group: params.Group) -> None:
     """Save a group of parameters, and the groups in it, as datasets."""
     catalog.save(name, group)
     for field, value in group:
-        if isinstance(value, Group):
+        if isinstance(value, params.Group):
             _save_group(catalog, f"{name}.{field}", value)
 
 
-def _check_training(training: TrainingParams, *, follows: bool) -> None:
+def _check_training(training: params.TrainingParams, *, follows: bool) -> None:
     require_backend()
     info = read_process_info(os.environ) if training.distributed else None
     check_process_role(info, distributed=training.distributed, follows=follows)

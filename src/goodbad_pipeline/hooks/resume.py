@@ -12,14 +12,7 @@ from mlflow.entities import Run, RunStatus
 from mlflow.exceptions import MlflowException
 
 from goodbad_pipeline.experiments.tuning import tuning_config
-from goodbad_pipeline.params import (
-    Group,
-    ImageParams,
-    ModelParams,
-    TrainingParams,
-    TuneParams,
-    decisive_parameters,
-)
+from goodbad_pipeline.params import Group, ImageParams, ModelParams, TrainingParams, TuneParams, decisive_parameters
 from goodbad_pipeline.training.checkpoints import CheckpointStore
 from goodbad_pipeline.training.config_hash import config_hash, training_config
 
@@ -33,8 +26,8 @@ def find_interrupted_run(pipeline: Pipeline, catalog: DataCatalog, parameters: M
     """Return the run whose training or search this pipeline resumes; None if it starts a new one.
 
     A run is resumed only by a pipeline that reads stored splits, since otherwise the splits are not known in advance.
-    A run is not resumed if one of its recorded parameters has changed, even if training does not depend on it. In that
-    case training is still resumed from its checkpoint, and logs its earlier epochs to the new run.
+    A run is not resumed if any of its recorded parameters has changed, even a parameter that does not affect training.
+    In that case, training still resumes from its checkpoint, and its earlier epochs are logged to the new run.
     """
     model, training, images = (parameters.get(name) for name in ("model", "training", "images"))
     if not (
@@ -60,8 +53,7 @@ def remove_finished_checkpoints(catalog: DataCatalog, pipeline: Pipeline, run_id
     if CHECKPOINTS not in pipeline.inputs():
         return
     store: CheckpointStore = catalog.load(CHECKPOINTS)
-    last = store.last_state()
-    if last is not None and last["owner"] == run_id:
+    if (last := store.last_state()) is not None and last["owner"] == run_id:
         store.forget(config_hash(last["config"]))
 
 

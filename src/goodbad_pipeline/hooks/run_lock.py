@@ -1,26 +1,22 @@
 """A lock on the files of each run, so that no run of a project writes files that another run uses."""
 
-import json
-from collections.abc import Generator, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Generator, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from filelock import FileLock
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline
+from pydantic import TypeAdapter
 
 from goodbad_pipeline.atomic_files import atomic_write
 from goodbad_pipeline.errors import InputError, writing
-from goodbad_pipeline.tracking.processes import (
-    ProcessIdentity,
-    current_process,
-    is_earlier_attempt,
-    slurm_attempt,
-)
+from goodbad_pipeline.tracking.processes import ProcessIdentity, current_process, is_earlier_attempt, slurm_attempt
 
 FOLDER = Path("data", ".runs")
 
@@ -42,8 +38,10 @@ class RunLock:
 
     def conflicts(self, other: "RunLock") -> list[str]:
         """Return the paths that one of the two runs writes and the other run reads or writes."""
-        both = self.writes & (other.reads | other.writes) | self.reads & other.writes
-        return sorted(both)
+        return sorted(self.writes & (other.reads | other.writes) | self.reads & other.writes)
+
+
+_FORMAT = TypeAdapter(RunLock)
 
 
 class RunLockHooks:
@@ -108,16 +106,14 @@ def acquire(lock: RunLock, folder: Path) -> Path:
                 elif conflicts := lock.conflicts(other):
                     raise InputError(_message(conflicts, other, other_file))
             with atomic_write(file) as draft:
-                draft.write_text(json.dumps(asdict(lock), default=sorted), encoding="utf-8")
+                draft.write_bytes(_FORMAT.dump_json(lock))
     return file
 
 
 def _read(file: Path) -> RunLock | None:
     try:
-        values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        paths = {name: frozenset(values[name]) for name in ("reads", "writes")}
-        return RunLock(**{**values, **paths, "process": ProcessIdentity(**values["process"])})
-    except (OSError, ValueError, KeyError, TypeError):  # damaged
+        return _FORMAT.validate_json(file.read_bytes())
+    except (OSError, ValueError):  # damaged
         return None
 
 
@@ -134,17 +130,9 @@ def _command(run_params: Mapping[str, Any]) -> str:
     words = ["kedro run"]
     if pipelines := run_params.get("pipeline_names"):
         words.append(f"--pipeline={','.join(pipelines)}")
-    if names := sorted(_names(run_params.get("runtime_params") or {})):
+    if names := sorted(pd.json_normalize(run_params.get("runtime_params") or {}).columns):
         words.append(f"--params={','.join(names)}")
     return " ".join(words)
-
-
-def _names(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    for name, value in values.items():
-        if isinstance(value, Mapping) and value:
-            yield from _names(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}"
 
 
 def _paths(names: Iterable[str], catalog: DataCatalog, root: Path) -> frozenset[str]:

@@ -63,15 +63,24 @@ class StopHooks:
     @hook_impl
     def after_pipeline_run(self) -> None:
         """Stop listening for signals."""
-        self._end()
+        for number, handler in self._former_handlers.items():
+            signal.signal(number, handler)
+        self._former_handlers = {}
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self.stop_request.clear()
 
     @hook_impl(trylast=True)
     def on_pipeline_error(self) -> None:
-        """Stop listening for signals."""
-        self._end()
+        """Stop listening for signals after the other hooks have ended the run."""
+        self.after_pipeline_run()
 
     def _receive(self, source: str, number: int) -> None:
-        """Request a stop at the first signal and exit at the second. Both sources may report the same signal."""
+        """Request a stop at the first signal, exit at the second. Listener and handler may report the same signal."""
         with self._counting:
             before = max(self._received.values())
             self._received[source] += 1
@@ -83,11 +92,8 @@ class StopHooks:
 
     def _request_stop(self, number: int) -> None:
         self.stop_request.set(signal.Signals(number).name)
-        logger.warning(
-            "%s: stopping after the current step, within %.0f seconds",
-            self.stop_request.reason,
-            GRACE_SECONDS + END_RUN_SECONDS,
-        )
+        seconds = GRACE_SECONDS + END_RUN_SECONDS
+        logger.warning("%s: stopping after the current step, within %.0f seconds", self.stop_request.reason, seconds)
         self._timer = threading.Timer(GRACE_SECONDS, self._exit)
         self._timer.daemon = True
         self._timer.start()
@@ -100,18 +106,6 @@ class StopHooks:
         finally:
             os._exit(exit_status(self.stop_request.reason))
 
-    def _end(self) -> None:
-        for number, handler in self._former_handlers.items():
-            signal.signal(number, handler)
-        self._former_handlers = {}
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self.stop_request.clear()
-
 
 def exit_status(reason: str) -> int:
     """Return the exit status after a signal such as ``SIGTERM``: 128 plus its number, as in shells."""
@@ -119,10 +113,7 @@ def exit_status(reason: str) -> int:
 
 
 class _SignalListener:
-    """A thread that receives signal numbers as they arrive, even while the main thread is busy.
-
-    That thread calls ``receive`` with each number.
-    """
+    """A thread that calls ``receive`` with the number of each signal, even while the main thread is busy."""
 
     is_active = False  # in this process
 

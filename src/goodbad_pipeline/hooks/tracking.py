@@ -103,8 +103,7 @@ class TrackingHooks(MlflowHook):
             return
         self._artifacts = _take_over_artifacts(pipeline, catalog)
         tracking.set_tags(git_state(self._project_path) | package_versions() | processes.process_tags())
-        # JSON keeps the types of the values, which a replay needs; secrets are masked by their type
-        _log_json({name: group.model_dump(mode="json") for name, group in used.items()}, PARAMETERS_FILE)
+        _log_parameters(used)
 
     @hook_impl
     def before_node_run(self, node: Node, catalog: DataCatalog, inputs: dict[str, Any], is_async: bool) -> None:
@@ -139,7 +138,7 @@ class TrackingHooks(MlflowHook):
 
     @hook_impl
     def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """End the run and log where its results are."""
+        """End the run, and log where its results are."""
         run = tracking.current_run()
         waiting = 0
         if self._already_active_mlflow:
@@ -174,7 +173,7 @@ class TrackingHooks(MlflowHook):
         tracking.end_run(tracking.KILLED if isinstance(error, Stopped) else "FAILED")
 
     def _set_up_offline(self, context: KedroContext, settings: dict[str, Any]) -> None:
-        """Set up kedro-mlflow as it does itself, but without contacting the server."""
+        """Set up kedro-mlflow without contacting the server."""
         self._already_active_mlflow = False
         self.mlflow_config = KedroMlflowConfig.model_validate(settings)
         context.__setattr__("mlflow", self.mlflow_config)
@@ -200,7 +199,7 @@ class TrackingHooks(MlflowHook):
         settings.run.name = name
         interrupted = None if settings.run.id else find_interrupted_run(pipeline, catalog, self._parameters)
         experiment = mlflow.get_experiment_by_name(settings.experiment.name)
-        if experiment is not None and not self._already_active_mlflow:  # else another project may own it
+        if experiment is not None and not self._already_active_mlflow:  # an active run may belong to another project
             processes.close_stale_runs(experiment.experiment_id)
         if interrupted is not None:
             settings.run.id, settings.run.name = interrupted.info.run_id, interrupted.info.run_name
@@ -232,9 +231,11 @@ def _log_labels(table: pd.DataFrame) -> None:
     tracking.log_input(dataset.to_dict() | {"profile": profile}, context="labels")
 
 
-def _log_json(values: dict[str, Any], name: str) -> None:
+def _log_parameters(groups: dict[str, Group]) -> None:
+    """Log the parameters as JSON, which keeps the types that a replay needs. Secrets are masked by their type."""
     with TemporaryDirectory() as folder:
-        file = Path(folder, name)
+        file = Path(folder, PARAMETERS_FILE)
+        values = {name: group.model_dump(mode="json") for name, group in groups.items()}
         file.write_text(json.dumps(values, indent=2), encoding="utf-8")
         tracking.log_file(file)
 
@@ -245,7 +246,7 @@ def _stored_path(dataset: Any) -> Path:
 
 
 def _take_over_artifacts(pipeline: Pipeline, catalog: DataCatalog) -> dict[str, Any]:
-    """Return the pipeline's artifacts by name, and stop them from logging themselves without the outbox."""
+    """Return the pipeline's artifact datasets by name, and disable their own logging, which bypasses the outbox."""
     outputs: dict[str, Any] = {name: catalog.get(name) for name in pipeline.all_outputs() if name in catalog}
     artifacts = {name: dataset for name, dataset in outputs.items() if hasattr(dataset, "_logging_activated")}
     for dataset in artifacts.values():

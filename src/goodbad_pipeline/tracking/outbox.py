@@ -7,7 +7,6 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
@@ -37,16 +36,7 @@ class EntryQueue:
     def __init__(self, path: Path, uri: str | None = None) -> None:
         self.path = path  # a folder, which need not exist
         self.uri = uri if uri is not None else (path / _URI).read_text(encoding="utf-8")
-        self._lock = FileLock(path / ".lock", timeout=0, thread_local=False)  # nodes run in threads
-
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[bool]:
-        """Lock the queue and yield True; yield False if the process that writes to the queue is still running."""
-        try:
-            with self._lock:
-                yield True
-        except Timeout:
-            yield False
+        self.lock = FileLock(path / ".lock", timeout=0, thread_local=False)  # held by all threads of the writing process
 
     def append(self, entry: Entry, file: Path | None = None) -> None:
         """Store an entry and, if it logs a file, a copy of that file."""
@@ -71,7 +61,7 @@ class EntryQueue:
         return self._entries()[self._sent() :]
 
     def send(self, server: Server) -> int:
-        """Send all pending entries and return their number. After an error, call again to send the others."""
+        """Send all pending entries and return their number. After an error, unsent entries are still pending."""
         sent = 0
         self._find_run_ids(server)
         while pending := self.pending():  # other threads may append entries meanwhile
@@ -87,14 +77,14 @@ class EntryQueue:
         pending = len(self.pending())
         if not pending and not (self.path / _REJECTED).exists():
             shutil.rmtree(self.path, ignore_errors=True)
-        self._lock.release()
+        self.lock.release()
         return pending
 
     def _copy_file(self, entry: Entry, file: Path | None) -> Entry:
         """Copy the file of an entry into the queue, and return the entry with the path of the copy."""
-        if not self._lock.is_locked:  # the first entry
+        if not self.lock.is_locked:  # the first entry
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire()
+            self.lock.acquire()
             with atomic_write(self.path / _URI) as draft:
                 draft.write_text(self.uri, encoding="utf-8")
         if file is None:
@@ -237,17 +227,15 @@ def send_outbox(folder: Path, uri: str | None = None) -> tuple[int, int]:
         if not (path / _URI).is_file():
             continue
         queue = EntryQueue(path)
-        with queue.lock() as locked:
-            if not locked or uri not in (None, queue.uri):
-                continue
+        if uri not in (None, queue.uri):
+            continue
+        with contextlib.suppress(Timeout), queue.lock:  # Timeout: the process that writes to the queue is running
             pending = len(queue.pending())
             try:
-                sent += queue.send(Server(MlflowClient(queue.uri)))
+                queue.send(Server(MlflowClient(queue.uri)))
             except Exception as error:
                 if not is_temporary(error):
                     raise
-                remaining = len(queue.pending())
-                sent, waiting = sent + pending - remaining, waiting + remaining
-                continue
-            queue.close()
+            remaining = queue.close()
+            sent, waiting = sent + pending - remaining, waiting + remaining
     return sent, waiting

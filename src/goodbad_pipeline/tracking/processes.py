@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,7 @@ def process_tags() -> dict[str, str]:
 
 @contextlib.contextmanager
 def tag_new_runs() -> Iterator[None]:
-    """Make MLflow create runs with the tags of this process, so that a run has them even if it is killed at once."""
+    """Make MLflow create runs with the tags of this process, so that a run has them even if the process is killed."""
     name, before = MLFLOW_RUN_CONTEXT.name, MLFLOW_RUN_CONTEXT.get()
     tags = {}
     with contextlib.suppress(ValueError):  # MLflow warns of invalid JSON and ignores it
@@ -121,12 +121,8 @@ def _boot_id() -> str:
 
 
 def _has_ended(tags: dict[str, Any]) -> bool:
-    with contextlib.suppress(KeyError, ValueError):  # not tagged by this project
-        process = ProcessIdentity(
-            host=tags[f"{PREFIX}host"],
-            boot=tags[f"{PREFIX}boot"],
-            pid=int(tags[f"{PREFIX}pid"]),
-            started=float(tags[f"{PREFIX}started"]),
-        )
-        return process.has_ended()
-    return False
+    try:
+        host, boot, pid, started = (tags[f"{PREFIX}{field.name}"] for field in fields(ProcessIdentity))
+        return ProcessIdentity(host, boot, int(pid), float(started)).has_ended()
+    except (KeyError, ValueError):  # not tagged by this project
+        return False

@@ -3,6 +3,7 @@
 import hashlib
 import subprocess
 import sys
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -17,10 +18,8 @@ def package_versions() -> dict[str, str]:
     """Return the tags ``version.python`` and ``version.<package>`` of each installed package in ``PACKAGES``."""
     versions = {"python": ".".join(map(str, sys.version_info[:3]))}
     for package in PACKAGES:
-        try:
+        with suppress(PackageNotFoundError):
             versions[package.lower()] = version(package)
-        except PackageNotFoundError:
-            continue
     return {f"{VERSION_PREFIX}{name}": number for name, number in versions.items()}
 
 

@@ -46,7 +46,7 @@ def current_run() -> str | None:
 
 
 def log_metrics(metrics: Mapping[str, float], step: int = 0, *, once: bool = False) -> None:
-    """Log metrics at a step; with ``once``, skip metrics that a resumed run has logged already."""
+    """Log metrics at a step; with ``once``, skip metrics that the run has logged before it was resumed."""
     at = now()
     _log({"do": "log", "metrics": [[name, float(value), at, step] for name, value in metrics.items()], "once": once})
 
@@ -151,6 +151,6 @@ def _log(entry: Entry, file: Path | None = None) -> None:
 
 
 def _send(entry: Entry, file: Path | None = None) -> str:
-    if _Current.outbox is None:  # other code started the run, and handles errors
+    if _Current.outbox is None:  # begin_run did not start this run, so errors are raised and nothing is stored
         return Server(mlflow.MlflowClient()).send(entry, file)
     return _Current.outbox.send(entry, file)

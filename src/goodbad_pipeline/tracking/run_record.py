@@ -1,9 +1,6 @@
 """Reads what MLflow has recorded about a run."""
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import mlflow
@@ -74,9 +71,7 @@ def current_tags() -> dict[str, str]:
 
 def _read_parameters(run: Run) -> dict[str, Any]:
     try:
-        with TemporaryDirectory() as folder:
-            file = mlflow.MlflowClient().download_artifacts(run.info.run_id, PARAMETERS_FILE, folder)
-            return dict(json.loads(Path(file).read_text()))
+        return mlflow.artifacts.load_dict(f"runs:/{run.info.run_id}/{PARAMETERS_FILE}")
     except Exception as error:  # each artifact store raises its own exceptions
         raise InputError(
             f"replay.run_id: run '{run.info.run_id}' has no {PARAMETERS_FILE}; it was created by an older version of "

@@ -1,7 +1,7 @@
 """Entries, which describe in plain values what to log, and the client that sends entries to MLflow.
 
-An entry contains the id of its run and its own timestamps, so that it can be sent at any time. An entry can be sent
-twice, because MLflow never stores it twice. (This happens when the response to a successful request is lost.)
+An entry contains the id of its run and its own timestamps, so that it can be sent at any time. If the response to a
+successful request is lost, the entry is sent again; MLflow stores it only once.
 """
 
 import re
@@ -146,7 +146,7 @@ class Server:
                 raise
 
     def _logged_metrics(self, run: str, names: set[str]) -> set[tuple[str, int, float]]:
-        """Return the name, step and value of each metric that the run had at the first call."""
+        """Return the name, step and value of each metric that MLflow had when this was first called for the run."""
         if run not in self._logged:
             logged = names & self.client.get_run(run).data.metrics.keys()
             history = (metric for name in logged for metric in self.client.get_metric_history(run, name))

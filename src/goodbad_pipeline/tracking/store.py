@@ -28,11 +28,9 @@ def resolve_store(settings: dict[str, Any], root: Path) -> dict[str, Any]:
     if uri.startswith(SQLITE):
         database = root / uri.removeprefix(SQLITE)
         uri = f"{SQLITE}{database}"
-        experiment = {**tracking["experiment"]}
-        creation = experiment.get("create_experiment_kwargs") or {}
-        artifacts = str(database.parent / "mlartifacts")
-        experiment["create_experiment_kwargs"] = {"artifact_location": artifacts, **creation}
-        tracking["experiment"] = experiment
+        creation = tracking["experiment"].get("create_experiment_kwargs") or {}
+        creation = {"artifact_location": str(database.parent / "mlartifacts"), **creation}
+        tracking["experiment"] = {**tracking["experiment"], "create_experiment_kwargs": creation}
     server["mlflow_tracking_uri"] = uri
     return {**settings, "server": server, "tracking": tracking}
 
