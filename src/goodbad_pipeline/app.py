@@ -25,8 +25,9 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from goodbad_pipeline import lazy
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation import figures
+from goodbad_pipeline.images.rejections import Reason
 from goodbad_pipeline.registry.models import RegisteredModel, find_model
-from goodbad_pipeline.serving.classifier import Classifier
+from goodbad_pipeline.serving.classifier import COLUMNS, Classifier
 
 gradcam = lazy.load("goodbad_pipeline.training.gradcam")  # imports Keras
 
@@ -73,7 +74,8 @@ def create_app(model: RegisteredModel, max_bytes: int = MAX_BYTES) -> FastAPI:
         data = await _read(request, max_bytes)
         if data is None:
             detail = f"the file has more than {max_bytes:,} bytes"
-            return JSONResponse(_rejected("unreadable", detail), 413)
+            rejected = {"abstained": False, "reason": Reason.UNREADABLE, "detail": detail}
+            return JSONResponse(dict.fromkeys(COLUMNS) | rejected, 413)
         async with lock:
             predictions = await asyncio.to_thread(model.classifier.classify, [data])
         (prediction,) = predictions.to_dict("records")
@@ -124,11 +126,6 @@ def _explain(explainer: Any, classifier: Classifier, file: bytes, label: str) ->
     stream = io.BytesIO()
     shown.resize((side, side), Image.Resampling.BICUBIC).save(stream, "PNG")
     return stream.getvalue()
-
-
-def _rejected(reason: str, detail: str) -> dict[str, Any]:
-    names = ("label", "probability", "probabilities")
-    return dict.fromkeys(names) | {"abstained": False, "reason": reason, "detail": detail}
 
 
 async def _read(request: Request, max_bytes: int) -> bytes | None:

@@ -48,12 +48,9 @@ def recover(target: Path) -> Path:
 
 def exchange(one: Path, other: Path) -> bool:
     """Swap two paths in one step; return False if the operating system or the file system does not support this."""
-    if sys.platform != "linux":
+    if sys.platform != "linux" or not hasattr(libc := ctypes.CDLL(None), "renameat2"):  # missing before glibc 2.28
         return False
-    try:
-        rename = ctypes.CDLL(None).renameat2
-    except AttributeError:  # a C library older than 2018
-        return False
+    rename = libc.renameat2
     rename.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
     return bool(rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0)
 

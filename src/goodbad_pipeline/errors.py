@@ -18,12 +18,9 @@ class InputError(ValueError):
 
 @contextmanager
 def writing(target: Path) -> Iterator[None]:
-    """Convert an error of the operating system to an `InputError` that names the file ``target``.
+    """Convert an error of the operating system, such as a full disk, to an `InputError` that names the file ``target``.
 
     The caller must write to a temporary file or append, so that an error leaves earlier content unchanged.
-
-    Raises:
-        InputError: The disk is full, or the file is not writable.
     """
     try:
         yield

@@ -96,7 +96,7 @@ def _check_model(model: ModelParams, training: TrainingParams | None) -> None:
 def _fit_smallest_costs(model: ModelParams, training: TrainingParams | None) -> None:
     """Raise InputError if no network fits the budget even under the most favourable assumptions.
 
-    These are two classes, half precision unless a precision is set, and predictions that take no time.
+    The assumptions are two classes, half precision unless a precision is set, and predictions that take no time.
     """
     batch_size, precision = (training.batch_size, training.precision) if training else (1, "auto")
     lowest = "mixed_float16" if precision == "auto" else precision
@@ -231,7 +231,7 @@ def build_untrained(
 
 
 def statistics_momentum(training: TrainingParams, images: int) -> float:
-    """Return the momentum of moving batch statistics: the configured value, or one for a quarter of an epoch.
+    """Return the momentum of moving batch statistics: the configured value, or one that averages a quarter of an epoch.
 
     If the statistics lag behind the weights, validation of the first epochs is meaningless. The usual momentum of 0.99
     averages about 100 steps, which may be more than an epoch has.

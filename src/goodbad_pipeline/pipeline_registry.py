@@ -65,7 +65,7 @@ def _replay(before: Pipeline, after: Pipeline) -> Pipeline:
 
 
 def _separated(stages: Pipeline, renamed: dict[str, str], namespace: str = "replayed_run") -> Pipeline:
-    """Return the stages with their datasets in a namespace of their own; inputs and parameters keep their names."""
+    """Return the stages in a namespace of their own; their inputs and parameters keep their names."""
     inputs = stages.inputs()
     parameters = {name for name in inputs if name.startswith("params:")}
     unchanged = {name: name for name in inputs - parameters}

@@ -24,9 +24,10 @@ class PathDataset(AbstractDataset[S, T]):
 
 
 class LoadOnlyDataset(PathDataset[None, T]):
-    """A folder, or a function or store that writes its own files. Removed files are computed again when needed.
+    """A dataset that nodes can load but not save: a folder, or a function or store that writes its own files.
 
-    ``exists`` always returns True, because the dataset can be loaded before anything is stored.
+    If these files are removed, they are computed again when needed. ``exists`` always returns True, because the dataset
+    can be loaded before anything is stored.
     """
 
     def save(self, data: None) -> None:
@@ -38,7 +39,7 @@ class LoadOnlyDataset(PathDataset[None, T]):
 
 
 class FolderDataset(LoadOnlyDataset[Path]):
-    """Loads the path of a folder for the cache of a function; the folder need not exist."""
+    """Loads the path of a cache folder, which need not exist."""
 
     def load(self) -> Path:
         """Return the path."""

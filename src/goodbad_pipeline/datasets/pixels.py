@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,4 @@ class PixelCacheDataset(LoadOnlyDataset[PixelCache]):
 
     def load(self) -> PixelCache:
         """Return the function."""
-        return self._pixels
-
-    def _pixels(self, source: PixelSource) -> Pixels:
-        return open_pixels(self._filepath, source)
+        return partial(open_pixels, self._filepath)

@@ -7,9 +7,7 @@ import pandas as pd
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.images.splits import SPLITS
 
-Check = Callable[[pd.Series], pd.Series]
-
-RULES: dict[str, tuple[str, Check]] = {
+RULES: dict[str, tuple[str, Callable[[pd.Series], pd.Series]]] = {
     "text": ("non-empty text", lambda column: column.notna() & (column.astype(str).str.strip() != "")),
     "sha256": ("64 hexadecimal digits", lambda column: column.astype(str).str.fullmatch("[0-9a-f]{64}")),
     "count": ("an integer >= 1", lambda column: (column >= 1) & (column % 1 == 0)),

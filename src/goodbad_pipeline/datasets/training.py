@@ -93,15 +93,9 @@ class TrialsDataset(LoadOnlyDataset[TrialCache]):
             return None, []
 
     def _write(self, spec: TrialSpec, result: TrialResult, logged: list[str]) -> None:
-        content = {
-            "network": spec.name,
-            "seed": spec.seed,
-            "result": result,
-            "logged": logged,
-            "config": spec.config,
-        }
+        entry = {"network": spec.name, "seed": spec.seed, "result": result, "logged": logged, "config": spec.config}
         with atomic_write(self._file(spec)) as draft:
-            draft.write_text(json.dumps(content, indent=1), encoding="utf-8")
+            draft.write_text(json.dumps(entry, indent=1), encoding="utf-8")
 
 
 def _log_epoch(row: Row, *, once: bool = False) -> None:

@@ -15,8 +15,6 @@ import numpy as np
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.exporting.folding import fold_normalisation
 
-NEEDED = ("onnx", "tf2onnx")
-
 
 def convert_model(model: keras.Model, calibration_pixels: np.ndarray) -> dict[str, bytes]:
     """Convert a network, after folding its batch normalization into the convolutions.
@@ -41,7 +39,7 @@ def convert_model(model: keras.Model, calibration_pixels: np.ndarray) -> dict[st
 
 def require_converters() -> None:
     """Raise `InputError` if a converter package is missing or Keras does not run on TensorFlow."""
-    missing = [name for name in NEEDED if find_spec(name) is None]
+    missing = [name for name in ("onnx", "tf2onnx") if find_spec(name) is None]
     if missing:
         raise InputError(
             f"export: the package {missing[0]} is not installed; install the extra 'export' "

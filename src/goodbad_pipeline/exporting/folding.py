@@ -21,6 +21,8 @@ def fold_normalisation(model: keras.Model) -> keras.Model:
     Raises:
         InputError: A normalization does not follow a convolution, or other layers use the output of that convolution.
     """
+    if isinstance(model, keras.Sequential):  # it cannot skip layers
+        model = keras.Model(model.inputs, model.outputs)
     pairs = {norm.name: _convolution_before(norm) for norm in model.layers if _normalises(norm)}
     folded = {convolution.name for convolution in pairs.values()}
 
@@ -31,15 +33,9 @@ def fold_normalisation(model: keras.Model) -> keras.Model:
     def call(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
         return args[0] if _normalises(layer) else layer(*args, **kwargs)
 
-    # Sequential cannot skip layers.
-    copy = keras.models.clone_model(functional(model), clone_function=clone, call_function=call)
+    copy = keras.models.clone_model(model, clone_function=clone, call_function=call)
     _fill(copy, model, {convolution.name: model.get_layer(norm) for norm, convolution in pairs.items()})
     return copy
-
-
-def functional(model: keras.Model) -> keras.Model:
-    """Return the same network, with the same layers, as a functional model."""
-    return keras.Model(model.inputs, model.outputs) if isinstance(model, keras.Sequential) else model
 
 
 def _normalises(layer: keras.layers.Layer) -> bool:

@@ -24,11 +24,7 @@ def predict_with_each(networks: Mapping[str, Predict], pixels: np.ndarray, rows:
 
 
 def measure_rates(
-    networks: Mapping[str, Predict],
-    pixels: np.ndarray,
-    *,
-    rounds: int,
-    clock: Callable[[], float] = time.perf_counter,
+    networks: Mapping[str, Predict], pixels: np.ndarray, *, rounds: int, clock: Callable[[], float] = time.perf_counter
 ) -> dict[str, float]:
     """Measure how many images per second each network predicts: the median over the rounds, in batches of 64.
 
@@ -49,7 +45,7 @@ def measure_rates(
 
 
 def _batches(pixels: np.ndarray, rows: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
-    """Yield each batch, padded to 64 images since every shape is traced anew, and its number of images."""
+    """Yield each batch and its number of images. Batches are padded to 64, because each new shape would be traced."""
     for start in range(0, len(rows), BATCH):
         chosen = rows[start : start + BATCH]
         yield pixels[np.pad(chosen, (0, BATCH - len(chosen)), mode="edge")], len(chosen)

@@ -50,7 +50,7 @@ class CheckHooks:
     @hook_impl
     def after_catalog_created(self, catalog: DataCatalog, parameters: dict[str, Any]) -> None:
         """Replace the plain parameters in the catalog by the groups that nodes expect."""
-        for name, group in validate_parameters(parameters["parameters"]).items():
+        for name, group in params.validate_parameters(parameters["parameters"]).items():
             _save_group(catalog, f"params:{name}", group)
 
     @hook_impl(tryfirst=True)

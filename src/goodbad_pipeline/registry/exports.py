@@ -29,8 +29,8 @@ class ExportUnavailable(InputError):
 def record_exports(name: str, model_version: str, measured: Exports, files: Path) -> str:
     """Store exported files in the run of a version, and return their MLflow URI.
 
-    They are stored in a folder named after a digest of their content. A tag of the version refers to that folder; it is
-    set last, so that an interrupted export changes nothing. ``files`` is the local folder with the files of `RUNTIMES`.
+    They are stored in a folder named after a digest of their content. The tag that refers to this folder is set last,
+    so that an interrupted export changes nothing. ``files`` is the local folder with the files of `RUNTIMES`.
     """
     client = mlflow.MlflowClient()
     exported = {backend: files / RUNTIMES[backend].file for backend in measured.keys() & RUNTIMES.keys()}

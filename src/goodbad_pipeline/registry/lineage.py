@@ -46,7 +46,7 @@ def read_exposure(name: str, version: str) -> Exposure:
 def describe_source(model: ModelParams, weights: str, registered: str, splits: pd.DataFrame) -> dict[str, Any] | None:
     """Describe whether the initial weights were trained on images of these splits.
 
-    A grown network starts from `model.grow_from`; if that names no registered model, ``registered`` is meant. Other
+    A grown network starts from `model.grow_from`; a version without a model name is a version of ``registered``. Other
     networks start from ``weights``: ``none``, ``imagenet`` or a file.
 
     Returns:
@@ -65,9 +65,9 @@ def describe_source(model: ModelParams, weights: str, registered: str, splits: p
 
 
 def count_exposed_test_images(network: Mapping[str, Any]) -> int:
-    """Return how many test images, or other images of their groups, the initial weights were trained or selected on."""
+    """Return the number of test images in groups that were used to train or select the initial weights."""
     source = network.get(SOURCE) or {}
-    return int(source.get("test_images", source.get("test_pictures", 0)))  # until 0.1: "test_pictures"
+    return int(source.get("test_images", source.get("test_pictures", 0)))  # version 0.1 wrote "test_pictures"
 
 
 def unrecorded_source(network: Mapping[str, Any]) -> str | None:

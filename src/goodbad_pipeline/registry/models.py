@@ -171,8 +171,7 @@ def read_tags(name: str, model_version: str) -> dict[str, str]:
 
 def record_use(model: RegisteredModel) -> None:
     """Tag the current run with the model that it uses."""
-    tags = {"model_name": model.name, "model_version": model.version, "model_backend": model.backend}
-    tracking.set_tags(tags)
+    tracking.set_tags({"model_name": model.name, "model_version": model.version, "model_backend": model.backend})
 
 
 def set_alias(
@@ -202,7 +201,7 @@ def set_alias(
 
 
 def _load(found: ModelVersion, backend: Backend = KERAS) -> RegisteredModel:
-    """Load the archive or an exported file of a version, with the code of this project, not the code in the version."""
+    """Load the archive or an exported file of a version with this project's code; its bundled code is not used."""
     name, number = str(found.name), str(found.version)
     chosen, network = load_exported(found, backend)
     uri = f"models:/{name}/{number}/artifacts/{_FOLDER}"

@@ -49,7 +49,7 @@ def require_digest(file: Path, digest: str | None, meaning: str) -> None:
 def load_archive(file: Path, digest: str | None = None) -> Any:
     """Check an archive with :func:`check_archive`, and load its Keras model without the optimizer."""
     check_archive(file, digest)
-    import keras  # noqa: PLC0415 - takes seconds, and a refused archive must not wait for it
+    import keras  # noqa: PLC0415 - the checks come first, because this import takes seconds
 
     try:
         return keras.models.load_model(file, compile=False, safe_mode=True)
@@ -94,7 +94,8 @@ def _check_members(archive: zipfile.ZipFile) -> None:
 def _check_names(config: Any) -> None:
     """Check that the allow-list contains each object in the config, with the same module and registered name.
 
-    Only the outermost ``compile_config`` is skipped: Keras ignores it here, but would use those of nested models.
+    Only the outermost ``compile_config`` is skipped. Keras ignores it with ``compile=False``, but reads those of nested
+    models.
     """
     for described in _objects({**config, "compile_config": None}):
         name, module = described["class_name"], described.get("module")

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
@@ -29,13 +30,10 @@ class PredictionStream:
 
     def __iter__(self) -> Iterator[pd.DataFrame]:
         """Yield tables with the columns of :func:`classify_files`: at least one, each with at most 256 files."""
-        empty = True
-        for block in self.paths.blocks(BLOCK):
-            empty = False
+        blocks = self.paths.blocks(BLOCK)
+        for block in chain([next(blocks, [])], blocks):  # without files, one empty table
             for part in _parts(block, self.paths.root):
                 yield classify_files(part, self.paths.root, self.classifier)
-        if empty:
-            yield classify_files([], self.paths.root, self.classifier)
 
 
 def _parts(paths: list[str | None], root: Path) -> Iterator[list[str | None]]:
@@ -65,7 +63,8 @@ def classify_files(paths: list[str | None], root: Path, classifier: Classifier) 
     with ThreadPoolExecutor() as pool:
         files = list(pool.map(lambda path: _read(resolved, path), paths))
     predictions = classifier.classify(files)
-    table = pd.DataFrame({"path": paths, "image_id": [_identity(file) for file in files]}, dtype=object)
+    ids = [file.image_id if isinstance(file, Rejection) else hashlib.sha256(file).hexdigest() for file in files]
+    table = pd.DataFrame({"path": paths, "image_id": ids}, dtype=object)
     table = table.join(predictions.drop(columns="probabilities"))
     table["milliseconds"] = 1000 * (time.perf_counter() - start) / max(1, len(paths))
     for name in classifier.calibration.class_names:
@@ -78,7 +77,3 @@ def _read(root: Path, path: str | None) -> bytes | Rejection:
     if path is None:
         return Rejection(Reason.MISSING, "the manifest's row has no path")
     return read_inside(root, path, max_bytes=BLOCK_BYTES).content
-
-
-def _identity(file: bytes | Rejection) -> str | None:
-    return file.image_id if isinstance(file, Rejection) else hashlib.sha256(file).hexdigest()

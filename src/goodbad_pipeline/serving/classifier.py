@@ -31,12 +31,7 @@ class ClassifierConfig:
 
     def write(self, file: Path) -> None:
         """Write the config as JSON."""
-        values = {
-            "transform": asdict(self.transform),
-            "calibration": self.calibration.to_dict(),
-            "digest": self.digest,
-        }
-        file.write_text(json.dumps(values, indent=2))
+        file.write_text(json.dumps(asdict(self) | {"calibration": self.calibration.to_dict()}, indent=2))
 
     @classmethod
     def read(cls, file: Path, digest: str | None = None) -> "ClassifierConfig":
@@ -72,7 +67,10 @@ class Classifier:
             pixels = list(pool.map(self.load_image, files))
         images = [one for one in pixels if isinstance(one, np.ndarray)]
         predictions = iter(self._predict(np.stack(images)) if images else [])
-        return [next(predictions) if isinstance(one, np.ndarray) else _rejected_row(one) for one in pixels]
+        return [
+            next(predictions) if isinstance(one, np.ndarray) else (None, None, None, False, str(one.reason), one.detail)
+            for one in pixels
+        ]
 
     def load_image(self, file: bytes | Rejection) -> np.ndarray | Rejection:
         """Decode and resize a file; return the network's input, uint8 (side, side, 3), or why the file is rejected."""
@@ -89,10 +87,6 @@ class Classifier:
             (names[predicted], row[predicted], dict(zip(names, row, strict=True)), bool(abstained), None, None)
             for row, predicted, abstained in rows
         ]
-
-
-def _rejected_row(rejected: Rejection) -> tuple[Any, ...]:
-    return None, None, None, False, str(rejected.reason), rejected.detail
 
 
 def load_classifier(folder: Path, digest: str | None = None, config_digest: str | None = None) -> Classifier:

@@ -26,7 +26,7 @@ def read_image(cell: object, *, allow_paths: bool) -> bytes | Rejection:
     if not isinstance(cell, str):
         return Rejection(Reason.MISSING, f"image must be bytes, base64 or a path, got {type(cell).__name__}")
     if allow_paths and _is_path(cell):
-        return _read(cell)
+        return read_inside(Path("/"), to_text(os.path.abspath(cell)).lstrip("/")).content
     return _from_base64(cell, allow_paths)
 
 
@@ -39,11 +39,6 @@ def _is_path(text: str) -> bool:
         return bool(text.strip()) and len(text) < 4096 and Path(text).exists()
     except (OSError, ValueError):
         return False
-
-
-def _read(path: str) -> bytes | Rejection:
-    """Read any file that this process may read."""
-    return read_inside(Path("/"), to_text(os.path.abspath(path)).lstrip("/")).content
 
 
 def _from_base64(text: str, allow_paths: bool) -> bytes | Rejection:

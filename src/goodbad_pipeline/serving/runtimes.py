@@ -134,7 +134,8 @@ def choose_backend(backend: Backend, exports: Exports, version: str) -> str:
         InputError: The backend was not exported, did not agree with Keras, or is not installed.
     """
     if backend == "auto":
-        usable = [name for name, one in exports.items() if one["same_answers"] and _is_installed(name)]
+        installed = {KERAS, *(name for name, runtime in RUNTIMES.items() if runtime.installed)}
+        usable = [name for name, one in exports.items() if one["same_answers"] and name in installed]
         return max(usable, key=lambda name: exports[name]["images_per_second"], default=KERAS)
     if backend == KERAS:
         return backend
@@ -150,10 +151,6 @@ def choose_backend(backend: Backend, exports: Exports, version: str) -> str:
         )
     require_runtime(backend)
     return backend
-
-
-def _is_installed(name: str) -> bool:
-    return name == KERAS or (name in RUNTIMES and RUNTIMES[name].installed)
 
 
 def _cores() -> int:

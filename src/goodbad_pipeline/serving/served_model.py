@@ -34,11 +34,8 @@ class ServedModel(PythonModel):
         files = [read_image(cell, allow_paths=not served) for cell in model_input["image"]]
         predictions = self._classifier.classify(files)
         if served and predictions["reason"].notna().all():
-            first = (
-                f"{predictions['reason'].iloc[0]}: {predictions['detail'].iloc[0]}" if len(predictions) else "no rows"
-            )
-            message = f"image: no row is an image; the first row: {first}"
-            raise MlflowException(message, error_code=BAD_REQUEST)
+            rows = (predictions["reason"] + ": " + predictions["detail"]).tolist() or ["no rows"]
+            raise MlflowException(f"image: no row is an image; the first row: {rows[0]}", error_code=BAD_REQUEST)
         return predictions[OUTPUTS].set_index(model_input.index)
 
 
