@@ -36,9 +36,7 @@ class EntryQueue:
     def __init__(self, path: Path, uri: str | None = None) -> None:
         self.path = path  # a folder, which need not exist
         self.uri = uri if uri is not None else (path / _URI).read_text(encoding="utf-8")
-        self.lock = FileLock(
-            path / ".lock", timeout=0, thread_local=False
-        )  # held by all threads of the writing process
+        self.lock = FileLock(path / ".lock", timeout=0, thread_local=False)  # shared by the threads of a process
 
     def append(self, entry: Entry, file: Path | None = None) -> None:
         """Store an entry and, if it logs a file, a copy of that file."""
