@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.no_cover]
 def pages(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("pages")
     stream = io.BytesIO()
-    confusion_matrix_figure(np.array([0, 1]), np.array([[0.9, 0.1], [0.2, 0.8]]), ["bad", "good"]).savefig(stream)
+    confusion_matrix_figure(np.array([0, 1]), np.array([0, 1]), ["bad", "good"]).savefig(stream)
     figures = dict.fromkeys(("confusion_matrix", "mistakes", "slices"), stream.getvalue())
     (folder / "report.html").write_text(write_report(facts(), figures, {"slices": chart()}))
     (folder / "card.html").write_text(render_card(write_card(facts())))

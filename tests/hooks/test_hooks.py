@@ -16,6 +16,7 @@ from goodbad_pipeline.hooks import tracking
 from goodbad_pipeline.hooks.checks import CheckHooks
 from goodbad_pipeline.hooks.tracking import TrackingHooks, run_name
 from goodbad_pipeline.params import ModelParams, validate_parameters
+from goodbad_pipeline.pipeline_registry import register_pipelines
 from goodbad_pipeline.tracking.provenance import git_state, labels_digest
 from goodbad_pipeline.tracking.store import resolve_store
 from goodbad_pipeline.training import devices
@@ -77,6 +78,18 @@ def test_the_labels_digest_depends_on_labels_but_not_on_their_order() -> None:
         changed = labels()
         changed.loc[1, column] = "other"
         assert labels_digest(changed) != digest
+
+
+def test_the_first_labels_are_logged_also_those_of_a_replay(monkeypatch: pytest.MonkeyPatch) -> None:
+    logged: list[pd.DataFrame] = []
+    monkeypatch.setattr(tracking.tracking, "current_run", object)
+    monkeypatch.setattr(tracking, "_log_labels", logged.append)
+    (stages,) = {name.partition(".")[0] for name in register_pipelines()["replay"].datasets() if "labels" in name}
+    hooks = TrackingHooks()
+    hooks._labels_logged = False
+    for name in (f"{stages}.network", f"{stages}.labels", "splits"):
+        hooks.after_dataset_loaded(name, labels())
+    assert len(logged) == 1
 
 
 def test_git_state_is_the_commit_and_whether_files_changed(tmp_path: Path) -> None:

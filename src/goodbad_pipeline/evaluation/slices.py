@@ -104,9 +104,9 @@ def fairness_table(
     Returns:
         `FAIRNESS_COLUMNS`: the gap in [0, 1], its 95 % interval, the values with the lowest and highest rate, and the
         images and groups in the denominators. Values with fewer than `MIN_IMAGES` images are ignored; if fewer than
-        two values remain, there is no row, and a warning is logged. The interval rests on the value with the fewest
-        groups, and is cut off at 0. With many values, some gap occurs by chance: the interval limits how large the gap
-        can be, but does not prove that there is one.
+        two values remain, there is no row, and a warning is logged. The interval is computed for the number of groups
+        of the value that has the fewest, and is cut off at 0. With many values, some gap occurs by chance: the interval
+        limits how large the gap can be, but does not prove that there is one.
     """
     rows = [
         (column, *row)

@@ -125,7 +125,7 @@ class TrackingHooks(MlflowHook):
     @hook_impl
     def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:
         """Log the labels as an input of the run, the first time that they are loaded."""
-        is_labels = dataset_name.removeprefix(f"{REPLAY}.") in LABEL_TABLES
+        is_labels = dataset_name.rpartition(".")[2] in LABEL_TABLES  # without the namespace of a replay
         if is_labels and not self._labels_logged and tracking.current_run() is not None:
             self._labels_logged = True
             _log_labels(data)

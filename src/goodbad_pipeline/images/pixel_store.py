@@ -96,7 +96,7 @@ class PixelStore:
         return source.without(set(self.image_ids().tolist()))
 
     def check(self, source: PixelSource, states: np.ndarray) -> None:
-        """Hash again the files of stored images whose state, a row of ``states``, differs from the stored state."""
+        """Hash the file of a stored image again if its state, a row of ``states``, differs from the stored state."""
         rows = self._rows(source)
         stored = self._load_states()[rows] if len(self) else states
         changed = np.flatnonzero((rows >= 0) & (stored != states).any(axis=1))
@@ -105,7 +105,7 @@ class PixelStore:
             source.check(changed.tolist())
 
     def save_states(self, source: PixelSource, states: np.ndarray) -> None:
-        """Store ``states``, in which the SHA-256 of every file of ``source`` has been checked."""
+        """Store the states that the files of ``source`` had when their SHA-256 was checked."""
         stored, rows = self._load_states(), self._rows(source)
         after = stored.copy()
         after[rows] = np.where(are_settled(states)[:, None], states, UNKNOWN)

@@ -46,7 +46,7 @@ class Transform:
         """Return the factor by which an image's sides may be divided before resizing: 1, 2, 4 or 8.
 
         Each side keeps at least twice the pixels that the square needs, as with Pillow's ``reducing_gap=2``, so that
-        the result hardly differs. A factor must divide both sides without remainder, which would shift the image.
+        the result hardly differs. A factor must divide both sides without remainder; a remainder would shift the image.
         """
         if not self.shrink_on_load:
             return 1

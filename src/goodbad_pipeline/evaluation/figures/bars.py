@@ -13,7 +13,7 @@ from sklearn.metrics import confusion_matrix
 
 from goodbad_pipeline.evaluation.figures import style
 from goodbad_pipeline.evaluation.metrics import larger_is_better
-from goodbad_pipeline.evaluation.predictions import FloatArray, IntArray, check_probabilities
+from goodbad_pipeline.evaluation.predictions import IntArray
 
 MAX_SLICES = 40
 _METRIC_NAMES = {
@@ -103,17 +103,12 @@ def _if_it_fits(text: str, share: float) -> str:
     return text if share > 0.012 + 0.024 * len(text) else ""  # a digit takes some 2.4 % of the width
 
 
-def confusion_matrix_figure(
-    y_true: IntArray, probabilities: FloatArray, class_names: Sequence[str], predicted: IntArray | None = None
-) -> Figure:
+def confusion_matrix_figure(y_true: IntArray, predicted: IntArray, class_names: Sequence[str]) -> Figure:
     """Draw the confusion matrix: counts, and row percentages as shades, so that the diagonal shows the recalls.
 
-    ``y_true`` and ``predicted`` (n,) hold class indices, ``probabilities`` (n, k); by default ``predicted`` is
-    the likeliest class. Up to 10 classes are legible.
+    ``y_true`` and ``predicted`` (n,) hold class indices. Up to 10 classes are legible.
     """
-    values = check_probabilities(probabilities)
-    classes = values.shape[1]
-    predicted = values.argmax(axis=1) if predicted is None else predicted
+    classes = len(class_names)
     counts = confusion_matrix(y_true, predicted, labels=np.arange(classes))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure = style.new_figure(min(14.0, 4.6 + 0.4 * classes))

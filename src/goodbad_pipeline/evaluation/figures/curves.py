@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 
 from goodbad_pipeline.evaluation.figures import style
 from goodbad_pipeline.evaluation.metrics import classification_metrics, roc_auc, scored_classes
-from goodbad_pipeline.evaluation.predictions import FloatArray, IntArray, check_probabilities
+from goodbad_pipeline.evaluation.predictions import FloatArray, IntArray
 
 _STYLES = ("-", "--", "-.", ":")
 _CHANCE: dict[str, Any] = {"color": style.FAINT, "linewidth": 1, "linestyle": (0, (1, 3))}
@@ -103,7 +103,7 @@ def roc_figure(y_true: IntArray, probabilities_by_name: Mapping[str, FloatArray]
     holds class indices, and ``probabilities_by_name`` an array (n, k) per model, baselines last.
 
     Raises:
-        InputError: `check_probabilities` rejects the probabilities, or all images are of one class.
+        InputError: All images are of one class.
     """
     figure = style.new_figure(6.5)
     axes = figure.subplots()
@@ -172,13 +172,12 @@ def _precision_recall_points(
 
 
 def _models(probabilities_by_name: Mapping[str, FloatArray]) -> Iterator[tuple[FloatArray, str, dict[str, Any]]]:
-    """Yield the checked probabilities, short name and line style of each model."""
+    """Yield the probabilities, short name and line style of each model."""
     names = style.elide_all(list(probabilities_by_name), 32)
     colours = style.series_colours(names)
     for index, (name, probabilities) in enumerate(zip(names, probabilities_by_name.values(), strict=True)):
-        values = check_probabilities(probabilities)
         width, dashes = (2.6 if index == 0 else 1.8), _STYLES[index % len(_STYLES)]
-        yield values, name, {"color": colours[name], "linewidth": width, "linestyle": dashes}
+        yield probabilities, name, {"color": colours[name], "linewidth": width, "linestyle": dashes}
 
 
 def reliability_figure(y_true: IntArray, raw: FloatArray, calibrated: FloatArray, temperature: float) -> Figure:
@@ -198,9 +197,8 @@ def reliability_figure(y_true: IntArray, raw: FloatArray, calibrated: FloatArray
 def _draw_reliability(axes: Axes, y_true: IntArray, models: dict[str, FloatArray], colours: dict[str, str]) -> None:
     axes.plot([0, 1], [0, 1], **_CHANCE)
     for name, probabilities in models.items():
-        values = check_probabilities(probabilities)
-        confidence, accuracy, counts = _binned(y_true, values)
-        error = classification_metrics(y_true, values)["ece"]
+        confidence, accuracy, counts = _binned(y_true, probabilities)
+        error = classification_metrics(y_true, probabilities)["ece"]
         axes.plot(confidence, accuracy, color=colours[name], linewidth=2, label=f"{name}, ECE {error:.3f}")
         sizes = 25 + 275 * counts / len(y_true)
         axes.scatter(confidence, accuracy, sizes, color=colours[name], alpha=0.75, edgecolors="white", zorder=3)

@@ -186,7 +186,7 @@ def draw_evaluation(
     }
     uncalibrated = scale_temperature(model.probabilities, 1 / temperature)
     return (
-        figures.confusion_matrix_figure(y_true, model.probabilities, names, model.predicted),
+        figures.confusion_matrix_figure(y_true, model.predicted, names),
         figures.roc_figure(y_true, curves, names),
         figures.precision_recall_figure(y_true, curves, names),
         figures.metrics_figure(comparison),

@@ -224,7 +224,7 @@ def _measure_on_same_images(
 ) -> tuple[float, float]:
     """Return the new model's metric and calibration error on the images that the champion predicted.
 
-    If the champion predicted none, they are measured on all test images.
+    If the champion predicted no image, both are measured on all test images.
     """
     same = _on_same_images(test_predictions, champion_predictions)
     if len(same) in (0, len(test_predictions)):
@@ -241,7 +241,7 @@ def _drops(slices: pd.DataFrame) -> tuple[SliceDrop, ...]:
 
 
 def _parity(name: str, version: str, predictions: pd.DataFrame, root: Path) -> float:
-    """Return the largest difference between the registered copy's probabilities and the evaluated ones.
+    """Return the largest difference between the probabilities of the registered copy and of the evaluated model.
 
     The difference is infinite if the copy cannot be loaded or rejects a file. The paths are relative to ``root``.
     """
