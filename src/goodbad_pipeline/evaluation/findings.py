@@ -102,5 +102,5 @@ def _few_images(per_class: pd.DataFrame) -> str | None:
     scarce = per_class[per_class["support"] < FEW_IMAGES]
     if scarce.empty:
         return None
-    names = ", ".join(f"{row['class']} ({row['support']})" for _, row in scarce.iterrows())
+    names = ", ".join(f"{name} ({support})" for name, support in zip(scarce["class"], scarce["support"], strict=True))
     return f"Too few test images for a claim about: {names}."
