@@ -1,3 +1,4 @@
+import gc
 import os
 import shutil
 import subprocess
@@ -45,6 +46,13 @@ def test_a_stopped_run_prints_how_to_resume_and_has_the_exit_status_of_the_signa
 def test_other_errors_keep_their_traceback() -> None:
     result = CliRunner().invoke(ending_in(ZeroDivisionError("no")))
     assert isinstance(result.exception, ZeroDivisionError)
+
+
+def test_a_command_collects_no_garbage_among_the_objects_of_imported_modules() -> None:
+    frozen: list[int] = []
+    CliRunner().invoke(cli.OneLineErrors("run", callback=lambda: frozen.append(gc.get_freeze_count())))
+    gc.unfreeze()
+    assert frozen[0] > 10_000
 
 
 def test_run_has_the_options_of_kedros_run() -> None:

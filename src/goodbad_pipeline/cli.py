@@ -1,5 +1,6 @@
 """The project's ``kedro`` commands, among them a ``kedro run`` that prints errors in one line."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -28,6 +29,7 @@ class OneLineErrors(click.Command):
         for name in filter(None, (ctx.params.get("pipeline"), *(ctx.params.get("pipelines") or ()))):
             if name not in pipelines:
                 raise click.ClickException(f"--pipeline: must be one of {', '.join(pipelines)}, got {name!r}")
+        gc.freeze()  # else each collection of garbage visits the objects of all imported modules
         try:
             return super().invoke(ctx)
         except Stopped as stop:
@@ -38,6 +40,8 @@ class OneLineErrors(click.Command):
             if cause is None:
                 raise
             raise click.ClickException(" ".join(str(cause).split())) from error
+        finally:
+            gc.freeze()  # the process ends, so its memory need not be freed object by object
 
 
 def _input_error(error: BaseException | None) -> InputError | None:

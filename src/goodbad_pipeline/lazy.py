@@ -1,7 +1,14 @@
 """Imports on first use, for modules whose import takes long, such as those that import Keras or TensorFlow."""
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
+from tempfile import TemporaryFile
 from typing import Any
+
+_NOISE = (b"I0000 ", b"WARNING: All log messages before absl::InitializeLog()")
 
 
 class LazyModule:
@@ -15,9 +22,27 @@ class LazyModule:
         self._name = name
 
     def __getattr__(self, attribute: str) -> Any:
-        return getattr(import_module(self._name), attribute)
+        if self._name in sys.modules:
+            return getattr(sys.modules[self._name], attribute)
+        with _without_noise():
+            return getattr(import_module(self._name), attribute)
 
 
 def load(name: str) -> Any:
     """Return an object that imports the module ``name`` when it is first used."""
     return LazyModule(name)
+
+
+@contextmanager
+def _without_noise() -> Iterator[None]:
+    """Drop what TensorFlow's libraries write to stderr for information while they load; no variable silences them."""
+    with TemporaryFile() as captured:
+        stderr = os.dup(2)
+        os.dup2(captured.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            captured.seek(0)
+            os.write(2, b"".join(line for line in captured if not line.startswith(_NOISE)))

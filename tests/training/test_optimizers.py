@@ -3,6 +3,7 @@ from itertools import pairwise
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from tiny_training import tiny_network, tiny_recipe
 
 from goodbad_pipeline.networks.model import build_efficientnet
@@ -119,3 +120,13 @@ def test_averaged_weights_replace_weights_within_the_context() -> None:
         np.testing.assert_allclose(np.array(bias), expected, rtol=1e-5)
         assert not np.allclose(expected, own)
     np.testing.assert_array_equal(np.array(bias), own)
+
+
+def test_the_train_step_is_traced_once(monkeypatch) -> None:
+    tf.config.run_functions_eagerly(False)
+    model, traced = tiny_network(), []
+    monkeypatch.setattr(model, "train_step", lambda data: traced.append(1) or type(model).train_step(model, data))
+    compile_model(model, tiny_recipe(), 0.1, steps=2, epochs=1)
+    for _ in range(2):
+        model.train_on_batch(np.zeros((4, 32, 32, 3), np.uint8), np.eye(2, dtype=np.float32)[[0, 1, 0, 1]])
+    assert len(traced) == 1

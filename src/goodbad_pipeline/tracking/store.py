@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,8 @@ def lock_store(uri: str) -> Iterator[None]:
         yield
         return
     databases.name_databases()
-    with FileLock(f"{uri.removeprefix(SQLITE)}.lock"):
+    database = Path(uri.removeprefix(SQLITE))
+    with FileLock(f"{database}.lock"), nullcontext() if database.exists() else databases.created_quickly():
         yield
 
 

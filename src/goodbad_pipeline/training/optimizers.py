@@ -28,7 +28,8 @@ def compile_model(model: keras.Model, recipe: Recipe, peak: float, *, steps: int
     model.compile(
         optimizer=make_optimizer(recipe, peak, steps=steps, epochs=epochs, layers=layers),
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing),
-        metrics=["accuracy"],
+        # With a name instead, Keras creates the variables in the first step, and therefore traces the step again.
+        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
         jit_compile=recipe.jit_compile,
     )
     model.optimizer.build(model.trainable_variables)  # else Keras creates slots outside the strategy

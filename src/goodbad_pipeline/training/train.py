@@ -163,6 +163,8 @@ class _Training:
                 layer.trainable = False
         batches = self.batches(self.train.pixels, self.train.rows, augmented=True)
         validation = self._validation_shard()
+        if not self.compiled:
+            logger.info("Compiling the train step; the first steps take longest")
         with self._phase(name, self.model, batches, validation, recipe, peak, epochs, compiled=self.compiled) as phase:
             yield phase
 
