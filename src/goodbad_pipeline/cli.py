@@ -64,15 +64,14 @@ def send_outbox() -> None:
     click.echo(f"Sent {sent} outbox entries to MLflow; {waiting} still wait")
 
 
-cli.add_command(
-    OneLineErrors(
-        "run",
-        context_settings=CONTEXT_SETTINGS,
-        callback=kedro_run.callback,
-        params=kedro_run.params,
-        help=kedro_run.help,
-    )
+run = OneLineErrors(  # the name by which `__main__` of the installed package finds the command
+    "run",
+    context_settings=CONTEXT_SETTINGS,
+    callback=kedro_run.callback,
+    params=kedro_run.params,
+    help=kedro_run.help,
 )
+cli.add_command(run)
 cli.add_command(
     click.Command("send-spool", callback=send_outbox.callback, help=send_outbox.help, deprecated="Use send-outbox.")
 )

@@ -7,8 +7,9 @@ import sys
 
 # Warnings go to the logger py.warnings, which conf/logging.yml silences, because they concern libraries only.
 logging.captureWarnings(True)
-# Kedro (see .telemetry) and MLflow send no telemetry, because names of datasets are private. Kedro may have imported
-# MLflow already, so MLflow's client is made to read the variable again.
+# Kedro and MLflow send no telemetry, because names of datasets are private. Kedro may have imported MLflow already, so
+# MLflow's client is made to read the variable again.
+os.environ["KEDRO_DISABLE_TELEMETRY"] = "true"
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 if "mlflow.telemetry" in sys.modules:
     sys.modules["mlflow.telemetry"].set_telemetry_client()
