@@ -1,5 +1,6 @@
 import gc
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner
 from factories import PROJECT
+from kedro.framework.project import configure_project
 from kedro.io import DatasetError
 
 from goodbad_pipeline import cli
@@ -53,6 +55,30 @@ def test_a_command_collects_no_garbage_among_the_objects_of_imported_modules() -
     CliRunner().invoke(cli.OneLineErrors("run", callback=lambda: frozen.append(gc.get_freeze_count())))
     gc.unfreeze()
     assert frozen[0] > 10_000
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--pipelines=data,trian", "--pipeline: must be one of __default__, data, .*, got 'trian'"),
+        ("--runner=ParallelRunner", "--runner: must be one of SequentialRunner, ThreadRunner, got 'ParallelRunner'"),
+        ("--runner=kedro.runner.ParallelRunner", "--runner: must be one of SequentialRunner"),
+        ("--tags=slow", "--tags: must be one of data, evaluation, heavy, ingestion, light, .*, got 'slow'"),
+        ("--namespaces=model", "--namespaces: must be one of data, data.ingestion, .*, got 'model'"),
+        ("--from-nodes=scan_images", "--from-nodes: .*'scan_images'; did you mean data.ingestion.scan_images"),
+        ("--to-nodes=x", "--to-nodes: must exist in the pipeline, got 'x'$"),
+        ("--nodes=x", "--nodes: must exist in the pipeline, got 'x'$"),
+        ("--from-inputs=split", "--from-inputs: must exist in the pipeline, got 'split'; did you mean splits"),
+        ("--to-outputs=splitz", "--to-outputs: must exist in the pipeline, got 'splitz'; did you mean splits"),
+        ("--tags=data --from-nodes=training.train_model", "--tags, --from-nodes: must leave a node to run"),
+    ],
+)
+def test_a_wrong_option_is_one_line_before_the_run_starts(options: str, message: str) -> None:
+    configure_project("goodbad_pipeline")
+    result = CliRunner().invoke(cli.cli, ["run", *options.split()])
+    assert result.exit_code == 1
+    (line,) = result.output.splitlines()
+    assert re.match(f"Error: {message}", line), line
 
 
 def test_run_has_the_options_of_kedros_run() -> None:

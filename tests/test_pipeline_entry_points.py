@@ -48,7 +48,7 @@ def test_train_without_stored_splits_names_the_missing_pipeline(project: Path) -
         kedro_run(project, "train")
 
 
-def test_a_failed_run_is_marked_failed_with_its_reason(project: Path) -> None:
+def test_a_failed_run_is_marked_failed_with_its_reason(project: Path, caplog: pytest.LogCaptureFixture) -> None:
     labels = project / "data/01_raw/characters/labels.csv"
     labels.write_text(labels.read_text().replace(",good,", ",bad,"))
     with pytest.raises(InputError, match="at least two classes are needed, got only 'bad'"):
@@ -57,6 +57,17 @@ def test_a_failed_run_is_marked_failed_with_its_reason(project: Path) -> None:
     assert run.info.status == "FAILED"
     assert "at least two classes" in run.data.tags["failure"]
     assert not (project / "data/05_model_input/splits.parquet").exists()
+    assert "--from-nodes" not in caplog.text
+
+
+def test_splits_remember_the_folder_of_their_images(project: Path) -> None:
+    write_presplit(project / "images")
+    kedro_run(project, "data", images__root="images")
+    assert table(project, "splits").attrs == {"root": str(project / "images")}
+    with pytest.raises(InputError, match=rf"the stored splits are of the images in '{project}/images'"):
+        kedro_run(project, "train")
+    with pytest.raises(InputError, match=r"^baseline_predictions, .*; run --pipeline=train first$"):
+        kedro_run(project, "register", images__root="images")
 
 
 @pytest.mark.slow

@@ -3,6 +3,8 @@
 import gc
 import os
 import sys
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,25 @@ import click
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import CONTEXT_SETTINGS
 from kedro.framework.project import pipelines
+from kedro.pipeline import Pipeline
 from kedro.utils import find_kedro_project
 
 from goodbad_pipeline import tracking
-from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.errors import InputError, find_cause
 from goodbad_pipeline.hooks.signals import exit_status
 from goodbad_pipeline.training.stopping import Stopped
+
+RUNNERS = ("SequentialRunner", "ThreadRunner")  # nodes share a stop request, which other processes would not see
+SELECTORS = {  # options of `kedro run` that select nodes, by the name of the parameter
+    "tags": "--tags",
+    "node_names": "--nodes",
+    "from_nodes": "--from-nodes",
+    "to_nodes": "--to-nodes",
+    "from_inputs": "--from-inputs",
+    "to_outputs": "--to-outputs",
+    "namespaces": "--namespaces",
+}
+MOST_NAMES = 30  # maximum number of names that an error lists
 
 # Commands such as `kedro ipython` start programs by name. They are found although the environment is not activated.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
@@ -26,17 +41,15 @@ class OneLineErrors(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
-        for name in filter(None, (ctx.params.get("pipeline"), *(ctx.params.get("pipelines") or ()))):
-            if name not in pipelines:
-                raise click.ClickException(f"--pipeline: must be one of {', '.join(pipelines)}, got {name!r}")
         gc.freeze()  # else each collection of garbage visits the objects of all imported modules
         try:
+            _check_options(ctx.params)
             return super().invoke(ctx)
         except Stopped as stop:
             click.echo(f"Run {stop}; run the same command again to resume", err=True)
             ctx.exit(exit_status(stop.reason))
         except Exception as error:
-            cause = _input_error(error)
+            cause = find_cause(error, (InputError,))
             if cause is None:
                 raise
             raise click.ClickException(" ".join(str(cause).split())) from error
@@ -44,11 +57,41 @@ class OneLineErrors(click.Command):
             gc.freeze()  # the process ends, so its memory need not be freed object by object
 
 
-def _input_error(error: BaseException | None) -> InputError | None:
-    """Return the InputError that caused ``error``, or None; Kedro wraps errors that occur while a dataset is saved."""
-    while error is not None and not isinstance(error, InputError):
-        error = error.__cause__
-    return error
+def _check_options(params: dict[str, Any]) -> None:
+    """Raise an error if an option names no pipeline, runner, node, dataset, tag or namespace, or if no node is left."""
+    names = params.get("pipelines") or [name for name in [params.get("pipeline")] if name]
+    for name in names:
+        _require_known("--pipeline", name, pipelines)
+    runner = params.get("runner") or RUNNERS[0]
+    if "." not in runner or runner.endswith("ParallelRunner"):  # another class is named with its module
+        _require_known("--runner", runner, RUNNERS)
+    if not any(params.get(option) for option in SELECTORS):
+        return
+    chosen = sum((pipelines[name] for name in names or ["__default__"]), Pipeline([]))
+    nodes, datasets = [node.name for node in chosen.nodes], chosen.datasets()
+    known: dict[str, Iterable[str]] = dict.fromkeys(SELECTORS, nodes)
+    known |= {"from_inputs": datasets, "to_outputs": datasets}
+    known["tags"] = {tag for node in chosen.nodes for tag in node.tags}
+    known["namespaces"] = {prefix for node in chosen.nodes for prefix in node.namespace_prefixes}
+    for option, flag in SELECTORS.items():
+        for value in params.get(option) or ():
+            _require_known(flag, value, known[option])
+    selection = {option: params.get(option) for option in SELECTORS}
+    try:
+        chosen.filter(node_namespaces=selection.pop("namespaces"), **selection)
+    except ValueError as error:
+        flags = ", ".join(flag for option, flag in SELECTORS.items() if params.get(option))
+        raise click.ClickException(f"{flags}: must leave a node to run ({error})") from error
+
+
+def _require_known(option: str, value: str, known: Iterable[str]) -> None:
+    names = sorted(known)
+    if value in names:
+        return
+    similar = [name for name in names if name.endswith(f".{value}")] or get_close_matches(value, names)
+    rule = f"must be one of {', '.join(names)}" if len(names) <= MOST_NAMES else "must exist in the pipeline"
+    advice = f"; did you mean {' or '.join(similar)}?" if similar and len(names) > MOST_NAMES else ""
+    raise click.ClickException(f"{option}: {rule}, got {value!r}{advice}")
 
 
 @click.group(context_settings=CONTEXT_SETTINGS, name="goodbad_pipeline")

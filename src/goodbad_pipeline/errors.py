@@ -16,6 +16,13 @@ class InputError(ValueError):
     """
 
 
+def find_cause(error: BaseException | None, kinds: tuple[type[BaseException], ...]) -> BaseException | None:
+    """Return the error of one of these kinds that caused ``error``, or None; Kedro wraps errors of datasets."""
+    while error is not None and not isinstance(error, kinds):
+        error = error.__cause__
+    return error
+
+
 @contextmanager
 def writing(target: Path) -> Iterator[None]:
     """Convert an error of the operating system, such as a full disk, to an `InputError` that names the file ``target``.

@@ -25,17 +25,21 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
 # Without an NVIDIA driver, TensorFlow would log an error because it cannot initialise CUDA.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if os.path.exists("/proc/driver/nvidia") else "3")
 
-from goodbad_pipeline.hooks.checks import CheckHooks, Context
+from goodbad_pipeline.context import ConfigLoader, Context
+from goodbad_pipeline.hooks.checks import CheckHooks, keeps_resume_advice
 from goodbad_pipeline.hooks.memory import MemoryHooks
 from goodbad_pipeline.hooks.run_lock import RunLockHooks
 from goodbad_pipeline.hooks.signals import StopHooks
 from goodbad_pipeline.hooks.tracking import TrackingHooks
 
 logging.getLogger("kedro_mlflow").setLevel(logging.WARNING)  # importing kedro_mlflow sets the level INFO
+for runner in ("sequential_runner", "thread_runner"):
+    logging.getLogger(f"kedro.runner.{runner}").addFilter(keeps_resume_advice)
 
 # TrackingHooks extends kedro-mlflow's hook; both together would log everything twice.
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow", "kedro-mlflow")  # the name depends on the packaging tool
 CONTEXT_CLASS = Context
+CONFIG_LOADER_CLASS = ConfigLoader
 HOOKS = (TrackingHooks(), RunLockHooks(), CheckHooks(), StopHooks(), MemoryHooks())
 
 # With a soft merge, `--params model.phi=1` changes φ and keeps the other parameters of the model.

@@ -3,9 +3,8 @@ import pytest
 from kedro.io import DataCatalog
 from kedro.validation.exceptions import DataValidationError
 
-from goodbad_pipeline.cli import _input_error
 from goodbad_pipeline.datasets import TableSchema
-from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.errors import InputError, find_cause
 
 SCHEMA = {
     "name": "splits",
@@ -73,4 +72,4 @@ def test_kedro_validates_on_save_and_the_command_line_finds_the_input_error() ->
     catalog.save("splits", table())
     with pytest.raises(DataValidationError) as caught:
         catalog.save("splits", table(width=[0, 0]))
-    assert str(_input_error(caught.value)).startswith("splits: column 'width' must hold an integer >= 1")
+    assert str(find_cause(caught.value, (InputError,))).startswith("splits: column 'width' must hold an integer >= 1")

@@ -1,3 +1,4 @@
+import logging
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,13 +8,13 @@ import pytest
 from factories import parameters
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
-from kedro.io import DataCatalog, MemoryDataset
+from kedro.io import DataCatalog, DatasetError, MemoryDataset
 from kedro.pipeline import node, pipeline
 from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.hooks import tracking
-from goodbad_pipeline.hooks.checks import CheckHooks
+from goodbad_pipeline.hooks.checks import CheckHooks, keeps_resume_advice
 from goodbad_pipeline.hooks.tracking import TrackingHooks, run_name
 from goodbad_pipeline.params import ModelParams, validate_parameters
 from goodbad_pipeline.pipeline_registry import register_pipelines
@@ -21,6 +22,7 @@ from goodbad_pipeline.tracking.provenance import git_state, labels_digest
 from goodbad_pipeline.tracking.store import resolve_store
 from goodbad_pipeline.training import devices
 from goodbad_pipeline.training.environment import LAUNCHERS
+from goodbad_pipeline.training.stopping import Stopped
 
 SETTINGS = {
     "server": {"mlflow_tracking_uri": "sqlite:///mlflow.db"},
@@ -65,6 +67,65 @@ def test_parameters_are_plain_mappings_in_the_context_and_groups_in_the_catalog(
     assert catalog.load("params:training").epochs == 2  # of the preset
     with pytest.raises(KeyError, match="fi"):
         catalog.load("params:model")["fi"]
+
+
+def test_a_null_store_names_the_file_of_kedro_mlflow(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"server.mlflow_tracking_uri must be .* got null; .*remove that file"):
+        resolve_store({**SETTINGS, "server": {"mlflow_tracking_uri": None}}, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["splits", "development"])
+def test_splits_of_other_images_are_named_before_the_run(tmp_path: Path, name: str) -> None:
+    made, moved, other = (tmp_path / folder for folder in ("made", "moved", "other"))
+    for root in (made, moved):
+        root.mkdir()
+        (root / "1.png").write_bytes(b"123")
+    other.mkdir()
+    splits = pd.DataFrame({"path": ["1.png"], "size": [3]})
+    splits.attrs["root"] = str(made)
+    catalog = DataCatalog({name: MemoryDataset(splits), "params:images": MemoryDataset("images")})
+
+    def check(root: Path) -> None:
+        hooks = CheckHooks()
+        raw = parameters(images__root=str(root))
+        hooks.after_context_created(SimpleNamespace(config_loader={"parameters": raw}, project_path=tmp_path))
+        hooks.before_pipeline_run({}, pipeline([node(max, [name, "params:images"], "model")]), catalog)
+
+    check(made)
+    check(moved)
+    message = (
+        f"^images.root: the stored splits are of the images in '{made}', got '{other}'; add --params=images.root={made}"
+    )
+    with pytest.raises(InputError, match=message):
+        check(other)
+    (other / "1.png").write_bytes(b"1234")
+    with pytest.raises(InputError, match=message):
+        check(other)
+
+
+def test_a_model_that_was_evaluated_on_other_splits_is_not_registered(tmp_path: Path) -> None:
+    splits = pd.DataFrame({"path": ["1.png"], "size": [3], "split": "test", "image_id": "a"})
+    hooks = CheckHooks()
+    hooks.after_context_created(SimpleNamespace(config_loader={"parameters": parameters()}, project_path=tmp_path))
+    register = pipeline([node(max, ["splits", "params:images", "test_predictions"], "model_version")])
+    stored = {"splits": MemoryDataset(splits), "params:images": MemoryDataset("images")}
+    predictions = pd.DataFrame({"image_id": ["a"]})
+    hooks.before_pipeline_run({}, register, DataCatalog({**stored, "test_predictions": MemoryDataset(predictions)}))
+    other = MemoryDataset(predictions.assign(image_id="b"))
+    with pytest.raises(
+        InputError, match=r"test_predictions: .* evaluated on other images .*run --pipeline=train first"
+    ):
+        hooks.before_pipeline_run({}, register, DataCatalog({**stored, "test_predictions": other}))
+
+
+@pytest.mark.parametrize(("error", "kept"), [(InputError("x"), False), (Stopped("x", "y"), False), (OSError(), True)])
+def test_advice_to_resume_does_not_follow_an_error_of_the_user(error: Exception, kept: bool) -> None:
+    advice = logging.makeLogRecord({"levelno": logging.WARNING})
+    try:
+        raise DatasetError("save") from error
+    except DatasetError:
+        assert keeps_resume_advice(advice) == kept
+    assert keeps_resume_advice(advice)
 
 
 def labels() -> pd.DataFrame:

@@ -1,35 +1,33 @@
 """Checks of parameters and stored inputs before a run begins."""
 
+import logging
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
+from kedro.framework.project import pipelines
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
 from goodbad_pipeline import lazy, params
-from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.errors import InputError, find_cause
+from goodbad_pipeline.images.paths import find_state
 from goodbad_pipeline.network_factory import check_networks
 from goodbad_pipeline.networks.scaling import warn_of_product
 from goodbad_pipeline.secrecy import hide_secrets
 from goodbad_pipeline.training.environment import check_process_role, read_process_info, require_backend
+from goodbad_pipeline.training.stopping import Stopped
 
 devices = lazy.load("goodbad_pipeline.training.devices")  # imports Keras
 
 FOLLOW = "follow"  # pipeline that processes 1, 2, … of a distributed training run; they log nothing
 TRAINED_ON = {"pixels", "pixel_cache"}
+EARLIER = ("data", "train")  # pipelines whose outputs other pipelines read
+PROBED = 100  # number of stored images whose files are compared with those in images.root
 MOST_NAMES = 3  # maximum number of missing datasets that a message names
-
-
-class Context(KedroContext):
-    """Kedro's context, with the parameters as plain mappings. The catalog has them as groups (see `CheckHooks`)."""
-
-    @property
-    def params(self) -> dict[str, Any]:
-        """The parameters of all groups, as they are configured."""
-        return dict(self.config_loader["parameters"])
 
 
 class CheckHooks:
@@ -60,10 +58,12 @@ class CheckHooks:
         missing = [name for name in stored if not catalog.exists(name)]
         if missing:
             first = sorted(missing, key=lambda name: name != "splits")[:MOST_NAMES]
+            earlier = [name for name in EARLIER if pipelines[name].all_outputs() & set(missing)]
             raise InputError(
                 f"{', '.join(first)}: the pipeline needs these outputs of an earlier pipeline, which do not exist; "
-                "run --pipeline=data first"
+                f"run --pipeline={' and then --pipeline='.join(earlier) or EARLIER[0]} first"
             )
+        _require_same_images(pipeline, catalog, self.parameters.get("images"))
         model, training = self.parameters.get("model"), self.parameters.get("training")
         if isinstance(model, params.ModelParams) and {"params:model", "params:model.coefficients"} & pipeline.inputs():
             warn_of_product(model.coefficients.constants)
@@ -79,6 +79,42 @@ def _save_group(catalog: DataCatalog, name: str, group: params.Group) -> None:
     for field, value in group:
         if isinstance(value, params.Group):
             _save_group(catalog, f"{name}.{field}", value)
+
+
+def _require_same_images(pipeline: Pipeline, catalog: DataCatalog, images: params.Group | None) -> None:
+    """Raise an InputError if the stored splits are of other images than ``images.root`` or the stored predictions.
+
+    The same images in another place are accepted, because a project may be moved with its images.
+    """
+    name = next((name for name in ("splits", "development") if name in pipeline.inputs()), None)
+    if name is None or "params:images" not in pipeline.inputs() or not isinstance(images, params.ImageParams):
+        return
+    splits = catalog.load(name)
+    stored = splits.attrs.get("root", images.root)
+    probed = splits.iloc[:: max(1, len(splits) // PROBED)]
+    if stored != images.root and any(
+        (state := find_state(Path(images.root), path)) is None or state.size != size
+        for path, size in zip(probed["path"], probed["size"], strict=True)
+    ):
+        raise InputError(
+            f"images.root: the stored splits are of the images in '{stored}', got '{images.root}'; add --params="
+            f"images.root={stored} or set it in conf/local/parameters.yml (--pipeline=data would replace the splits)"
+        )
+    if "test_predictions" in pipeline.inputs():
+        predicted, test = catalog.load("test_predictions"), splits[splits["split"] == "test"]
+        if set(predicted["image_id"]) != set(test["image_id"]):
+            raise InputError(
+                "test_predictions: the stored model was evaluated on other images than those of the stored splits; run "
+                "--pipeline=train first"
+            )
+
+
+def keeps_resume_advice(record: logging.LogRecord) -> bool:
+    """Return False for Kedro's advice to resume with --from-nodes, if the user must mend an error before.
+
+    A run that was stopped is resumed by the same command.
+    """
+    return record.levelno != logging.WARNING or find_cause(sys.exc_info()[1], (InputError, Stopped)) is None
 
 
 def _check_training(training: params.TrainingParams, *, follows: bool) -> None:

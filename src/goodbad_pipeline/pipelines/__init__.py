@@ -9,10 +9,16 @@ Names = str | list[str] | dict[str, str] | None
 
 
 def stage(namespace: str, *nodes: Node | Pipeline) -> Pipeline:
-    """Return the nodes inside a namespace, which Kedro-Viz shows as one box; datasets keep their names."""
-    return pipeline(nodes, namespace=namespace, prefix_datasets_with_namespace=False)
+    """Return the nodes inside a namespace, which Kedro-Viz shows as one box; datasets keep their names.
+
+    The namespace is also a tag of the nodes.
+    """
+    return pipeline(nodes, namespace=namespace, prefix_datasets_with_namespace=False, tags=namespace)
 
 
-def named_node(function: Callable[..., Any], inputs: Names, outputs: Names) -> Node:
-    """Return a node with the name of its function."""
-    return node(function, inputs, outputs, name=function.__name__)
+def named_node(function: Callable[..., Any], inputs: Names, outputs: Names, *, heavy: bool = False) -> Node:
+    """Return a node with the name of its function.
+
+    ``heavy`` is true for a node that reads or predicts many images, or trains. The node has the tag heavy or light.
+    """
+    return node(function, inputs, outputs, name=function.__name__, tags="heavy" if heavy else "light")

@@ -25,6 +25,11 @@ def resolve_store(settings: dict[str, Any], root: Path) -> dict[str, Any]:
     """
     server, tracking = dict(settings["server"]), dict(settings["tracking"])
     uri = os.environ.get("MLFLOW_TRACKING_URI") or server["mlflow_tracking_uri"]
+    if uri is None:
+        raise InputError(
+            "conf, mlflow: server.mlflow_tracking_uri must be a location such as sqlite:///mlflow.db, got null; if "
+            "`kedro mlflow init` wrote conf/local/mlflow.yml, remove that file and change conf/base/mlflow.yml"
+        )
     if uri.startswith(SQLITE):
         database = root / uri.removeprefix(SQLITE)
         uri = f"{SQLITE}{database}"

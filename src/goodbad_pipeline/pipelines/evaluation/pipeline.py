@@ -10,15 +10,23 @@ def create_pipeline() -> Pipeline:
     """Return the pipeline that evaluates the trained model."""
     return stage(
         "evaluation",
-        named_node(nodes.predict_validation, inputs=["model", "pixels", "splits"], outputs="validation_predictions"),
+        named_node(
+            nodes.predict_validation, inputs=["model", "pixels", "splits"], outputs="validation_predictions", heavy=True
+        ),
         named_node(
             nodes.calibrate_model, inputs=["validation_predictions", "params:evaluation"], outputs="calibration"
         ),
-        named_node(nodes.predict_test, inputs=["model", "pixels", "splits", "calibration"], outputs="test_predictions"),
+        named_node(
+            nodes.predict_test,
+            inputs=["model", "pixels", "splits", "calibration"],
+            outputs="test_predictions",
+            heavy=True,
+        ),
         named_node(
             nodes.predict_baselines,
             inputs=["pixels", "splits", "params:images", "params:evaluation"],
             outputs="baseline_predictions",
+            heavy=True,
         ),
         named_node(
             nodes.evaluate_predictions,
@@ -53,5 +61,6 @@ def create_pipeline() -> Pipeline:
             nodes.explain_predictions,
             inputs=["model", "test_predictions", "pixels", "calibration", "params:images", "params:evaluation"],
             outputs=["explanations", "explanation_metrics"],
+            heavy=True,
         ),
     )

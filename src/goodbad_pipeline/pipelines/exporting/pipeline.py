@@ -17,11 +17,13 @@ def create_pipeline() -> Pipeline:
             nodes.export_model,
             inputs=["exported_version", "splits", "params:export", "params:images"],
             outputs="exported_files",
+            heavy=True,
         ),
         named_node(
             nodes.measure_exports,
             inputs=["exported_version", "exported_files", "splits", "params:export", "params:images"],
             outputs=["export_table", "export_metrics"],
+            heavy=True,
         ),
         named_node(
             nodes.attach_exports,

@@ -11,7 +11,10 @@ def create_pipeline() -> Pipeline:
     return stage(
         "ingestion",
         named_node(
-            nodes.scan_images, inputs=["params:images", "scan_journal"], outputs=["images", "unreadable", "listing"]
+            nodes.scan_images,
+            inputs=["params:images", "scan_journal"],
+            outputs=["images", "unreadable", "listing"],
+            heavy=True,
         ),
         named_node(
             nodes.group_images,

@@ -15,7 +15,12 @@ def create_pipeline() -> Pipeline:
     """Return the pipeline that predicts files with a registered model."""
     return stage(
         "prediction",
-        named_node(predict_files, inputs=["params:predict", "params:images", "params:registry"], outputs="predictions"),
+        named_node(
+            predict_files,
+            inputs=["params:predict", "params:images", "params:registry"],
+            outputs="predictions",
+            heavy=True,
+        ),
         named_node(separate_quarantine, inputs="predictions", outputs=["predictions_table", "prediction_quarantine"]),
         named_node(summarise_predictions, inputs="predictions", outputs="prediction_summary"),
         named_node(

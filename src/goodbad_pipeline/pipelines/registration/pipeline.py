@@ -19,6 +19,7 @@ def create_pipeline() -> Pipeline:
             compare_with_champion,
             inputs=["test_predictions", "pixels", "splits", "params:images", "params:registry"],
             outputs=["champion", "champion_predictions"],
+            heavy=True,
         ),
         named_node(
             register_model,

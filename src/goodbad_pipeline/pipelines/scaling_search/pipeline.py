@@ -24,6 +24,7 @@ def create_pipeline() -> Pipeline:
                 "stop_request",
             ],
             outputs="search_trials",
+            heavy=True,
         ),
         named_node(
             nodes.rank_candidates,

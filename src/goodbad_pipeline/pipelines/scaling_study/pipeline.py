@@ -28,6 +28,7 @@ def create_pipeline() -> Pipeline:
                 "stop_request",
             ],
             outputs="study_trials",
+            heavy=True,
         ),
         named_node(
             nodes.compare_networks,

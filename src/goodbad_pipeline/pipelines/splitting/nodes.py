@@ -26,9 +26,11 @@ IMAGES_PER_SHEET = 24
 MOST_CLASSES = 20
 
 
-def assign_splits(labels: pd.DataFrame, splits: SplitParams) -> pd.DataFrame:
-    """Assign a split to every image; images of one group get the same split."""
-    return split_labels(labels, splits.settings)
+def assign_splits(labels: pd.DataFrame, splits: SplitParams, images: ImageParams) -> pd.DataFrame:
+    """Assign a split to every image; images of one group get the same split. Store the folder of the images."""
+    assigned = split_labels(labels, splits.settings)
+    assigned.attrs["root"] = images.root
+    return assigned
 
 
 def report_splits(splits: pd.DataFrame, parameters: SplitParams) -> tuple[pd.DataFrame, figures.Figure]:

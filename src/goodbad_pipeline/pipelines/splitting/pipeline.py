@@ -13,7 +13,7 @@ def create_pipeline() -> Pipeline:
     """Return the pipeline that splits the labels into train, validation and test."""
     return stage(
         "splitting",
-        named_node(nodes.assign_splits, inputs=["labels", "params:splits"], outputs="splits"),
+        named_node(nodes.assign_splits, inputs=["labels", "params:splits", "params:images"], outputs="splits"),
         named_node(nodes.report_splits, inputs=["splits", "params:splits"], outputs=["split_counts", "split_figure"]),
         named_node(nodes.draw_split_sheets, inputs=["splits", "params:images"], outputs="split_sheets"),
         named_node(

@@ -23,7 +23,7 @@ def create_pipeline() -> Pipeline:
             inputs=["splits", "network", "params:model", "params:training", "params:registry"],
             outputs="untrained_model",
         ),
-        named_node(nodes.cache_pixels, inputs=["splits", "network", "params:images"], outputs="pixels"),
+        named_node(nodes.cache_pixels, inputs=["splits", "network", "params:images"], outputs="pixels", heavy=True),
         named_node(
             nodes.train_model,
             inputs=[
@@ -39,6 +39,7 @@ def create_pipeline() -> Pipeline:
                 "stop_request",
             ],
             outputs=["model", "history"],
+            heavy=True,
         ),
     )
 
@@ -46,4 +47,4 @@ def create_pipeline() -> Pipeline:
 def create_following_pipeline() -> Pipeline:
     """Return the pipeline for all processes of a distributed training except the first: it reads the shared pixels."""
     inputs = ["splits", "network", "params:images", "pixel_cache"]
-    return stage(NAMESPACE, named_node(nodes.share_pixels, inputs=inputs, outputs="pixels"))
+    return stage(NAMESPACE, named_node(nodes.share_pixels, inputs=inputs, outputs="pixels", heavy=True))

@@ -26,18 +26,23 @@ def create_pipeline() -> Pipeline:
             outputs="tuning_context",
         ),
         named_node(
-            nodes.find_learning_rates, inputs=["tuning_context", "params:tune"], outputs=["rate_curve", "rate_range"]
+            nodes.find_learning_rates,
+            inputs=["tuning_context", "params:tune"],
+            outputs=["rate_curve", "rate_range"],
+            heavy=True,
         ),
         named_node(nodes.draw_learning_rates, inputs=["rate_curve", "rate_range"], outputs="rate_figure"),
         named_node(
             search_parameters,
             inputs=["tuning_context", "params:tune", "rate_range", "studies", "trial_cache"],
             outputs="tuning_trials",
+            heavy=True,
         ),
         named_node(
             confirm_finalists,
             inputs=["tuning_context", "params:tune", "tuning_trials", "trial_cache"],
             outputs="finalist_trials",
+            heavy=True,
         ),
         named_node(
             nodes.choose_parameters,
