@@ -41,7 +41,6 @@ class OneLineErrors(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
-        gc.freeze()  # else each collection of garbage visits the objects of all imported modules
         try:
             _check_options(ctx.params)
             return super().invoke(ctx)

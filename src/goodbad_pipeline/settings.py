@@ -1,6 +1,7 @@
 """The project's settings for Kedro: its hooks, and the environment variables that libraries read."""
 
 # ruff: noqa: E402 - MLflow and TensorFlow read environment variables when they are imported
+import gc
 import logging
 import os
 import sys
@@ -25,6 +26,8 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
 # Without an NVIDIA driver, TensorFlow would log an error because it cannot initialise CUDA.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if os.path.exists("/proc/driver/nvidia") else "3")
 
+# Imports leave no garbage: nothing is collected meanwhile, and later collections skip the objects of these modules.
+gc.disable()
 from goodbad_pipeline.context import ConfigLoader, Context
 from goodbad_pipeline.hooks.checks import CheckHooks, keeps_resume_advice
 from goodbad_pipeline.hooks.memory import MemoryHooks
@@ -32,6 +35,8 @@ from goodbad_pipeline.hooks.run_lock import RunLockHooks
 from goodbad_pipeline.hooks.signals import StopHooks
 from goodbad_pipeline.hooks.tracking import TrackingHooks
 
+gc.freeze()
+gc.enable()
 logging.getLogger("kedro_mlflow").setLevel(logging.WARNING)  # importing kedro_mlflow sets the level INFO
 for runner in ("sequential_runner", "thread_runner"):
     logging.getLogger(f"kedro.runner.{runner}").addFilter(keeps_resume_advice)
