@@ -1,6 +1,7 @@
 """The real ``kedro run`` in a temporary copy of the project, on images that the tests draw."""
 
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -40,7 +41,10 @@ def finished(tmp_path_factory) -> Path:
     with (root / "labels.csv").open("a") as manifest:
         manifest.write("broken.png,bad,bad 0,sun\n")
     commit(project)
+    log = logging.FileHandler(project.with_name("log.txt"))
+    logging.getLogger().addHandler(log)
     kedro_run(project, images__scan=SECRET_OPTION)
+    logging.getLogger().removeHandler(log)
     return project
 
 
@@ -96,7 +100,7 @@ def test_calibration_slices_and_findings_are_artifacts(finished: Path) -> None:
 
 def test_the_run_has_its_name_every_leaf_parameter_and_the_commit(finished: Path) -> None:
     (run,) = runs(finished)
-    assert run.info.run_name == "__default__ efficientnet_lite φ=-7"
+    assert run.info.run_name == "characters · goodbad · lite φ=-7 48 px"
     assert run.info.status == "FINISHED"
     assert run.data.params["model.phi"] == run.data.params["network.phi"] == "-7.0"
     assert run.data.params["training.augmentation.flip"] == "True"
@@ -105,6 +109,16 @@ def test_the_run_has_its_name_every_leaf_parameter_and_the_commit(finished: Path
     assert int(run.data.params["network.macs"]) > 0
     assert not any(value.startswith("{") for value in run.data.params.values())
     assert {"git_commit", "git_dirty"} <= set(run.data.tags)
+
+
+def test_the_last_lines_state_the_results_and_where_to_look(finished: Path) -> None:
+    accuracy, alias, report, tracked, pipeline = finished.with_name("log.txt").read_text().splitlines()[-5:]
+    metrics = json.loads((finished / "data/08_reporting/test_metrics.json").read_text())
+    assert accuracy.startswith(f"Test accuracy {metrics['test_accuracy']:.3f} (95 % interval ")
+    assert alias.startswith("goodbad version 1 is champion: no champion yet; ")
+    assert report == "Report: data/08_reporting/report.html"
+    assert tracked == "MLflow run 'characters · goodbad · lite φ=-7 48 px': `make ui`, or `kedro mlflow ui`"
+    assert pipeline == "Pipeline with its tables and figures: `make viz`, or `kedro viz run`"
 
 
 def test_epochs_are_steps_and_labels_a_dataset_input_with_digest(finished: Path) -> None:
@@ -174,7 +188,7 @@ def test_predict_equals_the_evaluation_and_records_its_model(finished: Path, mon
 
 @pytest.mark.slow
 def test_replay_reproduces_the_metrics_and_changes_no_file(finished: Path) -> None:
-    whole = next(run for run in runs(finished) if run.info.run_name.startswith("__default__"))
+    whole = next(run for run in runs(finished) if run.info.run_name.startswith("characters"))
     stored = {file: file.stat().st_mtime_ns for file in (finished / "data").rglob("*.*") if file.is_file()}
     kedro_run(finished, "replay", replay__run_id=whole.info.run_id, model__phi=0)  # replay ignores this φ
     report = json.loads((finished / "data/08_reporting/replay_report.json").read_text())
@@ -199,7 +213,7 @@ def files_with_a_canary(project: Path) -> list[Path]:
 
 def test_secret_parameter_is_in_no_file_of_a_whole_run(finished: Path) -> None:
     assert files_with_a_canary(finished) == []
-    run = next(run for run in runs(finished) if run.info.run_name.startswith("__default__"))
+    run = next(run for run in runs(finished) if run.info.run_name.startswith("characters"))
     assert run.data.params["images.scan.engine_options.token"] == "**********"
     assert "threading" in run.data.tags["runtime_params"]
 
@@ -239,14 +253,14 @@ def test_second_identical_run_has_the_same_metrics_and_stays_challenger(finished
     assert "all predictions are the same" in challenger.tags["alias_reason"]
     gate = {name: challenger.tags[f"gate.{name}"] for name in ("parity", "leakage", "score", "chance", "images")}
     assert gate == {"parity": "passed", "leakage": "passed", "score": "failed", "chance": "failed", "images": "passed"}
-    assert challenger.tags["gate.chance.reason"].startswith("the gain is not significant")
+    assert challenger.tags["gate.chance.reason"] == "there is no gain"
 
 
 @pytest.mark.slow
 def test_train_alone_changes_only_phi(again: Path) -> None:
     kedro_run(again, "train", model__phi=-4)
     (run,) = runs(again)
-    assert run.info.run_name == "train efficientnet_lite φ=-4"
+    assert run.info.run_name == "train · characters · goodbad · lite φ=-4 48 px"
     assert run.data.params["model.phi"] == "-4.0"
     assert run.data.params["model.family"] == "efficientnet_lite"
     assert run.data.params["model.resolution"] == "48"

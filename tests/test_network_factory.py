@@ -49,14 +49,17 @@ def test_phi_without_published_weights_starts_from_none_under_auto() -> None:
     model = checked(model__phi=-1)["model"]
     assert isinstance(model, ModelParams)
     assert initial_weights(model, network_scale(model)) is None
-    assert "weights=imagenet exists only for" in str(why_not_imagenet(network_scale(model)))
+    assert why_not_imagenet(network_scale(model)) == (
+        "ImageNet weights exist only for b0, b1, b2, b3, b4, b5, b6, b7, lite0, lite1, lite2 (phi=0 is b0 or lite0), "
+        "not for Lite φ = -1"
+    )
     assert network_scale(model).resolution == 128
 
 
 def test_a_budget_of_time_is_not_measured_by_the_check() -> None:
     model = checked(model__phi=None, model__budget={"max_ms_per_image": 1e-9})["model"]
     assert isinstance(model, ModelParams)
-    assert network_label(model) == "efficientnet_lite budget"
+    assert network_label(model) == "lite budget"
     with pytest.raises(InputError, match="Exactly one of phi and variant"):
         _ = network_scale(model)
 
@@ -111,7 +114,7 @@ def test_the_momentum_of_batch_statistics_follows_the_steps_of_an_epoch() -> Non
             "model: grow_from: stage 5 has 80 channels, the target has only 72",
         ),
         ({"model__grow_from": "imagenet", "model__phi": 7}, "model: grow_from: .* would gain a shortcut"),
-        ({"model__weights": "imagenet", "model__phi": 0.4}, "weights=imagenet exists only for"),
+        ({"model__weights": "imagenet", "model__phi": 0.4}, "weights=imagenet: ImageNet weights exist only for"),
         ({"model__weights": "/nowhere/w.weights.h5"}, "does not exist"),
         ({"model__weights": "/nowhere/w.h5", "model__budget": {"max_macs": 1e9}, "model__phi": None}, "does not exist"),
         (

@@ -126,10 +126,16 @@ def grid_candidates(search: ScalingSearchParams) -> tuple[Candidate, ...]:
 
 
 def network_label(model: ModelParams) -> str:
-    """Return family and size as a name for runs, such as `efficientnet_lite φ=0`."""
+    """Return family, size and resolution as a name for runs, such as `lite φ=0 224 px`."""
     if model.budget:
-        return f"{model.family} budget"
-    return f"{network_scale(model).family} {model.variant if model.phi is None else f'φ={model.phi:g}'}"
+        return f"{_short(model.family)} budget"
+    scale = network_scale(model)
+    size = scale.variant or f"{_short(scale.family)} φ={scale.phi:g}"
+    return f"{size} {scale.resolution} px"
+
+
+def _short(family: str) -> str:
+    return family.removeprefix("efficientnet_")
 
 
 def initial_weights(model: ModelParams, scale: NetworkScale) -> str | None:

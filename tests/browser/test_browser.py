@@ -106,7 +106,7 @@ def test_mlflow_lists_runs_with_phi_accuracy_and_auc(project: Path, mlflow_ui: s
     metrics = json.loads((project / "data/08_reporting/test_metrics.json").read_text())
     page.set_viewport_size({"width": 1600, "height": 800})  # MLflow's assistant takes a part of it
     page.goto(f"{mlflow_ui}{shown}")
-    page.get_by_text("__default__ efficientnet_lite φ=-7").first.wait_for()
+    page.get_by_text("characters · goodbad · lite φ=-7 48 px").first.wait_for()
     expected = {name: metrics[name] for name in ("test_accuracy", "test_roc_auc", "test_ece")} | {"network.phi": -7}
     for name, value in expected.items():
         page.get_by_role("columnheader", name=name).first.wait_for()

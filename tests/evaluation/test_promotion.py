@@ -49,6 +49,8 @@ def test_a_model_that_passes_everything_takes_over():
         ({"score": 0.85}, "score", "balanced_accuracy 0.8500 is no better than the champion's 0.9000"),
         ({"score": 0.9}, "score", "balanced_accuracy 0.9000 is no better than the champion's 0.9000"),
         ({"p_value": 0.2}, "chance", "the gain is not significant (p = 0.2)"),
+        ({"score": 0.9, "p_value": 1.0}, "chance", "there is no gain"),
+        ({"metric": "log_loss", "score": 0.95, "p_value": 0.9}, "chance", "there is no gain"),
         (
             {"ece": 0.08, "ece_rise": 0.024},
             "calibration",

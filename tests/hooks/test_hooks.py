@@ -15,7 +15,7 @@ from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.hooks import tracking
 from goodbad_pipeline.hooks.checks import CheckHooks, keeps_resume_advice
-from goodbad_pipeline.hooks.tracking import TrackingHooks, run_name
+from goodbad_pipeline.hooks.tracking import TrackingHooks, run_name, summary
 from goodbad_pipeline.params import ModelParams, validate_parameters
 from goodbad_pipeline.pipeline_registry import register_pipelines
 from goodbad_pipeline.tracking.provenance import git_state, labels_digest
@@ -168,16 +168,47 @@ def test_git_state_is_the_commit_and_whether_files_changed(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({}, "train efficientnet_lite φ=0"),
-        ({"model__phi": None, "model__variant": "b2", "model__weights": "none"}, "train efficientnet b2"),
+        ({}, "characters · goodbad · lite φ=0 128 px"),
+        ({"images__root": "/data/pets/", "registry__name": "pets"}, "pets · lite φ=0 128 px"),
+        (
+            {"model__phi": None, "model__variant": "b2", "model__weights": "none"},
+            "characters · goodbad · b2 128 px",
+        ),
+        (
+            {"model__phi": None, "model__budget": {"max_macs": 1e8}, "model__family": "efficientnet"},
+            "characters · goodbad · efficientnet budget",
+        ),
     ],
 )
-def test_a_run_is_named_after_pipeline_and_network(changes: dict, expected: str) -> None:
-    assert run_name("train", validate_parameters(parameters(**changes))["model"]) == expected
+def test_a_run_is_named_after_data_model_and_network(changes: dict, expected: str) -> None:
+    used = validate_parameters(parameters(**changes))
+    del used["predict"]
+    assert run_name(["__default__"], used) == expected
+    assert run_name(["train"], used) == f"train · {expected}"
 
 
-def test_a_run_without_a_network_is_named_after_its_pipeline() -> None:
-    assert run_name("data", None) == "data"
+def test_a_run_is_named_after_what_it_uses() -> None:
+    used = validate_parameters(parameters(predict__source="/data/holiday"))
+    assert run_name(["predict"], {name: used[name] for name in ("predict", "images", "registry")}) == (
+        "predict · holiday · goodbad"
+    )
+    assert run_name(["data"], {"images": used["images"], "model": None}) == "data · characters"
+    assert run_name(["__default__"], {}) == "__default__"
+
+
+def test_the_last_lines_state_accuracy_and_alias() -> None:
+    metrics = {"test_accuracy": 0.9125, "test_roc_auc": 0.979}
+    model = {"name": "pets", "version": "3", "alias": "challenger", "reason": "there is no gain"}
+    bounds = {"test_accuracy_low": 0.7, "test_accuracy_high": 1.0}
+    assert summary({"test_metrics": metrics | bounds, "registered_model": model}) == [
+        "Test accuracy 0.912 (95 % interval 0.700 to 1.000), ROC AUC 0.979",
+        "pets version 3 is challenger: there is no gain",
+    ]
+    assert summary({"test_metrics": metrics, "registered_model": {**model, "version": None}}) == [
+        "Test accuracy 0.912 (too few groups for an interval), ROC AUC 0.979",
+        "pets is challenger: there is no gain",
+    ]
+    assert summary({}) == []
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,7 @@ def test_files_without_read_permission_are_quarantined(tmp_path: Path) -> None:
     assert count == len(images) + len(quarantine)
     became = {path: (reason, detail) for path, reason, detail in quarantine}
     assert became["a/device.png"] == became["a/block.png"] == ("not_a_file", "a device, not a regular file")
-    assert became["a/secret.png"] == ("unreadable", "PermissionError: Permission denied")
+    assert became["a/secret.png"] == ("unreadable", "Permission denied")
     assert became["a/locked"] == ("unreadable", "a folder that cannot be listed")
     assert became["a/list_only/inside.png"][0] == "unreadable"
     assert "a/target.png" in images

@@ -152,6 +152,15 @@ def test_details_are_one_printable_line() -> None:
     assert decode(bytes(data)).detail.isprintable()
 
 
+def test_details_are_words_without_names_of_exceptions() -> None:
+    whole = encoded(make_image(1, bright=True), "JPEG")
+    for data in (whole[:4], whole[:-40], encoded(make_image(1, bright=True))[:60]):
+        rejected = decode(data)
+        assert rejected.reason == Reason.TRUNCATED
+        assert "Error" not in rejected.detail
+    assert decode(whole[:4]).detail == "its header has no image size"
+
+
 def test_size_is_checked_before_pixels_are_decoded() -> None:
     data = encoded(Image.new("1", (3000, 3000)))
     assert reason(data, max_pixels=8_999_999) == Reason.TOO_MANY_PIXELS

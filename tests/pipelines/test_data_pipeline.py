@@ -1,6 +1,7 @@
 """What the data pipeline reports and refuses, in one run of it."""
 
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from kedro.framework.startup import bootstrap_project
 from kedro.validation.exceptions import DataValidationError
 
 from goodbad_pipeline.params import validate_parameters
-from goodbad_pipeline.pipelines.splitting.nodes import report_leaks
+from goodbad_pipeline.pipelines.splitting.nodes import report_leaks, report_splits
 
 SHEETS = [f"{split}_{label}.png" for split in ("test", "train", "validation") for label in ("0_bad", "1_good")]
 
@@ -102,3 +103,20 @@ def test_leaks_do_not_depend_on_the_order_of_the_images() -> None:
     assert same == metrics
     wrong = shuffled.assign(path=names)
     assert report_leaks(wrong, splits, parameters)[1] != metrics
+
+
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        (7, "Every class has the fractions of splits.fractions in every split"),
+        (6, "Class 'cat' has 60.0 % of its images in train instead of 70.0 %"),
+    ],
+)
+def test_the_largest_deviation_is_logged_if_there_is_one(train: int, message: str, caplog) -> None:
+    caplog.set_level(logging.INFO)
+    parts = ["train"] * train + ["validation"] * ((10 - train) // 2) + ["test"] * ((11 - train) // 2)
+    fractions = {"train": 0.7, "validation": 0.1, "test": 0.2} if train == 7 else {}
+    splits = pd.DataFrame({"label": "cat", "split": parts, "source_split": None} | dict.fromkeys(("path", "group", "image_id"), range(10)))
+    changes = {f"splits__fractions__{name}": value for name, value in fractions.items()}
+    report_splits(splits, validate_parameters(make_parameters(**changes))["splits"])
+    assert message in caplog.text

@@ -1,6 +1,8 @@
 """Evaluation, node by node, on a network of one convolution."""
 
+import logging
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -23,6 +25,15 @@ def test_predictions_are_calibrated(run) -> None:
         {**run.calibration, "temperature": 1.0, "threshold": None},
     )
     assert not np.allclose(raw["probability"], run.test["probability"])
+
+
+def test_the_log_names_a_threshold_only_of_two_classes(run, caplog) -> None:
+    caplog.set_level(logging.INFO)
+    evaluation.calibrate_model(run.validation, run.params)
+    assert re.search(r"temperature \d\.\d{3}, threshold 0\.\d{3}, ", caplog.text)
+    caplog.clear()
+    evaluation.calibrate_model(run.validation.assign(probability_ugly=0.0), run.params)
+    assert ", no threshold, " in caplog.text
 
 
 def test_every_metric_is_finite_and_compared_with_three_baselines(run) -> None:

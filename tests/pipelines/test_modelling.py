@@ -246,7 +246,7 @@ def test_a_damaged_file_to_grow_from_is_one_line(tmp_path) -> None:
 
 
 def test_weights_that_do_not_fit_the_budget_are_an_error_before_the_build() -> None:
-    with pytest.raises(InputError, match=r"weights=imagenet exists only for .* received Lite φ = -"):
+    with pytest.raises(InputError, match=r"weights=imagenet: .* not for Lite φ = -.*Set weights to none"):
         choose(phi=None, budget={"max_macs": 3e7}, weights="imagenet")
 
 

@@ -67,7 +67,14 @@ def test_table_1_of_b0_is_the_papers() -> None:
 
 def test_table_1_follows_the_chosen_phi() -> None:
     assert tabulate(phi=1.5).iloc[-1]["operator"] == "Lite φ = 1.5"
-    assert tabulate(SPLITS, phi=1.5).iloc[-1]["parameters"] == tabulate(phi=1.5).iloc[-1]["parameters"]
+
+
+def test_the_classes_are_those_of_the_stored_splits() -> None:
+    typed = validate_parameters(parameters(model__phi=1.5, model__weights="none"))
+    trained = choose_network(SPLITS, typed["model"], typed["training"], typed["registry"])
+    ours, papers = (tabulate(splits, phi=1.5).iloc[-1]["parameters"] for splits in (SPLITS, None))
+    assert ours == trained["parameters"]
+    assert papers - ours == 998 * (1280 + 1)
 
 
 @pytest.mark.parametrize("budget", [{"max_parameters": 1e6}, {"max_parameters": 3e6}, {"max_memory_gb": 1.0}])
@@ -83,7 +90,7 @@ def test_a_budget_without_images_logs_the_assumed_number_of_classes(caplog) -> N
     caplog.set_level("INFO")
     bought = tabulate(phi=None, budget={"max_parameters": 3e6}).iloc[-1]
     assert 2.9e6 < bought["parameters"] <= 3e6
-    assert "fitted for 1000 classes: as in the paper, because no splits are stored" in caplog.text
+    assert "The network has 1000 classes, as in the paper, because no splits are stored" in caplog.text
 
 
 def test_phi_is_traced_next_to_the_published_networks() -> None:

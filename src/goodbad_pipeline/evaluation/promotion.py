@@ -168,7 +168,7 @@ def _check_against_champion(evidence: Evidence, champion: Champion | None, rules
     return (
         _check_comparable(champion),
         _check_score(evidence, champion),
-        _check_chance(champion, rules),
+        _check_chance(evidence, champion, rules),
         _check_calibration(evidence, champion, rules),
         _check_slices(champion, rules),
         _check_images(evidence, champion),
@@ -193,7 +193,7 @@ def _check_score(evidence: Evidence, champion: Champion) -> Check:
         return _score_is_nan(metric)
     if math.isnan(old):
         return Check("score", "passed", f"{metric} {new:.4f}; the champion's is not a number")
-    better = new > old if larger_is_better(metric) else new < old
+    better = _is_better(evidence, champion)
     new_text, old_text = _format_distinct(new, old)
     verdict = "better than" if better else "no better than"
     hint = "" if larger_is_better(metric) else " (lower is better)"
@@ -201,13 +201,20 @@ def _check_score(evidence: Evidence, champion: Champion) -> Check:
     return _check("score", better, f"{metric} {new_text} is {verdict} the champion's {old_text}{hint}{same}")
 
 
+def _is_better(evidence: Evidence, champion: Champion) -> bool:
+    difference = evidence.score - champion.score
+    return difference > 0 if larger_is_better(evidence.metric) else difference < 0
+
+
 def _score_is_nan(metric: str) -> Check:
     return Check("score", "failed", f"the new model's {metric} is not a number")
 
 
-def _check_chance(champion: Champion, rules: Rules) -> Check:
+def _check_chance(evidence: Evidence, champion: Champion, rules: Rules) -> Check:
     if math.isnan(champion.p_value):
         return Check("chance", "skipped", "no score to compare with")
+    if not _is_better(evidence, champion):
+        return Check("chance", "failed", "there is no gain")
     significant = champion.p_value <= rules.significance
     word = "significant" if significant else "not significant"
     return _check("chance", significant, f"the gain is {word} (p = {champion.p_value:.2g})")

@@ -15,6 +15,7 @@ from kedro.pipeline import Pipeline
 from pydantic import TypeAdapter
 
 from goodbad_pipeline.atomic_files import atomic_write
+from goodbad_pipeline.datasets.load_only import OptionalDataset
 from goodbad_pipeline.errors import InputError, writing
 from goodbad_pipeline.tracking.processes import ProcessIdentity, current_process, is_earlier_attempt, slurm_attempt
 
@@ -136,10 +137,14 @@ def _command(run_params: Mapping[str, Any]) -> str:
 
 
 def _paths(names: Iterable[str], catalog: DataCatalog, root: Path) -> frozenset[str]:
-    """Return the paths of the datasets that are stored; several datasets may have the same path."""
+    """Return the paths of the datasets that are stored; several datasets may have the same path.
+
+    An optional dataset is not locked: its file is replaced in one step, and the run accepts either content.
+    """
     stored = (name for name in names if not name.startswith("params:") and name in catalog)
     datasets = ((name, catalog.get(name)) for name in stored)
-    return frozenset(_path(name, dataset, root) for name, dataset in datasets if not isinstance(dataset, MemoryDataset))
+    free = (MemoryDataset, OptionalDataset)
+    return frozenset(_path(name, dataset, root) for name, dataset in datasets if not isinstance(dataset, free))
 
 
 def _path(name: str, dataset: Any, root: Path) -> str:

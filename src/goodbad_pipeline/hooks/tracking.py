@@ -1,12 +1,13 @@
 """MLflow tracking of each run, on top of kedro-mlflow's hooks.
 
-These hooks add to kedro-mlflow: each single parameter is one MLflow parameter. A run is named after its pipeline and
-network, and records the commit, package versions and a digest of its labels. An interrupted run is resumed. Everything
-is logged through :mod:`goodbad_pipeline.tracking`, so that a run continues while the server is unavailable.
+These hooks add to kedro-mlflow: each single parameter is one MLflow parameter. A run is named after its data,
+model and network, and records the commit, package versions and a digest of its labels. An interrupted run is resumed.
+Everything is logged through :mod:`goodbad_pipeline.tracking`, so that a run continues while the server is unavailable.
 """
 
 import json
 import logging
+from collections.abc import Mapping, Sequence
 from os.path import relpath
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,7 +29,15 @@ from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.hooks.checks import FOLLOW
 from goodbad_pipeline.hooks.resume import find_interrupted_run, remove_finished_checkpoints
 from goodbad_pipeline.network_factory import check_networks, network_label
-from goodbad_pipeline.params import Group, ModelParams, rename_parameters, validate_parameters
+from goodbad_pipeline.params import (
+    Group,
+    ImageParams,
+    ModelParams,
+    PredictParams,
+    RegistryParams,
+    rename_parameters,
+    validate_parameters,
+)
 from goodbad_pipeline.secrecy import hide_secrets
 from goodbad_pipeline.tracking import processes, store
 from goodbad_pipeline.tracking.provenance import git_state, labels_digest, package_versions
@@ -37,7 +46,7 @@ from goodbad_pipeline.training.stopping import Stopped
 
 logger = logging.getLogger(__name__)
 
-REPLAY = "replay"
+REPLAY, DEFAULT = "replay", "__default__"
 LOGGED_AS_PARAMETERS = {  # datasets whose values are logged as parameters with this prefix
     "network": "network",
     "replayed_run.network": "network",
@@ -45,7 +54,8 @@ LOGGED_AS_PARAMETERS = {  # datasets whose values are logged as parameters with 
     "tuned_values": "best",
 }
 LABEL_TABLES = ("labels", "splits", "development")
-MAIN_OUTPUTS = {"report": "Report", "predictions_table": "Predictions"}  # the last log lines give their paths
+RESULTS = ("test_metrics", "registered_model")  # the last log lines state them
+MAIN_OUTPUTS = {"report": "Report", "predictions_table": "Predictions"}  # and give the paths of these files
 SCHEMA_ROWS = 1000
 MAX_TAG = 500  # maximum number of characters of an error that are stored as a tag
 
@@ -72,6 +82,7 @@ class TrackingHooks(MlflowHook):
         self._labels_logged = False
         self._node_parameters: dict[str, Any] = {}
         self._artifacts: dict[str, Any] = {}
+        self._results: dict[str, Any] = {}
         self._replayed_run = (raw.get("replay") or {}).get("run_id")
         if self._replayed_run is not None:
             raw = {**raw, **rename_parameters(read_replay_parameters(self._replayed_run))}
@@ -83,7 +94,7 @@ class TrackingHooks(MlflowHook):
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Start an MLflow run or resume an interrupted one, and record its code version and parameters."""
-        names = run_params.get("pipeline_names") or ["__default__"]
+        names = run_params.get("pipeline_names") or [DEFAULT]
         if self._replayed_run is not None and names != [REPLAY]:
             raise InputError(f"replay.run_id: requires --pipeline={REPLAY} alone, got {', '.join(names)}")
         if names == [FOLLOW]:  # process 0 of the training logs to MLflow
@@ -91,7 +102,8 @@ class TrackingHooks(MlflowHook):
             return
         groups = {name.removeprefix("params:").partition(".")[0] for name in pipeline.inputs()}
         used = {name: group for name, group in self._parameters.items() if name in groups}
-        name = run_name("+".join(names), used.get("model") if "params:model" in pipeline.inputs() else None)
+        builds = "params:model" in pipeline.inputs()  # other pipelines read only a part of the group
+        name = run_name(names, used if builds else {**used, "model": None})
         outbox = tracking.Outbox(self._outbox_folder, self._uri, offline=self._offline)
         shown = hide_secrets(run_params)  # MLflow stores them as tags
         if self._offline:
@@ -125,20 +137,22 @@ class TrackingHooks(MlflowHook):
     @hook_impl
     def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:
         """Log the labels as an input of the run, the first time that they are loaded."""
+        self._keep_result(dataset_name, data)
         is_labels = dataset_name.rpartition(".")[2] in LABEL_TABLES  # without the namespace of a replay
         if is_labels and not self._labels_logged and tracking.current_run() is not None:
             self._labels_logged = True
             _log_labels(data)
 
     @hook_impl
-    def after_dataset_saved(self, dataset_name: str) -> None:
+    def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
         """Log the file of the dataset if it is an artifact."""
+        self._keep_result(dataset_name, data)
         if dataset := self._artifacts.get(dataset_name):
             tracking.log_file(_stored_path(dataset), dataset.artifact_path)
 
     @hook_impl
     def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """End the run, and log where its results are."""
+        """End the run, and log its main results and where to look at them."""
         run = tracking.current_run()
         waiting = 0
         if self._already_active_mlflow:
@@ -152,14 +166,15 @@ class TrackingHooks(MlflowHook):
                 waiting,
                 self._uri,
             )
-        elif run is not None:
-            name = self.mlflow_config.tracking.run.name
-            logger.info("MLflow run '%s' (%s): browse it with `make ui` or `kedro mlflow ui`", name, run)
-        if run is not None:
-            logger.info("Browse the pipeline, its tables and figures with `make viz` or `kedro viz run`")
+        for line in summary(self._results):
+            logger.info(line)
         for dataset_name, title in MAIN_OUTPUTS.items():
             if dataset := self._artifacts.get(dataset_name):
                 logger.info("%s: %s", title, relpath(_stored_path(dataset), self._project_path))
+        if run is not None and not waiting:
+            logger.info("MLflow run '%s': `make ui`, or `kedro mlflow ui`", self.mlflow_config.tracking.run.name)
+        if run is not None:
+            logger.info("Pipeline with its tables and figures: `make viz`, or `kedro viz run`")
 
     @hook_impl
     def on_pipeline_error(self, error: Exception) -> None:
@@ -171,6 +186,10 @@ class TrackingHooks(MlflowHook):
         else:
             tracking.set_tags({processes.FAILURE_TAG: f"{type(error).__name__}: {error}"[:MAX_TAG]})
         tracking.end_run(tracking.KILLED if isinstance(error, Stopped) else "FAILED")
+
+    def _keep_result(self, dataset_name: str, data: Any) -> None:
+        if (name := dataset_name.rpartition(".")[2]) in RESULTS:  # without the namespace of a replay
+            self._results[name] = data
 
     def _set_up_offline(self, context: KedroContext, settings: dict[str, Any]) -> None:
         """Set up kedro-mlflow without contacting the server."""
@@ -216,9 +235,34 @@ class TrackingHooks(MlflowHook):
         self._node_parameters[name] = value
 
 
-def run_name(pipeline: str, model: Group | None) -> str:
-    """Return the name of a run: the pipeline, and the family and size of the network."""
-    return f"{pipeline} {network_label(model)}" if isinstance(model, ModelParams) else pipeline
+def run_name(pipelines: Sequence[str], used: Mapping[str, Group | None]) -> str:
+    """Return the name of a run, such as `train · photos · pets · lite φ=0 224 px`.
+
+    The parts are the pipeline, the folder of the data, the registered model and the network. The default pipeline is
+    left out, and so is what the run does not use. ``used`` holds parameter groups by name.
+    """
+    images, predict, registry, model = (used.get(name) for name in ("images", "predict", "registry", "model"))
+    data = images.root if isinstance(images, ImageParams) else None
+    data = predict.source if isinstance(predict, PredictParams) else data
+    parts = ["+".join(pipelines)] if list(pipelines) != [DEFAULT] else []
+    parts += [Path(str(data)).name] if data else []
+    parts += [registry.name] if isinstance(registry, RegistryParams) and registry.name not in parts else []
+    parts += [network_label(model)] if isinstance(model, ModelParams) else []
+    return " · ".join(parts) or DEFAULT
+
+
+def summary(results: Mapping[str, Any]) -> list[str]:
+    """Return the main results in one line each; ``results`` holds the data of `RESULTS` that the run used."""
+    lines = []
+    if metrics := results.get("test_metrics"):
+        low, high = metrics.get("test_accuracy_low"), metrics.get("test_accuracy_high")
+        interval = "too few groups for an interval" if low is None else f"95 % interval {low:.3f} to {high:.3f}"
+        accuracy, area = metrics["test_accuracy"], metrics["test_roc_auc"]
+        lines.append(f"Test accuracy {accuracy:.3f} ({interval}), ROC AUC {area:.3f}")
+    if model := results.get("registered_model"):
+        version = "" if model["version"] is None else f" version {model['version']}"
+        lines.append(f"{model['name']}{version} is {model['alias']}: {model['reason']}")
+    return lines
 
 
 def _log_labels(table: pd.DataFrame) -> None:

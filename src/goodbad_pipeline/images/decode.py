@@ -124,5 +124,6 @@ def _lacks_end(data: bytes, container: str) -> bool:
 def _one_line(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "its header cannot be read"
-    text = " ".join(f"{type(error).__name__}: {error}".split())
+    explained = isinstance(error, ValueError | OSError) and str(error)
+    text = " ".join((explained or f"{type(error).__name__}: {error}").split())
     return "".join(char if char.isprintable() else "?" for char in text)[:200]

@@ -50,7 +50,7 @@ class JpegImage:
         self._segments = list(_segments(data))
         frame = next((segment for segment in self._segments if segment.kind in _FRAMES), None)
         if frame is None:
-            raise (ValueError if self._is_whole else CutOffError)("no frame")
+            raise (ValueError if self._is_whole else CutOffError)("its header has no image size")
         if frame.end - frame.start < 10:
             raise ValueError("its frame is too short")
         depth, self.height, self.width, self._channels = struct.unpack_from(">BHHB", data, frame.start + 4)

@@ -143,7 +143,7 @@ def read_inside(root: Path, path: str, *, max_bytes: int | None = None, seconds:
         return FileContent(Rejection(Reason.MISSING, detail))
     except (OSError, ValueError) as error:
         message = getattr(error, "strerror", None) or str(error)
-        return FileContent(Rejection(Reason.UNREADABLE, f"{type(error).__name__}: {message}"))
+        return FileContent(Rejection(Reason.UNREADABLE, message))
 
 
 def _read(stream: BinaryIO, max_bytes: int | None, seconds: float) -> FileContent:

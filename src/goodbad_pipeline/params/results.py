@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from goodbad_pipeline.evaluation.promotion import Policy, Rules
 from goodbad_pipeline.params.base import Count, Fraction, Group, Positive, Seed
@@ -22,8 +22,15 @@ class EvaluationParams(Group):
 class RegistryParams(Group):
     """Name of the registered model, and the metric by which versions are compared for promotion."""
 
-    name: Annotated[str, Field(pattern=r"^[^/:\s]([^/:\r\n]*[^/:\s])?$")]  # MLflow allows no / or : in names
+    name: str
     metric: Literal["accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "log_loss"]
+
+    @field_validator("name")
+    @classmethod
+    def _fits_mlflow(cls, name: str) -> str:
+        if not name or name != name.strip() or set(name) & set("/:\r\n"):
+            raise ValueError("must be one line without / and :, and without white space around it, such as pets")
+        return name
 
 
 class PromotionParams(Group):

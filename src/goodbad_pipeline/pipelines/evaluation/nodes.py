@@ -60,11 +60,12 @@ def calibrate_model(validation_predictions: pd.DataFrame, evaluation: Evaluation
         choose_threshold=evaluation.choose_threshold,
         abstain_at_error=evaluation.abstain_at_error,
     )
+    threshold, cut = calibration.threshold, calibration.abstain_below
     logger.info(
-        "Calibrated on validation: temperature %.3f, threshold %s, %s",
+        "Calibrated on validation: temperature %.3f, %s, %s",
         calibration.temperature,
-        calibration.threshold,
-        "never abstains" if calibration.abstain_below is None else f"abstains below {calibration.abstain_below:.3f}",
+        "no threshold" if threshold is None else f"threshold {threshold:.3f}",
+        "never abstains" if cut is None else f"abstains below {cut:.3f}",
     )
     return calibration.to_dict()
 

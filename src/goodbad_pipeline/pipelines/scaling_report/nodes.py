@@ -50,14 +50,11 @@ def tabulate_stages(model: ModelParams, training: TrainingParams, stored_splits:
 def _choose(model: ModelParams, training: TrainingParams, splits: pd.DataFrame | None) -> tuple[NetworkScale, int]:
     """Return the network and its number of classes.
 
-    With a budget, the number of classes is that of the stored splits, as in training, so that training gets the same
-    network. Otherwise, or without stored splits, it is the number of classes in the paper.
+    The number of classes is that of the stored splits, as in training; without stored splits, it is that of the paper.
     """
-    if model.budget is None:
-        return network_scale(model), IMAGENET_CLASSES
     classes = IMAGENET_CLASSES if splits is None else len(class_names(splits))
     where = "as in the paper, because no splits are stored" if splits is None else "as in the stored splits"
-    logger.info("The budget is fitted for %d classes: %s", classes, where)
+    logger.info("The network has %d classes, %s", classes, where)
     result = fit_budget(model, training, classes)
     return (result.scale if result else network_scale(model)), classes
 

@@ -40,6 +40,9 @@ def report_splits(splits: pd.DataFrame, parameters: SplitParams) -> tuple[pd.Dat
         requested = counts["split"].map(parameters.settings.shares)
         deviations = counts.assign(requested=requested, deviation=(counts["class_share"] - requested).abs())
         worst = deviations.nlargest(1, "deviation").iloc[0]
+        if round(worst["deviation"], 3) == 0:
+            logger.info("Every class has the fractions of splits.fractions in every split")
+            return counts, figures.split_figure(counts)
         logger.log(
             logging.WARNING if worst["deviation"] > parameters.tolerance else logging.INFO,
             "Class '%s' has %.1f %% of its images in %s instead of %.1f %%. This is the largest deviation of all "

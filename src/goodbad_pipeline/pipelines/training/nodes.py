@@ -84,7 +84,7 @@ def choose_network(
     if scale.phi is not None:
         logger.info("One step of φ multiplies the operations by α·β²·γ² = %.3f", model.coefficients.constants.product)
     if facts["weights"] == SCRATCH and model.weights == "auto":
-        logger.info("weights=auto starts from scratch: %s", why_not_imagenet(scale))
+        logger.info("The network starts from random weights: %s", why_not_imagenet(scale))
     return facts
 
 
