@@ -5,7 +5,7 @@ from evaluation_kit import predictions_of
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from goodbad_pipeline.evaluation.bootstrap import resample_groups
-from goodbad_pipeline.evaluation.comparison import compare_slices, measure_ece_rise, measure_gain
+from goodbad_pipeline.evaluation.comparison import compare_slices, measure_gain, measure_rise
 from goodbad_pipeline.evaluation.metrics import classification_metrics
 from goodbad_pipeline.evaluation.promotion import Champion, Evidence, Rules, decide_promotion
 
@@ -37,7 +37,7 @@ def decide(y_true, codes, new, old, metric="balanced_accuracy", replicates=400, 
         ece[1],
         images=100,
         same_predictions=bool((new.predicted == old.predicted).all()),
-        ece_rise=measure_ece_rise(new, old, resamples).low,
+        ece_rise=measure_rise("ece", new, old, resamples).low,
     )
     facts = {"leaks": (), **changes}
     return decide_promotion(Evidence(metric, gain.challenger, ece[0], 100, 0.0, champion=current, **facts), RULES)
@@ -97,7 +97,7 @@ def test_two_perfectly_calibrated_models_have_no_significant_rise(count):
     for seed in range(100):
         y_true, codes = rng.integers(0, 2, count), np.arange(count)
         new, old = (calibrated(rng, y_true) for _ in range(2))
-        rise = measure_ece_rise(new, old, resample_groups(codes, 300, seed))
+        rise = measure_rise("ece", new, old, resample_groups(codes, 300, seed))
         worse += rise.low > RULES.max_ece_rise
         plainly += rise.value > RULES.max_ece_rise
     assert worse <= 1

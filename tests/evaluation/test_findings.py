@@ -8,6 +8,7 @@ from goodbad_pipeline.evaluation.findings import list_findings, shortcut_warning
 from goodbad_pipeline.evaluation.metrics import interval_table, resampled_metrics
 from goodbad_pipeline.evaluation.slices import SLICE_COLUMNS
 from goodbad_pipeline.images.split_leakage import find_leaks
+from goodbad_pipeline.images.splits import SPLITS
 
 
 def files(seed, count=200, *, informative=None):
@@ -85,6 +86,12 @@ def findings_of(
     masked=0.6,
     unmasked=0.9,
     by_chance=0.05,
+    uncalibrated=0.3,
+    log_loss=0.3,
+    rise=(-0.1, 0.1),
+    labels=("bad", "good"),
+    counts=(60, 60),
+    groups=(12, 12, 12),
 ):
     rows = [
         ("model", "accuracy", 0.9, 0.85, 0.95),
@@ -97,20 +104,39 @@ def findings_of(
     intervals = pd.DataFrame(rows, columns=["model", "metric", "value", "low", "high"])
     slices = pd.DataFrame([("hair", "red", 30, 6, 0.6, 0.5, slice_high)], columns=SLICE_COLUMNS)
     per_class = pd.DataFrame({"class": ["bad", "good"], "support": [support, 40]})
+    metrics = {"test_ece_by_chance": by_chance, "test_ece": ece, "uncalibrated_test_ece": 0.01}
+    metrics |= {"uncalibrated_test_log_loss": uncalibrated, "test_log_loss": log_loss}
+    metrics |= {"calibration_log_loss_rise": log_loss - uncalibrated}
+    if rise:
+        metrics |= {"calibration_log_loss_rise_low": rise[0], "calibration_log_loss_rise_high": rise[1]}
+    of_split = [f"{split} {number}" for split, count in zip(SPLITS, groups, strict=True) for number in range(count)]
+    rows = [
+        (label, of_split[row % len(of_split)])
+        for label, count in zip(labels, counts, strict=True)
+        for row in range(count)
+    ]
+    splits = pd.DataFrame(rows, columns=["label", "group"]).assign(
+        split=lambda table: table["group"].str.split().str[0]
+    )
     return list_findings(
+        splits,
         list(leaks),
         intervals,
         per_class,
         slices,
         masked_accuracy=masked,
         unmasked_accuracy=unmasked,
-        ece_by_chance=by_chance,
+        test_metrics=metrics,
     )
 
 
 def test_a_sound_run_has_no_findings():
     assert findings_of() == []
     assert findings_of(ece=0.15, by_chance=0.16) == []  # a calibrated model's could be as far off on these images
+    assert findings_of(log_loss=0.32) == []  # chance may explain such a small rise
+    assert findings_of(uncalibrated=0.3, log_loss=0.304, rise=(0.001, 0.007)) == []  # certain, but too small to matter
+    assert findings_of(counts=(60, 1200)) == []
+    assert findings_of(groups=(1, 10, 10)) == []
 
 
 @pytest.mark.parametrize(
@@ -122,6 +148,22 @@ def test_a_sound_run_has_no_findings():
         ({"masked": 0.75, "unmasked": 0.76}, "background", "masked, accuracy is still 0.750, against 0.760"),
         ({"colours": 0.87}, "baseline", "The colour baseline reaches a balanced accuracy of 0.870"),
         ({"ece": 0.15}, "calibration", "error is 0.150; a calibrated model would show 0.050 at most"),
+        (
+            {"log_loss": 3.0, "rise": (-0.5, 6)},
+            "calibration",
+            "raised the log loss from 0.300 to 3.000 (95 % interval of the rise, by groups: -0.500 to +6.000, so "
+            "chance may explain it) and changed the calibration error from 0.010 to 0.020. Give the validation",
+        ),
+        ({"log_loss": 0.31, "rise": (0.002, 0.02)}, "calibration", "by groups: +0.002 to +0.020) and changed"),
+        ({"log_loss": 0.4, "rise": None}, "calibration", "from 0.300 to 0.400 (too few groups for an interval)"),
+        ({"labels": ("Cat", "cat ")}, "labels", "The labels 'Cat', 'cat ' differ only by case or white space"),
+        (
+            {"counts": (60, 1201)},
+            "imbalance",
+            "'good' has 1,201 images and the class 'bad' 60, more than 20 : 1. Accuracy says little",
+        ),
+        ({"groups": (9, 9, 12)}, "few_groups", "(9 in validation; at least 10 are needed). Add images"),
+        ({"groups": (9, 3, 1)}, "few_groups", "(3 in validation, 1 in test; at least 10 are needed)."),
         ({"slice_high": 0.7}, "slices", "Accuracy is 0.600 where hair is red (30 images"),
         ({"support": 4}, "few_images", "bad (4)"),
     ],

@@ -116,7 +116,9 @@ def test_the_largest_deviation_is_logged_if_there_is_one(train: int, message: st
     caplog.set_level(logging.INFO)
     parts = ["train"] * train + ["validation"] * ((10 - train) // 2) + ["test"] * ((11 - train) // 2)
     fractions = {"train": 0.7, "validation": 0.1, "test": 0.2} if train == 7 else {}
-    splits = pd.DataFrame({"label": "cat", "split": parts, "source_split": None} | dict.fromkeys(("path", "group", "image_id"), range(10)))
+    splits = pd.DataFrame(
+        {"label": "cat", "split": parts, "source_split": None} | dict.fromkeys(("path", "group", "image_id"), range(10))
+    )
     changes = {f"splits__fractions__{name}": value for name, value in fractions.items()}
     report_splits(splits, validate_parameters(make_parameters(**changes))["splits"])
     assert message in caplog.text

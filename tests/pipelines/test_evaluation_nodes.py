@@ -44,6 +44,9 @@ def test_every_metric_is_finite_and_compared_with_three_baselines(run) -> None:
     assert run.metrics["baseline_majority_test_balanced_accuracy"] == 0.5
     assert "test_ece_low" not in run.metrics  # there is none that holds the true error
     assert 0 < run.metrics["test_ece_by_chance"] < 0.5
+    rise = run.metrics["test_log_loss"] - run.metrics["uncalibrated_test_log_loss"]
+    assert run.metrics["calibration_log_loss_rise"] == pytest.approx(rise)
+    assert run.metrics["calibration_log_loss_rise_low"] < rise < run.metrics["calibration_log_loss_rise_high"]
     assert {"test_log_loss_low", "uncalibrated_test_brier", "test_abstained"} <= set(run.metrics)
 
 

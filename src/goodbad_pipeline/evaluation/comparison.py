@@ -52,13 +52,14 @@ def measure_gain(challenger: Predictions, champion: Predictions, resamples: Resa
     return Gain(float(new[0]), float(old[0]), interval, float(p_value))
 
 
-def measure_ece_rise(challenger: Predictions, champion: Predictions, resamples: Resamples) -> Interval:
-    """Return the challenger's calibration error minus the champion's, with its 95 % interval.
+def measure_rise(metric: str, challenger: Predictions, champion: Predictions, resamples: Resamples) -> Interval:
+    """Return the challenger's metric minus the champion's, with its 95 % interval.
 
-    On few images, both errors are biased upward by about the same amount, so that the bias cancels.
+    ``metric`` is one of `METRICS` except roc_auc and average_precision. On few images, both calibration errors are
+    biased upward by about the same amount, so that the bias cancels.
     """
     sums = [_statistics(model, resamples.codes).mix(resamples.weights) for model in (challenger, champion)]
-    new, old = (metrics.summed_metrics(mixed)["ece"] for mixed in sums)
+    new, old = (metrics.summed_metrics(mixed)[metric] for mixed in sums)
     return bootstrap_interval(new - old, resamples.groups)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import pandas as pd
 
 from goodbad_pipeline import lazy
 from goodbad_pipeline.evaluation import figures
-from goodbad_pipeline.evaluation.bootstrap import Interval, resample_groups
+from goodbad_pipeline.evaluation.bootstrap import Interval, Resamples, resample_groups
 from goodbad_pipeline.evaluation.calibration import ece_by_chance, fit_calibration
+from goodbad_pipeline.evaluation.comparison import measure_rise
 from goodbad_pipeline.evaluation.decision import Calibration, scale_temperature
 from goodbad_pipeline.evaluation.findings import list_findings
 from goodbad_pipeline.evaluation.metrics import (
@@ -119,7 +121,7 @@ def evaluate_predictions(
     intervals = pd.concat(tables, ignore_index=True)[["model", "metric", "value", "low", "high"]]
     bounds = read_intervals(intervals)
     _log_accuracy(bounds)
-    metrics = _flatten(bounds) | _certainty_metrics(test_predictions, Calibration(**calibration))
+    metrics = _flatten(bounds) | _certainty_metrics(test_predictions, Calibration(**calibration), resamples)
     metrics["test_ece_by_chance"] = ece_by_chance(models[MODEL].probabilities, resamples, evaluation.seed)
     metrics |= {"test_images": float(len(test_predictions)), "test_groups": float(resamples.groups)}
     return metrics, comparison_table(intervals), intervals, per_class_metrics(models[MODEL], resamples)
@@ -160,13 +162,14 @@ def find_problems(
 ) -> list[dict[str, str]]:
     """List and log the reasons to distrust the results, each with a code and a text."""
     findings = list_findings(
+        splits,
         find_leaks(splits, count_exposed_test_images(network)),
         metric_intervals,
         per_class_metrics,
         slices,
         masked_accuracy=explanation_metrics["test_accuracy_centre_masked"],
         unmasked_accuracy=explanation_metrics["test_accuracy_centre_shown"],
-        ece_by_chance=test_metrics["test_ece_by_chance"],
+        test_metrics=test_metrics,
     )
     for finding in findings:
         logger.warning("%s: %s", finding["code"], finding["text"])
@@ -270,13 +273,16 @@ def _flatten(intervals: dict[tuple[str, str], Interval]) -> dict[str, float]:
     return metrics
 
 
-def _certainty_metrics(table: pd.DataFrame, calibration: Calibration) -> dict[str, float]:
-    """Return metrics of the uncalibrated probabilities and metrics of abstention."""
+def _certainty_metrics(table: pd.DataFrame, calibration: Calibration, resamples: Resamples) -> dict[str, float]:
+    """Return metrics of the uncalibrated probabilities, what calibration changed, and metrics of abstention."""
     model = read_predictions(table)
-    uncalibrated = classification_metrics(
-        model.y_true, scale_temperature(model.probabilities, 1 / calibration.temperature)
-    )
+    before = replace(model, probabilities=scale_temperature(model.probabilities, 1 / calibration.temperature))
+    uncalibrated = classification_metrics(model.y_true, before.probabilities)
     metrics = {f"uncalibrated_test_{name}": uncalibrated[name] for name in UNCALIBRATED_METRICS}
+    rise = measure_rise("log_loss", model, before, resamples)
+    metrics["calibration_log_loss_rise"] = rise.value
+    if rise.low <= rise.high:  # False for NaN: a single group has no interval
+        metrics |= {"calibration_log_loss_rise_low": rise.low, "calibration_log_loss_rise_high": rise.high}
     correct, answered = table["correct"].to_numpy(), ~table["abstained"].to_numpy()
     metrics["test_accuracy_surest_80"] = accuracy_at_coverage(correct, table["probability"].to_numpy(), 0.8)
     metrics["test_abstained"] = float(1 - answered.mean())

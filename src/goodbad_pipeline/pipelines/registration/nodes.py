@@ -14,7 +14,7 @@ from goodbad_pipeline import lazy
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.evaluation.bootstrap import resample_groups
-from goodbad_pipeline.evaluation.comparison import PAIRED_COLUMNS, compare_slices, measure_ece_rise, measure_gain
+from goodbad_pipeline.evaluation.comparison import PAIRED_COLUMNS, compare_slices, measure_gain, measure_rise
 from goodbad_pipeline.evaluation.decision import Calibration
 from goodbad_pipeline.evaluation.exposure import UNKNOWN, too_few_unexposed
 from goodbad_pipeline.evaluation.metrics import classification_metrics
@@ -209,7 +209,7 @@ def _measure_champion(
         ece=classification_metrics(old.y_true, old.probabilities, old.class_names)["ece"],
         same_predictions=bool((new.predicted == old.predicted).all()),
         drops=_drops(slices),
-        ece_rise=measure_ece_rise(new, old, resamples).low,
+        ece_rise=measure_rise("ece", new, old, resamples).low,
     )
     return measured, slices
 
