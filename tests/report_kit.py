@@ -62,7 +62,7 @@ def facts(**changes):
             "champion": {"version": "5"},
             "checks": checks,
         },
-        "findings": [{"code": "baseline", "text": f"The colour baseline reaches 0.64 {HOSTILE}"}],
+        "findings": [{"code": "baseline", "text": f"The colour histogram reaches 0.64 {HOSTILE}"}],
         "calibration": {"class_names": NAMES, "temperature": 0.8, "threshold": 0.4, "abstain_below": 0.6},
         "test_metrics": dict.fromkeys(certainty, 0.1) | {"test_images": 83.0, "test_groups": 12.0},
         "explanation_metrics": {

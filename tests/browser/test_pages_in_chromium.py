@@ -44,7 +44,7 @@ def test_the_essentials_are_on_the_first_screen(pages: Path, page, width: int) -
     for text in ("goodbad version 7", "challenger", "Balanced accuracy", "Findings"):
         box = page.get_by_text(text).first.bounding_box()
         assert box["y"] + box["height"] < 800, text
-    baselines = page.get_by_text("colours only", exact=True).first.bounding_box()
+    baselines = page.get_by_text("colour histogram", exact=True).first.bounding_box()
     assert baselines["y"] < 800
 
 

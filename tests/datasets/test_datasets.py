@@ -238,3 +238,10 @@ def test_a_figure_is_loaded_as_png(tmp_path: Path) -> None:
     dataset.save(Figure(figsize=(1, 1)))
     assert dataset.load().startswith(b"\x89PNG")
     assert dataset.preview()
+
+
+def test_a_character_that_no_font_has_is_reported_when_a_figure_is_saved(tmp_path: Path, caplog) -> None:
+    figure = Figure(figsize=(1, 1))
+    figure.text(0, 0, "\U00012000")  # a cuneiform sign
+    FigureDataset(filepath=str(tmp_path / "sheets")).save({"one.png": figure})
+    assert "boxes in place of Cuneiform characters" in caplog.text

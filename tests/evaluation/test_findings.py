@@ -146,7 +146,7 @@ def test_a_sound_run_has_no_findings():
         ({"shortcut": 0.8}, "shortcut", "without the pixels"),
         ({"masked": 0.88}, "background", "masked, accuracy is still 0.880, against 0.900"),
         ({"masked": 0.75, "unmasked": 0.76}, "background", "masked, accuracy is still 0.750, against 0.760"),
-        ({"colours": 0.87}, "baseline", "The colour baseline reaches a balanced accuracy of 0.870"),
+        ({"colours": 0.87}, "baseline", "The colour histogram reaches a balanced accuracy of 0.870"),
         ({"ece": 0.15}, "calibration", "error is 0.150; a calibrated model would show 0.050 at most"),
         (
             {"log_loss": 3.0, "rise": (-0.5, 6)},

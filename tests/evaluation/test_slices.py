@@ -75,7 +75,31 @@ def test_quarters_are_named_by_their_ends_however_close():
 @settings(max_examples=50)
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=MAX_VALUES, unique=True))
 def test_numbers_that_differ_have_names_that_differ(numbers):
-    assert slice_values(pd.DataFrame({"number": numbers}))["number"].nunique() == len(numbers)
+    assert slice_values(pd.DataFrame({"number": numbers * 2}))["number"].nunique() == len(numbers)
+
+
+def test_no_range_of_numbers_is_a_single_image():
+    table = pd.DataFrame(
+        {
+            "stars": [1] * 20 + [2] * 10 + [3] + [4] * 6 + [5] + [6],
+            "ends": [0] + [1] * 20 + [2] * 18,
+            "cost": [1] * 25 + [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13] + [14.5, 99],
+            "unlike": [*range(11), *[None] * 28],
+        }
+    )
+    values = slice_values(table)
+    assert set(values["stars"]) == {"1", "2 to 3", "4 to 6"}
+    assert set(values["ends"]) == {"0 to 1", "2"}
+    assert values.apply(pd.Series.value_counts).min().min() > 1
+    assert "unlike" in values.columns
+
+
+@settings(max_examples=50)
+@given(st.lists(st.integers(0, 30), min_size=2, max_size=60))
+def test_every_number_is_in_one_range_of_several_images(numbers):
+    values = slice_values(pd.DataFrame({"number": numbers}))
+    if "number" in values.columns:
+        assert values["number"].value_counts().min() > 1
 
 
 @pytest.mark.parametrize(
@@ -86,10 +110,22 @@ def test_numbers_that_differ_have_names_that_differ(numbers):
         ("thumbnail", "it does not describe the image"),
         ("box", "it holds neither text nor numbers"),
         ("weather", None),
+        ("photo_id", "its 120 numbers are ids"),
+        ("Unnamed: 0", "its 120 numbers are ids"),
+        ("camera_id", None),
+        ("humid", None),
+        ("class_id", "it repeats the class: each value stands for one class"),
+        ("source_label", "it repeats the class: each value stands for one class"),
+        ("alignment", None),
+        ("person_id", "it repeats the group: each value stands for one group"),
     ],
 )
 def test_the_reason_why_a_column_is_left_out(name, why):
     table = labels().assign(box=[[1, 2]] * 120)
+    rows = np.arange(120)
+    table = table.assign(**{"photo_id": 9000 + 7 * rows, "Unnamed: 0": rows, "camera_id": rows % 3, "humid": rows})
+    table = table.assign(class_id=rows % 2, source_label=table["label"].str.upper(), person_id="p" + table["group"])
+    table["alignment"] = table["label"].where(rows > 2, "bad")
     reason = why_no_slices(table, name)
     assert reason == why or why in reason
     assert (name in slice_values(table).columns) == (why is None)

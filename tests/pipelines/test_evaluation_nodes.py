@@ -8,7 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from evaluation_kit import NETWORK
+from matplotlib.colors import to_hex
+from matplotlib.legend import Legend
 
+from goodbad_pipeline.evaluation.figures import VERDICTS
+from goodbad_pipeline.evaluation.predictions import BASELINES
 from goodbad_pipeline.pipelines.evaluation import nodes as evaluation
 
 
@@ -96,6 +100,31 @@ def test_masking_the_centre_changes_predictions(run) -> None:
         "Test results cannot be trusted: the initial weights were trained or selected on 7 of 48 test images "
         "or others of their groups."
     )
+
+
+def test_people_read_one_name_for_each_baseline(run, caplog) -> None:
+    with caplog.at_level("INFO"):
+        evaluation.evaluate_predictions(run.test, run.baselines, run.calibration, run.params)
+    _, roc, precision_recall, metrics, _ = evaluation.draw_evaluation(
+        run.test, run.baselines, run.comparison, run.calibration
+    )
+    for figure in (roc, precision_recall, metrics):
+        labels = [text.get_text().split(",")[0] for legend in figure.findobj(Legend) for text in legend.get_texts()]
+        assert [label for label in labels if label not in ("model", "chance")] == list(BASELINES.values())
+    assert all(name in caplog.text for name in BASELINES.values())
+
+
+def test_frames_of_sheets_tell_right_from_wrong(run) -> None:
+    test = run.test.copy()
+    test.loc[:0, "label"] = test["predicted"].map({"bad": "good", "good": "bad"})
+    test["correct"] = test["label"] == test["predicted"]
+    explained = evaluation.explain_predictions(run.model, test, run.pixels, run.calibration, run.images, run.params)[0]
+    sheets = (explained, *evaluation.draw_mistakes(test, run.pixels))
+    edges = [{to_hex(frame.get_edgecolor()).upper() for frame in sheet.axes[0].patches} for sheet in sheets]
+    assert edges == [set(VERDICTS.values()), {VERDICTS["wrong"]}, set(VERDICTS.values())]
+    for sheet in sheets:
+        assert [text.get_text() for legend in sheet.legends for text in legend.get_texts()] == ["right", "wrong"]
+    assert f"12 right, {(~test['correct']).sum()} wrong" in explained.texts[0].get_text()
 
 
 def test_sheets_show_mistakes_losses_and_explanations(run) -> None:

@@ -9,6 +9,7 @@ from kedro_datasets import json, matplotlib, plotly, text
 from goodbad_pipeline import tracking
 from goodbad_pipeline.atomic_files import atomic_write, recover
 from goodbad_pipeline.datasets.load_only import PathDataset
+from goodbad_pipeline.evaluation import figures
 
 
 class AtomicSave:
@@ -57,6 +58,12 @@ class FigureDataset(AtomicSave, matplotlib.MatplotlibDataset):
 
     # Level 1 takes at most half the time of Matplotlib's level 6, and the files are 10–20 % larger.
     DEFAULT_SAVE_ARGS: ClassVar = {"pil_kwargs": {"compress_level": 1}}
+
+    def save(self, data: Any) -> None:
+        """Write the figure or figures, with fonts that have their characters."""
+        for figure in data.values() if isinstance(data, dict) else [data]:
+            figures.choose_fonts(figure)
+        super().save(data)
 
     def load(self) -> bytes:
         """Return the content of the PNG file."""

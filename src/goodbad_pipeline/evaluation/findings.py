@@ -69,7 +69,7 @@ def shortcut_warning(balanced_accuracy: Interval, classes: int) -> str | None:
     if not score.low > 1 / classes + SHORTCUT_MARGIN:
         return None
     return (
-        "Labels can be predicted without the pixels: file size, dimensions, format and EXIF alone reach a balanced "
+        "Labels can be predicted without the pixels: file properties (size, dimensions, format, EXIF) reach a balanced "
         f"accuracy of {score.value:.3f} (95 % interval {score.low:.3f} to {score.high:.3f}; chance is "
         f"{1 / classes:.3f}). The model may have learnt how the images were made, not what they show."
     )
@@ -103,7 +103,7 @@ def _no_better_than_colours(bounds: dict[tuple[str, str], Interval]) -> str | No
     known = model.low <= model.value
     interval = f"95 % interval from {model.low:.3f}" if known else "too few groups for an interval"
     return (
-        f"The colour baseline reaches a balanced accuracy of {colours.value:.3f}. The model's {model.value:.3f} "
+        f"The colour histogram reaches a balanced accuracy of {colours.value:.3f}. The model's {model.value:.3f} "
         f"({interval}) is not significantly better on these images."
     )
 

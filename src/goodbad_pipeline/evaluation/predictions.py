@@ -17,6 +17,8 @@ PixelArray = NDArray[np.uint8]
 
 MODEL = "model"
 """Name of the evaluated model in tables that also hold baselines."""
+BASELINES = {"majority": "majority class", "histogram": "colour histogram", "shortcut": "file properties"}
+"""Names of the baselines in tables and metrics, with the names that people read."""
 PREFIX = "probability_"
 ROW_SUM_TOLERANCE = 1e-2
 """How far a row sum may be from 1: in half precision it is off by some thousandths, with logits by far more."""
@@ -63,6 +65,12 @@ def read_predictions(table: pd.DataFrame) -> Predictions:
     names = [name.removeprefix(PREFIX) for name in columns]
     y_true, predicted = (table[name].map(names.index).to_numpy("int64") for name in ("label", "predicted"))
     return Predictions(names, y_true, table[columns].to_numpy("float64"), predicted)
+
+
+def probabilities_by_model(table: pd.DataFrame, baseline_table: pd.DataFrame) -> dict[str, FloatArray]:
+    """Return the probabilities of `predictions_by_model` by the name that people read."""
+    models = predictions_by_model(table, baseline_table)
+    return {BASELINES.get(name, name): one.probabilities for name, one in models.items()}
 
 
 def predictions_by_model(table: pd.DataFrame, baseline_table: pd.DataFrame) -> dict[str, Predictions]:

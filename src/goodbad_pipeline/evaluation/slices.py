@@ -1,6 +1,7 @@
 """Accuracy on slices of the test split, and gaps between the values of sensitive columns (fairness)."""
 
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ OWN_COLUMNS = (
     "image_id", "path", "label", "group", "source_split", "split", "pixel_id", "fingerprint", "thumbnail"
 )  # fmt: skip
 """Columns that the pipeline adds, which do not describe the image."""
+_ID = re.compile(r"(^|[^a-zA-Z])(?i:id|idx|no|nr|number)$|[a-z]I[dD]$|^(?i:index)$|^Unnamed: \d+$")
+"""Names of columns whose numbers name things instead of measuring them; pandas writes its index as ``Unnamed: 0``."""
 MAX_VALUES = 12
 MISSING = "(missing)"
 LARGEST_WHOLE = 1e16
@@ -31,8 +34,9 @@ FAIRNESS_COLUMNS = ["column", "measure", "gap", "low", "high", "lowest", "highes
 def slice_values(table: pd.DataFrame) -> pd.DataFrame:
     """Return the columns that describe images as text, each with few distinct values.
 
-    Numbers with more than `MAX_VALUES` distinct values become quartiles, named by their ends; rare texts become one
-    value ``(other: …)``. `why_no_slices` returns the reason why a column is left out.
+    Numbers with more than `MAX_VALUES` distinct values become quartiles, named by their ends. A number or quartile of a
+    single image is joined to the next lower one. Rare texts become one value ``(other: …)``. `why_no_slices` returns
+    the reason why a column is left out.
     """
     values = {str(name): _few_values(table[name]) for name in table.columns if why_no_slices(table, name) is None}
     return pd.DataFrame(values, index=table.index)
@@ -40,17 +44,7 @@ def slice_values(table: pd.DataFrame) -> pd.DataFrame:
 
 def why_no_slices(table: pd.DataFrame, name: str) -> str | None:
     """Return a clause that says why `slice_values` leaves out a column; None if the column is kept."""
-    column = table[name]
-    if name in OWN_COLUMNS:
-        return "it does not describe the image"
-    if not pd.api.types.is_numeric_dtype(column):
-        if column.map(lambda value: isinstance(value, bytes | list | dict | np.ndarray)).any():
-            return "it holds neither text nor numbers"
-        if column.nunique() > max(2, len(column) // 2):
-            return f"its {column.nunique()} values are nearly unique among {len(column)} images"
-    if _few_values(column).nunique() < 2:
-        return f"it has the same value for all, or nearly all, of {len(column)} images"
-    return None
+    return next(_reasons(table, name), None)
 
 
 def slice_table(values: pd.DataFrame, correct: BoolArray, resamples: Resamples) -> pd.DataFrame:
@@ -124,12 +118,35 @@ def check_sensitive(declared: Sequence[str], table: pd.DataFrame) -> None:
             raise InputError(f"evaluation.sensitive: the manifest has no column '{name}'; it has: {columns}")
 
 
+def _reasons(table: pd.DataFrame, name: str) -> Iterator[str]:
+    """Yield the reasons to leave out a column, each computed only if the ones before do not apply."""
+    column, images = table[name], len(table)
+    if name in OWN_COLUMNS:
+        yield "it does not describe the image"
+    if pd.api.types.is_numeric_dtype(column):
+        if _ID.search(name) and column.nunique() > MAX_VALUES:
+            yield f"its {column.nunique()} numbers are ids"
+    elif column.map(lambda value: isinstance(value, bytes | list | dict | np.ndarray)).any():
+        yield "it holds neither text nor numbers"
+    elif column.nunique() > max(2, images // 2):
+        yield f"its {column.nunique()} values are nearly unique among {images} images"
+    if _renames(column, table.get("label")):
+        yield "it repeats the class: each value stands for one class"
+    if _renames(column, table.get("group")) and (_ID.search(name) or column.nunique() > MAX_VALUES):
+        yield "it repeats the group: each value stands for one group"
+    if _few_values(column).nunique() < 2:
+        yield f"it has the same value for all, or nearly all, of {images} images"
+
+
+def _renames(column: pd.Series, other: pd.Series | None) -> bool:
+    """Return whether each value of a column stands for one value of another column, and the reverse."""
+    pairs = pd.DataFrame({"value": column, "other": other}).dropna().drop_duplicates()
+    return len(pairs) > 1 and bool(pairs["value"].is_unique and pairs["other"].is_unique)
+
+
 def _few_values(column: pd.Series) -> pd.Series:
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
-        if column.nunique() > MAX_VALUES:
-            return _quartiles(column.astype("Float64").astype(float))
-        names = _format_numbers(column.dropna().unique().tolist())
-        return column.astype(object).map(names, na_action="ignore").fillna(MISSING)
+        return _number_ranges(column)
     text = column.astype("string").astype(object).where(column.notna(), MISSING)
     frequent = text.value_counts()
     if len(frequent) <= MAX_VALUES:
@@ -138,14 +155,20 @@ def _few_values(column: pd.Series) -> pd.Series:
     return text.where(text.isin(named), f"(other: {len(frequent) - len(named)} values)")
 
 
-def _quartiles(column: pd.Series) -> pd.Series:
-    quartile = pd.qcut(column, 4, labels=False, duplicates="drop")
-    ends = column.groupby(quartile).agg(["min", "max"])
+def _number_ranges(column: pd.Series) -> pd.Series:
+    if column.nunique() > MAX_VALUES:
+        column = column.astype("Float64").astype(float)
+        part = pd.qcut(column, 4, labels=False, duplicates="drop")
+    else:
+        part = column.rank(method="dense")
+    several = part.value_counts().sort_index() > 1
+    part = part.map(several.cumsum().clip(lower=1))  # joins a single image to the part before it, or to the first
+    ends = column.groupby(part).agg(["min", "max"])
     names = _format_numbers(ends.to_numpy().ravel().tolist())
     spans = {
         part: names[low] if low == high else f"{names[low]} to {names[high]}" for part, low, high in ends.itertuples()
     }
-    return quartile.astype(object).map(spans, na_action="ignore").fillna(MISSING)
+    return part.astype(object).map(spans, na_action="ignore").fillna(MISSING)
 
 
 def _format_numbers(numbers: Sequence[float]) -> dict[float, str]:

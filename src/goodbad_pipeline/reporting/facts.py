@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from goodbad_pipeline.evaluation.predictions import MODEL
+from goodbad_pipeline.evaluation.predictions import BASELINES, MODEL
 
 Rows = list[dict[str, Any]]
 
@@ -20,7 +20,6 @@ METRIC_NAMES = {
     "brier": "Brier score",
     "ece": "Calibration error (ECE)",
 }
-BASELINES = {"majority": "majority class", "histogram": "colours only", "shortcut": "file properties only"}
 _CERTAINTY = (
     "uncalibrated_test_ece",
     "test_ece",

@@ -1,9 +1,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgba
 
-from goodbad_pipeline.evaluation.figures import metrics_figure, split_colours, split_figure
+from goodbad_pipeline.evaluation.figures import metrics_figure, slices_figure, split_colours, split_figure
+from goodbad_pipeline.evaluation.slices import SLICE_COLUMNS
 
 METRICS = ["accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "log_loss"]
 
@@ -29,6 +31,34 @@ def test_every_metric_of_every_model_has_its_bar_and_number(models, drawn):
     assert {"Score", "Loss", "Higher is better", "Lower is better"} <= set(texts)
     assert texts.count("0.90") == len(models)
     assert [len(axes.patches) for axes in figure.axes] == [4 * len(models), len(models)]
+
+
+def test_numbers_of_neighbouring_bars_stay_apart(drawn):
+    """Values of the sample; a number must not touch a bar of another model, either."""
+    values = [[0.91, 0.5, 0.64, 0.45]] * 4 + [[0.2, 0.69, 0.72, 0.82], [0.06, 0.25, 0.25, 0.3], [0.05, 0, 0.2, 0.24]]
+    models = ["model", "majority class", "colour histogram", "file properties"]
+    names = [*METRICS, "brier", "ece"]
+    figure = metrics_figure(pd.DataFrame(values, columns=models).assign(metric=names))
+    drawn(figure)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    for axes in figure.axes:
+        bars = [bar.get_window_extent() for bar in axes.patches]
+        for text in axes.texts:
+            box = text.get_window_extent(renderer)
+            own = min(bars, key=lambda bar: abs(bar.x0 + bar.x1 - box.x0 - box.x1))
+            others = [bar for bar in bars if bar is not own]
+            assert not any(bar.x0 < box.x1 - 1 and box.x0 + 1 < bar.x1 and bar.y1 > box.y0 for bar in others)
+
+
+def test_a_slice_without_interval_does_not_look_certain(drawn):
+    rows = [("hair", "red", 30, 6, 0.8, 0.6, 0.9), ("hair", "bald", 9, 1, 1.0, np.nan, np.nan)]
+    figure = slices_figure(pd.DataFrame(rows, columns=SLICE_COLUMNS), 0.8)
+    assert {"hair: red  (30)", "hair: bald  (9)", "no interval: a single group"} <= set(drawn(figure))
+    known, unknown = figure.axes[0].lines[1:]
+    assert (known.get_xydata()[:, 0].tolist(), unknown.get_xydata()[:, 0].tolist()) == ([0.8], [1.0])
+    assert (known.get_marker(), known.get_color()) != (unknown.get_marker(), unknown.get_color())
+    certain = slices_figure(pd.DataFrame(rows[:1], columns=SLICE_COLUMNS), 0.8)
+    assert "no interval: a single group" not in drawn(certain)
 
 
 def test_log_loss_alone_and_scores_alone_have_one_panel(drawn):

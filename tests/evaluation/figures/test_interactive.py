@@ -6,6 +6,7 @@ import pytest
 
 from goodbad_pipeline.evaluation.figures import (
     history_chart,
+    history_figure,
     roc_chart,
     slices_chart,
 )
@@ -34,7 +35,7 @@ def history() -> pd.DataFrame:
 
 def test_the_history_has_tooltips_and_the_colours_of_the_splits():
     chart = plain(history_chart(history()))
-    assert [line["y"] for line in chart["data"]] == [
+    assert [line["y"] for line in chart["data"][:4]] == [
         [0.9, 0.5, 0.4],
         [0.8, 0.7, None],
         [0.6, 0.8, 0.9],
@@ -43,13 +44,30 @@ def test_the_history_has_tooltips_and_the_colours_of_the_splits():
     assert chart["data"][0]["x"] == [1, 2, 3]
     assert chart["data"][0]["customdata"][1] == ["all", 1e-4]
     colours = list(split_colours(("train", "validation")).values())
-    assert [line["line"]["color"] for line in chart["data"]] == colours * 2
-    assert {shape["x0"] for shape in chart["layout"]["shapes"]} == {2}  # the epoch that was kept
+    assert [line["line"]["color"] for line in chart["data"][:4]] == colours * 2
+
+
+def test_the_history_marks_phases_and_the_kept_epoch_as_its_figure_does():
+    chart = plain(history_chart(history()))
+    lines = [(shape["x0"], shape["xref"]) for shape in chart["layout"]["shapes"]]
+    assert sorted(lines) == [(1.5, "x"), (1.5, "x2"), (2, "x"), (2, "x2")]
+    phases = [(note["text"], note["x"], note["xref"]) for note in chart["layout"]["annotations"]]
+    assert phases == [("head", 1, "x"), ("all", 2.5, "x"), ("head", 1, "x2"), ("all", 2.5, "x2")]
+    assert [(ring["name"], ring["x"], ring["y"]) for ring in chart["data"][4:]] == [
+        ("kept epoch", [2], [0.7]),
+        ("kept epoch", [2], [0.7]),
+    ]
+    assert chart["layout"]["title"]["text"] == "Training history: kept epoch 2 of 3, val_loss 0.7000"
+    assert history_figure(history()).get_suptitle() == chart["layout"]["title"]["text"]
+    titles = [chart["layout"][axis]["title"]["text"] for axis in ("xaxis", "xaxis2", "yaxis", "yaxis2")]
+    assert titles == ["Epoch", "Epoch", "Loss", "Accuracy"]
 
 
 def test_a_history_without_validation_has_no_kept_epoch():
     chart = plain(history_chart(history().assign(val_loss=np.nan, val_accuracy=np.nan)))
-    assert "shapes" not in chart["layout"]
+    assert len(chart["data"]) == 4
+    assert {shape["x0"] for shape in chart["layout"]["shapes"]} == {1.5}  # the phases alone
+    assert chart["layout"]["title"]["text"] == "Training history: 3 epochs"
 
 
 def test_the_roc_curve_has_tooltips_with_thresholds():
@@ -81,6 +99,10 @@ def test_each_slice_has_a_tooltip_with_name_interval_and_size():
     assert dots["customdata"][0] == ["hair", long.replace("<", "&lt;").replace(">", "&gt;"), 30, 6, "0.600 to 0.900"]
     assert dots["customdata"][1][-1] == "no interval: a single group"
     assert dots["error_x"]["array"] == [pytest.approx(0.1), None]
+    assert dots["marker"]["symbol"] == ["circle", "x-thin-open"]
+    assert len(set(dots["marker"]["color"])) == 2
+    assert chart["layout"]["yaxis"]["ticktext"][1] == "hair: red  (9)"
+    assert "× no interval: a single group" in chart["layout"]["xaxis"]["title"]["text"]
     assert "…" in chart["layout"]["yaxis"]["ticktext"][0]
     assert "<script>" not in json.dumps(chart)
 

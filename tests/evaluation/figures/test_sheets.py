@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
 
-from goodbad_pipeline.evaluation.figures import class_colours, contact_sheet
+from goodbad_pipeline.evaluation.figures import VERDICTS, class_colours, contact_sheet
 
 
 def images(count, height=16, width=16):
@@ -54,6 +54,18 @@ def test_frames_take_their_colours():
     figure = contact_sheet(images(2), ["a", "b"], 2, "Mistakes", frames=[colours["bad"], colours["good"]])
     edges = [frame.get_edgecolor() for frame in figure.axes[0].patches]
     assert edges == [to_rgba(colours["bad"]), to_rgba(colours["good"])]
+
+
+def test_the_legend_says_what_the_frames_mean(drawn):
+    frames = [VERDICTS["right"], VERDICTS["wrong"]]
+    texts = drawn(contact_sheet(images(2), ["a", "b"], 2, "Samples", frames=frames, legend=VERDICTS))
+    assert texts[0] == "Samples"
+    assert {"right", "wrong"} <= set(texts)
+    colours = class_colours([f"a class with a long name {index}" for index in range(10)])
+    texts = drawn(contact_sheet(images(2), ["a", "b"], 2, "Samples", frames=frames, legend=colours))
+    assert len(texts) == 1 + 2 + 10
+    repeated = class_colours([str(index) for index in range(11)])
+    assert len(drawn(contact_sheet(images(2), ["a", "b"], 2, "Samples", frames=frames, legend=repeated))) == 1 + 2
 
 
 def test_a_sheet_without_images_has_a_note(drawn):

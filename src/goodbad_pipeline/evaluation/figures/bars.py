@@ -16,6 +16,7 @@ from goodbad_pipeline.evaluation.metrics import larger_is_better
 from goodbad_pipeline.evaluation.predictions import IntArray
 
 MAX_SLICES = 40
+NO_INTERVAL = "no interval: a single group"
 _METRIC_NAMES = {
     "balanced_accuracy": "balanced\naccuracy",
     "f1_macro": "macro F1",
@@ -35,9 +36,8 @@ def metrics_figure(comparison: pd.DataFrame) -> Figure:
     lower = ~comparison["metric"].map(larger_is_better)
     parts = [(part, label) for part, label in ((comparison[~lower], "Score"), (comparison[lower], "Loss")) if len(part)]
     names = style.elide_all(models, 30)
-    figure = style.new_figure(4.8)
-    ratios = [len(part) + 0.4 for part, _ in parts]
-    panels = figure.subplots(1, len(parts), squeeze=False, width_ratios=ratios)[0]
+    figure = style.new_figure(1.4 + 3 * len(parts))
+    panels = figure.subplots(len(parts), 1, squeeze=False)[:, 0]  # side by side, the numbers would overlap
     for axes, (part, label) in zip(panels, parts, strict=True):
         _draw_metrics(axes, part, models, label)
     figure.suptitle("Model against baselines" if len(models) > 1 else "Metrics", fontsize=13, color=style.INK)
@@ -153,8 +153,19 @@ def lowest_slices(slices: pd.DataFrame) -> pd.DataFrame:
     return slices if len(slices) <= MAX_SLICES else slices.loc[slices["low"].nsmallest(MAX_SLICES).index].sort_index()
 
 
+def slice_names(slices: pd.DataFrame) -> list[str]:
+    """Return column, value and number of images of each slice, shortened for an axis."""
+    return [
+        f"{style.elide(str(row.column), 18)}: {style.elide(str(row.value), 26)}  ({row.images})"
+        for row in slices.itertuples()
+    ]
+
+
 def slices_figure(slices: pd.DataFrame, accuracy: float) -> Figure:
-    """Draw the accuracy of `lowest_slices` with their intervals, and the accuracy on all images as a line."""
+    """Draw the accuracy of `lowest_slices` with their intervals, and the accuracy on all images as a line.
+
+    A slice of a single group has no interval: its accuracy is a grey cross instead of a dot.
+    """
     shown = lowest_slices(slices)
     figure = style.new_figure(1.6 + 0.26 * max(2, len(shown)))
     axes = figure.subplots()
@@ -162,12 +173,12 @@ def slices_figure(slices: pd.DataFrame, accuracy: float) -> Figure:
     positions = np.arange(len(shown)) + (shown["column"] != shown["column"].shift()).cumsum().to_numpy(float) * 0.7
     colour = style.series_colours(["model"])["model"]
     axes.hlines(positions, shown["low"], shown["high"], color=colour, alpha=0.45, linewidth=4)
-    axes.plot(shown["accuracy"], positions, "o", color=colour, markersize=6)
-    names = [
-        style.literal(f"{style.elide(str(row.column), 18)}: {style.elide(str(row.value), 26)}  ({row.images})")
-        for row in shown.itertuples(index=False)
-    ]
-    axes.set_yticks(positions, names)
+    known = shown["low"].notna().to_numpy()
+    axes.plot(shown["accuracy"][known], positions[known], "o", color=colour, markersize=6)
+    axes.plot(shown["accuracy"][~known], positions[~known], "x", color=style.FAINT, markersize=6, label=NO_INTERVAL)
+    if not known.all():
+        style.legend_of(figure, axes)
+    axes.set_yticks(positions, [style.literal(name) for name in slice_names(shown)])
     axes.invert_yaxis()
     note = "" if len(shown) == len(slices) else f", the {len(shown)} lowest of {len(slices)}"
     title = f"Accuracy by slice{note}; all test images {accuracy:.3f} (dashed)" if len(shown) else "No slices"

@@ -38,16 +38,27 @@ def history_figure(history: pd.DataFrame, monitor: str = "val_loss") -> Figure:
     kept = kept_epoch(history, monitor)
     for axes, measure in zip(panels, ("loss", "accuracy"), strict=True):
         _draw_history(axes, history, measure)
-        _mark_phases(axes, history["phase"].astype(str).tolist())
+        _mark_phases(axes, phase_ranges(history))
         if kept is not None:
             _mark_kept(axes, kept, float(history[f"val_{measure}"].iloc[kept]))
-    title = f"Training history: {len(history)} epochs"
-    if kept is not None:
-        value = history[monitor].iloc[kept]
-        title = f"Training history: kept epoch {kept + 1} of {len(history)}, {monitor} {value:.4f}"
-    figure.suptitle(title, fontsize=13, color=style.INK)
+    figure.suptitle(history_title(history, monitor), fontsize=13, color=style.INK)
     style.legend_of(figure, panels[0])
     return figure
+
+
+def history_title(history: pd.DataFrame, monitor: str) -> str:
+    """Return a title with the kept epoch, if it is known, and the monitored value of that epoch."""
+    kept = kept_epoch(history, monitor)
+    if kept is None:
+        return f"Training history: {len(history)} epochs"
+    return f"Training history: kept epoch {kept + 1} of {len(history)}, {monitor} {history[monitor].iloc[kept]:.4f}"
+
+
+def phase_ranges(history: pd.DataFrame) -> list[tuple[str, int, int]]:
+    """Return each phase with its first row and the row after its last."""
+    phases = history["phase"].astype(str).tolist()
+    starts = [index for index in range(len(phases)) if index == 0 or phases[index] != phases[index - 1]]
+    return [(phases[start], start, end) for start, end in zip(starts, [*starts[1:], len(phases)], strict=True)]
 
 
 def kept_epoch(history: pd.DataFrame, monitor: str) -> int | None:
@@ -71,13 +82,12 @@ def _draw_history(axes: Axes, history: pd.DataFrame, measure: str) -> None:
     axes.margins(y=0.08)
 
 
-def _mark_phases(axes: Axes, phases: Sequence[str]) -> None:
-    starts = [0, *(index for index in range(1, len(phases)) if phases[index] != phases[index - 1])]
-    for start, end in zip(starts, [*starts[1:], len(phases)], strict=True):
+def _mark_phases(axes: Axes, phases: Sequence[tuple[str, int, int]]) -> None:
+    for phase, start, end in phases:
         if start:
             axes.axvline(start + 0.5, color=style.FAINT, linewidth=1, linestyle="--")
         axes.annotate(
-            style.literal(style.elide(phases[start], 24)),
+            style.literal(style.elide(phase, 24)),
             ((start + end) / 2 + 0.5, 1.0),
             (0, 3),
             xycoords=("data", "axes fraction"),

@@ -15,8 +15,14 @@ from plotly.graph_objects import Figure as Chart  # exported as figures.Chart
 from plotly.subplots import make_subplots
 from sklearn.metrics import roc_curve
 
-from goodbad_pipeline.evaluation.figures.bars import lowest_slices
-from goodbad_pipeline.evaluation.figures.curves import curve_title, kept_epoch, roc_points
+from goodbad_pipeline.evaluation.figures.bars import NO_INTERVAL, lowest_slices, slice_names
+from goodbad_pipeline.evaluation.figures.curves import (
+    curve_title,
+    history_title,
+    kept_epoch,
+    phase_ranges,
+    roc_points,
+)
 from goodbad_pipeline.evaluation.figures.style import FAINT, GRID, INK, elide, series_colours, split_colours
 from goodbad_pipeline.evaluation.metrics import roc_auc
 from goodbad_pipeline.evaluation.predictions import FloatArray, IntArray
@@ -28,7 +34,7 @@ _AXIS = {"gridcolor": GRID, "zerolinecolor": GRID, "linecolor": FAINT, "ticks": 
 
 def history_chart(history: pd.DataFrame, monitor: str = "val_loss") -> Chart:
     """Draw `history_figure` as a chart, with values, phase and learning rate of each epoch in a tooltip."""
-    chart = make_subplots(rows=1, cols=2, subplot_titles=("Loss", "Accuracy"))
+    chart = make_subplots(rows=1, cols=2)
     epochs = list(range(1, len(history) + 1))
     details = [[escape(str(phase)), float(rate)] for phase, rate in history[["phase", "learning_rate"]].to_numpy()]
     for panel, measure in enumerate(("loss", "accuracy"), start=1):
@@ -47,11 +53,53 @@ def history_chart(history: pd.DataFrame, monitor: str = "val_loss") -> Chart:
                 hovertemplate="%{y:.4f} (%{customdata[0]}, rate %{customdata[1]:.2g})",
             )
             chart.add_trace(line, row=1, col=panel)
+        _mark_phases(chart, phase_ranges(history), panel)
+        chart.update_yaxes(title=measure.capitalize(), col=panel)
     kept = kept_epoch(history, monitor)
     if kept is not None:
-        chart.add_vline(x=kept + 1, line={"color": FAINT, "width": 1, "dash": "dot"})
-    chart.update_xaxes(title="Epoch", tickformat="d", hoverformat="d", unifiedhovertitle={"text": "epoch %{x}"})
-    return _styled(chart, 380, hovermode="x unified")
+        _mark_kept(chart, history, kept)
+    chart.update_xaxes(
+        title="Epoch",
+        range=[0.5, len(history) + 0.5],
+        tickformat="d",
+        hoverformat="d",
+        unifiedhovertitle={"text": "epoch %{x}"},
+    )
+    return _styled(chart, 420, title=history_title(history, monitor), hovermode="x unified")
+
+
+def _mark_phases(chart: Chart, phases: Sequence[tuple[str, int, int]], panel: int) -> None:
+    for phase, start, end in phases:
+        if start:
+            line = {"color": FAINT, "width": 1, "dash": "dash"}
+            chart.add_vline(x=start + 0.5, line=line, row=1, col=panel)
+        chart.add_annotation(
+            text=escape(elide(phase, 24)),
+            x=(start + end) / 2 + 0.5,
+            y=1,
+            yref="y domain",
+            yanchor="bottom",
+            showarrow=False,
+            font={"size": 12, "color": FAINT},
+            row=1,
+            col=panel,
+        )
+
+
+def _mark_kept(chart: Chart, history: pd.DataFrame, kept: int) -> None:
+    for panel, measure in enumerate(("loss", "accuracy"), start=1):
+        ring = go.Scatter(
+            x=[kept + 1],
+            y=_numbers(history[f"val_{measure}"].iloc[[kept]]),
+            name="kept epoch",
+            legendgroup="kept",
+            showlegend=panel == 1,
+            mode="markers",
+            marker={"symbol": "circle-open", "size": 14, "color": INK, "line": {"width": 1.5}},
+            hoverinfo="skip",
+        )
+        chart.add_trace(ring, row=1, col=panel)
+    chart.add_vline(x=kept + 1, line={"color": FAINT, "width": 1, "dash": "dot"})
 
 
 def roc_chart(y_true: IntArray, probabilities_by_name: Mapping[str, FloatArray], class_names: Sequence[str]) -> Chart:
@@ -88,6 +136,7 @@ def slices_chart(slices: pd.DataFrame, accuracy: float) -> Chart:
         for row in shown.to_dict("records")
     ]
     values = shown["accuracy"].to_numpy(float)
+    known = shown["low"].notna()
     chart = Chart(
         go.Scatter(
             x=_numbers(shown["accuracy"]),
@@ -102,15 +151,24 @@ def slices_chart(slices: pd.DataFrame, accuracy: float) -> Chart:
             },
             customdata=details,
             mode="markers",
-            marker={"color": series_colours(["model"])["model"], "size": 9},
+            marker={
+                "color": [series_colours(["model"])["model"] if one else FAINT for one in known],
+                "symbol": ["circle" if one else "x-thin-open" for one in known],
+                "size": 9,
+            },
             hovertemplate="%{customdata[0]}: %{customdata[1]}<br>accuracy %{x:.3f}, %{customdata[4]}"
             "<br>%{customdata[2]} images in %{customdata[3]} groups<extra></extra>",
         )
     )
-    names = [f"{escape(elide(str(row.column), 18))}: {escape(elide(str(row.value), 26))}" for row in shown.itertuples()]
     chart.add_vline(x=accuracy, line={"color": FAINT, "width": 1, "dash": "dash"})
-    chart.update_yaxes(tickvals=positions, ticktext=names, autorange="reversed", automargin=True)
-    chart.update_xaxes(title="Accuracy with 95 % interval", range=[-0.02, 1.02])
+    chart.update_yaxes(
+        tickvals=positions,
+        ticktext=[escape(name) for name in slice_names(shown)],
+        autorange="reversed",
+        automargin=True,
+    )
+    note = "" if known.all() else f"; × {NO_INTERVAL}"
+    chart.update_xaxes(title=f"Accuracy with 95 % interval; images in parentheses{note}", range=[-0.02, 1.02])
     return _styled(
         chart, 150 + 26 * max(2, len(shown)), title=f"Accuracy by slice; all test images {accuracy:.3f} (dashed)"
     )
@@ -135,7 +193,7 @@ def _numbers(values: pd.Series) -> list[float | None]:
 
 def _interval(row: Mapping[Hashable, Any]) -> str:
     low, high = row["low"], row["high"]
-    return "no interval: a single group" if np.isnan(low) or np.isnan(high) else f"{low:.3f} to {high:.3f}"
+    return NO_INTERVAL if np.isnan(low) or np.isnan(high) else f"{low:.3f} to {high:.3f}"
 
 
 def _styled(chart: Chart, height: int, title: str = "", hovermode: str = "closest") -> Chart:

@@ -2,12 +2,12 @@
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Patch, Rectangle
 from PIL import Image
 
 from goodbad_pipeline.evaluation.figures.style import DPI, FAINT, INK, WIDTH, elide, literal
@@ -20,8 +20,11 @@ CENTRE = 1 / 2
 _GAP = 0.12
 _LINE = 0.17
 _TITLE = 0.5
+_LEGEND = 0.28
 _CHARACTER = 0.085
-"""In inches: gap between cells, heights of a caption line and of the title, width of a wide character at 9 points."""
+"""In inches: gap between cells, heights of a line of a caption, of the title and of a line of the legend, width of a
+wide character at 9 points."""
+_LEGEND_COLUMNS = 4
 
 
 def contact_sheet(
@@ -31,12 +34,14 @@ def contact_sheet(
     title: str,
     *,
     frames: Sequence[str] | None = None,
+    legend: Mapping[str, str] | None = None,
 ) -> Figure:
     """Draw images in a grid of up to 10 columns, each with its caption below; the figure is 1000 pixels wide.
 
     ``pixels`` is 8-bit RGB (n, h, w, 3); n = 0 gives a sheet with the text "No images". Each of the n ``captions`` has
     one or more lines; a line is wrapped into at most two, and shortened if it is longer. ``frames`` holds the colour of
-    each image's frame, such as from `class_colours`.
+    each image's frame, such as from `class_colours`, and ``legend`` what each colour means; a legend whose colours
+    repeat is left out.
     """
     if len(pixels) == 0:
         return _empty_sheet(title)
@@ -44,14 +49,24 @@ def contact_sheet(
     height = cell * pixels.shape[1] / pixels.shape[2]
     lines = [_wrapped(caption, max(3, int(cell / _CHARACTER))) for caption in captions]
     row = height + _GAP + _LINE * max(len(caption) for caption in lines) + 0.08
-    total = _TITLE + row * math.ceil(len(pixels) / columns)
+    explained = legend if frames and legend and len(set(legend.values())) == len(legend) else {}
+    header = _TITLE + _LEGEND * math.ceil(len(explained) / _LEGEND_COLUMNS)
+    total = header + row * math.ceil(len(pixels) / columns)
     figure = Figure(figsize=(WIDTH, total), dpi=DPI)
     figure.text(0.5, 1 - 0.5 * _TITLE / total, _title(title), ha="center", va="center", fontsize=13, color=INK)
+    if explained:
+        handles = [
+            Patch(facecolor="none", edgecolor=colour, linewidth=3, label=literal(elide(name, 24)))
+            for name, colour in explained.items()
+        ]
+        place = (0.5, 1 - (_TITLE + header) / 2 / total)
+        ncols = min(_LEGEND_COLUMNS, len(handles))
+        figure.legend(handles=handles, loc="center", bbox_to_anchor=place, ncols=ncols, frameon=False, fontsize=10)
     axes = figure.add_axes((0, 0, 1, 1))  # in inches; axes per image would be slow
     axes.axis("off")
     for index, caption in enumerate(lines):
         left = _GAP + index % columns * (cell + _GAP)
-        bottom = total - _TITLE - index // columns * row - height
+        bottom = total - header - index // columns * row - height
         axes.imshow(pixels[index], extent=(left, left + cell, bottom, bottom + height), aspect="auto")
         if frames:
             axes.add_patch(Rectangle((left, bottom), cell, height, fill=False, edgecolor=frames[index], linewidth=3))

@@ -29,6 +29,8 @@ _CLASSES = (
 )
 """Okabe and Ito's colours, then Tol's muted ones, which colour-blind readers can distinguish."""
 
+VERDICTS = {"right": "#0072B2", "wrong": "#D55E00"}
+"""Frame colours of right and wrong predictions, which colour-blind readers can distinguish."""
 _SPLITS = {"train": "#3B528B", "validation": "#21A585", "test": "#E8A33D"}
 _OTHER_SPLITS = ("#B0B0B0", "#6E6E6E", "#D8D8D8")
 _SERIES = ("#7A1F5C", "#8C8C8C", "#C7A76C", "#4F9D9D", "#B7B7B7", "#6B7FB3")

@@ -27,7 +27,14 @@ from goodbad_pipeline.evaluation.metrics import (
     read_intervals,
     resampled_metrics,
 )
-from goodbad_pipeline.evaluation.predictions import MODEL, prediction_table, predictions_by_model, read_predictions
+from goodbad_pipeline.evaluation.predictions import (
+    BASELINES,
+    MODEL,
+    prediction_table,
+    predictions_by_model,
+    probabilities_by_model,
+    read_predictions,
+)
 from goodbad_pipeline.evaluation.slices import fairness_table, slice_table, slice_values, why_no_slices
 from goodbad_pipeline.images.pixels import Pixels
 from goodbad_pipeline.images.reading import find_exif
@@ -185,15 +192,13 @@ def draw_evaluation(
     """Draw confusion matrix, ROC and precision-recall curves, metrics against baselines, and reliability."""
     model = read_predictions(test_predictions)
     y_true, names, temperature = model.y_true, model.class_names, calibration["temperature"]
-    curves = {
-        name: one.probabilities for name, one in predictions_by_model(test_predictions, baseline_predictions).items()
-    }
+    curves = probabilities_by_model(test_predictions, baseline_predictions)
     uncalibrated = scale_temperature(model.probabilities, 1 / temperature)
     return (
         figures.confusion_matrix_figure(y_true, model.predicted, names),
         figures.roc_figure(y_true, curves, names),
         figures.precision_recall_figure(y_true, curves, names),
-        figures.metrics_figure(comparison),
+        figures.metrics_figure(comparison.rename(columns=BASELINES)),
         figures.reliability_figure(y_true, uncalibrated, model.probabilities, temperature),
     )
 
@@ -212,8 +217,8 @@ def draw_mistakes(test_predictions: pd.DataFrame, pixels: Pixels) -> tuple[figur
     ]
     title = f"Most confident mistakes of the test split: {len(confident)} of {len(wrong)}"
     return (
-        _sheet(confident, pixels, _captions(confident), model.class_names, title),
-        _sheet(worst, pixels, captions, model.class_names, "Highest losses of the test split"),
+        _sheet(confident, pixels, _captions(confident), title),
+        _sheet(worst, pixels, captions, "Highest losses of the test split"),
     )
 
 
@@ -253,7 +258,7 @@ def explain_predictions(
         metrics["test_accuracy_centre_masked"],
         unmasked_accuracy,
     )
-    return _explanation_sheet(sample.reset_index(drop=True), array, heat, predictions.class_names), metrics
+    return _explanation_sheet(sample.reset_index(drop=True), array, heat), metrics
 
 
 def _predict(model: Any, pixels: Pixels, splits: pd.DataFrame, split: str, calibration: Calibration) -> pd.DataFrame:
@@ -293,7 +298,7 @@ def _certainty_metrics(table: pd.DataFrame, calibration: Calibration, resamples:
 
 def _log_accuracy(intervals: dict[tuple[str, str], Interval]) -> None:
     baseline_accuracies = ", ".join(
-        f"{model} {interval.value:.3f}"
+        f"{BASELINES[model]} {interval.value:.3f}"
         for (model, metric), interval in intervals.items()
         if metric == "accuracy" and model != MODEL
     )
@@ -302,22 +307,25 @@ def _log_accuracy(intervals: dict[tuple[str, str], Interval]) -> None:
     logger.info(message, accuracy.value, accuracy.low, accuracy.high, area, baseline_accuracies)
 
 
-def _explanation_sheet(sample: pd.DataFrame, array: Any, heat: Any, names: Any) -> figures.Figure:
+def _explanation_sheet(sample: pd.DataFrame, array: Any, heat: Any) -> figures.Figure:
     half = SHEET_IMAGES // 2
     correct, wrong = (sample[sample["correct"] == part].nlargest(half, "probability") for part in (True, False))
     shown = pd.concat([correct, wrong])
     rows = shown.index.to_numpy()
     pairs = np.concatenate([array[rows], figures.overlay(array[rows], heat[rows])], axis=2)
-    frames = [figures.class_colours(names)[label] for label in shown["label"]]
-    title = f"Evidence for the predicted class (Grad-CAM): {len(correct)} correct, then {len(wrong)} wrong predictions"
-    return figures.contact_sheet(pairs, _captions(shown), columns=4, title=title, frames=frames)
+    title = f"Evidence for the predicted class (Grad-CAM): {len(correct)} right, {len(wrong)} wrong"
+    return _framed(pairs, _captions(shown), 4, title, shown["correct"])
 
 
 def _captions(shown: pd.DataFrame) -> list[str]:
     return [f"{row.label}, predicted {row.predicted}\nprobability {row.probability:.0%}" for row in shown.itertuples()]
 
 
-def _sheet(shown: pd.DataFrame, pixels: Pixels, captions: list[str], names: Any, title: str) -> figures.Figure:
+def _sheet(shown: pd.DataFrame, pixels: Pixels, captions: list[str], title: str) -> figures.Figure:
     shown_pixels = np.asarray(pixels.array[pixels.rows(shown["image_id"])])
-    frames = [figures.class_colours(names)[label] for label in shown["label"]]
-    return figures.contact_sheet(shown_pixels, captions, columns=6, title=title, frames=frames)
+    return _framed(shown_pixels, captions, 6, title, shown["correct"])
+
+
+def _framed(shown: Any, captions: list[str], columns: int, title: str, correct: pd.Series) -> figures.Figure:
+    frames = [figures.VERDICTS["right" if one else "wrong"] for one in correct]
+    return figures.contact_sheet(shown, captions, columns, title, frames=frames, legend=figures.VERDICTS)

@@ -91,7 +91,7 @@ def draw_predictions(
             frames.append(colours[row["label"]])
     pixels = np.array(thumbnails, np.uint8).reshape(-1, THUMBNAIL, THUMBNAIL, 3)
     title = f"{len(pixels)} of {total:,} predictions"
-    return figures.contact_sheet(pixels, captions, columns=6, title=title, frames=frames)
+    return figures.contact_sheet(pixels, captions, columns=6, title=title, frames=frames, legend=colours)
 
 
 def _draw_rows(predictions: Iterable[pd.DataFrame], count: int, seed: int) -> tuple[int, pd.DataFrame]:

@@ -280,8 +280,7 @@ def draw_disagreements(
     captions = [f"{label}\n{verdict}" for label, verdict in zip(shown["label"], verdicts, strict=True)]
     counts = int((old["correct"] & ~new["correct"]).sum()), int((~old["correct"] & new["correct"]).sum())
     title = f"Differences: {counts[0]} correct only by the champion, {counts[1]} correct only by the new model"
-    colours = figures.class_colours(read_predictions(test_predictions).class_names)
+    frames = [figures.VERDICTS["wrong"]] * len(lost) + [figures.VERDICTS["right"]] * len(won)
+    legend = {f"new model {verdict}": colour for verdict, colour in figures.VERDICTS.items()}
     shown_pixels = np.asarray(pixels.array[pixels.rows(shown["image_id"])])
-    return figures.contact_sheet(
-        shown_pixels, captions, columns=6, title=title, frames=[colours[one] for one in shown["label"]]
-    )
+    return figures.contact_sheet(shown_pixels, captions, columns=6, title=title, frames=frames, legend=legend)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from goodbad_pipeline import lazy
 from goodbad_pipeline.evaluation import figures
-from goodbad_pipeline.evaluation.predictions import MODEL, predictions_by_model
+from goodbad_pipeline.evaluation.predictions import probabilities_by_model, read_predictions
 from goodbad_pipeline.params import ImageParams, TrainingParams
 from goodbad_pipeline.reporting.facts import gather_facts
 from goodbad_pipeline.tracking.provenance import labels_digest
@@ -43,9 +43,8 @@ def draw_charts(
     training: TrainingParams,
 ) -> tuple[figures.Chart, figures.Chart, figures.Chart]:
     """Draw the interactive charts: training history, ROC curve, slices."""
-    models = predictions_by_model(test_predictions, baseline_predictions)
-    curves = {name: one.probabilities for name, one in models.items()}
-    model = models[MODEL]
+    model = read_predictions(test_predictions)
+    curves = probabilities_by_model(test_predictions, baseline_predictions)
     return (
         figures.history_chart(history, training.monitor),
         figures.roc_chart(model.y_true, curves, model.class_names),
