@@ -100,7 +100,7 @@ def test_each_slice_has_a_tooltip_with_name_interval_and_size():
     assert dots["customdata"][1][-1] == "no interval: a single group"
     assert dots["error_x"]["array"] == [pytest.approx(0.1), None]
     assert dots["marker"]["symbol"] == ["circle", "x-thin-open"]
-    assert len(set(dots["marker"]["color"])) == 2
+    assert dots["marker"]["color"][0] == dots["error_x"]["color"] != dots["marker"]["color"][1]
     assert chart["layout"]["yaxis"]["ticktext"][1] == "hair: red  (9)"
     assert "× no interval: a single group" in chart["layout"]["xaxis"]["title"]["text"]
     assert "…" in chart["layout"]["yaxis"]["ticktext"][0]

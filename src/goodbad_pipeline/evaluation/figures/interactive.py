@@ -34,7 +34,7 @@ _AXIS = {"gridcolor": GRID, "zerolinecolor": GRID, "linecolor": FAINT, "ticks": 
 
 def history_chart(history: pd.DataFrame, monitor: str = "val_loss") -> Chart:
     """Draw `history_figure` as a chart, with values, phase and learning rate of each epoch in a tooltip."""
-    chart = make_subplots(rows=1, cols=2)
+    chart = make_subplots(rows=1, cols=2, horizontal_spacing=0.14)
     epochs = list(range(1, len(history) + 1))
     details = [[escape(str(phase)), float(rate)] for phase, rate in history[["phase", "learning_rate"]].to_numpy()]
     for panel, measure in enumerate(("loss", "accuracy"), start=1):
@@ -97,6 +97,7 @@ def _mark_kept(chart: Chart, history: pd.DataFrame, kept: int) -> None:
             mode="markers",
             marker={"symbol": "circle-open", "size": 14, "color": INK, "line": {"width": 1.5}},
             hoverinfo="skip",
+            cliponaxis=False,
         )
         chart.add_trace(ring, row=1, col=panel)
     chart.add_vline(x=kept + 1, line={"color": FAINT, "width": 1, "dash": "dot"})
@@ -137,6 +138,7 @@ def slices_chart(slices: pd.DataFrame, accuracy: float) -> Chart:
     ]
     values = shown["accuracy"].to_numpy(float)
     known = shown["low"].notna()
+    colour = series_colours(["model"])["model"]
     chart = Chart(
         go.Scatter(
             x=_numbers(shown["accuracy"]),
@@ -146,13 +148,14 @@ def slices_chart(slices: pd.DataFrame, accuracy: float) -> Chart:
                 "symmetric": False,
                 "array": _numbers(shown["high"] - values),
                 "arrayminus": _numbers(values - shown["low"]),
+                "color": colour,
                 "thickness": 3,
                 "width": 0,
             },
             customdata=details,
             mode="markers",
             marker={
-                "color": [series_colours(["model"])["model"] if one else FAINT for one in known],
+                "color": [colour if one else FAINT for one in known],
                 "symbol": ["circle" if one else "x-thin-open" for one in known],
                 "size": 9,
             },
@@ -196,15 +199,15 @@ def _interval(row: Mapping[Hashable, Any]) -> str:
     return NO_INTERVAL if np.isnan(low) or np.isnan(high) else f"{low:.3f} to {high:.3f}"
 
 
-def _styled(chart: Chart, height: int, title: str = "", hovermode: str = "closest") -> Chart:
+def _styled(chart: Chart, height: int, title: str, hovermode: str = "closest") -> Chart:
     chart.update_layout(
         template="none",
         height=height,
         title={"text": title, "font": {"size": 15}, "x": 0.5},
         font={"color": INK, "size": 13, "family": "system-ui, sans-serif"},
-        margin={"l": 70, "r": 20, "t": 50 if title else 40, "b": 60},
+        margin={"l": 70, "r": 20, "t": 50, "b": 60},
         hovermode=hovermode,
-        legend={"orientation": "h", "y": -0.18, "x": 0.5, "xanchor": "center"},
+        legend={"orientation": "h", "y": -84 / (height - 110), "x": 0.5, "xanchor": "center"},  # below the axis titles
     )
     chart.update_xaxes(**_AXIS)
     chart.update_yaxes(**_AXIS)
