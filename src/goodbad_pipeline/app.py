@@ -1,4 +1,4 @@
-"""A web page on which to try the champion: ``python -m goodbad_pipeline.app``.
+"""A web page on which to try the registered models: ``python -m goodbad_pipeline.app``.
 
 The server listens on 127.0.0.1 only. It rejects requests for other host names and requests from other sites.
 """
@@ -8,12 +8,13 @@ import asyncio
 import io
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import uvicorn
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 from kedro.framework.session import KedroSession
@@ -26,7 +27,7 @@ from goodbad_pipeline import lazy
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.images.rejections import Reason
-from goodbad_pipeline.registry.models import RegisteredModel, find_model
+from goodbad_pipeline.registry.models import RegisteredModel, find_model, list_versions, load_version
 from goodbad_pipeline.serving.classifier import COLUMNS, Classifier
 
 gradcam = lazy.load("goodbad_pipeline.training.gradcam")  # imports Keras
@@ -36,6 +37,8 @@ logger = logging.getLogger("goodbad_pipeline.app")  # __name__ is "__main__" her
 HOST = "127.0.0.1"
 PORT = 7860
 MAX_BYTES = 20_000_000
+MAX_LOADED = 4
+"""Number of models that stay in memory."""
 HEAT_MAP_SIDE = 320  # minimum side in pixels; smaller heat maps are enlarged by an integer factor
 PAGE = Path(__file__).with_name("page")
 HEADERS = {
@@ -51,12 +54,23 @@ def create_app(model: RegisteredModel, max_bytes: int = MAX_BYTES) -> FastAPI:
 
     ``POST /predict`` returns the same prediction as the registered pyfunc. ``POST /explain?label=good`` returns a PNG
     with the Grad-CAM heat map of a class, or status 404 if there is none. For files of more than ``max_bytes``, both
-    return status 413.
+    return status 413. ``GET /models`` lists the registered versions, ``GET /model`` describes one. With the query
+    ``name=goodbad&version=3``, that version responds instead of ``model``; it is loaded at the first request.
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
     lock = asyncio.Lock()  # one image at a time, since the network uses all cores
-    explainer = _explainer(model)
+    load = _loader(model)
+
+    async def choose(name: str = model.name, version: str = model.version) -> tuple[RegisteredModel, Any]:
+        async with lock:
+            return await asyncio.to_thread(load, name, version)
+
+    Chosen = Annotated[tuple[RegisteredModel, Any], Depends(choose)]  # noqa: N806
+
+    @app.exception_handler(InputError)
+    async def refuse(request: Request, error: InputError) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, 404)
 
     @app.middleware("http")
     async def harden(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -65,29 +79,36 @@ def create_app(model: RegisteredModel, max_bytes: int = MAX_BYTES) -> FastAPI:
         response.headers.update(HEADERS)
         return response
 
+    @app.get("/models")
+    async def list_models() -> list[dict[str, Any]]:
+        return await asyncio.to_thread(list_versions)
+
     @app.get("/model")
-    async def describe() -> dict[str, Any]:
-        return {"name": model.name, "version": model.version, "class_names": model.class_names}
+    async def describe(chosen: Chosen) -> dict[str, Any]:
+        found, calibration = chosen[0], chosen[0].classifier.calibration
+        facts = {"name": found.name, "version": found.version, "class_names": found.class_names}
+        return facts | {"threshold": calibration.threshold, "abstain_below": calibration.abstain_below}
 
     @app.post("/predict")
-    async def predict(request: Request) -> JSONResponse:
+    async def predict(request: Request, chosen: Chosen) -> JSONResponse:
         data = await _read(request, max_bytes)
         if data is None:
             detail = f"the file has more than {max_bytes:,} bytes"
             rejected = {"abstained": False, "reason": Reason.UNREADABLE, "detail": detail}
             return JSONResponse(dict.fromkeys(COLUMNS) | rejected, 413)
         async with lock:
-            predictions = await asyncio.to_thread(model.classifier.classify, [data])
+            predictions = await asyncio.to_thread(chosen[0].classifier.classify, [data])
         (prediction,) = predictions.to_dict("records")
         return JSONResponse(prediction)
 
     @app.post("/explain")
-    async def explain(request: Request, label: str) -> Response:
+    async def explain(request: Request, chosen: Chosen, label: str) -> Response:
+        found, explainer = chosen
         data = await _read(request, max_bytes)
         if data is None or explainer is None:
             return Response(status_code=413 if data is None else 404)
         async with lock:
-            png = await asyncio.to_thread(_explain, explainer, model.classifier, data, label)
+            png = await asyncio.to_thread(_explain, explainer, found.classifier, data, label)
         return Response(png, 404 if png is None else 200, media_type="image/png")
 
     app.mount("/", StaticFiles(directory=PAGE, html=True))
@@ -101,6 +122,18 @@ def _is_foreign(request: Request) -> bool:
         return headers["origin"] != f"http://{headers.get('host')}"
     is_link = request.method == "GET" and headers.get("sec-fetch-mode") == "navigate"
     return headers.get("sec-fetch-site") in ("cross-site", "same-site") and not is_link
+
+
+def _loader(first: RegisteredModel) -> Callable[[str, str], tuple[RegisteredModel, Any]]:
+    """Return a function that loads a version and its explainer; ``first`` is loaded already."""
+
+    @lru_cache(MAX_LOADED)
+    def load(name: str, version: str) -> tuple[RegisteredModel, Any]:
+        model = first if (name, version) == (first.name, first.version) else load_version(name, version)
+        return model, _explainer(model)
+
+    load(first.name, first.version)
+    return load
 
 
 def _explainer(model: RegisteredModel) -> Any:

@@ -229,7 +229,24 @@ def drop(page, name: str, data: bytes) -> None:
 
 
 @pytest.fixture(scope="module")
-def classifier_page(project: Path) -> Iterator[str]:
+def abstaining(project: Path) -> str:
+    """The number of a version that abstains unless it is certain."""
+    import mlflow
+    import numpy as np
+
+    from goodbad_pipeline.evaluation.decision import Calibration
+    from goodbad_pipeline.registry.models import find_model, log_model
+
+    mlflow.set_tracking_uri(f"sqlite:///{project / 'mlflow.db'}")
+    first = find_model("goodbad", 1)
+    calibration = Calibration(first.class_names, abstain_below=1.0)
+    side = first.transform.resolution
+    with mlflow.start_run(experiment_id="1"):
+        return log_model(first.model, "goodbad", calibration, first.transform, np.zeros((side, side, 3), np.uint8))
+
+
+@pytest.fixture(scope="module")
+def classifier_page(project: Path, abstaining: str) -> Iterator[str]:
     with served(project, sys.executable, "-m", "goodbad_pipeline.app") as address:
         yield address
 
@@ -242,6 +259,7 @@ def test_the_page_classifies_an_image_and_explains_a_rejected_file(
     image = project / "data/01_raw/characters/images/good_0_0.png"
     page.goto(classifier_page)
     page.get_by_text("goodbad version 1").wait_for()
+    page.get_by_text("Classes: bad, good (").wait_for()  # before the first image
     page.set_input_files("#file", image)
     page.get_by_text("% sure").wait_for()
     assert page.locator("#label").text_content() in ("bad", "good")
@@ -263,6 +281,33 @@ def test_the_page_classifies_an_image_and_explains_a_rejected_file(
     page.locator("#label", has_text=said).wait_for()
     page.locator("#heat").wait_for(state="visible")
     assert all(url.startswith((classifier_page, f"blob:{classifier_page}")) for url in watched.requests)
+
+
+@pytest.mark.parametrize("width", [1280, 800])
+def test_the_page_takes_several_images_and_another_version_that_abstains(
+    project: Path, classifier_page: str, abstaining: str, page, watched, width: int
+) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    images = [project / f"data/01_raw/characters/images/{name}_0_0.png" for name in ("good", "bad")]
+    page.goto(classifier_page)
+    page.get_by_text("Classes: bad, good (").wait_for()
+    page.set_input_files("#file", images)
+    page.locator(".thumbnail").nth(1).filter(has_text="%").wait_for()
+    assert page.locator(".thumbnail").count() == 2
+    assert page.locator("#name").text_content() == "good_0_0.png"
+    page.locator(".thumbnail").nth(1).click()
+    page.locator("#name", has_text="bad_0_0.png").wait_for()
+    page.locator("#heat").wait_for(state="visible")
+    assert page.locator("#version option:checked").text_content() == "version 1 (champion)"
+    page.locator("#version").select_option(label=f"version {abstaining}")
+    page.get_by_text(f"goodbad version {abstaining}").wait_for()
+    page.get_by_text("Classes: bad, good (abstains below 100.0 %)").wait_for()
+    page.locator(".thumbnail").nth(1).filter(has_text="abstained").wait_for()
+    page.locator("#label", has_text="Abstained: not confident enough").wait_for()
+    assert "this model abstains below 100.0 %" in page.locator("#detail").text_content()
+    assert page.locator(".bar").count() == 2
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert watched.messages == []
 
 
 @pytest.mark.slow

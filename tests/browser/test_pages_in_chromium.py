@@ -78,7 +78,9 @@ def test_the_interactive_history_replaces_the_figure_and_shows_as_much(pages: Pa
     assert words.count("head") == words.count("all layers") == words.count("Epoch") == 2
     assert {"train", "validation", "kept epoch", "Loss", "Accuracy"} <= set(words)
     assert "Training history: kept epoch 3 of 3, val_loss 0.3000" in words
-    boxes = [box.bounding_box() for box in place.locator(".xtitle, .x2title, .ytitle, .y2title, .legend, .gtitle").all()]
+    boxes = [
+        box.bounding_box() for box in place.locator(".xtitle, .x2title, .ytitle, .y2title, .legend, .gtitle").all()
+    ]
     for one, other in combinations(boxes, 2):
         assert (
             one["x"] + one["width"] <= other["x"]

@@ -14,12 +14,12 @@ import pytest
 import uvicorn
 from factories import encoded
 from PIL import Image
-from serving_kit import SIDE
+from serving_kit import SIDE, small_model
 
 from goodbad_pipeline import app
 from goodbad_pipeline.evaluation.decision import Calibration
 from goodbad_pipeline.images.pixels import Transform
-from goodbad_pipeline.registry.models import RegisteredModel, load_champion
+from goodbad_pipeline.registry.models import RegisteredModel, load_champion, log_model
 from goodbad_pipeline.serving.classifier import Classifier
 
 LIMIT = 100_000
@@ -28,6 +28,10 @@ LIMIT = 100_000
 @pytest.fixture(scope="module")
 def address(registered: str) -> Iterator[str]:
     mlflow.set_tracking_uri(registered)
+    transform = Transform(SIDE, "pad", (255, 255, 255), 120 * 120, tiff=True, shrink_on_load=True)
+    with mlflow.start_run():
+        example = np.zeros((SIDE, SIDE, 3), np.uint8)
+        second = log_model(small_model(), "goodbad", Calibration(["night", "day"]), transform, example)
     config = uvicorn.Config(app.create_app(load_champion("goodbad"), LIMIT), host=app.HOST, port=0, log_level="error")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
@@ -38,6 +42,7 @@ def address(registered: str) -> Iterator[str]:
     yield f"http://127.0.0.1:{port}"
     server.should_exit = True
     thread.join(20)
+    mlflow.MlflowClient().delete_model_version("goodbad", second)  # other modules share this store
 
 
 def fetch(address: str, data: bytes | None = None, **headers: str) -> tuple[int, dict, bytes]:
@@ -100,11 +105,41 @@ def test_a_file_that_is_too_large_gets_its_reason(address: str) -> None:
 
 def test_it_answers_to_its_own_name_alone(address: str) -> None:
     assert fetch(f"{address}/model", Host="evil.example")[0] == 400
-    assert json.loads(fetch(f"{address}/model")[2]) == {
+    assert json.loads(fetch(f"{address}/model")[2])["name"] == "goodbad"
+
+
+def test_it_lists_the_registered_versions_and_describes_the_one_it_was_started_with(address: str) -> None:
+    second, first = (entry for entry in json.loads(fetch(f"{address}/models")[2]) if entry["name"] == "goodbad")
+    assert first == {"name": "goodbad", "version": "1", "aliases": ["champion"]}
+    assert second == {"name": "goodbad", "version": "2", "aliases": []}
+    described = json.loads(fetch(f"{address}/model")[2])
+    assert described == {
         "name": "goodbad",
         "version": "1",
         "class_names": ["bad", "good"],
+        "threshold": 0.45,
+        "abstain_below": 0.7,
     }
+
+
+def test_another_version_responds_if_it_is_named(address: str, files: dict[str, bytes]) -> None:
+    facts = json.loads(fetch(f"{address}/model?name=goodbad&version=2")[2])
+    assert (facts["version"], facts["class_names"], facts["abstain_below"]) == ("2", ["night", "day"], None)
+    file = files["image_001.jpeg"]
+    named = json.loads(fetch(f"{address}/predict?name=goodbad&version=2", file)[2])
+    assert set(named["probabilities"]) == {"night", "day"}
+    assert set(json.loads(fetch(f"{address}/predict", file)[2])["probabilities"]) == {"bad", "good"}
+    assert fetch(f"{address}/explain?name=goodbad&version=2&label=day", file)[0] == 200
+    assert fetch(f"{address}/explain?label=day", file)[0] == 404
+
+
+@pytest.mark.parametrize("chosen", ["name=goodbad&version=9", "name=evil&version=1", "version=champion"])
+def test_a_version_that_does_not_exist_is_refused_in_one_sentence(address: str, chosen: str) -> None:
+    for place, data in (("model", None), ("predict", b"x"), ("explain?label=good", b"x")):
+        joint = "&" if "?" in place else "?"
+        status, _, body = fetch(f"{address}/{place}{joint}{chosen}", data)
+        assert status == 404
+        assert "has no version" in json.loads(body)["detail"]
 
 
 SITE, MODE = "Sec-Fetch-Site", "Sec-Fetch-Mode"

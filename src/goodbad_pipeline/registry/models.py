@@ -164,6 +164,23 @@ def load_version(name: str, model_version: str, backend: Backend = KERAS) -> Reg
     return _load(found, backend)
 
 
+def list_versions() -> list[dict[str, Any]]:
+    """Return name, version and aliases of every registered version, by name, the newest version first."""
+    client = mlflow.MlflowClient()
+    with tracking.raise_unavailable():
+        found = client.search_model_versions()  # without aliases
+        aliases = {name: client.get_registered_model(name).aliases for name in {one.name for one in found}}
+    found.sort(key=lambda one: (one.name, -int(one.version)))
+    return [
+        {
+            "name": one.name,
+            "version": str(one.version),
+            "aliases": [alias for alias, number in aliases[one.name].items() if number == str(one.version)],
+        }
+        for one in found
+    ]
+
+
 def read_tags(name: str, model_version: str) -> dict[str, str]:
     """Return the tags of a version."""
     return dict(mlflow.MlflowClient().get_model_version(name, model_version).tags)
