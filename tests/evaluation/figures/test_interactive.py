@@ -50,9 +50,9 @@ def test_the_history_has_tooltips_and_the_colours_of_the_splits():
 def test_the_history_marks_phases_and_the_kept_epoch_as_its_figure_does():
     chart = plain(history_chart(history()))
     lines = [(shape["x0"], shape["xref"]) for shape in chart["layout"]["shapes"]]
-    assert sorted(lines) == [(1.5, "x"), (1.5, "x2"), (2, "x"), (2, "x2")]
+    assert sorted(lines) == [(x, axis) for x in (0.5, 1.5, 2) for axis in ("x", "x2")]
     phases = [(note["text"], note["x"], note["xref"]) for note in chart["layout"]["annotations"]]
-    assert phases == [("head", 1, "x"), ("all", 2.5, "x"), ("head", 1, "x2"), ("all", 2.5, "x2")]
+    assert phases == [("head", 0.5, "x"), ("head", 0.5, "x2"), ("all", 1.5, "x"), ("all", 1.5, "x2")]
     assert [(ring["name"], ring["x"], ring["y"]) for ring in chart["data"][4:]] == [
         ("kept epoch", [2], [0.7]),
         ("kept epoch", [2], [0.7]),
@@ -66,7 +66,7 @@ def test_the_history_marks_phases_and_the_kept_epoch_as_its_figure_does():
 def test_a_history_without_validation_has_no_kept_epoch():
     chart = plain(history_chart(history().assign(val_loss=np.nan, val_accuracy=np.nan)))
     assert len(chart["data"]) == 4
-    assert {shape["x0"] for shape in chart["layout"]["shapes"]} == {1.5}  # the phases alone
+    assert {shape["x0"] for shape in chart["layout"]["shapes"]} == {0.5, 1.5}  # the phases alone
     assert chart["layout"]["title"]["text"] == "Training history: 3 epochs"
 
 

@@ -53,8 +53,14 @@ def history_chart(history: pd.DataFrame, monitor: str = "val_loss") -> Chart:
                 hovertemplate="%{y:.4f} (%{customdata[0]}, rate %{customdata[1]:.2g})",
             )
             chart.add_trace(line, row=1, col=panel)
-        _mark_phases(chart, phase_ranges(history), panel)
         chart.update_yaxes(title=measure.capitalize(), col=panel)
+    for phase, start, _ in phase_ranges(history):
+        chart.add_vline(
+            x=start + 0.5,
+            line={"color": FAINT, "width": 1, "dash": "dash"},
+            annotation={"text": escape(elide(phase, 24)), "font": {"size": 12, "color": FAINT}, "yanchor": "bottom"},
+            annotation_position="top right",
+        )
     kept = kept_epoch(history, monitor)
     if kept is not None:
         _mark_kept(chart, history, kept)
@@ -66,24 +72,6 @@ def history_chart(history: pd.DataFrame, monitor: str = "val_loss") -> Chart:
         unifiedhovertitle={"text": "epoch %{x}"},
     )
     return _styled(chart, 420, title=history_title(history, monitor), hovermode="x unified")
-
-
-def _mark_phases(chart: Chart, phases: Sequence[tuple[str, int, int]], panel: int) -> None:
-    for phase, start, end in phases:
-        if start:
-            line = {"color": FAINT, "width": 1, "dash": "dash"}
-            chart.add_vline(x=start + 0.5, line=line, row=1, col=panel)
-        chart.add_annotation(
-            text=escape(elide(phase, 24)),
-            x=(start + end) / 2 + 0.5,
-            y=1,
-            yref="y domain",
-            yanchor="bottom",
-            showarrow=False,
-            font={"size": 12, "color": FAINT},
-            row=1,
-            col=panel,
-        )
 
 
 def _mark_kept(chart: Chart, history: pd.DataFrame, kept: int) -> None:
