@@ -42,7 +42,7 @@ def address(registered: str) -> Iterator[str]:
     yield f"http://127.0.0.1:{port}"
     server.should_exit = True
     thread.join(20)
-    mlflow.MlflowClient().delete_model_version("goodbad", second)  # other modules share this store
+    mlflow.MlflowClient(registered).delete_model_version("goodbad", second)  # other modules share this store
 
 
 def fetch(address: str, data: bytes | None = None, **headers: str) -> tuple[int, dict, bytes]:
@@ -108,7 +108,9 @@ def test_it_answers_to_its_own_name_alone(address: str) -> None:
     assert json.loads(fetch(f"{address}/model")[2])["name"] == "goodbad"
 
 
-def test_it_lists_the_registered_versions_and_describes_the_one_it_was_started_with(address: str) -> None:
+def test_it_lists_the_registered_versions_and_describes_the_one_it_was_started_with(
+    address: str, tracking: str
+) -> None:
     second, first = (entry for entry in json.loads(fetch(f"{address}/models")[2]) if entry["name"] == "goodbad")
     assert first == {"name": "goodbad", "version": "1", "aliases": ["champion"]}
     assert second == {"name": "goodbad", "version": "2", "aliases": []}
@@ -122,7 +124,7 @@ def test_it_lists_the_registered_versions_and_describes_the_one_it_was_started_w
     }
 
 
-def test_another_version_responds_if_it_is_named(address: str, files: dict[str, bytes]) -> None:
+def test_another_version_responds_if_it_is_named(address: str, tracking: str, files: dict[str, bytes]) -> None:
     facts = json.loads(fetch(f"{address}/model?name=goodbad&version=2")[2])
     assert (facts["version"], facts["class_names"], facts["abstain_below"]) == ("2", ["night", "day"], None)
     file = files["image_001.jpeg"]
@@ -134,7 +136,7 @@ def test_another_version_responds_if_it_is_named(address: str, files: dict[str, 
 
 
 @pytest.mark.parametrize("chosen", ["name=goodbad&version=9", "name=evil&version=1", "version=champion"])
-def test_a_version_that_does_not_exist_is_refused_in_one_sentence(address: str, chosen: str) -> None:
+def test_a_version_that_does_not_exist_is_refused_in_one_sentence(address: str, tracking: str, chosen: str) -> None:
     for place, data in (("model", None), ("predict", b"x"), ("explain?label=good", b"x")):
         joint = "&" if "?" in place else "?"
         status, _, body = fetch(f"{address}/{place}{joint}{chosen}", data)

@@ -33,7 +33,7 @@ function bar(item, name, value) {
 
 // What a prediction says: title, short caption, and a sentence.
 function words({ label, probability, abstained, reason, detail }) {
-  if (reason) return ["Not a usable image", reason, `${reason}: ${detail}`];
+  if (reason) return ["Not a usable image", "not usable", `${reason}: ${detail}`];
   if (!abstained) return [label, `${label} ${percent(probability)}`, `${percent(probability)} sure`];
   const limit = facts.abstain_below === null ? "" : `; this model abstains below ${percent(facts.abstain_below)}`;
   const sentence = `The most probable class is ${label}, ${percent(probability)}${limit}`;

@@ -175,7 +175,7 @@ def list_versions() -> list[dict[str, Any]]:
         {
             "name": one.name,
             "version": str(one.version),
-            "aliases": [alias for alias, number in aliases[one.name].items() if number == str(one.version)],
+            "aliases": [alias for alias, number in aliases[one.name].items() if str(number) == str(one.version)],
         }
         for one in found
     ]

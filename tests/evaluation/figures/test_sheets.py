@@ -38,6 +38,11 @@ def test_long_captions_stay_apart(columns, drawn):
     drawn(contact_sheet(images(2 * columns), captions, columns, title="Most confident mistakes " * 8))
 
 
+@pytest.mark.filterwarnings("ignore:Glyph")
+def test_captions_of_wide_characters_stay_apart(drawn):
+    drawn(contact_sheet(images(16), ["虎猫が眠っている写真の名前はとても長い" * 2] * 16, 8, "Samples"))
+
+
 def test_a_caption_keeps_its_lines_and_both_ends(drawn):
     caption = drawn(contact_sheet(images(1), ["start" + "x" * 400 + "end\n\nlast"], 4, "Mistakes"))[1]
     assert caption.startswith("start")

@@ -148,7 +148,7 @@ def slices_chart(slices: pd.DataFrame, accuracy: float) -> Chart:
                 "size": 9,
             },
             hovertemplate="%{customdata[0]}: %{customdata[1]}<br>accuracy %{x:.3f}, %{customdata[4]}"
-            "<br>%{customdata[2]} images in %{customdata[3]} groups<extra></extra>",
+            "<br>images: %{customdata[2]}, groups: %{customdata[3]}<extra></extra>",
         )
     )
     chart.add_vline(x=accuracy, line={"color": FAINT, "width": 1, "dash": "dash"})

@@ -3,6 +3,7 @@
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
+from unicodedata import east_asian_width
 
 import numpy as np
 from matplotlib import colormaps
@@ -21,9 +22,7 @@ _GAP = 0.12
 _LINE = 0.17
 _TITLE = 0.5
 _LEGEND = 0.28
-_CHARACTER = 0.085
-"""In inches: gap between cells, heights of a line of a caption, of the title and of a line of the legend, width of a
-wide character at 9 points."""
+"""In inches: gap between cells, heights of a line of a caption, of the title and of a line of the legend."""
 _LEGEND_COLUMNS = 4
 
 
@@ -47,7 +46,7 @@ def contact_sheet(
         return _empty_sheet(title)
     cell = (WIDTH - _GAP) / columns - _GAP
     height = cell * pixels.shape[1] / pixels.shape[2]
-    lines = [_wrapped(caption, max(3, int(cell / _CHARACTER))) for caption in captions]
+    lines = [_wrapped(caption, max(3, int(cell / _character_width(caption)))) for caption in captions]
     row = height + _GAP + _LINE * max(len(caption) for caption in lines) + 0.08
     explained = legend if frames and legend and len(set(legend.values())) == len(legend) else {}
     header = _TITLE + _LEGEND * math.ceil(len(explained) / _LEGEND_COLUMNS)
@@ -114,6 +113,11 @@ def mask_centre(pixels: PixelArray, colour: tuple[int, int, int]) -> PixelArray:
 
 def _title(title: str) -> str:
     return literal(elide(title, 90))
+
+
+def _character_width(caption: str) -> float:
+    """Return the width in inches of a wide character at 9 points; CJK characters and emoji are wider than letters."""
+    return 0.13 if any(east_asian_width(one) in "WF" for one in caption) else 0.085
 
 
 def _wrapped(caption: str, width: int) -> list[str]:

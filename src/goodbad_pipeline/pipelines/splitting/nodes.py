@@ -95,7 +95,7 @@ def _draw_sheet(part: pd.DataFrame, name: str, split: str, images: ImageParams) 
     ordered = part.loc[rank_in_group.sort_values(kind="stable").index]
     shown = ordered.drop_duplicates("image_id").head(IMAGES_PER_SHEET)
     pixels = pixel_source(shown, Path(images.root), images.transform(THUMBNAIL)).streamed().array[:]
-    title = f"{name}: {len(shown)} of {len(part)} images, {part['group'].nunique()} groups"
+    title = f"{name}: {len(shown)} of {len(part)} images, groups: {part['group'].nunique()}"
     colours = figures.split_colours(SPLITS)
     frames = [colours[split]] * len(shown)
     return figures.contact_sheet(pixels, shown["group"].tolist(), columns=8, title=title, frames=frames, legend=colours)
