@@ -168,5 +168,7 @@ def test_relative_paths_start_at_the_project() -> None:
     assert anchor_paths(parameters(), Path("/p"))["model"]["weights"] == "auto"
     grown = anchor_paths(parameters(model__grow_from="old/m.keras"), Path("/p"))
     assert grown["model"]["grow_from"] == "/p/old/m.keras"
+    several = anchor_paths(parameters(predict__source=["a.png", "https://host/b.png"]), Path("/p"))
+    assert several["predict"]["source"] == ["/p/a.png", "https://host/b.png"]
     for word in ("imagenet", "goodbad/3", 3):
         assert anchor_paths(parameters(model__grow_from=word), Path("/p"))["model"]["grow_from"] == word

@@ -1,8 +1,12 @@
 import os
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pandas as pd
 import pytest
+from factories import encoded, make_image
 from odd_folders import put
 
 from goodbad_pipeline.errors import InputError
@@ -190,3 +194,33 @@ def test_prediction_reads_the_paths_that_training_reads(tmp_path: Path, suffix: 
     frame.to_csv(file, index=False) if suffix == "csv" else frame.to_parquet(file)
     asked = [path for block in open_source(tmp_path, "path").blocks(2) for path in block]
     assert asked == read(tmp_path)["path"].tolist() == [" a.png ", "NA", "000001", None, None]
+
+
+def listed(source: str | list[str]) -> tuple[Path, list[str | None]]:
+    stream = open_source(source, "path")
+    return stream.root, [path for block in stream.blocks(2) for path in block]
+
+
+def test_images_of_several_folders_are_relative_to_the_common_folder(tmp_path: Path) -> None:
+    for name in ("a/1.png", "b/c/2.png"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_bytes(encoded(make_image(0, bright=True)))
+    assert listed(str(tmp_path / "a/1.png")) == (tmp_path / "a", ["1.png"])
+    assert listed(str(tmp_path / "**/*.png")) == (tmp_path, ["a/1.png", "b/c/2.png"])
+    assert listed([str(tmp_path / "b/*/2.png"), str(tmp_path / "a/1.png")]) == (tmp_path, ["b/c/2.png", "a/1.png"])
+    with pytest.raises(InputError, match=r"image or pattern, or a URL, got '.*/\*\.jpg'"):
+        open_source([str(tmp_path / "a/1.png"), str(tmp_path / "*.jpg")], "path")
+
+
+def test_an_image_is_downloaded_from_a_url(tmp_path: Path) -> None:
+    (tmp_path / "cat.png").write_bytes(encoded(make_image(0, bright=True)))
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        root, paths = listed(f"{address}/cat.png?size=small")
+        with pytest.raises(InputError, match=rf"must be a URL that can be downloaded, got '{address}/dog.png' .*404"):
+            open_source(f"{address}/dog.png", "path")
+        server.shutdown()
+    assert paths == ["cat.png"]
+    assert (root / "cat.png").read_bytes() == (tmp_path / "cat.png").read_bytes()

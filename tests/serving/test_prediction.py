@@ -114,8 +114,11 @@ def test_an_empty_folder_gives_an_empty_table(tracking: str, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({}, "predict.source: name a folder or manifest"),
-        ({"predict__source": "/nowhere"}, "must be an existing folder or manifest, got '/nowhere'"),
+        ({}, "predict.source: name an image, folder, pattern"),
+        (
+            {"predict__source": "/nowhere"},
+            "must be an existing folder, manifest, .* URL, got '/nowhere'",
+        ),
         ({"predict__source": "/tmp", "predict__version": 99}, "'goodbad' has no version 99"),
         ({"predict__source": "/tmp", "predict__version": "best"}, "no version with the alias 'best'"),
     ],
@@ -123,6 +126,30 @@ def test_an_empty_folder_gives_an_empty_table(tracking: str, tmp_path: Path) -> 
 def test_what_is_not_there_is_one_line(tracking: str, changes: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         nodes.predict_files(*groups(**changes))
+
+
+def test_a_source_is_checked_before_the_model_is_loaded(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "list.csv").write_text("file\na.png\n")
+    monkeypatch.setattr(nodes, "find_model", lambda *_: pytest.fail("loads a model"))
+    with pytest.raises(InputError, match=r"'list.csv' has no column 'path'"):
+        nodes.predict_files(*groups(predict__source=str(tmp_path / "list.csv")))
+
+
+def test_images_a_pattern_and_a_list_are_predicted(tracking: str, folder: Path, caplog) -> None:
+    caplog.set_level("INFO", "goodbad_pipeline")
+    for source, expected in (
+        ("image_001.jpeg", ["image_001.jpeg"]),
+        ("image_00?.png", ["image_000.png", "image_006.png"]),
+        (["image_00[06].png", "image_001.jpeg"], ["image_000.png", "image_006.png", "image_001.jpeg"]),
+    ):
+        sources = str(folder / source) if isinstance(source, str) else [str(folder / one) for one in source]
+        predict, images, registry = groups(predict__source=sources)
+        (found,) = nodes.predict_files(predict, images, registry)
+        assert found["path"].tolist() == expected
+        assert found["reason"].isna().all()
+        drawn = nodes.draw_predictions([found], predict, images)
+        assert drawn.texts[0].get_text() == f"{len(expected)} of {len(expected)} predictions"
+    assert "It was trained on unknown images and answers bad or good" in caplog.text
 
 
 def test_a_manifest_without_the_column_is_told(tracking: str, tmp_path: Path) -> None:
@@ -166,6 +193,6 @@ def test_a_save_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
 
     with pytest.raises(Exception, match="the disk is gone"):
         dataset.save(failing())
-    assert (tmp_path / "table.csv").read_text() == "a\n'=1+1\n"
+    assert (tmp_path / "table.csv").read_text() == '"a"\n"\'=1+1"\n'
     (part,) = dataset.load()
     assert part["a"].tolist() == ["=1+1"]

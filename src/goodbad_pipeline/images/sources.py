@@ -4,20 +4,29 @@
 only paths, in blocks, for predictions on more files than fit in memory.
 """
 
+import atexit
+import glob
 import logging
 import os
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass
+from functools import cache
+from http.client import HTTPException
 from itertools import islice
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any, Literal
+from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import pandas as pd
 import pyarrow.parquet as pq
 
 from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.images.formats import HEAD_BYTES, find_container
 from goodbad_pipeline.images.layouts import SPLIT_NAMES, find_arrangement, split_of
 from goodbad_pipeline.images.paths import leaves_root, printable, to_text
 from goodbad_pipeline.images.reading import MEASURED_COLUMNS
@@ -28,6 +37,8 @@ Layout = Literal["auto", "folders", "presplit", "manifest"]
 
 _LITTER = ("thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "system volume information")
 DEFAULT_MANIFESTS = ("labels.csv", "labels.parquet")
+URLS = ("http://", "https://")
+MOST_BYTES = 256 << 20  # maximum size of a download
 PARQUET_SUFFIXES = (".parquet", ".pq")
 OWN_COLUMNS = ("path", "label", "group", "split")
 RESERVED_COLUMNS = (*MEASURED_COLUMNS, "source_split", "source_label", "copies")
@@ -257,6 +268,7 @@ class PathStream:
     root: Path  # folder that the paths are relative to
     manifest: Path | None  # file that lists the paths; None for every file below ``root``
     column: str  # the manifest's column of paths
+    files: tuple[str, ...] | None = None  # the paths, if they are listed one by one
 
     def blocks(self, size: int) -> Iterator[list[str | None]]:
         """Yield blocks of at most ``size`` paths, in order. A manifest row that has no path gives None.
@@ -265,7 +277,7 @@ class PathStream:
             InputError: The manifest cannot be read or lacks the path column, or a folder cannot be read.
         """
         if self.manifest is None:
-            files = walk_files(self.root, Counter())
+            files = walk_files(self.root, Counter()) if self.files is None else iter(self.files)
             while block := list(islice(files, size)):
                 yield [*block]
             return
@@ -290,19 +302,62 @@ class PathStream:
             raise
         except Exception as error:  # pandas and pyarrow raise their own types on broken files
             raise InputError(
-                f"predict.source: must be a folder, or a readable CSV or Parquet manifest, got '{manifest}' "
+                f"predict.source: must be a folder, an image, or a readable CSV or Parquet manifest, got '{manifest}' "
                 f"({_first_line(error)})"
             ) from error
 
 
-def open_source(source: Path, column: str) -> PathStream:
-    """Return the paths in a manifest or folder. A labels.csv or labels.parquet in the folder is its manifest.
+def open_source(source: str | Path | list[str], column: str) -> PathStream:
+    """Return the paths in a folder, manifest, pattern such as ``photos/*.jpg``, image or list of these, or at a URL.
+
+    A labels.csv or labels.parquet in a folder is its manifest. In a list, each item gives one or more files.
 
     Raises:
-        InputError: ``source`` does not exist.
+        InputError: A source does not exist, the manifest cannot be read, or the URL gives no file.
     """
-    if source.is_dir():
-        return PathStream(source, _default_manifest(source), column)
-    if source.is_file():
-        return PathStream(source.parent, source, column)
-    raise InputError(f"predict.source: must be an existing folder or manifest, got '{source}'")
+    sources = source if isinstance(source, list) else [str(source)]
+    only = Path(sources[0])
+    if len(sources) == 1 and only.is_dir():
+        return _checked(PathStream(only, _default_manifest(only), column))
+    if len(sources) == 1 and only.is_file() and not _is_image(only):
+        return _checked(PathStream(only.parent, only, column))
+    files = [file for one in sources for file in _find_files(one)]
+    root = Path(os.path.commonpath([file.parent for file in files]))
+    return PathStream(root, None, column, tuple(to_text(str(file.relative_to(root))) for file in files))
+
+
+def _checked(stream: PathStream) -> PathStream:
+    """Return the stream after its manifest was opened, because an error must come before the model is loaded."""
+    if stream.manifest is not None:
+        next(stream.blocks(1), None)
+    return stream
+
+
+def _is_image(file: Path) -> bool:
+    with file.open("rb") as stream:
+        return find_container(stream.read(HEAD_BYTES)) is not None
+
+
+def _find_files(source: str) -> list[Path]:
+    if source.startswith(URLS):
+        return [_download(source)]
+    names = [source] if os.path.isfile(source) else sorted(filter(os.path.isfile, glob.glob(source, recursive=True)))
+    if not names:
+        raise InputError(
+            f"predict.source: must be an existing folder, manifest, image or pattern, or a URL, got '{source}'"
+        )
+    return [Path(name).absolute() for name in names]
+
+
+@cache
+def _download(url: str) -> Path:
+    """Download a file once, to a temporary folder that is removed when the process ends."""
+    folder = Path(mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    file = folder / (Path(urlsplit(url).path).name or "image")
+    try:
+        with urlopen(url, timeout=20) as response:
+            file.write_bytes(response.read(MOST_BYTES))
+    except (OSError, ValueError, HTTPException) as error:
+        raise InputError(f"predict.source: must be a URL that can be downloaded, got '{url}' ({error})") from error
+    return file

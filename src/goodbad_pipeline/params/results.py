@@ -51,7 +51,7 @@ class PromotionParams(Group):
 class PredictParams(Group):
     """Files to predict, and the registered version that makes the predictions."""
 
-    source: str | None
+    source: str | list[str] | None
     version: str | int
     backend: Backend
     sheet: Annotated[int, Field(ge=1, le=200)]

@@ -108,9 +108,16 @@ def anchor_paths(raw: dict[str, Any], project_path: Path) -> dict[str, Any]:
     for group, key in PATHS:
         values = raw.get(group)
         value = values.get(key) if isinstance(values, dict) else None
-        if isinstance(value, str) and _is_path(key, value):
-            anchored[group] = {**anchored[group], key: str(project_path / Path(value).expanduser())}
+        if isinstance(value, str | list):
+            anchored[group] = {**anchored[group], key: _anchor(key, value, project_path)}
     return anchored
+
+
+def _anchor(key: str, value: Any, project_path: Path) -> Any:
+    if isinstance(value, list):
+        return [_anchor(key, one, project_path) for one in value]
+    is_path = isinstance(value, str) and _is_path(key, value)
+    return str(project_path / Path(value).expanduser()) if is_path else value
 
 
 def decisive_parameters(model: ModelParams, training: TrainingParams, images: data.ImageParams) -> dict[str, Any]:
@@ -148,4 +155,4 @@ def _fields(group: str, location: tuple[Any, ...]) -> list[str]:
 
 
 def _is_path(key: str, value: str) -> bool:
-    return value.endswith(".keras") if key == "grow_from" else value not in WEIGHT_WORDS
+    return value.endswith(".keras") if key == "grow_from" else value not in WEIGHT_WORDS and "://" not in value

@@ -186,6 +186,16 @@ def read_tags(name: str, model_version: str) -> dict[str, str]:
     return dict(mlflow.MlflowClient().get_model_version(name, model_version).tags)
 
 
+def read_parameter(model: RegisteredModel, name: str) -> str | None:
+    """Return a parameter of the run that registered the model; None if it is not recorded."""
+    client = mlflow.MlflowClient()
+    try:
+        run = client.get_run(str(client.get_model_version(model.name, model.version).run_id))
+    except MlflowException:  # the run was deleted
+        return None
+    return run.data.params.get(name)
+
+
 def record_use(model: RegisteredModel) -> None:
     """Tag the current run with the model that it uses."""
     tracking.set_tags({"model_name": model.name, "model_version": model.version, "model_backend": model.backend})

@@ -1,11 +1,10 @@
-"""Nodes that classify the files of a folder or manifest with a registered model."""
+"""Nodes that classify files with a registered model."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,7 +16,7 @@ from goodbad_pipeline.images.pixels import transform_image
 from goodbad_pipeline.images.rejections import Rejection
 from goodbad_pipeline.images.sources import PathStream, open_source
 from goodbad_pipeline.params import ImageParams, PredictParams, RegistryParams
-from goodbad_pipeline.registry.models import find_model, record_use
+from goodbad_pipeline.registry.models import find_model, read_parameter, record_use
 from goodbad_pipeline.serving.batch_prediction import PREFIX, PredictionStream
 
 logger = logging.getLogger(__name__)
@@ -27,18 +26,23 @@ QUARANTINE = ["path", "reason", "detail", "image_id"]
 
 
 def predict_files(predict: PredictParams, images: ImageParams, registry: RegistryParams) -> PredictionStream:
-    """Open the folder or manifest and load the model. The files are read later, while the predictions are saved."""
+    """Find the files and load the model. The files are read later, while the predictions are saved."""
     paths = _source(predict, images)
     model = find_model(registry.name, predict.version, predict.backend)
     record_use(model)
     logger.info("Predicting %s with %s version %s on %s", predict.source, model.name, model.version, model.backend)
+    logger.info(
+        "It was trained on %s and answers %s; registry.name and predict.version select another model",
+        read_parameter(model, "images.root") or "unknown images",
+        " or ".join(model.class_names),
+    )
     return PredictionStream(paths, model.classifier)
 
 
 def _source(predict: PredictParams, images: ImageParams) -> PathStream:
-    if predict.source is None:
-        raise InputError("predict.source: name a folder or manifest with --params=predict.source=<folder or manifest>")
-    return open_source(Path(predict.source), images.columns.path)
+    if not predict.source:
+        raise InputError("predict.source: name an image, folder, pattern, manifest or URL: --params=predict.source=…")
+    return open_source(predict.source, images.columns.path)
 
 
 @dataclass(frozen=True)
