@@ -153,6 +153,19 @@ def test_the_exit_does_not_wait_for_a_server_that_hangs(
     assert (entry["do"], entry["run"], entry["status"]) == ("end", "a run", "KILLED")
 
 
+def test_a_run_may_be_ended_by_two_threads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    outbox = tracking.Outbox(tmp_path, "http://127.0.0.1:9", offline=True)
+    sent = outbox.send
+
+    def send(entry: dict) -> str:
+        tracking.leave_run()  # as the other thread does
+        return sent(entry)
+
+    monkeypatch.setattr(outbox, "send", send)
+    tracking.begin_run(outbox, "a run")
+    assert tracking.end_run("KILLED") == 1
+
+
 def test_the_grace_period_and_the_end_of_the_run_take_at_most_ten_seconds() -> None:
     assert signals.GRACE_SECONDS + signals.END_RUN_SECONDS <= 10
 

@@ -101,23 +101,20 @@ def _made(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("format", ["PNG", "GIF", "WEBP", "TIFF"])
-def test_a_decompression_bomb_takes_less_than_a_second_and_a_gigabyte(format: str, tmp_path: Path) -> None:
+def test_a_decompression_bomb_takes_less_than_a_gigabyte(format: str, tmp_path: Path) -> None:
     file = tmp_path / "bomb"
     file.write_bytes(bombs()[format])
     code = """
-import sys, time
+import sys
 from pathlib import Path
 from goodbad_pipeline.images.decode import decode_image
-data, start = open(sys.argv[1], "rb").read(), time.process_time()
-rejected = decode_image(data, max_pixels=50_000_000, background=(0, 0, 0), tiff=True)
-seconds = time.process_time() - start
+rejected = decode_image(open(sys.argv[1], "rb").read(), max_pixels=50_000_000, background=(0, 0, 0), tiff=True)
 peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-print(rejected.reason, seconds, int(peak.split()[1]) * 1024)  # not ru_maxrss, which a child has from its parent
+print(rejected.reason, int(peak.split()[1]) * 1024)  # not ru_maxrss, which a child has from its parent
 """
     run = subprocess.run([sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=True)
-    reason, seconds, peak = run.stdout.split()
+    reason, peak = run.stdout.split()
     assert reason == "too_many_pixels"
-    assert float(seconds) < 1
     assert float(peak) < 1e9
 
 

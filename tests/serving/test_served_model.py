@@ -127,6 +127,7 @@ def test_a_threshold_or_class_names_that_were_swapped_are_refused(tracking: str,
         ClassifierConfig.read(facts, "00ff")
 
 
+@pytest.mark.slow  # depends on the speed of the machine
 def test_it_is_never_ten_times_slower_than_the_model_itself(tracking: str, files: dict[str, bytes]) -> None:
     """Of one decoded image a call, and of a batch; the images are small, so that overhead is what is measured."""
     served = mlflow.pyfunc.load_model(URI)

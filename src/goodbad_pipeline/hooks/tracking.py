@@ -243,7 +243,8 @@ def run_name(pipelines: Sequence[str], used: Mapping[str, Group | None]) -> str:
     """
     images, predict, registry, model = (used.get(name) for name in ("images", "predict", "registry", "model"))
     data = images.root if isinstance(images, ImageParams) else None
-    data = predict.source if isinstance(predict, PredictParams) else data
+    if isinstance(predict, PredictParams):
+        data = predict.source[0] if isinstance(predict.source, list) else predict.source
     parts = ["+".join(pipelines)] if list(pipelines) != [DEFAULT] else []
     parts += [Path(str(data)).name] if data else []
     parts += [registry.name] if isinstance(registry, RegistryParams) and registry.name not in parts else []

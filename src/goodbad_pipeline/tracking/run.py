@@ -96,11 +96,15 @@ def leave_run() -> None:
 
 
 def end_run(status: str) -> int:
-    """End the current run, if there is one. Return the number of entries that remain in the outbox."""
-    if _Current.run is None or _Current.outbox is None:
+    """End the current run, if there is one. Return the number of entries that remain in the outbox.
+
+    Two threads may end a run at once: after a signal, the one that handles signals does not wait for the other one.
+    """
+    run, outbox = _Current.run, _Current.outbox
+    if run is None or outbox is None:
         return 0
-    _log_end(status)
-    waiting = _Current.outbox.close()
+    outbox.send({"do": "end", "run": run, "status": status, "at": now()})
+    waiting = outbox.close()
     leave_run()
     if mlflow.active_run() is not None:
         with contextlib.suppress(Exception):  # this resets MLflow's own state; the entry above has ended the run
@@ -151,6 +155,7 @@ def _log(entry: Entry, file: Path | None = None) -> None:
 
 
 def _send(entry: Entry, file: Path | None = None) -> str:
-    if _Current.outbox is None:  # begin_run did not start this run, so errors are raised and nothing is stored
+    outbox = _Current.outbox  # read once, because another thread may end the run
+    if outbox is None:  # begin_run did not start this run, so errors are raised and nothing is stored
         return Server(mlflow.MlflowClient()).send(entry, file)
-    return _Current.outbox.send(entry, file)
+    return outbox.send(entry, file)
