@@ -1,5 +1,6 @@
 """Imports on first use, for modules whose import takes long, such as those that import Keras or TensorFlow."""
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -24,13 +25,24 @@ class LazyModule:
     def __getattr__(self, attribute: str) -> Any:
         if self._name in sys.modules:
             return getattr(sys.modules[self._name], attribute)
-        with _without_noise():
+        with collecting_no_garbage(), _without_noise():
             return getattr(import_module(self._name), attribute)
 
 
 def load(name: str) -> Any:
     """Return an object that imports the module ``name`` when it is first used."""
     return LazyModule(name)
+
+
+@contextmanager
+def collecting_no_garbage() -> Iterator[None]:
+    """Import modules in this context: nothing is collected meanwhile, and later collections skip their objects."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @contextmanager

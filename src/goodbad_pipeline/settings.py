@@ -1,7 +1,6 @@
 """The project's settings for Kedro: its hooks, and the environment variables that libraries read."""
 
 # ruff: noqa: E402 - MLflow and TensorFlow read environment variables when they are imported
-import gc
 import logging
 import os
 import sys
@@ -26,17 +25,16 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
 # Without an NVIDIA driver, TensorFlow would log an error because it cannot initialise CUDA.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if os.path.exists("/proc/driver/nvidia") else "3")
 
-# Imports leave no garbage: nothing is collected meanwhile, and later collections skip the objects of these modules.
-gc.disable()
-from goodbad_pipeline.context import ConfigLoader, Context
-from goodbad_pipeline.hooks.checks import CheckHooks, keeps_resume_advice
-from goodbad_pipeline.hooks.memory import MemoryHooks
-from goodbad_pipeline.hooks.run_lock import RunLockHooks
-from goodbad_pipeline.hooks.signals import StopHooks
-from goodbad_pipeline.hooks.tracking import TrackingHooks
+from goodbad_pipeline.lazy import collecting_no_garbage
 
-gc.freeze()
-gc.enable()
+with collecting_no_garbage():
+    from goodbad_pipeline.context import ConfigLoader, Context
+    from goodbad_pipeline.hooks.checks import CheckHooks, keeps_resume_advice
+    from goodbad_pipeline.hooks.memory import MemoryHooks
+    from goodbad_pipeline.hooks.run_lock import RunLockHooks
+    from goodbad_pipeline.hooks.signals import StopHooks
+    from goodbad_pipeline.hooks.tracking import TrackingHooks
+
 logging.getLogger("kedro_mlflow").setLevel(logging.WARNING)  # importing kedro_mlflow sets the level INFO
 for runner in ("sequential_runner", "thread_runner"):
     logging.getLogger(f"kedro.runner.{runner}").addFilter(keeps_resume_advice)
