@@ -166,7 +166,7 @@ def test_predict_equals_the_evaluation_and_records_its_model(finished: Path, mon
     kedro_run(finished, "predict", predict__source="data/01_raw/characters")
     assert "Predictions: data/07_model_output/predictions.csv" in messages
     run = runs(finished)[0]
-    assert run.info.run_name == "predict"
+    assert run.info.run_name == "predict · characters · goodbad"
     assert (run.data.tags["model_name"], run.data.tags["model_version"]) == ("goodbad", "1")
     assert run.data.metrics["predict_files"] == 37
     assert run.data.metrics["predict_files_per_second"] > 0
