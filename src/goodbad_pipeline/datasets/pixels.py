@@ -12,6 +12,7 @@ from goodbad_pipeline.atomic_files import atomic_write, recover
 from goodbad_pipeline.datasets.load_only import LoadOnlyDataset, PathDataset
 from goodbad_pipeline.images.pixel_store import open_pixels
 from goodbad_pipeline.images.pixels import PixelCache, Pixels, PixelSource, Transform
+from goodbad_pipeline.images.stores import open_root
 
 _SETTINGS, _IMAGES = "source.json", "images.parquet"
 
@@ -33,9 +34,8 @@ class PixelsDataset(PathDataset[PixelSource, Pixels]):
         settings = json.loads((recover(self._source) / _SETTINGS).read_text(encoding="utf-8"))
         images = pd.read_parquet(self._source / _IMAGES)
         transform = Transform(**{**settings["transform"], "background": tuple(settings["transform"]["background"])})
-        source = PixelSource(
-            Path(settings["root"]), images["image_id"].tolist(), images["path"].tolist(), transform, settings["budget"]
-        )
+        root, ids, paths = open_root(settings["root"]), images["image_id"].tolist(), images["path"].tolist()
+        source = PixelSource(root, ids, paths, transform, settings["budget"])
         return open_pixels(self._filepath, source)
 
     def save(self, data: PixelSource) -> None:

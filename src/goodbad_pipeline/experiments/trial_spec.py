@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from goodbad_pipeline.images.labelled_pixels import LabelledPixels, labelled_pixels
+from goodbad_pipeline.images.paths import Root
 from goodbad_pipeline.images.pixels import PixelCache, Transform, pixel_source
 from goodbad_pipeline.images.splits import class_names, development_part
 from goodbad_pipeline.training.config_hash import config_hash, splits_digest
@@ -27,7 +27,7 @@ class DevelopmentData:
     """
 
     splits: pd.DataFrame
-    root: Path
+    root: Root
     transform: Callable[[int], Transform]
     cache: PixelCache
     cache_gb: float | None = None

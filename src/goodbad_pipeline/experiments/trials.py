@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -19,6 +18,7 @@ import pandas as pd
 
 from goodbad_pipeline.experiments.trial_spec import DevelopmentData, TrialCache, TrialResult, TrialSpec
 from goodbad_pipeline.images.pixels import PixelCache
+from goodbad_pipeline.images.stores import open_root
 from goodbad_pipeline.network_factory import trial_base_scale
 from goodbad_pipeline.networks.architecture import expand_blocks, head_filters, stem_filters
 from goodbad_pipeline.networks.model import build_network
@@ -91,7 +91,7 @@ def train_networks(
     return run_trials(
         read_networks(table, trial_base_scale(trials)),
         trials.seeds,
-        DevelopmentData(splits, Path(images.root), images.transform, pixel_cache, images.cache_gb),
+        DevelopmentData(splits, open_root(images.root), images.transform, pixel_cache, images.cache_gb),
         TrialSetup(recipe, training.batch_norm_momentum or _MOMENTUM, device.precision),
         cache,
         stop,

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -20,6 +19,7 @@ from goodbad_pipeline.experiments.study import Search, SearchPlan, StudyStore, T
 from goodbad_pipeline.experiments.trial_spec import COMPLETE, DevelopmentData, TrialCache, TrialResult, TrialSpec
 from goodbad_pipeline.images.labelled_pixels import LabelledPixels
 from goodbad_pipeline.images.pixels import PixelCache
+from goodbad_pipeline.images.stores import open_root
 from goodbad_pipeline.network_factory import build_untrained
 from goodbad_pipeline.params import ImageParams, ModelParams, TrainingParams, TuneParams, decisive_parameters
 from goodbad_pipeline.params.experiments import DROPOUT
@@ -130,7 +130,7 @@ class TuningContext:
 
     @cached_property
     def _parts(self) -> tuple[LabelledPixels, LabelledPixels]:
-        root, transform = Path(self.images.root), self.images.transform
+        root, transform = open_root(self.images.root), self.images.transform
         data = DevelopmentData(self.development, root, transform, self.pixel_cache, self.images.cache_gb)
         return data.at(self.network["resolution"])
 

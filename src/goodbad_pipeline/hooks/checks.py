@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from kedro.config import MissingConfigException
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.framework.project import pipelines
@@ -14,7 +15,9 @@ from kedro.pipeline import Pipeline
 
 from goodbad_pipeline import lazy, params
 from goodbad_pipeline.errors import InputError, find_cause
+from goodbad_pipeline.images import stores
 from goodbad_pipeline.images.paths import find_state
+from goodbad_pipeline.images.stores import open_root
 from goodbad_pipeline.network_factory import check_networks
 from goodbad_pipeline.networks.scaling import warn_of_product
 from goodbad_pipeline.secrecy import hide_secrets
@@ -24,6 +27,7 @@ from goodbad_pipeline.training.stopping import Stopped
 devices = lazy.load("goodbad_pipeline.training.devices")  # imports Keras
 
 FOLLOW = "follow"  # pipeline that processes 1, 2, … of a distributed training run; they log nothing
+DOWNLOADS = Path("data/02_intermediate/downloads")  # in the project; may be removed at any time
 TRAINED_ON = {"pixels", "pixel_cache"}
 EARLIER = ("data", "train")  # pipelines whose outputs other pipelines read
 PROBED = 100  # number of stored images whose files are compared with those in images.root
@@ -44,6 +48,7 @@ class CheckHooks:
         self.parameters = params.validate_parameters(raw)
         check_networks(self.parameters)
         context.config_loader["parameters"] = raw
+        _configure_stores(context, self.parameters)
 
     @hook_impl
     def after_catalog_created(self, catalog: DataCatalog, parameters: dict[str, Any]) -> None:
@@ -73,6 +78,31 @@ class CheckHooks:
             _check_training(training, follows=run_params.get("pipeline_names") == [FOLLOW])
 
 
+def _configure_stores(context: KedroContext, parameters: dict[str, params.Group]) -> None:
+    """Give the credentials that `images.credentials` names to the stores of images."""
+    images, predict = parameters.get("images"), parameters.get("predict")
+    if isinstance(predict, params.PredictParams) and predict.source is not None:
+        for source in [predict.source] if isinstance(predict.source, str) else predict.source:
+            stores.check_url("predict.source", source)
+    if isinstance(images, params.ImageParams):
+        stores.check_url("images.root", images.root)
+        options = {} if images.credentials is None else _read_credentials(context, images.credentials)
+        stores.configure(stores.Access(options, Path(context.project_path) / DOWNLOADS, int(images.cache_gb * 1e9)))
+
+
+def _read_credentials(context: KedroContext, name: str) -> dict[str, Any]:
+    try:
+        entries = context.config_loader["credentials"]
+    except MissingConfigException:
+        entries = {}
+    if not isinstance(entries.get(name), dict):
+        raise InputError(
+            f"images.credentials: must be an entry of conf/local/credentials.yml, got '{name}'; its entries are: "
+            f"{', '.join(entries) or 'none'}"
+        )
+    return dict(entries[name])
+
+
 def _save_group(catalog: DataCatalog, name: str, group: params.Group) -> None:
     """Save a group of parameters, and the groups in it, as datasets."""
     catalog.save(name, group)
@@ -92,8 +122,9 @@ def _require_same_images(pipeline: Pipeline, catalog: DataCatalog, images: param
     splits = catalog.load(name)
     stored = splits.attrs.get("root", images.root)
     probed = splits.iloc[:: max(1, len(splits) // PROBED)]
-    if stored != images.root and any(
-        (state := find_state(Path(images.root), path)) is None or state.size != size
+    root = open_root(images.root) if stored != images.root else None
+    if root is not None and any(
+        (state := find_state(root, path)) is None or state.size != size
         for path, size in zip(probed["path"], probed["size"], strict=True)
     ):
         raise InputError(

@@ -10,8 +10,9 @@ import os
 import re
 import stat
 import time
+from abc import ABC, abstractmethod
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -77,20 +78,59 @@ class FileState(NamedTuple):
         return time.time_ns() - self.changed > _TICK
 
 
-def find_state(root: Path, path: str) -> FileState | None:
+class FileContent(NamedTuple):
+    """The content of a file, or why it was rejected, and the file's state when it was opened."""
+
+    content: bytes | Rejection
+    state: FileState | None = None  # None if the file was not opened, or if the next scan must read it again
+
+
+class Store(ABC):
+    """Images that are not files of a local folder, such as the objects of a bucket or the members of an archive.
+
+    Paths are relative and contain `/`, as in the tables.
+    """
+
+    @property
+    @abstractmethod
+    def files(self) -> Mapping[str, FileState]:
+        """The state of each file by its path, as listed once; a new store lists again."""
+
+    @abstractmethod
+    def read(self, path: str, max_bytes: int | None = None) -> FileContent:
+        """Read a file, or reject it if it is larger than ``max_bytes``. May be called in several threads."""
+
+    def only(self, paths: Sequence[str]) -> "Store":
+        """Return the store, to be sent to another process that reads only these paths."""
+        return self
+
+    def resolve(self) -> "Store":
+        """Return the store; the method of a path that resolves links."""
+        return self
+
+
+Root = Path | Store
+"""Where images are: a local folder or a store."""
+
+
+def find_state(root: Root, path: str) -> FileState | None:
     """Return the current state of the file, or None if there is no such file."""
+    if isinstance(root, Store):
+        return root.files.get(path)
     try:
         return FileState.of(os.stat(locate(root, path)))
     except (OSError, ValueError):
         return None
 
 
-def find_states(root: Path, paths: Sequence[str]) -> np.ndarray:
+def find_states(root: Root, paths: Sequence[str]) -> np.ndarray:
     """Return the current states of many files, int64 of shape (n, 4). A million files take seconds.
 
     If a file is missing, or a link leads out of ``root`` (a resolved path), all its values are −2. Folders are
     resolved too, each once, because files keep their state if their folder is moved and replaced by a link.
     """
+    if isinstance(root, Store):
+        return np.array([root.files.get(path, _GONE) for path in paths], np.int64).reshape(-1, len(_GONE))
     prefix, values = os.path.join(root, ""), array("q")
     is_inside = cache(lambda name: Path(os.path.realpath(prefix + name)).is_relative_to(root))
     for path in paths:
@@ -113,20 +153,19 @@ def are_settled(states: np.ndarray) -> np.ndarray:
     return time.time_ns() - states[:, FileState._fields.index("changed")] > _TICK
 
 
-class FileContent(NamedTuple):
-    """The content of a file, or why it was rejected, and the file's state when it was opened."""
-
-    content: bytes | Rejection
-    state: FileState | None = None  # None if the file was not opened, or if the next scan must read it again
-
-
-def read_inside(root: Path, path: str, *, max_bytes: int | None = None, seconds: float = 10.0) -> FileContent:
+def read_inside(root: Root, path: str, *, max_bytes: int | None = None, seconds: float = 10.0) -> FileContent:
     """Read a regular file below ``root`` (resolved), by its path as stored in a table.
 
     It never waits for a FIFO or device, and never follows a link out of ``root``. Files that lack the signature of an
     accepted format or exceed ``max_bytes`` are rejected. They are hashed block by block; if that takes more than
     ``seconds``, the rejection has no hash.
     """
+    if isinstance(root, Store):
+        return root.read(path, max_bytes)
+    return _read_local(root, path, max_bytes, seconds)
+
+
+def _read_local(root: Path, path: str, max_bytes: int | None, seconds: float) -> FileContent:
     if _LEAVES_ROOT.search(path):
         return FileContent(Rejection(Reason.OUTSIDE_ROOT, "a path must be relative to images.root and contain no '..'"))
     name = locate(root, path)
@@ -155,9 +194,14 @@ def _read(stream: BinaryIO, max_bytes: int | None, seconds: float) -> FileConten
     if head and find_container(head) is None:
         return FileContent(Rejection(Reason.NOT_AN_IMAGE, NO_FORMAT, state.size, _hash(stream, seconds)), state)
     if max_bytes is not None and state.size > max_bytes:
-        detail = f"a file of {state.size >> 20} MiB; at most {max_bytes >> 20} MiB are read"
-        return FileContent(Rejection(Reason.OUT_OF_MEMORY, detail, state.size, _hash(stream, seconds)))
+        return FileContent(too_large(state.size, max_bytes, _hash(stream, seconds)))
     return FileContent(stream.read(), state)
+
+
+def too_large(size: int, max_bytes: int, image_id: str | None = None) -> Rejection:
+    """Return the rejection of a file with more than ``max_bytes``."""
+    detail = f"a file of {size >> 20} MiB; at most {max_bytes >> 20} MiB are read"
+    return Rejection(Reason.OUT_OF_MEMORY, detail, size, image_id)
 
 
 def _hash(stream: BinaryIO, seconds: float) -> str | None:

@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
@@ -18,7 +17,7 @@ from PIL import Image, ImageOps
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.images.decode import decode_image
 from goodbad_pipeline.images.formats import Colour
-from goodbad_pipeline.images.paths import read_inside
+from goodbad_pipeline.images.paths import Root, read_inside
 from goodbad_pipeline.images.rejections import Rejection
 
 ResizeMode = Literal["pad", "crop", "stretch"]
@@ -86,7 +85,7 @@ class PixelSource:
     Methods that read files raise an InputError if a file was changed or deleted since ingestion.
     """
 
-    root: Path  # resolved
+    root: Root  # resolved
     image_ids: list[str]  # SHA-256 of the files at ingestion
     paths: list[str]  # relative to root
     transform: Transform
@@ -172,7 +171,7 @@ PixelCache = Callable[[PixelSource], Pixels]
 """Function that returns the pixels of a source and decodes only images that are not cached."""
 
 
-def pixel_source(table: pd.DataFrame, root: Path, transform: Transform, cache_gb: float | None = None) -> PixelSource:
+def pixel_source(table: pd.DataFrame, root: Root, transform: Transform, cache_gb: float | None = None) -> PixelSource:
     """Return a source of distinct images in ``table`` (columns image_id and path); ``cache_gb`` limits the cache."""
     distinct = table.drop_duplicates("image_id")
     budget = None if cache_gb is None else int(cache_gb * 1e9)

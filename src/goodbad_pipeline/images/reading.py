@@ -4,10 +4,10 @@ This module does not import pandas, so that worker processes start quickly.
 """
 
 import hashlib
+import io
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 
 import numpy as np
 from blake3 import blake3
@@ -15,7 +15,7 @@ from PIL import Image
 
 from goodbad_pipeline.images.decode import Decoded, decode_image
 from goodbad_pipeline.images.formats import SIGNATURES, Colour
-from goodbad_pipeline.images.paths import FileState, locate, read_inside
+from goodbad_pipeline.images.paths import FileContent, FileState, Root, Store, locate, read_inside
 from goodbad_pipeline.images.rejections import Reason, Rejection
 
 HASH_SIDE = 8
@@ -36,7 +36,7 @@ class Limits:
 class ReadSettings:
     """Settings for reading the files of a scan."""
 
-    root: Path  # resolved
+    root: Root  # resolved
     max_pixels: int
     background: Colour
     tiff: bool = False
@@ -50,6 +50,7 @@ class Task:
     path: str  # relative to the root, as in the tables
     image_id: str | None = None  # SHA-256 at the last scan; a file that still has it is not decoded
     rejection: Rejection | None = None  # why a worker process ended while reading the file, which is then only hashed
+    content: FileContent | None = None  # given if the root is a store, which worker processes do not know
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Outcome:
 def read_image(task: Task, settings: ReadSettings) -> Outcome:
     """Read, hash, decode and measure one file. Raise a MemoryError if decoding exceeds the memory limit."""
     limits = settings.limits
-    file = read_inside(settings.root, task.path, max_bytes=limits.memory, seconds=limits.seconds / 2)
+    file = task.content or read_inside(settings.root, task.path, max_bytes=limits.memory, seconds=limits.seconds / 2)
     state = file.state if file.state and file.state.is_settled else None
     if isinstance(file.content, Rejection):
         unchanged = task.image_id is not None and file.content.image_id == task.image_id
@@ -154,16 +155,17 @@ def thumbnail(pixels: np.ndarray) -> bytes:
     return Image.fromarray(pixels).resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX).tobytes()
 
 
-def find_exif(root: Path, paths: Sequence[str]) -> np.ndarray:
+def find_exif(root: Root, paths: Sequence[str]) -> np.ndarray:
     """Return True for each file below ``root`` whose header contains EXIF metadata: bool of shape (len(paths),).
 
     No pixels are decoded. A header that cannot be read gives False.
     """
-    return np.array([_has_exif(locate(root, path)) for path in paths], dtype=np.bool_)
+    return np.array([_has_exif(root, path) for path in paths], dtype=np.bool_)
 
 
-def _has_exif(file: str) -> bool:
+def _has_exif(root: Root, path: str) -> bool:
     try:
+        file = io.BytesIO(root.read(path).content) if isinstance(root, Store) else locate(root, path)  # type: ignore[arg-type] # a rejection raises an error
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(file, formats=tuple(SIGNATURES)) as image:

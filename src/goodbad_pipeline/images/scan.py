@@ -13,7 +13,7 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from goodbad_pipeline.images.formats import Colour
-from goodbad_pipeline.images.paths import FileState, find_states
+from goodbad_pipeline.images.paths import FileState, Root, find_states
 from goodbad_pipeline.images.reading import MEASURED_COLUMNS, Limits, ReadSettings, Task
 from goodbad_pipeline.images.rejections import QUARANTINE_COLUMNS, TEMPORARY, Reason
 from goodbad_pipeline.images.scan_cache import ScanCache
@@ -43,7 +43,7 @@ class Scan:
 
 def scan_candidates(
     candidates: pd.DataFrame,
-    root: Path,
+    root: Root,
     *,
     max_pixels: int,
     background: Colour,

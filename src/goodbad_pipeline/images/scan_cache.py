@@ -143,7 +143,7 @@ def _cache_keys(settings: ReadSettings) -> tuple[str, str]:
     """Return a hash of the root, and a hash of the settings and versions that affect the outcome of reading a file."""
     tools = {name: version(name) for name in ("Pillow", "simplejpeg", "numpy")}
     config = {**asdict(settings), "root": None, "limits": None, "format": FORMAT_VERSION, "tools": tools}
-    root, key = os.fsencode(settings.root), json.dumps(config, sort_keys=True).encode()
+    root, key = os.fsencode(str(settings.root)), json.dumps(config, sort_keys=True).encode()
     return hashlib.sha256(root).hexdigest()[:12], hashlib.sha256(key).hexdigest()[:12]
 
 

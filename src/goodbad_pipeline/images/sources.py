@@ -10,26 +10,29 @@ import logging
 import os
 import shutil
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass
 from functools import cache
 from http.client import HTTPException
 from itertools import islice
-from pathlib import Path
-from tempfile import mkdtemp
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.images.archives import Archive, image_column, is_archive
 from goodbad_pipeline.images.formats import HEAD_BYTES, find_container
 from goodbad_pipeline.images.layouts import SPLIT_NAMES, find_arrangement, split_of
-from goodbad_pipeline.images.paths import leaves_root, printable, to_text
+from goodbad_pipeline.images.paths import Root, Store, leaves_root, printable, to_text
 from goodbad_pipeline.images.reading import MEASURED_COLUMNS
+from goodbad_pipeline.images.stores import is_url, open_root
 
 logger = logging.getLogger(__name__)
 
@@ -73,24 +76,30 @@ class Listing:
     unlabelled: dict[str, int]  # pre-split layout: number of files by top folder, of folders without class folders
 
 
-def read_candidates(root: Path, layout: Layout, manifest: str | None, columns: Columns) -> Listing:
+def read_candidates(root: Root, layout: Layout, manifest: str | None, columns: Columns) -> Listing:
     """List the images of ``root`` and their labels without opening an image.
 
     The layout is ``folders`` (root/class/…), ``presplit`` (root/train/class/…), ``manifest`` or ``auto``. ``auto``
-    detects it: a manifest if ``manifest`` is given or root contains labels.csv or labels.parquet, else what
-    :func:`find_arrangement` finds. ``manifest`` is relative to root or absolute.
+    detects it: a manifest if ``manifest`` is given or root contains labels.csv or labels.parquet, else the labels in an
+    archive, else what :func:`find_arrangement` finds. ``manifest`` is relative to root or absolute.
 
     Raises:
         InputError: root is missing or empty, or does not have the layout; or the manifest is invalid.
     """
-    if not root.is_dir():
+    if isinstance(root, Path) and not root.is_dir():
         raise InputError(f"images.root: must be an existing folder, got '{root}'")
     if layout == "auto" and (manifest is not None or _default_manifest(root) is not None):
         layout = "manifest"
+    labelled = None
+    if isinstance(root, Archive) and layout == "auto":
+        labelled = root.table(columns.path, columns.label)
     ignored: Counter[str] = Counter()
     unlabelled: dict[str, int] = {}
-    if layout == "manifest":
-        table = _read_manifest(_find_manifest(root, manifest), columns)
+    if labelled is not None:
+        table = _read_columns(labelled, columns, Path(str(root)))
+    elif layout == "manifest":
+        file = _find_manifest(root, manifest)
+        table = _read_columns(_read_table(file, columns), columns, file)
     else:
         table, unlabelled = _read_folders(root, ignored, layout)
     if table.empty:
@@ -104,21 +113,39 @@ def read_candidates(root: Path, layout: Layout, manifest: str | None, columns: C
     return Listing(table, dict(sorted(ignored.items())), unlabelled)
 
 
-def _find_manifest(root: Path, manifest: str | None) -> Path:
-    file = _default_manifest(root) if manifest is None else root / manifest
+def _find_manifest(root: Root, manifest: str | None) -> Path:
+    if manifest is None:
+        file = _default_manifest(root)
+    elif isinstance(root, Store):
+        file = _copy(root, manifest) if manifest in root.files else Path(manifest)
+    else:
+        file = root / manifest
     if file is None or not file.is_file():
         name = manifest or " or ".join(DEFAULT_MANIFESTS)
         raise InputError(f"images.manifest: must be an existing file, got '{name}' in '{root}'")
     return file
 
 
-def _default_manifest(folder: Path) -> Path | None:
+def _default_manifest(folder: Root) -> Path | None:
+    if isinstance(folder, Store):
+        return next((_copy(folder, name) for name in DEFAULT_MANIFESTS if name in folder.files), None)
     files = (folder / name for name in DEFAULT_MANIFESTS)
     return next((file for file in files if file.is_file()), None)
 
 
-def _read_manifest(file: Path, columns: Columns) -> pd.DataFrame:
-    raw = _read_table(file, columns)
+def _copy(store: Store, name: str) -> Path:
+    """Copy the manifest of a store to a temporary file, which is removed when the process ends."""
+    content = store.read(name).content
+    if not isinstance(content, bytes):
+        raise InputError(f"images.manifest: '{name}' in '{store}' cannot be read ({content.detail})")
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    file = folder / PurePosixPath(name).name
+    file.write_bytes(content)
+    return file
+
+
+def _read_columns(raw: pd.DataFrame, columns: Columns, file: Path) -> pd.DataFrame:
     names = _resolve_columns(raw, columns, file)
     values = {own: _to_text(raw[name], strip=own != "path") if name else None for own, name in names.items()}
     table = pd.DataFrame(values, index=raw.index)
@@ -208,7 +235,7 @@ def _normalise_splits(column: pd.Series, name: str | None) -> pd.Series:
 
 
 def _read_folders(
-    root: Path, ignored: Counter[str], layout: Literal["auto", "folders", "presplit"]
+    root: Root, ignored: Counter[str], layout: Literal["auto", "folders", "presplit"]
 ) -> tuple[pd.DataFrame, dict[str, int]]:
     paths = list(walk_files(root, ignored))
     if not paths:
@@ -227,12 +254,15 @@ def _read_folders(
     return pd.DataFrame(values, index=range(len(paths)), dtype=object), dict(+unlabelled)
 
 
-def walk_files(root: Path, ignored: Counter[str]) -> Iterator[str]:
+def walk_files(root: Root, ignored: Counter[str]) -> Iterator[str]:
     """Yield the relative paths of all files below ``root``; count hidden files and folders in ``ignored`` instead.
 
     Links to folders are not followed. They are yielded, like folders that cannot be listed, and the scan quarantines
     them.
     """
+    if isinstance(root, Store):
+        yield from _walk_store(root, ignored)
+        return
     folders = [""]
     while folders:
         folder = folders.pop()
@@ -257,6 +287,19 @@ def walk_files(root: Path, ignored: Counter[str]) -> Iterator[str]:
         folders += reversed(subfolders)
 
 
+def _walk_store(store: Store, ignored: Counter[str]) -> Iterator[str]:
+    hidden_folders = set()
+    for path in store.files:
+        names = path.split("/")
+        hidden = next((index for index, name in enumerate(names) if _is_hidden(name)), None)
+        if hidden is None:
+            yield path
+        elif tuple(names[: hidden + 1]) not in hidden_folders:  # a hidden folder counts once
+            hidden_folders.add(tuple(names[: hidden + 1]))
+            name = "._*" if names[hidden].startswith("._") else names[hidden]
+            ignored[name + "/" * (hidden < len(names) - 1)] += 1
+
+
 def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name.lower() in _LITTER
 
@@ -265,7 +308,7 @@ def _is_hidden(name: str) -> bool:
 class PathStream:
     """A source of paths; see :func:`open_source`."""
 
-    root: Path  # folder that the paths are relative to
+    root: Root  # where the paths are
     manifest: Path | None  # file that lists the paths; None for every file below ``root``
     column: str  # the manifest's column of paths
     files: tuple[str, ...] | None = None  # the paths, if they are listed one by one
@@ -310,12 +353,15 @@ class PathStream:
 def open_source(source: str | Path | list[str], column: str) -> PathStream:
     """Return the paths in a folder, manifest, pattern such as ``photos/*.jpg``, image or list of these, or at a URL.
 
-    A labels.csv or labels.parquet in a folder is its manifest. In a list, each item gives one or more files.
+    A labels.csv or labels.parquet in a folder or store is its manifest. In a list, each item gives one or more files.
 
     Raises:
         InputError: A source does not exist, the manifest cannot be read, or the URL gives no file.
     """
     sources = source if isinstance(source, list) else [str(source)]
+    if len(sources) == 1 and _is_store(sources[0]):
+        store = open_root(sources[0], "predict.source")
+        return _checked(PathStream(store, _default_manifest(store), column))
     only = Path(sources[0])
     if len(sources) == 1 and only.is_dir():
         return _checked(PathStream(only, _default_manifest(only), column))
@@ -352,7 +398,7 @@ def _find_files(source: str) -> list[Path]:
 @cache
 def _download(url: str) -> Path:
     """Download a file once, to a temporary folder that is removed when the process ends."""
-    folder = Path(mkdtemp())
+    folder = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     file = folder / (Path(urlsplit(url).path).name or "image")
     try:
@@ -361,3 +407,16 @@ def _download(url: str) -> Path:
     except (OSError, ValueError, HTTPException) as error:
         raise InputError(f"predict.source: must be a URL that can be downloaded, got '{url}' ({error})") from error
     return file
+
+
+def _is_store(name: str) -> bool:
+    if Path(name).suffix.lower() in PARQUET_SUFFIXES and not is_url(name):
+        return Path(name).is_file() and _has_images(Path(name))
+    return is_archive(urlsplit(name).path) or (is_url(name) and not name.startswith(URLS))
+
+
+def _has_images(file: Path) -> bool:
+    try:
+        return image_column(pq.read_schema(file)) is not None
+    except (pa.ArrowInvalid, OSError):
+        return False

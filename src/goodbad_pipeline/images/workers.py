@@ -7,13 +7,16 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
-from joblib import Parallel, delayed, parallel_config
+from joblib import Parallel, cpu_count, delayed, parallel_config
 
 from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.images.paths import FileContent, Store
 from goodbad_pipeline.images.reading import Limits, Outcome, ReadSettings, Task
 from goodbad_pipeline.images.rejections import Reason, Rejection
 from goodbad_pipeline.images.worker_process import OUT_OF_MEMORY_STATUS
@@ -21,6 +24,7 @@ from goodbad_pipeline.secrecy import redact, reveal_secrets
 
 LOCAL = "local"
 WORKER = "goodbad_pipeline.images.worker_process"
+AT_ONCE = 16  # files of a store that a thread reads at once
 _REGISTRATIONS = {"ray": ("ray.util.joblib", "register_ray"), "spark": ("joblibspark", "register_spark")}
 _ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
@@ -54,9 +58,10 @@ def read_batches(
         InputError: The backend does not exist or cannot be reached.
     """
     try:
-        with _configure(backend):
+        # With a store, half of the threads wait for contents while the others wait for decoders.
+        with _configure(backend, threads_per_core=2 if isinstance(settings.root, Store) else 1):
             parallel = Parallel(return_as="generator", batch_size=1, pre_dispatch="2*n_jobs")
-            yield from parallel(delayed(read_batch)(batch, settings) for batch in batches)
+            yield from parallel(delayed(read_batch)(batch, _sent(settings, batch)) for batch in batches)
     except Exception as error:
         message = redact(str(error), backend.options)
         if message == str(error):
@@ -67,15 +72,20 @@ def read_batches(
         close_idle_workers()
 
 
-def _configure(backend: WorkerBackend) -> parallel_config:
-    workers = backend.workers or -1
+def _sent(settings: ReadSettings, batch: list[Task]) -> ReadSettings:
+    if isinstance(settings.root, Store):
+        return replace(settings, root=settings.root.only([task.path for task in batch]))
+    return settings
+
+
+def _configure(backend: WorkerBackend, threads_per_core: int) -> parallel_config:
     if backend.name == LOCAL and not backend.options:
-        return parallel_config("threading", n_jobs=workers)
+        return parallel_config("threading", n_jobs=(backend.workers or cpu_count()) * threads_per_core)
     try:
         if backend.name in _REGISTRATIONS:
             module, function = _REGISTRATIONS[backend.name]
             getattr(importlib.import_module(module), function)()
-        return parallel_config(backend.name, n_jobs=workers, **reveal_secrets(backend.options))
+        return parallel_config(backend.name, n_jobs=backend.workers or -1, **reveal_secrets(backend.options))
     except (ImportError, ValueError, TypeError, OSError) as error:
         raise InputError(
             f"images.scan.engine: must be local or a joblib backend that can be reached, got '{backend.name}' with "
@@ -135,8 +145,38 @@ def read_batch(tasks: list[Task], settings: ReadSettings) -> list[Outcome]:
     """Read files in a worker process, which is kept for the next batch.
 
     If the worker ends, the file that it was reading is read again, alone, in a new worker, because an earlier file may
-    have caused the damage.
+    have caused the damage. Files of a store are read in this process, and a worker process decodes their content.
     """
+    root, local = settings.root, replace(settings, root=Path())
+    if not isinstance(root, Store):
+        return _read_in_worker(tasks, settings)
+    return [
+        outcome for part in _with_contents(tasks, root, settings.limits) for outcome in _read_in_worker(part, local)
+    ]
+
+
+def _with_contents(tasks: list[Task], store: Store, limits: Limits) -> Iterator[list[Task]]:
+    """Yield the tasks with the content of their files, in parts that take an eighth of the memory limit or one file."""
+
+    def read(task: Task) -> FileContent:
+        return store.read(task.path, limits.memory // 4)  # receiving takes twice the memory
+
+    part: list[Task] = []
+    left = limits.memory // 8
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for start in range(0, len(tasks), AT_ONCE):
+            some = tasks[start : start + AT_ONCE]
+            for task, file in zip(some, pool.map(read, some), strict=True):
+                size = len(file.content) if isinstance(file.content, bytes) else 0
+                if part and size > left:
+                    yield part
+                    part, left = [], limits.memory // 8
+                part.append(replace(task, content=file))
+                left -= size
+    yield part
+
+
+def _read_in_worker(tasks: list[Task], settings: ReadSettings) -> list[Outcome]:
     outcomes: list[Outcome] = []
     while len(outcomes) < len(tasks):
         worker = _idle_or_new_worker(settings)
@@ -145,7 +185,7 @@ def read_batch(tasks: list[Task], settings: ReadSettings) -> list[Outcome]:
                 outcomes.append(outcome)  # noqa: PERF402 - keep outcomes received before the worker ends
             _idle.append(worker)
         except WorkerLostError:
-            outcomes.append(_read_alone(tasks[len(outcomes)].path, settings))
+            outcomes.append(_read_alone(tasks[len(outcomes)], settings))
     return outcomes
 
 
@@ -155,14 +195,14 @@ def close_idle_workers() -> None:
         _idle.pop().close()
 
 
-def _read_alone(path: str, settings: ReadSettings) -> Outcome:
+def _read_alone(task: Task, settings: ReadSettings) -> Outcome:
     """Read a file in a new worker. If that worker crashes, compute only the hash of the file, in another worker."""
     try:
-        return _read_in_new_worker(Task(path), settings)
+        return _read_in_new_worker(replace(task, image_id=None), settings)
     except WorkerLostError as lost:
         rejection = _reject(lost.args[0], settings.limits)
     try:
-        return _read_in_new_worker(Task(path, rejection=rejection), settings)
+        return _read_in_new_worker(replace(task, image_id=None, rejection=rejection), settings)
     except WorkerLostError:
         return Outcome(rejection)
 

@@ -47,12 +47,13 @@ class ScanParams(Group):
 
 
 class ImageParams(Group):
-    """Folder, layout and decoding of the images."""
+    """Place, layout and decoding of the images."""
 
     root: str
     layout: Layout
     manifest: str | None
     columns: ColumnParams
+    credentials: str | None = None  # runs recorded without this parameter read local folders
     corrections: str | None
     background: tuple[Byte, Byte, Byte]
     max_pixels: Annotated[Count, Field(le=MAX_PIXELS)]

@@ -8,6 +8,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.images.stores import is_url
 from goodbad_pipeline.params import data, experiments, results
 from goodbad_pipeline.params.base import Group
 from goodbad_pipeline.params.training import WEIGHT_WORDS, ModelParams, TrainingParams
@@ -155,4 +156,4 @@ def _fields(group: str, location: tuple[Any, ...]) -> list[str]:
 
 
 def _is_path(key: str, value: str) -> bool:
-    return value.endswith(".keras") if key == "grow_from" else value not in WEIGHT_WORDS and "://" not in value
+    return value.endswith(".keras") if key == "grow_from" else value not in WEIGHT_WORDS and not is_url(value)

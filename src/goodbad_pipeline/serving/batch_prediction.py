@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 
 import pandas as pd
 
-from goodbad_pipeline.images.paths import find_state, read_inside
+from goodbad_pipeline.images.paths import Root, find_state, read_inside
 from goodbad_pipeline.images.rejections import Reason, Rejection
 from goodbad_pipeline.images.sources import PathStream
 from goodbad_pipeline.serving.classifier import Classifier
@@ -36,7 +35,7 @@ class PredictionStream:
                 yield classify_files(part, self.paths.root, self.classifier)
 
 
-def _parts(paths: list[str | None], root: Path) -> Iterator[list[str | None]]:
+def _parts(paths: list[str | None], root: Root) -> Iterator[list[str | None]]:
     """Split a block into parts whose files fit into memory."""
     part: list[str | None] = []
     left = BLOCK_BYTES
@@ -51,7 +50,7 @@ def _parts(paths: list[str | None], root: Path) -> Iterator[list[str | None]]:
     yield part
 
 
-def classify_files(paths: list[str | None], root: Path, classifier: Classifier) -> pd.DataFrame:
+def classify_files(paths: list[str | None], root: Root, classifier: Classifier) -> pd.DataFrame:
     """Read and classify the files with these paths, relative to ``root``.
 
     Returns:
@@ -73,7 +72,7 @@ def classify_files(paths: list[str | None], root: Path, classifier: Classifier) 
     return table.astype(dict.fromkeys(TEXTS, "string") | dict.fromkeys(numbers, "float64") | {"abstained": "bool"})
 
 
-def _read(root: Path, path: str | None) -> bytes | Rejection:
+def _read(root: Root, path: str | None) -> bytes | Rejection:
     if path is None:
         return Rejection(Reason.MISSING, "the manifest's row has no path")
     return read_inside(root, path, max_bytes=BLOCK_BYTES).content

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,6 +39,7 @@ from goodbad_pipeline.images.pixels import Pixels
 from goodbad_pipeline.images.reading import find_exif
 from goodbad_pipeline.images.split_leakage import find_leaks
 from goodbad_pipeline.images.splits import class_names
+from goodbad_pipeline.images.stores import open_root
 from goodbad_pipeline.params import EvaluationParams, ImageParams
 from goodbad_pipeline.registry.lineage import count_exposed_test_images
 
@@ -92,8 +92,9 @@ def predict_baselines(
     train, test = splits[splits["split"] == "train"], splits[splits["split"] == "test"]
     y_train = train["label"].map(names.index).to_numpy("int64")
     train_pixels, test_pixels = (pixels.array[pixels.rows(part["image_id"])] for part in (train, test))
+    root = open_root(images.root)
     train_files, test_files = (
-        baselines.file_features(part, find_exif(Path(images.root), part["path"].tolist())) for part in (train, test)
+        baselines.file_features(part, find_exif(root, part["path"].tolist())) for part in (train, test)
     )
     classes, seed = len(names), evaluation.seed
     probabilities = {

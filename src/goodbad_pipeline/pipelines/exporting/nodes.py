@@ -13,6 +13,7 @@ from goodbad_pipeline.evaluation.comparison import Agreement, measure_agreement
 from goodbad_pipeline.exporting.measuring import measure_rates, predict_with_each
 from goodbad_pipeline.images.pixels import pixel_source
 from goodbad_pipeline.images.splits import class_names
+from goodbad_pipeline.images.stores import open_root
 from goodbad_pipeline.params import ExportParams, ImageParams, RegistryParams
 from goodbad_pipeline.registry.exports import record_exports
 from goodbad_pipeline.registry.lineage import read_exposure
@@ -43,7 +44,7 @@ def export_model(
     """
     train = splits[splits["split"] == "train"]
     sample = train.sample(min(export.calibration_images, len(train)), random_state=export.seed)
-    pixels = pixel_source(sample, Path(images.root), model.transform).streamed().array
+    pixels = pixel_source(sample, open_root(images.root), model.transform).streamed().array
     files = converting.convert_model(model.model, np.asarray(pixels[:]))
     return {RUNTIMES[backend].file: content for backend, content in files.items()}
 
@@ -61,7 +62,7 @@ def measure_exports(
     test = splits[splits["split"] == "test"]
     y_true = _y_true(model, splits, test)
     metrics = _count_exposed(model, test)
-    pixels = pixel_source(test, Path(images.root), model.transform).streamed()
+    pixels = pixel_source(test, open_root(images.root), model.transform).streamed()
     rows = pixels.rows(test["image_id"])
     networks = {KERAS: model.model.predict_on_batch}
     networks |= {name: load_network(name, files).predict_on_batch for name in RUNTIMES}

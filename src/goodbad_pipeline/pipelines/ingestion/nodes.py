@@ -13,11 +13,12 @@ from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.images.corrections import apply_corrections, read_corrections
 from goodbad_pipeline.images.duplicates import group_duplicates
-from goodbad_pipeline.images.paths import printable
+from goodbad_pipeline.images.paths import Root, printable
 from goodbad_pipeline.images.pixels import Transform, pixel_source
 from goodbad_pipeline.images.rejections import Reason
 from goodbad_pipeline.images.scan import scan_candidates
 from goodbad_pipeline.images.sources import Columns, read_candidates
+from goodbad_pipeline.images.stores import open_root
 from goodbad_pipeline.images.workers import WorkerBackend
 from goodbad_pipeline.params import ImageParams
 
@@ -33,7 +34,7 @@ READABLE = (Reason.CONFLICTING_LABEL, Reason.EXCLUDED, Reason.NO_LABEL, Reason.S
 
 def scan_images(images: ImageParams, journal: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Read every file once; return the images, the unreadable files, and counts of the listed files."""
-    root = Path(images.root)
+    root = open_root(images.root)
     listing = read_candidates(root, images.layout, images.manifest, Columns(**images.columns.model_dump()))
     scan = scan_candidates(
         listing.candidates,
@@ -166,7 +167,7 @@ def draw_image_sheet(labels: pd.DataFrame, images: ImageParams) -> figures.Figur
     """Draw a few images of each class, each from a different group."""
     first_of_group = labels.drop_duplicates("group").groupby("label", sort=True).head(IMAGES_PER_CLASS)
     shown = first_of_group.sort_values(["label", "path"]).drop_duplicates("image_id")
-    pixels = pixel_source(shown, Path(images.root), images.transform(THUMBNAIL)).streamed().array[:]
+    pixels = pixel_source(shown, open_root(images.root), images.transform(THUMBNAIL)).streamed().array[:]
     return figures.contact_sheet(pixels, shown["label"].tolist(), columns=8, title="Accepted images by label")
 
 
@@ -174,7 +175,8 @@ def draw_quarantine_sheet(quarantine: pd.DataFrame, images: ImageParams) -> figu
     """Draw a few files for each reason; a file without a readable image is a grey square."""
     shown = quarantine.sort_values(["reason", "path"]).groupby("reason").head(IMAGES_PER_REASON)
     transform = images.transform(THUMBNAIL)
-    thumbnails = [_thumbnail(shown.iloc[[row]], Path(images.root), transform) for row in range(len(shown))]
+    root = open_root(images.root)
+    thumbnails = [_thumbnail(shown.iloc[[row]], root, transform) for row in range(len(shown))]
     pixels = np.stack(thumbnails) if thumbnails else np.empty((0, THUMBNAIL, THUMBNAIL, 3), np.uint8)
     captions = [
         # A row of a manifest may have no path.
@@ -185,7 +187,7 @@ def draw_quarantine_sheet(quarantine: pd.DataFrame, images: ImageParams) -> figu
     return figures.contact_sheet(pixels, captions, columns=8, title=title)
 
 
-def _thumbnail(row: pd.DataFrame, root: Path, transform: Transform) -> np.ndarray:
+def _thumbnail(row: pd.DataFrame, root: Root, transform: Transform) -> np.ndarray:
     if row["reason"].iloc[0] in READABLE:
         try:
             return pixel_source(row, root, transform).streamed().array[0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,9 +20,11 @@ from goodbad_pipeline.evaluation.metrics import classification_metrics
 from goodbad_pipeline.evaluation.predictions import prediction_table, read_predictions
 from goodbad_pipeline.evaluation.promotion import Champion, Evidence, SliceDrop, decide_promotion
 from goodbad_pipeline.evaluation.slices import slice_values
+from goodbad_pipeline.images.paths import Root, read_inside
 from goodbad_pipeline.images.pixels import Pixels, pixel_source
 from goodbad_pipeline.images.split_leakage import find_leaks
 from goodbad_pipeline.images.splits import class_names
+from goodbad_pipeline.images.stores import open_root
 from goodbad_pipeline.params import EvaluationParams, ImageParams, PromotionParams, RegistryParams
 from goodbad_pipeline.registry.lineage import (
     count_exposed_test_images,
@@ -84,7 +85,7 @@ def compare_with_champion(
         return {**facts, "incomparable": reason}, test_predictions.iloc[:0]
     unexposed = test[~exposed]
     if champion.transform != pixels.transform:
-        pixels = pixel_source(unexposed, Path(images.root), champion.transform).streamed()
+        pixels = pixel_source(unexposed, open_root(images.root), champion.transform).streamed()
     probabilities = batches.predict(champion.model, pixels.array, pixels.rows(unexposed["image_id"]))
     return facts, prediction_table(unexposed, probabilities, champion.classifier.calibration)
 
@@ -160,7 +161,7 @@ def decide_alias(
         score=score,
         ece=ece,
         images=len(splits),
-        parity=_parity(name, version, test_predictions.head(PARITY_IMAGES), Path(images.root)),
+        parity=_parity(name, version, test_predictions.head(PARITY_IMAGES), open_root(images.root)),
         leaks=tuple(find_leaks(splits, count_exposed_test_images(network))),
         unrecorded=unrecorded_source(network),
         champion=current,
@@ -240,7 +241,7 @@ def _drops(slices: pd.DataFrame) -> tuple[SliceDrop, ...]:
     return tuple(SliceDrop(str(column), str(value), int(size), -float(gap)) for column, value, size, gap in rows)
 
 
-def _parity(name: str, version: str, predictions: pd.DataFrame, root: Path) -> float:
+def _parity(name: str, version: str, predictions: pd.DataFrame, root: Root) -> float:
     """Return the largest difference between the probabilities of the registered copy and of the evaluated model.
 
     The difference is infinite if the copy cannot be loaded or rejects a file. The paths are relative to ``root``.
@@ -250,7 +251,7 @@ def _parity(name: str, version: str, predictions: pd.DataFrame, root: Path) -> f
     except InputError as error:
         logger.warning("%s", error)
         return float("inf")
-    responses = classifier.classify([(root / path).read_bytes() for path in predictions["path"]])
+    responses = classifier.classify([read_inside(root.resolve(), path).content for path in predictions["path"]])
     if responses["label"].isna().any():
         return float("inf")
     expected = read_predictions(predictions)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 from base64 import b64encode
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -17,6 +16,7 @@ from goodbad_pipeline.images.near_duplicates import thumbnail_levels
 from goodbad_pipeline.images.pixels import pixel_source
 from goodbad_pipeline.images.split_leakage import OURS, PLAIN, measure_leaks
 from goodbad_pipeline.images.splits import SPLITS, class_names, count_splits, split_labels
+from goodbad_pipeline.images.stores import open_root
 from goodbad_pipeline.params import ImageParams, SplitParams
 
 logger = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ def _draw_sheet(part: pd.DataFrame, name: str, split: str, images: ImageParams) 
     rank_in_group = part.groupby("group").cumcount()
     ordered = part.loc[rank_in_group.sort_values(kind="stable").index]
     shown = ordered.drop_duplicates("image_id").head(IMAGES_PER_SHEET)
-    pixels = pixel_source(shown, Path(images.root), images.transform(THUMBNAIL)).streamed().array[:]
+    pixels = pixel_source(shown, open_root(images.root), images.transform(THUMBNAIL)).streamed().array[:]
     title = f"{name}: {len(shown)} of {len(part)} images, groups: {part['group'].nunique()}"
     colours = figures.split_colours(SPLITS)
     frames = [colours[split]] * len(shown)

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from goodbad_pipeline.evaluation.slices import check_sensitive
 from goodbad_pipeline.images.labelled_pixels import labelled_pixels
 from goodbad_pipeline.images.pixels import PixelCache, Pixels, PixelSource, pixel_source
 from goodbad_pipeline.images.splits import class_names
+from goodbad_pipeline.images.stores import open_root
 from goodbad_pipeline.network_factory import ChosenNetwork
 from goodbad_pipeline.networks.complexity import count_complexity
 from goodbad_pipeline.networks.pretrained import why_not_imagenet
@@ -119,7 +119,7 @@ def cache_pixels(splits: pd.DataFrame, network: dict[str, Any], images: ImagePar
 
     Images that together exceed `images.cache_gb` are not cached but decoded during training.
     """
-    source = pixel_source(splits, Path(images.root), images.transform(network["resolution"]), images.cache_gb)
+    source = pixel_source(splits, open_root(images.root), images.transform(network["resolution"]), images.cache_gb)
     if not source.fits:
         message = "Streaming %d images, because their pixels exceed images.cache_gb = %g GB"
         logger.info(message, len(source.paths), images.cache_gb)

@@ -1,0 +1,289 @@
+"""Read images from zip, tar and Parquet files, which are never unpacked.
+
+Names that leave the archive, links, devices and encrypted members are quarantined as such files of a folder are.
+"""
+
+import json
+import os
+import tarfile
+import zipfile
+import zlib
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from stat import S_IFMT, S_ISLNK
+from threading import Lock
+from typing import Any, NamedTuple
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.images.paths import FileContent, FileState, Store, leaves_root, to_text, too_large
+from goodbad_pipeline.images.rejections import Reason, Rejection
+
+_PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".7z", ".rar")
+_PARQUET = (".parquet", ".pq")
+_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
+_LABEL_SUFFIXES = ("cls", "json")  # of a WebDataset sample
+_NOTES = (*_LABEL_SUFFIXES, "txt", "id", "xml", "yaml", "npy", "pth", "csv")
+_OUTSIDE = Rejection(Reason.OUTSIDE_ROOT, "a name in the archive that is absolute or contains '..'")
+_MAX_NOTE = 1 << 20  # bytes of a label file
+
+
+def is_archive(name: str) -> bool:
+    """Return True if a file with this name is read as an archive, or refused as one."""
+    return name.lower().endswith((".zip", ".tar", *_PARQUET, *_PACKED))
+
+
+def open_archive(file: Path, shown: str, parameter: str = "images.root") -> "Archive":
+    """Return the images of a zip, tar or Parquet file, which messages name as ``shown``.
+
+    Raises:
+        InputError: The file is no such file, or damaged.
+    """
+    name = file.name.lower()
+    if name.endswith(_PACKED):
+        raise InputError(
+            f"{parameter}: a compressed tar, 7z or rar cannot be read image by image, got '{shown}'; convert it to a "
+            "zip or an uncompressed tar"
+        )
+    kinds = {".zip": ZipArchive, ".tar": TarArchive}
+    archive = kinds.get(name[-4:], ParquetArchive)(file, shown)
+    try:
+        archive.items  # noqa: B018 - reads the list of members
+    except Exception as error:  # the libraries raise a dozen exception types on damaged files
+        raise InputError(f"{parameter}: must be a readable archive, got '{shown}' ({error})") from error
+    return archive
+
+
+class Item(NamedTuple):
+    """A member of an archive."""
+
+    position: Any  # where it is in the archive
+    state: FileState
+    rejection: Rejection | None = None
+
+
+@dataclass(frozen=True)
+class Archive(Store):
+    """A file that contains images."""
+
+    file: Path
+    name: str  # path or URL that the user gave
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.file, self.name)  # no list of members
+
+    @cached_property
+    def items(self) -> dict[str, Item]:
+        """The members by path, in the order of a folder's files."""
+        items = {}
+        for name, item in self._list():
+            path = to_text(name).removeprefix("./")
+            items[path] = item._replace(rejection=_OUTSIDE) if leaves_root(path) else item
+        return {path: items[path] for path in walk_order(items)}
+
+    @cached_property
+    def files(self) -> Mapping[str, FileState]:
+        """The state of each member by its path."""
+        return {path: item.state for path, item in self.items.items()}
+
+    def read(self, path: str, max_bytes: int | None = None) -> FileContent:
+        """Read a member; at most the size that the archive states is decompressed."""
+        item = self.items.get(path)
+        if item is None:
+            return FileContent(Rejection(Reason.MISSING, "no such file in images.root"))
+        if item.rejection is not None:
+            return FileContent(item.rejection, item.state)
+        if max_bytes is not None and item.state.size > max_bytes:
+            return FileContent(too_large(item.state.size, max_bytes))
+        data = self._read(item)
+        if max_bytes is not None and isinstance(data, bytes) and len(data) > max_bytes:  # the size was an estimate
+            data = too_large(len(data), max_bytes)
+        return FileContent(data, item.state)
+
+    def table(self, path: str, label: str) -> pd.DataFrame | None:
+        """Return a manifest if the labels are in the archive, or None if they are its folders.
+
+        In WebDataset samples, ``x.cls`` is the label of ``x.jpg``, or ``x.json`` has an item named ``label``.
+        """
+        samples: dict[str, dict[str, str]] = {}
+        for member in self.items:
+            folder, slash, name = member.rpartition("/")
+            stem, _, suffix = name.partition(".")
+            samples.setdefault(f"{folder}{slash}{stem}", {})[suffix.lower()] = member
+        rows = []
+        for sample in samples.values():
+            images = [member for suffix, member in sample.items() if suffix not in _NOTES]
+            values = self._note(sample, label) if images else {}
+            rows += [{**values, path: member} for member in images]
+        return pd.DataFrame(rows, dtype=object) if any(label in row for row in rows) else None
+
+    def _note(self, sample: Mapping[str, str], label: str) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for suffix in _LABEL_SUFFIXES:
+            content = self.read(sample[suffix], _MAX_NOTE).content if suffix in sample else b""
+            if isinstance(content, Rejection) or not content:
+                continue
+            if suffix == "cls":
+                values[label] = content.decode(errors="replace").strip()
+                continue
+            try:
+                loaded = json.loads(content)
+            except ValueError:
+                continue
+            scalars = loaded.items() if isinstance(loaded, dict) else ()
+            values = {key: value for key, value in scalars if isinstance(value, str | int | float)} | values
+        return values
+
+    @abstractmethod
+    def _list(self) -> Iterator[tuple[str, Item]]:
+        """Yield the name and the item of each member that is no folder."""
+
+    @abstractmethod
+    def _read(self, item: Item) -> bytes | Rejection:
+        """Read an item of ``_list`` that is not rejected."""
+
+
+class ZipArchive(Archive):
+    """A zip file. The checksum of a member tells whether it has changed."""
+
+    @cached_property
+    def _archive(self) -> zipfile.ZipFile:
+        return zipfile.ZipFile(self.file)
+
+    def _list(self) -> Iterator[tuple[str, Item]]:
+        for info in self._archive.infolist():
+            name = info.filename.replace("\\", "/")  # some Windows programs write them
+            if not name.endswith("/"):
+                yield name, Item(info, FileState(info.file_size, 0, 0, info.CRC), self._reject(info))
+
+    @staticmethod
+    def _reject(info: zipfile.ZipInfo) -> Rejection | None:
+        mode = info.external_attr >> 16
+        if S_ISLNK(mode):
+            return Rejection(Reason.NOT_A_FILE, "a link in the archive, which is not followed")
+        if S_IFMT(mode) not in (0, 0o100000):
+            return Rejection(Reason.NOT_A_FILE, "a special file in the archive")
+        if info.flag_bits & 1:
+            return Rejection(Reason.UNREADABLE, "encrypted in the archive")
+        if info.compress_type not in _METHODS:
+            return Rejection(Reason.UNSUPPORTED, f"compressed with method {info.compress_type}; use deflate")
+        return None
+
+    def _read(self, item: Item) -> bytes | Rejection:
+        try:
+            with self._archive.open(item.position) as stream:
+                return stream.read(item.state.size)
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, ValueError) as error:
+            return Rejection(Reason.CORRUPT, f"damaged in the archive ({error})", item.state.size)
+
+
+class TarArchive(Archive):
+    """An uncompressed tar file. If the file changes, all members are read again."""
+
+    def _list(self) -> Iterator[tuple[str, Item]]:
+        whole = FileState.of(os.stat(self.file))
+        with tarfile.open(self.file, "r:") as archive:
+            for member in archive:
+                if member.isdir():
+                    continue
+                rejection = None
+                if not member.isreg() or member.issparse():
+                    kind = "link" if member.issym() or member.islnk() else "special file"
+                    rejection = Rejection(Reason.NOT_A_FILE, f"a {kind} in the archive, which is not followed")
+                yield member.name, Item(member.offset_data, whole._replace(size=member.size), rejection)
+
+    def _read(self, item: Item) -> bytes | Rejection:
+        with self.file.open("rb") as stream:
+            stream.seek(item.position)
+            data = stream.read(item.state.size)
+        if len(data) < item.state.size:
+            return Rejection(Reason.TRUNCATED, "the archive ends before the file does", len(data))
+        return data
+
+
+class ParquetArchive(Archive):
+    """A Parquet file with a column of image bytes, as Hugging Face Datasets writes it."""
+
+    @cached_property
+    def _parquet(self) -> pq.ParquetFile:
+        return pq.ParquetFile(self.file)
+
+    @cached_property
+    def _groups(self) -> dict[int, pa.ChunkedArray]:
+        return {}
+
+    @cached_property
+    def _lock(self) -> Lock:
+        return Lock()
+
+    @cached_property
+    def _column(self) -> str:
+        column = image_column(self._parquet.schema_arrow)
+        if column is None:
+            raise ValueError("no column contains image bytes")
+        return column
+
+    def _list(self) -> Iterator[tuple[str, Item]]:
+        whole, number = FileState.of(os.stat(self.file)), 0
+        column = self._column
+        for group in range(self._parquet.metadata.num_row_groups):
+            metadata = self._parquet.metadata.row_group(group)
+            state = whole._replace(size=metadata.total_byte_size // max(1, metadata.num_rows))
+            for row in range(metadata.num_rows):
+                yield f"{column}/{number:08d}", Item((group, row), state)
+                number += 1
+
+    def table(self, path: str, label: str) -> pd.DataFrame:
+        """Return all columns that contain no bytes and no lists; class numbers become the names in the metadata."""
+        schema = self._parquet.schema_arrow
+        plain = [field.name for field in schema if not pa.types.is_nested(field.type) and not _is_binary(field.type)]
+        table = self._parquet.read(columns=plain).to_pandas()
+        metadata = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+        for name, feature in metadata.get("info", {}).get("features", {}).items():
+            if name in plain and isinstance(names := feature.get("names"), list):
+                table[name] = [names[int(code)] if 0 <= code < len(names) else None for code in table[name].fillna(-1)]
+        return table.rename(columns={path: f"manifest_{path}"}).assign(**{path: list(self.items)})
+
+    def _read(self, item: Item) -> bytes | Rejection:
+        group, row = item.position
+        with self._lock:
+            if group not in self._groups:
+                self._groups.clear()  # one group is in memory; a scan reads one after another
+                self._groups[group] = self._parquet.read_row_group(group, columns=[self._column]).column(0)
+            value = self._groups[group][row].as_py()
+        data = value.get("bytes") if isinstance(value, dict) else value
+        return data or Rejection(Reason.MISSING, "the row has no image bytes")
+
+
+def image_column(schema: pa.Schema) -> str | None:
+    """Return the first column that contains the bytes of files, either directly or as a field ``bytes``."""
+    for field in schema:
+        kind = field.type
+        if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+            kind = kind.field("bytes").type
+        if _is_binary(kind):
+            return field.name
+    return None
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+
+
+def walk_order(paths: Iterable[str]) -> list[str]:
+    """Sort paths as the files of a local folder are listed: the files of a folder, then its folders."""
+
+    def key(path: str) -> list[tuple[bool, str]]:
+        *folders, name = path.split("/")
+        return [*((True, folder) for folder in folders), (False, name)]
+
+    return sorted(paths, key=key)

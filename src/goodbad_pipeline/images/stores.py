@@ -1,0 +1,285 @@
+"""Read images from object stores, servers and archives.
+
+:func:`open_root` turns the value of a parameter into a local folder or a :class:`Store`. A remote store is a file
+system of fsspec. Downloaded files are kept in a folder that may be removed at any time, so that no object is read
+twice. Archives are read in :mod:`~goodbad_pipeline.images.archives`, and a remote archive is downloaded as one file.
+"""
+
+import contextlib
+import hashlib
+import logging
+import os
+import re
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import fsspec
+from fsspec.registry import known_implementations
+from pydantic import SecretStr
+
+from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.images.archives import is_archive, open_archive, walk_order
+from goodbad_pipeline.images.paths import FileContent, FileState, Root, Store, printable, too_large
+from goodbad_pipeline.images.rejections import Reason, Rejection
+from goodbad_pipeline.secrecy import redact
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+WAITS = (0.5, 2.0, 8.0)  # seconds before each further attempt
+_FREE = 1 << 30  # bytes of disk that downloads leave free
+_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "sftp": "sftp", "ssh": "sftp"}
+_EXTRAS |= dict.fromkeys(("az", "abfs", "abfss", "adl"), "azure")
+_HTTP = ("http", "https")
+_FINAL = (FileNotFoundError, PermissionError, ImportError, IsADirectoryError, NotImplementedError, ValueError)
+_SECRET = re.compile(r"key|secret|token|pass|sas|credential|auth|connection", re.IGNORECASE)
+_SIGNED = re.compile(r"[?&][^=&]*(sig|key|token|secret|password|credential)[^=&]*=", re.IGNORECASE)
+_TIMES = ("LastModified", "last_modified", "mtime", "updated", "modified", "created")
+
+
+@dataclass
+class Access:
+    """How remote stores are read in this process."""
+
+    options: Mapping[str, Any] = field(default_factory=dict)  # arguments of fsspec's file system, such as credentials
+    downloads: Path | None = None  # folder of downloaded files; None downloads again at each read
+    max_bytes: int = 0  # size of all downloaded files; further files are not kept
+
+
+_access = Access()
+
+
+def configure(access: Access) -> None:
+    """Set how this process reads remote stores. A store itself holds no secrets, because it is sent and printed."""
+    global _access  # noqa: PLW0603 - nodes and datasets open stores, and know no credentials
+    _access = access
+
+
+def is_url(name: str) -> bool:
+    """Return True if a parameter names a remote store instead of a path."""
+    return "://" in name
+
+
+def check_url(parameter: str, url: str) -> None:
+    """Raise an InputError if a URL contains a secret, because parameters are logged."""
+    if is_url(url) and (urlsplit(url).password is not None or _SIGNED.search(url)):
+        raise InputError(
+            f"{parameter}: a URL must contain no password, key or signature, got '{_shown(url)}'; put secrets into "
+            "conf/local/credentials.yml and name the entry in images.credentials"
+        )
+
+
+def open_root(name: str | Path, parameter: str = "images.root") -> Root:
+    """Return the local folder, archive or remote store with this path or URL. A folder need not exist.
+
+    Raises:
+        InputError: A URL cannot be opened, or an archive is damaged.
+    """
+    text = str(name)
+    if not is_url(text):
+        is_file = is_archive(text) and Path(text).is_file()
+        return open_archive(Path(text), text, parameter) if is_file else Path(text)
+    if text.startswith("file://"):
+        return open_root(text.removeprefix("file://"), parameter)
+    store = RemoteStore(text.rstrip("/"), parameter)
+    if is_archive(urlsplit(text).path):
+        return open_archive(store.download(), str(store), parameter)
+    if urlsplit(text).scheme in _HTTP:
+        raise InputError(f"{parameter}: an https URL must name a zip, tar or Parquet file, got '{store}'")
+    return store
+
+
+@dataclass(frozen=True)
+class RemoteStore(Store):
+    """The files below a URL."""
+
+    url: str
+    parameter: str = "images.root"  # for error messages
+    listed: Mapping[str, FileState] | None = None  # files, if they are known
+
+    def __str__(self) -> str:
+        return _shown(self.url)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.url, self.parameter, self.listed)  # no connection
+
+    def only(self, paths: Sequence[str]) -> "RemoteStore":
+        """Return the store with these files, so that the process that reads them lists none."""
+        return replace(self, listed={path: self.files[path] for path in paths if path in self.files})
+
+    @cached_property
+    def files(self) -> Mapping[str, FileState]:
+        """The state of each file by its path. A second listing needs a new store."""
+        if self.listed is not None:
+            return self.listed
+        self._fs.invalidate_cache()
+        prefix = f"{self._folder}/"
+        found = self._attempt(lambda: self._fs.find(self._folder, detail=True), self.url)
+        states = {path.removeprefix(prefix): _state(info) for path, info in found.items() if path.startswith(prefix)}
+        states = {path: states[path] for path in walk_order(states)}
+        self._remove_outdated(states)
+        return states
+
+    def read(self, path: str, max_bytes: int | None = None) -> FileContent:
+        """Read a file from the folder of downloads or, at most once, from the server."""
+        state = self.files.get(path)
+        if state is None:
+            return FileContent(Rejection(Reason.MISSING, "no such file in images.root"))
+        if max_bytes is not None and state.size > max_bytes:
+            return FileContent(too_large(state.size, max_bytes))
+        kept = self._kept(path, state)
+        with contextlib.suppress(OSError):
+            if kept is not None and len(data := kept.read_bytes()) == state.size:
+                return FileContent(data, state)
+        try:
+            data = self._attempt(lambda: self._fs.cat_file(f"{self._folder}/{path}"), f"{self.url}/{path}")
+        except FileNotFoundError:
+            return FileContent(Rejection(Reason.MISSING, "removed while it was read"))
+        if len(data) != state.size:  # replaced after it was listed
+            return FileContent(data)
+        if kept is not None:
+            self._keep(kept, data)
+        return FileContent(data, state)
+
+    def download(self) -> Path:
+        """Download the URL as one file, unless it is unchanged, and return the file."""
+        info = self._attempt(lambda: self._fs.info(self._folder), self.url)
+        folder = _access.downloads
+        if folder is None:
+            raise InputError(f"{self.parameter}: '{self}' can only be read by a command of the project")
+        target = self._downloads / f"{_digest(repr(_state(info)))}-{self._folder.rpartition('/')[2]}"
+        if not target.is_file():
+            shutil.rmtree(target.parent, ignore_errors=True)  # earlier versions
+            target.parent.mkdir(parents=True)
+            logger.info("Downloading %s, %d MiB", self, (info.get("size") or 0) >> 20)
+            draft = target.with_name(f".{os.getpid()}")
+            self._attempt(lambda: self._fs.get_file(self._folder, str(draft)), self.url)
+            draft.replace(target)
+        return target
+
+    @cached_property
+    def _opened(self) -> tuple[Any, str]:
+        try:
+            file_system, folder = fsspec.url_to_fs(self.url, **_access.options)
+        except Exception as error:  # a file system raises errors of its own when it is created
+            raise self._named(error, self.url) from None
+        return file_system, folder.rstrip("/")
+
+    @property
+    def _fs(self) -> Any:
+        return self._opened[0]
+
+    @property
+    def _folder(self) -> str:
+        return self._opened[1]
+
+    @property
+    def _downloads(self) -> Path:
+        return (_access.downloads or Path()) / _digest(self.url)
+
+    def _kept(self, path: str, state: FileState) -> Path | None:
+        return self._downloads / _digest(f"{path}\0{tuple(state)}") if _access.downloads else None
+
+    @cached_property
+    def _room(self) -> list[int]:
+        """Bytes that may still be downloaded, as the only item, and changed under the lock of the process."""
+        folder = self._downloads.parent
+        sizes = sum(file.stat().st_size for file in folder.glob("*/*"))
+        return [min(_access.max_bytes - sizes, shutil.disk_usage(folder).free - _FREE)]
+
+    def _keep(self, file: Path, data: bytes) -> None:
+        with contextlib.suppress(OSError):  # without space, the file is downloaded again when it is needed
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with _lock:
+                self._room[0] -= len(data)
+                if self._room[0] < 0:
+                    return
+            draft = file.with_name(f".{os.getpid()}-{threading.get_ident()}")
+            draft.write_bytes(data)
+            draft.replace(file)
+
+    def _remove_outdated(self, states: Mapping[str, FileState]) -> None:
+        if _access.downloads is not None and self._downloads.is_dir():
+            current = {self._kept(path, state) for path, state in states.items()}
+            for file in self._downloads.iterdir():
+                if file not in current:
+                    file.unlink(missing_ok=True)
+
+    def _attempt(self, action: Callable[[], T], url: str) -> T:
+        """Call ``action`` again after errors of the connection; raise an InputError that names the last one."""
+        for wait in (*WAITS, None):
+            try:
+                return action()
+            except Exception as error:  # file systems raise errors of their own, such as those of botocore
+                final = isinstance(error, _FINAL) or "Credentials" in type(error).__name__
+                if isinstance(error, FileNotFoundError) and url != self.url:
+                    raise
+                if final or wait is None:
+                    raise self._named(error, url) from None  # the cause may contain secrets
+                logger.warning("%s; trying again in %g s", self._named(error, url), wait)
+                time.sleep(wait)
+        raise AssertionError
+
+    def _named(self, error: Exception, url: str) -> InputError:
+        cause = redact((str(error).splitlines() or [""])[0], _hide(_access.options))
+        protocol = urlsplit(self.url).scheme
+        if isinstance(error, ImportError):
+            extra = _EXTRAS.get(protocol)
+            advice = f"pip install 'goodbad_pipeline[{extra}]'" if extra else "install the package that it names"
+        elif protocol not in known_implementations:
+            advice = "use s3://, gs://, az://, sftp://, https://…zip or another protocol of fsspec"
+        elif isinstance(error, PermissionError) or "Credentials" in type(error).__name__:
+            advice = "check images.credentials and its entry in conf/local/credentials.yml"
+        elif isinstance(error, FileNotFoundError):
+            advice = "check the bucket or server and the folder"
+        else:
+            advice = "check the connection and images.credentials, then run the same command again, which goes on"
+        return InputError(
+            f"{self.parameter}: '{printable(_shown(url))}' cannot be read ({type(error).__name__}: {cause}); {advice}"
+        )
+
+
+_lock = threading.Lock()
+
+
+def _state(info: Mapping[str, Any]) -> FileState:
+    """Return the state in the listing of a file. Without an ETag and a time, it is never settled."""
+    tag = next((info[name] for name in ("ETag", "etag", "md5Hash", "checksum") if info.get(name)), None)
+    modified = _nanoseconds(next((info[name] for name in _TIMES if info.get(name)), None))
+    changed = 0 if tag else modified or 2**62
+    return FileState(int(info.get("size") or 0), modified, changed, int(_digest(str(tag))[:15], 16) if tag else 0)
+
+
+def _nanoseconds(value: Any) -> int:
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return int(_digest(value)[:15], 16)
+    seconds = value.timestamp() if isinstance(value, datetime) else float(value or 0)
+    return int(seconds * 1e9)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]
+
+
+def _shown(url: str) -> str:
+    """Return a URL without password and query."""
+    return re.sub(r"(?<=://)[^/@]*:[^/@]*@", "", url.partition("?")[0])
+
+
+def _hide(options: Any, *, secret: bool = False) -> Any:
+    """Mark the values of options with names such as key or token as secret."""
+    if isinstance(options, Mapping):
+        return {name: _hide(value, secret=secret or bool(_SECRET.search(str(name)))) for name, value in options.items()}
+    return SecretStr(options) if secret and isinstance(options, str) else None
