@@ -22,6 +22,7 @@ from goodbad_pipeline.atomic_files import atomic_write
 from goodbad_pipeline.datasets import (
     EpochLogDataset,
     FigureDataset,
+    JSONDataset,
     KerasModelDataset,
     MetricsDataset,
     OptionalDataset,
@@ -138,6 +139,15 @@ def test_metrics_are_saved_and_logged_to_the_run(tmp_path: Path) -> None:
         dataset.save({"test_accuracy": 0.75})
     assert mlflow.get_run(run.info.run_id).data.metrics == {"test_accuracy": 0.75}
     assert dataset.load() == {"test_accuracy": 0.75}
+
+
+def test_json_files_hold_no_nan(tmp_path: Path) -> None:
+    values = {"a": [float("nan"), float("inf"), np.float64("nan"), np.int64(1)], "b": {"c": 0.5}}
+    JSONDataset(filepath=str(tmp_path / "values.json")).save(values)
+    read = json.loads((tmp_path / "values.json").read_text(), parse_constant=pytest.fail)
+    assert read == {"a": [None, None, None, 1], "b": {"c": 0.5}}
+    MetricsDataset(filepath=str(tmp_path / "metrics.json")).save({"test_loss": float("nan"), "test_accuracy": 0.5})
+    assert json.loads((tmp_path / "metrics.json").read_text()) == {"test_accuracy": 0.5}
 
 
 @pytest.mark.usefixtures("store")

@@ -10,10 +10,12 @@ import pytest
 from evaluation_kit import NETWORK
 from matplotlib.colors import to_hex
 from matplotlib.legend import Legend
+from report_kit import facts
 
 from goodbad_pipeline.evaluation.figures import VERDICTS
 from goodbad_pipeline.evaluation.predictions import BASELINES
 from goodbad_pipeline.pipelines.evaluation import nodes as evaluation
+from goodbad_pipeline.reporting.pages import write_report
 
 
 def test_predictions_are_calibrated(run) -> None:
@@ -134,3 +136,19 @@ def test_sheets_show_mistakes_losses_and_explanations(run) -> None:
     assert "Highest losses" in losses.texts[0].get_text()
     assert "Grad-CAM" in run.explanations.texts[0].get_text()
     assert isinstance(run.slices, pd.DataFrame)
+
+
+@pytest.mark.parametrize(
+    ("maps", "reason"), [(np.zeros((99, 3, 3)), "every heat map is empty"), (np.ones((99, 2, 2)), "have 2 × 2 cells")]
+)
+def test_a_border_share_that_cannot_be_measured_is_left_out(run, monkeypatch, caplog, maps, reason) -> None:
+    monkeypatch.setattr(evaluation.gradcam, "explain", lambda model, pixels, rows, classes: maps[: len(rows)])
+    with caplog.at_level("INFO"):
+        _, metrics = evaluation.explain_predictions(
+            run.model, run.test, run.pixels, run.calibration, run.images, run.params
+        )
+    assert set(run.seeing) - set(metrics) == {"test_gradcam_border_share"}
+    assert reason in caplog.text
+    assert "nan" not in caplog.text
+    page = write_report(facts(explanation_metrics=metrics), {})
+    assert "on the border of the image is not measurable" in page

@@ -1,5 +1,6 @@
 """Kedro's file datasets with atomic saves."""
 
+import math
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
@@ -10,6 +11,7 @@ from goodbad_pipeline import tracking
 from goodbad_pipeline.atomic_files import atomic_write, recover
 from goodbad_pipeline.datasets.load_only import PathDataset
 from goodbad_pipeline.evaluation import figures
+from goodbad_pipeline.reporting.facts import plain_values
 
 
 class AtomicSave:
@@ -33,16 +35,21 @@ class AtomicSave:
 
 
 class JSONDataset(AtomicSave, json.JSONDataset):
-    """Plain values as JSON."""
+    """Plain values as JSON, which has no NaN and no infinity: both become null."""
+
+    def save(self, data: Any) -> None:
+        """Write the values."""
+        super().save(plain_values(data))
 
 
 class MetricsDataset(JSONDataset):
     """A flat mapping of names to numbers, saved as JSON and logged to the current MLflow run, if there is one."""
 
     def save(self, data: dict[str, float]) -> None:
-        """Write the file and log each metric."""
-        super().save(data)
-        tracking.log_metrics(data)
+        """Write the file and log each metric; leave out NaN and infinity."""
+        measured = {name: value for name, value in data.items() if math.isfinite(value)}
+        super().save(measured)
+        tracking.log_metrics(measured)
 
 
 class ChartDataset(AtomicSave, plotly.JSONDataset):

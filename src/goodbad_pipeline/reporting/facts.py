@@ -70,7 +70,7 @@ def gather_facts(
         "network": dict(network),
         "data": dict(data),
     }
-    cleaned: dict[str, Any] = _clean(facts)
+    cleaned: dict[str, Any] = plain_values(facts)
     return cleaned
 
 
@@ -92,12 +92,12 @@ def _rows(table: pd.DataFrame) -> Rows:
     return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
 
 
-def _clean(value: Any) -> Any:
+def plain_values(value: Any) -> Any:
     """Convert nested values to plain Python values; NaN and infinity become None."""
     if isinstance(value, Mapping):
-        return {str(key): _clean(inner) for key, inner in value.items()}
+        return {str(key): plain_values(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_clean(inner) for inner in value]
+        return [plain_values(inner) for inner in value]
     if hasattr(value, "item"):
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):

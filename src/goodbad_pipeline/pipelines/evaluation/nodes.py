@@ -51,6 +51,7 @@ gradcam = lazy.load("goodbad_pipeline.training.gradcam")
 UNCALIBRATED_METRICS = ("log_loss", "brier", "ece")
 SHEET_IMAGES = 24
 EXPLAINED_IMAGES = 2000
+SMALLEST_MAP = 3  # cells per side; in a smaller heat map, the share of the border cannot vary
 
 
 def predict_validation(model: Any, pixels: Pixels, splits: pd.DataFrame) -> pd.DataFrame:
@@ -241,24 +242,27 @@ def explain_predictions(
     predictions = read_predictions(sample)
     array = np.asarray(pixels.array[pixels.rows(sample["image_id"])])
     rows = np.arange(len(sample))
-    heat = figures.enlarge(gradcam.explain(model, array, rows, predictions.predicted), array.shape[1])
+    maps = gradcam.explain(model, array, rows, predictions.predicted)
+    heat = figures.enlarge(maps, array.shape[1])
     decision = Calibration(**calibration)
     masked = batches.predict(model, figures.mask_centre(array, images.background), rows)
     masked_predicted = decision.predict(decision.calibrate(masked))
     unmasked_accuracy = float(sample["correct"].mean())
     metrics = {
-        "test_gradcam_border_share": float(np.nanmean(figures.border_share(heat))),
         "test_accuracy_centre_masked": float((masked_predicted == predictions.y_true).mean()),
         "test_accuracy_centre_unmasked": unmasked_accuracy,
         "test_accuracy_centre_shown": unmasked_accuracy,  # the name until 0.1, kept as an alias
     }
-    logger.info(
-        "Grad-CAM: %.0f %% of the mass is on the border (uniform: 44 %%); accuracy with the centre masked %.3f, "
-        "unmasked %.3f",
-        100 * metrics["test_gradcam_border_share"],
-        metrics["test_accuracy_centre_masked"],
-        unmasked_accuracy,
-    )
+    border = figures.border_share(heat)[maps.any(axis=(1, 2))]
+    if maps.shape[1] < SMALLEST_MAP:
+        logger.info("Grad-CAM: no share of the border, because heat maps have %d × %d cells", *maps.shape[1:])
+    elif not len(border):
+        logger.info("Grad-CAM: no share of the border, because every heat map is empty")
+    else:
+        metrics["test_gradcam_border_share"] = share = float(border.mean())
+        logger.info("Grad-CAM: %.0f %% of the mass is on the border (uniform: 44 %%)", 100 * share)
+    masked_accuracy = metrics["test_accuracy_centre_masked"]
+    logger.info("Accuracy with the centre masked %.3f, unmasked %.3f", masked_accuracy, unmasked_accuracy)
     return _explanation_sheet(sample.reset_index(drop=True), array, heat), metrics
 
 
