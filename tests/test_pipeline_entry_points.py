@@ -41,9 +41,7 @@ def test_three_classes_run_through_all_pipelines(project: Path) -> None:
 
 
 def test_train_without_stored_splits_names_the_missing_pipeline(project: Path) -> None:
-    message = (
-        r"^splits, data_facts: the pipeline needs these outputs of an earlier pipeline.*; run --pipeline=data first$"
-    )
+    message = r"^splits, data_facts: the pipeline reads these datasets.*; run --pipeline=data first$"
     with pytest.raises(InputError, match=message):
         kedro_run(project, "train")
 

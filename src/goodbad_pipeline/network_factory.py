@@ -252,7 +252,7 @@ def _grow_model(source: GrowthSource, scale: NetworkScale, names: list[str], see
     small, small_names = _load_source(source, scale, len(names), registered)
     same_classes = small_names is None or small_names == names
     large = net2net.grow_network(small, scale, classes=len(names), keep_classifier=same_classes, seed=seed)
-    logger.info("Grew %s weights to %s", f"{small.count_params():,}", f"{large.count_params():,}")
+    logger.info("Grew the network from %s to %s weights", f"{small.count_params():,}", f"{large.count_params():,}")
     return large
 
 

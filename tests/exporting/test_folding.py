@@ -57,7 +57,7 @@ def after_active_convolution(x):
 def test_what_cannot_be_folded_is_refused(before) -> None:
     pixels = keras.Input((4, 4, 1))
     model = keras.Model(pixels, keras.layers.BatchNormalization(name="odd_bn")(before(pixels)))
-    with pytest.raises(InputError, match="odd_bn does not follow a convolution alone"):
+    with pytest.raises(InputError, match="odd_bn cannot be folded"):
         fold_normalisation(model)
 
 

@@ -22,7 +22,9 @@ def test_auto_is_the_fastest_that_gives_the_same_answers() -> None:
 def test_what_is_named_is_used_if_it_agreed() -> None:
     assert choose_backend("litert_int8", EXPORTS, "1") == "litert_int8"
     assert choose_backend("keras", {}, "1") == "keras"
-    with pytest.raises(InputError, match=r"predict.backend: litert does not agree with version 1"):
+    with pytest.raises(
+        InputError, match=r"predict.backend: the predictions of litert do not agree with those of version 1"
+    ):
         choose_backend("litert", EXPORTS, "1")
     with pytest.raises(InputError, match=r"version 4 was not exported as onnx; .*export.version=4"):
         choose_backend("onnx", {}, "4")

@@ -46,7 +46,10 @@ def _convolution_before(norm: keras.layers.Layer) -> keras.layers.Layer:
     before = norm.input._keras_history.operation
     linear = getattr(before, "activation", None) is keras.activations.linear
     if not isinstance(before, CONVOLUTIONS) or not linear or len(before._outbound_nodes) != 1:
-        raise InputError(f"export: {norm.name} does not follow a convolution alone and cannot be folded")
+        raise InputError(
+            f"export: {norm.name} cannot be folded; it must follow a convolution that has no activation and that no "
+            "other layer follows"
+        )
     return before
 
 

@@ -65,7 +65,7 @@ class CheckHooks:
             first = sorted(missing, key=lambda name: name != "splits")[:MOST_NAMES]
             earlier = [name for name in EARLIER if pipelines[name].all_outputs() & set(missing)]
             raise InputError(
-                f"{', '.join(first)}: the pipeline needs these outputs of an earlier pipeline, which do not exist; "
+                f"{', '.join(first)}: the pipeline reads these datasets, which an earlier pipeline must write; "
                 f"run --pipeline={' and then --pipeline='.join(earlier) or EARLIER[0]} first"
             )
         _require_same_images(pipeline, catalog, self.parameters.get("images"))

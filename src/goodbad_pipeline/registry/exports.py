@@ -73,7 +73,7 @@ def _read_listing(found: ModelVersion) -> Exports:
         return {}
     content = _download(found, _LISTING).read_bytes()
     if hashlib.sha256(content).hexdigest() != found.tags[EXPORTS_TAG]:
-        raise InputError(f"{_uri(found)}/{_LISTING}: was changed since it was exported; {_ADVICE}")
+        raise InputError(f"{_uri(found)}/{_LISTING}: this list of exports was changed after the export; {_ADVICE}")
     return json.loads(content)
 
 

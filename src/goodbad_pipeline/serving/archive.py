@@ -54,7 +54,7 @@ def load_archive(file: Path, digest: str | None = None) -> Any:
     try:
         return keras.models.load_model(file, compile=False, safe_mode=True)
     except Exception as error:  # layers may raise any exception
-        raise InputError(f"{file}: Keras cannot build this network ({_first_line(error)})") from error
+        raise InputError(f"{file}: Keras cannot build this network ({first_line(error)})") from error
 
 
 def check_archive(file: Path, digest: str | None = None) -> None:
@@ -73,9 +73,9 @@ def check_archive(file: Path, digest: str | None = None) -> None:
             _check_names(json.loads(archive.read("config.json")))
             _check_weights(archive.read("model.weights.h5"))
     except _RefusedError as refused:
-        raise InputError(f"{file}: refused as a model archive: {refused}") from refused
+        raise InputError(f"{file}: unsafe model archive: {refused}") from refused
     except Exception as error:  # zipfile, json and HDF5 raise a dozen types on hostile bytes
-        raise InputError(f"{file}: not a Keras model archive ({_first_line(error)})") from error
+        raise InputError(f"{file}: not a Keras model archive ({first_line(error)})") from error
 
 
 class _RefusedError(Exception):
@@ -85,7 +85,7 @@ class _RefusedError(Exception):
 def _check_members(archive: zipfile.ZipFile) -> None:
     names = sorted(member.filename for member in archive.infolist())
     if names != sorted(MEMBERS):
-        raise _RefusedError(f"it must hold exactly {', '.join(sorted(MEMBERS))}; it holds {', '.join(names)[:200]}")
+        raise _RefusedError(f"it must contain exactly {', '.join(sorted(MEMBERS))}, got {', '.join(names)[:200]}")
     for member in archive.infolist():
         if member.compress_type != zipfile.ZIP_STORED:  # Keras never compresses; a zip bomb does
             raise _RefusedError(f"{member.filename} is compressed")
@@ -100,7 +100,7 @@ def _check_names(config: Any) -> None:
     for described in _objects({**config, "compile_config": None}):
         name, module = described["class_name"], described.get("module")
         if not isinstance(name, str) or name not in ALLOWED.get(module, ()):
-            raise _RefusedError(f"{str(module)[:60]}.{str(name)[:60]} is not an allowed layer")
+            raise _RefusedError(f"{str(module)[:60]}.{str(name)[:60]} is not an allowed class")
         if described.get("registered_name") not in (None, name):
             raise _RefusedError(f"{name} is registered under another name")
 
@@ -133,5 +133,6 @@ def _check_weights(data: bytes) -> None:
                     raise _RefusedError(f"weight {name[:60]} is not a numeric array")
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return the first line of the error message, or the name of the exception if its message is empty."""
     return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, Protocol
 import numpy as np
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.serving.archive import require_digest
+from goodbad_pipeline.serving.archive import first_line, require_digest
 
 KERAS: Final = "keras"
 Backend = Literal["auto", "keras", "onnx", "litert", "litert_int8"]
@@ -112,7 +112,7 @@ def load_network(name: str, folder: Path, digest: str | None = None) -> Network:
     except InputError:
         raise
     except Exception as error:  # each runtime raises its own exceptions
-        raise InputError(f"{file}: {runtime.module} cannot load it ({str(error).splitlines()[0][:200]})") from error
+        raise InputError(f"{file}: {runtime.module} cannot load this file ({first_line(error)})") from error
 
 
 def require_runtime(name: str) -> None:
@@ -146,8 +146,8 @@ def choose_backend(backend: Backend, exports: Exports, version: str) -> str:
         )
     if not exports[backend]["agrees"]:
         raise InputError(
-            f"predict.backend: {backend} does not agree with version {version} (see data/08_reporting/export.csv); "
-            "choose another"
+            f"predict.backend: the predictions of {backend} do not agree with those of version {version} (see "
+            "data/08_reporting/export.csv); choose another backend"
         )
     require_runtime(backend)
     return backend
