@@ -107,3 +107,8 @@ def test_unknown_and_missing_columns_are_rejected(tmp_path: Path, header: str, m
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"images\.corrections: must be a readable CSV file, got '.*nowhere\.csv'"):
         read_corrections(tmp_path / "nowhere.csv")
+
+
+def test_corrections_of_a_spreadsheet(tmp_path: Path) -> None:
+    (tmp_path / "corrections.csv").write_text("path;label;why;who\na.png;Käfer;legs;Ann\n", encoding="cp1252")
+    assert read_corrections(tmp_path / "corrections.csv")["label"].tolist() == ["Käfer"]

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.images.manifests import csv_format
 from goodbad_pipeline.images.rejections import QUARANTINE_COLUMNS, Reason
 
 KEYS = ("path", "image_id")
@@ -41,7 +42,7 @@ def read_corrections(file: Path | None) -> pd.DataFrame:
     if file is None:
         return pd.DataFrame(columns=list(COLUMNS), dtype=str)
     try:
-        raw = pd.read_csv(file, dtype=str, keep_default_na=False).rename(columns=str.strip)
+        raw = pd.read_csv(file, dtype=str, keep_default_na=False, **csv_format(file, "why")).rename(columns=str.strip)
     except (OSError, ValueError) as error:
         raise InputError(f"images.corrections: must be a readable CSV file, got '{file}' ({error})") from error
     problems = [f"has no column '{name}'" for name in sorted({"why", "who"} - set(raw.columns))]

@@ -12,8 +12,8 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import astuple, dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from http.client import HTTPException
 from itertools import islice
@@ -29,9 +29,18 @@ import pyarrow.parquet as pq
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.images.archives import Archive, image_column, is_archive
 from goodbad_pipeline.images.formats import HEAD_BYTES, find_container
-from goodbad_pipeline.images.layouts import SPLIT_NAMES, find_arrangement, split_of
-from goodbad_pipeline.images.paths import Root, Store, leaves_root, printable, to_text
-from goodbad_pipeline.images.reading import MEASURED_COLUMNS
+from goodbad_pipeline.images.layouts import find_arrangement, split_of
+from goodbad_pipeline.images.manifests import (
+    OWN_COLUMNS,
+    PARQUET_SUFFIXES,
+    Columns,
+    arrange_columns,
+    csv_format,
+    first_line,
+    read_manifest,
+    require_column,
+)
+from goodbad_pipeline.images.paths import Root, Store, printable, to_text
 from goodbad_pipeline.images.stores import is_url, open_root
 
 logger = logging.getLogger(__name__)
@@ -42,25 +51,6 @@ _LITTER = ("thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "sy
 DEFAULT_MANIFESTS = ("labels.csv", "labels.parquet")
 URLS = ("http://", "https://")
 MOST_BYTES = 256 << 20  # maximum size of a download
-PARQUET_SUFFIXES = (".parquet", ".pq")
-OWN_COLUMNS = ("path", "label", "group", "split")
-RESERVED_COLUMNS = (*MEASURED_COLUMNS, "source_split", "source_label", "copies")
-_MISSING_NUMBERS = ("NA", "N/A", "NaN", "nan", "null", "None")  # missing values in a numeric column
-_CODE = r"\s*[+-]?(0\d|\d{16})"  # a code, not a number: leading zeros, or more digits than a float64 keeps
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Names of the manifest's columns.
-
-    If ``group`` and ``split`` have their default names, the manifest may lack these columns. None ignores the column.
-    Without groups, every image is its own group. If any row has a split, rows without a split are in train.
-    """
-
-    path: str = "path"  # file, relative to the root
-    label: str = "label"  # class name
-    group: str | None = "group"  # images that must stay in one split (a person, a scene, a unit)
-    split: str | None = "split"
 
 
 @dataclass(frozen=True)
@@ -92,14 +82,13 @@ def read_candidates(root: Root, layout: Layout, manifest: str | None, columns: C
         layout = "manifest"
     labelled = None
     if isinstance(root, Archive) and layout == "auto":
-        labelled = root.table(columns.path, columns.label)
+        labelled = root.table(columns.path, columns.label if isinstance(columns.label, str) else "label")
     ignored: Counter[str] = Counter()
     unlabelled: dict[str, int] = {}
     if labelled is not None:
-        table = _read_columns(labelled, columns, Path(str(root)))
+        table = arrange_columns(labelled, columns, Path(str(root)), root)
     elif layout == "manifest":
-        file = _find_manifest(root, manifest)
-        table = _read_columns(_read_table(file, columns), columns, file)
+        table = read_manifest(_find_manifest(root, manifest), columns, root)
     else:
         table, unlabelled = _read_folders(root, ignored, layout)
     if table.empty:
@@ -143,95 +132,6 @@ def _copy(store: Store, name: str) -> Path:
     file = folder / PurePosixPath(name).name
     file.write_bytes(content)
     return file
-
-
-def _read_columns(raw: pd.DataFrame, columns: Columns, file: Path) -> pd.DataFrame:
-    names = _resolve_columns(raw, columns, file)
-    values = {own: _to_text(raw[name], strip=own != "path") if name else None for own, name in names.items()}
-    table = pd.DataFrame(values, index=raw.index)
-    _require_inside_root(table["path"], file)
-    table["split"] = _normalise_splits(table["split"], columns.split)
-    extra = raw.drop(columns=[name for name in names.values() if name])
-    clashing = [name for name in extra.columns if name in (*OWN_COLUMNS, *RESERVED_COLUMNS)]
-    for name in clashing:
-        if f"manifest_{name}" in extra.columns:
-            raise InputError(
-                f"images.manifest: '{file.name}' must not have both columns '{name}' and 'manifest_{name}', because "
-                "the first is renamed to the second in all tables; rename one of them in the manifest"
-            )
-    return table.join(extra.rename(columns={name: f"manifest_{name}" for name in clashing}))
-
-
-def _read_table(file: Path, columns: Columns) -> pd.DataFrame:
-    """Read Parquet unchanged, or CSV with numeric columns converted to nullable numbers, except ``columns``."""
-    try:
-        if file.suffix.lower() in PARQUET_SUFFIXES:
-            return pd.read_parquet(file)
-        raw = pd.read_csv(file, dtype=str, keep_default_na=False)
-        text = raw.where(raw != "")
-        return text.apply(lambda column: column if column.name in astuple(columns) else _to_numbers(column))
-    except Exception as error:  # pandas and pyarrow raise their own types on broken files
-        raise InputError(
-            f"images.manifest: must be readable CSV or Parquet, got '{file}' ({_first_line(error)})"
-        ) from error
-
-
-def _to_numbers(column: pd.Series) -> pd.Series:
-    """Convert the column to numbers if all its values are numbers and no digit is lost, else leave it as text."""
-    numbers = column.where(~column.isin(_MISSING_NUMBERS))
-    if numbers.isna().all() or numbers.str.match(_CODE).any():
-        return column
-    try:
-        return pd.to_numeric(numbers, dtype_backend="numpy_nullable")
-    except ValueError:
-        return column
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def _resolve_columns(raw: pd.DataFrame, columns: Columns, file: Path) -> dict[str, str | None]:
-    """Map each of ``OWN_COLUMNS`` to the manifest's column name, or to None if it is optional and absent."""
-    names: dict[str, str | None] = {}
-    for own in OWN_COLUMNS:
-        name = getattr(columns, own)
-        if own in ("group", "split") and name == own and name not in raw.columns:
-            name = None
-        if name is not None:
-            _require_column(own, name, raw.columns, file)
-        names[own] = name
-    return names
-
-
-def _require_column(own: str, name: str, present: Iterable[str], file: Path) -> None:
-    if name not in present:
-        columns = ", ".join(map(str, present))
-        raise InputError(f"images.columns.{own}: '{file.name}' has no column '{name}'; it has: {columns}")
-
-
-def _to_text(column: pd.Series, *, strip: bool) -> pd.Series:
-    text = column.astype("string")
-    stripped = text.str.strip()
-    return (stripped if strip else text).astype(object).where(stripped.notna() & (stripped != ""), None)
-
-
-def _require_inside_root(paths: pd.Series, file: Path) -> None:
-    for row, path in enumerate(paths, start=1):
-        if path is not None and leaves_root(path):
-            raise InputError(
-                f"images.manifest: every path must be relative to images.root and without '..'; row {row} of "
-                f"'{file.name}' has '{path}'"
-            )
-
-
-def _normalise_splits(column: pd.Series, name: str | None) -> pd.Series:
-    unknown = sorted({value for value in column.dropna() if value.lower() not in SPLIT_NAMES})
-    if unknown:
-        allowed = ", ".join(SPLIT_NAMES)
-        raise InputError(f"images.columns.split: column '{name}' must contain only {allowed}; got '{unknown[0]}'")
-    given = column.map(lambda value: SPLIT_NAMES[value.lower()], na_action="ignore")
-    return given.fillna("train") if given.notna().any() else given
 
 
 def _read_folders(
@@ -331,13 +231,14 @@ class PathStream:
         try:
             if manifest.suffix.lower() in PARQUET_SUFFIXES:
                 with pq.ParquetFile(manifest) as file:
-                    _require_column("path", self.column, file.schema_arrow.names, manifest)
+                    require_column("path", self.column, file.schema_arrow.names, manifest)
                     for batch in file.iter_batches(size, columns=[self.column]):
                         yield batch.column(0).to_pylist()
             else:
-                _require_column("path", self.column, pd.read_csv(manifest, nrows=0).columns, manifest)
+                form = csv_format(manifest, self.column)
+                require_column("path", self.column, pd.read_csv(manifest, nrows=0, **form).columns, manifest)
                 with pd.read_csv(
-                    manifest, chunksize=size, usecols=[self.column], dtype=str, keep_default_na=False
+                    manifest, chunksize=size, usecols=[self.column], dtype=str, keep_default_na=False, **form
                 ) as parts:
                     for part in parts:
                         yield part[self.column]
@@ -346,7 +247,7 @@ class PathStream:
         except Exception as error:  # pandas and pyarrow raise their own types on broken files
             raise InputError(
                 f"predict.source: must be a folder, an image, or a readable CSV or Parquet manifest, got '{manifest}' "
-                f"({_first_line(error)})"
+                f"({first_line(error)})"
             ) from error
 
 

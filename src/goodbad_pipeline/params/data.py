@@ -22,10 +22,10 @@ class SampleParams(Group):
 
 
 class ColumnParams(Group):
-    """Column names of the manifest; see :class:`goodbad_pipeline.images.sources.Columns`."""
+    """Column names of the manifest; see :class:`goodbad_pipeline.images.manifests.Columns`."""
 
     path: str
-    label: str
+    label: str | Annotated[list[str], Field(min_length=2)]
     group: str | None
     split: str | None
 

@@ -13,11 +13,12 @@ from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.images.corrections import apply_corrections, read_corrections
 from goodbad_pipeline.images.duplicates import group_duplicates
+from goodbad_pipeline.images.manifests import Columns
 from goodbad_pipeline.images.paths import Root, printable
 from goodbad_pipeline.images.pixels import Transform, pixel_source
 from goodbad_pipeline.images.rejections import Reason
 from goodbad_pipeline.images.scan import scan_candidates
-from goodbad_pipeline.images.sources import Columns, read_candidates
+from goodbad_pipeline.images.sources import read_candidates
 from goodbad_pipeline.images.stores import open_root
 from goodbad_pipeline.images.workers import WorkerBackend
 from goodbad_pipeline.params import ImageParams

@@ -1,0 +1,277 @@
+"""Read a manifest: a CSV or Parquet table with the path and the label of each image."""
+
+import codecs
+import logging
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import astuple, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.images.layouts import SPLIT_NAMES, split_of
+from goodbad_pipeline.images.paths import Root, Store, leaves_root, locate, printable, to_text
+from goodbad_pipeline.images.reading import MEASURED_COLUMNS
+
+logger = logging.getLogger(__name__)
+
+SEPARATORS = ",;\t|"
+SAMPLE = 100  # paths by which the folder of all images is found
+_LABEL_MARKS = "|;,"  # characters between several labels of one image
+_JOINED = "label of the class columns"
+PARQUET_SUFFIXES = (".parquet", ".pq")
+OWN_COLUMNS = ("path", "label", "group", "split")
+RESERVED_COLUMNS = (*MEASURED_COLUMNS, "source_split", "source_label", "copies")
+_MISSING_NUMBERS = ("NA", "N/A", "NaN", "nan", "null", "None")  # missing values in a numeric column
+_CODE = r"\s*[+-]?(0\d|\d{16})"  # a code, not a number: leading zeros, or more digits than a float64 keeps
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Names of the manifest's columns.
+
+    If ``group`` and ``split`` have their default names, the manifest may lack these columns. None ignores the column.
+    Without groups, every image is its own group. If any row has a split, rows without a split are in train.
+    """
+
+    path: str = "path"  # file, relative to the root
+    label: str | Sequence[str] = "label"  # class name; or one column per class, with 1 for the image's class, else 0
+    group: str | None = "group"  # images that must stay in one split (a person, a scene, a unit)
+    split: str | None = "split"
+
+
+def read_manifest(file: Path, columns: Columns, root: Root) -> pd.DataFrame:
+    """Return the table of a manifest; see :func:`arrange_columns`."""
+    return arrange_columns(_read_table(file, columns), columns, file, root)
+
+
+def arrange_columns(raw: pd.DataFrame, columns: Columns, file: Path, root: Root) -> pd.DataFrame:
+    """Return path, label, group and split of each row, then the other columns. ``file`` is the manifest in messages.
+
+    Paths are as in ``root``. A path may be written with backslashes, absolute, without its ending, or relative to the
+    folder in ``root`` that contains all images; it is then replaced.
+
+    Raises:
+        InputError: A column is missing, a path leaves ``root``, an image has several labels, or a split is unknown.
+    """
+    if not isinstance(columns.label, str):
+        raw, columns = _join_classes(raw, columns.label, file), replace(columns, label=_JOINED)
+    names = _resolve_columns(raw, columns, file)
+    values = {own: _to_text(raw[name], strip=own != "path") if name else None for own, name in names.items()}
+    table = pd.DataFrame(values, index=raw.index)
+    _require_one_label(table["label"], file)
+    table["path"] = _find_paths(table["path"], file, root)
+    table["split"] = _normalise_splits(table["split"], columns.split)
+    extra = raw.drop(columns=[name for name in names.values() if name])
+    clashing = [name for name in extra.columns if name in (*OWN_COLUMNS, *RESERVED_COLUMNS)]
+    for name in clashing:
+        if f"manifest_{name}" in extra.columns:
+            raise InputError(
+                f"images.manifest: '{file.name}' must not have both columns '{name}' and 'manifest_{name}', because "
+                "the first is renamed to the second in all tables; rename one of them in the manifest"
+            )
+    return table.join(extra.rename(columns={name: f"manifest_{name}" for name in clashing}))
+
+
+def _read_table(file: Path, columns: Columns) -> pd.DataFrame:
+    """Read Parquet unchanged, or CSV with numeric columns converted to nullable numbers, except ``columns``."""
+    try:
+        if file.suffix.lower() in PARQUET_SUFFIXES:
+            return pd.read_parquet(file)
+        raw = pd.read_csv(file, dtype=str, keep_default_na=False, **csv_format(file, columns.path))
+        text = raw.where(raw != "")
+        return text.apply(lambda column: column if column.name in astuple(columns) else _to_numbers(column))
+    except Exception as error:  # pandas and pyarrow raise their own types on broken files
+        raise InputError(
+            f"images.manifest: must be readable CSV or Parquet, got '{file}' ({first_line(error)})"
+        ) from error
+
+
+def _to_numbers(column: pd.Series) -> pd.Series:
+    """Convert the column to numbers if all its values are numbers and no digit is lost, else leave it as text."""
+    numbers = column.where(~column.isin(_MISSING_NUMBERS))
+    if numbers.isna().all() or numbers.str.match(_CODE).any():
+        return column
+    try:
+        return pd.to_numeric(numbers, dtype_backend="numpy_nullable")
+    except ValueError:
+        return column
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _resolve_columns(raw: pd.DataFrame, columns: Columns, file: Path) -> dict[str, str | None]:
+    """Map each of ``OWN_COLUMNS`` to the manifest's column name, or to None if it is optional and absent."""
+    names: dict[str, str | None] = {}
+    for own in OWN_COLUMNS:
+        name = getattr(columns, own)
+        if own in ("group", "split") and name == own and name not in raw.columns:
+            name = None
+        if name is not None:
+            hint = _hint_at_classes(raw) if own == "label" and name not in raw.columns else ""
+            require_column(own, name, raw.columns, file, hint)
+        names[own] = name
+    return names
+
+
+def require_column(own: str, name: str, present: Iterable[str], file: Path, hint: str = "") -> None:
+    """Raise an InputError if the manifest ``file`` lacks the column ``name``."""
+    if name not in present:
+        columns = ", ".join(map(str, present))
+        raise InputError(f"images.columns.{own}: '{file.name}' has no column '{name}'; it has: {columns}{hint}")
+
+
+def csv_format(file: Path, column: str) -> dict[str, Any]:
+    """Return the encoding and separator of a CSV file with this column, as arguments of `pandas.read_csv`."""
+    with file.open("rb") as stream:
+        start = stream.read(2)
+    encoding = "utf-16" if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+    try:
+        with file.open(encoding=encoding) as text:
+            header = next(text, "")
+            deque(text, maxlen=0)  # decode the rest
+    except UnicodeDecodeError:
+        encoding = "cp1252"
+        with file.open(encoding=encoding) as text:
+            header = next(text, "")
+    named = (mark for mark in SEPARATORS if column in [cell.strip(' "') for cell in header.strip().split(mark)])
+    separator = next(named, max(SEPARATORS, key=header.count))
+    if (encoding, separator) != ("utf-8-sig", ","):
+        logger.info("Reading %s as %s, separated by %r", file.name, encoding, separator)
+    return {"encoding": encoding, "sep": separator}
+
+
+def _join_classes(raw: pd.DataFrame, names: Sequence[str], file: Path) -> pd.DataFrame:
+    """Replace one column per class, with 1 for the image's class and 0 elsewhere, by a column of labels."""
+    for name in names:
+        require_column("label", name, raw.columns, file)
+    marks = raw[list(names)].apply(pd.to_numeric, errors="coerce").astype(float)
+    wrong = ~marks.isin([0, 1]).all(axis=1) | (marks.sum(axis=1) > 1)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise InputError(
+            f"images.columns.label: at most one of {', '.join(names)} may be 1 and the others must be 0; row {row + 1} "
+            f"of '{file.name}' has {', '.join(map(str, raw[list(names)].iloc[row]))}"
+        )
+    label = marks.idxmax(axis=1).where(marks.any(axis=1), None)
+    return raw.drop(columns=list(names)).assign(**{_JOINED: label})
+
+
+def _hint_at_classes(raw: pd.DataFrame) -> str:
+    """Return a clause that names the columns of 0 and 1, if they may be one column per class."""
+    names = ", ".join(str(name) for name in raw.columns if set(raw[name].dropna().astype(str)) == {"0", "1"})
+    return f". If {names} are the classes, set images.columns.label=[{names}]" if ", " in names else ""
+
+
+def _require_one_label(labels: pd.Series, file: Path) -> None:
+    """Raise an InputError if a label joins several labels, such as ``cat|dog`` beside ``cat`` and ``dog``."""
+    known = labels.dropna().drop_duplicates()
+    for mark in _LABEL_MARKS:
+        parts = {label: {part.strip() for part in label.split(mark)} for label in known if mark in label}
+        single = set(known) - set(parts)
+        for label, own in parts.items():
+            others = set().union(*(other for name, other in parts.items() if name != label), single)
+            if len(own) > 1 and own <= (single if mark == "," else others):
+                row = int(np.argmax(labels == label)) + 1
+                raise InputError(
+                    f"images.columns.label: every image must have one label; row {row} of '{file.name}' has '{label}'. "
+                    f"Keep one of them, or name the combination without '{mark}' to make it a class"
+                )
+
+
+def _to_text(column: pd.Series, *, strip: bool) -> pd.Series:
+    text = column.astype("string")
+    stripped = text.str.strip()
+    return (stripped if strip else text).astype(object).where(stripped.notna() & (stripped != ""), None)
+
+
+def _find_paths(paths: pd.Series, file: Path, root: Root) -> pd.Series:
+    """Return the paths with those that are not in ``root`` replaced by the file that they mean, if that is clear."""
+    above = (f"{root}/", f"{root.resolve()}/") if isinstance(root, Path) else (f"{root}/",)
+    found: list[str] = []  # empty where there is no path
+    for row, path in enumerate(paths, start=1):
+        text = "" if path is None else path
+        prefix = next((prefix for prefix in above if text.startswith(prefix)), "")
+        found.append(text.removeprefix(prefix).removeprefix("./"))
+        if leaves_root(found[-1]):
+            raise InputError(
+                f"images.manifest: every path must be in images.root and without '..'; row {row} of '{file.name}' has "
+                f"'{path}', and images.root is '{root}'. Correct one of them"
+            )
+    folders = _Folders(root)
+    missing = [row for row, path in enumerate(found) if path and not folders.has(path)]
+    for row in missing:
+        found[row] = folders.find(found[row]) or found[row]
+    lost = [row for row in missing if not folders.has(found[row])]
+    if lost and len(lost) == sum(map(bool, found)):
+        folder = folders.find_folder([found[row] for row in lost[:SAMPLE]], file.stem) or ""
+        for row in lost if folder else ():
+            found[row] = folders.find(folder + found[row]) or found[row]
+    changed = [pair for pair in zip(paths, found, strict=True) if pair[0] and pair[0] != pair[1]]
+    if changed:
+        first = tuple(map(printable, changed[0]))
+        logger.info("images.manifest: %d paths are read as another (first: %s as %s)", len(changed), *first)
+    return pd.Series([path or None for path in found], paths.index, dtype=object)
+
+
+class _Folders:
+    """The files of a root, which are listed only if a path is missing."""
+
+    def __init__(self, root: Root) -> None:
+        self._root = root
+
+    def has(self, path: str) -> bool:
+        """Return True if there is such a file, or a broken link."""
+        if isinstance(self._root, Store):
+            return path in self._root.files
+        return os.path.lexists(locate(self._root, path)) if "\0" not in path else False
+
+    def find(self, path: str) -> str | None:
+        """Return the file that a path means: with `/` instead of backslashes, or the only file with any ending."""
+        forward = path.replace("\\", "/").removeprefix("./")
+        if self.has(forward):
+            return forward
+        with_ending = self._by_stem.get(forward, [])
+        return with_ending[0] if len(with_ending) == 1 else None
+
+    def find_folder(self, paths: Sequence[str], manifest: str) -> str | None:
+        """Return the folder that has all ``paths``; of several, the one named like the manifest's split."""
+        folders = {path.rpartition("/")[0] + "/" for files in self._by_stem.values() for path in files if "/" in path}
+        fitting = [folder for folder in sorted(folders) if all(self.find(folder + path) for path in paths)]
+        split = split_of(manifest)
+        alike = [folder for folder in fitting if split and split_of(folder.split("/")[0]) == split]
+        return (alike or fitting)[0] if len(alike or fitting) == 1 else None
+
+    @cached_property
+    def _by_stem(self) -> dict[str, list[str]]:
+        stems: dict[str, list[str]] = {}
+        for path in self._list():
+            stem, dot, ending = path.rpartition(".")
+            if dot and "/" not in ending:
+                stems.setdefault(stem, []).append(path)
+        return stems
+
+    def _list(self) -> Iterator[str]:
+        if isinstance(self._root, Store):
+            yield from self._root.files
+            return
+        for folder, _, names in os.walk(self._root):
+            inside = os.path.relpath(folder, self._root)
+            yield from (to_text(name if inside == "." else f"{inside}/{name}") for name in names)
+
+
+def _normalise_splits(column: pd.Series, name: str | None) -> pd.Series:
+    unknown = sorted({value for value in column.dropna() if value.lower() not in SPLIT_NAMES})
+    if unknown:
+        allowed = ", ".join(SPLIT_NAMES)
+        raise InputError(f"images.columns.split: column '{name}' must contain only {allowed}; got '{unknown[0]}'")
+    given = column.map(lambda value: SPLIT_NAMES[value.lower()], na_action="ignore")
+    return given.fillna("train") if given.notna().any() else given

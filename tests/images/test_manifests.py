@@ -1,0 +1,112 @@
+import logging
+from pathlib import Path
+
+import pytest
+from odd_folders import class_folders, kaggle_competition, loose_images, put, write_table
+
+from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.images.manifests import Columns
+from goodbad_pipeline.images.sources import open_source, read_candidates
+
+
+def rows(root: Path, manifest: str | None = None, **columns: object) -> dict[str, str | None]:
+    table = read_candidates(root, "auto", manifest, Columns(**columns)).candidates
+    return dict(zip(table["path"], table["label"], strict=True))
+
+
+READ = {"0.png": "Käfer", "1.png": "dog"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
+def test_encodings_and_separators(tmp_path: Path, encoding: str, mark: str, caplog: pytest.LogCaptureFixture) -> None:
+    text = "path,label,note\n0.png,Käfer,\n1.png,dog,\n".replace(",", mark)
+    write_table(loose_images(tmp_path, "."), text, encoding=encoding)
+    with caplog.at_level(logging.INFO):
+        assert rows(tmp_path) == READ
+    assert ("Reading labels.csv as" in caplog.text) == (mark != "," or encoding in ("utf-16", "cp1252"))
+    assert next(open_source(tmp_path, "path").blocks(9)) == list(READ)
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("cat\\0.png", "cat/0.png"),
+        (".\\cat\\0.png", "cat/0.png"),
+        ("./cat/0.png", "cat/0.png"),
+        ("{root}/cat/0.png", "cat/0.png"),
+        ("cat/0", "cat/0.png"),
+        ("cat\\0", "cat/0.png"),
+        ("cat/2", "cat/2"),  # there is 2.png and 2.jpg
+        ("cat/9", "cat/9"),
+        ("cat/v1.5", "cat/v1.5.png"),
+        ("dog/a\\b.png", "dog/a\\b.png"),  # a file with this name
+    ],
+)
+def test_paths_that_mean_a_file(tmp_path: Path, path: str, found: str) -> None:
+    root = put(
+        class_folders(tmp_path / "root"), "cat/2.png", "cat/2.jpg", "cat/v1.5.png", "dog/a\\b.png", "cat/9/1.png"
+    )
+    write_table(root, f"path,label\n{path.format(root=root)},x\ndog/1.png,y\n")
+    assert rows(root) == {found: "x", "dog/1.png": "y"}
+
+
+@pytest.mark.parametrize("path", ["C:\\pets\\cat\\0.png", "/elsewhere/cat/0.png", "{root}/../cat/0.png", "..\\0.png"])
+def test_paths_outside_of_the_root(tmp_path: Path, path: str) -> None:
+    write_table(class_folders(tmp_path), f"path,label\n{path.format(root=tmp_path)},x\n")
+    with pytest.raises(InputError, match=r"row 1 of 'labels.csv' has .* Correct one of them"):
+        rows(tmp_path)
+
+
+@pytest.mark.parametrize("ending", ["", ".png"])
+@pytest.mark.parametrize(("train", "test"), [("train", "test"), ("train_images", "test_images")])
+def test_ids_of_a_competition_are_found_in_its_train_folder(tmp_path: Path, train: str, test: str, ending: str) -> None:
+    root = kaggle_competition(tmp_path, train=train, test=test, ending=ending)
+    assert rows(root, "train.csv", path="id", label="breed") == {f"{train}/0.png": "cat", f"{train}/1.png": "dog"}
+
+
+def test_ids_in_two_folders_stay_as_they_are(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    loose_images(tmp_path, "north", "south")
+    write_table(tmp_path, "path,label\n0,cat\n1,dog\n")
+    assert rows(tmp_path) == {"0": "cat", "1": "dog"}
+
+
+def test_a_replaced_path_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_table(class_folders(tmp_path), "path,label\ncat/0,cat\ndog/1,dog\n")
+    with caplog.at_level(logging.INFO):
+        rows(tmp_path)
+    assert "2 paths are read as another (first: cat/0 as cat/0.png)" in caplog.text
+
+
+ONE_HOT = "path,cat,wild dog,age\n0.png,1,0,3\n1.png,0,1,4\n2.png,0,0,5\n"
+
+
+def test_one_column_per_class(tmp_path: Path) -> None:
+    write_table(loose_images(tmp_path, ".", images=3), ONE_HOT)
+    assert rows(tmp_path, label=["cat", "wild dog"]) == {"0.png": "cat", "1.png": "wild dog", "2.png": None}
+    with pytest.raises(
+        InputError, match=r"If cat, wild dog are the classes, set images.columns.label=\[cat, wild dog\]"
+    ):
+        rows(tmp_path)
+    with pytest.raises(InputError, match="has no column 'bird'"):
+        rows(tmp_path, label=["cat", "bird"])
+
+
+@pytest.mark.parametrize("cells", ["1,1", "2,0", "x,0", ","])
+def test_class_columns_with_other_values(tmp_path: Path, cells: str) -> None:
+    write_table(tmp_path, f"path,cat,dog\n0.png,1,0\n1.png,{cells}\n")
+    with pytest.raises(InputError, match=r"at most one of cat, dog may be 1 .* row 2 of 'labels.csv' has"):
+        rows(tmp_path, label=["cat", "dog"])
+
+
+@pytest.mark.parametrize("joined", ["cat|dog", "cat; dog", '"cat, dog"'])
+def test_several_labels_of_one_image(tmp_path: Path, joined: str) -> None:
+    write_table(tmp_path, f"path,label\n0.png,cat\n1.png,dog\n2.png,{joined}\n")
+    with pytest.raises(InputError, match=r"row 3 of 'labels.csv' has .* Keep one of them"):
+        rows(tmp_path)
+
+
+@pytest.mark.parametrize("label", ["fish|bird", '"dog, small"', "a/c"])
+def test_labels_with_a_mark_that_join_no_others(tmp_path: Path, label: str) -> None:
+    write_table(tmp_path, f"path,label\n0.png,cat\n1.png,dog\n2.png,{label}\n")
+    assert rows(tmp_path)["2.png"] == label.strip('"')
