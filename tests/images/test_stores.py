@@ -121,6 +121,19 @@ def test_an_object_that_disappears_is_missing_and_one_that_changes_is_read_again
     assert read_inside(root, "moon/1.jpg", max_bytes=10).content.reason == Reason.OUT_OF_MEMORY
 
 
+def test_a_denied_object_is_unreadable_unless_the_credentials_are_denied(reads: Counter[str], monkeypatch) -> None:
+    def deny(*_: object, **__: object) -> bytes:
+        raise PermissionError("Forbidden")
+
+    monkeypatch.setattr(MemoryFileSystem, "cat_file", deny)
+    assert read_inside(open_root(URL), "sun/1.jpg").content.reason == Reason.UNREADABLE
+    root = open_root(URL)
+    assert root.files
+    monkeypatch.setattr(MemoryFileSystem, "info", deny)
+    with pytest.raises(InputError, match=r"check images\.credentials and its entry"):
+        read_inside(root, "sun/1.jpg")
+
+
 def test_without_space_nothing_is_kept(reads: Counter[str], tmp_path: Path) -> None:
     stores.configure(Access({}, tmp_path / "downloads", 1000))
     assert len(scan(URL)[0].images) == 7

@@ -140,15 +140,22 @@ class RemoteStore(Store):
         with contextlib.suppress(OSError):
             if kept is not None and len(data := kept.read_bytes()) == state.size:
                 return FileContent(data, state)
+        content = self._request(path)
+        if isinstance(content, bytes) and len(content) != state.size:  # replaced after it was listed
+            return FileContent(content)
+        if isinstance(content, bytes) and kept is not None:
+            self._keep(kept, content)
+        return FileContent(content, state if isinstance(content, bytes) else None)
+
+    def _request(self, path: str) -> bytes | Rejection:
         try:
-            data = self._attempt(lambda: self._fs.cat_file(f"{self._folder}/{path}"), f"{self.url}/{path}")
+            return self._attempt(lambda: self._fs.cat_file(f"{self._folder}/{path}"), f"{self.url}/{path}")
         except FileNotFoundError:
-            return FileContent(Rejection(Reason.MISSING, "removed while it was read"))
-        if len(data) != state.size:  # replaced after it was listed
-            return FileContent(data)
-        if kept is not None:
-            self._keep(kept, data)
-        return FileContent(data, state)
+            return Rejection(Reason.MISSING, "removed while it was read")
+        except PermissionError:
+            self._fs.invalidate_cache()
+            self._attempt(lambda: self._fs.info(self._folder), self.url)  # ends the run if the credentials have expired
+            return Rejection(Reason.UNREADABLE, "the server denies access to it")
 
     def download(self) -> Path:
         """Download the URL as one file, unless it is unchanged, and return the file."""
@@ -221,16 +228,20 @@ class RemoteStore(Store):
                 return action()
             except Exception as error:  # file systems raise errors of their own, such as those of botocore
                 final = isinstance(error, _FINAL) or "Credentials" in type(error).__name__
-                if isinstance(error, FileNotFoundError) and url != self.url:
+                if isinstance(error, FileNotFoundError | PermissionError) and url != self.url:
                     raise
                 if final or wait is None:
                     raise self._named(error, url) from None  # the cause may contain secrets
-                logger.warning("%s; trying again in %g s", self._named(error, url), wait)
+                logger.warning("%s: %s; trying again in %g s", _shown(url), self._cause(error), wait)
                 time.sleep(wait)
         raise AssertionError
 
+    @staticmethod
+    def _cause(error: Exception) -> str:
+        first = (str(error).splitlines() or [""])[0]
+        return f"{type(error).__name__}: {redact(first, _hide(_access.options))}"
+
     def _named(self, error: Exception, url: str) -> InputError:
-        cause = redact((str(error).splitlines() or [""])[0], _hide(_access.options))
         protocol = urlsplit(self.url).scheme
         if isinstance(error, ImportError):
             extra = _EXTRAS.get(protocol)
@@ -244,7 +255,7 @@ class RemoteStore(Store):
         else:
             advice = "check the connection and images.credentials, then run the same command again, which goes on"
         return InputError(
-            f"{self.parameter}: '{printable(_shown(url))}' cannot be read ({type(error).__name__}: {cause}); {advice}"
+            f"{self.parameter}: '{printable(_shown(url))}' cannot be read ({self._cause(error)}); {advice}"
         )
 
 
