@@ -130,3 +130,16 @@ def test_the_train_step_is_traced_once(monkeypatch) -> None:
     for _ in range(2):
         model.train_on_batch(np.zeros((4, 32, 32, 3), np.uint8), np.eye(2, dtype=np.float32)[[0, 1, 0, 1]])
     assert len(traced) == 1
+
+
+def test_the_learning_rate_of_a_step_is_computed_once(monkeypatch) -> None:
+    schedule = keras.optimizers.schedules.CosineDecay
+    compute, steps = schedule.__call__, []
+    monkeypatch.setattr(schedule, "__call__", lambda self, step: steps.append(int(step)) or compute(self, step))
+    model = tiny_network()
+    optimizer = make_optimizer(tiny_recipe(weight_decay=0.1), 0.1, steps=10, epochs=10)
+    optimizer.build(model.trainable_variables)
+    for _ in range(2):
+        optimizer.apply([np.zeros(variable.shape, np.float32) for variable in model.trainable_variables])
+    assert steps == [0, 1]
+    assert float(optimizer.learning_rate) == pytest.approx(0.02)

@@ -122,10 +122,30 @@ def rates_by_depth(layers: Sequence[str], decay: float) -> dict[str, float]:
 
 
 def _by_depth(base: type[keras.optimizers.Optimizer]) -> type[keras.optimizers.Optimizer]:
-    """Return a subclass of an optimizer that has a learning rate for each layer; Keras has one for all layers."""
+    """Return a subclass of an optimizer that has a learning rate for each layer; Keras has one for all layers.
+
+    The schedule is computed once per step. Keras computes it again for the weight decay of each variable, which doubles
+    the time to trace a step.
+    """
 
     class ByDepth(base):
         rates: dict[str, float] = {}  # noqa: RUF012 - replaced, never changed
+        _rate: Any = None  # learning rate of the step that is being applied
+
+        @property
+        def learning_rate(self) -> Any:
+            return super().learning_rate if self._rate is None else self._rate
+
+        @learning_rate.setter
+        def learning_rate(self, learning_rate: Any) -> None:
+            base.learning_rate.fset(self, learning_rate)
+
+        def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
+            self._rate = self.learning_rate
+            try:
+                super().apply(grads, trainable_variables)
+            finally:
+                self._rate = None
 
         def build(self, variables: Sequence[Any]) -> None:
             super().build(variables)

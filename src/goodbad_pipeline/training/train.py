@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 import keras
 import numpy as np
@@ -123,10 +123,9 @@ class _Training:
     @contextmanager
     def _head_only(self) -> Iterator[Phase]:
         """Train the classifier on frozen features, then copy its weights to ``model``."""
-        backbone = keras.Model(self.model.input, self.model.get_layer("avg_pool").output)
         logger.info("Computing frozen features of %d images once", len(self.train.rows) + len(self.validation.rows))
-        features, validation = self._features(backbone), self._validation_shard()
-        outputs = predict(backbone, validation.pixels, validation.rows)
+        features, validation = self._features(), self._validation_shard()
+        outputs = predict(self._with_features, validation.pixels, validation.rows)[:, : features.shape[1]]
         validation = replace(validation, pixels=outputs, rows=np.arange(len(outputs)))
         head = _head(self.model, features.shape[1:])
         batches = self.batches(features, np.arange(len(features)), augmented=False)
@@ -137,15 +136,24 @@ class _Training:
             yield phase
         self.model.get_layer("predictions").set_weights(head.get_layer("predictions").get_weights())
 
-    def _features(self, backbone: keras.Model) -> np.ndarray:
+    @cached_property
+    def _with_features(self) -> keras.Model:
+        """Return a model whose outputs are the features, followed by the outputs of ``model``.
+
+        Both phases predict with this model, because each model traces a graph of its own, which takes seconds.
+        """
+        features = self.model.get_layer("avg_pool").output
+        return keras.Model(self.model.input, keras.layers.Concatenate(dtype="float32")([features, self.model.output]))
+
+    def _features(self) -> np.ndarray:
         """Return the features of the training images: float32, shape (n, c).
 
         Rows of images that other processes read are 0 and never used.
         """
         rows, shards = self.train.rows, self.recipe.data_shards
         own = np.isin(np.arange(len(rows)) % shards, self.strategy.data_shards(shards))
-        features = np.zeros((len(rows), int(backbone.output_shape[-1])), np.float32)
-        features[own] = predict(backbone, self.train.pixels, rows[own])
+        features = np.zeros((len(rows), int(self.model.get_layer("avg_pool").output.shape[-1])), np.float32)
+        features[own] = predict(self._with_features, self.train.pixels, rows[own])[:, : features.shape[1]]
         return features
 
     @contextmanager
@@ -197,7 +205,10 @@ class _Training:
     ) -> dict[str, float]:
         """Predict the validation images of this process, and return the metrics over all processes."""
         self.strategy.update(model, replica)
-        predictions = self.strategy.gather(predict(model, validation.pixels, validation.rows, check_stop=check_stop))
+        shares_graph = self.pretrained and self.recipe.head_epochs and model is self.model
+        predictor = self._with_features if shares_graph else model
+        outputs = predict(predictor, validation.pixels, validation.rows, check_stop=check_stop)
+        predictions = self.strategy.gather(outputs[:, -self.train.classes :])
         return validation_metrics(self.strategy.gather(validation.y_true), predictions, self.recipe.label_smoothing)
 
     def _validation_shard(self) -> LabelledPixels:
