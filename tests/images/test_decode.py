@@ -1,4 +1,6 @@
 import io
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,9 +8,10 @@ from decoding import decode, pixels, reason
 from factories import encoded, make_image
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
-from goodbad_pipeline.images.decode import Decoded
+from goodbad_pipeline.images.decode import Decoded, decode_image
+from goodbad_pipeline.images.paths import read_inside
 from goodbad_pipeline.images.rejections import Reason, Rejection
 
 WHITE = (255, 255, 255)
@@ -185,3 +188,69 @@ def test_the_content_decides_the_format() -> None:
     decoded = decode(stream.getvalue())
     assert isinstance(decoded, Decoded)
     assert decoded.format == "GIF"
+
+
+def test_portable_maps_are_decoded() -> None:
+    levels = np.arange(12, dtype=np.uint8).reshape(2, 2, 3) * 20
+    grey = (np.arange(4).reshape(2, 2) * 300).astype(">u2")
+    for data, expected in (
+        (b"P6\n# a comment\n2 2\n255\n" + levels.tobytes(), levels),
+        (b"P5 2 2 1023\n" + grey.tobytes(), (grey / 1023 * 255).round()[..., None].repeat(3, 2)),
+        (b"P1\n2 2\n1 0\n0 1\n", np.array([[0, 255], [255, 0]])[..., None].repeat(3, 2)),
+    ):
+        found = decode_image(data, max_pixels=9, background=(0, 0, 0))
+        assert isinstance(found, Decoded)
+        assert found.pixels.tolist() == expected.tolist()
+    assert reject(b"P6\n2 2\n255\n" + levels.tobytes()[:-1]).reason == "truncated"
+    assert reject(b"P6\n9999 9999\n255\n").reason == "too_many_pixels"
+
+
+@pytest.mark.parametrize(("kind", "orientation"), [("AVIF", 1), ("AVIF", 6), ("HEIF", 1)])
+def test_pictures_of_phones_are_decoded_upright(kind: str, orientation: int) -> None:
+    if kind == "HEIF":
+        pytest.importorskip("pillow_heif").register_heif_opener()
+    pixels = np.zeros((32, 64, 3), np.uint8)
+    pixels[:, :32] = 255
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    data = encoded(Image.fromarray(pixels), kind, quality=100, exif=exif)
+    found = decode_image(data, max_pixels=10**4, background=(0, 0, 0))
+    assert isinstance(found, Decoded)
+    turned = pixels if orientation == 1 else np.rot90(pixels, -1)
+    assert np.abs(found.pixels.astype(int) - turned).mean() < 5
+    assert reject(data, max_pixels=64 * 31).reason == "too_many_pixels"
+    assert reject(data[: len(data) // 2]).reason in ("truncated", "corrupt")
+
+
+def test_heic_without_its_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    found = reject(b"\0\0\0\x18ftypheic" + bytes(40))
+    assert (found.reason, "pillow-heif is not installed" in found.detail) == ("unsupported", True)
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
+        (b"\xff\x4f\xff\x51", "JPEG 2000"),
+        (b"\xff\x0a\x00", "JPEG XL"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
+        (b"<svg xmlns=", "SVG"),
+        (b'\n<?xml version="1.0"?><svg>', "SVG"),
+        (b"%PDF-1.7", "PDF"),
+        (b"<!DOCTYPE HTML><html>", "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1", "Git LFS"),
+        (b"PK\x03\x04", "a ZIP archive"),
+    ],
+)
+def test_other_content_is_named(tmp_path: Path, data: bytes, name: str) -> None:
+    found = reject(data)
+    assert (found.reason, f"content is {name}" in found.detail or name in found.detail) == ("not_an_image", True)
+    (tmp_path / "1.png").write_bytes(data)
+    assert read_inside(tmp_path, "1.png").content.detail == found.detail
+
+
+def reject(data: bytes, max_pixels: int = 10**4) -> Rejection:
+    found = decode_image(data, max_pixels=max_pixels, background=(0, 0, 0))
+    assert isinstance(found, Rejection)
+    return found

@@ -138,7 +138,8 @@ def test_a_missing_validation_split_is_taken_from_train() -> None:
     [
         ([("a", "only", 5)], "at least two classes are needed, got only 'only'"),
         ([], "got none"),
-        ([(f"a{n}", "a", 3) for n in range(9)] + [("b0", "b", 9), ("b1", "b", 9)], "class 'b' has 2"),
+        ([(f"a{n}", "a", 3) for n in range(9)] + [("b0", "b", 9), ("b1", "b", 9)], r"fewer: 'b' \(2\)\."),
+        ([(f"a{n}", "a", 3) for n in range(9)] + [("b0", "b", 9), ("c1", "c", 9)], r"fewer: 'b' \(1\), 'c' \(1\)\."),
     ],
 )
 def test_an_impossible_split_names_what_is_missing(groups: list, message: str) -> None:
@@ -146,10 +147,22 @@ def test_an_impossible_split_names_what_is_missing(groups: list, message: str) -
         split_labels(table(groups), 0)
 
 
-def test_a_given_split_that_lacks_a_class_is_rejected() -> None:
-    given_split = {"a0": "train", "b0": "train", "a1": "test", "b1": "test", "a2": "validation"}
-    with pytest.raises(InputError, match="'validation' has no image of class 'b'"):
+@pytest.mark.parametrize(
+    ("held_out", "message"),
+    [
+        ({"a1": "test", "b1": "test", "a2": "validation"}, "given validation .* it lacks: 'b'; only it has: none"),
+        (
+            {"a1": "test", "b1": "test", "Cat": "test"},
+            "given test .* it lacks: none; only it has: 'C'.* taken from train",
+        ),
+        ({"c1": "test"}, "given test .* it lacks: 'a', 'b'; only it has: 'c'"),
+    ],
+)
+def test_a_given_split_with_other_classes_is_rejected(held_out: dict, message: str) -> None:
+    given_split = {f"{label}{n}0": "train" for label in "ab" for n in range(5)} | held_out
+    with pytest.raises(InputError, match=message) as caught:
         split_labels(table([(name, name[0], 2) for name in given_split], given_split), 0)
+    assert "seed" not in str(caught.value)
 
 
 def test_counts_include_every_split_and_class() -> None:
@@ -164,7 +177,7 @@ def test_folds_of_a_given_split_and_of_too_few_groups_are_rejected() -> None:
     groups = [(f"{label}{n}", label, 2) for label in "ab" for n in range(4)]
     with pytest.raises(InputError, match=r"splits\.folds: must be null for images with a given split, got 3"):
         split_labels(table(groups, {name: "train" for name, *_ in groups}), 0, folds=3)
-    with pytest.raises(InputError, match=r"at least 5 groups to fill fold 0, .*; class 'a' has 4"):
+    with pytest.raises(InputError, match=r"at least 5 groups to fill fold 0, .* fewer: 'a' \(4\), 'b' \(4\)"):
         split_labels(table(groups), 0, folds=5)
 
 

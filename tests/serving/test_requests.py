@@ -1,5 +1,6 @@
 import base64
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,10 @@ from goodbad_pipeline.serving.requests import read_image
 @given(st.binary(max_size=200))
 def test_bytes_and_their_base64_are_the_same(data: bytes) -> None:
     text = base64.b64encode(data).decode()
-    for cell in (data, bytearray(data), text, f"data:image/png;base64,{text}"):
+    safe = base64.urlsafe_b64encode(data).decode()
+    urls = [f"data:{kind};base64,{text}" for kind in ("image/png", "image/png;charset=utf-8", "image/x;name=a%20b", "")]
+    urls.append(f"DATA:image/png;BASE64,{quote(text)}")
+    for cell in (data, bytearray(data), text, text.rstrip("="), safe, safe.rstrip("="), f" {text} ", *urls):
         assert read_image(cell, allow_paths=False) == data
 
 

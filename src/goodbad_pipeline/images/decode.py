@@ -11,12 +11,13 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from goodbad_pipeline.images.formats import (
-    NO_FORMAT,
+    HEAD_BYTES,
     Colour,
     CutOffError,
     EncodedImage,
     OtherImage,
     UnsupportedError,
+    describe_unread,
     find_container,
 )
 from goodbad_pipeline.images.jpeg import JpegImage
@@ -65,7 +66,7 @@ def decode_image(
         return Rejection(Reason.EMPTY, "zero bytes")
     container = find_container(data)
     if container is None:
-        return Rejection(Reason.NOT_AN_IMAGE, NO_FORMAT)
+        return Rejection(Reason.NOT_AN_IMAGE, describe_unread(data[:HEAD_BYTES]))
     if container == "TIFF" and not tiff:
         return Rejection(Reason.UNSUPPORTED, "TIFF, and images.tiff is false")
     try:

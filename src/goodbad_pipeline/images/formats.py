@@ -1,4 +1,4 @@
-"""Detect image formats, define the interface of their decoders, and decode GIF, BMP, WebP and TIFF."""
+"""Detect image formats, define the interface of their decoders, and decode all but JPEG and PNG."""
 
 import io
 import re
@@ -10,7 +10,7 @@ from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, SAMPL
 
 Colour = tuple[int, int, int]
 
-HEAD_BYTES = 18  # enough of a file's first bytes to recognise its format
+HEAD_BYTES = 32  # enough of a file's first bytes to recognise its format
 SIGNATURES = {
     "JPEG": re.compile(rb"\xff\xd8\xff"),
     "PNG": re.compile(rb"\x89PNG"),  # PngImage checks the rest of the signature
@@ -18,8 +18,22 @@ SIGNATURES = {
     "WEBP": re.compile(rb"RIFF.{4}WEBP", re.DOTALL),
     "BMP": re.compile(rb"BM.{12}[\x0c-\xff]\0\0\0", re.DOTALL),
     "TIFF": re.compile(rb"II[*+]\0|MM\0[*+]"),
+    "PPM": re.compile(rb"P[1-6][\s#]"),
+    "AVIF": re.compile(rb".{4}ftypavi[fs]", re.DOTALL),
+    "HEIF": re.compile(rb".{4}ftyp(hei[cmsx]|hev[cmsx]|mif1|msf1)", re.DOTALL),
 }
-NO_FORMAT = "content is none of JPEG, PNG, GIF, BMP, WebP, TIFF"
+OTHER_CONTENT = {
+    "JPEG 2000": rb"\0\0\0\x0cjP {2}|\xff\x4f\xff\x51",
+    "JPEG XL": rb"\xff\x0a|\0\0\0\x0cJXL ",
+    "SVG": rb"(\xef\xbb\xbf)?\s*(<\?xml|<svg)",
+    "PDF": rb"%PDF-",
+    "PSD": rb"8BPS",
+    "ICO": rb"\0\0[\x01\x02]\0",
+    "a web page": rb"(?i)\s*<(!doctype )?html",
+    "a pointer of Git LFS, so run git lfs pull": rb"version https://git-lfs",
+    "a ZIP archive": rb"PK\x03\x04",
+}
+"""What else files in image folders often are, and the first bytes of such a file."""
 _UNSIGNED, _WHITE_IS_ZERO = 1, 0  # values of TIFF tags
 
 
@@ -59,6 +73,13 @@ def find_container(data: bytes) -> str | None:
     return next((name for name, signature in SIGNATURES.items() if signature.match(data)), None)
 
 
+def describe_unread(head: bytes) -> str:
+    """Return what a file of no accepted format is, judging from its first bytes."""
+    name = next((name for name, signature in OTHER_CONTENT.items() if re.match(signature, head)), None)
+    found = f"content is {name}, and not" if name else "content is none of"
+    return f"{found} JPEG, PNG, GIF, BMP, WebP, TIFF, PPM, AVIF, HEIC"
+
+
 def scale(levels: np.ndarray, maximum: int = 65535) -> np.ndarray:
     """Scale levels from 0–``maximum`` to 0–255 and round them to uint8."""
     return ((levels.astype(np.uint32) * 255 + maximum // 2) // maximum).astype(np.uint8)
@@ -74,9 +95,11 @@ def to_rgb(image: Image.Image, background: Colour) -> np.ndarray:
 
 
 class OtherImage:
-    """A GIF, BMP, WebP or TIFF file, decoded by Pillow, whose errors propagate."""
+    """A file that is neither JPEG nor PNG, decoded by Pillow, whose errors propagate."""
 
     def __init__(self, data: bytes, container: str) -> None:
+        if container == "HEIF":
+            _enable_heif()
         self._image = Image.open(io.BytesIO(data), formats=(container,))
         self.width, self.height = self._image.size
         self.format = container
@@ -95,8 +118,18 @@ class OtherImage:
         return int(self._image.getexif().get(ExifTags.Base.Orientation, 1))
 
 
+def _enable_heif() -> None:
+    try:
+        import pillow_heif  # noqa: PLC0415 - an optional dependency that takes a tenth of a second to import
+    except ImportError as error:
+        raise UnsupportedError("HEIC, and the package pillow-heif is not installed") from error
+    pillow_heif.register_heif_opener()
+
+
 def _eight_bits(image: Image.Image) -> np.ndarray:
-    """Return the grey levels of a TIFF as uint8."""
+    """Return the grey levels of a TIFF or PGM as uint8."""
+    if image.format == "PPM":
+        return scale(np.asarray(image))  # Pillow scales them to 16 bits
     tags = image.tag_v2  # type: ignore[attr-defined]
     bits = max(tags.get(BITSPERSAMPLE, (1,)))
     if bits > 16 or set(tags.get(SAMPLEFORMAT, (_UNSIGNED,))) != {_UNSIGNED}:

@@ -19,7 +19,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from goodbad_pipeline.images.formats import HEAD_BYTES, NO_FORMAT, find_container
+from goodbad_pipeline.images.formats import HEAD_BYTES, describe_unread, find_container
 from goodbad_pipeline.images.rejections import Reason, Rejection
 
 _LEAVES_ROOT = re.compile(r"\0|://|^(/|\\\\)|(^|[\\/])\.\.([\\/]|$)")
@@ -192,7 +192,9 @@ def _read(stream: BinaryIO, max_bytes: int | None, seconds: float) -> FileConten
     state, head = FileState.of(result), stream.read(HEAD_BYTES)
     stream.seek(0)
     if head and find_container(head) is None:
-        return FileContent(Rejection(Reason.NOT_AN_IMAGE, NO_FORMAT, state.size, _hash(stream, seconds)), state)
+        return FileContent(
+            Rejection(Reason.NOT_AN_IMAGE, describe_unread(head), state.size, _hash(stream, seconds)), state
+        )
     if max_bytes is not None and state.size > max_bytes:
         return FileContent(too_large(state.size, max_bytes, _hash(stream, seconds)))
     return FileContent(stream.read(), state)

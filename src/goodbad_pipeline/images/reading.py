@@ -168,7 +168,7 @@ def _has_exif(root: Root, path: str) -> bool:
         file = io.BytesIO(root.read(path).content) if isinstance(root, Store) else locate(root, path)  # type: ignore[arg-type] # a rejection raises an error
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(file, formats=tuple(SIGNATURES)) as image:
+            with Image.open(file, formats=tuple(SIGNATURES.keys() & Image.OPEN.keys())) as image:
                 return "exif" in image.info or len(image.getexif()) > 0
     except Exception:  # Pillow raises a dozen exception types; EXIF is only a feature of a baseline
         return False

@@ -11,6 +11,7 @@ import shutil
 import time
 from dataclasses import asdict
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.images.paths import FileState
 from goodbad_pipeline.images.reading import THUMBNAIL_BYTES, Outcome, ReadSettings
 
-FORMAT_VERSION = 4  # increase it when rows or the code that makes them change: all files are then read again
+FORMAT_VERSION = 5  # increase it when rows or the code that makes them change: all files are then read again
 SHARD_ROWS = 8192
 SHARD_SECONDS = 5.0  # at most this much work is lost if the scan is killed
 
@@ -142,6 +143,7 @@ class ScanCache:
 def _cache_keys(settings: ReadSettings) -> tuple[str, str]:
     """Return a hash of the root, and a hash of the settings and versions that affect the outcome of reading a file."""
     tools = {name: version(name) for name in ("Pillow", "simplejpeg", "numpy")}
+    tools["HEIC"] = str(find_spec("pillow_heif") is not None)
     config = {**asdict(settings), "root": None, "limits": None, "format": FORMAT_VERSION, "tools": tools}
     root, key = os.fsencode(str(settings.root)), json.dumps(config, sort_keys=True).encode()
     return hashlib.sha256(root).hexdigest()[:12], hashlib.sha256(key).hexdigest()[:12]

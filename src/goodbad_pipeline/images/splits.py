@@ -52,6 +52,7 @@ def split_labels(labels: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
     _require_no_given_folds(given, settings)
     parts = _parts(settings, set(given.dropna()))
     pool = labels[given.isna() | (given == "train")] if parts else labels.iloc[:0]
+    _require_same_classes(labels)
     _require_enough_groups(labels, pool, parts)
     split = given.astype(object)
     if len(pool):
@@ -174,10 +175,28 @@ def _require_enough_groups(labels: pd.DataFrame, pool: pd.DataFrame, parts: Mapp
     groups = pool.groupby("label")["group"].nunique().reindex(class_names(labels), fill_value=0)
     scarce = groups[groups < len(parts)]
     if len(scarce):
+        counts = ", ".join(f"'{label}' ({count})" for label, count in scarce.items())
         raise InputError(
-            f"splits: every class needs at least {len(parts)} groups to fill {', '.join(parts)}; "
-            f"class '{scarce.index[0]}' has {scarce.iloc[0]}"
+            f"splits: every class needs at least {len(parts)} groups to fill {', '.join(parts)}, but these have fewer: "
+            f"{counts}. Add images of them, or remove the classes"
         )
+
+
+def _require_same_classes(labels: pd.DataFrame) -> None:
+    """Raise an InputError if a given split has other classes than the images that may be in train."""
+    split = labels["source_split"].fillna("train")
+    trained = set(labels["label"][split == "train"])
+    for name, part in labels[split != "train"].groupby("source_split"):
+        classes = set(part["label"])
+        if trained and classes != trained:
+            lacking, extra = (
+                ", ".join(f"'{label}'" for label in sorted(names)) or "none"
+                for names in (trained - classes, classes - trained)
+            )
+            raise InputError(
+                f"splits: the given {name} must have the classes of train; it lacks: {lacking}; only it has: {extra}. "
+                "Correct the labels, add images, or remove this split from the source, so that it is taken from train"
+            )
 
 
 def _require_all_filled(labels: pd.DataFrame, split: pd.Series, settings: SplitSettings) -> None:

@@ -5,19 +5,22 @@ import binascii
 import os
 import re
 from pathlib import Path
+from urllib.parse import unquote
 
 from goodbad_pipeline.images.paths import read_inside, to_text
 from goodbad_pipeline.images.rejections import Reason, Rejection
 
-_DATA_URL = re.compile(r"data:[\w.+-]+/[\w.+-]+;base64,", re.ASCII)
-_BASE64 = re.compile(r"[A-Za-z0-9+/\s]*={0,2}\s*", re.ASCII)
+_DATA_URL = re.compile(r"\s*data:[^,]{0,200};base64,", re.ASCII | re.IGNORECASE)
+_BASE64 = re.compile(r"[A-Za-z0-9+/_\s-]*={0,2}\s*", re.ASCII)
+_URL_SAFE = str.maketrans("-_", "+/")
 
 
 def read_image(cell: object, *, allow_paths: bool) -> bytes | Rejection:
     """Return the content of the image file in a cell, or a rejection; never raise an error.
 
-    A cell contains bytes, base64 text, a ``data:`` URL, or a path as text or ``Path``. Valid base64 is decoded, unless
-    it is also the name of a file. A server must not allow paths, because its clients could then read its files.
+    A cell contains bytes, base64 text, a ``data:`` URL, or a path as text or ``Path``. Base64 may be URL-safe and lack
+    its padding. It is decoded, unless it is also the name of a file. A server must not allow paths, because its clients
+    could then read its files.
     """
     if isinstance(cell, bytes | bytearray | memoryview):
         return bytes(cell)
@@ -42,9 +45,11 @@ def _is_path(text: str) -> bool:
 
 
 def _from_base64(text: str, allow_paths: bool) -> bytes | Rejection:
-    bare = "".join(_DATA_URL.sub("", text, count=1).split())
+    bare = "".join(unquote(_DATA_URL.sub("", text, count=1)).split()).rstrip("=")
+    if not ({"+", "/"} & {*bare}):
+        bare = bare.translate(_URL_SAFE)
     try:
-        return base64.b64decode(bare, validate=True)
+        return base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
         names = "neither base64 nor a file" if allow_paths else "not base64"
         return Rejection(Reason.NOT_AN_IMAGE, f"{names} ({error})")
