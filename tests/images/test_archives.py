@@ -231,6 +231,15 @@ def test_a_parquet_file_without_images_is_a_manifest_for_predictions_only(tmp_pa
         open_root(tmp_path / "a.parquet")
 
 
+def test_an_archive_that_is_missing_and_a_folder_with_its_name(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"predict\.source: must be an existing folder.*none\.zip"):
+        open_source(str(tmp_path / "none.zip"), "path")
+    with pytest.raises(InputError, match=r"images\.root: must be an existing folder, got .*none\.zip"):
+        scan(tmp_path / "none.zip")
+    write_folder(tmp_path / "folder.zip", {"a.png": b""})
+    assert list(open_source(str(tmp_path / "folder.zip"), "path").blocks(10)) == [["a.png"]]
+
+
 def test_a_scan_of_an_archive_goes_on_where_it_was(tmp_path: Path, monkeypatch) -> None:
     archive = write_zip(tmp_path / "pets.zip", FILES)
     first = scan(archive, tmp_path / "journal")[0]

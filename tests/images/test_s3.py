@@ -88,6 +88,7 @@ def server(tmp_path: Path, files: dict[str, bytes]) -> Iterator[Server]:
     with running(tmp_path / "moto.log") as server:
         remote = fsspec.filesystem("s3", **server.options())
         remote.mkdir("bucket")
+        remote.pipe("bucket/pets/folder/", b"")  # as a web console makes one
         remote.pipe({f"bucket/pets/{name}": content for name, content in files.items()})
         stores.configure(Access(server.options(), tmp_path / "downloads", 10**9))
         yield server

@@ -61,6 +61,13 @@ def test_a_store_is_read_like_a_folder_and_each_object_once(reads: Counter[str],
     assert reads == Counter({name: 1 for name in FILES if "/." not in name})
 
 
+def test_an_object_that_was_just_written_is_not_kept(reads: Counter[str], tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(paths, "_TICK", 10**18)  # another change could have the same time
+    for _ in range(2):
+        assert isinstance(read_inside(open_root(URL), "sun/1.jpg").content, bytes)
+    assert reads == {"sun/1.jpg": 2}
+
+
 def test_only_changed_objects_are_read_again(reads: Counter[str], tmp_path: Path) -> None:
     first = scan(URL, tmp_path / "journal")[0]
     reads.clear()

@@ -260,8 +260,8 @@ def open_source(source: str | Path | list[str], column: str) -> PathStream:
         InputError: A source does not exist, the manifest cannot be read, or the URL gives no file.
     """
     sources = source if isinstance(source, list) else [str(source)]
-    if len(sources) == 1 and _is_store(sources[0]):
-        store = open_root(sources[0], "predict.source")
+    store = open_root(sources[0], "predict.source") if len(sources) == 1 and _is_store(sources[0]) else None
+    if isinstance(store, Store):
         return _checked(PathStream(store, _default_manifest(store), column))
     only = Path(sources[0])
     if len(sources) == 1 and only.is_dir():

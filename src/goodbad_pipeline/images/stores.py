@@ -43,7 +43,7 @@ _HTTP = ("http", "https")
 _FINAL = (FileNotFoundError, PermissionError, ImportError, IsADirectoryError, NotImplementedError, ValueError)
 _SECRET = re.compile(r"key|secret|token|pass|sas|credential|auth|connection", re.IGNORECASE)
 _SIGNED = re.compile(r"[?&][^=&]*(sig|key|token|secret|password|credential)[^=&]*=", re.IGNORECASE)
-_TIMES = ("LastModified", "last_modified", "mtime", "updated", "modified", "created")
+_TIMES = ("LastModified", "Last-Modified", "last_modified", "mtime", "updated", "modified", "created")
 
 
 @dataclass
@@ -124,8 +124,9 @@ class RemoteStore(Store):
         self._fs.invalidate_cache()
         prefix = f"{self._folder}/"
         found = self._attempt(lambda: self._fs.find(self._folder, detail=True), self.url)
-        states = {path.removeprefix(prefix): _state(info) for path, info in found.items() if path.startswith(prefix)}
-        states = {path: states[path] for path in walk_order(states)}
+        listed = {path.removeprefix(prefix): _state(info) for path, info in found.items() if path.startswith(prefix)}
+        # A name that ends with `/` is an object that a web console makes for a folder.
+        states = {path: listed[path] for path in walk_order(listed) if path and not path.endswith("/")}
         self._remove_outdated(states)
         return states
 
@@ -141,11 +142,11 @@ class RemoteStore(Store):
             if kept is not None and len(data := kept.read_bytes()) == state.size:
                 return FileContent(data, state)
         content = self._request(path)
-        if isinstance(content, bytes) and len(content) != state.size:  # replaced after it was listed
+        if isinstance(content, Rejection) or len(content) != state.size:  # replaced after it was listed
             return FileContent(content)
-        if isinstance(content, bytes) and kept is not None:
+        if kept is not None and state.is_settled:
             self._keep(kept, content)
-        return FileContent(content, state if isinstance(content, bytes) else None)
+        return FileContent(content, state)
 
     def _request(self, path: str) -> bytes | Rejection:
         try:
