@@ -83,7 +83,7 @@ def test_folders_whose_meaning_is_clear(tmp_path: Path, build: Build, expected: 
             "'test' is named like a split and has no class folders",
         ),
         (lambda root: loose_images(root, "train", "test"), "'test', 'train', without two class folders. Put the"),
-        (lambda root: put(root, "1.png", "2.png"), "no folders. Put the images of each class into a folder"),
+        (lambda root: put(root, "1.png", "2.png"), "no folder has images. Put the images of each class into a folder"),
         (lambda root: put(root, "cat/1.png"), "the only folders with images are 'cat'"),
         (kaggle_competition, "If 'train.csv' has the labels, set images.manifest=train.csv"),
         (lambda root: kaggle_competition(root, train="train_images", test="test_images"), "set images.manifest=train"),

@@ -99,7 +99,7 @@ def test_class_columns_with_other_values(tmp_path: Path, cells: str) -> None:
         rows(tmp_path, label=["cat", "dog"])
 
 
-@pytest.mark.parametrize("joined", ["cat|dog", "cat; dog", '"cat, dog"'])
+@pytest.mark.parametrize("joined", ["cat|dog", "cat|fox", "cat; dog", '"cat, dog"'])
 def test_several_labels_of_one_image(tmp_path: Path, joined: str) -> None:
     write_table(tmp_path, f"path,label\n0.png,cat\n1.png,dog\n2.png,{joined}\n")
     with pytest.raises(InputError, match=r"row 3 of 'labels.csv' has .* Keep one of them"):

@@ -204,7 +204,9 @@ def _same_folders(tops: Sequence[str], classes: dict[str, set[str]]) -> str | No
 
 
 def _without_classes(tops: Sequence[str], paths: Sequence[str]) -> str:
-    found = f"the only folders with images are {_list(tops)}, without two class folders" if tops else "no folders"
+    found = (
+        f"the only folders with images are {_list(tops)}, without two class folders" if tops else "no folder has images"
+    )
     tables = [path for path in paths if _TABLE.search(path)]
     if tables:
         return f"{found}. If {_list(tables)} has the labels, set images.manifest={tables[0]} and images.columns"

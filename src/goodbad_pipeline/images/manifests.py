@@ -179,7 +179,7 @@ def _require_one_label(labels: pd.Series, file: Path) -> None:
         single = set(known) - set(parts)
         for label, own in parts.items():
             others = set().union(*(other for name, other in parts.items() if name != label), single)
-            if len(own) > 1 and own <= (single if mark == "," else others):
+            if len(own) > 1 and (own <= single if mark == "," else own & others):  # commas occur in names of classes
                 row = int(np.argmax(labels == label)) + 1
                 raise InputError(
                     f"images.columns.label: every image must have one label; row {row} of '{file.name}' has '{label}'. "
