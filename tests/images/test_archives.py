@@ -165,10 +165,17 @@ def test_webdataset_samples(tmp_path: Path, write) -> None:
         if name.endswith("jpg") and "MACOSX" not in name:
             label = name.partition("/")[0]
             files[f"{number:06d}.jpg"] = FILES[name]
-            note = {"label": label, "group": f"person {number % 2}", "box": [1, 2]}
+            files[f"._{number:06d}.jpg"] = b"a Mac writes such files"
+            note = {
+                "label": label,
+                "weight": number if number % 2 else "unknown",
+                "group": f"person {number % 2}",
+                "box": [1, 2],
+            }
             files |= {f"{number:06d}.json": json.dumps(note).encode(), f"{number:06d}.txt": b"a caption"}
     images = scan(write(tmp_path / f"train.{write.__name__[6:]}", files))[0].images
     assert images["label"].tolist() == ["sun", "sun", "moon", "moon"]
+    assert images["weight"].tolist() == ["unknown", "3", "5", "unknown"]
     assert images["group"].tolist() == ["person 0", "person 1", "person 1", "person 0"]
     files = {name.replace("json", "cls"): b"7\n" if name.endswith("json") else files[name] for name in files}
     assert set(scan(write(tmp_path / f"cls.{write.__name__[6:]}", files))[0].images["label"]) == {"7"}
@@ -208,6 +215,18 @@ def test_a_hugging_face_parquet_file(tmp_path: Path, struct: bool) -> None:
     assert result.images["manifest_path"].tolist() == ["not", "path", "of"]
     assert result.quarantine["reason"].tolist() == [Reason.NO_LABEL, Reason.TRUNCATED]
     assert list(open_source(str(file), "path").blocks(10)) == [[f"image/{number:08d}" for number in range(5)]]
+
+
+def test_an_archive_that_disappears_or_has_a_damaged_row_group_is_named(tmp_path: Path) -> None:
+    tar, parquet = write_tar(tmp_path / "a.tar", FILES), write_hugging_face(tmp_path / "a.parquet")
+    opened = open_root(tar)
+    tar.unlink()
+    data = bytearray(parquet.read_bytes())
+    data[20:2000] = bytes(1980)
+    parquet.write_bytes(data)
+    for root, path in ((opened, "sun/1.jpg"), (open_root(parquet), "image/00000000")):
+        with pytest.raises(InputError, match=r"cannot be read .*; repair it and run the same command again"):
+            read_inside(root, path)
 
 
 def test_parquet_rows_in_any_order_and_without_images(tmp_path: Path) -> None:

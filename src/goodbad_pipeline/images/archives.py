@@ -104,7 +104,10 @@ class Archive(Store):
             return FileContent(item.rejection, item.state)
         if max_bytes is not None and item.state.size > max_bytes:
             return FileContent(too_large(item.state.size, max_bytes))
-        data = self._read(item)
+        try:
+            data = self._read(item)
+        except (OSError, pa.ArrowException) as error:
+            raise InputError(f"{self}: cannot be read ({error}); repair it and run the same command again") from error
         if max_bytes is not None and isinstance(data, bytes) and len(data) > max_bytes:  # the size was an estimate
             data = too_large(len(data), max_bytes)
         return FileContent(data, item.state)
@@ -118,7 +121,8 @@ class Archive(Store):
         for member in self.items:
             folder, slash, name = member.rpartition("/")
             stem, _, suffix = name.partition(".")
-            samples.setdefault(f"{folder}{slash}{stem}", {})[suffix.lower()] = member
+            if stem:  # not a hidden file
+                samples.setdefault(f"{folder}{slash}{stem}", {})[suffix.lower()] = member
         rows = []
         for sample in samples.values():
             images = [member for suffix, member in sample.items() if suffix not in _NOTES]
@@ -140,7 +144,7 @@ class Archive(Store):
             except ValueError:
                 continue
             scalars = loaded.items() if isinstance(loaded, dict) else ()
-            values = {key: value for key, value in scalars if isinstance(value, str | int | float)} | values
+            values = {key: str(value) for key, value in scalars if isinstance(value, str | int | float)} | values
         return values
 
     @abstractmethod
@@ -182,7 +186,7 @@ class ZipArchive(Archive):
         try:
             with self._archive.open(item.position) as stream:
                 return stream.read(item.state.size)
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, ValueError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
             return Rejection(Reason.CORRUPT, f"damaged in the archive ({error})", item.state.size)
 
 
