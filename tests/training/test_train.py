@@ -8,6 +8,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 from tiny_training import part, tiny_network, tiny_pixels, tiny_recipe
 
 from goodbad_pipeline.datasets import EpochLogDataset
@@ -67,6 +68,25 @@ def test_head_first_then_all_layers_with_frozen_batch_statistics(pixels: np.ndar
     assert history["epoch"].tolist() == [1, 2, 3, 4]
     np.testing.assert_array_equal(model.get_layer("stem_bn").moving_mean.numpy(), statistics)
     assert not np.array_equal(model.get_layer("stem_conv").kernel.numpy(), kernel)
+
+
+def test_the_network_traces_one_graph_of_predictions_for_both_phases_and_all_splits(pixels, monkeypatch) -> None:
+    tf.config.run_functions_eagerly(False)
+    convolution, traced = keras.layers.Conv2D.call, []
+
+    def call(layer: keras.layers.Layer, inputs: object) -> object:
+        traced.append(tf.inside_function())
+        return convolution(layer, inputs)
+
+    monkeypatch.setattr(keras.layers.Conv2D, "call", call)
+    model = tiny_network()
+    traced.clear()
+    fit_model(model, part(pixels, 0, 40), part(pixels, 40, 48), tiny_recipe(), pretrained=True)
+    assert traced.count(True) == 2  # predictions and the train step
+    traced.clear()
+    for count in (40, 8, 3):
+        assert len(predict(model, pixels, np.arange(count))) == count
+    assert traced.count(True) == 1
 
 
 def test_mlflow_has_one_curve_over_both_phases(pixels: np.ndarray, tmp_path: Path) -> None:
