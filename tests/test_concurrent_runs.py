@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from cli_runner import table
 from factories import make_project
+from filelock import FileLock
 
 from goodbad_pipeline.hooks.run_lock import FOLDER
 
@@ -28,11 +29,12 @@ def kedro(project: Path, *arguments: str, **environment: str) -> subprocess.Pope
 def test_the_second_of_two_runs_in_a_project_names_the_first(project: Path, tmp_path: Path) -> None:
     secret = "images.scan.engine_options.token.secret=CANARY"
     first = kedro(project, "--pipeline=data", f"--params=splits.seed=1,images.scan.engine=threading,{secret}")
-    while not (locks := list((project / FOLDER).glob("*.json"))):
+    while not (locks := list((project / FOLDER).glob("[!.]*.json"))):
         assert first.poll() is None
         time.sleep(0.02)
     assert "CANARY" not in locks[0].read_text()
-    first.send_signal(signal.SIGSTOP)  # otherwise it might end before the second has started
+    with FileLock(project / FOLDER / ".lock"):  # a run that is stopped while it holds this lock blocks the second run
+        first.send_signal(signal.SIGSTOP)  # otherwise it might end before the second has started
     second = kedro(project, "--pipeline=data", "--params=splits.seed=2")
     output = second.communicate()[0]
     first.send_signal(signal.SIGCONT)
