@@ -1,5 +1,6 @@
 """Nodes of the predict pipeline, whose predictions equal those of the pyfunc."""
 
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -150,6 +151,20 @@ def test_images_a_pattern_and_a_list_are_predicted(tracking: str, folder: Path, 
         drawn = nodes.draw_predictions([found], predict, images)
         assert drawn.texts[0].get_text() == f"{len(expected)} of {len(expected)} predictions"
     assert "It was trained on unknown images and answers bad or good" in caplog.text
+
+
+def test_an_archive_is_predicted_like_its_files(tracking: str, folder: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "pets.zip", "w") as archive:
+        for file in folder.glob("*_00*"):
+            archive.write(file, file.name)
+    predict, images, registry = groups(predict__source=str(tmp_path / "pets.zip"))
+    (packed,) = nodes.predict_files(predict, images, registry)
+    (plain,) = nodes.predict_files(*groups(predict__source=str(folder / "*_00*")))
+    assert len(packed) == len(plain) > 5
+    columns = ["path", "image_id", "label", "reason"]
+    pd.testing.assert_frame_equal(packed[columns], plain[columns])
+    np.testing.assert_allclose(packed["probability"], plain["probability"], atol=1e-6)
+    assert "predictions" in nodes.draw_predictions([packed], predict, images).texts[0].get_text()
 
 
 def test_a_manifest_without_the_column_is_told(tracking: str, tmp_path: Path) -> None:
