@@ -55,9 +55,9 @@ def test_digests_never_change() -> None:
     ("exposed", "total", "expected"),
     [
         (0, 4, None),
-        (1, 4, "only 3 of 4 images of 'good' were not used for that"),
+        (1, 4, "only 3 of 4 images of 'good' remain for a comparison, which needs 4"),
         (10, 20, None),
-        (11, 20, "only 9 of 20 images of 'good' were not used for that"),
+        (11, 20, "only 9 of 20 images of 'good' remain for a comparison, which needs 10"),
     ],
 )
 def test_ten_images_of_a_class_are_enough_or_all_of_it(exposed: int, total: int, expected: str | None) -> None:

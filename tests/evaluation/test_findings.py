@@ -147,7 +147,7 @@ def test_a_sound_run_has_no_findings():
         ({"masked": 0.88}, "background", "masked, accuracy is still 0.880, against 0.900"),
         ({"masked": 0.75, "unmasked": 0.76}, "background", "masked, accuracy is still 0.750, against 0.760"),
         ({"colours": 0.87}, "baseline", "The colour histogram reaches a balanced accuracy of 0.870"),
-        ({"ece": 0.15}, "calibration", "error is 0.150; a calibrated model would show 0.050 at most"),
+        ({"ece": 0.15}, "calibration", "error is 0.150; a calibrated model would show at most 0.050 by chance"),
         (
             {"log_loss": 3.0, "rise": (-0.5, 6)},
             "calibration",

@@ -54,10 +54,10 @@ def test_a_model_that_passes_everything_takes_over():
         (
             {"ece": 0.08, "ece_rise": 0.024},
             "calibration",
-            "calibration error 0.080, the champion's 0.030: a rise of at least 0.024, 0.02 is allowed",
+            "calibration error 0.080, the champion's 0.030: a rise of at least 0.024; at most 0.02 is allowed",
         ),
         ({"leaks": ("2 groups are in more than one split (first: a)",)}, "leakage", "the splits leak: 2 groups are"),
-        ({"parity": 1e-3}, "parity", "probabilities of the registered copy differ by up to 0.001; 1e-05 is allowed"),
+        ({"parity": 1e-3}, "parity", "changes its probabilities by up to 0.001; at most 1e-05 is allowed"),
         ({"parity": math.inf}, "parity", "cannot be loaded"),
         ({"parity": math.nan}, "parity", "cannot be loaded"),
         ({"images": 399}, "images", "399 images in the splits, fewer than the champion's 400"),
@@ -69,7 +69,7 @@ def test_a_model_that_passes_everything_takes_over():
         (
             {"drops": (SliceDrop("hair", "red", 30, 0.07), SliceDrop("hair", "grey", 50, 0.2))},
             "slices",
-            "accuracy where hair is grey (50 images) fell by 0.200, and on 1 more slices",
+            "accuracy where hair is grey (50 images) fell by 0.200; accuracy fell too far on 1 more slices",
         ),
     ],
 )
@@ -154,7 +154,8 @@ def test_the_exposure_of_the_champion_is_reported():
     assert reasons[0] == "measured on the same test images as champion version 3"
     assert reasons[1].startswith(f"{reasons[0]}, except 7 that the champion was trained or selected on")
     assert (
-        reasons[2] == f"{reasons[0]}; it is unknown what the champion was trained on, so that its score may be too high"
+        reasons[2]
+        == f"{reasons[0]}; it is unknown what the champion was trained on, so the champion's score may be too high"
     )
 
 

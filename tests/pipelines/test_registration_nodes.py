@@ -179,7 +179,7 @@ def test_a_champion_trained_on_nearly_all_test_images_is_not_compared(run, store
     assert (second["alias"], theirs.empty) == ("challenger", True)
     assert second["reason"] == (
         "not comparable with the champion: it was trained or selected on 42 of the 48 test images, and only 3 of 24 "
-        "images of 'bad' were not used for that"
+        "images of 'bad' remain for a comparison, which needs 10"
     )
 
 

@@ -1,7 +1,8 @@
 """Baselines that a network must beat: the majority class, the colours alone, and the file properties alone.
 
-Each function fits a baseline to the training split, whose class indices are ``y_train`` (n,). It returns the
-probabilities (m, classes) of the test images, rows summing to 1; a class without training images has probability 0.
+Each function named ``…_baseline`` fits a baseline to the training split, whose class indices are ``y_train`` (n,). The
+function returns the probabilities (m, classes) of the test images. Each row of probabilities sums to 1, and a class
+without training images has probability 0.
 """
 
 import numpy as np
@@ -14,7 +15,7 @@ from sklearn.preprocessing import FunctionTransformer
 from goodbad_pipeline.evaluation.predictions import BoolArray, FloatArray, IntArray, PixelArray
 
 BLOCK_PIXELS = 2**20
-"""Number of pixels to process at a time, so that temporary arrays take at most some 20 MB."""
+"""Number of pixels to process at a time, so that temporary arrays take at most about 20 MB."""
 
 
 def majority_baseline(y_train: IntArray, n_test: int, classes: int) -> FloatArray:
@@ -26,7 +27,7 @@ def majority_baseline(y_train: IntArray, n_test: int, classes: int) -> FloatArra
 def histogram_baseline(
     train_pixels: PixelArray, y_train: IntArray, test_pixels: PixelArray, classes: int, seed: int
 ) -> FloatArray:
-    """Predict the class from `colour_histograms` by logistic regression."""
+    """Predict the class of each test image by logistic regression on its colour histogram."""
     present = np.unique(y_train)
     if len(present) == 1:
         return majority_baseline(y_train, len(test_pixels), classes)
@@ -46,10 +47,10 @@ def histogram_baseline(
 def shortcut_baseline(
     train: pd.DataFrame, y_train: IntArray, test: pd.DataFrame, classes: int, seed: int
 ) -> FloatArray:
-    """Predict the class from `file_features` by a random forest."""
+    """Predict the class of each test image by a random forest on its `file_features`."""
     if len(np.unique(y_train)) == 1 or test.empty:
         return majority_baseline(y_train, len(test), classes)
-    # Without class weights, the forest would always predict the larger class; its balanced accuracy would be chance.
+    # Without class weights, the forest would always predict the larger class, with a balanced accuracy of chance.
     forest = RandomForestClassifier(200, min_samples_leaf=5, class_weight="balanced", random_state=seed)
     forest.fit(train, y_train)
     probabilities = np.zeros((len(test), classes))
@@ -58,10 +59,10 @@ def shortcut_baseline(
 
 
 def colour_histograms(pixels: PixelArray, bins: int = 8) -> FloatArray:
-    """Return each image's share of pixels per colour: (n, bins³) float32, rows summing to 1, red varying slowest.
+    """Return the share of each colour among the pixels of each image: (n, bins³) float32, rows summing to 1.
 
-    Images are read block by block, so that ``pixels`` may be a memory-mapped array larger than memory. Each channel is
-    divided into ``bins`` equal intervals.
+    A colour is one of ``bins`` equal intervals per channel; colours are sorted by red, then green, then blue. Images
+    are read block by block, so that ``pixels`` may be a memory-mapped array larger than memory.
     """
     count, height, width, _ = pixels.shape
     histograms = np.empty((count, bins**3), dtype=np.float32)

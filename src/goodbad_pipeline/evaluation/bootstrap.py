@@ -1,4 +1,4 @@
-"""Bootstrap over groups: images of a group are alike, so whole groups are resampled, with replacement."""
+"""Bootstrap over groups of related images, such as photos of one person: whole groups are drawn, with replacement."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -13,9 +13,9 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Resamples:
-    """How often each group was drawn into each resample.
+    """How often each of g groups was drawn into each of b resamples.
 
-    A metric is computed for all rows of ``weights``: its value on the original sample, then b replicates.
+    A metric has one value per row of ``weights``: the value on the original sample, then b replicates.
     """
 
     codes: NDArray[np.int64]  # (n,) group of each image, 0 to g - 1
@@ -28,7 +28,7 @@ class Resamples:
 
 
 class Interval(NamedTuple):
-    """A value and the bounds of its 95 % interval; NaN if unknown."""
+    """A value and the bounds of its 95 % interval. A number that cannot be computed is NaN."""
 
     value: float
     low: float
@@ -36,9 +36,9 @@ class Interval(NamedTuple):
 
 
 def resample_groups(groups: "pd.Series[Any] | NDArray[Any]", replicates: int, seed: int) -> Resamples:
-    """Draw ``replicates`` resamples; each draws as many groups as there are, with replacement.
+    """Draw ``replicates`` resamples of the groups, with replacement.
 
-    ``groups`` (n,) holds the group of each image.
+    ``groups`` (n,) holds the group of each image. Each resample has as many groups as the original sample.
     """
     codes, names = pd.factorize(np.asarray(groups))
     count = len(names)
@@ -56,8 +56,8 @@ def bootstrap_interval(values: NDArray[np.float64], groups: int, *, share: bool 
     Args:
         values: (b + 1,) the metric's value on the sample, then its replicates; NaN replicates are ignored.
         groups: Number of groups.
-        share: True if the metric is a share of images. If all replicates of a share are equal, the result is the
-            Clopper-Pearson interval for ``groups`` equal outcomes.
+        share: True if the metric is a share of images. If all replicates of a share are equal, their percentiles would
+            give an interval of width 0. The result is then the Clopper-Pearson interval for ``groups`` equal outcomes.
     """
     value, replicates = float(values[0]), values[1:][np.isfinite(values[1:])]
     if groups < 2 or len(replicates) < 2 or not np.isfinite(value):

@@ -1,4 +1,4 @@
-"""Fit temperature, threshold and abstention on the validation split; estimate the calibration error by chance."""
+"""Fit temperature, threshold and abstention on validation images; compute what calibration error chance explains."""
 
 import logging
 from dataclasses import replace
@@ -27,10 +27,11 @@ def fit_calibration(
     choose_threshold: bool = True,
     abstain_at_error: float | None = None,
 ) -> Calibration:
-    """Fit the temperature on uncalibrated probabilities, then threshold and abstention on the calibrated ones.
+    """Fit the temperature on uncalibrated probabilities, then threshold and abstention on calibrated ones.
 
     A threshold is fitted for two classes only. The model abstains from its least confident predictions, so that the
-    rest have an error rate of at most ``abstain_at_error``, in [0, 1). If that is None, the model never abstains.
+    remaining predictions have an error rate of at most ``abstain_at_error``, in [0, 1). If ``abstain_at_error`` is
+    None, the model never abstains.
     """
     values = check_probabilities(probabilities)
     temperature = fit_temperature(y_true, values)
@@ -47,8 +48,9 @@ def fit_calibration(
 def fit_temperature(y_true: IntArray, probabilities: FloatArray) -> float:
     """Return the temperature with the lowest log loss (Guo et al. 2017), within `TEMPERATURES`.
 
-    Targets are smoothed as by Platt (1999): (n + 1) / (n + k) for the true class, 1 / (n + k) for each other. Without
-    smoothing, a validation split without errors would drive the temperature to 0.
+    For n images of k classes, targets are smoothed as by Platt (1999): (n + 1) / (n + k) for the true class and
+    1 / (n + k) for each wrong class. Without smoothing, a validation split without errors would drive the temperature
+    to its lower limit.
     """
     count, classes = probabilities.shape
     logits = np.log(np.maximum(probabilities, SMALLEST))
@@ -69,7 +71,7 @@ def fit_temperature(y_true: IntArray, probabilities: FloatArray) -> float:
 def find_threshold(y_true: IntArray, calibrated: FloatArray, resamples: Resamples) -> float:
     """Return the probability from which class 1 is predicted, chosen to maximise balanced accuracy.
 
-    The threshold is 1/2 unless another one is significantly better in cross-validation by groups.
+    The threshold is 1/2, unless fitted thresholds are significantly better than 1/2 in cross-validation by groups.
     """
     scores = calibrated[:, 1]
     held_out = np.empty_like(scores)
@@ -88,7 +90,10 @@ def find_threshold(y_true: IntArray, calibrated: FloatArray, resamples: Resample
 
 
 def _assign_folds(y_true: IntArray, resamples: Resamples) -> IntArray:
-    """Return the fold of each image, (n,); groups are sorted by their share of class 1 and assigned in turn."""
+    """Return the fold of each image, (n,).
+
+    Groups are sorted by their share of class 1 and assigned to the folds in turn, so that the folds are alike.
+    """
     positive, size = (np.bincount(resamples.codes, weights, resamples.groups) for weights in (y_true, None))
     folds = np.empty(resamples.groups, dtype=np.int64)
     folds[np.argsort(positive / size, kind="stable")] = np.arange(resamples.groups) % FOLDS
@@ -96,7 +101,7 @@ def _assign_folds(y_true: IntArray, resamples: Resamples) -> IntArray:
 
 
 def _best_cut(y_true: IntArray, scores: FloatArray) -> float:
-    """Return the cut with the best balanced accuracy, nearest to 1/2 if tied; return 1/2 if a class is missing."""
+    """Return the threshold with the best balanced accuracy, of equals the nearest to 1/2; 1/2 if a class is missing."""
     positive, negative = np.sort(scores[y_true == 1]), np.sort(scores[y_true == 0])
     if not len(positive) or not len(negative):
         return 0.5
@@ -110,8 +115,8 @@ def _best_cut(y_true: IntArray, scores: FloatArray) -> float:
 def find_abstention(correct: BoolArray, confidence: FloatArray, target_error: float) -> float | None:
     """Return the lowest confidence such that predictions with at least this confidence meet the target error rate.
 
-    Return None if all predictions together meet the target. If no confidence meets it, log a warning and return the
-    confidence with the lowest error rate.
+    Return None if all predictions together meet the target, so that the model need not abstain. If no confidence meets
+    the target, log a warning and return the confidence with the lowest error rate.
     """
     order = np.argsort(-confidence, kind="stable")
     ends = np.flatnonzero(np.append(np.diff(confidence[order]) != 0, True))
@@ -120,8 +125,8 @@ def find_abstention(correct: BoolArray, confidence: FloatArray, target_error: fl
     if not len(met):
         met = np.flatnonzero(errors == errors.min())
         logger.warning(
-            "evaluation.abstain_at_error: no confidence brings the validation error rate down to %g; "
-            "the lowest rate is %g",
+            "evaluation.abstain_at_error: even the most confident predictions on the validation split have an error "
+            "rate above %g; the limit of confidence with the lowest rate, %g, is used",
             target_error,
             errors.min(),
         )
@@ -134,7 +139,7 @@ def ece_by_chance(probabilities: FloatArray, resamples: Resamples, seed: int) ->
     """Return the 97.5th percentile of the calibration error that a perfectly calibrated model would show.
 
     The calibration error averages absolute values, so it is above 0 even for a calibrated model (Nixon et al. 2019,
-    "Measuring Calibration in Deep Learning", section 4). To simulate such a model, labels are drawn from the
+    "Measuring Calibration in Deep Learning", section 4). To simulate a calibrated model, labels are drawn from the
     probabilities (consistency resampling, Bröcker and Smith 2007) once per resample; without resamples the result is
     NaN. One random number is drawn per group, since images of a group are dependent.
     """

@@ -1,4 +1,7 @@
-"""Comparison of two models on the same images: differences, their significance, and agreement."""
+"""Comparison of the challenger (new model) and the champion (current model) on the same images.
+
+`Agreement` compares the predictions of one model in two runtimes, such as Keras and ONNX.
+"""
 
 from dataclasses import dataclass
 
@@ -55,8 +58,8 @@ def measure_gain(challenger: Predictions, champion: Predictions, resamples: Resa
 def measure_rise(metric: str, challenger: Predictions, champion: Predictions, resamples: Resamples) -> Interval:
     """Return the challenger's metric minus the champion's, with its 95 % interval.
 
-    ``metric`` is one of `METRICS` except roc_auc and average_precision. On few images, both calibration errors are
-    biased upward by about the same amount, so that the bias cancels.
+    ``metric`` is one of `METRICS` except roc_auc and average_precision. An interval of the difference is possible even
+    for the calibration error: on few images, both errors are biased upward by about the same amount.
     """
     sums = [_statistics(model, resamples.codes).mix(resamples.weights) for model in (challenger, champion)]
     new, old = (metrics.summed_metrics(mixed)[metric] for mixed in sums)
@@ -87,7 +90,7 @@ def compare_slices(
 def _swapped_metric(
     one: Predictions, other: Predictions, codes: IntArray, swaps: metrics.Values, metric: str
 ) -> metrics.Values:
-    """Return the metric, (b,), if ``one`` predicts groups whose ``swaps`` (b, g) is 1, and ``other`` all others."""
+    """Return the metric, (b,), if ``one`` predicts the groups with ``swaps`` (b, g) 1, and ``other`` those with 0."""
     if metric == "roc_auc":
         return _swapped_roc_auc(one, other, codes, swaps)
     sums = _statistics(one, codes).mix(swaps) + _statistics(other, codes).mix(1 - swaps)
@@ -122,9 +125,9 @@ def _roc_auc_by_row(positive: BoolArray, scores: FloatArray) -> metrics.Values:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How closely another runtime reproduces a model's predictions."""
+    """How closely another runtime, such as ONNX, reproduces a model's predictions."""
 
-    same_labels: float  # share of the images for which both predict the same class
+    same_labels: float  # share of images for which model and runtime predict the same class
     max_difference: float  # largest difference between two uncalibrated probabilities
     accuracy: float  # of the other runtime
     reference_accuracy: float  # of the model

@@ -20,9 +20,9 @@ SMALLEST = float(np.finfo(np.float32).tiny)
 class Calibration:
     """Settings, fitted on the validation split, that turn a model's probabilities into predictions.
 
-    With a ``threshold``, the second of two classes is predicted if its calibrated probability is at least that; None:
-    the likelier class is predicted. The model abstains if the calibrated probability of the predicted class is less
-    than ``abstain_below``; None: it never abstains.
+    The second of two classes is predicted if its calibrated probability is at least ``threshold``; if ``threshold`` is
+    None, the likeliest class is predicted. The model abstains if the calibrated probability of the predicted class is
+    less than ``abstain_below``; if ``abstain_below`` is None, the model never abstains.
     """
 
     class_names: Sequence[str]  # in the order of the model's outputs
@@ -56,9 +56,10 @@ class Calibration:
 
 
 def scale_temperature(probabilities: FloatArray, temperature: float) -> FloatArray:
-    """Divide the logits of softmax outputs (n, k) by a temperature above 0 (Guo et al. 2017, section 4.2).
+    """Return softmax outputs (n, k) with logits divided by a temperature above 0 (Guo et al. 2017, section 4.2).
 
-    The logarithms of the probabilities equal the logits up to a constant. Scaling by 1/t undoes scaling by t.
+    The logarithms of the probabilities replace the logits, which differ from them only by a constant. Scaling by 1/t
+    undoes scaling by t.
     """
     logits = np.log(np.maximum(np.asarray(probabilities, dtype=np.float64), SMALLEST)) / temperature
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))

@@ -10,15 +10,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 MIN_IMAGES = 10
-"""A comparison needs this many unexposed images of each class, or the whole class if it is smaller."""
+"""A comparison needs this many unexposed images of each class, or all images of a class that has fewer."""
 
 
 @dataclass(frozen=True)
 class Exposure:
-    """Images that a model, or the weights it started from, were trained or selected on."""
+    """Images on which a model, or its initial weights, were trained or selected."""
 
     digests: NDArray[np.uint64]  # digest of each image_id, sorted and distinct; 8 bytes instead of 64 per image
-    complete: bool  # True if these are all such images; False if it is unknown what the weights were trained on
+    complete: bool  # False if some images on which the model or its initial weights were trained are unknown
 
     def union(self, other: "Exposure") -> "Exposure":
         """Return the images of both exposures together."""
@@ -56,7 +56,8 @@ def too_few_unexposed(labels: "pd.Series[str]", exposed: NDArray[np.bool_]) -> s
     for label, total in labels.value_counts().sort_index().items():
         left = int((~exposed & (labels == label).to_numpy()).sum())
         if left < min(MIN_IMAGES, total):
-            return f"only {left} of {total} images of '{label}' were not used for that"
+            needed = min(MIN_IMAGES, total)
+            return f"only {left} of {total} images of '{label}' remain for a comparison, which needs {needed}"
     return None
 
 

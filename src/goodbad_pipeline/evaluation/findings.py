@@ -15,7 +15,7 @@ FEW_GROUPS = 10
 MAX_CLASS_RATIO = 20
 POOR_ECE = 0.1
 LOG_LOSS_RISE = 0.005
-"""Rise of the log loss by calibration that is too small to matter."""
+"""Largest rise of the log loss by calibration that is too small to report."""
 LOG_LOSS_RISE_SHARE = 0.1
 """Rise, as a share of the log loss before calibration, that is reported even if chance may explain it."""
 SLICE_GAP = 0.1
@@ -101,7 +101,7 @@ def _no_better_than_colours(bounds: dict[tuple[str, str], Interval]) -> str | No
     if model is None or colours is None or model.low > colours.value:
         return None
     known = model.low <= model.value
-    interval = f"95 % interval from {model.low:.3f}" if known else "too few groups for an interval"
+    interval = f"lower end of the 95 % interval: {model.low:.3f}" if known else "too few groups for an interval"
     return (
         f"The colour histogram reaches a balanced accuracy of {colours.value:.3f}. The model's {model.value:.3f} "
         f"({interval}) is not significantly better on these images."
@@ -121,7 +121,8 @@ def _harmful_calibration(metrics: Mapping[str, float]) -> str | None:
         f"Calibration made the probabilities worse: on the test images it raised the log loss from {before:.3f} to "
         f"{metrics['test_log_loss']:.3f} ({interval}) and changed the calibration error from "
         f"{metrics['uncalibrated_test_ece']:.3f} to {metrics['test_ece']:.3f}. Give the validation split more "
-        "groups, with more images or a larger splits.fractions.validation. Until then, trust only their ranking."
+        "groups, with more images or a larger splits.fractions.validation. Until then, use the probabilities only to "
+        "rank images."
     )
 
 
@@ -129,7 +130,8 @@ def _poor_calibration(error: float, by_chance: float) -> str | None:
     if error <= max(POOR_ECE, by_chance):
         return None
     return (
-        f"The calibration error is {error:.3f}; a calibrated model would show {by_chance:.3f} at most. Use the "
+        f"The calibration error is {error:.3f}; a calibrated model would show at most {by_chance:.3f} by "
+        "chance. Use the "
         "probabilities to rank images, not as probabilities."
     )
 
@@ -138,7 +140,7 @@ def _weak_slices(accuracy: float, slices: pd.DataFrame) -> list[str]:
     weak = slices[slices["high"] < accuracy - SLICE_GAP].sort_values("accuracy").head(5)
     return [
         f"Accuracy is {row.accuracy:.3f} where {row.column} is {row.value} ({row.images} images; 95 % interval "
-        f"{row.low:.3f} to {row.high:.3f}), against {accuracy:.3f} over all."
+        f"{row.low:.3f} to {row.high:.3f}), against {accuracy:.3f} on all test images."
         for row in weak.itertuples(index=False)
     ]
 

@@ -1,7 +1,7 @@
 """Metrics of a classifier, whether larger or smaller values are better, and tables of their intervals.
 
 Every metric is computed for many bootstrap resamples at once. Metrics that are ratios of sums need only the sums over
-each group, so that one matrix product computes all resamples. Ranking metrics need the sorted images.
+each group, so that one matrix product computes all resamples. Ranking metrics (ROC AUC) need sorted images.
 """
 
 import logging
@@ -44,11 +44,11 @@ BINS = 15
 BLOCK = 2**22
 """Number of values to process at a time, so that temporary arrays take at most some 100 MB."""
 SHARES = ("accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "average_precision")
-"""Metrics whose best value a small sample can reach by chance."""
+"""Metrics whose best value, 1, a small sample can reach by chance; `bootstrap_interval` treats them as shares."""
 BY_CLASS = ("balanced_accuracy", "f1_macro", "roc_auc", "average_precision")
 """Metrics that average over classes, so that the class with the fewest groups determines their uncertainty."""
 WITHOUT_INTERVAL = ("ece",)
-"""Metrics that are biased upward on few images; resampling adds the same bias again, so that intervals are wrong."""
+"""Metrics that are biased upward on few images. Resampling adds the same bias again, so intervals would be wrong."""
 
 
 def larger_is_better(metric: str) -> bool:
@@ -71,9 +71,9 @@ def classification_metrics(
     the likeliest class. ``class_names`` are used in messages.
 
     Returns:
-        Values by metric. log_loss is in nats, with the loss of each image limited to 36. brier lies in [0, 1] for two
-        classes and in [0, 2] for more; all other metrics lie in [0, 1]. For two classes, roc_auc and average_precision
-        take class 1 as positive; for more, they are means over one-vs-rest.
+        Values by metric. log_loss is in nats; the loss of one image is at most 36, because `log_probabilities` clips.
+        brier lies in [0, 1] for two classes and in [0, 2] for more; all other metrics lie in [0, 1]. For two classes,
+        roc_auc and average_precision take class 1 as positive; for more classes, they are means over one-vs-rest.
 
     Raises:
         InputError: `check_probabilities` rejects the probabilities, or all images are of one class.
@@ -106,7 +106,7 @@ def resampled_metrics(
     class_names: Sequence[str] | None = None,
     predicted: IntArray | None = None,
 ) -> dict[str, Values]:
-    """Compute `classification_metrics` for every resample: arrays (b + 1,), with the sample's own value first."""
+    """Compute `classification_metrics` for every resample: arrays (b + 1,), the original sample first."""
     values = check_probabilities(probabilities)
     names = [str(label) for label in range(values.shape[1])] if class_names is None else class_names
     _warn_of_absent_classes(y_true, names)
@@ -151,7 +151,7 @@ def scored_classes(y_true: IntArray, classes: int, class_names: Sequence[str] | 
 
 
 def accuracy_at_coverage(correct: BoolArray, confidence: FloatArray, coverage: float) -> float:
-    """Return the accuracy of the most confident share ``coverage`` of the predictions, at least one."""
+    """Return the accuracy of the most confident predictions: the share ``coverage`` of all, at least one."""
     count = max(1, round(coverage * len(correct)))
     return float(correct[np.argsort(-confidence, kind="stable")[:count]].mean())
 
@@ -174,7 +174,7 @@ def confidence_bins(confidence: FloatArray) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class GroupStatistics:
-    """Sums over the images of each group, or of each weighted mix of groups; one row per group or mix."""
+    """Sums over the images of each group, or of each weighted mix of groups (a resample); one row per group or mix."""
 
     correct: Values  # (rows, k) number of correctly predicted images of each class
     support: Values  # (rows, k) number of images of each class
@@ -187,7 +187,7 @@ class GroupStatistics:
         return GroupStatistics(*(np.tensordot(weights, values, axes=1) for values in vars(self).values()))
 
     def __add__(self, other: "GroupStatistics") -> "GroupStatistics":
-        """Add the sums of both, row by row."""
+        """Add the sums of two objects, row by row."""
         return GroupStatistics(*(vars(self)[name] + vars(other)[name] for name in vars(self)))
 
 
@@ -216,7 +216,7 @@ def group_statistics(
 
 
 def summed_metrics(sums: GroupStatistics) -> dict[str, Values]:
-    """Compute all of `METRICS` except roc_auc and average_precision, which need more than sums, for each row."""
+    """Compute `METRICS` for each row, except roc_auc and average_precision, which need more than sums."""
     with np.errstate(invalid="ignore", divide="ignore"):
         by_class, total = summed_class_metrics(sums), sums.support.sum(axis=1)
         gaps = np.abs(sums.bins[:, 1] - sums.bins[:, 2]).sum(axis=1)
@@ -241,7 +241,7 @@ def summed_class_metrics(sums: GroupStatistics) -> dict[str, Values]:
 
 
 def ranking_metrics(positive: BoolArray, scores: FloatArray, resamples: Resamples) -> tuple[Values, Values]:
-    """Compute ROC AUC and average precision of the images themselves (first) and of b resamples: two arrays (b + 1,).
+    """Compute ROC AUC and average precision, two arrays (b + 1,): first of the original sample, then of b resamples.
 
     Images with equal scores share a rank. A resample without positive or without negative images gives NaN.
     """
@@ -330,7 +330,7 @@ def _warn_of_absent_classes(y_true: IntArray, class_names: Sequence[str]) -> Non
     absent = sorted(set(range(len(class_names))) - set(np.unique(y_true).tolist()))
     if absent:
         names = ", ".join(class_names[index] for index in absent)
-        logger.warning("No test images of class %s: the averages leave it out.", names)
+        logger.warning("Classes without test images: %s. Averages over classes leave these classes out.", names)
 
 
 def _mean_of_classes(values: Values) -> Values:

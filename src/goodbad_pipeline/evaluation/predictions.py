@@ -21,7 +21,7 @@ BASELINES = {"majority": "majority class", "histogram": "colour histogram", "sho
 """Names of the baselines in tables and metrics, with the names that people read."""
 PREFIX = "probability_"
 ROW_SUM_TOLERANCE = 1e-2
-"""How far a row sum may be from 1: in half precision it is off by some thousandths, with logits by far more."""
+"""How far the sum of a row may be from 1. Rounding to half precision shifts the sum by some thousandths only."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def read_predictions(table: pd.DataFrame) -> Predictions:
 
 
 def probabilities_by_model(table: pd.DataFrame, baseline_table: pd.DataFrame) -> dict[str, FloatArray]:
-    """Return the probabilities of `predictions_by_model` by the name that people read."""
+    """Return the probabilities of the evaluated model and of each baseline, by the name that people read."""
     models = predictions_by_model(table, baseline_table)
     return {BASELINES.get(name, name): one.probabilities for name, one in models.items()}
 
@@ -93,7 +93,7 @@ def check_probabilities(probabilities: FloatArray) -> FloatArray:
         first = int(np.argmax(wrong))
         example = np.array2string(values[first], precision=3, threshold=6)
         raise InputError(
-            f"probabilities: {int(wrong.sum())} of {len(values)} rows do not lie in [0, 1] and sum to 1; the first, "
-            f"row {first}, is {example}: give softmax outputs, without NaN"
+            f"probabilities: {int(wrong.sum())} of {len(values)} rows have values outside [0, 1] or do not "
+            f"sum to 1; the first of them, row {first}, is {example}: give softmax outputs, without NaN"
         )
     return values / sums

@@ -1,4 +1,4 @@
-"""Promotion: decide whether a new model becomes champion or challenger, and give the reasons."""
+"""Promotion: decide whether a new model gets the alias champion or challenger, and give the reasons."""
 
 import math
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ class Rules:
 
     policy: Policy
     significance: float  # a gain is significant if its one-sided p-value is at most this
-    max_ece_rise: float  # the check fails if the calibration error rises significantly by more than this
+    max_ece_rise: float  # the check fails if the calibration error rises by significantly more than this
     max_slice_drop: float  # the check fails if accuracy on a slice drops significantly and by more than this
     parity_tolerance: float  # largest allowed change of a probability by registering and reloading the model
 
@@ -39,7 +39,7 @@ class SliceDrop:
     column: str
     value: str
     images: int
-    drop: float
+    drop: float  # of the accuracy
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Champion:
     p_value: float = math.nan  # one-sided p-value of the new model's gain
     ece: float = math.nan  # calibration error
     images: int | None = None  # number of images in the champion's splits; None if unknown
-    same_predictions: bool = False  # True if both models predict the same class for every image
+    same_predictions: bool = False  # True if champion and new model predict the same class for every image
     drops: tuple[SliceDrop, ...] = ()  # slices on which the new model is significantly less accurate
     exposed: int = 0  # test images left out, because the champion was trained or selected on images of their groups
     recorded: bool = True  # True if all images that the champion was trained on are known
@@ -68,7 +68,7 @@ class Evidence:
     ece: float  # calibration error on the same images
     images: int  # number of images in the splits
     parity: float  # largest change of a probability by registering and reloading; infinite if reloading failed
-    leaks: tuple[str, ...] = ()  # result of `find_leaks`
+    leaks: tuple[str, ...] = ()  # leaks between the splits, a clause for each, from `find_leaks`
     unrecorded: str | None = None  # the initial weights, if it is unknown which images they were trained on
     champion: Champion | None = None
 
@@ -103,7 +103,7 @@ def decide_promotion(evidence: Evidence, rules: Rules) -> Decision:
     The checks are parity (the registered copy predicts as the model did) and leakage (the splits are disjoint). With a
     champion they are also comparable (same classes and images), score (better by the metric), chance (significantly
     better), calibration and slices (not significantly worse), and images (at least as many in the splits). The model is
-    promoted if none of the policy's checks failed.
+    promoted if no check failed that decides under the policy.
     """
     checks = (*_check_model(evidence, rules), *_check_against_champion(evidence, evidence.champion, rules))
     failed = [
@@ -145,8 +145,8 @@ def _check_model(evidence: Evidence, rules: Rules) -> tuple[Check, ...]:
     text = "the registered copy cannot be loaded, or returns invalid predictions"
     if math.isfinite(evidence.parity):
         text = (
-            f"probabilities of the registered copy differ by up to {evidence.parity:.1g}; "
-            f"{rules.parity_tolerance:g} is allowed"
+            f"registering the model changes its probabilities by up to {evidence.parity:.1g}; "
+            f"at most {rules.parity_tolerance:g} is allowed"
         )
     leaks = f"the splits leak: {'; '.join(evidence.leaks)}" if evidence.leaks else "no leak between the splits"
     if evidence.unrecorded is not None:
@@ -183,7 +183,7 @@ def _check_comparable(champion: Champion) -> Check:
             "such an image"
         )
     if not champion.recorded:
-        text += "; it is unknown what the champion was trained on, so that its score may be too high"
+        text += "; it is unknown what the champion was trained on, so the champion's score may be too high"
     return Check("comparable", "passed", text)
 
 
@@ -192,7 +192,7 @@ def _check_score(evidence: Evidence, champion: Champion) -> Check:
     if math.isnan(new):
         return _score_is_nan(metric)
     if math.isnan(old):
-        return Check("score", "passed", f"{metric} {new:.4f}; the champion's is not a number")
+        return Check("score", "passed", f"{metric} {new:.4f}; the champion's {metric} is not a number")
     better = _is_better(evidence, champion)
     new_text, old_text = _format_distinct(new, old)
     verdict = "better than" if better else "no better than"
@@ -226,7 +226,7 @@ def _check_calibration(evidence: Evidence, champion: Champion, rules: Rules) -> 
     errors = f"calibration error {evidence.ece:.3f}, the champion's {champion.ece:.3f}"
     if champion.ece_rise <= rules.max_ece_rise:
         return Check("calibration", "passed", f"{errors}: no significant rise above {rules.max_ece_rise:g}")
-    rise = f"a rise of at least {champion.ece_rise:.3f}, {rules.max_ece_rise:g} is allowed"
+    rise = f"a rise of at least {champion.ece_rise:.3f}; at most {rules.max_ece_rise:g} is allowed"
     return Check("calibration", "failed", f"{errors}: {rise}")
 
 
@@ -236,7 +236,8 @@ def _check_slices(champion: Champion, rules: Rules) -> Check:
         return Check("slices", "passed", f"no slice lost significantly more than {rules.max_slice_drop:g} of accuracy")
     worst = max(drops, key=lambda drop: drop.drop)
     text = f"accuracy where {worst.column} is {worst.value} ({worst.images} images) fell by {worst.drop:.3f}"
-    return Check("slices", "failed", text + (f", and on {len(drops) - 1} more slices" if len(drops) > 1 else ""))
+    more = f"; accuracy fell too far on {len(drops) - 1} more slices" if len(drops) > 1 else ""
+    return Check("slices", "failed", text + more)
 
 
 def _check_images(evidence: Evidence, champion: Champion) -> Check:
@@ -254,7 +255,7 @@ def _check(name: str, passed: bool, reason: str) -> Check:
 
 
 def _format_distinct(one: float, other: float) -> tuple[str, str]:
-    """Format two numbers with as few decimals as keep them distinct, but at least four."""
+    """Format two numbers with enough decimals to tell the numbers apart, at least four."""
     for decimals in range(4, 17):
         texts = f"{one:.{decimals}f}", f"{other:.{decimals}f}"
         if texts[0] != texts[1]:

@@ -1,4 +1,7 @@
-"""Accuracy on slices of the test split, and gaps between the values of sensitive columns (fairness)."""
+"""Accuracy on slices of the test split, and gaps between the values of sensitive columns (fairness).
+
+A slice is the test images that share one value of a column, such as one camera.
+"""
 
 import logging
 import re
@@ -18,15 +21,15 @@ logger = logging.getLogger(__name__)
 OWN_COLUMNS = (
     "image_id", "path", "label", "group", "source_split", "split", "pixel_id", "fingerprint", "thumbnail"
 )  # fmt: skip
-"""Columns that the pipeline adds, which do not describe the image."""
+"""Columns that serve the pipeline and do not describe the image."""
 _ID = re.compile(r"(^|[^a-zA-Z])(?i:id|idx|no|nr|number)$|[a-z]I[dD]$|^(?i:index)$|^Unnamed: \d+$")
-"""Names of columns whose numbers name things instead of measuring them; pandas writes its index as ``Unnamed: 0``."""
+"""Matches names of columns with numbers that identify rows or things; pandas names its index ``Unnamed: 0``."""
 MAX_VALUES = 12
 MISSING = "(missing)"
 LARGEST_WHOLE = 1e16
 """Whole numbers of this size or more are not written in full, because doubles of this size are more than 1 apart."""
 MIN_IMAGES = 10
-"""Values with fewer images in the denominator are ignored, because their rates are often extreme by chance."""
+"""The gaps ignore values with fewer images in a rate's denominator, as such rates are often extreme by chance."""
 SLICE_COLUMNS = ["column", "value", "images", "groups", "accuracy", "low", "high"]
 FAIRNESS_COLUMNS = ["column", "measure", "gap", "low", "high", "lowest", "highest", "images", "groups"]
 
@@ -34,9 +37,9 @@ FAIRNESS_COLUMNS = ["column", "measure", "gap", "low", "high", "lowest", "highes
 def slice_values(table: pd.DataFrame) -> pd.DataFrame:
     """Return the columns that describe images as text, each with few distinct values.
 
-    Numbers with more than `MAX_VALUES` distinct values become quartiles, named by their ends. A number or quartile of a
-    single image is joined to the next lower one. Rare texts become one value ``(other: …)``. `why_no_slices` returns
-    the reason why a column is left out.
+    Numbers with more than `MAX_VALUES` distinct values become quartiles, named by their smallest and largest number. A
+    number or quartile of a single image is joined to the next lower number or quartile. Rare texts become one value
+    ``(other: …)``. `why_no_slices` returns the reason why a column is left out.
     """
     values = {str(name): _few_values(table[name]) for name in table.columns if why_no_slices(table, name) is None}
     return pd.DataFrame(values, index=table.index)
@@ -68,7 +71,7 @@ def slice_table(values: pd.DataFrame, correct: BoolArray, resamples: Resamples) 
 def slice_rates(
     codes: NDArray[np.int64], slices: int, resamples: Resamples, hits: BoolArray, population: BoolArray | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Compute the share of ``hits`` on each slice, among all images or among those in ``population``.
+    """Compute the share of ``hits`` on each slice, among its images or, if given, its images in ``population``.
 
     Returns:
         Shares by resample and slice (b + 1, slices), and numbers of images by group and slice (g, slices).
@@ -92,8 +95,8 @@ def fairness_table(
 ) -> pd.DataFrame:
     """Compute, for each sensitive column and rate, the largest gap between two values of the column.
 
-    The rates are accuracy and, for each class (only the second if there are two), how often it is predicted
-    (demographic parity), its true positive rate and its false positive rate (equalised odds).
+    The rates are accuracy and, for each class (only the second if there are two), how often the class is
+    predicted (demographic parity), and its true positive rate and false positive rate (equalised odds).
 
     Returns:
         `FAIRNESS_COLUMNS`: the gap in [0, 1], its 95 % interval, the values with the lowest and highest rate, and the
@@ -119,7 +122,7 @@ def check_sensitive(declared: Sequence[str], table: pd.DataFrame) -> None:
 
 
 def _reasons(table: pd.DataFrame, name: str) -> Iterator[str]:
-    """Yield the reasons to leave out a column, each computed only if the ones before do not apply."""
+    """Yield the reasons to leave out a column. Each reason is computed only when the caller asks for it."""
     column, images = table[name], len(table)
     if name in OWN_COLUMNS:
         yield "it does not describe the image"
@@ -139,7 +142,7 @@ def _reasons(table: pd.DataFrame, name: str) -> Iterator[str]:
 
 
 def _renames(column: pd.Series, other: pd.Series | None) -> bool:
-    """Return whether each value of a column stands for one value of another column, and the reverse."""
+    """Return whether the values of two columns correspond one to one."""
     pairs = pd.DataFrame({"value": column, "other": other}).dropna().drop_duplicates()
     return len(pairs) > 1 and bool(pairs["value"].is_unique and pairs["other"].is_unique)
 
@@ -172,7 +175,7 @@ def _number_ranges(column: pd.Series) -> pd.Series:
 
 
 def _format_numbers(numbers: Sequence[float]) -> dict[float, str]:
-    """Format whole numbers in full, others with as few digits as keep them distinct, but at least four."""
+    """Format whole numbers in full, and fractions with enough digits to tell them apart, at least four."""
     if all(isinstance(number, int) or (number.is_integer() and abs(number) < LARGEST_WHOLE) for number in numbers):
         return {number: str(int(number)) for number in numbers}
     for digits in range(4, 18):
@@ -200,8 +203,8 @@ def _gaps(
             yield measure, *_gap(values[included], hits[included], population[included], resamples, included)
         else:
             logger.warning(
-                "evaluation.sensitive: %s: no gap in '%s': fewer than two values have at least %d "
-                "images to measure it on",
+                "evaluation.sensitive: %s: the gap in '%s' is not computed, because fewer than two values have "
+                "at least %d images for it",
                 values.name,
                 measure,
                 MIN_IMAGES,
@@ -209,7 +212,7 @@ def _gaps(
 
 
 def _in_common_values(values: pd.Series, population: BoolArray) -> BoolArray:
-    """Mark images whose value has at least `MIN_IMAGES` in the population; mark none unless two values have."""
+    """Mark images whose value has at least `MIN_IMAGES` images in ``population``; mark none if only one value has."""
     counts = values[population].value_counts()
     common = counts.index[counts >= MIN_IMAGES]
     marked: BoolArray = values.isin(common).to_numpy() if len(common) > 1 else np.zeros(len(values), dtype=np.bool_)
