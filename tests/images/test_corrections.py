@@ -73,16 +73,16 @@ def test_no_file_means_no_corrections() -> None:
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("x.png,,bad,,why,me", r"1 do not; the first is row 1, 'x\.png'"),
+        ("x.png,,bad,,why,me", r"rows without a file: 1, the first is row 1, 'x\.png'"),
         (f",{'e' * 64},bad,,why,me", f"the first is row 1, '{'e' * 64}'"),
         ("a.png,,goood,,why,me", "row 1: label must be one of bad, good, got 'goood'"),
         ("a.png,,bad,,,me", r"row 1 of 'corrections\.csv': why must not be empty"),
         ("a.png,,bad,,why,", "who must not be empty"),
-        ("a.png,,,,why,me", "must give either a label or exclude, got '' and ''"),
-        ("a.png,,bad,yes,why,me", "must give either a label or exclude, got 'bad' and 'yes'"),
+        ("a.png,,,,why,me", "must have either a label or exclude=true, got label '' and exclude ''"),
+        ("a.png,,bad,yes,why,me", "must have either a label or exclude=true, got label 'bad' and exclude 'yes'"),
         ("a.png,,,perhaps,why,me", "exclude must be true, false or empty, got 'perhaps'"),
-        (f"a.png,{'a' * 64},bad,,why,me", "must name either a path or an image_id"),
-        (",,bad,,why,me", "must name either a path or an image_id"),
+        (f"a.png,{'a' * 64},bad,,why,me", "must have either a path or an image_id"),
+        (",,bad,,why,me", "must have either a path or an image_id"),
         (f"b.png,,good,,why,me\n,{'b' * 64},,true,why,me", r"rows 1, 2 contradict each other on 'b\.png'"),
     ],
 )
@@ -96,7 +96,7 @@ def test_a_row_that_breaks_a_rule_is_named(tmp_path: Path, row: str, message: st
     [
         ("path,label,why", "has no column 'who'"),
         ("path,label, label,why,who", "has the column 'label' twice"),
-        ("path,label,why,who,when", "unknown column 'when'; columns are path"),
+        ("path,label,why,who,when", "unknown column 'when'; known columns are path"),
     ],
 )
 def test_unknown_and_missing_columns_are_rejected(tmp_path: Path, header: str, message: str) -> None:

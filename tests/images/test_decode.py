@@ -161,7 +161,7 @@ def test_details_are_words_without_names_of_exceptions() -> None:
         rejected = decode(data)
         assert rejected.reason == Reason.TRUNCATED
         assert "Error" not in rejected.detail
-    assert decode(whole[:4]).detail == "its header has no image size"
+    assert decode(whole[:4]).detail == "the header states no image size"
 
 
 def test_size_is_checked_before_pixels_are_decoded() -> None:

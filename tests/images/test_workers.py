@@ -41,8 +41,8 @@ def test_a_hang_a_crash_and_an_exit_reject_only_those_files(tmp_path: Path, monk
     assert found["hang.png"] == Rejection(
         Reason.TIMEOUT, "not read within images.scan.timeout, 2 s", len(GOOD), image_id
     )
-    assert found["crash.png"] == Rejection(Reason.CRASHED, "the decoder's process ended (SIGSEGV)", len(GOOD), image_id)
-    assert found["exit.png"] == Rejection(Reason.CRASHED, "the decoder's process ended (status 3)", len(GOOD), image_id)
+    assert found["crash.png"] == Rejection(Reason.CRASHED, "the worker process ended (SIGSEGV)", len(GOOD), image_id)
+    assert found["exit.png"] == Rejection(Reason.CRASHED, "the worker process ended (status 3)", len(GOOD), image_id)
 
 
 def test_an_image_that_takes_too_much_memory(tmp_path: Path) -> None:

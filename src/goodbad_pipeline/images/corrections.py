@@ -1,7 +1,7 @@
 """Correct labels and exclude images without changing the source. Every correction has a reason and an author.
 
-A corrections file is a CSV table. Each row names an image in the column path or image_id. It gives the correct label in
-the column label, or ``true`` in the column exclude. The columns why and who give the reason and the author.
+A corrections file is a CSV table. Each row names an image in the column ``path`` or ``image_id``. The column ``label``
+has the correct label, or the column ``exclude`` has ``true``. The columns ``why`` and ``who`` name reason and author.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Corrected:
 
 
 def read_corrections(file: Path | None) -> pd.DataFrame:
-    """Read a corrections file into a table of text columns ``COLUMNS``, with rows counted from 1.
+    """Return a corrections file as a table of text with the columns ``COLUMNS``, indexed from 1.
 
     The table is empty if ``file`` is None.
 
@@ -49,7 +49,7 @@ def read_corrections(file: Path | None) -> pd.DataFrame:
     problems += [f"has the column '{name}' twice" for name in raw.columns[raw.columns.duplicated()]]
     problems += [f"has an unknown column '{name}'" for name in sorted(set(raw.columns) - set(COLUMNS))]
     if problems:
-        raise InputError(f"images.corrections: '{file.name}' {problems[0]}; columns are {', '.join(COLUMNS)}")
+        raise InputError(f"images.corrections: '{file.name}' {problems[0]}; known columns are {', '.join(COLUMNS)}")
     exact = raw.reindex(columns=list(COLUMNS), fill_value="")
     table = exact.apply(lambda column: column.str.strip())
     table["path"] = exact["path"].where(table["path"] != "", "")  # a file name may begin or end with a space
@@ -61,11 +61,13 @@ def read_corrections(file: Path | None) -> pd.DataFrame:
 
 def _check(row: pd.Series, where: str) -> None:
     if (row["path"] != "") == (row["image_id"] != ""):
-        raise InputError(f"{where} must name either a path or an image_id, got '{row['path']}' and '{row['image_id']}'")
+        got = f"path '{row['path']}' and image_id '{row['image_id']}'"
+        raise InputError(f"{where} must have either a path or an image_id, got {got}")
     if row["exclude"].lower() not in (*_YES, *_NO):
         raise InputError(f"{where}: exclude must be true, false or empty, got '{row['exclude']}'")
     if (row["label"] != "") == (row["exclude"].lower() in _YES):
-        raise InputError(f"{where} must give either a label or exclude, got '{row['label']}' and '{row['exclude']}'")
+        got = f"label '{row['label']}' and exclude '{row['exclude']}'"
+        raise InputError(f"{where} must have either a label or exclude=true, got {got}")
     for name in ("why", "who"):
         if row[name] == "":
             raise InputError(f"{where}: {name} must not be empty, so that others can check the correction")
@@ -102,7 +104,7 @@ def apply_corrections(images: pd.DataFrame, unreadable: pd.DataFrame, correction
 
 
 def _match(corrections: pd.DataFrame, files: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per match: the row of the correction and the position of the matched file in ``files``."""
+    """Return a table of matches: index (``row``) of a correction and position of the file that it matches."""
     matches = []
     for key in KEYS:
         filled = corrections[corrections[key] != ""]
@@ -147,7 +149,7 @@ def _require_all_matched(corrections: pd.DataFrame, matched: set[int]) -> None:
     if unmatched:
         first = corrections.loc[unmatched[0]]
         raise InputError(
-            f"images.corrections: every row must match a file, but {len(unmatched)} do not; the first is row "
+            f"images.corrections: every row must match a file; rows without a file: {len(unmatched)}, the first is row "
             f"{unmatched[0]}, '{first['path'] or first['image_id']}'. Correct the row, or delete it if the file is gone"
         )
 

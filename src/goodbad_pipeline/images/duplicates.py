@@ -1,8 +1,8 @@
 """Group exact duplicates and near-duplicates, and quarantine images with conflicting labels.
 
-If train and test contained copies of one image, a model could classify the test image from memory. Copies therefore
-share a group. An image with two labels is quarantined, because either label may be wrong. Rows of a manifest that
-name the same file count as copies.
+If train and test contained copies of one image, a model could classify the test image from memory. Copies are therefore
+put into one group, which is never divided between splits. An image with two labels is quarantined, because either label
+may be wrong. Rows of a manifest that name the same file count as copies.
 """
 
 from dataclasses import dataclass
@@ -26,16 +26,19 @@ class Grouping:
     """Images with their final groups.
 
     Copies share a ``group``. The column ``copies`` names the set of copies that an image belongs to. ``duplicates`` has
-    one row for each image that is a copy of an earlier image, with the groups that both had before merging.
+    one row for each image that is a copy of an earlier image, with the groups of both images before merging.
     """
 
     labels: pd.DataFrame  # the accepted images, without the columns pixel_id, fingerprint and thumbnail
-    conflicts: pd.DataFrame  # quarantine rows of images with two labels, leaking between given splits or listed twice
+    conflicts: pd.DataFrame  # quarantine rows of images with two labels, in conflicting given splits or listed twice
     duplicates: pd.DataFrame  # columns DUPLICATE_COLUMNS
 
 
 def group_duplicates(images: pd.DataFrame, near_distance: int) -> Grouping:
-    """Merge the groups of copies among accepted images; quarantine conflicting labels and leaks between given splits.
+    """Merge the groups of all copies of an image, and quarantine conflicting images.
+
+    Images conflict if they are copies with different labels, or if their group has images in several given splits. In
+    the second case, only the images of test are kept, or the images of validation if the group has none in test.
 
     Near-duplicates are images whose 64-bit difference hashes differ in at most ``near_distance`` bits and whose
     thumbnails are nearly equal. A distance of 0 requires equal hashes; -1 disables near-duplicates.
@@ -64,12 +67,12 @@ def group_duplicates(images: pd.DataFrame, near_distance: int) -> Grouping:
 
 
 def _without(images: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the images that are not in ``rows``. If ``rows`` is empty, no copy of perhaps a million images is made."""
+    """Return the images that are not in ``rows``; if ``rows`` is empty, return ``images`` itself without a copy."""
     return images.drop(rows.index) if len(rows) else images
 
 
 def _exact_pairs(images: pd.DataFrame) -> np.ndarray:
-    """Pair each exact copy with the first image of the same pixels: row positions, int64 of shape (n, 2)."""
+    """Pair each exact copy with the first image that has the same pixels: row positions, int64 of shape (n, 2)."""
     position = np.arange(len(images))
     first = pd.Series(position).groupby(pd.factorize(images["pixel_id"])[0]).transform("min").to_numpy()
     copies = first != position
@@ -93,10 +96,10 @@ def _pair_table(images: pd.DataFrame, pairs: np.ndarray, kinds: np.ndarray) -> p
 
 
 def _join_groups(groups: pd.Series, named: pd.Series, copies: DisjointSets) -> pd.Series:
-    """Merge the groups that copies connect.
+    """Return the group of each image after merging groups that contain copies of the same image.
 
-    A merged group keeps its alphabetically first name, but names from the manifest come before generated names. An
-    image without a group thus never renames a group of the manifest.
+    A merged group has the alphabetically first of its names, but names from the manifest come before generated names.
+    An image without a group thus never renames a group of the manifest.
     """
     codes, names = pd.factorize(groups, sort=True)
     merged = DisjointSets(np.arange(len(names)))
@@ -108,7 +111,7 @@ def _join_groups(groups: pd.Series, named: pd.Series, copies: DisjointSets) -> p
 
 
 def _name_copies(images: pd.DataFrame, copies: DisjointSets) -> pd.Series:
-    """Name each set of copies after its first image."""
+    """Return the name of each image's set of copies, which is derived from the first image of the set."""
     first = pd.Series(np.arange(len(images))).groupby(copies.component).transform("min").to_numpy()
     return images["pixel_id"].str[:16].iloc[first].set_axis(images.index)
 
@@ -124,17 +127,19 @@ def _conflicts(images: pd.DataFrame) -> pd.DataFrame:
 
 def _split_leaks(images: pd.DataFrame) -> pd.DataFrame:
     """Return the quarantine rows of images whose group is also in a given split of higher priority."""
-    rank = images["source_split"].map({"test": 0, "validation": 1, "train": 2})
+    priority = ["test", "validation", "train"]
+    rank = images["source_split"].map({split: number for number, split in enumerate(priority)})
     best = rank.groupby(images["group"]).transform("min")
     rows = images[rank > best]
-    details = [f"group '{group}' is also in a given split of higher priority" for group in rows["group"]]
+    kept = zip(rows["group"], best[rows.index].astype(int), strict=True)
+    details = [f"group '{group}' has images in {priority[number]}, which are kept" for group, number in kept]
     return _quarantine_rows(rows, Reason.SPLIT_LEAK, details)
 
 
 def _listed_twice(images: pd.DataFrame) -> pd.DataFrame:
-    """Return the quarantine rows of the rows whose path an earlier row has."""
+    """Return the quarantine rows of images whose path already occurs in an earlier row."""
     rows = images[images["path"].duplicated()]
-    detail = "an earlier row of the manifest has the same path; the groups of both rows are one"
+    detail = "an earlier row of the manifest has the same path; the groups of both rows were merged"
     return _quarantine_rows(rows, Reason.LISTED_TWICE, [detail] * len(rows))
 
 

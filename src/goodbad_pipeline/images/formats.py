@@ -86,7 +86,7 @@ def scale(levels: np.ndarray, maximum: int = 65535) -> np.ndarray:
 
 
 def to_rgb(image: Image.Image, background: Colour) -> np.ndarray:
-    """Convert an 8-bit image to RGB over ``background``: uint8 of shape (height, width, 3)."""
+    """Composite an 8-bit image over ``background``: RGB, uint8 of shape (height, width, 3)."""
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         under = Image.new("RGBA", rgba.size, (*background, 255))
@@ -95,7 +95,7 @@ def to_rgb(image: Image.Image, background: Colour) -> np.ndarray:
 
 
 class OtherImage:
-    """A file that is neither JPEG nor PNG, decoded by Pillow, whose errors propagate."""
+    """A file that is neither JPEG nor PNG, decoded by Pillow; errors of Pillow propagate."""
 
     def __init__(self, data: bytes, container: str) -> None:
         if container == "HEIF":
@@ -133,7 +133,7 @@ def _eight_bits(image: Image.Image) -> np.ndarray:
     tags = image.tag_v2  # type: ignore[attr-defined]
     bits = max(tags.get(BITSPERSAMPLE, (1,)))
     if bits > 16 or set(tags.get(SAMPLEFORMAT, (_UNSIGNED,))) != {_UNSIGNED}:
-        raise UnsupportedError(f"samples of {bits} bits, or signed ones: the levels of black and white are undefined")
+        raise UnsupportedError(f"black and white are undefined for samples that are signed or above 16 bits ({bits})")
     maximum = 2**bits - 1
     levels = np.asarray(image)
     return scale(maximum - levels if tags.get(PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO else levels, maximum)

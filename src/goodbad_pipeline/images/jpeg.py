@@ -1,9 +1,9 @@
 """Decode JPEG to exactly the same pixels as Pillow, at full or reduced size, but treat libjpeg's warnings as errors.
 
 Pillow ignores these warnings, so a file that is damaged in the middle becomes an image with a grey or shifted part.
-simplejpeg uses the same library and can raise them as errors. Two checks are added here: a progressive image must have
-all its scans (:func:`check_scans`), and the pixel data of a file with a rare chroma sampling must end with the last row
-(:func:`check_extent`).
+simplejpeg also uses libjpeg and can raise the warnings as errors. Two checks are added here: a progressive image must
+have all its scans (:func:`check_scans`), and the pixel data of a file with a rare chroma sampling must end with the
+last row (:func:`check_extent`).
 """
 
 import io
@@ -50,27 +50,27 @@ class JpegImage:
         self._segments = list(_segments(data))
         frame = next((segment for segment in self._segments if segment.kind in _FRAMES), None)
         if frame is None:
-            raise (ValueError if self._is_whole else CutOffError)("its header has no image size")
+            raise (ValueError if self._is_whole else CutOffError)("the header states no image size")
         if frame.end - frame.start < 10:
-            raise ValueError("its frame is too short")
+            raise ValueError("the header of the frame is too short")
         depth, self.height, self.width, self._channels = struct.unpack_from(">BHHB", data, frame.start + 4)
         self._frame, self._kind = data[frame.start : frame.end], frame.kind
         if frame.kind not in _DECODED:
-            raise UnsupportedError(f"a process that is not decoded (SOF{frame.kind - 0xC0})")
+            raise UnsupportedError(f"a JPEG process that cannot be decoded (SOF{frame.kind - 0xC0})")
         if depth != 8 or self._channels not in (1, 3, 4):
-            raise UnsupportedError(f"{self._channels} channels of {depth} bits")
+            raise UnsupportedError(f"{self._channels} channels of {depth} bits, not 1, 3 or 4 channels of 8 bits")
         if self.width and not self.height:
-            raise UnsupportedError("its height is stored after its pixels")
+            raise UnsupportedError("the height is stored after the pixels")
         self.format, self.animated, self._orientation = self._describe()
 
     def pixels(self, background: Colour, factor: int) -> np.ndarray:
-        """Decode the image. Lossless and CMYK files, and files with a rare chroma sampling, ignore ``factor``."""
+        """Decode the image; ``factor`` is ignored for lossless and CMYK files and for a rare chroma sampling."""
         if not self._is_whole:
             raise CutOffError("the file ends before its end marker")
         scans = [self._data[segment.start : segment.end] for segment in self._segments if segment.kind == _SCAN]
         count = len(scans)
         if count > MAX_SCANS or (count > USUAL_SCANS and count * self.width * self.height > MAX_SCANNED):
-            raise UnsupportedError(f"{count} scans of {self.width} × {self.height} pixels take too long")
+            raise UnsupportedError(f"{count} scans of {self.width} × {self.height} pixels take too long to decode")
         stripped = self._stripped()
         smaller = 1 if self._channels == 4 or self._kind == _LOSSLESS else factor
         shape = -(-self.height // smaller), -(-self.width // smaller)
@@ -82,7 +82,7 @@ class JpegImage:
             self._check_error(error, stripped, count)
         else:
             if pixels.shape[:2] != shape:
-                raise ValueError(f"two sizes: {shape[1]} × {shape[0]} and {pixels.shape[1]} × {pixels.shape[0]}")
+                raise ValueError(f"decoded to {pixels.shape[1]} × {pixels.shape[0]}, not {shape[1]} × {shape[0]}")
             if self._kind in _PROGRESSIVE:
                 check_scans(self._frame, scans)
             if self._channels < 4:
@@ -91,11 +91,11 @@ class JpegImage:
             return to_rgb(image, background)
 
     def _check_error(self, error: ValueError, stripped: bytes, scans: int) -> None:
-        """Raise simplejpeg's error, unless the file is intact and only its chroma sampling is unknown to simplejpeg."""
+        """Raise simplejpeg's ``error``, unless the file is intact and ``error`` is only about chroma sampling."""
         message = str(error)
         if "subsampling level" in message:
             if scans > 1 or self._kind not in _SEQUENTIAL:
-                raise UnsupportedError("a chroma sampling in which damage cannot be detected") from error
+                raise UnsupportedError("a chroma sampling for which damage cannot be detected") from error
             check_extent(stripped)
         elif any(word in message.lower() for word in _NOT_SUPPORTED):
             raise UnsupportedError(message) from error
@@ -111,7 +111,7 @@ class JpegImage:
         return bool(self._segments) and self._segments[-1].kind == _END
 
     def _describe(self) -> tuple[str, bool, int]:
-        """Return Pillow's name for the format, True if the file has several images, and the orientation."""
+        """Return Pillow's name for the format, whether the file has several images, and the EXIF orientation."""
         exif = next((segment for segment in self._segments if segment.kind == _EXIF), None)
         # The second attempt omits all metadata but EXIF, because they may be broken.
         for read in (lambda: self._data, lambda: self._stripped(keep=exif)):
@@ -141,13 +141,13 @@ def _segments(data: bytes) -> Iterator[_Segment]:
     while marker := _MARKER.search(data, start):
         kind, end = data[marker.end() - 1], marker.end()
         if kind == _START:
-            raise ValueError("a second image begins within it")
+            raise ValueError("a second image begins before the first image ends")
         if kind not in (_ALONE, _END):
             if end + 2 > len(data):
                 return
             length = int.from_bytes(data[end : end + 2])
             if length < 2:
-                raise ValueError(f"a segment states a length of {length} bytes, less than 2")
+                raise ValueError(f"a segment states that it has {length} bytes; the minimum is 2")
             end += length
         if end > len(data):
             return
@@ -158,7 +158,7 @@ def _segments(data: bytes) -> Iterator[_Segment]:
 
 
 def check_scans(frame: bytes, scans: Iterable[bytes]) -> None:
-    """Check that the scans deliver every bit of every coefficient (ITU-T T.81, B.2.3 and G.1.1.1).
+    """Check that progressive scans contain every bit of every coefficient (ITU-T T.81, B.2.3 and G.1.1.1).
 
     ``frame`` and ``scans`` are the header segments of the frame and of the scans, each beginning with its marker.
 
@@ -171,7 +171,7 @@ def check_scans(frame: bytes, scans: Iterable[bytes]) -> None:
     for scan in scans:
         end = 5 + 2 * scan[4] if len(scan) > 4 else 0
         if len(scan) < end + 3 or not end:
-            raise ValueError("the head of a scan is too short")
+            raise ValueError("the header of a scan is too short")
         first, last, bits = scan[end : end + 3]
         for name in scan[5:end:2]:
             if name in missing:
@@ -183,11 +183,11 @@ def check_scans(frame: bytes, scans: Iterable[bytes]) -> None:
 def check_extent(data: bytes) -> None:
     """Raise a ValueError unless the pixel data of a sequential, single-scan JPEG end with the last row."""
     if _is_too_short(data[:-_END_BYTES] + bytes(_SLACK)):
-        raise ValueError("its pixel data end too early")
+        raise ValueError("the pixel data end before the last row")
     header = data.rindex(b"\xff\xda") + 2
     start = header + int.from_bytes(data[header : header + 2])
     if not _is_too_short(data[: max(start, len(data) - _END_BYTES - _SLACK)]):
-        raise ValueError("its pixel data continue after the last row")
+        raise ValueError("the pixel data continue after the last row")
 
 
 def _is_too_short(data: bytes) -> bool:

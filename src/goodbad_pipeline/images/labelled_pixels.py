@@ -27,13 +27,13 @@ class LabelledPixels:
         return np.eye(self.classes, dtype=np.float32)[self.y_true]
 
     def shard(self, index: int, count: int) -> "LabelledPixels":
-        """Return every ``count``-th image, starting with number ``index``."""
+        """Return every ``count``-th image, starting at position ``index``."""
         part = slice(index, None, count)
         return replace(self, rows=self.rows[part], y_true=self.y_true[part])
 
 
 def labelled_pixels(split: str, splits: pd.DataFrame, pixels: Pixels) -> LabelledPixels:
-    """Return the images of one split. The classes are all labels of ``splits``, even those missing from the split."""
+    """Return the images of one split. Classes are all labels of ``splits``, even labels that this split lacks."""
     names, table = class_names(splits), splits[splits["split"] == split]
     y_true = table["label"].map(names.index).to_numpy("int64")
     return LabelledPixels(pixels.array, pixels.rows(table["image_id"]), y_true, len(names))

@@ -47,7 +47,7 @@ _NAME_CLASSES = (
 
 @dataclass(frozen=True)
 class Arrangement:
-    """Which folders of a path are its split and its label."""
+    """Which folders of a path name the split and the label of the file."""
 
     layout: Literal["folders", "presplit"]
     base: str  # folder that contains the class or split folders, with a final `/` unless it is the root
@@ -64,28 +64,31 @@ class Arrangement:
         return self.splits.get(top), label if rest else ""
 
     def top(self, path: str) -> str:
-        """Return the class or split folder of a file; empty if it is in none."""
+        """Return the name of the class or split folder that contains a file, or an empty string."""
         top, _, rest = path.removeprefix(self.base).partition("/")
         return top if rest and path.startswith(self.base) else ""
 
 
 def split_of(name: str) -> str | None:
-    """Return the split that a folder or class is named after, such as train for Training_set; None if there is none."""
+    """Return the split that a folder or class is named after: train for Training_set, None for cat."""
     split, others = _parse(name)
     return None if others else split
 
 
 def find_arrangement(paths: Sequence[str], layout: Literal["auto", "folders", "presplit"], root: str) -> Arrangement:
-    """Return which folders of ``paths`` are classes and splits. ``auto`` decides it by their names and content.
+    """Return which folders in ``paths`` are classes and which are splits.
+
+    The layout ``auto`` decides by the names and content of the folders.
 
     Raises:
-        InputError: The folders may be classes or splits, and ``layout`` is auto; or there are not two classes.
+        InputError: ``layout`` is auto, and the folders are ambiguous or hold fewer than two classes.
     """
     folders = _Folders(paths)
     base = folders.unwrap("", through_splits=layout == "folders")
     if base:
         logger.info(
-            "images.root: all images are in '%s', so its folders are read as classes or splits", printable(base)
+            "images.root: all images are in '%s', whose folders are read as classes or splits",
+            printable(base),
         )
     tops = folders.inside(base)
     above = {top: folders.class_level(f"{base}{top}/") for top in tops}
@@ -97,14 +100,14 @@ def find_arrangement(paths: Sequence[str], layout: Literal["auto", "folders", "p
     if problem is None and layout == "auto" and len(labels) < 2:
         problem = _without_classes(tops, paths)
     if problem is not None:
-        raise InputError(f"images.root: cannot tell the classes in '{root}': {printable(problem)}")
+        raise InputError(f"images.root: cannot tell which folders in '{root}' are classes: {printable(problem)}")
     if not presplit:
         return Arrangement("folders", base, {}, {})
     return Arrangement("presplit", base, splits, {top: above[top] for top in splits if classes[top]})
 
 
 class _Folders:
-    """The folders that contain files that may be images, directly or in deeper folders."""
+    """The folders that contain possible images, directly or in deeper folders."""
 
     def __init__(self, paths: Iterable[str]) -> None:
         self._with_images = {path.rpartition("/")[0] for path in paths if not _NO_IMAGE.search(path)}
@@ -116,13 +119,14 @@ class _Folders:
                 above += f"{name}/"
 
     def inside(self, folder: str) -> list[str]:
-        """Return the names of the folders in a folder, whose name ends with `/` unless it is the root."""
+        """Return the names of the folders in ``folder``, whose path ends with `/` or is empty for the root."""
         return sorted(self._inside.get(folder, ()))
 
     def unwrap(self, folder: str, *, through_splits: bool) -> str:
         """Return the first folder from ``folder`` downwards that contains several folders, or a split folder.
 
-        If a folder on the way contains images, it may be a class, and ``folder`` is returned.
+        With ``through_splits``, a split folder is treated like any folder. If a folder on the way down contains images,
+        that folder may be a class, and ``folder`` is returned.
         """
         inside, unwrapped = self.inside(folder), folder
         while len(inside) == 1 and (through_splits or split_of(inside[0]) is None):
@@ -133,7 +137,7 @@ class _Folders:
         return unwrapped if inside else folder
 
     def class_level(self, split: str) -> str:
-        """Return the folder with the class folders of a split folder: train/, train/train/ or train/images/."""
+        """Return the folder that holds the class folders of ``split``: train/, train/train/ or train/images/."""
         inside = self.inside(split)
         if len(inside) == 1 and (_is_filler(inside[0]) or split.endswith(f"{inside[0]}/")):
             return f"{split}{inside[0]}/"
@@ -141,7 +145,10 @@ class _Folders:
 
 
 def _parse(name: str) -> tuple[str | None, tuple[str, ...]]:
-    """Return the split that occurs in a name, and the name's words that mean something else."""
+    """Return the split that a name mentions and the other words of the name, except fillers such as images.
+
+    If the name mentions no split or several, return None and all words.
+    """
     words = _WORD.findall(_HUMP.sub(" ", name).lower().replace("hold-out", "holdout").replace("hold_out", "holdout"))
     found = [match[1] for match in map(_SPLIT_WORD.fullmatch, words) if match]
     others = tuple(word for word in words if not _SPLIT_WORD.fullmatch(word) and not re.fullmatch(_FILLER, word))
@@ -153,7 +160,7 @@ def _is_filler(name: str) -> bool:
 
 
 def _find_splits(names: Sequence[str]) -> dict[str, str]:
-    """Return the split of each name that is named like one: train, or birds_train beside birds_test."""
+    """Return the split of each name that stands for a split: train, or birds_train if birds_test exists too."""
     parsed = {name: _parse(name) for name in names}
     splits: dict[tuple[str, ...], set[str]] = {}
     for split, others in parsed.values():
@@ -165,9 +172,9 @@ def _find_splits(names: Sequence[str]) -> dict[str, str]:
 
 
 def _contradiction(tops: Sequence[str], splits: dict[str, str], classes: dict[str, set[str]]) -> str | None:
-    """Return why the folders ``tops`` may be classes or splits; None if that is clear.
+    """Return why it is unclear whether the folders ``tops`` are classes or splits, or None if it is clear.
 
-    ``splits`` has the folders named like splits, and ``classes`` the class folders in each folder.
+    ``splits`` maps folders named like splits to the split, and ``classes`` maps each folder to the class folders in it.
     """
     others = [top for top in tops if top not in splits]
     filled = [top for top in splits if classes[top]]
@@ -179,17 +186,17 @@ def _contradiction(tops: Sequence[str], splits: dict[str, str], classes: dict[st
         problem = _same_folders(tops, classes)
     elif not filled and others and held_out:  # a class train, beside bus and car, is no problem
         problem = (
-            f"{_list(held_out)} is named like a split and has no class folders, unlike {_list(others)}. If all are "
-            "classes, set images.layout=folders. Otherwise move it out of images.root"
+            f"{_list(held_out)} is named like a split but has no class folders, and {_list(others)} is not named like "
+            f"a split. If all are classes, set images.layout=folders; if not, move {_list(held_out)} out of images.root"
         )
     elif len({_parse(top)[1] for top in splits}) > 1:
         problem = f"the folders {_list(splits)} are named like splits of several classes. {_NAME_SPLITS}"
     elif alike:
-        problem = f"{_list(filled)} and {_list(alike)} have the same class folders. {_NAME_SPLITS}"
+        problem = f"{_list(filled)} and {_list(alike)} contain class folders with the same names. {_NAME_SPLITS}"
     elif filled and "train" not in (splits[top] for top in filled):
-        problem = f"{_list(filled)} are named like splits, but there is no folder train with classes. {_NAME_SPLITS}"
+        problem = f"{_list(filled)} are named like splits, but a folder train with classes is missing. {_NAME_SPLITS}"
     elif len(filled) == 1 and any(classes[top] for top in others):
-        problem = f"{_list(filled)} is named like a split, and {_list(others)} not. {_NAME_SPLITS}"
+        problem = f"{_list(filled)} is named like a split, but {_list(others)} is not. {_NAME_SPLITS}"
     return problem
 
 
@@ -200,13 +207,11 @@ def _same_folders(tops: Sequence[str], classes: dict[str, set[str]]) -> str | No
     if len(_find_splits(sorted(names))) == len(names):
         first = sorted(names)[0]
         return f"split folders are in class folders. Move '{tops[0]}/{first}' to '{first}/{tops[0]}', and so on"
-    return f"{_list(tops)} have the same folders {_list(sorted(names))}. {_NAME_SPLITS}"
+    return f"the folders {_list(tops)} all contain the folders {_list(sorted(names))}. {_NAME_SPLITS}"
 
 
 def _without_classes(tops: Sequence[str], paths: Sequence[str]) -> str:
-    found = (
-        f"the only folders with images are {_list(tops)}, without two class folders" if tops else "no folder has images"
-    )
+    found = f"images are only in {_list(tops)}; two class folders are needed" if tops else "no folder has images"
     tables = [path for path in paths if _TABLE.search(path)]
     if tables:
         return f"{found}. If {_list(tables)} has the labels, set images.manifest={tables[0]} and images.columns"

@@ -35,8 +35,9 @@ _CODE = r"\s*[+-]?(0\d|\d{16})"  # a code, not a number: leading zeros, or more 
 class Columns:
     """Names of the manifest's columns.
 
-    If ``group`` and ``split`` have their default names, the manifest may lack these columns. None ignores the column.
-    Without groups, every image is its own group. If any row has a split, rows without a split are in train.
+    If ``group`` and ``split`` have their default names, the manifest may lack these columns. A column whose
+    name is None is ignored. Without groups, every image is its own group. If any row has a split, rows without a split
+    are in train.
     """
 
     path: str = "path"  # file, relative to the root
@@ -73,13 +74,13 @@ def arrange_columns(raw: pd.DataFrame, columns: Columns, file: Path, root: Root)
         if f"manifest_{name}" in extra.columns:
             raise InputError(
                 f"images.manifest: '{file.name}' must not have both columns '{name}' and 'manifest_{name}', because "
-                "the first is renamed to the second in all tables; rename one of them in the manifest"
+                f"all tables rename '{name}' to 'manifest_{name}'; rename one of these columns in the manifest"
             )
     return table.join(extra.rename(columns={name: f"manifest_{name}" for name in clashing}))
 
 
 def _read_table(file: Path, columns: Columns) -> pd.DataFrame:
-    """Read Parquet unchanged, or CSV with numeric columns converted to nullable numbers, except ``columns``."""
+    """Read a manifest. In CSV, numeric columns become nullable numbers, except the columns that ``columns`` names."""
     try:
         if file.suffix.lower() in PARQUET_SUFFIXES:
             return pd.read_parquet(file)
@@ -93,7 +94,7 @@ def _read_table(file: Path, columns: Columns) -> pd.DataFrame:
 
 
 def _to_numbers(column: pd.Series) -> pd.Series:
-    """Convert the column to numbers if all its values are numbers and no digit is lost, else leave it as text."""
+    """Return the column as numbers, or unchanged if a value is no number or a digit would be lost."""
     numbers = column.where(~column.isin(_MISSING_NUMBERS))
     if numbers.isna().all() or numbers.str.match(_CODE).any():
         return column
@@ -109,7 +110,7 @@ def first_line(error: Exception) -> str:
 
 
 def _resolve_columns(raw: pd.DataFrame, columns: Columns, file: Path) -> dict[str, str | None]:
-    """Map each of ``OWN_COLUMNS`` to the manifest's column name, or to None if it is optional and absent."""
+    """Map ``OWN_COLUMNS`` to names of the manifest's columns, or to None if the manifest lacks an optional column."""
     names: dict[str, str | None] = {}
     for own in OWN_COLUMNS:
         name = getattr(columns, own)
@@ -194,7 +195,7 @@ def _to_text(column: pd.Series, *, strip: bool) -> pd.Series:
 
 
 def _find_paths(paths: pd.Series, file: Path, root: Root) -> pd.Series:
-    """Return the paths with those that are not in ``root`` replaced by the file that they mean, if that is clear."""
+    """Return the paths; a path that is not in ``root`` is replaced by the file that it means, if that file is clear."""
     above = (f"{root}/", f"{root.resolve()}/") if isinstance(root, Path) else (f"{root}/",)
     found: list[str] = []  # empty where there is no path
     for row, path in enumerate(paths, start=1):
@@ -243,7 +244,7 @@ class _Folders:
         return with_ending[0] if len(with_ending) == 1 else None
 
     def find_folder(self, paths: Sequence[str], manifest: str) -> str | None:
-        """Return the folder that has all ``paths``; of several, the one named like the manifest's split."""
+        """Return the folder that has all ``paths``; of several folders, the folder named like the manifest's split."""
         folders = {path.rpartition("/")[0] + "/" for files in self._by_stem.values() for path in files if "/" in path}
         fitting = [folder for folder in sorted(folders) if all(self.find(folder + path) for path in paths)]
         split = split_of(manifest)

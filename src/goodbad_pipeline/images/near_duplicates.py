@@ -25,8 +25,8 @@ class DisjointSets:
     """Disjoint sets of the positions 0 … n - 1, which are merged by arrays of pairs.
 
     In ``start`` and in ``component``, int32 of shape (n,), positions of one set have equal values. Of the added pairs,
-    only those that join two sets are stored, at most n - 1. ``scipy.cluster.hierarchy.DisjointSet`` merges one pair per
-    Python call, which is too slow for a million images (docs/decisions/disjoint-sets.md).
+    ``links`` keeps only pairs that merged two sets, at most n - 1. ``scipy.cluster.hierarchy.DisjointSet`` merges one
+    pair per Python call, which is too slow for a million images (docs/decisions/disjoint-sets.md).
     """
 
     def __init__(self, start: np.ndarray) -> None:
@@ -51,16 +51,17 @@ class DisjointSets:
 
     @property
     def links(self) -> np.ndarray:
-        """The pairs that joined sets, int64 of shape (m, 2), in the order in which they were added."""
+        """The pairs that merged two sets, int64 of shape (m, 2), in the order in which they were added."""
         return np.concatenate(self._links)
 
 
 def near_links(hashes: np.ndarray, thumbnails: np.ndarray, distance: int, min_correlation: float) -> np.ndarray:
-    """Return pairs of near-duplicates that connect all images in a chain of near-duplicates.
+    """Return pairs of near-duplicates, enough to connect all images that chains of near-duplicates connect.
 
     The hashes of near-duplicates (uint64, shape (n,)) differ in at most ``distance`` bits. Their thumbnails (uint8,
-    shape (n, k), interleaved RGB) have a Pearson correlation of at least ``min_correlation``. Two images of a single
-    colour must have the same colour. Pairs are positions, int64 of shape (m, 2) with m < n, the smaller one first.
+    shape (n, k), interleaved RGB) have a Pearson correlation of at least ``min_correlation``. Images of a single
+    colour, for which correlation means nothing, must have the same colour. The result is int64 of shape (m, 2), m < n:
+    two positions per pair, the smaller position first.
     """
     sets = DisjointSets(np.arange(len(hashes)))
     plain = _single_coloured(thumbnails)
@@ -120,7 +121,7 @@ def _pairs_of_key(values: np.ndarray, mask: np.uint64, skipped: list[np.uint64],
 
 
 class _Matcher:
-    """Compares the thumbnails of images. ``hashes`` are distinct and ascending; ``counts[i]`` images have hash i."""
+    """Compares thumbnails. ``hashes`` are distinct and ascending; ``counts[i]`` images have the hash ``hashes[i]``."""
 
     def __init__(self, hashes: np.ndarray, thumbnails: np.ndarray, plain: np.ndarray, min_correlation: float) -> None:
         self._thumbnails, self._plain, self._min_correlation = thumbnails, plain, min_correlation
@@ -128,7 +129,7 @@ class _Matcher:
         self.hashes, self._starts, self.counts = np.unique(hashes[self._order], return_index=True, return_counts=True)
 
     def join(self, sets: DisjointSets, pairs: np.ndarray) -> None:
-        """Merge the sets of near-duplicates among the images of each pair of hashes; ``pairs`` indexes ``hashes``."""
+        """Merge the sets of near-duplicates whose hashes are one of ``pairs``, which are indices into ``hashes``."""
         products = self.counts[pairs[:, 0]] * self.counts[pairs[:, 1]]
         large = products > LARGE
         for one, other in pairs[large]:
@@ -142,7 +143,7 @@ class _Matcher:
             sets.add(candidates[np.einsum("ij,ij->i", left, right) >= self._min_correlation])
 
     def _units(self, positions: np.ndarray) -> np.ndarray:
-        """Return thumbnails as vectors whose dot products are correlations; those of one colour become zeros."""
+        """Return thumbnails as vectors whose dot products are correlations; a thumbnail of one colour becomes zeros."""
         units = unit_thumbnails(self._thumbnails[positions])
         units[self._plain[positions]] = 0
         return units
@@ -151,7 +152,7 @@ class _Matcher:
         return self._order[self._starts[index] : self._starts[index] + self.counts[index]]
 
     def _expand(self, pairs: np.ndarray) -> np.ndarray:
-        """Return every pair of images that have one of these pairs of hashes: positions, int64 of shape (m, 2)."""
+        """Return every pair of images whose hashes are one of ``pairs``: positions of images, int64 of shape (m, 2)."""
         one, other = pairs.T
         products = self.counts[one] * self.counts[other]
         pair = np.repeat(np.arange(len(pairs)), products)
@@ -161,7 +162,7 @@ class _Matcher:
         return self._order[np.stack([rows, columns], axis=1)]
 
     def _join_tiles(self, sets: DisjointSets, one: np.ndarray, other: np.ndarray) -> None:
-        """Merge sets like :meth:`join`, but compare two large sets of images by tiles of a matrix product."""
+        """Merge sets like :meth:`join`, but compare the many images of two hashes by tiles of a matrix product."""
         members = np.concatenate([one, other])
         local = DisjointSets(sets.component[members])
         for top in range(0, len(one), TILE):
@@ -179,14 +180,14 @@ class _Matcher:
 
 
 def _chunks(pairs: np.ndarray, products: np.ndarray) -> Iterator[np.ndarray]:
-    """Cut pairs of hashes into chunks of about CHUNK pairs of images each."""
+    """Yield chunks of ``pairs`` of hashes, each with about ``CHUNK`` pairs of images."""
     chunk = np.cumsum(products) // CHUNK
     edges = np.flatnonzero(np.diff(chunk, prepend=-1))
     yield from (part for part in np.split(pairs, edges) if len(part))
 
 
 def thumbnail_levels(thumbnails: pd.Series, rows: np.ndarray) -> np.ndarray:
-    """Copy the thumbnails at positions ``rows``, Arrow binary values of equal length, into an array, uint8 (m, k)."""
+    """Return the thumbnails (Arrow binary values of equal length) at ``rows`` as one array, uint8 of shape (m, k)."""
     values = pa.array(thumbnails, pa.large_binary())
     chunks = [chunk for chunk in (values.chunks if isinstance(values, pa.ChunkedArray) else [values]) if len(chunk)]
     parts = [_bytes_of(chunk) for chunk in chunks]
@@ -206,9 +207,9 @@ def _bytes_of(chunk: pa.Array) -> np.ndarray:
 
 
 def unit_thumbnails(thumbnails: np.ndarray) -> np.ndarray:
-    """Centre and scale each row, uint8 (n, k), to length 1, so that dot products are correlations.
+    """Centre each row, uint8 (n, k), and scale it to length 1, so that dot products are Pearson correlations.
 
-    Constant rows become 0.
+    Constant rows become zeros.
     """
     levels = thumbnails.astype(np.float32)
     levels -= levels.mean(axis=1, keepdims=True)
@@ -224,7 +225,7 @@ def _single_coloured(thumbnails: np.ndarray) -> np.ndarray:
 
 
 def _equal_plain(hashes: np.ndarray, thumbnails: np.ndarray, plain: np.ndarray) -> np.ndarray:
-    """Pair single-coloured images (positions ``plain``) of equal colour, because all shades of red correlate fully."""
+    """Pair single-coloured images (positions ``plain``) of equal colour; correlation is 1 for any two shades of red."""
     keys = [hashes[plain], *(thumbnails[plain, channel] for channel in range(3))]
     first = pd.Series(plain).groupby(keys).transform("min").to_numpy()
     return np.stack([first, plain], axis=1)[first != plain]

@@ -41,7 +41,7 @@ def to_text(name: str) -> str:
 
 
 def locate(root: Path, path: str) -> str:
-    """Return the file name, below ``root``, of a ``path`` stored in a table."""
+    """Return the name, below ``root``, of the file whose ``path`` is stored in a table."""
     return os.path.join(root, _to_name(path))
 
 
@@ -114,7 +114,7 @@ Root = Path | Store
 
 
 def find_state(root: Root, path: str) -> FileState | None:
-    """Return the current state of the file, or None if there is no such file."""
+    """Return the current state of a file, or None if there is no such file."""
     if isinstance(root, Store):
         return root.files.get(path)
     try:
@@ -126,8 +126,8 @@ def find_state(root: Root, path: str) -> FileState | None:
 def find_states(root: Root, paths: Sequence[str]) -> np.ndarray:
     """Return the current states of many files, int64 of shape (n, 4). A million files take seconds.
 
-    If a file is missing, or a link leads out of ``root`` (a resolved path), all its values are −2. Folders are
-    resolved too, each once, because files keep their state if their folder is moved and replaced by a link.
+    If a file is missing, or a link leads out of ``root`` (a resolved path), its four values are −2. Folders are checked
+    for such links too, because a file keeps its state if its folder is moved and replaced by a link.
     """
     if isinstance(root, Store):
         return np.array([root.files.get(path, _GONE) for path in paths], np.int64).reshape(-1, len(_GONE))
@@ -149,16 +149,16 @@ def find_states(root: Root, paths: Sequence[str]) -> np.ndarray:
 
 
 def are_settled(states: np.ndarray) -> np.ndarray:
-    """Return which states of :func:`find_states` are settled (see :class:`FileState`): bool of shape (n,)."""
+    """Return which states of :func:`find_states` are settled (:attr:`FileState.is_settled`): bool of shape (n,)."""
     return time.time_ns() - states[:, FileState._fields.index("changed")] > _TICK
 
 
 def read_inside(root: Root, path: str, *, max_bytes: int | None = None, seconds: float = 10.0) -> FileContent:
     """Read a regular file below ``root`` (resolved), by its path as stored in a table.
 
-    It never waits for a FIFO or device, and never follows a link out of ``root``. Files that lack the signature of an
-    accepted format or exceed ``max_bytes`` are rejected. They are hashed block by block; if that takes more than
-    ``seconds``, the rejection has no hash.
+    Never wait for a FIFO or device, and never follow a link out of ``root``. Files that lack the signature of an
+    accepted format or exceed ``max_bytes`` are rejected. Such files are hashed block by block; if hashing takes more
+    than ``seconds``, the rejection has no hash.
     """
     if isinstance(root, Store):
         return root.read(path, max_bytes)

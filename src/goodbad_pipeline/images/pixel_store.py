@@ -43,8 +43,8 @@ def open_pixels(folder: Path, source: PixelSource) -> Pixels:
     """Add missing images of ``source`` to the store of its transform, and return all images of the store.
 
     ``folder`` holds one store per transform and may be deleted at any time. The images are memory-mapped. If the store
-    would exceed the budget or the free disk space, only the images of ``source`` are returned, and each is decoded
-    whenever it is read.
+    would exceed the budget of ``source`` or the free disk space, only the images of ``source`` are returned, and each
+    image is decoded whenever it is read.
 
     Raises:
         InputError: A file was changed or deleted since ingestion.
@@ -55,7 +55,7 @@ def open_pixels(folder: Path, source: PixelSource) -> Pixels:
     store = PixelStore(folder, source.transform)
     with FileLock(folder / ".lock"):
         if not store.make_room(source):
-            logger.warning("Decoding %d images whenever they are read, as %s has no space", source.shape[0], folder)
+            logger.warning("No space for %d images in %s: each is decoded at every read", source.shape[0], folder)
             return source.streamed()
         states = find_states(source.root, source.paths)  # before reading, so that later changes are detected
         store.check(source, states)
@@ -101,7 +101,7 @@ class PixelStore:
         stored = self._load_states()[rows] if len(self) else states
         changed = np.flatnonzero((rows >= 0) & (stored != states).any(axis=1))
         if len(changed):
-            logger.info("Hashing %d cached images again: the state of their files has changed", len(changed))
+            logger.info("Hashing %d cached image files again: their size, times or inode have changed", len(changed))
             source.check(changed.tolist())
 
     def save_states(self, source: PixelSource, states: np.ndarray) -> None:
@@ -172,7 +172,7 @@ class PixelStore:
 
 
 def _digest(transform: Transform) -> str:
-    """Hash all settings and versions that pixels depend on; max_pixels and tiff do not affect pixels."""
+    """Return a hash of what pixels depend on: settings and versions. ``max_pixels`` and ``tiff`` only reject files."""
     config = {name: value for name, value in asdict(transform).items() if name not in ("max_pixels", "tiff")}
     decoders = {"pillow": PIL.__version__, "simplejpeg": simplejpeg.__version__}
     content = json.dumps({**config, "version": VERSION, **decoders}, sort_keys=True)

@@ -74,7 +74,8 @@ class Pixels:
         rows = pd.Index(self.image_ids.astype("S64")).get_indexer(pd.Index(np.asarray(image_ids).astype("S64")))
         if (rows < 0).any():
             missing = list(image_ids)[int(np.argmax(rows < 0))]
-            raise InputError(f"pixels: image {missing} of the splits is not in the pixel cache; run the node again")
+            advice = "run --from-nodes=training.cache_pixels"
+            raise InputError(f"pixels: image {missing} of the splits is not in the pixel cache; {advice}")
         return rows
 
 
@@ -121,7 +122,7 @@ class PixelSource:
                 yield self.decode(range(start, min(start + BLOCK, len(self.paths))), pool)
 
     def decode(self, indices: Iterable[int], pool: ThreadPoolExecutor) -> np.ndarray:
-        """Decode some images in parallel: uint8 of shape (number, resolution, resolution, 3)."""
+        """Decode the images at ``indices`` in parallel: uint8 of shape (number, resolution, resolution, 3)."""
         images = list(pool.map(lambda index: transform_image(self._content(index), self.transform), indices))
         return np.stack(images) if images else np.empty((0, *self.shape[1:]), np.uint8)
 

@@ -51,16 +51,16 @@ class PngImage:
         if len(data) < len(_SIGNATURE):
             raise CutOffError("the file ends within its signature")
         if not data.startswith(_SIGNATURE):
-            raise ValueError("its signature was changed, as by a transfer of text")
+            raise ValueError("the signature was changed, as by a transfer in text mode")
         self._data = data
         header = next(_chunks(data))
         if header.kind != b"IHDR" or len(header.data) != 13:
-            raise ValueError("it does not begin with a header")
+            raise ValueError("the first chunk is no valid header")
         self.width, self.height, self._depth, self._colour, *methods = struct.unpack(">IIBBBBB", header.data)
         if self._depth not in _DEPTHS.get(self._colour, (8, 16)) or self._colour not in _CHANNELS:
-            raise ValueError(f"no PNG has {self._depth} bits a sample and colour type {self._colour}")
+            raise ValueError(f"a PNG cannot have {self._depth} bits per sample with colour type {self._colour}")
         if methods[:2] != [0, 0] or methods[2] > 1:
-            raise ValueError(f"unknown methods of compression, filter and interlace: {methods}")
+            raise ValueError(f"an unknown method of compression, filter or interlace: {methods}")
         self._interlaced = bool(methods[2])
         self.animated = False
         self._metadata: list[memoryview] = []
@@ -94,24 +94,24 @@ class PngImage:
             return int(image.getexif().get(ExifTags.Base.Orientation, 1))
 
     def _check_chunks(self) -> None:
-        """Check every chunk and keep those that are needed."""
+        """Check every chunk and store the chunks that decoding needs."""
         ended = False  # pixel chunks are consecutive; later ones are ignored
         for index, chunk in enumerate(_chunks(self._data)):
             if chunk.kind == b"IDAT" and not ended:
                 self._pixel_chunks.append(chunk)
                 continue
             if index and chunk.kind == b"IHDR":
-                raise ValueError("two headers")
+                raise ValueError("the file has two headers")
             ended = bool(self._pixel_chunks)
             self._keep(chunk, before_pixels=not ended)
         colours, rest = divmod(len(self._palette), 3)
         if self._colour == PALETTE and (rest or not 1 <= colours <= 256):
-            raise ValueError(f"a palette of {len(self._palette)} bytes")
+            raise ValueError(f"a palette of {len(self._palette)} bytes, not of 1 to 256 colours of 3 bytes")
         if not self._pixel_chunks:
-            raise ValueError("no pixels")
+            raise ValueError("the file has no pixel data")
 
     def _keep(self, chunk: _Chunk, before_pixels: bool) -> None:
-        """Store a chunk's content if it is needed. Palette, transparency and animation count only before the pixels."""
+        """Store what decoding needs. Palette, transparency and animation are ignored after the first pixel chunk."""
         kind = chunk.kind
         if kind == b"PLTE" and before_pixels:
             self._palette = bytes(chunk.data)
@@ -125,7 +125,7 @@ class PngImage:
             raise UnsupportedError(f"an unknown critical chunk {kind.decode('ascii')}")
 
     def _load(self, *, low_bytes: bool = False) -> Image.Image:
-        """Decode the chunks that define pixels with Pillow."""
+        """Decode with Pillow, from the stored chunks only. ``low_bytes`` gives the low bytes of 16-bit levels."""
         depth, colour = self._depth, self._colour
         if depth == 16 and colour == GREY_ALPHA:
             depth, colour = 8, RGBA  # the same bytes; Pillow would drop half of them
@@ -147,7 +147,7 @@ class PngImage:
         return image
 
     def _wide_levels(self, image: Image.Image) -> np.ndarray:
-        """Return 16-bit levels, uint16 (height, width[, channels]). Pillow decodes colours one byte at a time."""
+        """Return 16-bit levels, uint16 (height, width[, channels]). Pillow reduces colour channels to 8 bits."""
         if self._colour == GREY:
             return np.asarray(image)
         if self._colour == GREY_ALPHA:
@@ -162,8 +162,8 @@ class PngImage:
     def _check_length(self, image: Image.Image) -> None:
         """Check that the pixel data include the last row.
 
-        If the last row no longer has the unlikely colour of the blank image, Pillow has decoded it. Otherwise, and for
-        interlaced images, the bytes of pixel data are counted.
+        Pillow decodes onto a blank image of an unlikely colour. If the last row has another colour, Pillow has decoded
+        that row. If the row has the unlikely colour, or the image is interlaced, the bytes of pixel data are counted.
         """
         last = image.crop((0, self.height - 1, self.width, self.height))
         if not self._interlaced and (np.asarray(last) != _UNLIKELY.get(image.mode, _OTHER_UNLIKELY)).any():
@@ -171,7 +171,7 @@ class PngImage:
         expected = self._stream_length()
         actual = _inflated_length((chunk.data for chunk in self._pixel_chunks), expected)
         if actual < expected:
-            raise CutOffError(f"its pixel data have {actual} bytes of {expected}")
+            raise CutOffError(f"the pixel data have {actual} bytes instead of {expected}")
 
     def _stream_length(self) -> int:
         bits = self._depth * _CHANNELS[self._colour]
@@ -185,7 +185,7 @@ class PngImage:
 
 
 def _chunks(data: bytes) -> Iterator[_Chunk]:
-    """Yield all chunks up to IEND after checking their checksums."""
+    """Check the checksum of each chunk up to IEND, and yield the chunk."""
     view = memoryview(data)
     start, kind = len(_SIGNATURE), b""
     while kind != b"IEND":
@@ -195,7 +195,7 @@ def _chunks(data: bytes) -> Iterator[_Chunk]:
         kind, end = data[start + 4 : start + 8], start + 8 + length
         name = kind.decode("latin-1")
         if not (kind.isalpha() and length < 1 << 31):
-            raise ValueError(f"no chunk of {length} bytes is called {name}")
+            raise ValueError(f"an invalid chunk with the name {name} and {length} bytes")
         if end + 4 > len(data):
             raise (ValueError if data.endswith(_END[4:]) else CutOffError)(f"the file ends within the chunk {name}")
         if zlib.crc32(view[start + 4 : end]) != struct.unpack_from(">I", data, end)[0]:

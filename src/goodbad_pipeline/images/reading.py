@@ -73,7 +73,7 @@ MEASURED_COLUMNS = tuple(field.name for field in fields(Measured))
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a task, and the state of the file at that time."""
+    """The result of a task, and the state of the file when it was read."""
 
     result: Measured | Rejection | None  # None if the file still has the SHA-256 of its task
     state: FileState | None = None  # None if the file was not read, or its timestamps are too recent
@@ -156,9 +156,9 @@ def thumbnail(pixels: np.ndarray) -> bytes:
 
 
 def find_exif(root: Root, paths: Sequence[str]) -> np.ndarray:
-    """Return True for each file below ``root`` whose header contains EXIF metadata: bool of shape (len(paths),).
+    """Return which files below ``root`` have EXIF metadata in their header: bool of shape (len(paths),).
 
-    No pixels are decoded. A header that cannot be read gives False.
+    No pixels are decoded. A file with an unreadable header gives False.
     """
     return np.array([_has_exif(root, path) for path in paths], dtype=np.bool_)
 

@@ -1,4 +1,4 @@
-"""Scan the candidates: read every file once, and either accept or quarantine it."""
+"""Scan the candidates (the files that a source lists): read every file once, and either accept or quarantine it."""
 
 import logging
 import sys
@@ -56,8 +56,8 @@ def scan_candidates(
     """Read, hash and decode every candidate; paths are relative to ``root``. The source folder is never written to.
 
     By default, one process per core of this machine reads files. With a ``cache_folder``, the next scan reads only
-    changed files. With ``trust_timestamps``, files with unchanged size, times and inode count as unchanged. Otherwise,
-    every file is hashed, and files whose hash has changed are decoded.
+    changed files. With ``trust_timestamps``, files with unchanged size, times and inode count as unchanged. Without
+    ``trust_timestamps``, every file is hashed, and files whose hash has changed are decoded.
     """
     settings = ReadSettings(root.resolve(), max_pixels, background, tiff, limits or Limits())
     with tempfile.TemporaryDirectory() as temporary, ScanCache(cache_folder or Path(temporary), settings) as cache:
@@ -68,7 +68,7 @@ def scan_candidates(
 
 
 class _Scanner:
-    """A running scan. ``_rows`` holds the cache row of each candidate, −1 while it has none."""
+    """A running scan. ``_rows`` holds the cache row of each candidate, or −1 while a candidate has no row."""
 
     def __init__(self, candidates: pd.DataFrame, settings: ReadSettings, cache: ScanCache) -> None:
         self._candidates = candidates.reset_index(drop=True)
@@ -111,7 +111,7 @@ class _Scanner:
         readable = np.flatnonzero(self._to_read)
         left = [int(position) for position in readable if self._rows[position] == _NO_ROW or position in self._hashes]
         if len(left) < len(readable):
-            logger.info("%d files are unchanged, %d to read", len(readable) - len(left), len(left))
+            logger.info("%d files are unchanged, %d files are to be read", len(readable) - len(left), len(left))
         batches = [left[start : start + BATCH] for start in range(0, len(left), BATCH)]
         tasks = ([Task(self._paths[position], self._hashes.get(position)) for position in batch] for batch in batches)
         with tqdm(
@@ -160,13 +160,13 @@ class _Scanner:
             elif not self._named[position]:
                 row = {"reason": Reason.MISSING, "detail": "the manifest's row has no path"}
             elif (row := next(cached_rows))["reason"] is None:
-                row |= {"reason": Reason.NO_LABEL, "detail": "in no class folder, or its label is empty"}
+                row |= {"reason": Reason.NO_LABEL, "detail": "file in no class folder, or with an empty label"}
             rows.append({**row, "path": self._paths[position], "label": labels[position], "reason": str(row["reason"])})
         return pd.DataFrame(rows, columns=QUARANTINE_COLUMNS).astype({"size": "Int64"})
 
 
 class _Progress:
-    """Reports how many files have been read: by a progress bar in a terminal, otherwise by log lines."""
+    """Reports how many files have been read: by a progress bar in a terminal, by log lines without a terminal."""
 
     def __init__(self, total: int, bar: tqdm) -> None:
         self._total, self._done, self._bar = total, 0, bar

@@ -50,8 +50,8 @@ _SHARD = pa.schema(
 class ScanCache:
     """The cached rows of one root and one :class:`ReadSettings`; a context manager that locks the root.
 
-    ``folder`` holds all scan caches and can be deleted at any time. Entering the context deletes the root's rows of
-    other settings; it raises an InputError if another process is scanning the same root.
+    ``folder`` holds all scan caches and can be deleted at any time. Entering the context deletes rows of the same root
+    with other settings, and raises an InputError if another process is scanning the root.
     """
 
     def __init__(self, folder: Path, settings: ReadSettings) -> None:
@@ -96,14 +96,14 @@ class ScanCache:
         return self.rows - 1 - index.to_numpy()
 
     def read(self, rows: np.ndarray, columns: list[str]) -> pa.Table:
-        """Return the cached rows with these numbers, in this order."""
+        """Return the given columns of the cached rows with the numbers ``rows``, in the order of ``rows``."""
         table = self._read(columns)
         if len(rows) == len(table) and (rows == np.arange(len(rows))).all():
             return table
         return table.take(pa.array(rows))
 
     def thumbnails(self, rows: np.ndarray) -> pa.Array:
-        """Return the thumbnails of ``rows``. Only one copy of them and one shard are in memory at a time."""
+        """Return the thumbnails of ``rows``. Only the result and one shard are in memory at a time."""
         gathered = np.empty((len(rows), THUMBNAIL_BYTES), np.uint8)
         start = 0
         for shard in self._shards:

@@ -55,7 +55,7 @@ MOST_BYTES = 256 << 20  # maximum size of a download
 
 @dataclass(frozen=True)
 class Listing:
-    """The candidates of a source.
+    """The candidates of a source: the files that the source lists as images.
 
     ``candidates`` has one row per image: path (relative to root, with `/`), label, group and split (None if not given),
     then every other column of the manifest.
@@ -63,15 +63,15 @@ class Listing:
 
     candidates: pd.DataFrame
     ignored: dict[str, int]  # hidden files by name; `._*` stands for all names with that prefix
-    unlabelled: dict[str, int]  # pre-split layout: number of files by top folder, of folders without class folders
+    unlabelled: dict[str, int]  # pre-split layout: number of files in each top folder without class folders
 
 
 def read_candidates(root: Root, layout: Layout, manifest: str | None, columns: Columns) -> Listing:
     """List the images of ``root`` and their labels without opening an image.
 
     The layout is ``folders`` (root/class/…), ``presplit`` (root/train/class/…), ``manifest`` or ``auto``. ``auto``
-    detects it: a manifest if ``manifest`` is given or root contains labels.csv or labels.parquet, else the labels in an
-    archive, else what :func:`find_arrangement` finds. ``manifest`` is relative to root or absolute.
+    reads ``manifest`` (relative to root or absolute) if it is given, or else labels.csv or labels.parquet in root, or
+    else the labels in an archive. Without these, :func:`find_arrangement` decides.
 
     Raises:
         InputError: root is missing or empty, or does not have the layout; or the manifest is invalid.
@@ -157,8 +157,8 @@ def _read_folders(
 def walk_files(root: Root, ignored: Counter[str]) -> Iterator[str]:
     """Yield the relative paths of all files below ``root``; count hidden files and folders in ``ignored`` instead.
 
-    Links to folders are not followed. They are yielded, like folders that cannot be listed, and the scan quarantines
-    them.
+    Links to folders are not followed. Such links and folders that cannot be listed are yielded as paths, and the scan
+    quarantines them.
     """
     if isinstance(root, Store):
         yield from _walk_store(root, ignored)
@@ -252,9 +252,10 @@ class PathStream:
 
 
 def open_source(source: str | Path | list[str], column: str) -> PathStream:
-    """Return the paths in a folder, manifest, pattern such as ``photos/*.jpg``, image or list of these, or at a URL.
+    """Return the paths of a source: a folder, manifest, image, pattern such as ``photos/*.jpg``, URL, store or list.
 
-    A labels.csv or labels.parquet in a folder or store is its manifest. In a list, each item gives one or more files.
+    A labels.csv or labels.parquet in a folder or store is its manifest. ``column`` names the manifest's column of paths.
+    A list consists of images, patterns and URLs.
 
     Raises:
         InputError: A source does not exist, the manifest cannot be read, or the URL gives no file.
@@ -274,7 +275,7 @@ def open_source(source: str | Path | list[str], column: str) -> PathStream:
 
 
 def _checked(stream: PathStream) -> PathStream:
-    """Return the stream after its manifest was opened, because an error must come before the model is loaded."""
+    """Return ``stream`` after opening its manifest, so that errors of the manifest come before loading a model."""
     if stream.manifest is not None:
         next(stream.blocks(1), None)
     return stream

@@ -1,7 +1,8 @@
-"""Find images that occur in several splits, and measure how much a plain random split would have leaked.
+"""Find images that occur in several splits (leaks), and measure how much a plain random split would have leaked.
 
-Leakage is measured by a nearest-neighbour classifier on thumbnails, which predicts the label of the most similar
-training image. Its accuracy on a plain random split minus its accuracy on the split in use is due to memory alone.
+Leaks are measured by a nearest-neighbour classifier, which predicts the label of the training image with the most
+similar thumbnail. If its accuracy is higher on a plain random split than on the split in use, the difference is due to
+memory alone.
 """
 
 from collections.abc import Callable
@@ -22,7 +23,7 @@ PLAIN, OURS = "plain random", "this one"
 
 
 def find_leaks(splits: pd.DataFrame, exposed: int = 0) -> list[str]:
-    """Describe the groups, files and decoded images that occur in more than one split; an empty list means none.
+    """Return one line per kind of leak: groups, files or images in several splits, and exposed test images.
 
     ``exposed`` is the number of test images for which the image itself or another image of its group was used to train
     or select the initial weights.
@@ -36,7 +37,7 @@ def find_leaks(splits: pd.DataFrame, exposed: int = 0) -> list[str]:
                 leaks.append(f"{len(leaking)} {name} are in more than one split (first: {leaking.index[0]})")
     if exposed:
         tested = int((splits["split"] == "test").sum())
-        images = f"{exposed} of {tested} test images or others of their groups"
+        images = f"{exposed} of {tested} test images or on other images of their groups"
         leaks.append(f"the initial weights were trained or selected on {images}")
     return leaks
 
@@ -44,8 +45,8 @@ def find_leaks(splits: pd.DataFrame, exposed: int = 0) -> list[str]:
 def measure_leaks(splits: pd.DataFrame, thumbnails: Thumbnails, seed: int) -> tuple[pd.DataFrame, dict[str, float]]:
     """Compare the split with a plain random split of the same sizes; return a table and metrics.
 
-    ``splits`` has one row per image: image_id, label, group, copies (name of its set of copies) and split. The seed
-    determines the plain split and, if there are many test images, which of them the classifier predicts.
+    ``splits`` has one row per image: image_id, label, group, copies (name of its set of copies) and split. ``seed``
+    determines the plain split and, above ``MAX_PROBED`` test images, which test images the classifier predicts.
 
     The table has one row per split: split, test_images, copy_in_train (test images with an exact or near copy in
     train), group_in_train (test images whose group is in train), probed (test images that the classifier predicted),

@@ -41,7 +41,8 @@ class SplitSettings:
 def split_labels(labels: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
     """Return ``labels`` with a column ``split``; a group is never divided.
 
-    Splits given in the column ``source_split`` are kept. If only some are given, the others are taken from train.
+    Splits given in the column ``source_split`` are kept. If only some splits are given, the missing splits are taken
+    from train.
 
     Raises:
         InputError: There are fewer than two classes, a class has fewer groups than there are splits to fill, a split
@@ -95,12 +96,12 @@ def class_names(table: pd.DataFrame) -> list[str]:
 
 
 def assign_stratified(groups: pd.Series, labels: pd.Series, shares: Mapping[str, float], seed: int) -> pd.Series:
-    """Assign each group to the part that lacks its classes most; return the part of each image.
+    """Assign each group to the part (split or fold) that lacks its classes most; return the part of each image.
 
     Groups are assigned in a random order in which large groups tend to come first; small groups then even out the
     shares. If every group has one class, a part exceeds its share of a class by at most the size of that class's
-    largest group. It falls short by at most that size times the number of other parts. There is no such bound for
-    groups of several classes; if a part then lacks a class, other orders are tried.
+    largest group. A part falls short of its share by at most that size times the number of other parts. Groups of
+    several classes have no such bound. If a part lacks a class, other orders are tried.
     """
     table = pd.crosstab(groups, labels).sort_index()
     counts = table.to_numpy(float)
@@ -129,7 +130,8 @@ def _assign_in_order(counts: np.ndarray, target: np.ndarray, order: np.ndarray) 
 def assign_by_name(groups: pd.Series, shares: Mapping[str, float], seed: int) -> pd.Series:
     """Assign each group to a part by its name and ``seed`` alone; return the part of each image.
 
-    Shares are met only on average: for n groups of equal size, their standard deviation is √(share · (1 - share) / n).
+    Shares are met only on average: with n groups of equal size, a share has the standard deviation
+    √(share · (1 - share) / n).
     """
     edges = np.cumsum(list(shares.values()))[:-1]
     names = groups.unique()

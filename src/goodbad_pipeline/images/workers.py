@@ -211,9 +211,9 @@ def _reject(status: int, limits: Limits) -> Rejection:
     if status == -signal.SIGALRM:
         return Rejection(Reason.TIMEOUT, f"not read within images.scan.timeout, {limits.seconds:g} s")
     if status == OUT_OF_MEMORY_STATUS:
-        return Rejection(Reason.OUT_OF_MEMORY, f"takes over images.scan.memory, {limits.memory >> 20} MiB")
+        return Rejection(Reason.OUT_OF_MEMORY, f"needs more memory than images.scan.memory, {limits.memory >> 20} MiB")
     cause = signal.Signals(-status).name if status < 0 else f"status {status}"
-    return Rejection(Reason.CRASHED, f"the decoder's process ended ({cause})")
+    return Rejection(Reason.CRASHED, f"the worker process ended ({cause})")
 
 
 def _read_in_new_worker(task: Task, settings: ReadSettings) -> Outcome:
