@@ -53,7 +53,7 @@ class MetricsDataset(JSONDataset):
 
 
 class ChartDataset(AtomicSave, plotly.JSONDataset):
-    """A Plotly chart as JSON."""
+    """A Plotly chart in a JSON file."""
 
 
 class TextDataset(AtomicSave, text.TextDataset):
@@ -61,13 +61,13 @@ class TextDataset(AtomicSave, text.TextDataset):
 
 
 class FigureDataset(AtomicSave, matplotlib.MatplotlibDataset):
-    """A Matplotlib figure, or a folder of figures, as PNG."""
+    """A Matplotlib figure in a PNG file, or a dict of figures in a folder of PNG files."""
 
     # Level 1 takes at most half the time of Matplotlib's level 6, and the files are 10–20 % larger.
     DEFAULT_SAVE_ARGS: ClassVar = {"pil_kwargs": {"compress_level": 1}}
 
     def save(self, data: Any) -> None:
-        """Write the figure or figures, with fonts that have their characters."""
+        """Write the figure or figures, in fonts that contain every character of their texts."""
         for figure in data.values() if isinstance(data, dict) else [data]:
             figures.choose_fonts(figure)
         super().save(data)
@@ -78,7 +78,7 @@ class FigureDataset(AtomicSave, matplotlib.MatplotlibDataset):
 
 
 class FilesDataset(PathDataset[dict[str, bytes], Path]):
-    """A folder of files. Saving replaces all of its content; loading returns its path."""
+    """A folder of files, saved from a dict of names and contents and loaded as the path of the folder."""
 
     def load(self) -> Path:
         """Return the folder, which must exist."""
@@ -87,7 +87,7 @@ class FilesDataset(PathDataset[dict[str, bytes], Path]):
         return self._filepath
 
     def save(self, data: dict[str, bytes]) -> None:
-        """Write the files."""
+        """Replace the folder and all its files."""
         with atomic_write(self._filepath) as draft:
             draft.mkdir()
             for name, content in data.items():

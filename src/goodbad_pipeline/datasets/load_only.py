@@ -47,7 +47,7 @@ class FolderDataset(LoadOnlyDataset[Path]):
 
 
 class OptionalDataset(LoadOnlyDataset[Any]):
-    """Loads the data of another dataset, given as a catalog entry; loads None if those data do not exist yet."""
+    """Loads what the catalog entry ``dataset`` loads, or None if the data of that entry do not exist yet."""
 
     def __init__(self, *, dataset: dict[str, Any], metadata: dict[str, Any] | None = None) -> None:
         self._dataset = AbstractDataset.from_config("optional", dataset)

@@ -32,7 +32,7 @@ class PageDataset(PathDataset[str, str]):
 def fit_preview(page: str) -> str:
     """Adapt a page to Kedro-Viz 12.5, which drops the head and reads sanitized HTML as Markdown.
 
-    Without this, Kedro-Viz would show extra line breaks, and a name in the data could become a link that runs a script.
+    An unchanged page would get extra line breaks, and a name in the data could become a link that runs a script.
     Markdown is returned without links. For HTML, the body is returned on one line, without scripts and links, and the
     style in its head is limited to the body. The text of the HTML must be escaped, with at most one style in the head.
     """

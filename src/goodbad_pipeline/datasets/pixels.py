@@ -1,4 +1,4 @@
-"""Datasets of pixels, which are decoded once and memory-mapped: the pixels of a run, and a cache for any resolution."""
+"""Datasets of decoded images, memory-mapped from disk: the pixels of a run, and a cache for any resolution."""
 
 import json
 from dataclasses import asdict
@@ -18,7 +18,7 @@ _SETTINGS, _IMAGES = "source.json", "images.parquet"
 
 
 class PixelsDataset(PathDataset[PixelSource, Pixels]):
-    """Saves a :class:`PixelSource` and decodes its new images; loads the pixels of the source.
+    """Saves a list of images (:class:`PixelSource`) and decodes new images; loads the pixels of the images.
 
     The pixels are memory-mapped from a store that outlives the run (:mod:`goodbad_pipeline.images.pixel_store`). If the
     store would be larger than the source allows, images are decoded at each read instead. If the folder ``filepath`` is
@@ -39,7 +39,7 @@ class PixelsDataset(PathDataset[PixelSource, Pixels]):
         return open_pixels(self._filepath, source)
 
     def save(self, data: PixelSource) -> None:
-        """Decode the images that are not stored yet, and write the source."""
+        """Decode the images that are not stored yet, and write the list of images."""
         open_pixels(self._filepath, data)
         settings = {"root": str(data.root), "transform": asdict(data.transform), "budget": data.budget}
         with atomic_write(self._source) as draft:

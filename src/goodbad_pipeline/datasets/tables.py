@@ -1,7 +1,7 @@
 """Datasets of tables in CSV and Parquet files, some of them safe for spreadsheets or streamed in parts.
 
-CSV files keep the types of columns: the name of a column is quoted if it contains text, and the names of numbers are
-not. A class 007 or NA is thus read as it was written.
+In the header of a CSV file, the names of text columns are quoted, and the names of numeric columns are not. A class
+named 007 or NA is thus read as text, not as a number or a missing value.
 """
 
 import csv as plain_csv
@@ -28,7 +28,7 @@ pa.set_memory_pool(pa.system_memory_pool())
 
 PART = 50_000  # number of rows that are read or written at a time
 FORMULA = r"^('*[=+\-@\t\r])"
-"""Matches the start of a cell that a spreadsheet would run as a formula (OWASP, CSV injection), escaped or not."""
+"""Matches the start of a cell that spreadsheets run as a formula (OWASP, CSV injection), also if it is escaped."""
 ESCAPED_FORMULA = r"^'('*[=+\-@\t\r])"
 _HEADER = 1 << 20  # characters that the names of all columns fit into
 _NAME = re.compile(r'(?:"((?:[^"]|"")*)"|[^,"\r\n]*)(,?)')
@@ -36,7 +36,7 @@ _ALWAYS_QUOTED = re.compile(r'[,"\r\n]|^$')  # names that are quoted whatever th
 
 
 class _TypedCSV(pandas.CSVDataset):
-    """Kedro's dataset, except that text stays text, and Arrow writes tables of only text, 20 times as fast."""
+    """Kedro's dataset, but columns of text are read as text, and Arrow writes tables of only text 20 times as fast."""
 
     def load(self) -> pd.DataFrame:
         file = str(self._get_load_path())
@@ -54,7 +54,7 @@ class CSVDataset(AtomicSave, _TypedCSV):
 
 
 class SafeCSVDataset(CSVDataset):
-    """A table in a CSV file with formulas escaped, for file, class or column names that may come from strangers."""
+    """A table in a CSV file with formulas escaped, because strangers may have chosen file, class or column names."""
 
     def save(self, data: pd.DataFrame) -> None:
         """Write the table with formulas escaped."""
@@ -100,7 +100,7 @@ class TableStreamDataset(PathDataset[Iterable[pd.DataFrame], TableParts]):
     """
 
     def save(self, data: Iterable[pd.DataFrame]) -> None:
-        """Write the parts. There must be at least one, and all must have the columns and types of the first."""
+        """Write one or more parts. All parts must have the columns and types of the first part."""
         with atomic_write(self._filepath) as draft:
             if self._filepath.suffix == ".csv":
                 _write_csv(map(escape_formulas, data), draft)
@@ -135,12 +135,12 @@ def _replace(table: pd.DataFrame, pattern: str, by: str) -> pd.DataFrame:
 
 
 def _may_match(column: pd.Series, pattern: str) -> bool:
-    """Return whether any cell may match; only columns of string type are checked, because that is fast."""
+    """Return False if no cell matches. Columns of mixed types are not searched, which would be slow: return True."""
     return not isinstance(column.dtype, pd.StringDtype) or bool(column.str.match(pattern, na=False).any())
 
 
 def _write_text_table(data: pd.DataFrame, file: str) -> bool:
-    """Write a table that has only text columns; for any other table, return False and leave the file incomplete."""
+    """Write a table of only text columns and return True. For other tables, return False; the file is incomplete."""
     schema = pa.Schema.from_pandas(data.head(PART), preserve_index=False)
     if not all(kind in (pa.string(), pa.large_string()) for kind in schema.types):
         return False

@@ -19,7 +19,7 @@ CACHE_KEY, REUSED = "trial.cache_key", "trial.reused"
 
 
 class CheckpointsDataset(LoadOnlyDataset[CheckpointStore]):
-    """Loads the store of checkpoints. Each checkpoint records the current MLflow run, which a resume continues."""
+    """Loads the store of checkpoints. A checkpoint names the MLflow run that a resumed training continues."""
 
     def load(self) -> CheckpointStore:
         """Return the store."""
@@ -29,8 +29,8 @@ class CheckpointsDataset(LoadOnlyDataset[CheckpointStore]):
 class EpochLogDataset(LoadOnlyDataset[EpochCallback]):
     """Loads a callback that logs the metrics of each epoch to the current MLflow run, if there is one.
 
-    Training itself does not depend on MLflow. A resumed training passes its earlier epochs again; the callback skips
-    those that the run has logged already.
+    Training itself does not depend on MLflow. A resumed training reports its earlier epochs again; the callback skips
+    epochs that the run has logged already.
     """
 
     def __init__(self, *, metadata: dict[str, Any] | None = None) -> None:
@@ -45,7 +45,7 @@ class EpochLogDataset(LoadOnlyDataset[EpochCallback]):
 
 
 class StudyDataset(LoadOnlyDataset[StudyStore]):
-    """Loads the store of searches. Each search records the current MLflow run, so that the run can be resumed."""
+    """Loads the store of hyperparameter searches. A search names the MLflow run that a resumed search continues."""
 
     def load(self) -> StudyStore:
         """Return the store."""
@@ -53,11 +53,11 @@ class StudyDataset(LoadOnlyDataset[StudyStore]):
 
 
 class TrialsDataset(LoadOnlyDataset[TrialCache]):
-    """Loads a function that trains a trial or returns its stored result.
+    """Loads a function that runs a trial (one training of one network) or returns its stored result.
 
     Each trial is logged as a child of the current MLflow run, with its parameters, epochs and result. A trial with a
     stored result is also logged, with the tag ``trial.reused``, but only once per run. The result of a trial is stored
-    as soon as the trial ends, in a file named after its cache key: an interrupted run loses at most one trial.
+    as soon as the trial ends, in a file named after its cache key. An interrupted run loses at most one trial.
     """
 
     def load(self) -> TrialCache:
@@ -84,7 +84,7 @@ class TrialsDataset(LoadOnlyDataset[TrialCache]):
         return self._filepath / f"{spec.cache_key}.json"
 
     def _read(self, spec: TrialSpec) -> tuple[TrialResult | None, list[str]]:
-        """Return the stored result, if there is one, and the trials and runs under which it was logged."""
+        """Return the stored result or None, and the names of the trials and runs in which it was logged."""
         try:
             content = json.loads(self._file(spec).read_text(encoding="utf-8"))
             result = {str(name): float(value) for name, value in content["result"].items()}

@@ -254,8 +254,8 @@ class PathStream:
 def open_source(source: str | Path | list[str], column: str) -> PathStream:
     """Return the paths of a source: a folder, manifest, image, pattern such as ``photos/*.jpg``, URL, store or list.
 
-    A labels.csv or labels.parquet in a folder or store is its manifest. ``column`` names the manifest's column of paths.
-    A list consists of images, patterns and URLs.
+    A labels.csv or labels.parquet in a folder or store is its manifest, and ``column`` the manifest's column
+    of paths. A list consists of images, patterns and URLs.
 
     Raises:
         InputError: A source does not exist, the manifest cannot be read, or the URL gives no file.

@@ -7,9 +7,9 @@ from goodbad_pipeline.sample.pen import Pen, Point, shade, smooth
 
 
 def draw_back(pen: Pen, character: Character, flap: float) -> None:
-    """Draw wings or a cape behind the body. ``pen`` is at the feet; ``flap`` raises the wings, in degrees.
+    """Draw wings or a cape behind the body. ``pen`` has its origin at the feet; ``flap`` raises wings, in degrees.
 
-    Friendly shapes are round, menacing ones jagged.
+    Friendly shapes are round, menacing shapes are jagged.
     """
     colour = character.accents[0]
     shoulder = -character.body_height * 1.7 - 14
@@ -50,7 +50,7 @@ def _draw_cape(pen: Pen, colour: Colour, shoulder: float, friendly: bool) -> Non
 
 
 def draw_headgear(pen: Pen, character: Character) -> None:
-    """Draw a halo or horns. ``pen`` is at the centre of the head."""
+    """Draw a halo or horns. ``pen`` has its origin at the centre of the head."""
     top, colour = -character.head_height, character.accents[1]
     if character.cues.headgear > 0:
         pen.ring(0, top - 13, (28, 8), colour, 5.5)
@@ -63,7 +63,7 @@ def draw_headgear(pen: Pen, character: Character) -> None:
 
 
 def draw_held(pen: Pen, character: Character) -> None:
-    """Draw a shield, a flower, a spiked club or a trident. ``pen`` is at the hand."""
+    """Draw a shield, a flower, a spiked club or a trident. ``pen`` has its origin at the hand."""
     colour = character.accents[2]
     if character.cues.hand > 0:
         (_draw_shield if character.variant else _draw_flower)(pen, colour)
@@ -97,7 +97,7 @@ def _draw_trident(pen: Pen, colour: Colour) -> None:
 
 
 def draw_emblem(pen: Pen, character: Character) -> None:
-    """Draw a heart, a star, a bolt or a fanged skull. ``pen`` is at the middle of the chest."""
+    """Draw a heart, a star, a bolt or a fanged skull. ``pen`` has its origin at the middle of the chest."""
     colour = character.accents[3]
     if character.cues.emblem > 0:
         if character.variant:
@@ -119,7 +119,7 @@ def _draw_skull(pen: Pen, colour: Colour) -> None:
 
 
 def star(x: float, y: float, outer: float, inner: float, points: int) -> list[Point]:
-    """Return the corners of a star whose first point is at the top."""
+    """Return the corners of a star around (x, y) with its first point at the top; ``outer`` and ``inner`` are radii."""
     corners = []
     for step in range(2 * points):
         radius, angle = (outer if step % 2 == 0 else inner), math.pi * step / points - math.pi / 2

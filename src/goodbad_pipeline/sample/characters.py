@@ -1,7 +1,8 @@
-"""Design the sample's sixty cartoon characters, whose label depends only on expression, posture and attributes.
+"""Design the sample's sixty cartoon characters, whose label shows only in expression, posture and attributes.
 
-Two rules prevent shortcuts. Irrelevant traits (skin tone, hair, age, clothes, background) are equally frequent in both
-labels. Relevant cues (expression, posture, attributes) usually agree with the label, but none of them always does.
+Two rules keep a model from using a single feature. Irrelevant traits (skin tone, hair, age, clothes, background) are
+equally frequent in both labels. Relevant cues (expression, posture, attributes) usually agree with the label, but no
+cue always agrees.
 """
 
 import colorsys
@@ -47,7 +48,7 @@ BACKGROUNDS = ("meadow", "night", "city", "desert", "snow", "sea")
 
 @dataclass(frozen=True)
 class Cues:
-    """Cues of the label: 1 is friendly, -1 is menacing, 0 is absent."""
+    """Features that hint at the label: 1 for a friendly form, -1 for a menacing form, 0 if the feature is absent."""
 
     mouth: int
     brows: int
@@ -62,7 +63,7 @@ class Cues:
 
 
 CUE_SHARES: dict[str, tuple[int, int]] = {
-    # For each cue, of the thirty characters of a label: in how many the cue contradicts the label or is absent.
+    # Of the thirty characters of a label: number whose cue contradicts the label, and number without the cue.
     "mouth": (5, 0),
     "brows": (5, 0),
     "eyes": (6, 0),
@@ -78,7 +79,7 @@ CUE_SHARES: dict[str, tuple[int, int]] = {
 
 @dataclass(frozen=True)
 class Traits:
-    """The label and cues of a character, and its traits that are equally frequent in both labels."""
+    """The label, the cues, and the irrelevant traits of a character."""
 
     label: Label
     skin_tone: str
@@ -122,7 +123,7 @@ def design_characters(seed: int) -> list[Character]:
 
 
 def design_guest(seed: int, number: int) -> Character:
-    """Design an additional character outside the balanced set, whose traits depend on ``seed`` and ``number``."""
+    """Design an additional character for the bad files, whose traits depend on ``seed`` and ``number``."""
     rng = Random(f"guest {seed} {number}")
     return _design_character(seed, number, _deal_traits(rng, LABELS[number % 2])[0])
 

@@ -1,6 +1,6 @@
 """The sample dataset of the project: images of good and bad cartoon characters, and a few bad files.
 
-There is one bad file of each kind found in real folders, to show how a run handles it.
+The bad files show how a run handles kinds of bad files that are found in real folders.
 """
 
 from collections.abc import Mapping

@@ -42,7 +42,7 @@ POSES = (
 
 @dataclass(frozen=True)
 class _Stance:
-    """Heights of the chest and head of a hunched or upright body, relative to the feet, and its angle in degrees."""
+    """Heights of chest and head relative to the feet, and angle of the body in degrees (0 if upright)."""
 
     chest: float
     head: float
@@ -104,7 +104,7 @@ def _draw_body(feet: Pen, character: Character, stance: _Stance) -> None:
 
 
 def _draw_arm(feet: Pen, character: Character, stance: _Stance, angle: float) -> Pen:
-    """Draw an arm and return a nearly upright pen at its hand. A positive angle draws it to the right of the body."""
+    """Draw an arm and return a nearly upright pen at its hand. A positive ``angle`` puts the arm on the right side."""
     side = 1 if angle > 0 else -1
     x, y = side * character.body_width * 0.76 + stance.bend * 0.4, stance.chest - character.body_height * 0.34
     arm = feet.at(x, y, -angle)

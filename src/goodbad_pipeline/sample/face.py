@@ -9,7 +9,7 @@ _WHITE: Colour = (250, 248, 244)
 
 
 def draw_head(pen: Pen, character: Character, openness: float, turn: float) -> None:
-    """Draw a head without headgear. ``pen`` is at its centre.
+    """Draw a head without headgear. ``pen`` has its origin at the centre of the head.
 
     ``openness`` (0–1) opens the mouth; ``turn`` (-1 to 1) turns the face to the side.
     """

@@ -78,7 +78,7 @@ class Pen:
         )
 
     def fill(self, points: Iterable[Point], colour: Colour, line: float = 1.8) -> None:
-        """Fill a polygon and outline it in ink; a line width of 0 draws no outline."""
+        """Fill a polygon and outline it in ink; ``line`` is the width of the outline, 0 for none."""
         corners = self._map(points)
         self.draw.polygon(corners, fill=colour)
         if line:
@@ -86,17 +86,17 @@ class Pen:
             self.draw.line([*corners, *corners[:2]], fill=self.ink, width=self._width(line), joint=joint)
 
     def blob(self, x: float, y: float, size: tuple[float, float], colour: Colour, line: float = 1.8) -> None:
-        """Fill an ellipse with the half axes `size` around (x, y)."""
+        """Fill and outline an ellipse with the half axes ``size`` around (x, y)."""
         width, height = size
         self.at(x, y).fill([(width * cos, height * sin) for cos, sin in _CIRCLE], colour, line)
 
     def ring(self, x: float, y: float, size: tuple[float, float], colour: Colour, width: float) -> None:
-        """Draw an outlined elliptic ring with the half axes `size` around (x, y)."""
+        """Draw an outlined elliptic ring with the half axes ``size`` around (x, y)."""
         points = [(x + size[0] * cos, y + size[1] * sin) for cos, sin in (*_CIRCLE, *_CIRCLE[:2])]
         self.stroke(points, colour, width)
 
     def stroke(self, points: Sequence[Point], colour: Colour, width: float, line: float = 1.6) -> None:
-        """Draw a line with round ends, outlined in ink unless `line` is 0."""
+        """Draw a line with round ends, outlined in ink unless ``line`` is 0."""
         corners = self._map(points)
         if line:
             self._line(corners, self.ink, self._width(width + 2 * line))

@@ -1,4 +1,4 @@
-"""Draw the scene behind a character: sky, ground and objects, in different places for every pose."""
+"""Draw the scene behind a character: sky, ground and objects, whose places differ in every image."""
 
 from collections.abc import Callable
 from random import Random
