@@ -100,7 +100,7 @@ def test_masking_the_centre_changes_predictions(run) -> None:
     findings = evaluation.find_problems(run.splits, *run.measured, grown)
     assert findings[0]["text"] == (
         "Test results cannot be trusted: the initial weights were trained or selected on 7 of 48 test images "
-        "or others of their groups."
+        "or on other images of their groups."
     )
 
 
