@@ -5,6 +5,12 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export DO_NOT_TRACK := true
 
+port := 5000
+MLFLOW = http://127.0.0.1:$(port)
+OPEN = from urllib.request import urlopen; from webbrowser import open; \
+	urlopen('$(MLFLOW)'); address = '$(MLFLOW)/\#/experiments/1/runs?viewStateShareKey=results'; \
+	print('Open', address, flush=True); open(address)
+
 .PHONY: help install run test coverage test-long test-browser test-slow lint bench parameters ui viz
 
 help:
@@ -55,8 +61,10 @@ bench: $(VENV)/.installed-dev  # benchmarks; some of them: make bench names="tra
 parameters: $(VENV)/.installed-dev  # write docs/parameters.md from the schema and the comments of conf/base
 	$(BIN)/python docs/make_parameters.py
 
-ui: $(VENV)/.installed  # browse runs and models in MLflow
-	PATH="$(CURDIR)/$(BIN):$$PATH" kedro mlflow ui
+ui: $(VENV)/.installed  # browse runs and models in MLflow; another port: make ui port=5001
+	@echo "MLflow is starting at $(MLFLOW)"
+	@(for second in $$(seq 60); do sleep 1; $(BIN)/python -c "$(OPEN)" 2>/dev/null && break; done) &
+	@PATH="$(CURDIR)/$(BIN):$$PATH" kedro mlflow ui --port $(port)
 
 viz: $(VENV)/.installed  # browse the pipeline in Kedro-Viz
 	$(BIN)/kedro viz run

@@ -2,6 +2,7 @@ import gc
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -102,6 +103,38 @@ def test_the_outbox_is_sent_and_the_old_command_warns(command: str, deprecated: 
     result = CliRunner().invoke(cli.cli, [command])
     assert "Sent 5 outbox entries to MLflow; 2 still wait\n" in result.output
     assert ("DeprecationWarning" in result.output) == deprecated
+
+
+STUBS = {
+    "bin/kedro": '#!/bin/sh\npython -m http.server "$4" &\nuntil [ -e opened ]; do sleep 0.1; done; kill $!\n',
+    "bin/browser": '#!/bin/sh\necho "$1" > opened\n',
+    ".installed": "",
+}
+"""A server instead of MLflow's, which ends when the browser has been opened; the browser writes down the address."""
+
+
+def test_make_ui_prints_the_address_and_opens_the_view(tmp_path: Path) -> None:
+    shutil.copy(PROJECT / "Makefile", tmp_path)
+    for name in ("pyproject.toml", "constraints.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    (tmp_path / ".venv/bin/python").symlink_to(sys.executable)
+    for name, text in STUBS.items():
+        (tmp_path / ".venv" / name).write_text(text)
+        (tmp_path / ".venv" / name).chmod(0o755)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {name: value for name, value in os.environ.items() if "MAKE" not in name}
+    environment["BROWSER"] = str(tmp_path / ".venv/bin/browser")
+    command = ["make", "ui", f"port={port}"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=200
+    )
+    address = f"http://127.0.0.1:{port}/#/experiments/1/runs?viewStateShareKey=results"
+    assert f"MLflow is starting at http://127.0.0.1:{port}" in done.stdout
+    assert f"Open {address}" in done.stdout
+    assert (tmp_path / "opened").read_text() == f"{address}\n"
 
 
 def test_the_readme_and_the_makefile_have_the_same_commands(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from cli_runner import command, kedro_run, runs, store, table
 from factories import PROJECT, make_project
 
+from goodbad_pipeline import tracking
 from goodbad_pipeline.hooks import tracking as hooks
 from goodbad_pipeline.registry.models import load_champion
 
@@ -83,7 +84,7 @@ def test_metrics_are_recorded_with_their_baselines(finished: Path) -> None:
     assert metrics["test_accuracy_low"] <= metrics["test_accuracy"] <= metrics["test_accuracy_high"]
     assert metrics["test_images"] == (table(finished, "splits")["split"] == "test").sum()
     assert {"uncalibrated_test_ece", "test_accuracy_surest_80", "test_abstained"} <= set(metrics)
-    logged = runs(finished)[0].data.metrics
+    logged = {tracking.plain_name(name): value for name, value in runs(finished)[0].data.metrics.items()}
     assert {name: logged[name] for name in metrics} == pytest.approx(metrics)
 
 
@@ -144,7 +145,7 @@ def test_the_model_is_registered_and_loads_back(finished: Path) -> None:
     client = store(finished)
     version = client.get_model_version_by_alias("goodbad", "champion")
     assert int(version.version) == 1
-    assert version.tags["alias_reason"].startswith("no champion yet")
+    assert version.description.startswith("no champion yet")
     mlflow.set_tracking_uri(f"sqlite:///{finished / 'mlflow.db'}")
     assert len(version.tags["archive_sha256"]) == 64
     champion = load_champion("goodbad")
@@ -249,11 +250,15 @@ def test_second_identical_run_has_the_same_metrics_and_stays_challenger(finished
     assert int(client.get_model_version_by_alias("goodbad", "champion").version) == 1
     challenger = client.get_model_version_by_alias("goodbad", "challenger")
     assert int(challenger.version) == 2
-    assert "no better than the champion's" in challenger.tags["alias_reason"]
-    assert "all predictions are the same" in challenger.tags["alias_reason"]
-    gate = {name: challenger.tags[f"gate.{name}"] for name in ("parity", "leakage", "score", "chance", "images")}
+    assert "no better than the champion's" in challenger.description
+    assert "all predictions are the same" in challenger.description
+    decided = json.loads((finished / "data/06_models/registered_model.json").read_text())
+    assert decided["metrics"] == before[1]
+    checks = {check["name"]: check for check in decided["checks"]}
+    gate = {name: checks[name]["status"] for name in ("parity", "leakage", "score", "chance", "images")}
     assert gate == {"parity": "passed", "leakage": "passed", "score": "failed", "chance": "failed", "images": "passed"}
-    assert challenger.tags["gate.chance.reason"] == "there is no gain"
+    assert checks["chance"]["reason"] == "there is no gain"
+    assert challenger.tags["gate"] == "failed: score, chance"
 
 
 @pytest.mark.slow
@@ -275,6 +280,6 @@ def test_a_champion_of_other_classes_is_not_compared(finished: Path) -> None:
         labels.write_text(original.replace(",good,", ",noble,"))
         kedro_run(finished)
         challenger = store(finished).get_model_version_by_alias("goodbad", "challenger")
-        assert "its classes are bad, good, those of these data bad, noble" in challenger.tags["alias_reason"]
+        assert "its classes are bad, good, those of these data bad, noble" in challenger.description
     finally:
         labels.write_text(original)

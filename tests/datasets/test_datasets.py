@@ -31,6 +31,7 @@ from goodbad_pipeline.datasets import (
     PixelsDataset,
 )
 from goodbad_pipeline.images.pixels import PixelSource, Transform
+from goodbad_pipeline.tracking import plain_name
 
 
 def source(root: Path, count: int, budget: int | None = None) -> PixelSource:
@@ -148,6 +149,29 @@ def test_json_files_hold_no_nan(tmp_path: Path) -> None:
     assert read == {"a": [None, None, None, 1], "b": {"c": 0.5}}
     MetricsDataset(filepath=str(tmp_path / "metrics.json")).save({"test_loss": float("nan"), "test_accuracy": 0.5})
     assert json.loads((tmp_path / "metrics.json").read_text()) == {"test_accuracy": 0.5}
+
+
+@pytest.mark.usefixtures("store")
+def test_mlflow_groups_metrics_in_sections_that_follow_the_main_ones(tmp_path: Path) -> None:
+    names = {
+        "test_accuracy": "test_accuracy",
+        "val_loss": "val_loss",
+        "loss": "loss",
+        "export_files": "export_files",
+        "test_accuracy_low": "test/accuracy_low",
+        "val_roc_auc": "validation/roc_auc",
+        "baseline_majority_test_ece": "test baselines/majority_test_ece",
+        "uncalibrated_test_ece": "test uncalibrated/test_ece",
+        "calibration_log_loss_rise": "test calibration/log_loss_rise",
+        "leak_accuracy_gain": "split leaks/accuracy_gain",
+    }
+    values = {name: float(number) for number, name in enumerate(names)}
+    with mlflow.start_run() as run:
+        MetricsDataset(filepath=str(tmp_path / "metrics.json")).save(values)
+    logged = mlflow.get_run(run.info.run_id).data.metrics
+    assert logged == {shown: values[name] for name, shown in names.items()}
+    assert {plain_name(name): value for name, value in logged.items()} == values
+    assert all(name.casefold() > "model metrics" for name in logged if "/" in name)  # MLflow sorts sections by name
 
 
 @pytest.mark.usefixtures("store")

@@ -271,7 +271,7 @@ def test_a_registered_version_is_grown_within_a_budget(project) -> None:
     kedro_run(project, "data", splits__seed=1)
     kedro_run(project, "train", model__phi=None, model__budget={"max_macs": 1.2e7}, model__grow_from="goodbad/1")
     run = runs(project)[0]
-    assert run.info.run_name == "train efficientnet_lite budget"
+    assert run.info.run_name == "train · characters · goodbad · lite budget"
     assert run.data.params["model.budget.max_macs"] == "12000000.0"
     assert run.data.params["network.bound_by"] == "max_macs"
     assert -6 < float(run.data.params["network.phi"]) < 0
@@ -280,9 +280,9 @@ def test_a_registered_version_is_grown_within_a_budget(project) -> None:
     assert runs(project)[2].data.params["network.phi"] == "-6.0"
     known = int(run.data.params["network.source.test_images"])
     assert known > 0
-    grown = store(project).get_model_version("goodbad", "2").tags
-    assert (grown["gate.leakage"], grown["alias_at_registration"]) == ("failed", "challenger")
-    assert f"were trained or selected on {known} of " in grown["alias_reason"]
+    grown = store(project).get_model_version("goodbad", "2")
+    assert (grown.tags["gate"], grown.tags["alias_at_registration"]) == ("failed: leakage", "challenger")
+    assert f"were trained or selected on {known} of " in grown.description
     findings = json.loads((project / "data/08_reporting/findings.json").read_text())
     assert findings[0]["code"] == "leakage"
     history = pd.read_csv(project / "data/07_model_output/history.csv")

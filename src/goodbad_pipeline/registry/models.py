@@ -1,6 +1,7 @@
 """Registration of models with MLflow, and loading of registered versions."""
 
 import base64
+import hashlib
 import io
 import logging
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ logger = logging.getLogger(__name__)
 
 CHAMPION = "champion"
 ARCHIVE_TAG, CONFIG_TAG = "archive_sha256", "facts_sha256"
+WEIGHTS_TAG = "weights_sha256"
 EXPOSURE_TAG, EXPOSURE_FILE = "seen_sha256", "seen.npz"
 COMPARED_TAG = "champion_before"  # the champion with which the version was compared; empty if there was none
 _NOT_FOUND = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
@@ -93,7 +95,8 @@ def log_model(
     Raises:
         TrackingUnavailable: MLflow is unavailable, or does not have the run yet.
     """
-    number = _find_registered(model, name, calibration, transform)
+    weights = _weights_digest(model)
+    number = _find_registered(weights, name, calibration, transform)
     if number is not None:
         logger.info("%s version %s was registered before this run was interrupted", name, number)
         return number
@@ -108,6 +111,7 @@ def log_model(
             ARCHIVE_TAG: digest,
             CONFIG_TAG: file_digest(folder / CONFIG_FILE),
             EXPOSURE_TAG: file_digest(exposure_file),
+            WEIGHTS_TAG: weights,
         }
         bundle = write_bundle(Path(temporary, "code"))
         with tracking.raise_unavailable(), tracking.activate_run():
@@ -120,7 +124,11 @@ def log_model(
                 signature=_SIGNATURE,
                 input_example=pd.DataFrame({"image": [_base64_png(example)]}),
             )
-            return str(mlflow.register_model(info.model_uri, name, tags=tags).version)
+            same = mlflow.MlflowClient().search_model_versions(f"tags.{WEIGHTS_TAG} = '{weights}'")
+            number = str(mlflow.register_model(info.model_uri, name, tags=tags).version)
+    if earlier := [str(found.version) for found in same if found.name == name]:
+        logger.info("%s version %s has the same weights as version %s", name, number, ", ".join(reversed(earlier)))
+    return number
 
 
 def load_champion(name: str) -> RegisteredModel | None:
@@ -204,16 +212,16 @@ def record_use(model: RegisteredModel) -> None:
 def set_alias(
     name: str, model_version: str, decision: Decision, compared: str | None, metrics: dict[str, float], images: int
 ) -> Decision:
-    """Set the alias that was decided for a version, and store the reasons and test metrics as tags.
+    """Set the alias that was decided for a version, and store the decision and the main test metrics as tags.
 
-    Each check becomes the tags ``gate.<name>`` (passed, failed or skipped) and ``gate.<name>.reason``. The reason of
-    the decision also becomes the description of the version. ``compared`` is the version of the champion that this
-    version was compared with, None if there was no champion. ``images`` is the number of images in the splits.
+    The tag ``gate`` names the failed checks. The reason of the decision becomes the description of the version.
+    ``compared`` is the version of the champion that this version was compared with, None if there was no champion.
+    ``images`` is the number of images in the splits.
 
     Returns:
         The decision that was applied. It differs from ``decision`` if the champion has changed since the comparison.
     """
-    tags = {key: f"{value:.6g}" for key, value in metrics.items() if key.startswith("test_")}
+    tags = {key: f"{metrics[key]:.6g}" for key in tracking.MAIN_METRICS if key in metrics}
     tags |= {"images": str(images), COMPARED_TAG: compared or ""}
     with tracking.raise_unavailable():
         _describe_decision(name, model_version, decision, tags)
@@ -258,7 +266,7 @@ def _find_alias(name: str, alias: str) -> ModelVersion | None:
         raise
 
 
-def _find_registered(model: Any, name: str, calibration: Calibration, transform: Transform) -> str | None:
+def _find_registered(weights: str, name: str, calibration: Calibration, transform: Transform) -> str | None:
     """Return the version under which the current run has registered the same model already; None if there is none."""
     run = tracking.current_run()
     with tracking.raise_unavailable():
@@ -269,14 +277,16 @@ def _find_registered(model: Any, name: str, calibration: Calibration, transform:
         except InputError:  # incomplete files
             continue
         same_config = known.transform == transform and known.calibration.to_dict() == calibration.to_dict()
-        if found.name == name and same_config and _same_weights(known.model, model):
+        if found.name == name and same_config and _weights_digest(known.model) == weights:
             return str(found.version)
     return None
 
 
-def _same_weights(one: Any, other: Any) -> bool:
-    weights = one.get_weights(), other.get_weights()
-    return len(weights[0]) == len(weights[1]) and all(map(np.array_equal, *weights))
+def _weights_digest(model: Any) -> str:
+    digest = hashlib.sha256()
+    for weight in model.get_weights():
+        digest.update(str(weight.shape).encode() + weight.tobytes())
+    return digest.hexdigest()
 
 
 def _base64_png(pixels: np.ndarray) -> str:
@@ -287,9 +297,9 @@ def _base64_png(pixels: np.ndarray) -> str:
 
 def _describe_decision(name: str, model_version: str, decision: Decision, tags: dict[str, str]) -> None:
     client = mlflow.MlflowClient()
-    tags |= {"alias_reason": decision.reason, "alias_at_registration": decision.alias, "gate.policy": decision.policy}
-    for check in decision.checks:
-        tags |= {f"gate.{check.name}": check.status, f"gate.{check.name}.reason": check.reason}
+    failed = [check.name for check in decision.checks if check.status == "failed"]
+    tags |= {"gate": f"failed: {', '.join(failed)}" if failed else "passed", "gate.policy": decision.policy}
+    tags |= {"alias_at_registration": decision.alias}
     for key, value in tags.items():
         client.set_model_version_tag(name, model_version, key, value)
     client.update_model_version(name, model_version, decision.reason)

@@ -6,6 +6,7 @@ nothing if there is no current run.
 
 from goodbad_pipeline.tracking.outbox import OUTBOX_FOLDER, Outbox, send_outbox
 from goodbad_pipeline.tracking.run import (
+    MAIN_METRICS,
     activate_run,
     begin_run,
     child_run,
@@ -17,6 +18,7 @@ from goodbad_pipeline.tracking.run import (
     log_input,
     log_metrics,
     log_params,
+    plain_name,
     set_tags,
     start_offline_run,
 )

@@ -14,6 +14,20 @@ from goodbad_pipeline.tracking.outbox import Outbox
 from goodbad_pipeline.tracking.server import KILLED, LOCAL, Entry, Server, local_id, now
 from goodbad_pipeline.training.stopping import Stopped
 
+SECTIONS = {
+    "baseline_": "test baselines/",
+    "calibration_": "test calibration/",
+    "leak_": "split leaks/",
+    "test_": "test/",
+    "uncalibrated_": "test uncalibrated/",
+    "val_": "validation/",
+}
+"""What MLflow's name of a metric begins with, by prefix. MLflow shows a section for each name before a slash.
+
+Sections are sorted by name. Metrics without a slash are in the section "Model metrics", which is the first of these.
+"""
+MAIN_METRICS = ("test_accuracy", "test_balanced_accuracy", "test_roc_auc", "test_log_loss", "val_accuracy", "val_loss")
+"""Metrics that are in no section."""
 _CHILD: ContextVar[str | None] = ContextVar("child", default=None)
 
 
@@ -46,9 +60,21 @@ def current_run() -> str | None:
 
 
 def log_metrics(metrics: Mapping[str, float], step: int = 0, *, once: bool = False) -> None:
-    """Log metrics at a step; with ``once``, skip metrics that the run has logged before it was resumed."""
+    """Log metrics at a step; with ``once``, skip metrics that the run has logged before it was resumed.
+
+    MLflow's names of the metrics begin with their section; `plain_name` returns the names in ``metrics``.
+    """
     at = now()
-    _log({"do": "log", "metrics": [[name, float(value), at, step] for name, value in metrics.items()], "once": once})
+    rows = [[_name_in_section(name), float(value), at, step] for name, value in metrics.items()]
+    _log({"do": "log", "metrics": rows, "once": once})
+
+
+def plain_name(metric: str) -> str:
+    """Return the name under which a metric was given to `log_metrics`."""
+    for prefix, section in SECTIONS.items():
+        if metric.startswith(section):
+            return prefix + metric.removeprefix(section)
+    return metric
 
 
 def log_params(params: Mapping[str, Any]) -> None:
@@ -142,6 +168,13 @@ def activate_run() -> Iterator[str]:
         yield run
     finally:
         mlflow.end_run("RUNNING")
+
+
+def _name_in_section(metric: str) -> str:
+    for prefix, section in SECTIONS.items():
+        if metric.startswith(prefix) and metric not in MAIN_METRICS:
+            return section + metric.removeprefix(prefix)
+    return metric
 
 
 def _log_end(status: str) -> None:

@@ -8,7 +8,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.tracking import current_run
+from goodbad_pipeline.tracking import current_run, plain_name
 from goodbad_pipeline.tracking.provenance import VERSION_PREFIX
 
 PARAMETERS_FILE = "parameters.json"
@@ -23,7 +23,7 @@ class RunRecord:
     tags: dict[str, str]  # include git_commit, git_dirty and version.<package>
     labels: str | None  # digest of the labels; None if the run used none
     parameters: dict[str, Any]  # plain values by group
-    metrics: dict[str, float]  # the last value of each metric
+    metrics: dict[str, float]  # the last value of each metric, without sections
 
     @property
     def versions(self) -> dict[str, str]:
@@ -48,7 +48,7 @@ def read_run(run_id: str) -> RunRecord:
         tags=dict(run.data.tags),
         labels=digests.get("labels"),
         parameters=_read_parameters(run),
-        metrics=dict(run.data.metrics),
+        metrics={plain_name(name): value for name, value in run.data.metrics.items()},
     )
 
 

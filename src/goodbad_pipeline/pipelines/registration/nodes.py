@@ -175,7 +175,8 @@ def decide_alias(
     registered = {"name": name, "version": version, "alias": decision.alias, "reason": decision.reason}
     compared = current and {fact: getattr(current, fact) for fact in ("version", "score", "ece", "p_value")}
     checks = [asdict(check) for check in decision.checks]
-    return {**registered, "champion": compared, "policy": decision.policy, "checks": checks}, slices
+    measured = {"images": len(splits), "metrics": test_metrics}
+    return {**registered, "champion": compared, "policy": decision.policy, "checks": checks, **measured}, slices
 
 
 def _measure_champion(
