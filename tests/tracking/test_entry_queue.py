@@ -40,7 +40,7 @@ def test_run_ids_are_found_again_if_their_file_is_damaged(tracked: Tracked, tmp_
     assert tracking.send_outbox(tracked.folder) == (2, 0)
     experiment = tracked.client.get_experiment_by_name(f"torn {tmp_path}")
     (run,) = tracked.client.search_runs([experiment.experiment_id])
-    assert (run.info.status, run.data.metrics) == ("FINISHED", {"loss": 0.5})
+    assert (run.info.status, run.data.metrics["loss"]) == ("FINISHED", 0.5)
     assert tracked.left() == []
 
 

@@ -221,7 +221,7 @@ def test_a_child_run_waits_while_the_store_is_unavailable(tracked: Tracked) -> N
     tracked.line.cut = False
     tracking.end_run("FAILED")
     (child,) = tracked.client.search_runs([tracked.experiment], "tags.mlflow.runName = 'a child'")
-    assert (child.info.status, child.data.metrics) == ("FAILED", {"loss": 0.5})
+    assert (child.info.status, child.data.metrics["loss"]) == ("FAILED", 0.5)
     assert tracked.steps() == []
 
 

@@ -14,6 +14,10 @@ from goodbad_pipeline.tracking.outbox import Outbox
 from goodbad_pipeline.tracking.server import KILLED, LOCAL, Entry, Server, local_id, now
 from goodbad_pipeline.training.stopping import Stopped
 
+MAIN_METRICS = ("test_accuracy", "test_balanced_accuracy", "test_roc_auc", "test_log_loss")
+"""The metrics of a model that matter first."""
+MAIN_CURVES = ("loss", "val_loss", "accuracy", "val_accuracy")
+MAIN = "main/"
 SECTIONS = {
     "baseline_": "test baselines/",
     "calibration_": "test calibration/",
@@ -22,12 +26,11 @@ SECTIONS = {
     "uncalibrated_": "test uncalibrated/",
     "val_": "validation/",
 }
-"""What MLflow's name of a metric begins with, by prefix. MLflow shows a section for each name before a slash.
+"""What MLflow's name of a metric begins with, by prefix, except for the main metrics.
 
-Sections are sorted by name. Metrics without a slash are in the section "Model metrics", which is the first of these.
+MLflow shows a section for each name before a slash, sorted by name, and then the metrics without a slash. The main
+metrics are logged twice: in the first section, and under their own name, by which runs are searched and compared.
 """
-MAIN_METRICS = ("test_accuracy", "test_balanced_accuracy", "test_roc_auc", "test_log_loss", "val_accuracy", "val_loss")
-"""Metrics that are in no section."""
 _CHILD: ContextVar[str | None] = ContextVar("child", default=None)
 
 
@@ -62,16 +65,16 @@ def current_run() -> str | None:
 def log_metrics(metrics: Mapping[str, float], step: int = 0, *, once: bool = False) -> None:
     """Log metrics at a step; with ``once``, skip metrics that the run has logged before it was resumed.
 
-    MLflow's names of the metrics begin with their section; `plain_name` returns the names in ``metrics``.
+    MLflow's names of the metrics begin with their section (see `SECTIONS`); `plain_name` removes it.
     """
     at = now()
-    rows = [[_name_in_section(name), float(value), at, step] for name, value in metrics.items()]
+    rows = [[shown, float(value), at, step] for name, value in metrics.items() for shown in _shown_names(name)]
     _log({"do": "log", "metrics": rows, "once": once})
 
 
 def plain_name(metric: str) -> str:
     """Return the name under which a metric was given to `log_metrics`."""
-    for prefix, section in SECTIONS.items():
+    for prefix, section in {"": MAIN, **SECTIONS}.items():
         if metric.startswith(section):
             return prefix + metric.removeprefix(section)
     return metric
@@ -170,11 +173,13 @@ def activate_run() -> Iterator[str]:
         mlflow.end_run("RUNNING")
 
 
-def _name_in_section(metric: str) -> str:
-    for prefix, section in SECTIONS.items():
-        if metric.startswith(prefix) and metric not in MAIN_METRICS:
-            return section + metric.removeprefix(prefix)
-    return metric
+def _shown_names(metric: str) -> list[str]:
+    if metric in MAIN_METRICS or metric in MAIN_CURVES:
+        return [metric, MAIN + metric]
+    sections = (
+        section + metric.removeprefix(prefix) for prefix, section in SECTIONS.items() if metric.startswith(prefix)
+    )
+    return [next(sections, metric)]
 
 
 def _log_end(status: str) -> None:
