@@ -127,7 +127,6 @@ def _project(task: Task, clock: Clock, folder: Path) -> Predict:
     """Train as `kedro run --pipeline=train` does, including checkpoints."""
     from goodbad_pipeline.pipelines.training.nodes import (  # noqa: PLC0415 - with Keras
         build_model,
-        choose_network,
         train_model,
     )
     from goodbad_pipeline.training.batches import predict  # noqa: PLC0415
@@ -135,17 +134,17 @@ def _project(task: Task, clock: Clock, folder: Path) -> Predict:
     from goodbad_pipeline.training.stopping import StopRequest  # noqa: PLC0415
 
     model, training, images = (task.parameters[name] for name in ("model", "training", "images"))
-    network = choose_network(task.splits, model, training, task.parameters["registry"])
+    network = _choose_network(task, folder)
     pixels = _pixels(task, network["resolution"], folder)
     untrained = build_model(task.splits, network, model, training, task.parameters["registry"])
     store = CheckpointStore(folder / "checkpoints")
-    trained, _ = train_model(
+    trained, *_ = train_model(
         untrained, pixels, task.splits, network, model, training, images, clock, store, StopRequest()
     )
     return lambda split: predict(trained, pixels.array, pixels.rows(task.part(split)["image_id"]))
 
 
-def _tutorial(task: Task, clock: Clock, _: Path) -> Predict:
+def _tutorial(task: Task, clock: Clock, folder: Path) -> Predict:
     """Train as tutorials do: ImageDataGenerator, the classifier alone, then all layers; keep the best epoch's weights.
 
     The network and its ImageNet weights are the project's, which scales pixels itself. Batch statistics stay frozen,
@@ -154,10 +153,10 @@ def _tutorial(task: Task, clock: Clock, _: Path) -> Predict:
     import keras  # noqa: PLC0415
     import tensorflow as tf  # noqa: PLC0415
 
-    from goodbad_pipeline.pipelines.training.nodes import build_model, choose_network  # noqa: PLC0415
+    from goodbad_pipeline.pipelines.training.nodes import build_model  # noqa: PLC0415
 
     model, training, registry = (task.parameters[name] for name in ("model", "training", "registry"))
-    network = choose_network(task.splits, model, training, registry)
+    network = _choose_network(task, folder)
     if not network["pretrained"]:
         raise SystemExit(f"model.weights: the tutorial needs pretrained weights, and {network['network']} has none")
     generator = tf.keras.preprocessing.image.ImageDataGenerator
@@ -235,6 +234,14 @@ def _fit(
 def _set_trainable(model: Any, chosen: Callable[[Any], bool]) -> None:
     for layer in model.layers:
         layer.trainable = chosen(layer)
+
+
+def _choose_network(task: Task, folder: Path) -> dict[str, Any]:
+    from goodbad_pipeline.datasets import PixelCacheDataset  # noqa: PLC0415
+    from goodbad_pipeline.pipelines.training.nodes import choose_network  # noqa: PLC0415
+
+    groups = (task.parameters[name] for name in ("model", "training", "registry", "images"))
+    return choose_network(task.splits, *groups, PixelCacheDataset(filepath=str(folder / "pixels")).load())
 
 
 def _pixels(task: Task, resolution: int, folder: Path) -> Any:

@@ -18,8 +18,8 @@ def _project(_: Path) -> Run:
 
     pixels, y_true = images(COUNT + VALIDATION, SIDE)
     rows = np.arange(len(pixels))
-    train = LabelledPixels(pixels, rows[:COUNT], y_true[:COUNT], 2)
-    validation = LabelledPixels(pixels, rows[COUNT:], y_true[COUNT:], 2)
+    train = LabelledPixels(pixels, rows[:COUNT], y_true[:COUNT], 2, rows[:COUNT])
+    validation = LabelledPixels(pixels, rows[COUNT:], y_true[COUNT:], 2, rows[COUNT:])
     recipe = replace(RECIPE, batch_size=BATCH, head_epochs=EPOCHS, epochs=0, patience=EPOCHS)
     model = network("efficientnet_lite", SIDE)
     return lambda: fit_model(model, train, validation, recipe, pretrained=True)

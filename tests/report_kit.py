@@ -26,12 +26,14 @@ def tables():
         per_class = per_class.assign(**{name: 0.9, f"{name}_low": 0.8, f"{name}_high": np.nan})
     slices = [("hair", "red", 30, 6, 0.8, 0.6, 0.9), (HOSTILE, "[x](javascript:alert(1))", 9, 1, 0.7, np.nan, np.nan)]
     gap = ("skin", "called good", 0.1, 0.0, 0.3, "a", "b", 80, 20)
+    candidates = pd.DataFrame({"factor": [0.0, 0.5], "log_loss": [0.4567, 0.3], "low": [0.4, 0.2]})
     drop = ("hair", "red", 30, 6, 0.8, 0.9, -0.1, -0.2, 0.0)
     return {
         "metric_intervals": pd.DataFrame(rows, columns=["model", "metric", "value", "low", "high"]),
         "per_class_metrics": per_class,
         "slices": pd.DataFrame(slices, columns=SLICE_COLUMNS),
         "fairness": pd.DataFrame([gap], columns=FAIRNESS_COLUMNS),
+        "candidates": candidates.assign(high=0.5, excess=[0.1567, 0.0], chance=[0.0321, 0.0], chosen=[False, True]),
         "slice_comparison": pd.DataFrame([drop], columns=PAIRED_COLUMNS),
     }
 

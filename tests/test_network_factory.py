@@ -95,6 +95,10 @@ def test_the_momentum_of_batch_statistics_follows_the_steps_of_an_epoch() -> Non
         ({"model__phi": None}, "phi"),
         ({"model__phi": -40}, "model: phi must leave at least 8 channels in every stage; at phi=-40"),
         ({"model__resolution": 8}, "resolution"),
+        (
+            {"model__resolution": "auto", "model__phi": 0.5},
+            "resolution must be a number or null without trained weights",
+        ),
         ({"model__budget": {}, "model__phi": None}, "budget must limit something"),
         ({"model__budget": {"max_macs": 0}, "model__phi": None}, "max_macs"),
         ({"model__budget": {"max_memory_gb": float("nan")}, "model__phi": None}, "max_memory_gb"),

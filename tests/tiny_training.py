@@ -26,7 +26,7 @@ def tiny_pixels(count: int = 48) -> np.ndarray:
 
 def part(pixels: np.ndarray, start: int, stop: int) -> LabelledPixels:
     rows = np.arange(start, stop)
-    return LabelledPixels(pixels, rows, rows % 2, 2)
+    return LabelledPixels(pixels, rows, rows % 2, 2, rows)
 
 
 def tiny_recipe(**changes: object) -> Recipe:
@@ -85,7 +85,7 @@ def tiny_fit(
         epoch_callback=epoch_callback,
         stop=stop,
         checkpoints=checkpointing(folder, **(checkpoints or {})),
-    )
+    ).history
     digest = hashlib.sha256()
     for variable in [*model.variables, *model.optimizer.variables]:
         digest.update(np.asarray(variable).tobytes())

@@ -36,6 +36,10 @@ net2net = lazy.load("goodbad_pipeline.networks.net2net")
 logger = logging.getLogger(__name__)
 
 
+RESOLUTIONS = (128, 160, 192, 224)
+"""The resolutions that `model.resolution: auto` compares."""
+
+
 @dataclass(frozen=True)
 class ChosenNetwork:
     """The network that the parameters select.
@@ -80,7 +84,13 @@ def _check_model(model: ModelParams, training: TrainingParams | None) -> None:
     scale, source = None, parse_growth_source(model.grow_from)
     if model.budget is None:
         scale = network_scale(model)
-        pretrained.check_weights_fit(initial_weights(model, scale), scale, classes=None)
+        weights = initial_weights(model, scale)
+        if model.resolution == "auto" and weights is None:
+            raise InputError(
+                f"resolution must be a number or null without trained weights ({pretrained.why_not_imagenet(scale)}); "
+                "received 'auto'."
+            )
+        pretrained.check_weights_fit(weights, scale, classes=None)
     else:
         if model.weights not in (None, *WEIGHT_WORDS):
             pretrained.check_weights_file(Path(model.weights))
@@ -104,13 +114,16 @@ def _fit_smallest_costs(model: ModelParams, training: TrainingParams | None) -> 
 
 
 def network_scale(model: ModelParams) -> NetworkScale:
-    """Return the network for φ or a variant. For a budget, use `choose_network` instead."""
+    """Return the network for φ or a variant. For a budget, use `choose_network` instead.
+
+    The resolution `auto`, which depends on the images, counts as the lowest of `RESOLUTIONS`.
+    """
     return resolve_scale(
         phi=model.phi,
         variant=model.variant,
         family=model.family if model.variant is None else "efficientnet",  # a variant determines its family
         coefficients=model.coefficients.constants,
-        resolution=model.resolution,
+        resolution=RESOLUTIONS[0] if model.resolution == "auto" else model.resolution,
         dropout=model.dropout,
     )
 
@@ -131,7 +144,7 @@ def network_label(model: ModelParams) -> str:
         return f"{_short(model.family)} budget"
     scale = network_scale(model)
     size = scale.variant or f"{_short(scale.family)} φ={scale.phi:g}"
-    return f"{size} {scale.resolution} px"
+    return f"{size} {scale.resolution if model.resolution != 'auto' else 'auto'} px"
 
 
 def _short(family: str) -> str:
@@ -194,11 +207,17 @@ def _fit(model: ModelParams, step: Step, probe: Probe) -> BudgetResult:
         Budget(**limits),
         family=model.family,
         coefficients=model.coefficients.constants,
-        resolution=model.resolution,
+        resolution=None if model.resolution == "auto" else model.resolution,  # not auto with a budget
         dropout=model.dropout,
         step=step,
         probe=probe,
     )
+
+
+def build_frozen(model: ModelParams, resolution: int, classes: int) -> Any:
+    """Build the Keras model at a resolution, with its trained weights."""
+    scale = network_scale(model.model_copy(update={"resolution": resolution}))
+    return network_model.build_network(scale, classes=classes, weights=initial_weights(model, scale))
 
 
 def measure_ms_per_image(scale: NetworkScale, *, classes: int, batch_size: int) -> float:

@@ -53,7 +53,7 @@ def register_pipelines() -> dict[str, Pipeline]:
 def _tune(choice: Pipeline) -> Pipeline:
     """Return the pipeline that chooses a network and searches for its parameters, without the test images."""
     parameters = {name for name in choice.inputs() if name.startswith("params:")}
-    images, network = {"splits": "development"}, {"network": "tuning_network"}
+    images, network = {"splits": "development", "pixel_cache": "pixel_cache"}, {"network": "tuning_network"}
     chosen = pipeline(choice, namespace="tune", parameters=parameters, inputs=images, outputs=network)
     return chosen + tuning.create_pipeline()
 

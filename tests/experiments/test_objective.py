@@ -45,7 +45,7 @@ def test_a_complete_trial_measures_the_epoch_whose_weights_training_keeps(parts:
     result = run_trial(parts, monitor=monitor, epochs=3, learning_rate=1e-2)
     history = fit_model(
         tiny_network(), *parts, tiny_recipe(monitor=monitor, epochs=3, learning_rate=1e-2), pretrained=True
-    )
+    ).history
     last = history[history["phase"] == "all layers"]
     best = last[monitor].idxmax() if larger_is_better(monitor) else last[monitor].idxmin()
     assert result["complete"] == 1
@@ -61,7 +61,7 @@ def test_a_complete_trial_measures_the_last_epoch_where_training_keeps_that(part
     misled = replace(validation, y_true=1 - validation.y_true)  # the more is learnt, the worse it gets
     result = run_trial((train, misled), keep_epoch="last", epochs=3, learning_rate=1e-2)
     recipe = tiny_recipe(keep_epoch="last", epochs=3, learning_rate=1e-2)
-    history = fit_model(tiny_network(), train, misled, recipe, pretrained=True)
+    history = fit_model(tiny_network(), train, misled, recipe, pretrained=True).history
     assert history["val_loss"].iloc[2:].idxmin() < 4
     assert {name: result[name] for name in VALIDATION_METRICS} == {
         name: history[name].iloc[-1] for name in VALIDATION_METRICS

@@ -58,7 +58,9 @@ def splits(tmp_path: Path) -> pd.DataFrame:
         split = "train" if number < 24 else "validation"
         rows.append((hashlib.sha256(data).hexdigest(), f"{number}.png", "ba" if number % 2 else "go", split))
     rows.append(("f" * 64, "nowhere.png", "ba", "test"))
-    return pd.DataFrame(rows, columns=["image_id", "path", "label", "split"])
+    return pd.DataFrame(rows, columns=["image_id", "path", "label", "split"]).assign(
+        group=lambda table: table["image_id"]
+    )
 
 
 @pytest.fixture

@@ -7,10 +7,14 @@ import pytest
 from evaluation_kit import NETWORK, read_splits, small_model
 from factories import parameters, write_manifest
 
+from goodbad_pipeline.evaluation.decision import Calibration
+from goodbad_pipeline.evaluation.predictions import prediction_table
 from goodbad_pipeline.images.pixels import Pixels
+from goodbad_pipeline.images.splits import class_names
 from goodbad_pipeline.params import validate_parameters
 from goodbad_pipeline.pipelines.evaluation import nodes as evaluation
 from goodbad_pipeline.pipelines.training.nodes import cache_pixels
+from goodbad_pipeline.training.batches import predict
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +28,9 @@ def run(tmp_path_factory) -> SimpleNamespace:
     source = cache_pixels(splits, NETWORK, images)
     pixels = Pixels(np.array(source.image_ids), np.concatenate(list(source.blocks())), source.transform)
     model = small_model()
-    validation = evaluation.predict_validation(model, pixels, splits)
+    held = splits[splits["split"] == "validation"]
+    probabilities = predict(model, pixels.array, pixels.rows(held["image_id"]))
+    validation = prediction_table(held, probabilities, Calibration(class_names(splits)))
     calibration = evaluation.calibrate_model(validation, params)
     test = evaluation.predict_test(model, pixels, splits, calibration)
     baselines = evaluation.predict_baselines(pixels, splits, images, params)

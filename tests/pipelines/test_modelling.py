@@ -36,12 +36,29 @@ def check(**changes: object) -> None:
 
 def choose(**changes: object) -> dict:
     typed = validate_parameters(parameters(**{f"model__{name}": value for name, value in changes.items()}))
-    return choose_network(SPLITS, typed["model"], typed["training"], typed["registry"])
+    return choose_network(SPLITS, typed["model"], typed["training"], typed["registry"], typed["images"], None)
 
 
 def build(network: dict, **changes: object):
     typed = validate_parameters(parameters(**{f"model__{name}": value for name, value in changes.items()}))
     return build_model(SPLITS, network, typed["model"], typed["training"], typed["registry"])
+
+
+@pytest.mark.parametrize("side", [100, 150])
+def test_the_resolution_of_auto_is_the_chosen_one(side: int, monkeypatch) -> None:
+    """Images of at most 128 pixels leave no choice; for larger ones, the candidates are compared."""
+
+    def compare(candidates: list[int], *_: object) -> pd.DataFrame:
+        rows = {"log_loss": 0.5, "chosen": [candidate == candidates[-1] for candidate in candidates]}
+        return pd.DataFrame({"resolution": candidates, **rows})
+
+    monkeypatch.setattr(nodes.resolution, "compare_resolutions", compare)
+    typed = validate_parameters(parameters(model__resolution="auto"))
+    splits = SPLITS.assign(width=side, height=side // 2)
+    network = choose_network(splits, typed["model"], typed["training"], typed["registry"], typed["images"], None)
+    assert network["resolution"] == (128 if side == 100 else 160)
+    assert [row["resolution"] for row in network["resolutions"]] == ([128] if side == 100 else [128, 160])
+    assert json.loads(json.dumps(network)) == network
 
 
 def test_processes_join_before_a_model_to_grow_is_loaded(monkeypatch) -> None:
@@ -56,7 +73,7 @@ def test_processes_join_before_a_model_to_grow_is_loaded(monkeypatch) -> None:
     monkeypatch.setattr(building, "load_version", load)
     typed = validate_parameters(parameters(model__phi=1, model__grow_from=1, training__distributed=True))
     with pytest.raises(InputError, match="enough"):
-        choose_network(SPLITS, typed["model"], typed["training"], typed["registry"])
+        choose_network(SPLITS, typed["model"], typed["training"], typed["registry"], typed["images"], None)
     assert done == ["met", "loaded"]
 
 

@@ -86,6 +86,7 @@ def test_a_better_model_replaces_the_first_champion_and_is_reported(run, store) 
         slices=run.slices,
         fairness=run.fairness,
         slice_comparison=slices,
+        candidates=pd.DataFrame(),
         registered_model=better,
         findings=[],
         calibration=run.calibration,

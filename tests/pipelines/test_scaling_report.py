@@ -71,7 +71,7 @@ def test_table_1_follows_the_chosen_phi() -> None:
 
 def test_the_classes_are_those_of_the_stored_splits() -> None:
     typed = validate_parameters(parameters(model__phi=1.5, model__weights="none"))
-    trained = choose_network(SPLITS, typed["model"], typed["training"], typed["registry"])
+    trained = choose_network(SPLITS, typed["model"], typed["training"], typed["registry"], typed["images"], None)
     ours, papers = (tabulate(splits, phi=1.5).iloc[-1]["parameters"] for splits in (SPLITS, None))
     assert ours == trained["parameters"]
     assert papers - ours == 998 * (1280 + 1)
@@ -80,7 +80,7 @@ def test_the_classes_are_those_of_the_stored_splits() -> None:
 @pytest.mark.parametrize("budget", [{"max_parameters": 1e6}, {"max_parameters": 3e6}, {"max_memory_gb": 1.0}])
 def test_a_budget_selects_the_same_network_as_in_training(budget: dict) -> None:
     typed = validate_parameters(parameters(model__phi=None, model__budget=budget))
-    trained = choose_network(SPLITS, typed["model"], typed["training"], typed["registry"])
+    trained = choose_network(SPLITS, typed["model"], typed["training"], typed["registry"], typed["images"], None)
     bought = tabulate(SPLITS, phi=None, budget=budget).iloc[-1]
     assert bought["operator"] == trained["network"]
     assert bought["parameters"] == trained["parameters"]

@@ -27,17 +27,18 @@ class Recorded:
 def main(folder: Path) -> None:
     strategy = choose_strategy(0, distributed=True)
     weights, facts = {}, {}
-    for kind, pretrained in (("scratch", False), ("pretrained", True)):
+    choice = {"head": "logistic", "interpolation": "auto"}
+    for kind, changes in (("scratch", {}), ("pretrained", {}), ("logistic", choice)):
         pixels, model = Recorded(tiny_pixels()), tiny_network(bias=False)
         history = fit_model(
             model,
             part(pixels, 0, 41),
             part(pixels, 41, 48),
-            tiny_recipe(data_shards=SHARDS, scratch_epochs=3, jit_compile=True, class_weights=True),
-            pretrained=pretrained,
+            tiny_recipe(data_shards=SHARDS, scratch_epochs=3, jit_compile=True, class_weights=True, **changes),
+            pretrained=kind != "scratch",
             strategy=strategy,
             checkpoints=checkpointing(folder / f"{kind}_checkpoints_{strategy.process_index}"),
-        )
+        ).history
         weights |= {f"{kind}_{number}": value for number, value in enumerate(model.get_weights())}
         measures = history.drop(columns=["seconds", "phase", "epoch"])
         facts[kind] = {"rows": sorted(pixels.rows), "history": measures.to_numpy().tolist()}

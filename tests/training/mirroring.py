@@ -39,7 +39,7 @@ def train(
         checkpoints=checkpointing(folder),
         strategy=strategy,
         epoch_callback=epoch_callback,
-    )
+    ).history
     return model.get_weights(), history["val_loss"].tolist()
 
 

@@ -55,15 +55,15 @@ def test_two_and_four_processes_train_as_one_does(tmp_path: Path) -> None:
         for weights, results in together:
             for name, value in alone.items():
                 np.testing.assert_allclose(weights[name], value, rtol=0, atol=1e-5)
-            for kind in ("scratch", "pretrained"):
+            for kind in ("scratch", "pretrained", "logistic"):
                 np.testing.assert_allclose(results[kind]["history"], facts[kind]["history"], atol=1e-4)
-        for kind in ("scratch", "pretrained"):
+        for kind in ("scratch", "pretrained", "logistic"):
             read = [set(results[kind]["rows"]) for _, results in together]
             assert set.union(*read) == set(range(48))
             assert sum(map(len, read)) == 48  # no image is read by two processes
             assert max(map(len, read)) <= 48 / count + 3
         written = {path.name for path in (tmp_path / str(count)).glob("*_checkpoints_*")}
-        assert written == {"scratch_checkpoints_0", "pretrained_checkpoints_0"}
+        assert written == {f"{kind}_checkpoints_0" for kind in ("scratch", "pretrained", "logistic")}
 
 
 def test_several_processes_require_jax(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,6 +69,14 @@ def test_interrupted_between_checkpoints(whole, tmp_path: Path, pretrained: bool
     assert tiny_fit(tmp_path, pretrained=pretrained) == whole[pretrained]
 
 
+@pytest.mark.no_cover
+@pytest.mark.parametrize("head", ["logistic", "epochs"])
+def test_weights_are_chosen_from_the_same_candidates_after_a_resume(tmp_path: Path, head: str) -> None:
+    recipe = {"head": head, "interpolation": 0.5}
+    interrupt(tmp_path / "cut", keras.Model, "train_on_batch", 4 if head == "logistic" else 10, **recipe)
+    assert tiny_fit(tmp_path / "cut", **recipe) == tiny_fit(tmp_path / "whole", **recipe)
+
+
 def test_a_resumed_training_belongs_to_the_run_that_resumes_it(tmp_path: Path) -> None:
     """Even if it was complete and saves nothing more: otherwise its checkpoints would never be removed."""
     options = {"pretrained": False, "scratch_epochs": 1}

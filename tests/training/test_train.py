@@ -43,7 +43,7 @@ def test_training_from_scratch_learns_and_reports_every_epoch(pixels: np.ndarray
         tiny_recipe(),
         pretrained=False,
         epoch_callback=lambda row: heard.append(row["epoch"]),
-    )
+    ).history
     assert list(history.columns) == HISTORY_COLUMNS
     assert heard == history["epoch"].tolist() == [1, 2, 3, 4, 5, 6]
     assert set(history["phase"]) == {"scratch"}
@@ -53,7 +53,7 @@ def test_training_from_scratch_learns_and_reports_every_epoch(pixels: np.ndarray
 def test_the_weights_kept_are_those_of_the_best_validation_loss(pixels: np.ndarray) -> None:
     model = tiny_network()
     validation = part(pixels, 40, 48)
-    history = fit_model(model, part(pixels, 0, 40), validation, tiny_recipe(), pretrained=False)
+    history = fit_model(model, part(pixels, 0, 40), validation, tiny_recipe(), pretrained=False).history
     probabilities = predict(model, validation.pixels, validation.rows)
     loss = -np.log(probabilities[np.arange(8), validation.y_true]).mean()
     assert loss == pytest.approx(history["val_loss"].min(), rel=1e-4)
@@ -63,7 +63,7 @@ def test_head_first_then_all_layers_with_frozen_batch_statistics(pixels: np.ndar
     model = tiny_network()
     statistics = model.get_layer("stem_bn").moving_mean.numpy().copy()
     kernel = model.get_layer("stem_conv").kernel.numpy().copy()
-    history = fit_model(model, part(pixels, 0, 40), part(pixels, 40, 48), tiny_recipe(), pretrained=True)
+    history = fit_model(model, part(pixels, 0, 40), part(pixels, 40, 48), tiny_recipe(), pretrained=True).history
     assert history["phase"].tolist() == ["head", "head", "all layers", "all layers"]
     assert history["epoch"].tolist() == [1, 2, 3, 4]
     np.testing.assert_array_equal(model.get_layer("stem_bn").moving_mean.numpy(), statistics)
@@ -100,7 +100,7 @@ def test_mlflow_has_one_curve_over_both_phases(pixels: np.ndarray, tmp_path: Pat
             tiny_recipe(),
             pretrained=True,
             epoch_callback=EpochLogDataset().load(),
-        )
+        ).history
     assert history["phase"].tolist() == ["head", "head", "all layers", "all layers"]
     for name in ("loss", "val_loss", "val_accuracy", "learning_rate"):
         logged = mlflow.MlflowClient().get_metric_history(run.info.run_id, name)
@@ -118,7 +118,7 @@ def test_training_the_head_does_not_change_the_backbone(pixels: np.ndarray) -> N
 def test_the_head_predicts_equally_on_features_and_in_the_model(pixels: np.ndarray) -> None:
     model = tiny_network()
     validation = part(pixels, 40, 48)
-    history = fit_model(model, part(pixels, 0, 40), validation, tiny_recipe(epochs=0), pretrained=True)
+    history = fit_model(model, part(pixels, 0, 40), validation, tiny_recipe(epochs=0), pretrained=True).history
     probabilities = predict(model, validation.pixels, validation.rows)
     loss = -np.log(probabilities[np.arange(8), validation.y_true]).mean()
     assert loss == pytest.approx(history["val_loss"].min(), rel=1e-3)
@@ -145,7 +145,7 @@ def test_the_same_seed_gives_the_same_weights(pixels: np.ndarray) -> None:
 
 def test_early_stopping_ends_a_phase(pixels: np.ndarray) -> None:
     hopeless = tiny_recipe(scratch_epochs=6, patience=1, scratch_learning_rate=1e-9)
-    history = fit_model(tiny_network(), part(pixels, 0, 40), part(pixels, 40, 48), hopeless, pretrained=False)
+    history = fit_model(tiny_network(), part(pixels, 0, 40), part(pixels, 40, 48), hopeless, pretrained=False).history
     best = history["val_loss"].idxmin()
     assert len(history) == min(6, max(3, best + 2))  # never in the first half
     assert len(history) < 6
@@ -154,11 +154,11 @@ def test_early_stopping_ends_a_phase(pixels: np.ndarray) -> None:
 def test_the_weights_kept_are_the_averaged_ones_that_were_validated(pixels: np.ndarray) -> None:
     model = tiny_network()
     validation = part(pixels, 40, 48)
-    history = fit_model(model, part(pixels, 0, 40), validation, tiny_recipe(ema=1.0), pretrained=True)
+    history = fit_model(model, part(pixels, 0, 40), validation, tiny_recipe(ema=1.0), pretrained=True).history
     probabilities = predict(model, validation.pixels, validation.rows)
     loss = -np.log(probabilities[np.arange(8), validation.y_true]).mean()
     assert loss == pytest.approx(history["val_loss"].iloc[2:].min(), rel=1e-4)
-    plain = fit_model(tiny_network(), part(pixels, 0, 40), validation, tiny_recipe(), pretrained=True)
+    plain = fit_model(tiny_network(), part(pixels, 0, 40), validation, tiny_recipe(), pretrained=True).history
     assert not np.isclose(plain["val_loss"].iloc[-1], history["val_loss"].iloc[-1], rtol=1e-7)
     np.testing.assert_allclose(plain["loss"], history["loss"], rtol=1e-6)
 
@@ -176,7 +176,7 @@ def test_the_last_epoch_is_kept_if_the_recipe_requires_it(pixels: np.ndarray, em
     def train(**changes: object) -> tuple[float, pd.DataFrame]:
         model = tiny_network()
         recipe = tiny_recipe(**changes, ema=ema)
-        history = fit_model(model, part(pixels, 0, 40), validation, recipe, pretrained=False)
+        history = fit_model(model, part(pixels, 0, 40), validation, recipe, pretrained=False).history
         predictions = predict(model, validation.pixels, validation.rows)
         return validation_metrics(validation.y_true, predictions, 0.0)["val_loss"], history
 
@@ -191,7 +191,7 @@ def test_the_last_epoch_is_kept_if_the_recipe_requires_it(pixels: np.ndarray, em
 
 def test_early_stopping_keeps_the_best_epoch(pixels: np.ndarray) -> None:
     recipe = tiny_recipe(keep_epoch="last", patience=1)
-    history = fit_model(tiny_network(), part(pixels, 0, 40), misled(pixels), recipe, pretrained=False)
+    history = fit_model(tiny_network(), part(pixels, 0, 40), misled(pixels), recipe, pretrained=False).history
     assert len(history) < 6
     assert history.loc[history["kept"], "epoch"].tolist() == [history["val_loss"].idxmin() + 1]
 
@@ -201,7 +201,7 @@ def test_the_best_epoch_is_that_of_the_monitored_metric(pixels: np.ndarray, moni
     model = tiny_network()
     validation = part(pixels, 40, 48)
     tiny = tiny_recipe(monitor=monitor, label_smoothing=0.1)
-    history = fit_model(model, part(pixels, 0, 40), validation, tiny, pretrained=False)
+    history = fit_model(model, part(pixels, 0, 40), validation, tiny, pretrained=False).history
     best = history[monitor].idxmin() if monitor == "val_log_loss" else history[monitor].idxmax()
     kept = validation_metrics(validation.y_true, predict(model, validation.pixels, validation.rows), 0.1)
     assert kept["val_loss"] == pytest.approx(history["val_loss"][best], rel=1e-5)
@@ -218,7 +218,7 @@ def test_batch_statistics_are_frozen_by_the_recipe(pixels: np.ndarray, frozen: b
 
 @pytest.mark.parametrize(("class_weights", "limit"), [(False, 8.69), (True, 8.69 * 50)])
 def test_the_loss_limit_scales_with_class_weights(class_weights: bool, limit: float) -> None:
-    rare = LabelledPixels(np.empty(0), np.arange(100), np.array([1] + [0] * 99), classes=2)
+    rare = LabelledPixels(np.empty(0), np.arange(100), np.array([1] + [0] * 99), classes=2, groups=np.arange(100))
     rules = _training(rare, tiny_recipe(class_weights=class_weights, loss_limit=8)).rules()
     assert rules.loss_limit == pytest.approx(limit, rel=1e-3)
 
@@ -230,9 +230,9 @@ def test_class_weights_give_the_rare_class_equal_weight(pixels: np.ndarray, clas
     classifier = model.get_layer("predictions")
     classifier.set_weights([np.zeros(classifier.kernel.shape), np.array([2.0, 0.0])])
     rows = np.array([*range(0, 42, 2), 1, 3, 5])
-    rare = LabelledPixels(pixels, rows, rows % 2, 2)
+    rare = LabelledPixels(pixels, rows, rows % 2, 2, rows)
     tiny = tiny_recipe(class_weights=class_weights, scratch_epochs=1, batch_size=len(rows), scratch_learning_rate=1e-12)
-    history = fit_model(model, rare, rare, tiny, pretrained=False)
+    history = fit_model(model, rare, rare, tiny, pretrained=False).history
     of_class = -np.log(np.exp([2, 0]) / np.exp([2, 0]).sum())
     assert history["loss"][0] == pytest.approx(np.dot(shares, of_class), rel=1e-5)
 
@@ -252,3 +252,69 @@ def test_one_gpu_augments_batches_that_need_no_host(monkeypatch, pixels, changes
     recipe = tiny_recipe(**{"augmentation": Augmentation(flip=True), **changes})
     made = _training(train, recipe).batches(train.pixels, train.rows, augmented=augmented)
     assert keras.ops.is_tensor(made[0][0]) is expected
+
+
+LOGISTIC = {"head": "logistic", "interpolation": "auto"}
+
+
+def test_the_logistic_head_takes_one_epoch_and_leaves_the_backbone(pixels: np.ndarray) -> None:
+    model, validation = tiny_network(), part(pixels, 40, 48)
+    before = {weight.path: weight.numpy() for weight in model.weights}
+    heard: list[dict] = []
+    fitted = fit_model(
+        model,
+        part(pixels, 0, 40),
+        validation,
+        tiny_recipe(epochs=0, **LOGISTIC),
+        pretrained=True,
+        epoch_callback=heard.append,
+    )
+    changed = {weight.path for weight in model.weights if not np.array_equal(weight.numpy(), before[weight.path])}
+    assert changed == {"predictions/kernel", "predictions/bias"}
+    assert fitted.candidates.empty
+    (row,) = fitted.history.to_dict("records")
+    assert (row["epoch"], row["phase"], row["kept"]) == (1, "head", True)
+    assert row["accuracy"] == 1
+    probabilities = predict(model, validation.pixels, validation.rows)
+    assert row["val_log_loss"] == pytest.approx(
+        validation_metrics(validation.y_true, probabilities, 0.0)["val_log_loss"], rel=1e-4
+    )
+    assert [one["phase"] for one in heard] == ["head"]
+
+
+def fit_with_choice(pixels: np.ndarray, **changes: object) -> tuple[keras.Model, training.Fitted]:
+    model = tiny_network()
+    recipe = tiny_recipe(**LOGISTIC | {"learning_rate": 1e-2} | changes)
+    return model, fit_model(model, part(pixels, 0, 40), part(pixels, 40, 48), recipe, pretrained=True)
+
+
+def test_the_chosen_weights_are_between_the_frozen_and_the_fine_tuned_network(pixels: np.ndarray) -> None:
+    model, fitted = fit_with_choice(pixels)
+    assert fitted.history["phase"].tolist() == ["head", "all layers", "all layers"]
+    table, validation = fitted.candidates, part(pixels, 40, 48)
+    assert table["factor"].tolist() == [0, 0.25, 0.5, 0.75, 1]
+    frozen = fitted.history["val_log_loss"][0]
+    assert table["log_loss"][0] == pytest.approx(frozen, rel=1e-4)
+    probabilities = predict(model, validation.pixels, validation.rows)
+    kept = table.loc[table["chosen"], "log_loss"].iloc[0]
+    assert validation_metrics(validation.y_true, probabilities, 0.0)["val_log_loss"] == pytest.approx(kept, rel=1e-4)
+    for factor in (0.0, 1.0):
+        same, one = fit_with_choice(pixels, interpolation=factor)
+        loss = validation_metrics(validation.y_true, predict(same, validation.pixels, validation.rows), 0.0)
+        expected = table.loc[table["factor"] == factor, "log_loss"].iloc[0]
+        assert loss["val_log_loss"] == pytest.approx(expected, rel=1e-4)
+        assert len(one.candidates) == (0 if factor == 1 else 1)
+
+
+@pytest.mark.parametrize(("pretrained", "changes"), [(False, {}), (True, {"head_epochs": 0})])
+def test_without_a_frozen_network_nothing_is_chosen(pixels: np.ndarray, pretrained: bool, changes: dict) -> None:
+    recipe = tiny_recipe(**LOGISTIC | changes)
+    fitted = fit_model(tiny_network(), part(pixels, 0, 40), part(pixels, 40, 48), recipe, pretrained=pretrained)
+    assert fitted.candidates.empty
+    assert "head" not in set(fitted.history["phase"])
+
+
+def test_head_epochs_can_be_followed_by_a_choice(pixels: np.ndarray) -> None:
+    _, fitted = fit_with_choice(pixels, head="epochs")
+    assert fitted.history["phase"].tolist() == ["head", "head", "all layers", "all layers"]
+    assert fitted.candidates["log_loss"][0] == pytest.approx(fitted.history["val_log_loss"].iloc[:2].min(), rel=1e-4)

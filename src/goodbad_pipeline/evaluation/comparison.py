@@ -10,13 +10,15 @@ import pandas as pd
 import scipy  # loads scipy.stats when it is used
 
 from goodbad_pipeline.evaluation import metrics
-from goodbad_pipeline.evaluation.bootstrap import Interval, Resamples, bootstrap_interval
+from goodbad_pipeline.evaluation.bootstrap import Interval, Resamples, bootstrap_interval, resample_groups
 from goodbad_pipeline.evaluation.decision import Calibration
 from goodbad_pipeline.evaluation.predictions import BoolArray, FloatArray, IntArray, Predictions
 from goodbad_pipeline.evaluation.slices import slice_rates
 
 PAIRED_COLUMNS = ["column", "value", "images", "groups", "challenger", "champion", "difference", "low", "high"]
+LOSS_COLUMNS = ["log_loss", "low", "high", "excess", "chance"]
 _ROUNDING = 1e-12
+_REPLICATES = 2000
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,27 @@ def measure_gain(challenger: Predictions, champion: Predictions, resamples: Resa
     p_value = (1 + np.count_nonzero(by_chance >= observed - _ROUNDING)) / (1 + len(by_chance))
     interval = bootstrap_interval(sign * (new - old), resamples.groups)
     return Gain(float(new[0]), float(old[0]), interval, float(p_value))
+
+
+def compare_losses(losses: FloatArray, groups: IntArray) -> pd.DataFrame:
+    """Compare models by their log losses on the same images: shape (models, n).
+
+    Returns:
+        One row per model: log_loss with its 95 % interval (low, high), excess (over the lowest log loss) and chance.
+        An excess up to chance may be due to the selection of the images. It is one standard error of the difference
+        between groups, increased for few groups by Student's t; infinite for a single group.
+    """
+    resamples = resample_groups(groups, _REPLICATES, seed=0)
+    count, sizes = resamples.groups, np.bincount(resamples.codes)
+    sums = np.stack([np.bincount(resamples.codes, row) for row in losses])  # (models, groups)
+    means = (resamples.weights @ sums.T / (resamples.weights @ sizes)[:, None]).T  # (models, resamples)
+    excess = means[:, 0] - means[:, 0].min()
+    deviations = sums - sums[excess.argmin()] - excess[:, None] * sizes
+    spread = np.sqrt((deviations**2).sum(axis=1) * count / max(count - 1, 1)) / sizes.sum()
+    one_sigma = scipy.stats.norm.cdf(1)
+    chance = spread * scipy.stats.t.ppf(one_sigma, count - 1) if count > 1 else np.full(len(losses), np.inf)
+    intervals = [bootstrap_interval(row, count) for row in means]
+    return pd.DataFrame(np.column_stack([intervals, excess, chance]), columns=LOSS_COLUMNS)
 
 
 def measure_rise(metric: str, challenger: Predictions, champion: Predictions, resamples: Resamples) -> Interval:

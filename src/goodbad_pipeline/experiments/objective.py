@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import keras
 import pandas as pd
@@ -14,7 +15,7 @@ from goodbad_pipeline.training.devices import out_of_memory
 from goodbad_pipeline.training.progress import EpochCallback, Row
 from goodbad_pipeline.training.recipe import Recipe
 from goodbad_pipeline.training.stopping import StopRequest, TrainingDiverged
-from goodbad_pipeline.training.train import ALL_LAYERS, SCRATCH, fit_model, last_phase
+from goodbad_pipeline.training.train import ALL_LAYERS, HEAD, SCRATCH, fit_model, last_phase
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,9 @@ def train_trial(
     """
     started, rows = time.perf_counter(), list[Row]()
     phase = last_phase(recipe, pretrained=pretrained)
-    epochs = {SCRATCH: recipe.scratch_epochs, ALL_LAYERS: recipe.epochs}.get(phase, recipe.head_epochs)
+    head_epochs = 1 if recipe.head == "logistic" else recipe.head_epochs
+    epochs = {SCRATCH: recipe.scratch_epochs, ALL_LAYERS: recipe.epochs, HEAD: head_epochs}[phase]
+    recipe = replace(recipe, interpolation=1.0)  # the metrics are those of an epoch
 
     def on_epoch(row: Row) -> None:
         rows.append(row)
@@ -57,7 +60,10 @@ def train_trial(
 
     def fit() -> pd.DataFrame:
         keras.utils.clear_session()
-        return fit_model(build(), train, validation, recipe, pretrained=pretrained, stop=stop, epoch_callback=on_epoch)
+        fitted = fit_model(
+            build(), train, validation, recipe, pretrained=pretrained, stop=stop, epoch_callback=on_epoch
+        )
+        return fitted.history
 
     history = _complete_history(fit, rows, recipe)
     result = {

@@ -185,7 +185,7 @@ class _Trainer:
             compiled=True,
             stop=self._stop,
             epoch_callback=lambda row: epoch_callback(_without_smoothing(row)),
-        )
+        ).history
         last = _without_smoothing(history.iloc[-1].to_dict())
         metrics = {name: float(last[name]) for name in ("val_accuracy", "val_loss", "accuracy", "loss")}
         return {**metrics, "seconds": time.perf_counter() - started}
@@ -233,8 +233,10 @@ def _recipe(recipe: Recipe, seed: int) -> Recipe:
         loss_limit=sys.float_info.max,
         freeze_statistics=None,
         data_shards=1,
+        head="epochs",
         head_epochs=0,
         epochs=0,
+        interpolation=1.0,
         head_learning_rate=0.0,
         learning_rate=0.0,
     )

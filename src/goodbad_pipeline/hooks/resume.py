@@ -49,12 +49,13 @@ def find_interrupted_run(pipeline: Pipeline, catalog: DataCatalog, parameters: M
 
 
 def remove_finished_checkpoints(catalog: DataCatalog, pipeline: Pipeline, run_id: str | None) -> None:
-    """Remove the checkpoints of the training if they belong to this run, which has finished."""
+    """Remove the checkpoints of the trainings that belong to this run, which has finished."""
     if CHECKPOINTS not in pipeline.inputs():
         return
     store: CheckpointStore = catalog.load(CHECKPOINTS)
-    if (last := store.last_state()) is not None and last["owner"] == run_id:
-        store.forget(config_hash(last["config"]))
+    for state in list(store.states()):
+        if state["owner"] == run_id:
+            store.forget(config_hash(state["config"]))
 
 
 def _find_training_owner(

@@ -44,7 +44,7 @@ class ModelParams(Group):
     variant: str | None
     budget: BudgetParams | None
     coefficients: CoefficientParams
-    resolution: int | None
+    resolution: int | Literal["auto"] | None
     weights: str | None
     grow_from: int | str | None
     dropout: Fraction | None
@@ -59,6 +59,11 @@ class ModelParams(Group):
         if self.grow_from is not None and self.weights not in (None, "none", "auto"):
             raise ValueError(
                 f"weights must be auto or none if grow_from is set, which provides them; received {self.weights!r}."
+            )
+        if self.resolution == "auto" and (self.budget or self.grow_from is not None or self.weights in (None, "none")):
+            raise ValueError(
+                "resolution must be a number or null with budget, with grow_from and without weights, because auto "
+                "compares features of trained weights; received 'auto'."
             )
         return self
 
@@ -94,6 +99,7 @@ class TrainingParams(Group):
     seed: Seed
     batch_size: Count
     auto_batch: bool
+    head: Literal["logistic", "epochs"] = "epochs"  # runs recorded without this parameter trained it in epochs
     head_epochs: Annotated[int, Field(ge=0)]
     epochs: Annotated[int, Field(ge=0)]
     scratch_epochs: Count
@@ -110,8 +116,11 @@ class TrainingParams(Group):
     ema: Annotated[float, Field(ge=0)]
     label_smoothing: Fraction
     class_weights: bool
+    # Runs recorded without this parameter kept the fine-tuned weights.
+    interpolation: Literal["auto"] | Annotated[float, Field(ge=0, le=1)] = 1.0
     freeze_statistics: bool | None = None
     batch_norm_momentum: Annotated[float, Field(gt=0, lt=1)] | None = None
+    refit: bool = False
     patience: Count
     monitor: Literal["val_loss", "val_log_loss", "val_accuracy", "val_balanced_accuracy", "val_f1_macro", "val_roc_auc"]
     keep_epoch: Literal["last", "best"] = "best"  # runs recorded without this parameter kept the best epoch

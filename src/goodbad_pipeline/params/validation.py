@@ -68,9 +68,13 @@ def validate_parameters(raw: dict[str, Any]) -> dict[str, Group]:
 def _contradictions(typed: dict[str, Group]) -> list[str]:
     """Return the problems of groups that are valid on their own but contradict each other."""
     model, training = typed.get("model"), typed.get("training")
-    if not isinstance(model, ModelParams) or not isinstance(training, TrainingParams) or model.budget is None:
+    if not isinstance(model, ModelParams) or not isinstance(training, TrainingParams) or not training.distributed:
         return []
-    if training.distributed and model.budget.max_ms_per_image is not None:
+    if model.resolution == "auto":
+        return ["model.resolution: must be a number or null with training.distributed=true, got 'auto'"]
+    if training.refit:
+        return ["training.refit: must be false with training.distributed=true, got True"]
+    if model.budget is not None and model.budget.max_ms_per_image is not None:
         return [
             "model.budget.max_ms_per_image: must be null with training.distributed=true, because each process would "
             f"measure another time, got {model.budget.max_ms_per_image:g}; find phi in a run with one process and set "

@@ -47,6 +47,7 @@ def gather_facts(
     test_metrics: Mapping[str, float],
     explanation_metrics: Mapping[str, float],
     network: Mapping[str, Any],
+    candidates: pd.DataFrame,
     ingestion: Mapping[str, Any],
     splits: Rows,
     data: Mapping[str, Any],
@@ -68,6 +69,7 @@ def gather_facts(
         "splits": splits,
         "ingestion": dict(ingestion),
         "network": dict(network),
+        "candidates": _rows(candidates),
         "data": dict(data),
     }
     cleaned: dict[str, Any] = plain_values(facts)

@@ -14,6 +14,7 @@ Config = dict[str, Any]  # nested names and JSON values; trainings with equal co
 
 _SOURCES = (
     "evaluation/bootstrap.py",
+    "evaluation/comparison.py",
     "evaluation/decision.py",
     "evaluation/metrics.py",
     "evaluation/predictions.py",

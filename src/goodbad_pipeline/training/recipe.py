@@ -1,6 +1,7 @@
 """Hyperparameters of a training. conf/base/parameters_train.yml explains them under the same names."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class Recipe:
     weight_decay: float
     label_smoothing: float
     patience: int
+    head: str = "epochs"
+    interpolation: float | Literal["auto"] = 1.0
     monitor: str = "val_loss"
     keep_epoch: str = "best"
     loss_limit: float = 8.0

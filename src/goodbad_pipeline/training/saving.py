@@ -20,7 +20,7 @@ from goodbad_pipeline.training.stopping import TrainingDiverged
 
 logger = logging.getLogger(__name__)
 
-_MODEL, _OPTIMIZER, _KEPT = "model", "optimizer", "kept"
+_MODEL, _OPTIMIZER, _KEPT, _HEAD = "model", "optimizer", "kept", "head"
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class Saver:
     If ``plan`` is None, nothing is saved. The initial values of the model become part of the config.
     """
 
+    head: list[np.ndarray] | None = None
+    """State of the classifier after the phase that trains it alone, stored with each later checkpoint."""
     _saved: Path | None
 
     def __init__(self, plan: Checkpointing | None, model: keras.Model, strategy: Strategy = SINGLE_PROCESS) -> None:
@@ -64,7 +66,8 @@ class Saver:
         if self._plan is None:
             return None
         checkpoint = self._folder.newest() if self._plan.resume else None
-        self._saved = None if checkpoint is None else checkpoint.path
+        if checkpoint is not None:
+            self._saved, self.head = checkpoint.path, _of(_HEAD, checkpoint.arrays) or None
         self._check_agreement()
         if self._strategy.process_index:  # only the first process changes the folder
             return checkpoint
@@ -89,7 +92,7 @@ class Saver:
         """
         if self._plan is None or self._strategy.process_index:
             return
-        arrays = capture(model, kept)
+        arrays = capture(model, kept) | _numbered(_HEAD, self.head or [])
         if not all(np.isfinite(array).all() for array in arrays.values() if array.dtype.kind == "f"):
             raise TrainingDiverged.at(where, "the weights are not finite", self.kept)
         progress.saves += 1

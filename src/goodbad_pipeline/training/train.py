@@ -2,20 +2,24 @@
 
 import logging
 import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from typing import NamedTuple
 
 import keras
 import numpy as np
 import pandas as pd
 
-from goodbad_pipeline.evaluation.metrics import larger_is_better, validation_metrics
+from goodbad_pipeline import lazy
+from goodbad_pipeline.evaluation.metrics import larger_is_better, log_losses, validation_metrics
 from goodbad_pipeline.images.labelled_pixels import LabelledPixels
 from goodbad_pipeline.training.batches import TrainingBatches, balanced_weights, predict
 from goodbad_pipeline.training.devices import count_gpus
 from goodbad_pipeline.training.distributed import SINGLE_PROCESS, DataParallel, Strategy
+from goodbad_pipeline.training.interpolation import FACTORS, UNKNOWN_SKILL, candidate_table, interpolate
 from goodbad_pipeline.training.loop import Loop, Phase, Rules, StepCallback
 from goodbad_pipeline.training.optimizers import compile_model
 from goodbad_pipeline.training.progress import EpochCallback, Progress, ProgressReporter
@@ -23,9 +27,18 @@ from goodbad_pipeline.training.recipe import Recipe
 from goodbad_pipeline.training.saving import Checkpointing, Saver
 from goodbad_pipeline.training.stopping import StopRequest
 
+linear_head = lazy.load("goodbad_pipeline.training.linear_head")  # imports scikit-learn
+
 logger = logging.getLogger(__name__)
 
 HEAD, ALL_LAYERS, SCRATCH = "head", "all layers", "scratch"  # names of the phases
+
+
+class Fitted(NamedTuple):
+    """The tables that `fit_model` returns."""
+
+    history: pd.DataFrame  # one row per epoch of all phases, with the columns :data:`HISTORY_COLUMNS`
+    candidates: pd.DataFrame  # the result of `candidate_table`; empty if there was no choice
 
 
 def fit_model(
@@ -41,12 +54,14 @@ def fit_model(
     epoch_callback: EpochCallback | None = None,
     step_callback: StepCallback | None = None,
     checkpoints: Checkpointing | None = None,
-) -> pd.DataFrame:
-    """Train ``model`` in place. It then has the weights of the best or the last epoch of the last phase.
+) -> Fitted:
+    """Train ``model`` in place.
 
     In a pretrained network, the classifier is trained first, on features of the other layers, which are computed once.
     Then all layers are trained. Batch statistics stay frozen unless the recipe states otherwise, because few images
-    would distort them. In a network from scratch, all layers are trained from the start, with batch statistics.
+    would distort them. If ``recipe.interpolation`` is auto, the validation images then decide how far the weights move
+    from the frozen network with its classifier towards the fine-tuned network. In a network from scratch, all layers
+    are trained from the start, with batch statistics. Each phase ends with the weights of its best or its last epoch.
 
     ``model`` maps pixels (b, side, side, 3), 0–255, to class probabilities, and has layers ``avg_pool`` and
     ``predictions``. The validation images decide when training stops early and which epoch is best. ``compiled`` states
@@ -55,9 +70,6 @@ def fit_model(
     during validation. ``epoch_callback`` is also called for the epochs before a training was resumed. If
     ``checkpoints`` is None, no checkpoint is stored.
 
-    Returns:
-        The history: one row per epoch of all phases, with the columns :data:`HISTORY_COLUMNS`.
-
     Raises:
         Stopped: A stop was requested; a checkpoint is stored.
         TrainingDiverged: The loss or the weights are not finite, or the loss exploded.
@@ -65,13 +77,16 @@ def fit_model(
     """
     training = _Training(model, train, validation, recipe, strategy, pretrained, compiled)
     saver, reporter, progress = Saver(checkpoints, model, strategy), ProgressReporter(epoch_callback), Progress()
+    stop, start = stop or StopRequest(), model.get_weights()
     checkpoint = saver.resume()
     if checkpoint is not None:
         progress = Progress(**checkpoint.state["progress"])
         logger.info("Resuming after %d epochs and %d steps from %s", len(progress.rows), progress.step, checkpoint.path)
         for row in progress.rows:
             reporter.replay(row)
-    loop = Loop(training.rules(), saver, reporter, strategy, stop or StopRequest(), step_callback)
+    elif training.has_linear_head:
+        saver.head = training.fit_linear_head(progress, reporter)
+    loop = Loop(training.rules(), saver, reporter, strategy, stop, step_callback)
     for number, prepare in enumerate(training.phases()):
         if number < progress.phase:
             continue
@@ -80,7 +95,9 @@ def fit_model(
             checkpoint = None
         with prepare() as phase:
             loop.run(phase, progress, None if checkpoint is None else checkpoint.arrays)
-    return progress.table()
+        if phase.name == HEAD:
+            saver.head = training.head_weights(UNKNOWN_SKILL)
+    return Fitted(progress.table(), training.choose_weights(start, saver.head))
 
 
 def last_phase(recipe: Recipe, *, pretrained: bool) -> str:
@@ -117,8 +134,75 @@ class _Training:
         """
         if not self.pretrained:
             return [self._all_layers] if self.recipe.scratch_epochs else []
-        head = [self._head_only] if self.recipe.head_epochs else []
+        head = [self._head_only] if self.recipe.head_epochs and not self.has_linear_head else []
         return [*head, *([self._all_layers] if self.recipe.epochs else [])]
+
+    @property
+    def has_linear_head(self) -> bool:
+        """Whether the classifier is first trained as a logistic regression."""
+        return self.pretrained and bool(self.recipe.head_epochs) and self.recipe.head == "logistic"
+
+    def fit_linear_head(self, progress: Progress, reporter: ProgressReporter) -> list[np.ndarray]:
+        """Fit the classifier by logistic regression, add an epoch to ``progress``, and return `head_weights`."""
+        started = time.perf_counter()
+        reporter.open_epoch(HEAD, 1, 0)
+        logger.info("Computing frozen features of %d images once", len(self.train.rows) + len(self.validation.rows))
+        # The rows of other processes are 0.
+        features = self.strategy.gather(self._features()[None]).sum(axis=0)
+        train, validation = self.train, self._validation_shard()
+        head = linear_head.fit_linear_head(
+            features,
+            train.y_true,
+            train.groups,
+            train.classes,
+            self.recipe.seed,
+            balanced_weights(train.targets) if self.recipe.class_weights else None,
+        )
+        # All processes use the classifier of the first one, because processors may round differently.
+        values = (head.kernel, head.bias, np.array(head.skill))
+        kernel, bias, skill = (self.strategy.gather(value[None])[0] for value in values)
+        self.model.get_layer("predictions").set_weights([kernel, bias])
+        fitted = self._metrics(train.y_true, head.predict(features))
+        outputs = predict(self._with_features, validation.pixels, validation.rows)
+        held = head.predict(outputs[:, : features.shape[1]])
+        metrics = self._metrics(self.strategy.gather(validation.y_true), self.strategy.gather(held))
+        logger.info("Logistic regression on frozen features: %s", head.evidence)
+        progress.add_step({name: fitted[f"val_{name}"] for name in ("loss", "accuracy")}, time.perf_counter() - started)
+        row = progress.close_epoch(HEAD, 1, metrics)
+        progress.enter(0)
+        progress.kept = row["epoch"]
+        reporter.close_epoch(HEAD, row)
+        return self.head_weights(skill)
+
+    def head_weights(self, skill: float) -> list[np.ndarray]:
+        """Return kernel and bias of the classifier, and the skill of the frozen network with it."""
+        return [*self.model.get_layer("predictions").get_weights(), np.array(skill)]
+
+    def choose_weights(self, start: list[np.ndarray], head: list[np.ndarray] | None) -> pd.DataFrame:
+        """Set the weights of ``model`` to the chosen candidate and return the candidates.
+
+        ``start`` are the initial weights of the network, ``head`` is what `head_weights` returned after the first
+        phase.
+        """
+        factors = FACTORS if self.recipe.interpolation == "auto" else (self.recipe.interpolation,)
+        if head is None or not self.recipe.epochs or factors == (1.0,):
+            return candidate_table(np.zeros((0, 0)), np.zeros(0, np.int64), (), 0)
+        tuned = self.model.get_weights()
+        self.model.set_weights(start)
+        self.model.get_layer("predictions").set_weights(head[:2])
+        frozen, validation, predictions = self.model.get_weights(), self._validation_shard(), []
+        for factor in factors:
+            self.model.set_weights(interpolate(frozen, tuned, factor))
+            predictions.append(self._predict(self.model, validation))
+        y_true, groups = self.strategy.gather(validation.y_true), self.strategy.gather(validation.groups)
+        losses = np.stack([log_losses(y_true, self.strategy.gather(values)) for values in predictions])
+        table = candidate_table(losses, groups, factors, float(head[2]))
+        chosen = table[table["chosen"]].iloc[0]
+        self.model.set_weights(interpolate(frozen, tuned, chosen["factor"]))
+        logger.info(
+            "Chose the weights at factor %g between the frozen (0) and the fine-tuned (1) network", chosen["factor"]
+        )
+        return table
 
     @contextmanager
     def _head_only(self) -> Iterator[Phase]:
@@ -205,11 +289,20 @@ class _Training:
     ) -> dict[str, float]:
         """Predict the validation images of this process, and return the metrics over all processes."""
         self.strategy.update(model, replica)
+        predictions = self._predict(model, validation, check_stop)
+        return self._metrics(self.strategy.gather(validation.y_true), self.strategy.gather(predictions))
+
+    def _predict(
+        self, model: keras.Model, images: LabelledPixels, check_stop: Callable[[], None] = lambda: None
+    ) -> np.ndarray:
+        """Return the probabilities of some images: shape (n, classes)."""
         shares_graph = self.pretrained and self.recipe.head_epochs and model is self.model
         predictor = self._with_features if shares_graph else model
-        outputs = predict(predictor, validation.pixels, validation.rows, check_stop=check_stop)
-        predictions = self.strategy.gather(outputs[:, -self.train.classes :])
-        return validation_metrics(self.strategy.gather(validation.y_true), predictions, self.recipe.label_smoothing)
+        outputs = predict(predictor, images.pixels, images.rows, check_stop=check_stop)
+        return outputs[:, -self.train.classes :]
+
+    def _metrics(self, y_true: np.ndarray, predictions: np.ndarray) -> dict[str, float]:
+        return validation_metrics(y_true, predictions, self.recipe.label_smoothing)
 
     def _validation_shard(self) -> LabelledPixels:
         return self.validation.shard(self.strategy.process_index, self.strategy.process_count)

@@ -54,11 +54,6 @@ EXPLAINED_IMAGES = 2000
 SMALLEST_MAP = 3  # cells per side; in a smaller heat map, the share of the border cannot vary
 
 
-def predict_validation(model: Any, pixels: Pixels, splits: pd.DataFrame) -> pd.DataFrame:
-    """Predict the validation split, without calibration."""
-    return _predict(model, pixels, splits, "validation", Calibration(class_names(splits)))
-
-
 def calibrate_model(validation_predictions: pd.DataFrame, evaluation: EvaluationParams) -> dict[str, Any]:
     """Fit temperature, threshold and abstention on the validation split."""
     validation = read_predictions(validation_predictions)
@@ -82,7 +77,9 @@ def calibrate_model(validation_predictions: pd.DataFrame, evaluation: Evaluation
 
 def predict_test(model: Any, pixels: Pixels, splits: pd.DataFrame, calibration: dict[str, Any]) -> pd.DataFrame:
     """Predict the test split, with calibration."""
-    return _predict(model, pixels, splits, "test", Calibration(**calibration))
+    test = splits[splits["split"] == "test"]
+    probabilities = batches.predict(model, pixels.array, pixels.rows(test["image_id"]))
+    return prediction_table(test, probabilities, Calibration(**calibration))
 
 
 def predict_baselines(
@@ -264,11 +261,6 @@ def explain_predictions(
     masked_accuracy = metrics["test_accuracy_centre_masked"]
     logger.info("Accuracy with the centre masked %.3f, unmasked %.3f", masked_accuracy, unmasked_accuracy)
     return _explanation_sheet(sample.reset_index(drop=True), array, heat), metrics
-
-
-def _predict(model: Any, pixels: Pixels, splits: pd.DataFrame, split: str, calibration: Calibration) -> pd.DataFrame:
-    part = splits[splits["split"] == split]
-    return prediction_table(part, batches.predict(model, pixels.array, pixels.rows(part["image_id"])), calibration)
 
 
 def _flatten(intervals: dict[tuple[str, str], Interval]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""model → calibration on validation → predictions of the test split → metrics, findings and figures."""
+"""validation predictions → calibration; model → predictions of the test split → metrics, findings and figures."""
 
 from kedro.pipeline import Pipeline
 
@@ -10,9 +10,6 @@ def create_pipeline() -> Pipeline:
     """Return the pipeline that evaluates the trained model."""
     return stage(
         "evaluation",
-        named_node(
-            nodes.predict_validation, inputs=["model", "pixels", "splits"], outputs="validation_predictions", heavy=True
-        ),
         named_node(
             nodes.calibrate_model, inputs=["validation_predictions", "params:evaluation"], outputs="calibration"
         ),

@@ -32,6 +32,7 @@ RESULTS = (
     "test_metrics",
     "explanation_metrics",
     "network",
+    "candidates",
 )
 """Datasets that are arguments of `gather_facts`."""
 

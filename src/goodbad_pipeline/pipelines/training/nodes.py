@@ -13,8 +13,10 @@ import pandas as pd
 
 from goodbad_pipeline import lazy, network_factory
 from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.evaluation.decision import Calibration
+from goodbad_pipeline.evaluation.predictions import prediction_table
 from goodbad_pipeline.evaluation.slices import check_sensitive
-from goodbad_pipeline.images.labelled_pixels import labelled_pixels
+from goodbad_pipeline.images.labelled_pixels import LabelledPixels, labelled_pixels
 from goodbad_pipeline.images.pixels import PixelCache, Pixels, PixelSource, pixel_source
 from goodbad_pipeline.images.splits import class_names
 from goodbad_pipeline.images.stores import open_root
@@ -37,8 +39,10 @@ from goodbad_pipeline.training.progress import EpochCallback
 from goodbad_pipeline.training.stopping import StopRequest
 
 # These import Keras.
+batches = lazy.load("goodbad_pipeline.training.batches")
 devices = lazy.load("goodbad_pipeline.training.devices")
 distributed = lazy.load("goodbad_pipeline.training.distributed")
+resolution = lazy.load("goodbad_pipeline.training.resolution")
 saving = lazy.load("goodbad_pipeline.training.saving")
 train = lazy.load("goodbad_pipeline.training.train")
 
@@ -51,7 +55,12 @@ def check_columns(splits: pd.DataFrame, evaluation: EvaluationParams) -> None:
 
 
 def choose_network(
-    splits: pd.DataFrame, model: ModelParams, training: TrainingParams, registry: RegistryParams
+    splits: pd.DataFrame,
+    model: ModelParams,
+    training: TrainingParams,
+    registry: RegistryParams,
+    images: ImageParams,
+    pixel_cache: PixelCache,
 ) -> dict[str, Any]:
     """Return the network that the parameters select, its cost and the source of its initial weights.
 
@@ -61,9 +70,15 @@ def choose_network(
     if training.distributed:
         distributed.join_processes()  # first, because loading a model or fitting a budget initialises the devices
     classes = len(class_names(splits))
+    resolutions = _compare_resolutions(splits, model, training, images, pixel_cache)
+    if resolutions:
+        side = next(row["resolution"] for row in resolutions if row["chosen"])
+        model = model.model_copy(update={"resolution": side})
     chosen = network_factory.choose_network(model, training, classes, registry.name)
     scale, budget = chosen.scale, chosen.budget
     facts = _describe(chosen, model, classes)
+    if resolutions:
+        facts["resolutions"] = resolutions
     facts[SOURCE] = _describe_source(splits, model, facts["weights"], registry.name)
     if budget:
         uses = {use.name: {"cost": use.cost, "limit": use.limit} for use in budget.uses}
@@ -86,6 +101,32 @@ def choose_network(
     if facts["weights"] == SCRATCH and model.weights == "auto":
         logger.info("The network starts from random weights: %s", why_not_imagenet(scale))
     return facts
+
+
+def _compare_resolutions(
+    splits: pd.DataFrame, model: ModelParams, training: TrainingParams, images: ImageParams, pixel_cache: PixelCache
+) -> list[dict[str, Any]]:
+    """Return the rows of `compare_resolutions`; none if `model.resolution` is not auto."""
+    if model.resolution != "auto":
+        return []
+    train_images = splits[splits["split"] == "train"]
+    sides = train_images[["width", "height"]].max(axis=1)
+    candidates = resolution.candidate_resolutions(network_factory.RESOLUTIONS, sides.to_numpy())
+    if train_images["group"].nunique() < 2:  # no cross-validation
+        candidates = candidates[:1]
+    if len(candidates) == 1:
+        return [{"resolution": candidates[0], "chosen": True}]
+    devices.prepare_device(training.precision, training.xla, training.seed)
+
+    def load(side: int) -> LabelledPixels:
+        source = pixel_source(train_images, open_root(images.root), images.transform(side), images.cache_gb)
+        return labelled_pixels("train", splits, pixel_cache(source))
+
+    build = partial(network_factory.build_frozen, model, classes=len(class_names(splits)))
+    table = resolution.compare_resolutions(candidates, build, load, training.seed)
+    logger.info("model.resolution=auto:\n%s", table.round(4).to_string(index=False))
+    rows: list[dict[str, Any]] = table.to_dict("records")
+    return rows
 
 
 def _describe_source(splits: pd.DataFrame, model: ModelParams, origin: str, registered: str) -> dict[str, Any] | None:
@@ -153,44 +194,85 @@ def train_model(
     epoch_log: EpochCallback,
     checkpoints: CheckpointStore,
     stop_request: StopRequest,
-) -> tuple[Any, pd.DataFrame]:
-    """Train the network on the train split, and return the model in float32 and its history.
+) -> tuple[Any, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Train the network on the train split and predict the validation split.
 
-    The validation split decides which epoch's weights are kept. An interrupted training is resumed if nothing that
+    The validation split decides which weights are kept. An interrupted training is resumed if nothing that
     determines its result has changed. If a batch does not fit into memory, training ends with an error or, with
-    ``training.auto_batch``, starts again with smaller batches.
+    ``training.auto_batch``, starts again with smaller batches. With ``training.refit``, the network is then trained
+    once more, on both splits; the other results remain those of the first training.
+
+    Returns:
+        The model in float32, its history, the candidates for its weights, and the validation predictions.
     """
     train_images, validation = (labelled_pixels(split, splits, pixels) for split in ("train", "validation"))
-    measured = ("budget", "bound_by")  # measured times vary between runs, even if the network is the same
+    measured = ("budget", "bound_by", "resolutions")  # the grounds of the choice; times vary between runs
     chosen = {name: value for name, value in network.items() if name not in measured}
 
-    def fit(params: TrainingParams, device: Any, strategy: Any) -> pd.DataFrame:
+    def fit(params: TrainingParams, device: Any, strategy: Any, *, refits: bool = False) -> Any:
         # Everything that determines the result, except the initial values of the network.
         config = training_config(decisive_parameters(model, params, images), splits)
-        config |= {"network": chosen, "device": str(device)}
+        config |= {"network": chosen, "device": str(device)} | ({"refits": True} if refits else {})
         return train.fit_model(
             untrained_model,
-            train_images,
+            labelled_pixels("train", _with_validation(splits), pixels) if refits else train_images,
             validation,
             params.recipe(jit_compile=device.jit_compile),
             pretrained=network["pretrained"],
             strategy=strategy,
             stop=stop_request,
-            epoch_callback=epoch_log,
+            epoch_callback=None if refits else epoch_log,
             checkpoints=saving.Checkpointing(checkpoints, config, **params.checkpoint.model_dump()),
         )
 
     shrink = partial(_smaller_batch, network=network, classes=train_images.classes)
-    history = _fit_into_memory(untrained_model, training, fit, shrink)
-    return devices.in_float32(untrained_model), history
+    initial = [np.array(variable) for variable in untrained_model.variables] if training.refit else []
+    history, candidates = _fit_into_memory(untrained_model, training, fit, shrink)
+    trained = devices.in_float32(untrained_model)
+    table = splits[splits["split"] == "validation"]
+    probabilities = batches.predict(trained, validation.pixels, validation.rows)
+    predictions = prediction_table(table, probabilities, Calibration(class_names(splits)))
+    if training.refit:
+        logger.info("Training again on train and validation, which the validation metrics of this training include")
+        _set_variables(untrained_model, initial)
+        _fit_into_memory(
+            untrained_model, _refit_parameters(training, history, candidates), partial(fit, refits=True), shrink
+        )
+        trained = devices.in_float32(untrained_model)
+    return trained, history, candidates, predictions
+
+
+def _with_validation(splits: pd.DataFrame) -> pd.DataFrame:
+    """Return the splits with the validation images in the train split."""
+    return splits.assign(split=splits["split"].replace("validation", "train"))
+
+
+def _refit_parameters(training: TrainingParams, history: pd.DataFrame, candidates: pd.DataFrame) -> TrainingParams:
+    """Return parameters with which validation decides nothing: the kept epoch and the chosen factor are fixed."""
+    last = history[history["phase"] == history["phase"].iloc[-1]]
+    kept = int((last["epoch"] <= last.loc[last["kept"], "epoch"].iloc[0]).sum())
+    phase = {train.ALL_LAYERS: "epochs", train.SCRATCH: "scratch_epochs"}.get(last["phase"].iloc[0], "head_epochs")
+    factor = candidates.loc[candidates["chosen"], "factor"].iloc[0] if len(candidates) else 1.0
+    fixed = {
+        phase: kept,
+        "interpolation": float(factor),
+        "keep_epoch": "last",
+        "patience": max(kept, training.patience),
+    }
+    return training.model_copy(update=fixed)
+
+
+def _set_variables(model: Any, values: list[np.ndarray]) -> None:
+    for variable, value in zip(model.variables, values, strict=True):
+        variable.assign(value)
 
 
 def _fit_into_memory(
     model: Any,
     training: TrainingParams,
-    fit: Callable[[TrainingParams, Any, Any], pd.DataFrame],
+    fit: Callable[[TrainingParams, Any, Any], Any],
     shrink: Callable[..., TrainingParams],
-) -> pd.DataFrame:
+) -> Any:
     """Train; if a batch does not fit into memory, start again from the initial values with smaller batches."""
     initial = [np.array(variable) for variable in model.variables] if training.auto_batch else []
     while True:
@@ -205,16 +287,15 @@ def _fit_into_memory(
         if device.gpus > 1:
             logger.info("Each batch is divided among %s", device)
         try:
-            history = fit(training, device, strategy)
+            fitted = fit(training, device, strategy)
         except Exception as error:
             if not devices.out_of_memory(error):
                 raise
             training = shrink(training, device=device, error=error)
-            for variable, value in zip(model.variables, initial, strict=True):
-                variable.assign(value)
+            _set_variables(model, initial)
         else:
             strategy.shutdown()
-            return history
+            return fitted
 
 
 def _smaller_batch(

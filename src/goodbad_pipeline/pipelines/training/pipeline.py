@@ -15,7 +15,14 @@ def create_pipeline() -> Pipeline:
         named_node(nodes.check_columns, inputs=["splits", "params:evaluation"], outputs=None),
         named_node(
             nodes.choose_network,
-            inputs=["splits", "params:model", "params:training", "params:registry"],
+            inputs=[
+                "splits",
+                "params:model",
+                "params:training",
+                "params:registry",
+                "params:images",
+                "pixel_cache",
+            ],
             outputs="network",
         ),
         named_node(
@@ -38,7 +45,7 @@ def create_pipeline() -> Pipeline:
                 "checkpoints",
                 "stop_request",
             ],
-            outputs=["model", "history"],
+            outputs=["model", "history", "candidates", "validation_predictions"],
             heavy=True,
         ),
     )

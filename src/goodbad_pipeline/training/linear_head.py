@@ -1,0 +1,136 @@
+"""The classifier as a regularised logistic regression on frozen features, which needs no epochs."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy  # loads scipy.special and scipy.stats when they are used
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
+from threadpoolctl import threadpool_limits
+
+from goodbad_pipeline.evaluation.metrics import log_losses
+from goodbad_pipeline.training.interpolation import UNKNOWN_SKILL
+
+FOLDS = 5
+STRENGTHS = tuple(10.0 ** (half / 2) for half in range(-8, 1))
+"""Values of C, the inverse of the L2 penalty, in the order in which they are tried."""
+DEFAULT_STRENGTH = 10.0**-2.5
+"""C where no cross-validation is possible, because all images are of one group."""
+
+LEAST_DEVIATION = 0.3
+"""The least standard deviation by which a feature is divided, relative to the median of all features."""
+
+_Fold = tuple[np.ndarray, np.ndarray]  # indices of the images to fit and of the images to predict
+_Weights = tuple[np.ndarray, np.ndarray]  # kernel (features, classes) and bias (classes,)
+
+
+@dataclass(frozen=True)
+class LinearHead:
+    """A dense layer with softmax, and the evidence for its penalty."""
+
+    kernel: np.ndarray  # float32, shape (features, classes)
+    bias: np.ndarray  # float32, shape (classes,)
+    strength: float  # C
+    losses: np.ndarray  # cross-validated log loss of each training image, shape (n,); empty without cross-validation
+    skill: float  # share of the log loss of the class frequencies that the features explain, 0–1
+
+    @property
+    def evidence(self) -> str:
+        """C and the mean of the losses, for a log line."""
+        loss = f"cross-validated log loss {self.losses.mean():.4f}" if len(self.losses) else "no cross-validation"
+        return f"C = {self.strength:.2g}, {loss}"
+
+    def predict(self, features: np.ndarray) -> np.ndarray:
+        """Return class probabilities, shape (n, classes)."""
+        return scipy.special.softmax(features @ self.kernel + self.bias, axis=1)
+
+
+def fit_linear_head(
+    features: np.ndarray,
+    y_true: np.ndarray,
+    groups: np.ndarray,
+    classes: int,
+    seed: int,
+    class_weights: np.ndarray | None = None,
+) -> LinearHead:
+    """Fit the classifier to the features (n, c) of the training images.
+
+    C is the value of `STRENGTHS` with the lowest log loss in a cross-validation that divides no group. The features are
+    standardised for the fit; the result applies to the features themselves. ``class_weights`` (classes,) are the
+    weights of the classes in the loss.
+    """
+    weights = np.ones(len(y_true)) if class_weights is None else class_weights[y_true]
+    with threadpool_limits(1):  # several threads would wait for those of Keras: 25 times the processor time
+        strength, losses = _choose_strength(features, y_true, weights, classes, _folds(y_true, groups, seed))
+        kernel, bias = next(_fit_path(features, y_true, weights, classes, [strength]))
+    skill = UNKNOWN_SKILL
+    if len(losses):
+        by_frequency = scipy.stats.entropy(np.bincount(y_true))
+        skill = float(np.clip(1 - losses.mean() / by_frequency, 0, 1)) if by_frequency else UNKNOWN_SKILL
+    return LinearHead(kernel.astype(np.float32), bias.astype(np.float32), strength, losses, skill)
+
+
+def _folds(y_true: np.ndarray, groups: np.ndarray, seed: int) -> list[_Fold]:
+    """Return at most `FOLDS` folds with similar shares of the classes. A class of few groups is missing in some."""
+    largest = np.bincount(y_true).max()  # scikit-learn requires as many images of one class
+    count = min(FOLDS, len(np.unique(groups)), largest)
+    if count < 2:
+        return []
+    splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a class has fewer images than there are folds
+        folds = list(splitter.split(y_true, y_true, groups))
+    return [(fitted, held) for fitted, held in folds if len(fitted) and len(held)]
+
+
+def _choose_strength(
+    features: np.ndarray, y_true: np.ndarray, weights: np.ndarray, classes: int, folds: Sequence[_Fold]
+) -> tuple[float, np.ndarray]:
+    """Return the best value of C and its losses (n,). The search ends when the loss has risen twice in a row."""
+    if not folds:
+        return DEFAULT_STRENGTH, np.zeros(0)
+    paths = [_fit_path(features[fitted], y_true[fitted], weights[fitted], classes, STRENGTHS) for fitted, _ in folds]
+    best, lowest, risen = DEFAULT_STRENGTH, np.full(len(y_true), np.inf), 0
+    for strength in STRENGTHS:
+        losses = np.empty(len(y_true))
+        for path, (_, held) in zip(paths, folds, strict=True):
+            kernel, bias = next(path)
+            losses[held] = log_losses(y_true[held], scipy.special.softmax(features[held] @ kernel + bias, axis=1))
+        if np.average(losses, weights=weights) < np.average(lowest, weights=weights):
+            best, lowest, risen = strength, losses, 0
+        else:
+            risen += 1
+        if risen == 2:
+            break
+    return best, lowest
+
+
+def _fit_path(
+    features: np.ndarray, y_true: np.ndarray, weights: np.ndarray, classes: int, strengths: Sequence[float]
+) -> Iterator[_Weights]:
+    """Yield the weights for each value of C; each fit starts from the one before.
+
+    Each fit includes one more image, with average features, that belongs to every class equally. So a class without
+    images has a probability above 0.
+    """
+    mean, deviation = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
+    # A feature that hardly varies in these images may be many deviations away in others.
+    deviation = np.maximum(deviation, LEAST_DEVIATION * np.median(deviation))
+    deviation[deviation == 0] = np.inf
+    standardised = np.concatenate([(features - mean) / deviation, np.zeros((classes, len(mean)))]).astype(np.float32)
+    labels = np.concatenate([y_true, np.arange(classes)])
+    all_weights = np.concatenate([weights, np.full(classes, 1 / classes)])
+    regression = LogisticRegression(tol=1e-3, max_iter=300, warm_start=True)
+    for strength in strengths:
+        regression.set_params(C=strength)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # a fit that ended early is judged like the others
+            regression.fit(standardised, labels, all_weights)
+        kernel, bias = regression.coef_.T.astype(np.float64), regression.intercept_.astype(np.float64)
+        if classes == 2:  # scikit-learn returns only the difference between the two classes
+            kernel, bias = np.hstack([-kernel, kernel]) / 2, np.concatenate([-bias, bias]) / 2
+        kernel = kernel / deviation[:, None]
+        yield kernel, bias - mean @ kernel
