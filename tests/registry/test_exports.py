@@ -18,7 +18,7 @@ from goodbad_pipeline.serving import runtimes
 from goodbad_pipeline.serving.classifier import CONFIG_FILE, Classifier, ClassifierConfig
 
 TRANSFORM = Transform(24, "pad", (255, 255, 255), 120 * 120)
-ADVICE = "run --pipeline=export again, or predict.backend=keras"
+ADVICE = "run --pipeline=export again, or set predict.backend=keras"
 MEASURED = {
     "keras": {"images_per_second": 100.0, "agrees": True, "same_answers": True},
     "onnx": {"images_per_second": 250.0, "agrees": True, "same_answers": True},

@@ -16,10 +16,10 @@ def fold_normalisation(model: keras.Model) -> keras.Model:
     """Return a float32 network with the same predictions and without BatchNormalization.
 
     Scale and shift become part of the kernel and bias of the preceding convolution (arXiv 1712.05877, section 3.2). The
-    computation is in float64.
+    computation is in float64, to avoid rounding errors.
 
     Raises:
-        InputError: A normalization does not follow a convolution, or other layers use the output of that convolution.
+        InputError: A normalization does not follow a convolution, or other layers use the output of the convolution.
     """
     if isinstance(model, keras.Sequential):  # it cannot skip layers
         model = keras.Model(model.inputs, model.outputs)
@@ -47,8 +47,8 @@ def _convolution_before(norm: keras.layers.Layer) -> keras.layers.Layer:
     linear = getattr(before, "activation", None) is keras.activations.linear
     if not isinstance(before, CONVOLUTIONS) or not linear or len(before._outbound_nodes) != 1:
         raise InputError(
-            f"export: {norm.name} cannot be folded; it must follow a convolution that has no activation and that no "
-            "other layer follows"
+            f"export: {norm.name} cannot be folded; its input must be a convolution without activation, and no other "
+            "layer may use the output of this convolution"
         )
     return before
 

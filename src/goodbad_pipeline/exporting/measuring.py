@@ -45,7 +45,7 @@ def measure_rates(
 
 
 def _batches(pixels: np.ndarray, rows: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
-    """Yield each batch and its number of images. Batches are padded to 64, because each new shape would be traced."""
+    """Yield each batch and its number of images. Batches are padded to 64, as TensorFlow traces each new shape."""
     for start in range(0, len(rows), BATCH):
         chosen = rows[start : start + BATCH]
         yield pixels[np.pad(chosen, (0, BATCH - len(chosen)), mode="edge")], len(chosen)

@@ -47,7 +47,7 @@ class TrialParams(Group):
 
 
 class ScalingSearchParams(TrialParams):
-    """Parameters of the grid search for α, β and γ (paper, section 3.3, step 1)."""
+    """Parameters of the grid search for α, β and γ (EfficientNet paper, section 3.3, step 1)."""
 
     alpha: Axis
     beta: Axis
@@ -56,7 +56,7 @@ class ScalingSearchParams(TrialParams):
 
 
 class ScalingStudyParams(TrialParams):
-    """Parameters of the study that compares scaling one dimension and all three, at equal cost (paper, Figure 8)."""
+    """Parameters of the study of scaling one dimension or all three, at equal cost (EfficientNet paper, Figure 8)."""
 
     dimensions: Annotated[list[Literal["depth", "width", "resolution", "compound"]], Field(min_length=1)]
     multiples: Annotated[list[Annotated[float, Field(gt=1, le=64)]], Field(min_length=1)]
@@ -128,7 +128,7 @@ class TuneParams(Group):
 
 
 def _leaves(raw: dict[str, Any], prefix: str) -> list[tuple[str, Any]]:
-    """Return dotted names and their values. A mapping with ``low`` or ``high`` is a range, others are groups."""
+    """Return dotted names and their values. A mapping with ``low`` or ``high`` is a range; any other is a group."""
     leaves = []
     for key, value in raw.items():
         if isinstance(value, dict) and "low" not in value and "high" not in value:

@@ -14,7 +14,7 @@ RATE_IMAGES = 256  # learning rates in the parameter files apply to batches of t
 
 
 class CoefficientParams(Group):
-    """α, β and γ of compound scaling (paper, Equation 3)."""
+    """α, β and γ of compound scaling (EfficientNet paper, Equation 3)."""
 
     alpha: Annotated[float, Field(ge=1)]
     beta: Annotated[float, Field(ge=1)]
@@ -58,7 +58,8 @@ class ModelParams(Group):
             )
         if self.grow_from is not None and self.weights not in (None, "none", "auto"):
             raise ValueError(
-                f"weights must be auto or none if grow_from is set, which provides them; received {self.weights!r}."
+                "weights must be auto or none if grow_from is set, because the grown network provides the weights; "
+                f"received {self.weights!r}."
             )
         if self.resolution == "auto" and (self.budget or self.grow_from is not None or self.weights in (None, "none")):
             raise ValueError(
@@ -136,7 +137,7 @@ class TrainingParams(Group):
     @model_validator(mode="before")
     @classmethod
     def _apply_preset(cls, raw: Any) -> Any:
-        """Replace null values by those of the preset. If `epochs` is set, it also applies to training from scratch."""
+        """Replace null values by values of the preset. If `epochs` is set, it is the default of `scratch_epochs`."""
         if not isinstance(raw, dict) or "presets" not in raw:
             return raw
         presets = raw["presets"]
@@ -156,7 +157,7 @@ class TrainingParams(Group):
         return self
 
     def recipe(self, *, jit_compile: bool) -> Recipe:
-        """Return the recipe. Learning rates are scaled from 256 images to the batch size (arXiv 1706.02677)."""
+        """Return the recipe, with learning rates scaled from 256 images to the batch size (arXiv 1706.02677)."""
         names = {field.name for field in fields(Recipe)} - {"augmentation", "jit_compile"}
         values = self.model_dump(include=names)
         scale = self.batch_size / RATE_IMAGES
@@ -169,7 +170,7 @@ class TrainingParams(Group):
 
 
 def _at_least_one(epochs: Any) -> Any:
-    """Return `epochs`, at least 1. An invalid value gives 1, because the check of the field `epochs` reports it."""
+    """Return ``epochs``, at least 1; return 1 for an invalid value, which the check of the field reports."""
     try:
         return max(1, int(epochs))
     except (TypeError, ValueError, OverflowError):

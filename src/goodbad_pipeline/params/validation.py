@@ -77,8 +77,8 @@ def _contradictions(typed: dict[str, Group]) -> list[str]:
     if model.budget is not None and model.budget.max_ms_per_image is not None:
         return [
             "model.budget.max_ms_per_image: must be null with training.distributed=true, because each process would "
-            f"measure another time, got {model.budget.max_ms_per_image:g}; find phi in a run with one process and set "
-            "model.phi"
+            f"measure a different time, got {model.budget.max_ms_per_image:g}; find phi in a run with one process and "
+            "set model.phi"
         ]
     return []
 
@@ -128,8 +128,8 @@ def _anchor(key: str, value: Any, project_path: Path) -> Any:
 def decisive_parameters(model: ModelParams, training: TrainingParams, images: data.ImageParams) -> dict[str, Any]:
     """Return the parameters that determine the trained weights, as nested JSON values.
 
-    The values of a preset are included, but not its name. The folder of the images, the checkpoints and the machine
-    are left out, because they do not affect the weights.
+    The values of a preset are included, but not its name. Parameters of the image folder, the checkpoints and the
+    machine are left out, because they do not affect the weights.
     """
     return {
         "model": model.model_dump(mode="json"),

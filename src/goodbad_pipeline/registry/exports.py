@@ -19,18 +19,18 @@ logger = logging.getLogger(__name__)
 
 EXPORTS_TAG = "exports_sha256"
 _FOLDER, _LISTING = "exports", "exports.json"
-_ADVICE = "run --pipeline=export again, or predict.backend=keras"
+_ADVICE = "run --pipeline=export again, or set predict.backend=keras"
 
 
 class ExportUnavailable(InputError):
-    """Raised when exported files cannot be read, for example after deletion; the version itself may be complete."""
+    """Raised when exported files cannot be read, for example after deletion. The Keras model may be intact."""
 
 
 def record_exports(name: str, model_version: str, measured: Exports, files: Path) -> str:
     """Store exported files in the run of a version, and return their MLflow URI.
 
-    They are stored in a folder named after a digest of their content. The tag that refers to this folder is set last,
-    so that an interrupted export changes nothing. ``files`` is the local folder with the files of `RUNTIMES`.
+    The files are stored in a folder named after a digest of their content. The tag that refers to this folder is set
+    last, so that an interrupted export leaves the version unchanged. ``files`` is the local folder of the files.
     """
     client = mlflow.MlflowClient()
     exported = {backend: files / RUNTIMES[backend].file for backend in measured.keys() & RUNTIMES.keys()}

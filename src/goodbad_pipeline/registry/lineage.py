@@ -46,11 +46,11 @@ def read_exposure(name: str, version: str) -> Exposure:
 def describe_source(model: ModelParams, weights: str, registered: str, splits: pd.DataFrame) -> dict[str, Any] | None:
     """Describe whether the initial weights were trained on images of these splits.
 
-    A grown network starts from `model.grow_from`; a version without a model name is a version of ``registered``. Other
-    networks start from ``weights``: ``none``, ``imagenet`` or a file.
+    A grown network starts from ``model.grow_from``; if that is a version without a model name, its model is
+    ``registered``. A network that is not grown starts from ``weights``: ``none``, ``imagenet`` or a file.
 
     Returns:
-        None if the weights were trained on none of these images. Otherwise a dictionary: ``version`` (None for a file),
+        None for random and ImageNet weights; for all other weights a dictionary: ``version`` (None for a file),
         ``recorded`` (whether all training images of the weights are recorded) and ``test_images`` (how many test images
         the weights were exposed to).
     """
@@ -71,7 +71,7 @@ def count_exposed_test_images(network: Mapping[str, Any]) -> int:
 
 
 def unrecorded_source(network: Mapping[str, Any]) -> str | None:
-    """Return the name of a network's initial weights if their training images are not all recorded, otherwise None."""
+    """Return the name of a network's initial weights if their training images are not all recorded, else None."""
     source = network.get(SOURCE)
     return None if source is None or source["recorded"] else str(network["weights"])
 

@@ -144,7 +144,7 @@ def load_champion(name: str) -> RegisteredModel | None:
 
 
 def find_model(name: str, version_or_alias: str | int, backend: Backend = KERAS) -> RegisteredModel:
-    """Load a version by its number or alias. Raises the same errors as :func:`load_version`."""
+    """Load a version by its number or alias. Raises the errors of :func:`load_version`."""
     if str(version_or_alias).isdecimal():
         return load_version(name, str(version_or_alias), backend)
     found = _find_alias(name, str(version_or_alias))
@@ -236,7 +236,7 @@ def set_alias(
 
 
 def _load(found: ModelVersion, backend: Backend = KERAS) -> RegisteredModel:
-    """Load the archive or an exported file of a version with this project's code; its bundled code is not used."""
+    """Load the archive or exported file of a version with this project's code; the version's own code is not used."""
     name, number = str(found.name), str(found.version)
     chosen, network = load_exported(found, backend)
     uri = f"models:/{name}/{number}/artifacts/{_FOLDER}"

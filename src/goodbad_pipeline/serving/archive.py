@@ -40,7 +40,7 @@ def file_digest(file: Path) -> str:
 
 
 def require_digest(file: Path, digest: str | None, meaning: str) -> None:
-    """Raise `InputError` if ``digest`` is given and is not the SHA-256 of the file, or if the file cannot be read."""
+    """Raise `InputError` if ``digest`` is given and is not the SHA-256 of the file, which messages call ``meaning``."""
     actual = file_digest(file)
     if digest not in (None, actual):
         raise InputError(f"{file}: {meaning} was changed: SHA-256 is {actual}, expected {digest}")
@@ -94,15 +94,15 @@ def _check_members(archive: zipfile.ZipFile) -> None:
 def _check_names(config: Any) -> None:
     """Check that the allow-list contains each object in the config, with the same module and registered name.
 
-    Only the outermost ``compile_config`` is skipped. Keras ignores it with ``compile=False``, but reads those of nested
-    models.
+    The outermost ``compile_config`` is skipped, because Keras ignores it with ``compile=False``. The ``compile_config``
+    of a nested model is checked, because Keras reads it.
     """
     for described in _objects({**config, "compile_config": None}):
         name, module = described["class_name"], described.get("module")
         if not isinstance(name, str) or name not in ALLOWED.get(module, ()):
             raise _RefusedError(f"{str(module)[:60]}.{str(name)[:60]} is not an allowed class")
         if described.get("registered_name") not in (None, name):
-            raise _RefusedError(f"{name} is registered under another name")
+            raise _RefusedError(f"the class {name} is registered under a different name")
 
 
 def _objects(value: Any) -> Any:

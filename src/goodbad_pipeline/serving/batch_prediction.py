@@ -22,13 +22,13 @@ TEXTS = ["path", "image_id", "label", "reason", "detail"]
 
 @dataclass(frozen=True)
 class PredictionStream:
-    """Tables with the predictions of files, which are computed during iteration."""
+    """Tables with the predictions of files; each table is computed when the iteration reaches it."""
 
     paths: PathStream
     classifier: Classifier
 
     def __iter__(self) -> Iterator[pd.DataFrame]:
-        """Yield tables with the columns of :func:`classify_files`: at least one, each with at most 256 files."""
+        """Yield tables with the columns of :func:`classify_files`: at least one table, each with at most 256 files."""
         blocks = self.paths.blocks(BLOCK)
         for block in chain([next(blocks, [])], blocks):  # without files, one empty table
             for part in _parts(block, self.paths.root):
@@ -55,7 +55,7 @@ def classify_files(paths: list[str | None], root: Root, classifier: Classifier) 
 
     Returns:
         One row per file: path, image_id (SHA-256 of the file), label, probability (of that label), abstained, reason
-        and detail (missing for an image), milliseconds (mean of the block), and ``probability_<class>`` for each class.
+        and detail of a rejection (else missing), milliseconds (mean per file), and ``probability_<class>`` per class.
     """
     start = time.perf_counter()
     resolved = root.resolve()

@@ -19,8 +19,8 @@ def read_image(cell: object, *, allow_paths: bool) -> bytes | Rejection:
     """Return the content of the image file in a cell, or a rejection; never raise an error.
 
     A cell contains bytes, base64 text, a ``data:`` URL, or a path as text or ``Path``. Base64 may be URL-safe and lack
-    its padding. It is decoded, unless it is also the name of a file. A server must not allow paths, because its clients
-    could then read its files.
+    its padding. If paths are allowed, a text that is base64 and also the name of a file is read as a path. A server
+    must not allow paths, because clients could then read files of the server.
     """
     if isinstance(cell, bytes | bytearray | memoryview):
         return bytes(cell)

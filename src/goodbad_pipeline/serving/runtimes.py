@@ -17,8 +17,8 @@ from goodbad_pipeline.serving.archive import first_line, require_digest
 KERAS: Final = "keras"
 Backend = Literal["auto", "keras", "onnx", "litert", "litert_int8"]
 Exports = Mapping[str, Mapping[str, Any]]
-"""Results of `kedro run --pipeline=export` by backend: images_per_second, agrees, same_answers and, except for Keras,
-sha256."""
+"""Results of `kedro run --pipeline=export` by backend: images_per_second, agrees (differs from Keras by no more than is
+allowed), same_answers (predicts the same class for every image) and, except for Keras, sha256."""
 
 
 class Network(Protocol):
@@ -78,7 +78,7 @@ class LiteRTNetwork:
 
 @dataclass(frozen=True)
 class Runtime:
-    """A file format: its file name, the module that runs it, and the function that loads it."""
+    """A format of exported networks: file name, Python module that runs the file, and function that loads the file."""
 
     file: str
     module: str
@@ -128,7 +128,7 @@ def choose_backend(backend: Backend, exports: Exports, version: str) -> str:
     """Return the backend to use: ``keras`` or a key of `RUNTIMES`.
 
     ``auto`` selects the backend that was fastest in the export, among those that are installed and predict exactly the
-    same classes as the Keras model. int8 changes some predictions, so it must be requested by name.
+    same classes as the Keras model. int8 usually changes some predictions, so that ``auto`` rarely selects it.
 
     Raises:
         InputError: The backend was not exported, did not agree with Keras, or is not installed.

@@ -1,4 +1,4 @@
-"""The pyfunc model that MLflow loads. Each version stores it as a script, so that nothing is unpickled."""
+"""The pyfunc model that MLflow loads. Each version stores this file as a script, so that nothing is unpickled."""
 
 import os
 from pathlib import Path
