@@ -53,7 +53,7 @@ def test_scaling_a_base_does_not_change_its_dropout():
         (([1.0], [1e200], [1.0]), "beta must be at least 1 and at most 100; received 1e[+]200"),
         (
             ([1.0, 1.1], [1.0], [1.0]),
-            r"none of 2 has .* the closest is alpha 1.1, beta 1, gamma 1 with the product 1.100",
+            r"none of 2 points has .* the closest is alpha 1.1, beta 1, gamma 1 with the product 1.100",
         ),
     ],
 )

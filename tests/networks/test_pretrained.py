@@ -35,7 +35,7 @@ def test_no_weights_need_no_check():
             "noisy-student",
             "weights must be none, imagenet or a .weights.h5, .h5 or .keras file; received 'noisy-student'",
         ),
-        ("absent.h5", "weights names a file that does not exist: 'absent.h5'"),
+        ("absent.h5", "weights: the file 'absent.h5' does not exist"),
     ],
 )
 def test_invalid_weights_are_an_error_before_building(weights, message, monkeypatch):

@@ -81,7 +81,7 @@ def test_a_file_that_calls_the_system_is_rejected(tmp_path, name):
     victim.touch()
     command = str(victim) if name == "remove" else f"rm {victim}"
     path = _file(tmp_path, {"a": _Global("posix", name, (command,))})
-    with pytest.raises(InputError, match=rf"^Rejected the weights file .*: it refers to posix\.{name}"):
+    with pytest.raises(InputError, match=rf"^Rejected the weights file .*: the file refers to posix\.{name}"):
         read_torch_weights(path)
     assert victim.exists()
 
@@ -100,7 +100,7 @@ def test_a_malicious_pickle_is_rejected(tmp_path):
 
 @pytest.mark.parametrize("name", ["eval", "getattr", "__import__"])
 def test_builtins_are_rejected(tmp_path, name):
-    with pytest.raises(InputError, match=f"it refers to builtins.{name}"):
+    with pytest.raises(InputError, match=f"the file refers to builtins.{name}"):
         read_torch_weights(_file(tmp_path, {"a": _Global("builtins", name)}))
 
 

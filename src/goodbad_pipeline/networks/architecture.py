@@ -1,6 +1,6 @@
-"""The paper's Table 1 and the two families as data, and the list of blocks of a network.
+"""Table 1 of the EfficientNet paper (arXiv 1905.11946) as data, and the layers of a network of any scale.
 
-Only the standard library is imported.
+Keras is not imported.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ IMAGENET_STDDEV = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Stage:
-    """One row of Table 1: a sequence of similar MBConv blocks. The first one may halve the feature map."""
+    """One row of Table 1: a sequence of similar MBConv blocks. The first block may halve the feature map."""
 
     kernel: int
     stride: int
@@ -41,7 +41,7 @@ STAGES = (
 
 @dataclass(frozen=True)
 class Family:
-    """The settings in which the two families differ."""
+    """The settings in which EfficientNet and EfficientNet-Lite differ."""
 
     activation: str
     squeeze_ratio: float  # squeezed channels as a fraction of a block's input; 0 for no squeeze-and-excitation
@@ -143,7 +143,7 @@ def _letters(position: int) -> str:
 
 @dataclass(frozen=True)
 class StageRow:
-    """One row of the paper's Table 1, computed for any scale. Stage 1 is the stem, stage 9 the head."""
+    """One row of Table 1, computed for a network of any scale. Stage 1 is the stem, stage 9 the head."""
 
     stage: int
     operator: str
@@ -153,7 +153,7 @@ class StageRow:
 
 
 def stage_table(scale: NetworkScale) -> tuple[StageRow, ...]:
-    """Return the nine rows of Table 1 for a scale."""
+    """Return the nine rows of Table 1, computed for a network of this scale."""
     blocks = expand_blocks(scale)
     firsts = [blocks[0]] + [after for before, after in pairwise(blocks) if after.stage != before.stage]
     rows = [StageRow(1, "Conv3×3", scale.resolution, stem_filters(scale), 1)]
@@ -166,7 +166,7 @@ def stage_table(scale: NetworkScale) -> tuple[StageRow, ...]:
 
 @dataclass(frozen=True)
 class LayerShape:
-    """The family, channels and layers, which determine the shapes of all weights except the classifier's."""
+    """Family, channels and blocks of a network, which determine the shapes of all weights except the classifier's."""
 
     family: str
     channels: tuple[int, ...]  # in the stem, the seven stages and the head
@@ -174,7 +174,7 @@ class LayerShape:
 
 
 def layer_shape(scale: NetworkScale) -> LayerShape:
-    """Return the channels and layers of a network, after rounding."""
+    """Return the family, channels and numbers of blocks of a network, after rounding to whole numbers."""
     channels = tuple(round_filters(stage.channels, scale.width) for stage in STAGES)
     return LayerShape(scale.family, (stem_filters(scale), *channels, head_filters(scale)), stage_repeats(scale))
 
@@ -182,8 +182,8 @@ def layer_shape(scale: NetworkScale) -> LayerShape:
 def matching_variant(scale: NetworkScale) -> str | None:
     """Return the name of the published network with exactly the same layers, or None. The resolution may differ.
 
-    Published weights fit a network if and only if the layers are the same. φ = 0 has the layers of B0 or Lite0, φ = 1
-    those of B2 or Lite2.
+    Published weights fit a network if and only if the layers are the same. φ = 0 gives the layers of B0 or Lite0. φ = 1
+    gives the layers of B2 or Lite2, because width 1.1 and depth 1.2 are the same.
     """
     shape = layer_shape(scale)
     names = (variant.name for variant in variants_of(scale.family))

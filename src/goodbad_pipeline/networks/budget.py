@@ -1,7 +1,6 @@
-"""Choose the largest network within a budget (arXiv 1905.11946, equation 2).
+"""Choose the largest network within a budget, a set of cost limits (arXiv 1905.11946, equation 2).
 
-Parameters, multiply-adds and memory are computed. Time is measured by a function that the caller passes, the probe.
-Only the standard library is imported.
+Parameters, multiply-adds and memory are computed. Time is measured by the probe, a function that the caller passes.
 """
 
 import math
@@ -39,7 +38,7 @@ class Budget:
 
     @property
     def limits(self) -> dict[str, float]:
-        """The limits that are not None, by name."""
+        """Return the limits that are set, as a dict of name and value."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: float(value) for name, value in values.items() if value is not None}
 
@@ -96,9 +95,9 @@ def choose_phi(
 ) -> BudgetResult:
     """Return the network with the largest φ, in steps of 0.01, that stays within every limit.
 
-    Computed costs never fall as φ grows, so bisection finds the largest φ within their limits. Prediction time is then
-    measured for a few networks up to this φ, in steps of 0.1. `probe` returns the milliseconds per image of a network;
-    only `max_ms_per_image` needs it. If `resolution` is None, the resolution grows with φ.
+    Computed costs never fall as φ grows, so bisection finds the largest φ within the limits of computed costs. Then
+    prediction time is measured for a few networks up to this φ, in steps of 0.1. `probe` returns the milliseconds per
+    image of a network; only `max_ms_per_image` needs `probe`. If `resolution` is None, the resolution grows with φ.
 
     Raises:
         InputError: A value is invalid, or even the smallest network exceeds a limit.
@@ -178,7 +177,7 @@ def _grid(coefficients: Coefficients, resolution: int | None) -> range:
 
 
 class _Times:
-    """Measured milliseconds per image of networks, which are sorted by size. Each is measured at most once."""
+    """Prediction times of networks, in milliseconds per image. The networks are sorted by size and measured once."""
 
     def __init__(self, scales: Sequence[NetworkScale], limit: float, probe: Probe) -> None:
         self._scales, self._limit, self._probe = scales, limit, probe
@@ -186,7 +185,7 @@ class _Times:
         self._measured: dict[int, float] = {}
 
     def use(self, index: int) -> BudgetUse:
-        """Return the time of one network with its limit, and measure the time if necessary."""
+        """Return the prediction time of a network and its limit. The time is measured at the first call."""
         if index not in self._measured:
             self._measured[index] = self._probe(self._scales[index])
         return BudgetUse("max_ms_per_image", self._measured[index], self._limit)
@@ -194,8 +193,8 @@ class _Times:
     def last_fitting(self) -> int:
         """Return the index of the largest network within the limit, or -1 if all exceed it.
 
-        The first network measured is the one closest to φ = 0. The next are chosen by interpolation, because time
-        grows with activations. If these do not suffice, bisection follows.
+        The network closest to φ = 0 is measured first. Interpolation chooses the next networks, because time grows with
+        activations. After `_MAX_GUESSES` measurements, bisection chooses the networks.
         """
         low, high = -1, len(self._scales)
         guess = min(range(high), key=lambda index: abs(self._scales[index].phi or 0.0))
@@ -208,8 +207,8 @@ class _Times:
     def _interpolate(self) -> int:
         """Return the index of the network that is expected to be the largest within the limit.
 
-        Time is assumed to be linear in activations, on a line through the two measurements closest to the limit, or
-        through the origin and the only measurement.
+        Time is assumed to be linear in activations. The line runs through the two measurements closest to the limit,
+        or, after a single measurement, through this measurement and the origin.
         """
         near, *others = sorted(self._measured, key=lambda index: abs(self._measured[index] - self._limit))
         distinct = [index for index in others if self._activations[index] != self._activations[near]]

@@ -1,6 +1,6 @@
 """Compute parameters, multiply-adds, activations and memory of a network from its blocks, without Keras.
 
-Multiply-adds are counted for convolutions and the classifier. The paper calls them FLOPs.
+Multiply-adds are counted for convolutions and the classifier. The paper calls multiply-adds FLOPs.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Complexity(Cost):
     copies: float = 0.0  # how many copies of each activation training keeps
 
     def training_memory_bytes(self, batch_size: int, precision: str = "float32") -> int:
-        """Estimate the memory of one step that trains all layers.
+        """Estimate the memory of one step that trains all layers, in bytes.
 
         Mixed precision halves only the memory of activations. The memory that the framework itself needs, often more
         than a gigabyte, is not included.
@@ -97,13 +97,13 @@ def _block_costs(block: Block) -> Iterator[Cost]:
 
 
 def _convolution(kernel: int, inputs: int, outputs: int, side: int) -> Cost:
-    """Return the cost of a convolution without bias and of its batch normalisation, which has four vectors."""
+    """Return the cost of a convolution without bias and of the batch normalisation after it, which has four vectors."""
     weights = kernel**2 * inputs * outputs
     return Cost(weights + 4 * outputs, weights + 2 * outputs, weights * side**2, outputs * side**2)
 
 
 def _squeeze_excite(channels: int, squeezed: int) -> Cost:
-    """Return the cost of two 1×1 convolutions with bias, applied to one pixel."""
+    """Return the cost of two 1×1 convolutions with bias, on a feature map that is pooled to one pixel."""
     weights = 2 * channels * squeezed
     parameters = weights + channels + squeezed
     return Cost(parameters, parameters, weights, channels + squeezed)

@@ -1,7 +1,4 @@
-"""Find networks of equal cost that are scaled in one dimension or in all three (the paper's Figure 8).
-
-Only the standard library is imported.
-"""
+"""Find networks of equal cost, scaled in depth, width, resolution or all three (arXiv 1905.11946, figure 8)."""
 
 import math
 from collections.abc import Callable
@@ -31,10 +28,10 @@ class MatchedNetwork:
 def match_macs(
     base: NetworkScale, dimension: str, multiple: float, coefficients: Coefficients, classes: int
 ) -> MatchedNetwork:
-    """Scale one dimension, or all three by φ, until the network costs `multiple` times as much as its base.
+    """Scale one dimension, or all three by φ, until the network costs `multiple` times as much as `base`.
 
-    The cost rises in steps. Bisection finds the networks just below and above the requested cost; the closer one is
-    returned.
+    The cost rises in steps. Bisection finds the networks just below and above the requested cost; the network with
+    the closer cost is returned.
     """
     scaled = partial(_scale, base, dimension, coefficients)
     start = count_complexity(base, classes).macs
@@ -56,7 +53,7 @@ def _scale(base: NetworkScale, dimension: str, coefficients: Coefficients, facto
 
 
 def _enclose(ratio: Callable[[float], float], low: float, multiple: float, dimension: str) -> tuple[float, float]:
-    """Return the largest factor whose ratio does not exceed `multiple`, and the next larger factor."""
+    """Return two factors that almost equal each other: one with a ratio up to `multiple`, one with a larger ratio."""
     high = max(2.0, 2 * low)
     while ratio(high) <= multiple:
         low, high = high, 2 * high

@@ -1,7 +1,4 @@
-"""List the values of α, β and γ to compare at φ = 1 (the paper's section 3.3, step 1).
-
-Only the standard library is imported.
-"""
+"""List the values of α, β and γ to compare at φ = 1 (arXiv 1905.11946, section 3.3, step 1)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +12,7 @@ _ROUNDING = 1e-9  # so that 1.96 counts as within 0.04 of 2 despite binary round
 
 @dataclass(frozen=True)
 class Candidate:
-    """One point of the grid, and the network that it gives at φ = 1."""
+    """One point (α, β, γ) of the grid, and the base network scaled by this point at φ = 1."""
 
     coefficients: Coefficients
     scale: NetworkScale
@@ -29,7 +26,7 @@ class Candidate:
 def list_candidates(
     base: NetworkScale, alphas: Sequence[float], betas: Sequence[float], gammas: Sequence[float], tolerance: float
 ) -> tuple[Candidate, ...]:
-    """Return every point of the grid with |α·β²·γ² − 2| ≤ `tolerance`, in the order of the grid.
+    """Return every point of the grid with |α·β²·γ² − 2| ≤ `tolerance`, ordered by α, then β, then γ.
 
     Because of rounding, two points may give the same network.
 
@@ -41,8 +38,8 @@ def list_candidates(
     if not candidates:
         closest = min(grid, key=lambda point: abs(point.product - 2))
         raise InputError(
-            f"tolerance must admit a point of the grid: none of {len(grid)} has |α·β²·γ² − 2| ≤ {tolerance:g}; the "
-            f"closest is alpha {closest.alpha:g}, beta {closest.beta:g}, gamma {closest.gamma:g} with the product "
+            f"tolerance must admit a point of the grid: none of {len(grid)} points has |α·β²·γ² − 2| ≤ {tolerance:g}; "
+            f"the closest is alpha {closest.alpha:g}, beta {closest.beta:g}, gamma {closest.gamma:g} with the product "
             f"{closest.product:.3f}. Add values or raise tolerance."
         )
     return tuple(Candidate(point, scale_up(base, point)) for point in candidates)

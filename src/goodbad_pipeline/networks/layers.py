@@ -26,7 +26,7 @@ class LayerMaker:
     seed: int | None
 
     def layer_seed(self, name: str) -> int | None:
-        """Return the seed of one layer. With the same seed, layers of equal shape would get equal weights."""
+        """Return the seed of one layer. If layers had a common seed, layers of equal shape would get equal weights."""
         return None if self.seed is None else zlib.crc32(f"{self.seed}:{name}".encode())
 
     def _kernel(self, name: str) -> keras.Initializer:
@@ -123,8 +123,9 @@ def _squeeze_excite(make: LayerMaker, x: Any, block: Block) -> Any:
 def add_classifier(make: LayerMaker, x: Any, classes: int, dropout: float, activation: str | None) -> Any:
     """Add dropout and the dense layer, whose output is float32 even under mixed precision.
 
-    Initial weights are uniform within ±√(1 / 1000), as the reference code draws them for the 1000 classes of ImageNet.
-    With the rule of that code, ±√(1 / classes), two classes would start with logits of ±5 and losses of up to 9 nats.
+    Initial weights are uniform within ±√(1 / 1000), the range of the reference code for the 1000 classes of ImageNet.
+    The range in the reference code is ±√(1 / classes). Two classes would then start with logits of ±5 and losses of up
+    to 9 nats.
     """
     x = make.drop(x, dropout, "top_dropout")
     kernel = keras.initializers.VarianceScaling(

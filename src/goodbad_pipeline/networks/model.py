@@ -72,10 +72,10 @@ def build_network(
     which Grad-CAM uses), `avg_pool` (the pooled features), `top_dropout` (absent at rate 0), `predictions`.
 
     `weights` is None for random weights, `imagenet`, or a file (.weights.h5, .h5 or .keras) of the same network. The
-    weights of the classifier are zero if the file has none, or with `imagenet` unless there are 1000 classes. Without
-    `include_top` the model returns the features of `avg_pool`, shape (batch, features). With `classifier_activation`
-    None it returns logits. Short training from scratch needs a `batch_norm_momentum` below 0.99; otherwise the moving
-    statistics lag behind the weights in validation.
+    classifier starts with zero weights if the file has no classifier, or if `imagenet` is set and `classes` is not
+    1000. Without `include_top` the model returns the features of `avg_pool`, shape (batch, features). With
+    `classifier_activation` None the model returns logits. Short training from scratch needs a `batch_norm_momentum`
+    below 0.99; with 0.99 the moving statistics lag behind the weights in validation.
 
     Raises:
         InputError: A value is invalid, or the weights do not exist or do not fit.

@@ -1,14 +1,14 @@
-"""Grow a trained network into a larger one with the same outputs (similar to Net2Net, arXiv 1511.05641).
+"""Grow a trained network into a larger network with the same outputs (similar to Net2Net, arXiv 1511.05641).
 
 Wider layers: new channels follow the old channels. Weights from new to old channels are zero, so the old channels do
 not change. Weights into new channels are random, so that all new channels differ.
 
 Deeper stages: new blocks, each with a shortcut, are added at the end of a stage. In the last convolution of a new
-block, the weights into old channels are zero, so the block does not change the old channels. The scale of the batch
-normalisation after it could be zero instead, but fine-tuning freezes batch normalisation, so it would stay zero.
+block, the weights into old channels are zero, so the block does not change the old channels. A zero
+scale in the following batch normalisation would do the same, but fine-tuning freezes that scale, so it would stay zero.
 
-No zero weight has an input that is always zero, or an output that no later layer uses. Therefore the zero weights have
-a gradient at the first step, and all other new weights at the second step.
+No zero weight has an input that is always zero, or an output that no later layer uses. Therefore all new weights learn:
+the zero weights have a gradient from the first step on, the random weights from the second step on.
 """
 
 import keras
@@ -40,7 +40,7 @@ def grow_network(
     if `keep_classifier` is true and the number of classes is the same; otherwise its weights are zero.
 
     Raises:
-        InputError: `build_network` did not build `small`, or a layer or stage of the target is smaller.
+        InputError: `build_network` did not build `small`, or a layer or stage of `target` is smaller than in `small`.
     """
     source, shape = read_shape(small), layer_shape(target)
     check_growth(source, shape)
@@ -59,13 +59,13 @@ def grow_network(
 
 
 def read_shape(model: keras.Model) -> LayerShape:
-    """Return family, channels and layers of a model that `build_network` built, from its layer names and shapes."""
+    """Return family, channels and blocks of a model that `build_network` built, from its layer names and shapes."""
     filters = {layer.name: layer.kernel.shape[-1] if hasattr(layer, "kernel") else None for layer in model.layers}
     return shape_of_layers(filters, model.name)
 
 
 def _grown_weights(layer: keras.Layer, old: list[np.ndarray] | None, source: LayerShape) -> list[np.ndarray]:
-    """Return the new weights of a layer of the large network, whose current weights are random."""
+    """Return the weights of a layer of the large network; `old` are its weights in the small network, or None."""
     new = layer.get_weights()
     if old is None:
         if layer.name.endswith("_project_conv"):
@@ -76,7 +76,7 @@ def _grown_weights(layer: keras.Layer, old: list[np.ndarray] | None, source: Lay
 
 
 def _embed(new: np.ndarray, old: np.ndarray, name: str, mixes: bool) -> np.ndarray:
-    """Copy old weights into the first channels.
+    """Return the new weights, with the old weights copied into the first channels.
 
     If the layer mixes channels, weights from new to old channels become zero.
     """

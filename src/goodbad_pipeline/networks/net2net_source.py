@@ -1,4 +1,4 @@
-"""Read `grow_from`, the small network to grow, and check that it can grow into the larger network.
+"""Read `grow_from`, which names a small network, and check that this network can grow into a larger network.
 
 The checks do not import Keras, so that impossible growth is reported before a run starts.
 """
@@ -60,11 +60,11 @@ def check_growth_source(source: GrowthSource, family: str) -> None:
     if source.imagenet:
         check_weights(IMAGENET, base_scale(family))
     if source.path is not None and not source.path.is_file():
-        raise InputError(f"grow_from names a file that does not exist: {str(source.path)!r}. Correct the path.")
+        raise InputError(f"grow_from: the file {str(source.path)!r} does not exist. Correct the path.")
 
 
 def source_shape(source: GrowthSource, family: str) -> LayerShape | None:
-    """Return the channels and layers of the source without loading its weights, or None for a registered version."""
+    """Return the channels and blocks of the source without loading its weights, or None for a registered version."""
     if source.imagenet:
         return layer_shape(base_scale(family))
     return None if source.path is None else _file_shape(source.path)
@@ -83,7 +83,7 @@ def _file_shape(path: Path) -> LayerShape:
 
 
 def shape_of_layers(filters: Mapping[str, int | None], source: str) -> LayerShape:
-    """Return family, channels and layers. `filters` maps each layer name to its number of output channels."""
+    """Return the shape of a network. `filters` maps each layer name to its number of output channels."""
     ends = ["stem_conv", *(f"block{stage}a_project_conv" for stage in range(1, len(STAGES) + 1)), "top_conv"]
     channels = [filters.get(name) for name in ends]
     if None in channels:

@@ -53,9 +53,9 @@ NETWORKS = (
 
 
 def count_application(name: str) -> Cost:
-    """Build a network of keras.applications, such as `ResNet50`, at its default resolution; compute its cost.
+    """Return the cost of a network of keras.applications, such as `ResNet50`, at its default resolution.
 
-    The cost is that of its convolutions and dense layers.
+    Multiply-adds are counted for convolutions and dense layers.
     """
     model = getattr(keras.applications, name)(weights=None)
     macs = activations = 0

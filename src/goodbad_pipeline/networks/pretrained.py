@@ -66,7 +66,7 @@ def check_weights_file(path: Path) -> None:
             f"weights must be none, imagenet or a .weights.h5, .h5 or .keras file; received {str(path)!r}."
         )
     if not path.is_file():
-        raise InputError(f"weights names a file that does not exist: {str(path)!r}. Correct the path or use imagenet.")
+        raise InputError(f"weights: the file {str(path)!r} does not exist. Correct the path or use imagenet.")
 
 
 def lite_file(name: str) -> Path:
@@ -82,7 +82,7 @@ def lite_file(name: str) -> Path:
 
 
 def check_weights_fit(weights: str | Path | None, scale: NetworkScale, classes: int | None) -> None:
-    """Raise InputError unless the weights exist and the kernels in a weights file have the shapes of the network's.
+    """Raise InputError unless the weights exist and the kernels in a weights file have the shapes that `scale` needs.
 
     If the file has a classifier, its number of classes must equal `classes`, unless `classes` is None.
     """

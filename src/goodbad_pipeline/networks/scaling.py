@@ -29,7 +29,8 @@ MIN_DEPTH = 0.5 * 10.0**-_DIGITS  # with a smaller depth, stages would have no l
 class Variant:
     """A published network.
 
-    Its authors chose width, depth and resolution by hand, close to those of `phi`. No φ gives exactly B1 to B7.
+    Its authors chose width, depth and resolution by hand, close to the values that φ = `phi` gives. No φ gives exactly
+    the width, depth and resolution of any of B1 to B7.
     """
 
     name: str
@@ -80,12 +81,12 @@ class Coefficients:
 
     @property
     def product(self) -> float:
-        """α·β²·γ²: the factor by which φ + 1 multiplies the operations. It is about 2 in the paper."""
+        """α·β²·γ², about 2 in the paper. Raising φ by 1 multiplies the operations by this factor."""
         return self.alpha * self.beta**2 * self.gamma**2
 
     @property
     def doubles(self) -> bool:
-        """True if φ + 1 roughly doubles the operations: the product is within 10 % of 2."""
+        """True if raising φ by 1 roughly doubles the operations: the product is within 10 % of 2."""
         return abs(self.product - 2) <= 0.2
 
 
@@ -124,7 +125,7 @@ def resolve_scale(
 
     φ = 0 gives exactly B0 or Lite0, and a negative φ a smaller network. A variant, `b0` to `b7` or `lite0` to `lite4`,
     also determines the family. `coefficients` apply only to `phi`; None stands for the values of the paper.
-    `resolution` (pixels, at least 32) and `dropout` (0 to below 1) replace those of φ or the variant.
+    `resolution` (pixels, at least 32) and `dropout` (0 to below 1) replace the values from φ or the variant.
 
     Raises:
         InputError: A value is invalid, or the network would be too small or too large.
@@ -159,10 +160,10 @@ def read_scale(record: Mapping[str, Any]) -> NetworkScale:
 
 
 def warn_of_product(coefficients: Coefficients) -> None:
-    """Log a warning if α·β²·γ² differs from 2, as the paper requires, by more than 10 %."""
+    """Log a warning if α·β²·γ² differs by more than 10 % from 2, the value that the paper requires."""
     if not coefficients.doubles:
         logger.warning(
-            "α·β²·γ² is %.3f with α=%g, β=%g, γ=%g: more than 10%% from 2 (the paper uses 1.2, 1.1, 1.15)",
+            "α·β²·γ² is %.3f with α=%g, β=%g, γ=%g, more than 10%% away from 2 (the paper uses 1.2, 1.1, 1.15)",
             *(coefficients.product, coefficients.alpha, coefficients.beta, coefficients.gamma),
         )
 
@@ -175,8 +176,8 @@ def variants_of(family: str) -> tuple[Variant, ...]:
 def round_filters(filters: int, width: float) -> int:
     """Scale the number of channels and round it as the reference code of the paper does.
 
-    The result is the nearest multiple of 8, at least 8. If that is less than 90 % of the exact value, it is the next
-    larger multiple.
+    The result is the nearest multiple of 8, at least 8. If the nearest multiple is less than 90 % of the exact value,
+    the result is the next larger multiple.
     """
     scaled = round(filters * width, _DIGITS)
     rounded = max(MIN_CHANNELS, int(scaled + MIN_CHANNELS / 2) // MIN_CHANNELS * MIN_CHANNELS)
@@ -196,8 +197,8 @@ def round_resolution(factor: float) -> int:
 def dropout_of(phi: float, family: str) -> float:
     """Return the dropout rate before the classifier for φ.
 
-    In the standard family it rises linearly from 0.2 at φ = 0 to 0.5 at φ = 7 (section 5.2) and is constant outside
-    this range. The lite family has two values, as published: 0.2 below φ = 1 (Lite2) and 0.3 from φ = 1.
+    In the standard family the rate rises linearly from 0.2 at φ = 0 to 0.5 at φ = 7 (section 5.2) and is constant
+    outside this range. The lite family has two values, as published: 0.2 below φ = 1 (Lite2) and 0.3 from φ = 1.
     """
     if family == "efficientnet_lite":
         return 0.2 if phi < VARIANTS["lite2"].phi else 0.3
@@ -228,8 +229,8 @@ def _from_phi(phi: float, family: str, coefficients: Coefficients, resolution: i
     width = power("beta", coefficients.beta, phi)
     if SMALLEST_STAGE * width < MIN_CHANNELS:
         raise InputError(
-            f"phi must leave at least {MIN_CHANNELS} channels in every stage; at phi={phi:g} the smallest has "
-            f"{SMALLEST_STAGE * width:.1f}. Use a larger phi."
+            f"phi must leave at least {MIN_CHANNELS} channels in every stage; at phi={phi:g} the smallest stage has "
+            f"{SMALLEST_STAGE * width:.1f} channels. Use a larger phi."
         )
     if round_repeats(1, depth) < 1:
         raise InputError(

@@ -1,7 +1,7 @@
 """Read weights from a PyTorch file in the old, non-zip format, without PyTorch.
 
-A pickle can call any function when it is loaded. Here only four harmless names are allowed, and a file with any other
-name is rejected.
+A pickle can call any function when it is loaded. Here a pickle may refer to only four harmless names; a file whose
+pickles refer to any other name is rejected.
 """
 
 import math
@@ -28,7 +28,7 @@ _FLOAT, _LONG = "<f4", "<i8"
 
 @dataclass(frozen=True)
 class _Storage:
-    """A block of numbers that follows the pickles in the file."""
+    """A block of numbers. In the file, all blocks follow the pickles."""
 
     key: str
     dtype: str
@@ -45,9 +45,9 @@ class _Tensor:
     strides: tuple[int, ...]
 
     def read(self, numbers: np.ndarray) -> np.ndarray:
-        """Return the array.
+        """Return the tensor as an array. `numbers` is the whole storage.
 
-        Bounds are checked here and not on creation, because a pickle can change an object after its creation.
+        Bounds are checked here and not on creation, because a pickle can change the tensor after its creation.
         """
         reach = self.offset + sum((size - 1) * step for size, step in zip(self.shape, self.strides, strict=True))
         if min(self.offset, *self.shape, *self.strides, 0) < 0 or max(reach + 1, math.prod(self.shape)) > numbers.size:
@@ -73,13 +73,13 @@ _ALLOWED: dict[tuple[str, str], Any] = {
 class _RestrictedUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ALLOWED:
-            raise pickle.UnpicklingError(f"it refers to {module}.{name}, which weights do not need")
+            raise pickle.UnpicklingError(f"the file refers to {module}.{name}, which weights do not need")
         return _ALLOWED[module, name]
 
     def persistent_load(self, pid: Any) -> _Storage:
         kind, dtype, key, _, count, view = pid
         if kind != "storage" or dtype not in {_FLOAT, _LONG} or view is not None:
-            raise pickle.UnpicklingError("it holds something other than plain storages")
+            raise pickle.UnpicklingError("the file contains something other than plain storages")
         return _Storage(key, dtype, count)
 
 
@@ -103,12 +103,12 @@ def read_torch_weights(path: Path) -> dict[str, np.ndarray]:
 
 def _read(file: BinaryIO) -> dict[str, np.ndarray]:
     if _load(file) != _MAGIC or _load(file) != _PROTOCOL:
-        raise pickle.UnpicklingError("it is not in PyTorch's old format")
+        raise pickle.UnpicklingError("the file is not in PyTorch's old format")
     if not _load(file)["little_endian"]:
-        raise pickle.UnpicklingError("it is big-endian")
+        raise pickle.UnpicklingError("the file is big-endian")
     tensors, keys = _load(file), _load(file)
     if not all(isinstance(name, str) and isinstance(tensor, _Tensor) for name, tensor in tensors.items()):
-        raise pickle.UnpicklingError("it holds something other than named tensors")
+        raise pickle.UnpicklingError("the file contains something other than named tensors")
     storages = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
     numbers = {key: _read_storage(file, storages[key]) for key in keys}
     return {name: tensor.read(numbers[tensor.storage.key]) for name, tensor in tensors.items()}
@@ -124,5 +124,5 @@ def _read_storage(file: BinaryIO, storage: _Storage) -> np.ndarray:
     data = file.read(min(storage.count, remaining) * np.dtype(storage.dtype).itemsize)
     numbers = np.frombuffer(data, storage.dtype)
     if not count == storage.count == numbers.size:
-        raise pickle.UnpicklingError("it is truncated")
+        raise pickle.UnpicklingError("the file is truncated")
     return numbers

@@ -1,8 +1,8 @@
 """Read weights from files or published sources, check that they fit a model, and assign them.
 
-Three file formats of Keras hold the same arrays. In `.weights.h5` and `.keras` of Keras 3, a layer has its class and a
-number as its key, in `.h5` of Keras 2 its name. The published weights of B0 to B7 are `.h5` files, those of the lite
-networks are PyTorch files.
+Three file formats of Keras hold the same arrays. In `.weights.h5` and `.keras` files of Keras 3, the key of a layer is
+its class and a number. In `.h5` files of Keras 2, the key is the name of the layer. The published weights of B0 to B7
+are `.h5` files, the published weights of the lite networks are PyTorch files.
 """
 
 from collections.abc import Iterator, Mapping
@@ -94,7 +94,7 @@ def assign_weights(model: keras.Model, stored: LayerWeights, source: str, *, wit
 def zero_classifier(model: keras.Model) -> None:
     """Set the weights of the classifier to zero, if the model has a classifier.
 
-    On trained features random weights give large logits, and the first epochs would only reduce them.
+    Random weights on trained features give large logits, which the first epochs would only reduce.
     """
     for layer in model.layers:
         if layer.name == CLASSIFIER:
@@ -123,7 +123,7 @@ def read_weight_file(path: Path, model: keras.Model) -> LayerWeights:
 
 
 def _read_numbered(group: h5py.Group, model: keras.Model) -> dict[str, list[np.ndarray]]:
-    """Read a Keras 3 file. Layers that the model lacks keep their key, so that `assign_weights` rejects them."""
+    """Read a Keras 3 file. Layers that the model lacks are returned by key, so that `assign_weights` rejects them."""
     names = {"dense": CLASSIFIER} | {key: name for name, key in _numbered_keys(model)}
     stored = {names.get(key, key): _variables(layer) for key, layer in group.items()}
     return {name: weights for name, weights in stored.items() if weights}
@@ -203,7 +203,7 @@ def _convert(weights: dict[str, np.ndarray], name: str, kind: str) -> list[np.nd
 
 
 def _lite_layers(scale: NetworkScale) -> Iterator[tuple[str, str, str]]:
-    """Yield for every layer except the classifier its name, its name in the PyTorch file and its kind."""
+    """Yield name, name in the PyTorch file and kind (conv, dwconv or bn) of every layer except the classifier."""
     yield from (("stem_conv", "_conv_stem", "conv"), ("stem_bn", "_bn0", "bn"))
     for number, block in enumerate(expand_blocks(scale)):
         name, torch_name = block.name, f"_blocks.{number}"
