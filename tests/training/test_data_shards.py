@@ -56,7 +56,7 @@ def test_shards_augment_independently() -> None:
     ("count", "size", "data_shards", "message"),
     [
         (16, 10, 4, r"training.batch_size: must be a multiple of training.data_shards \(4\), got 10"),
-        (3, 4, 4, "training.data_shards: must be at most the 3 images, got 4"),
+        (3, 4, 4, "training.data_shards: must be at most 3, the number of train images; got 4"),
     ],
 )
 def test_uneven_shards_are_refused(count: int, size: int, data_shards: int, message: str) -> None:

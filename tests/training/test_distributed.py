@@ -122,5 +122,5 @@ def test_each_process_reads_equally_many_consecutive_shards() -> None:
     one = distributed.SingleProcess()
     one.process_count, one.process_index = 2, 1
     assert list(one.data_shards(6)) == [3, 4, 5]
-    with pytest.raises(InputError, match=r"training.data_shards: must be a multiple of the 2 processes, got 5"):
+    with pytest.raises(InputError, match=r"training.data_shards: must be a multiple of the process count, 2; got 5"):
         one.data_shards(5)

@@ -91,7 +91,7 @@ def _colour_table(mean: float, brightness: float, contrast: float) -> np.ndarray
 
 
 def augment_on_device(pixels: np.ndarray, changes: Changes) -> Any:
-    """Apply the same changes as :func:`augment`, without rounding, on the device of Keras: float32, 0–255."""
+    """Apply changes as :func:`augment` does, but on the device of Keras and without rounding: float32, 0–255."""
     changed = ops.cast(ops.convert_to_tensor(pixels), "float32")
     if changes.maps is not None:
         maps = np.pad(changes.maps.reshape(-1, 6), ((0, 0), (0, 2)))
@@ -108,8 +108,8 @@ def augment_on_device(pixels: np.ndarray, changes: Changes) -> Any:
 class LayerAugmenter:
     """Applies Keras's augmentation layers one after another. MixUp and CutMix also change labels.
 
-    The random generators of the layers count their calls. Here each call sets their state from seed and step, so that
-    a step always has the same batch.
+    The state of a layer's random generator changes with each call. Here the state is set from seed and step before
+    each call, so that a step always has the same batch.
     """
 
     def __init__(self, augmentation: Augmentation) -> None:
@@ -131,7 +131,7 @@ class LayerAugmenter:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return changed pixels (b, height, width, 3), 0–255, and changed targets (b, classes), both float32.
 
-        ``state`` is the seed, the step and, if there are several shards, the shard.
+        ``state`` is the seed, the step and, if there are several shards, the number of the shard.
         """
         data = {"images": ops.cast(pixels, "float32"), "labels": targets}
         for number, layer in enumerate(self._layers):

@@ -16,8 +16,8 @@ from goodbad_pipeline.training.recipe import Augmentation
 class TrainingBatches:
     """An endless stream of shuffled, augmented batches. A step always has the same batch.
 
-    All images are shuffled again and again, and batches are cut from the resulting sequence. So each batch is full: the
-    train step is compiled for one shape only, and every image has the same weight.
+    The images are shuffled anew for each pass, and batches are cut from the endless sequence of passes. So each batch
+    is full, the train step is compiled for one shape only, and every image has the same weight.
 
     The images are divided into ``data_shards`` shards. Each shard is shuffled on its own and fills an equal part of
     each batch.
@@ -43,7 +43,8 @@ class TrainingBatches:
             )
         if len(self.rows) < self.data_shards:
             raise InputError(
-                f"training.data_shards: must be at most the {len(self.rows)} images, got {self.data_shards}"
+                f"training.data_shards: must be at most {len(self.rows)}, the number of train images; got "
+                f"{self.data_shards}"
             )
         kinds = self.augmentation
         self._layers = LayerAugmenter(kinds) if kinds is not None and kinds.by_layers else None
@@ -96,7 +97,7 @@ class TrainingBatches:
 
 
 def balanced_weights(targets: np.ndarray) -> np.ndarray:
-    """Return class weights that give all classes equal influence: float32; the mean over all images is 1.
+    """Return class weights (float32) that give all classes equal influence; their mean over all images is 1.
 
     ``targets`` are one-hot vectors.
     """

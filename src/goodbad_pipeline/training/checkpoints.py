@@ -1,6 +1,6 @@
 """Checkpoints on disk. Each is a folder that is written atomically and verified when it is read.
 
-If a process is killed, the disk is full or the power fails while a checkpoint is written, earlier ones stay intact.
+Earlier checkpoints stay intact if a process is killed, the disk is full or the power fails during a write.
 """
 
 import hashlib
@@ -40,13 +40,13 @@ class DamagedError(Exception):
 
 
 class CheckpointFolder:
-    """The numbered checkpoints of one training. Only the ``keep`` newest ones are kept."""
+    """The numbered checkpoints of one training. Only the ``keep`` newest checkpoints are kept."""
 
     def __init__(self, path: Path, keep: int) -> None:
         self.path, self._keep = path, keep
 
     def save(self, number: int, state: Mapping[str, Any], arrays: Arrays) -> Path:
-        """Write a checkpoint, remove the oldest ones, and return its folder.
+        """Write a checkpoint, remove the oldest checkpoints, and return the folder of the new checkpoint.
 
         Raises:
             InputError: The disk is full, or the folder cannot be written to.
@@ -67,7 +67,7 @@ class CheckpointFolder:
             try:
                 return _read(path)
             except DamagedError as damage:
-                logger.warning("Checkpoint %s is damaged (%s); trying the previous one", path, damage)
+                logger.warning("Checkpoint %s is damaged (%s); trying the previous checkpoint", path, damage)
         return None
 
     def newest_state(self) -> dict[str, Any] | None:
@@ -78,7 +78,7 @@ class CheckpointFolder:
         return None
 
     def hand_over(self, checkpoint: Checkpoint, owner: str | None) -> None:
-        """Record the new owner of the training, and mark this training as the most recent one.
+        """Record the run that resumes the training as its owner, and mark the training as the most recent one.
 
         Raises:
             InputError: The disk is full, or the folder cannot be written to.
@@ -126,7 +126,7 @@ class CheckpointStore:
     def forget(self, config_hash: str | None = None) -> None:
         """Remove the checkpoints of the training with this hash.
 
-        Without a hash, remove the checkpoints of all trainings except the most recent ones.
+        Without a hash, remove the checkpoints of all trainings except the `_ABANDONED` most recent trainings.
         """
         folders = [self.path / config_hash[:16]] if config_hash else self._trainings()[_ABANDONED:]
         for folder in folders:

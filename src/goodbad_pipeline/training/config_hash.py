@@ -1,4 +1,7 @@
-"""The config of a training, its hash, and the differences of two configs. Keras is not imported."""
+"""The config of a training (everything that determines its result), its hash, and the differences of two configs.
+
+Keras is not imported.
+"""
 
 import hashlib
 import json

@@ -50,8 +50,8 @@ def require_gpu(*, distributed: bool = False) -> None:
         join_processes()  # first, because JAX cannot connect processes after devices were listed
     if not count_gpus():
         raise InputError(
-            "training.require_gpu: a GPU is required, but the backend finds none; install the extra 'gpu' on a machine "
-            "with an NVIDIA driver, or run without --env gpu"
+            "training.require_gpu: a GPU is required, but the backend finds no GPU; install the extra 'gpu' on a "
+            "machine with an NVIDIA driver, or run without --env gpu"
         )
 
 
@@ -96,7 +96,7 @@ def gpus_to_share(gpus: int, batch_size: int) -> int:
 def _prepare_tensorflow(*, jit_compile: bool) -> None:
     """Make GPUs deterministic, as CPUs are, and let them allocate memory as needed.
 
-    With TensorFlow's option for determinism, Keras silently disables XLA. To use XLA, its own flag is set instead.
+    With TensorFlow's option for determinism, Keras silently disables XLA. If XLA is used, a flag of XLA is set instead.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if gpus and jit_compile:
@@ -114,7 +114,7 @@ def _prepare_tensorflow(*, jit_compile: bool) -> None:
 
 
 def memory_bytes() -> int | None:
-    """Return the memory of the GPU, or of the computer without a GPU; None if unknown.
+    """Return the memory of the GPU in bytes, or of the computer if there is no GPU; None if it is unknown.
 
     If there are several GPUs, the result is the memory of the smallest one.
     """
@@ -144,8 +144,8 @@ def batch_that_fits(
 ) -> int | None:
     """Estimate the largest batch size that fits into memory, after the batch size ``tried`` did not fit.
 
-    Each of the ``devices`` that share a batch has ``memory_bytes``; None if unknown. The result is at most half of
-    ``tried`` and a multiple of ``devices`` and ``multiple``, or None if there is no such number.
+    A batch is divided among ``devices``; each has ``memory_bytes``, or None if this is unknown. The result is at most
+    half of ``tried`` and a multiple of ``devices`` and ``multiple``, or None if there is no such number.
     """
     least = math.lcm(devices, multiple)
     if tried // 2 < least:

@@ -29,7 +29,10 @@ logger = logging.getLogger(__name__)
 
 
 class SingleProcess:
-    """Training in one process on one device. The other strategies are subclasses."""
+    """Training in one process on one device. The other strategies are subclasses.
+
+    A replica is the model that a strategy trains; here it is the network itself, in subclasses a copy of the network.
+    """
 
     process_count, process_index = 1, 0
 
@@ -46,11 +49,11 @@ class SingleProcess:
         return model.train_on_batch(*batch, return_dict=True)
 
     def replicate(self, model: keras.Model) -> keras.Model:
-        """Return the replica to train. ``model`` itself is used for predictions in this process."""
+        """Return the replica of ``model`` to train. Predictions in this process use ``model`` itself."""
         return model
 
     def update(self, model: keras.Model, replica: keras.Model) -> None:
-        """Copy the values of the replica to ``model``."""
+        """Copy the values of the replica to ``model``. Here both are the same object, so nothing is copied."""
 
     def gather(self, values: np.ndarray) -> np.ndarray:
         """Concatenate the rows of all processes, in the order of their ranks: shape (all rows, …)."""
@@ -72,7 +75,7 @@ class SingleProcess:
         """Return the indices of the shards that this process reads. Each process reads the same number of shards."""
         if total % self.process_count:
             raise InputError(
-                f"training.data_shards: must be a multiple of the {self.process_count} processes, got {total}"
+                f"training.data_shards: must be a multiple of the process count, {self.process_count}; got {total}"
             )
         each = total // self.process_count
         return range(self.process_index * each, (self.process_index + 1) * each)
@@ -83,7 +86,7 @@ SINGLE_PROCESS = SingleProcess()
 
 
 class DataParallel(SingleProcess):
-    """Training on several devices. Each holds the same variables and processes an equal part of every batch."""
+    """Training on several devices. Each device holds the same variables and processes an equal part of every batch."""
 
     def __init__(self, distribution: Any) -> None:
         self._distribution = distribution  # Keras's distribution or TensorFlow's strategy
@@ -160,7 +163,7 @@ class MultiProcess(DataParallel):
         jax.distributed.shutdown()
 
     def _exchange(self, values: np.ndarray) -> np.ndarray:
-        """Return the stacked arrays of all processes, which must have the same shape: shape (processes, …)."""
+        """Stack the arrays of all processes, which must have the same shape: shape (processes, …)."""
         return np.asarray(multihost_utils.process_allgather(values))
 
 

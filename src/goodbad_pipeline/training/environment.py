@@ -72,7 +72,10 @@ def read_process_info(environment: Mapping[str, str]) -> ProcessInfo | None:
 
 
 def check_process_role(info: ProcessInfo | None, *, distributed: bool, follows: bool) -> None:
-    """Raise `InputError` if process 0 runs the pipeline ``follow``, or if another process runs another pipeline."""
+    """Raise `InputError` unless process 0 runs the pipeline ``train`` and all other processes run ``follow``.
+
+    ``follows`` is true if this process runs ``follow``.
+    """
     if follows and not distributed:
         raise InputError("training.distributed: must be true with --pipeline=follow, got False")
     if follows and info is None:

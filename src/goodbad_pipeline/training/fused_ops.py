@@ -22,9 +22,9 @@ Call = Callable[..., Any]
 def fused_training(model: keras.Model) -> Iterator[None]:
     """Use faster operations in the layers of a compiled model within this context.
 
-    The first train step must run within the context, because Keras then traces the operations. Layers keep their own
-    operations if the backend is not TensorFlow, if XLA compiles the model, since XLA fuses operations itself, or if the
-    layer does not compute in float32 or has unusual settings.
+    The first train step must run within the context, because Keras then traces the operations. All layers keep the
+    operations of Keras if the backend is not TensorFlow, or if XLA compiles the model, because XLA fuses operations
+    itself. A layer also keeps them if it does not compute in float32 or has unusual settings.
     """
     calls = _fused_calls(model) if keras.backend.backend() == "tensorflow" and not model.jit_compile else {}
     for layer, call in calls.items():

@@ -22,10 +22,10 @@ class Explainer:
         self._kernel = keras.ops.convert_to_numpy(model.get_layer(CLASSIFIER).kernel).astype(np.float32)
 
     def explain(self, pixels: np.ndarray, classes: np.ndarray) -> np.ndarray:
-        """Return a heatmap of each image for the class in ``classes``: float32, shape (n, h, w).
+        """Return a heatmap of each image, for the class index of the image in ``classes``: float32, shape (n, h, w).
 
         Height and width are those of the last feature map. The maximum of each heatmap is 1, or 0 if nothing supports
-        the class. ``pixels`` is uint8 of shape (n, side, side, 3). A graph is built for each new n.
+        the class. ``pixels`` is uint8 of shape (n, side, side, 3). Keras builds a graph for each new n.
         """
         features = keras.ops.convert_to_numpy(self._features.predict_on_batch(pixels)).astype(np.float32)
         heat = np.maximum(np.einsum("nhwf,fn->nhw", features, self._kernel[:, classes]), 0)

@@ -1,6 +1,7 @@
 """The training loop. It trains, checks the loss, validates, compares epochs and writes checkpoints.
 
-Unlike the loop of Keras, it can stop after any step and resume there. The resulting weights are the same bit for bit.
+Unlike the loop of Keras, it can stop after any step and resume there. The final weights are the same, bit for bit, as
+without the stop.
 """
 
 import math
@@ -29,8 +30,8 @@ StepCallback = Callable[[dict[str, float]], None]  # called after each step with
 class Phase:
     """A part of training with one optimizer.
 
-    ``validate`` returns metrics whose names begin with ``val_``. Its argument is a function ``check_stop``, which it
-    calls after each batch and which may raise to end the training.
+    ``validate`` returns metrics whose names begin with ``val_``. The argument of ``validate`` is a function that
+    ``validate`` calls after each batch. This function may raise to end the training.
     """
 
     name: str  # for logs and the history
@@ -45,8 +46,8 @@ class Phase:
 class Rules:
     """The rules that decide when a phase ends and which weights it keeps.
 
-    Patience cannot end a phase in its first half. Validation metrics fluctuate until the learning rate falls, and a
-    network trained from scratch may reach its best value before it has learnt anything.
+    ``patience`` cannot end a phase in its first half, because validation metrics fluctuate until the learning rate
+    falls. By chance, a network trained from scratch may reach its best value before it has learnt anything.
     """
 
     monitor: str  # metric that decides which epoch is best
@@ -69,10 +70,10 @@ class Loop:
     _kept: list[np.ndarray] | None = field(default=None, init=False)  # the weights to keep when the phase ends
 
     def run(self, phase: Phase, progress: Progress, arrays: Mapping[str, np.ndarray] | None = None) -> None:
-        """Train until the phase ends. The model then has the weights that the rules keep.
+        """Train until the phase ends. The model then has the weights of the best or last epoch, as ``rules`` state.
 
-        ``progress`` is updated. To resume within the phase, ``arrays`` is the state of the model; otherwise None. The
-        errors are those of :func:`goodbad_pipeline.training.train.fit_model`.
+        ``progress`` is updated. ``arrays`` is the saved state of the model if training resumes within the phase, else
+        None. The errors are those of :func:`goodbad_pipeline.training.train.fit_model`.
         """
         self._kept = None if arrays is None else restore(phase.model, arrays)
         steps = range(progress.step, phase.steps * phase.epochs)

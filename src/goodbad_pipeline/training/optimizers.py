@@ -57,7 +57,7 @@ def make_optimizer(
     """Return the optimizer of the recipe for one phase.
 
     Weight decay is decoupled from the gradient (arXiv 1711.05101). It is not applied to biases and batch normalisation.
-    ``layers`` are the layer names from input to output. They are needed only if ``recipe.layer_decay`` is below 1.
+    The layer names ``layers``, from input to output, are needed only if ``recipe.layer_decay`` is below 1.
     """
     average, (base, options) = recipe.ema > 0, _OPTIMIZERS[recipe.optimizer]
     optimizer = _by_depth(base)(
@@ -114,7 +114,8 @@ def rates_by_depth(layers: Sequence[str], decay: float) -> dict[str, float]:
     """Return a factor for the learning rate of each layer (discriminative fine-tuning, arXiv 1801.06146).
 
     A part is the stem, a block, the top or the classifier: all layers with the same name up to the first underscore.
-    The factor is 1 in the last part, and in every other part ``decay`` times that of the next (arXiv 2106.08254).
+    The factor of the last part is 1. The factor of each earlier part is ``decay`` times the factor of the next part
+    (arXiv 2106.08254).
     """
     parts = list(dict.fromkeys(name.split("_")[0] for name in layers))
     last = len(parts) - 1

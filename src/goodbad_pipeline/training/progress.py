@@ -32,7 +32,7 @@ class Progress:
     saves: int = 0  # number of checkpoints written
 
     def enter(self, phase: int) -> None:
-        """Start another phase."""
+        """Start the phase with this number, counted from 0."""
         self.phase, self.step, self.epoch, self.best, self.waited = phase, 0, 0, None, 0
         self.sums, self.seconds = {}, 0.0
 
@@ -53,13 +53,13 @@ class Progress:
         return row
 
     def judge(self, value: float, *, larger_is_better: bool) -> bool:
-        """Record the monitored value of an epoch and return whether it is better than all before."""
+        """Record the monitored value of an epoch and return whether it is the best of this phase so far."""
         better = self.best is None or (value > self.best if larger_is_better else value < self.best)
         self.best, self.waited = (value, 0) if better else (self.best, self.waited + 1)
         return better
 
     def table(self) -> pd.DataFrame:
-        """Return the history with the columns :data:`HISTORY_COLUMNS`. ``kept`` is true for one epoch."""
+        """Return the history with the columns :data:`HISTORY_COLUMNS`. ``kept`` marks the kept epoch."""
         table = pd.DataFrame(self.rows, columns=HISTORY_COLUMNS)
         table["kept"] = table["epoch"] == self.kept
         return table
@@ -87,7 +87,7 @@ class ProgressReporter:
         self.replay(row)
 
     def replay(self, row: Row) -> None:
-        """Only call the callback, for an epoch that was trained before the training was resumed."""
+        """Call the callback, without a log line, for an epoch that was trained before the training was resumed."""
         if self._epoch_callback is not None:
             self._epoch_callback(row)
 

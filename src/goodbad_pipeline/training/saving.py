@@ -25,7 +25,7 @@ _MODEL, _OPTIMIZER, _KEPT, _HEAD = "model", "optimizer", "kept", "head"
 
 @dataclass(frozen=True)
 class Checkpointing:
-    """Settings that state where and how often checkpoints are saved."""
+    """Where and how often checkpoints are saved, and whether a training resumes from them."""
 
     store: CheckpointStore
     config: Config  # everything that determines the result and is known before the network is built
@@ -37,7 +37,8 @@ class Checkpointing:
 class Saver:
     """Saves and resumes one training. If there are several processes, only the first one writes checkpoints.
 
-    If ``plan`` is None, nothing is saved. The initial values of the model become part of the config.
+    If ``plan`` is None, nothing is saved. The initial values of the model become part of the config, so that a training
+    that started from other values is not resumed.
     """
 
     head: list[np.ndarray] | None = None
@@ -103,7 +104,7 @@ class Saver:
     def _check_agreement(self) -> None:
         """Raise InputError unless all processes have the same config and checkpoint.
 
-        Otherwise they would wait for each other forever, or mix gradients of different networks.
+        Processes that differ would wait for each other forever, or mix gradients of different networks.
         """
         start = self._saved.name if self._saved else ""
         if not self._strategy.all_equal(f"{config_hash(self._config)} {start}"):
@@ -126,7 +127,7 @@ class Saver:
 
 
 def capture(model: keras.Model, kept: Sequence[np.ndarray] | None) -> dict[str, np.ndarray]:
-    """Return the state of a compiled model as arrays by name.
+    """Return the state of a compiled model and the weights ``kept`` as arrays by name.
 
     The variables of the model are its weights, moving batch statistics and the states of random layers. The variables
     of the optimizer are the number of steps, its slots, averaged weights and, under mixed precision, the loss scale.
@@ -136,7 +137,7 @@ def capture(model: keras.Model, kept: Sequence[np.ndarray] | None) -> dict[str, 
 
 
 def restore(model: keras.Model, arrays: Mapping[str, np.ndarray]) -> list[np.ndarray] | None:
-    """Set a model to a state that :func:`capture` returned. Return the kept weights in the state, or None."""
+    """Set a model to a state that :func:`capture` returned. Return the weights ``kept`` in the state, or None."""
     for kind, variables in ((_MODEL, model.variables), (_OPTIMIZER, model.optimizer.variables)):
         for variable, array in zip(variables, _of(kind, arrays), strict=True):
             variable.assign(array)

@@ -101,7 +101,7 @@ def fit_model(
 
 
 def last_phase(recipe: Recipe, *, pretrained: bool) -> str:
-    """Return the name of the phase whose weights are kept."""
+    """Return the name of the last phase, whose weights the model has after training."""
     if not pretrained:
         return SCRATCH
     return ALL_LAYERS if recipe.epochs else HEAD
@@ -207,7 +207,10 @@ class _Training:
     @contextmanager
     def _head_only(self) -> Iterator[Phase]:
         """Train the classifier on frozen features, then copy its weights to ``model``."""
-        logger.info("Computing frozen features of %d images once", len(self.train.rows) + len(self.validation.rows))
+        logger.info(
+            "Computing the features of %d images once, to train only the classifier on them",
+            len(self.train.rows) + len(self.validation.rows),
+        )
         features, validation = self._features(), self._validation_shard()
         outputs = predict(self._with_features, validation.pixels, validation.rows)[:, : features.shape[1]]
         validation = replace(validation, pixels=outputs, rows=np.arange(len(outputs)))
@@ -232,7 +235,7 @@ class _Training:
     def _features(self) -> np.ndarray:
         """Return the features of the training images: float32, shape (n, c).
 
-        Rows of images that other processes read are 0 and never used.
+        Rows of images that only other processes read are 0; this process never uses these rows.
         """
         rows, shards = self.train.rows, self.recipe.data_shards
         own = np.isin(np.arange(len(rows)) % shards, self.strategy.data_shards(shards))
