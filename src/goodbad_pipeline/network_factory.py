@@ -223,7 +223,8 @@ def build_frozen(model: ModelParams, resolution: int, classes: int) -> Any:
 def measure_ms_per_image(scale: NetworkScale, *, classes: int, batch_size: int) -> float:
     """Measure the prediction time of a network with random weights, in milliseconds per image.
 
-    After a warm-up batch, three batches are timed. The fastest counts, because other programs disturbed it least.
+    After a warm-up batch, three batches are timed. The result is from the fastest batch, which other programs disturbed
+    least.
     """
     model = network_model.build_network(scale, classes=classes)
     pixels = np.random.default_rng(0).integers(0, 256, (batch_size, scale.resolution, scale.resolution, 3), np.uint8)
@@ -256,7 +257,7 @@ def build_untrained(
 
 
 def statistics_momentum(training: TrainingParams, images: int) -> float:
-    """Return the momentum of moving batch statistics: the configured value, or one that averages a quarter of an epoch.
+    """Return the configured momentum of moving batch statistics, or a value that averages about a quarter of an epoch.
 
     If the statistics lag behind the weights, validation of the first epochs is meaningless. The usual momentum of 0.99
     averages about 100 steps, which may be more than an epoch has.
@@ -278,7 +279,7 @@ def _grow_model(source: GrowthSource, scale: NetworkScale, names: list[str], see
 def _load_source(
     source: GrowthSource, scale: NetworkScale, classes: int, registered: str
 ) -> tuple[Any, list[str] | None]:
-    """Return the small network and its class names; the names are None if unknown."""
+    """Return the small network and its class names, or None for the class names if they are unknown."""
     if source.imagenet:
         base = net2net_source.base_scale(scale.family, scale.resolution)
         options = {"classes": classes, "include_top": classes == IMAGENET_CLASSES}

@@ -159,7 +159,7 @@ def test_the_conclusion_claims_no_more_than_the_data_show() -> None:
     assert "these data show no difference" in conclusion
     assert "the test split was not used" in conclusion
     alone = finals(t7=[0.3, 0.3])
-    assert "the present parameters do not train" in conclude(ranked(alone), alone, "val_log_loss", 12)
+    assert "No training with the present parameters was complete" in conclude(ranked(alone), alone, "val_log_loss", 12)
 
 
 def test_dotted_names_become_groups() -> None:

@@ -15,15 +15,16 @@ _NORMAL_QUANTILE = 1.959964  # of the normal distribution, for the level above
 def summarise_trials(trials: pd.DataFrame, groups: int) -> pd.DataFrame:
     """Compute mean, spread and interval of each network's validation accuracy, and keep the order of the networks.
 
-    The half-width of the interval is the root of the sum of two squared half-widths. The first covers the seeds: it is
-    that of a t interval whose spread is pooled over all networks, because two or three seeds of one network say little
-    about the spread. The second covers the images: it is that of the Agresti-Coull interval, with the number of groups
-    as the number of draws. This assumes that the images of one group are all right or all wrong; if they are not, the
-    interval is too wide. With one seed per network there is no interval.
+    The half-width of the interval is the root of the sum of two squared half-widths. The first covers the seeds: the
+    half-width of a t interval whose spread is pooled over all networks, because two or three seeds of one network say
+    little about the spread. The second covers the images: the half-width of the Agresti-Coull interval, with the number
+    of groups as the number of draws. This assumes that a network classifies either all images
+    of a group correctly or none; groups with mixed results make the interval too wide. With one seed per network there
+    is no interval.
 
     `trials` has one row per trial: network, seed, val_accuracy in [0, 1], val_loss, seconds, cache_key. Networks whose
     layers are equal after rounding have equal cache keys; such networks count once. `groups` is the number of groups of
-    validation images.
+    related images (such as near-duplicates) in the validation split.
 
     Returns:
         One row per network: network, seeds (how many), groups, accuracy (mean), spread (standard deviation over its
@@ -65,7 +66,7 @@ def explain_interval(summary: pd.DataFrame, images: int) -> str:
 
 
 def compare(summary: pd.DataFrame, one: str, others: Sequence[str]) -> str:
-    """Describe how the interval of the network `one` lies relative to the others: above, below or overlapping."""
+    """Describe whether the interval of the network `one` lies above, below or across those of the networks `others`."""
     means, lows, highs = (summary.set_index("network")[name] for name in ("accuracy", "low", "high"))
     start = f"{one} ({means[one]:.3f})"
     if np.isnan(lows[one]):
@@ -82,7 +83,9 @@ def compare(summary: pd.DataFrame, one: str, others: Sequence[str]) -> str:
 
 
 def rank_finalists(trials: pd.DataFrame, metric: str, *, larger_is_better: bool, groups: int) -> pd.DataFrame:
-    """Rank the finalists by the number of their complete trainings, then by the mean of the metric, then by trial.
+    """Rank the finalists of a hyperparameter search, which were trained again from several seeds.
+
+    The order is by the number of complete trainings, then by the mean of the metric, then by the number of the trial.
 
     `trials` has the columns that `summarise_trials` needs, and the columns trial, values and the metric.
 
@@ -106,7 +109,10 @@ def conclude(ranking: pd.DataFrame, trials: pd.DataFrame, metric: str, groups: i
     if best["trial"] == 0:
         result = f"Nothing better than the present parameters was found ({seeds}: {best['score']:.4f})."
     elif present.empty:
-        result = f"{best['network']} is best ({seeds}: {best['score']:.4f}); the present parameters do not train."
+        result = (
+            f"{best['network']} is best ({seeds}: {best['score']:.4f}). "
+            "No training with the present parameters was complete."
+        )
     else:
         result = f"{best['network']} is best ({seeds}: {best['score']:.4f}, present {present['score'].iloc[0]:.4f})."
         comparison = compare(summarise_trials(trials, groups), best["network"], present["network"].tolist())
@@ -149,7 +155,7 @@ def _half_widths(summary: pd.DataFrame, groups: int) -> pd.Series:
 
 
 def _distinct(summary: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """Return the networks without copies of an earlier one, and the degrees of freedom of their seed variance."""
+    """Return the networks that do not equal an earlier network, and the degrees of freedom of their seed variance."""
     distinct = summary[summary["same_as"].isna()]
     return distinct, int((distinct["seeds"] - 1).sum())
 

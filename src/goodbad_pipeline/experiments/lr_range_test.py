@@ -46,8 +46,8 @@ def run_range_test(
     validation image is predicted per epoch, because validation decides nothing. The model is useless afterwards.
 
     Returns:
-        One row per step: learning_rate, loss, smoothed (the smoothed loss). The test ends early, with that step as its
-        last row, if the loss is far above its lowest value or not finite.
+        One row per step: learning_rate, loss, smoothed (the smoothed loss). The test ends early if
+        the loss of a step is far above the lowest loss or not finite; that step is the last row.
     """
     if pretrained and recipe.head_epochs:
         fit_model(model, train, validation, replace(recipe, epochs=0), pretrained=True, stop=stop)
@@ -79,7 +79,7 @@ def suggest_range(curve: pd.DataFrame) -> tuple[float, float]:
 
     The highest is the rate at which the smoothed loss is lowest, because higher rates raise the loss. The lowest is a
     hundredth of the highest; a tenth of the highest, a usual choice, is then in the middle. If the loss is lowest at a
-    rate below ten times the first, the test shows nothing, and the whole tested range is returned.
+    rate below ten times the first rate, the test shows nothing, and the whole tested range is returned.
     """
     rates = curve["learning_rate"].to_numpy(dtype=np.float64)
     lowest = np.where(np.isfinite(curve["smoothed"]), curve["smoothed"], np.inf).argmin()

@@ -1,4 +1,4 @@
-"""One trial of a hyperparameter search, which may be pruned, diverge or run out of memory without an error."""
+"""Train one trial of a hyperparameter search. Pruning, divergence and lack of memory end it without an error."""
 
 import logging
 import time
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 class TrialPruned(Exception):
-    """Raised to end a trial that is worse than the median of the others at the same epoch."""
+    """Raised to end a trial that is worse than the median of the other trials at the same epoch."""
 
 
 def train_trial(

@@ -60,7 +60,10 @@ def read_value(name: str, training: TrainingParams) -> Value:
 
 
 def with_values(training: TrainingParams, values: Values) -> TrainingParams:
-    """Return the training parameters with ``values``, given by dotted name; ``model.dropout`` is ignored."""
+    """Return the training parameters with ``values``, given by dotted name.
+
+    ``model.dropout`` is ignored, because it is not a training parameter.
+    """
     plain = training.model_dump()
     for name, value in values.items():
         if name == DROPOUT:
@@ -71,7 +74,7 @@ def with_values(training: TrainingParams, values: Values) -> TrainingParams:
 
 
 def to_distribution(dimension: Dimension) -> optuna.BaseDistribution:
-    """Convert a dimension to an Optuna distribution; a range of two integers contains only integers."""
+    """Convert the range or list of a parameter to an Optuna distribution. A range of two integers gives integers."""
     if isinstance(dimension, list):
         return optuna.CategoricalDistribution(dimension)
     low, high = dimension.low, dimension.high
@@ -81,7 +84,7 @@ def to_distribution(dimension: Dimension) -> optuna.BaseDistribution:
 
 
 def round_values(space: Space, values: Mapping[str, Value]) -> Values:
-    """Round proposed numbers to a few digits without leaving their ranges."""
+    """Round proposed numbers to three significant digits without leaving their ranges."""
     return {name: _round(dimension, values[name]) for name, dimension in space.items()}
 
 
@@ -98,5 +101,5 @@ def _widen(name: str, dimension: Dimension, present: Value) -> Dimension:
         ]
         return dimension if equal else [present, *dimension]
     if present is None or (dimension.log and float(present) <= 0):
-        raise InputError(f"tune.space: the range of {name} must contain the present value, got {present}; give a list")
+        raise InputError(f"tune.space: the range of {name} must contain the present value, got {present}; list values")
     return RangeParams(low=min(dimension.low, present), high=max(dimension.high, present), log=dimension.log)

@@ -67,7 +67,7 @@ class Search:
         self._repeat_interrupted(trials, present)
 
     def _repeat_interrupted(self, trials: Sequence[FrozenTrial], present: Values) -> None:
-        """Enqueue the present values for trial 0, or those of an interrupted trial, which is marked as failed."""
+        """Enqueue the present values for trial 0, or an interrupted trial's values, and mark that trial as failed."""
         state = optuna.trial.TrialState
         interrupted = [trial for trial in trials if trial.state == state.RUNNING]
         if not any(trial.state == state.WAITING for trial in trials):
@@ -86,7 +86,7 @@ class Search:
         ]
 
     def next(self) -> Trial:
-        """Start the interrupted trial again if there is one, otherwise a new trial."""
+        """Start the interrupted trial again, or a new trial if none was interrupted."""
         self._running = self._study.ask(self._space)
         values = {name: self._running.params[name] for name in self._space}
         return Trial(len(self._finished()), values)
@@ -120,7 +120,7 @@ class StudyStore:
         self._path, self._owner = path, owner
 
     def open(self, config: Config, plan: SearchPlan) -> optuna.Study:
-        """Return the study of this config, or create it; record the present owner as its owner."""
+        """Return the study of this config, or create it; record the active run as its owner."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         study = optuna.create_study(
             storage=self._storage(),
@@ -134,7 +134,7 @@ class StudyStore:
         return study
 
     def find_owner(self, config: Config) -> str | None:
-        """Return the owner of the newest search whose config contains these items; None if there is no such search."""
+        """Return the owner of the newest search whose config contains the items of `config`; None if there is none."""
         if not self._path.exists():
             return None
         for study in reversed(optuna.get_all_study_summaries(self._storage(), include_best_trial=False)):

@@ -48,7 +48,7 @@ class DevelopmentData:
         return labelled_pixels("train", self.table, pixels), labelled_pixels("validation", self.table, pixels)
 
     def config(self, resolution: int) -> dict[str, Any]:
-        """Return what the images at a resolution depend on: contents, labels, splits, order and transform."""
+        """Return what determines the images at a resolution: contents, labels, splits, order and transform."""
         return {"splits": splits_digest(self.table), "transform": asdict(self.transform(resolution))}
 
 

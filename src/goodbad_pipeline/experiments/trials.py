@@ -80,7 +80,7 @@ def train_networks(
     cache: TrialCache,
     stop: StopRequest,
 ) -> pd.DataFrame:
-    """Run the trials of the networks in a table. Parameters that `trials` does not set are those of `training`."""
+    """Run the trials of the networks in a table. Parameters that `trials` does not set come from `training`."""
     device = prepare_device(training.precision, training.xla, training.seed)
     recipe = replace(
         training.recipe(jit_compile=device.jit_compile),
@@ -143,7 +143,7 @@ def run_trials(
 
 
 def trial_spec(network: TrialNetwork, seed: int, data: DevelopmentData, setup: TrialSetup) -> TrialSpec:
-    """Return the spec of a trial; networks whose layers are equal after rounding have the same cache key."""
+    """Return the spec of a trial. Networks whose layers are equal after rounding have the same cache key."""
     scale = network.scale
     config = {
         "version": VERSION,
@@ -209,7 +209,7 @@ class _Trainer:
 
 
 def _without_smoothing(row: Mapping[Any, Any]) -> Row:
-    """Return the row of an epoch, with its validation loss replaced by the one without label smoothing."""
+    """Return the row of an epoch with the validation loss that is computed without label smoothing."""
     return {**row, "val_loss": row["val_log_loss"]}
 
 

@@ -180,7 +180,9 @@ def confirm_finalists(
     """
     complete = trials[trials[COMPLETE] == 1]
     if complete.empty:
-        raise InputError(f"tune: none of {len(trials)} trials was trained to its end; lower the rates of tune.space")
+        raise InputError(
+            f"tune: none of {len(trials)} trials was trained to its end; lower the learning rates in tune.space"
+        )
     best = complete.sort_values(tune.metric, ascending=not larger_is_better(tune.metric), kind="stable")
     finalists = pd.concat([complete[complete["trial"] == 0], best.head(tune.finalists)]).drop_duplicates("trial")
     first = context.training.seed + 1
@@ -194,8 +196,8 @@ def confirm_finalists(
     finished = [row for row in rows if row[COMPLETE] == 1]
     if not finished:
         raise InputError(
-            f"tune: none of {len(finalists)} finalists was trained to its end from {tune.seeds} other seeds; lower the "
-            "rates of tune.space"
+            f"tune: none of {len(finalists)} finalists was trained to its end from {tune.seeds} other seeds; lower "
+            "the learning rates in tune.space"
         )
     return pd.DataFrame(finished)
 

@@ -73,7 +73,7 @@ def compare_with_paper() -> pd.DataFrame:
     counted = table[table["source"] == "counted"]
     ratios = counted[["parameters_ratio", "flops_ratio"]]
     logger.info(
-        "Computed cost / cost in the paper, for %d networks: %.3f to %.3f",
+        "The computed costs of %d networks are %.3f to %.3f times the costs in the paper",
         len(counted),
         ratios.min(axis=None),
         ratios.max(axis=None),
@@ -107,10 +107,11 @@ def _compare(network: PaperNetwork) -> dict[str, Any]:
 def trace_phi(model: ModelParams) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return two tables: the size and cost of networks by φ, and the size and cost of B0 to B7.
 
-    The second table also has three values of φ for each network: those that give its depth, width and resolution.
+    The second table also has three values of φ for each network: the first gives its depth, the second its width and
+    the third its resolution.
     """
     coefficients = model.coefficients.constants
-    logger.info("One step of φ multiplies the operations by α·β²·γ² = %.3f", coefficients.product)
+    logger.info("Raising φ by 1 multiplies the operations by α·β²·γ² = %.3f", coefficients.product)
     low, high = phi_range(coefficients)
     steps = range(math.ceil(max(low, FROM) * STEPS), math.floor(min(high, TO) * STEPS) + 1)
     base = count_complexity(resolve_scale(phi=0, family=FAMILY), IMAGENET_CLASSES)

@@ -1,4 +1,4 @@
-"""Nodes of the search for α, β and γ: list the candidates of a grid, train them equally, and rank them."""
+"""Nodes of the search for α, β and γ: list grid points with α·β²·γ² near 2, train their networks, and rank them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def list_candidates(splits: pd.DataFrame, scaling_search: ScalingSearchParams) -
         )
     far = [candidate.name for candidate in candidates if not candidate.coefficients.doubles]
     if far:
-        logger.warning("α·β²·γ² is more than 10%% from 2 for %d of %d candidates: %s", len(far), len(rows), far)
+        logger.warning("α·β²·γ² is more than 10%% away from 2 for %d of %d candidates: %s", len(far), len(rows), far)
     return pd.DataFrame(rows)
 
 
@@ -71,7 +71,7 @@ def train_candidates(
 def rank_candidates(
     candidates: pd.DataFrame, trials: pd.DataFrame, splits: pd.DataFrame
 ) -> tuple[pd.DataFrame, dict[str, Any], str]:
-    """Rank the candidates by mean validation accuracy; return ranking, report, and the winner as YAML to paste."""
+    """Rank the candidates by mean validation accuracy; return ranking, report, and the best α, β, γ as YAML."""
     validation = splits[splits["split"] == "validation"]
     summary = analysis.summarise_trials(trials, validation["group"].nunique())
     ranking = candidates.merge(analysis.rank_networks(summary), on="network").sort_values("rank")

@@ -41,7 +41,10 @@ NEAR = 1.25  # the paper's rows are shown next to a multiple that differs from t
 def match_networks(
     splits: pd.DataFrame, scaling_study: ScalingStudyParams, coefficients: dict[str, float]
 ) -> pd.DataFrame:
-    """Return a table of the base and, for each dimension and each multiple of its cost, the network closest to it."""
+    """Return a table of networks: the base network, and a scaled network for each dimension and each multiple.
+
+    The cost of a scaled network is as close as possible to the multiple of the cost of the base network.
+    """
     classes = len(class_names(development_part(splits)))
     constants, base = Coefficients(**coefficients), trial_base_scale(scaling_study)
     matches = [
@@ -72,7 +75,7 @@ def train_networks(
 def compare_networks(
     networks: pd.DataFrame, trials: pd.DataFrame, splits: pd.DataFrame
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Return a table of the results and the paper's results, and a report of the differences that these data show."""
+    """Return a table of the results next to the paper's, and a report of the differences that these data show."""
     validation = splits[splits["split"] == "validation"]
     table = networks.merge(analysis.summarise_trials(trials, validation["group"].nunique()), on="network")
     # A network without others of the same cost is compared only with the base, in the last conclusion.
@@ -110,7 +113,7 @@ def _row(match: MatchedNetwork, classes: int) -> dict[str, Any]:
 
 
 def _conclude(table: pd.DataFrame, rows: pd.DataFrame) -> str:
-    """Compare the compound network with the others of equal cost; without one, compare the first network."""
+    """Compare the compound network, or the first if none is compound, with the other networks of equal cost."""
     names = rows["network"].tolist()
     one = next(iter(rows.loc[rows["dimension"] == "compound", "network"]), names[0])
     return analysis.compare(table, one, [name for name in names if name != one])

@@ -64,8 +64,8 @@ def choose_network(
 ) -> dict[str, Any]:
     """Return the network that the parameters select, its cost and the source of its initial weights.
 
-    Later nodes read this record, because fitting a time budget a second time could give another network. If the network
-    cannot be grown from its source, this node raises InputError before any image is decoded.
+    Later nodes read this record, because a second measurement of prediction times could select another network. If the
+    network cannot be grown from its source, this node raises InputError before any image is decoded.
     """
     if training.distributed:
         distributed.join_processes()  # first, because loading a model or fitting a budget initialises the devices
@@ -97,7 +97,7 @@ def choose_network(
         facts["weights"],
     )
     if scale.phi is not None:
-        logger.info("One step of φ multiplies the operations by α·β²·γ² = %.3f", model.coefficients.constants.product)
+        logger.info("Raising φ by 1 multiplies the operations by α·β²·γ² = %.3f", model.coefficients.constants.product)
     if facts["weights"] == SCRATCH and model.weights == "auto":
         logger.info("The network starts from random weights: %s", why_not_imagenet(scale))
     return facts
@@ -134,7 +134,7 @@ def _describe_source(splits: pd.DataFrame, model: ModelParams, origin: str, regi
     source = describe_source(model, origin, registered, splits)
     if source is not None and source["test_images"]:
         logger.warning(
-            "The initial weights (%s) were trained or selected on %d of the test images or images of their groups: "
+            "The initial weights (%s) were trained or selected on images in the groups of %d test images: "
             "test results will be too optimistic",
             *(origin, source["test_images"]),
         )
@@ -162,7 +162,7 @@ def cache_pixels(splits: pd.DataFrame, network: dict[str, Any], images: ImagePar
     """
     source = pixel_source(splits, open_root(images.root), images.transform(network["resolution"]), images.cache_gb)
     if not source.fits:
-        message = "Streaming %d images, because their pixels exceed images.cache_gb = %g GB"
+        message = "Decoding %d images during training, because their pixels exceed images.cache_gb = %g GB"
         logger.info(message, len(source.paths), images.cache_gb)
     return source
 
@@ -285,7 +285,7 @@ def _fit_into_memory(
         )
         strategy = distributed.choose_strategy(device.gpus, distributed=training.distributed)
         if device.gpus > 1:
-            logger.info("Each batch is divided among %s", device)
+            logger.info("Each batch is divided among %d GPUs", device.gpus)
         try:
             fitted = fit(training, device, strategy)
         except Exception as error:
@@ -301,7 +301,7 @@ def _fit_into_memory(
 def _smaller_batch(
     training: TrainingParams, *, network: dict[str, Any], classes: int, device: Any, error: Exception
 ) -> TrainingParams:
-    """Return the parameters with a batch size that should fit.
+    """Return the parameters with a batch size that should fit into memory.
 
     Raises:
         InputError: No batch size fits, or ``auto_batch`` is false.

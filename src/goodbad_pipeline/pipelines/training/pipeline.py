@@ -52,6 +52,6 @@ def create_pipeline() -> Pipeline:
 
 
 def create_following_pipeline() -> Pipeline:
-    """Return the pipeline for all processes of a distributed training except the first: it reads the shared pixels."""
+    """Return the pipeline for all processes of a distributed training except the first, which decodes the images."""
     inputs = ["splits", "network", "params:images", "pixel_cache"]
     return stage(NAMESPACE, named_node(nodes.share_pixels, inputs=inputs, outputs="pixels", heavy=True))
