@@ -76,7 +76,7 @@ def test_every_dimension_contains_the_present_value() -> None:
 def test_a_range_that_cannot_contain_the_present_value_is_an_error() -> None:
     with pytest.raises(
         InputError,
-        match=r"tune.space: the range of training.weight_decay .* got 0.0; list values",
+        match=r"tune.space: the range of training.weight_decay .* got 0.0; set a list of values",
     ):
         resolved(context(training__weight_decay=0), training={"weight_decay": {"low": 0.001, "high": 0.1, "log": True}})
     with pytest.raises(InputError, match=r"training.batch_norm_momentum .* got None"):

@@ -18,9 +18,8 @@ def summarise_trials(trials: pd.DataFrame, groups: int) -> pd.DataFrame:
     The half-width of the interval is the root of the sum of two squared half-widths. The first covers the seeds: the
     half-width of a t interval whose spread is pooled over all networks, because two or three seeds of one network say
     little about the spread. The second covers the images: the half-width of the Agresti-Coull interval, with the number
-    of groups as the number of draws. This assumes that a network classifies either all images
-    of a group correctly or none; groups with mixed results make the interval too wide. With one seed per network there
-    is no interval.
+    of groups as the number of draws. This assumes that a network classifies all images of a group correctly, or none of
+    them; groups with mixed results make the interval too wide. With one seed per network there is no interval.
 
     `trials` has one row per trial: network, seed, val_accuracy in [0, 1], val_loss, seconds, cache_key. Networks whose
     layers are equal after rounding have equal cache keys; such networks count once. `groups` is the number of groups of
@@ -66,7 +65,7 @@ def explain_interval(summary: pd.DataFrame, images: int) -> str:
 
 
 def compare(summary: pd.DataFrame, one: str, others: Sequence[str]) -> str:
-    """Describe whether the interval of the network `one` lies above, below or across those of the networks `others`."""
+    """Describe whether the interval of the network `one` lies above, below or across the intervals of `others`."""
     means, lows, highs = (summary.set_index("network")[name] for name in ("accuracy", "low", "high"))
     start = f"{one} ({means[one]:.3f})"
     if np.isnan(lows[one]):

@@ -46,8 +46,8 @@ def run_range_test(
     validation image is predicted per epoch, because validation decides nothing. The model is useless afterwards.
 
     Returns:
-        One row per step: learning_rate, loss, smoothed (the smoothed loss). The test ends early if
-        the loss of a step is far above the lowest loss or not finite; that step is the last row.
+        One row per step: learning_rate, loss, smoothed (the smoothed loss). The test ends early if the loss of a step
+        is far above the lowest loss or not finite; that step is the last row.
     """
     if pretrained and recipe.head_epochs:
         fit_model(model, train, validation, replace(recipe, epochs=0), pretrained=True, stop=stop)

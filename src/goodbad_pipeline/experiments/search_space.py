@@ -101,5 +101,7 @@ def _widen(name: str, dimension: Dimension, present: Value) -> Dimension:
         ]
         return dimension if equal else [present, *dimension]
     if present is None or (dimension.log and float(present) <= 0):
-        raise InputError(f"tune.space: the range of {name} must contain the present value, got {present}; list values")
+        raise InputError(
+            f"tune.space: the range of {name} must contain the present value, got {present}; set a list of values"
+        )
     return RangeParams(low=min(dimension.low, present), high=max(dimension.high, present), log=dimension.log)

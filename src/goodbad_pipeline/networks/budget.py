@@ -177,7 +177,7 @@ def _grid(coefficients: Coefficients, resolution: int | None) -> range:
 
 
 class _Times:
-    """Prediction times of networks, in milliseconds per image. The networks are sorted by size and measured once."""
+    """Prediction times of networks, in ms per image. Networks are sorted by size and measured at most once."""
 
     def __init__(self, scales: Sequence[NetworkScale], limit: float, probe: Probe) -> None:
         self._scales, self._limit, self._probe = scales, limit, probe

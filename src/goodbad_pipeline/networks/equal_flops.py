@@ -53,7 +53,7 @@ def _scale(base: NetworkScale, dimension: str, coefficients: Coefficients, facto
 
 
 def _enclose(ratio: Callable[[float], float], low: float, multiple: float, dimension: str) -> tuple[float, float]:
-    """Return two factors that almost equal each other: one with a ratio up to `multiple`, one with a larger ratio."""
+    """Return two almost equal factors: the ratio of the first is at most `multiple`, that of the second is larger."""
     high = max(2.0, 2 * low)
     while ratio(high) <= multiple:
         low, high = high, 2 * high

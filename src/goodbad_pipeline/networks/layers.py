@@ -123,9 +123,8 @@ def _squeeze_excite(make: LayerMaker, x: Any, block: Block) -> Any:
 def add_classifier(make: LayerMaker, x: Any, classes: int, dropout: float, activation: str | None) -> Any:
     """Add dropout and the dense layer, whose output is float32 even under mixed precision.
 
-    Initial weights are uniform within ±√(1 / 1000), the range of the reference code for the 1000 classes of ImageNet.
-    The range in the reference code is ±√(1 / classes). Two classes would then start with logits of ±5 and losses of up
-    to 9 nats.
+    Initial weights are uniform within ±√(1 / 1000) for any number of classes; the reference code has this range for
+    ImageNet. Its rule, ±√(1 / classes), would start two classes with logits of ±5 and losses of up to 9 nats.
     """
     x = make.drop(x, dropout, "top_dropout")
     kernel = keras.initializers.VarianceScaling(

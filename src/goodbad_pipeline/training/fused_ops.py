@@ -24,7 +24,7 @@ def fused_training(model: keras.Model) -> Iterator[None]:
 
     The first train step must run within the context, because Keras then traces the operations. All layers keep the
     operations of Keras if the backend is not TensorFlow, or if XLA compiles the model, because XLA fuses operations
-    itself. A layer also keeps them if it does not compute in float32 or has unusual settings.
+    itself. A layer also keeps the operations of Keras if it does not compute in float32 or has unusual settings.
     """
     calls = _fused_calls(model) if keras.backend.backend() == "tensorflow" and not model.jit_compile else {}
     for layer, call in calls.items():

@@ -1,7 +1,7 @@
 """The training loop. It trains, checks the loss, validates, compares epochs and writes checkpoints.
 
-Unlike the loop of Keras, it can stop after any step and resume there. The final weights are the same, bit for bit, as
-without the stop.
+Unlike the loop of Keras, this loop can stop after any step and resume there. The final weights are then the same, bit
+for bit, as without the stop.
 """
 
 import math
