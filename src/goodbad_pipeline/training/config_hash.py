@@ -1,7 +1,4 @@
-"""The config of a training (everything that determines its result), its hash, and the differences of two configs.
-
-Keras is not imported.
-"""
+"""The config (all that determines a training's result), its hash and config differences. Keras is not imported."""
 
 import hashlib
 import json
