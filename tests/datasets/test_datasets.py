@@ -278,4 +278,4 @@ def test_a_character_that_no_font_has_is_reported_when_a_figure_is_saved(tmp_pat
     figure = Figure(figsize=(1, 1))
     figure.text(0, 0, "\U00012000")  # a cuneiform sign
     FigureDataset(filepath=str(tmp_path / "sheets")).save({"one.png": figure})
-    assert "boxes in place of Cuneiform characters" in caplog.text
+    assert "boxes instead of Cuneiform characters" in caplog.text

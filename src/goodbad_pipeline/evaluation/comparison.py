@@ -58,12 +58,12 @@ def measure_gain(challenger: Predictions, champion: Predictions, resamples: Resa
 
 
 def compare_losses(losses: FloatArray, groups: IntArray) -> pd.DataFrame:
-    """Compare models by their log losses on the same images: shape (models, n).
+    """Compare models by ``losses`` (models, n), the log losses of each model on the same n images.
 
     Returns:
         One row per model: log_loss with its 95 % interval (low, high), excess (over the lowest log loss) and chance.
-        An excess up to chance may be due to the selection of the images. It is one standard error of the difference
-        between groups, increased for few groups by Student's t; infinite for a single group.
+        An excess of at most ``chance`` may be due to the selection of the images. ``chance`` is one standard error of
+        the excess, computed by groups and increased for few groups by Student's t; it is infinite for a single group.
     """
     resamples = resample_groups(groups, _REPLICATES, seed=0)
     count, sizes = resamples.groups, np.bincount(resamples.codes)
@@ -82,7 +82,7 @@ def measure_rise(metric: str, challenger: Predictions, champion: Predictions, re
     """Return the challenger's metric minus the champion's, with its 95 % interval.
 
     ``metric`` is one of `METRICS` except roc_auc and average_precision. An interval of the difference is possible even
-    for the calibration error: on few images, both errors are biased upward by about the same amount.
+    for the calibration error: on few images, both errors are biased upward by about the same amount, which cancels.
     """
     sums = [_statistics(model, resamples.codes).mix(resamples.weights) for model in (challenger, champion)]
     new, old = (metrics.summed_metrics(mixed)[metric] for mixed in sums)

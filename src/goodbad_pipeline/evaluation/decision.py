@@ -58,8 +58,7 @@ class Calibration:
 def scale_temperature(probabilities: FloatArray, temperature: float) -> FloatArray:
     """Return softmax outputs (n, k) with logits divided by a temperature above 0 (Guo et al. 2017, section 4.2).
 
-    The logarithms of the probabilities replace the logits, which differ from them only by a constant. Scaling by 1/t
-    undoes scaling by t.
+    The logarithms of the probabilities equal the logits up to a constant per image. Scaling by 1/t undoes scaling by t.
     """
     logits = np.log(np.maximum(np.asarray(probabilities, dtype=np.float64), SMALLEST)) / temperature
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))

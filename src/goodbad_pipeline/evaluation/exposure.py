@@ -1,4 +1,4 @@
-"""Exposure of a model: the images that it was trained or selected on, which its test metrics must exclude."""
+"""Exposure of a model: the images on which the model was trained or selected, which its test metrics must exclude."""
 
 import hashlib
 from collections.abc import Iterable
@@ -52,7 +52,7 @@ def split_exposure(splits: pd.DataFrame) -> Exposure:
 
 
 def too_few_unexposed(labels: "pd.Series[str]", exposed: NDArray[np.bool_]) -> str | None:
-    """Return a clause that names a class with too few unexposed images to compare; None if all have enough."""
+    """Return a clause that names a class with too few unexposed images to compare; None if all classes have enough."""
     for label, total in labels.value_counts().sort_index().items():
         left = int((~exposed & (labels == label).to_numpy()).sum())
         if left < min(MIN_IMAGES, total):

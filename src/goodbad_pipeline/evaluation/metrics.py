@@ -65,7 +65,7 @@ def classification_metrics(
     """Compute `METRICS` from predictions.
 
     A class without images is left out of balanced accuracy, ROC AUC and average precision, and out of macro F1 unless
-    it is predicted; a warning names it.
+    the class is predicted; a warning names the class.
 
     ``y_true`` and ``predicted`` (n,) hold class indices, ``probabilities`` (n, k); by default ``predicted`` is
     the likeliest class. ``class_names`` are used in messages.
@@ -151,7 +151,7 @@ def scored_classes(y_true: IntArray, classes: int, class_names: Sequence[str] | 
 
 
 def accuracy_at_coverage(correct: BoolArray, confidence: FloatArray, coverage: float) -> float:
-    """Return the accuracy of the most confident predictions: the share ``coverage`` of all, at least one."""
+    """Return the accuracy of the most confident predictions: a share ``coverage`` of all, and at least one."""
     count = max(1, round(coverage * len(correct)))
     return float(correct[np.argsort(-confidence, kind="stable")[:count]].mean())
 
@@ -294,7 +294,7 @@ def read_intervals(table: pd.DataFrame) -> dict[tuple[str, str], Interval]:
 
 
 def comparison_table(intervals: pd.DataFrame) -> pd.DataFrame:
-    """Return the values with one row per metric and the columns ``metric`` and one per model.
+    """Return a table of values with one row per metric: the column ``metric``, then one column per model.
 
     ``intervals`` is a table as for `read_intervals`.
     """

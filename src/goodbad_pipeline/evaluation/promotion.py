@@ -103,7 +103,7 @@ def decide_promotion(evidence: Evidence, rules: Rules) -> Decision:
     The checks are parity (the registered copy predicts as the model did) and leakage (the splits are disjoint). With a
     champion they are also comparable (same classes and images), score (better by the metric), chance (significantly
     better), calibration and slices (not significantly worse), and images (at least as many in the splits). The model is
-    promoted if no check failed that decides under the policy.
+    promoted if none of the policy's `DECIDING_CHECKS` failed.
     """
     checks = (*_check_model(evidence, rules), *_check_against_champion(evidence, evidence.champion, rules))
     failed = [

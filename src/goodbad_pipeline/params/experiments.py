@@ -63,7 +63,7 @@ class ScalingStudyParams(TrialParams):
 
 
 class RangeParams(Group):
-    """A range of numbers. If both ends are integers, it contains only integers."""
+    """A range of numbers. If both ends are integers, the range contains only integers."""
 
     low: int | float
     high: int | float

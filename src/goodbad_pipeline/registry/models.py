@@ -98,7 +98,9 @@ def log_model(
     weights = _weights_digest(model)
     number = _find_registered(weights, name, calibration, transform)
     if number is not None:
-        logger.info("%s version %s was registered before this run was interrupted", name, number)
+        logger.info(
+            "%s version %s was registered before this run was interrupted; it is not registered again", name, number
+        )
         return number
     with TemporaryDirectory() as temporary:
         folder, exposure_file = Path(temporary, _FOLDER), Path(temporary, EXPOSURE_FILE)

@@ -77,7 +77,7 @@ class Classifier:
         return file if isinstance(file, Rejection) else load_image(file, self.transform)
 
     def _predict(self, pixels: np.ndarray) -> list[tuple[Any, ...]]:
-        """Return one row of `classify` per image. ``pixels`` is uint8, shape (n, side, side, 3), with 1 ≤ n ≤ 64."""
+        """Return a row of `classify` for each image. ``pixels`` is uint8, shape (n, side, side, 3), with 1 ≤ n ≤ 64."""
         names = list(self.calibration.class_names)
         padding = next(size for size in BATCHES if size >= len(pixels)) - len(pixels)
         padded = np.pad(pixels, ((0, padding), (0, 0), (0, 0), (0, 0)), mode="edge")

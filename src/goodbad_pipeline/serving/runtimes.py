@@ -127,7 +127,7 @@ def require_runtime(name: str) -> None:
 def choose_backend(backend: Backend, exports: Exports, version: str) -> str:
     """Return the backend to use: ``keras`` or a key of `RUNTIMES`.
 
-    ``auto`` selects the backend that was fastest in the export, among those that are installed and predict exactly the
+    ``auto`` selects the backend that was fastest in the export, among the installed backends that predict exactly the
     same classes as the Keras model. int8 usually changes some predictions, so that ``auto`` rarely selects it.
 
     Raises:

@@ -75,7 +75,7 @@ def test_a_warning_names_the_missing_font_of_each_script_once(install, caplog):
         fonts.choose_fonts(figure_of("猫", "ねこ 고양이", "🐶🐱", "बिल्ली"))
     warned = [record.getMessage() for record in caplog.records]
     assert sorted(warned) == [
-        f"Figures show boxes in place of {script} characters, which no font here has; install {font}"
+        f"Figures show boxes instead of {script} characters, because no installed font has them; install {font}"
         for script, font in (
             ("CJK", "Noto Sans CJK (Debian: fonts-noto-cjk)"),
             ("Devanagari", "Noto Sans Devanagari (Debian: fonts-noto-core)"),

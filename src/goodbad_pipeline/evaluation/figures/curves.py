@@ -29,9 +29,9 @@ _BINS = 10
 def history_figure(history: pd.DataFrame, monitor: str = "val_loss") -> Figure:
     """Draw loss and accuracy of the training and validation splits; mark the phases and the kept epoch.
 
-    The kept epoch is the one whose weights the model has; the title shows its value of ``monitor``. Epochs are numbered
-    from 1 through all phases. ``history`` has one row per epoch, and NaN leaves a gap. Its column ``kept``, which is
-    True for the kept epoch, is missing in older histories.
+    The model has the weights of the kept epoch; the title shows the value of ``monitor`` in this epoch. Epochs are
+    numbered from 1 through all phases. ``history`` has one row per epoch, and NaN leaves a gap. Its column ``kept``,
+    which is True for the kept epoch, is missing in older histories.
     """
     figure = style.new_figure(4.8)
     panels: Sequence[Axes] = figure.subplots(1, 2)
@@ -55,7 +55,7 @@ def history_title(history: pd.DataFrame, monitor: str) -> str:
 
 
 def phase_ranges(history: pd.DataFrame) -> list[tuple[str, int, int]]:
-    """Return each phase with its first row and the row after its last."""
+    """Return each phase with the range of its rows: the first row, and the row after the last row."""
     phases = history["phase"].astype(str).tolist()
     starts = [index for index in range(len(phases)) if index == 0 or phases[index] != phases[index - 1]]
     return [(phases[start], start, end) for start, end in zip(starts, [*starts[1:], len(phases)], strict=True)]
@@ -109,8 +109,8 @@ def _mark_kept(axes: Axes, kept: int, value: float) -> None:
 def roc_figure(y_true: IntArray, probabilities_by_name: Mapping[str, FloatArray], class_names: Sequence[str]) -> Figure:
     """Draw one ROC curve per model, with its area in the legend.
 
-    With two classes the second is positive; with more, the curve is the mean of the one-vs-rest curves. ``y_true`` (n,)
-    holds class indices, and ``probabilities_by_name`` an array (n, k) per model, baselines last.
+    For two classes, the second class is positive. For more classes, the curve is the mean of the one-vs-rest curves.
+    ``y_true`` (n,) holds class indices, and ``probabilities_by_name`` an array (n, k) per model, baselines last.
 
     Raises:
         InputError: All images are of one class.

@@ -50,7 +50,7 @@ def ranking_figure(ranking: pd.DataFrame, trials: pd.DataFrame, title: str = "Ca
 
 
 def study_figure(study: pd.DataFrame, paper: pd.DataFrame) -> Figure:
-    """Draw accuracy against operations, one line per dimension from the common base, next to the paper's Table 7.
+    """Draw accuracy against operations, one line per dimension from the common base, next to Table 7 of the paper.
 
     The column dimension is `base` for the base network, which the study must contain; for any other network it names
     the dimension that was enlarged. Where low or high is NaN, no interval is drawn; the paper has no intervals.
@@ -72,7 +72,7 @@ def study_figure(study: pd.DataFrame, paper: pd.DataFrame) -> Figure:
 def rate_figure(curve: pd.DataFrame, rates: Mapping[str, float]) -> Figure:
     """Draw the loss of each step of a range test against its learning rate.
 
-    ``rates`` has low and high, the ends of the range to search, and present, the rate in the parameters.
+    ``rates`` has the keys low and high (ends of the range to search) and present (the rate in the parameters).
     """
     figure = style.new_figure(4.4)
     axes: Axes = figure.subplots()
@@ -133,7 +133,7 @@ def _draw_interval(axes: Axes, rows: pd.DataFrame, x: np.ndarray, colour: str) -
 
 
 def _limit_rise(axes: Axes, smoothed: pd.Series) -> None:
-    """Limit the y-axis, because the steep rise of the loss at the end would flatten its fall."""
+    """Limit the y-axis, because the steep rise of the loss at the end would hide the fall before the rise."""
     bottom, top = smoothed.min(), smoothed.iloc[0]
     if top - bottom < 0.05 * (smoothed.max() - bottom):
         top = smoothed.max()
@@ -156,7 +156,7 @@ def _draw_trials(axes: Axes, trials: pd.DataFrame, metric: str) -> None:
 
 
 def _limit_outliers(axes: Axes, complete: pd.Series, incomplete: pd.Series, higher: bool) -> None:
-    """Limit the y-axis, because incomplete trials that are far worse would flatten all others."""
+    """Limit the y-axis, because far worse, incomplete trials would push all other points together."""
     if len(complete) < 2:
         return
     low, high = complete.min(), complete.max()

@@ -34,7 +34,7 @@ def choose_fonts(figure: Figure) -> None:
 
 @cache
 def _find_families(characters: str) -> tuple[list[str], str]:
-    """Return the families that have the characters, and the characters that no font has."""
+    """Return the font families that have the characters, and the characters that no font has."""
     families = []
     for font in _installed_fonts():
         face = font_manager.get_font(font.fname)
@@ -73,4 +73,6 @@ def _script(character: str) -> tuple[str, str]:
 @cache
 def _warn_of_script(script: str, font: str) -> None:
     warnings.filterwarnings("ignore", "Glyph .* missing from font")  # Matplotlib's warnings, one per character
-    logger.warning("Figures show boxes in place of %s characters, which no font here has; install %s", script, font)
+    logger.warning(
+        "Figures show boxes instead of %s characters, because no installed font has them; install %s", script, font
+    )

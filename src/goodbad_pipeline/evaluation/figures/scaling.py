@@ -44,10 +44,10 @@ _OFFSETS = {
 
 
 def accuracy_figure(comparison: pd.DataFrame) -> Figure:
-    """Draw ImageNet accuracy against multiply-adds and parameters, as reported in Table 2 of the paper.
+    """Draw ImageNet accuracy against multiply-adds and parameters, as reported in Table 2 of the EfficientNet paper.
 
     ``comparison`` has one row per network: network, family (`EfficientNet` or `other`), top1_paper in per cent,
-    parameters_paper and flops_paper; a network whose cost is NaN is missing in that panel.
+    parameters_paper and flops_paper; the panel of a cost omits networks whose cost is NaN.
     """
     figure = new_figure(5.6)
     panels: Sequence[Axes] = figure.subplots(1, 2, sharey=True)
@@ -95,7 +95,7 @@ def coefficients_figure(curve: pd.DataFrame, published: pd.DataFrame) -> Figure:
     """Draw coefficients, multiply-adds and activations along φ, and each published network at its nearest φ.
 
     The lowest panel shows the φ to which the depth, the width and the resolution of each published network correspond.
-    A network follows the scaling law exactly if the three are equal.
+    A network follows the scaling law exactly if these three values are equal.
 
     Args:
         curve: One row per φ: phi, depth, width, resolution, macs, activations.
@@ -161,8 +161,8 @@ def _draw_equivalent_phis(axes: Axes, published: pd.DataFrame) -> None:
 def law_figure(curve: pd.DataFrame) -> Figure:
     """Draw the deviation of counted multiply-adds from 2^φ and from (α·β²·γ²)^φ, with a band of ±15 %.
 
-    ``curve`` has one row per φ: phi, over_doubling and over_product. The latter two are the multiply-adds relative to
-    φ = 0, divided by 2^φ and by (α·β²·γ²)^φ.
+    ``curve`` has one row per φ: phi, over_doubling and over_product: the multiply-adds relative to φ = 0, divided by
+    2^φ (over_doubling) and by (α·β²·γ²)^φ (over_product).
     """
     figure = new_figure(4.6)
     axes = figure.subplots()

@@ -38,9 +38,9 @@ def contact_sheet(
     """Draw images in a grid of up to 10 columns, each with its caption below; the figure is 1000 pixels wide.
 
     ``pixels`` is 8-bit RGB (n, h, w, 3); n = 0 gives a sheet with the text "No images". Each of the n ``captions`` has
-    one or more lines; a line is wrapped into at most two, and shortened if it is longer. ``frames`` holds the colour of
-    each image's frame, such as from `class_colours`, and ``legend`` what each colour means; a legend whose colours
-    repeat is left out.
+    one or more lines; a long line is wrapped into two lines, and shortened if two lines do not suffice. ``frames``
+    holds the colour of each image's frame, such as from `class_colours`, and ``legend`` what each colour means; a
+    legend whose colours repeat is left out.
     """
     if len(pixels) == 0:
         return _empty_sheet(title)

@@ -27,7 +27,7 @@ _CLASSES = (
     "#332288",
     "#7F7F7F",
 )
-"""Okabe and Ito's colours, then Tol's muted ones, which colour-blind readers can distinguish."""
+"""Okabe and Ito's colours, then Tol's muted colours, which colour-blind readers can distinguish."""
 
 VERDICTS = {"right": "#0072B2", "wrong": "#D55E00"}
 """Frame colours of right and wrong predictions, which colour-blind readers can distinguish."""
@@ -42,7 +42,7 @@ def class_colours(class_names: Sequence[str]) -> dict[str, str]:
 
 
 def split_colours(splits: Iterable[str]) -> dict[str, str]:
-    """Return a colour for each split: fixed colours for train, validation and test, greys for others."""
+    """Return a colour for each split: fixed colours for train, validation and test, greys for other splits."""
     names = list(splits)
     others = _assign([name for name in names if name not in _SPLITS], _OTHER_SPLITS)
     return {name: _SPLITS.get(name) or others[name] for name in names}
