@@ -20,16 +20,21 @@ def overconfident(seed, temperature, classes=2, count=3000, prior=None):
     return np.minimum(y_true, classes - 1), scale_temperature(honest, 1 / temperature), honest
 
 
+def each_alone(y_true):
+    """Resamples in which each image is a group of its own."""
+    return resample_groups(np.arange(len(y_true)), 1, 0)
+
+
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 2.5])
 @pytest.mark.parametrize("classes", [2, 5])
 def test_the_true_temperature_is_recovered(temperature, classes):
     y_true, values, _ = overconfident(0, temperature, classes)
-    assert fit_temperature(y_true, values) == pytest.approx(temperature, rel=0.1)
+    assert fit_temperature(y_true, values, each_alone(y_true)) == pytest.approx(temperature, rel=0.1)
 
 
 def test_scaling_lowers_the_calibration_error_and_changes_no_prediction():
     y_true, values, _ = overconfident(1, 3.0)
-    calibrated = scale_temperature(values, fit_temperature(y_true, values))
+    calibrated = scale_temperature(values, fit_temperature(y_true, values, each_alone(y_true)))
     before, after = (classification_metrics(y_true, values) for values in (values, calibrated))
     assert after["ece"] < 0.03
     assert before["ece"] > 0.1
@@ -38,11 +43,64 @@ def test_scaling_lowers_the_calibration_error_and_changes_no_prediction():
     assert (after["accuracy"], after["roc_auc"]) == pytest.approx((before["accuracy"], before["roc_auc"]))
 
 
-def test_an_error_free_validation_split_does_not_make_predictions_certain():
-    y_true = np.repeat([0, 1], 20)
-    values = np.where(y_true[:, None] == [0, 1], 0.8, 0.2)
-    calibrated = scale_temperature(values, fit_temperature(y_true, values))
-    assert calibrated.max() == pytest.approx(41 / 42, abs=1e-3)  # (1 + 40) / (2 + 40)
+@pytest.mark.parametrize("classes", [2, 7, 23])
+def test_an_error_free_validation_split_does_not_make_predictions_certain(classes):
+    y_true = np.repeat(np.arange(classes), 20)
+    values = np.where(np.eye(classes)[y_true] == 1, 0.8, 0.2 / (classes - 1))
+    calibrated = scale_temperature(values, fit_temperature(y_true, values, each_alone(y_true)))
+    count = 20 * classes
+    assert 0.8 <= calibrated.max() <= (count + 1 / classes) / (count + 1)  # as if one more image were of each class
+
+
+def test_a_temperature_that_few_groups_cannot_tell_from_1_changes_nothing():
+    y_true, values, _ = overconfident(0, 1.5, classes=7, count=600)
+    few, all_equal = y_true[:24], np.zeros(600)
+    assert fit_temperature(few, values[:24], each_alone(few)) == 1
+    assert 1 < fit_temperature(y_true, values, each_alone(y_true)) == pytest.approx(1.5, rel=0.2)
+    assert fit_temperature(y_true, values, resample_groups(all_equal, 1, 0)) == 1  # one group shows nothing
+
+
+def log_loss_change(groups, classes, sharpening, rounds, spread, images=4):
+    """Mean change of the expected log loss by calibration; the images of a group have one label and one prediction."""
+    rng = np.random.default_rng(7)
+
+    def honest(count):
+        return scale_temperature(np.exp(rng.normal(0, spread, (count, classes))), 1)
+
+    population = honest(4000)
+    served = scale_temperature(population, 1 / sharpening)
+
+    def expected(temperature):
+        return -(population * np.log(np.maximum(scale_temperature(served, temperature), 1e-30))).sum(axis=1).mean()
+
+    changes = []
+    for _ in range(rounds):
+        truth = honest(groups)
+        labels = np.minimum((rng.random((groups, 1)) > truth.cumsum(axis=1)).sum(axis=1), classes - 1)
+        y_true, values = (
+            np.repeat(array, images, axis=0) for array in (labels, scale_temperature(truth, 1 / sharpening))
+        )
+        resamples = resample_groups(np.repeat(np.arange(groups), images), 1, 0)
+        changes.append(expected(fit_temperature(y_true, values, resamples)) - expected(1))
+    return np.mean(changes)
+
+
+@pytest.mark.parametrize("classes", [2, 7, 23])
+@pytest.mark.parametrize("sharpening", [0.6, 1.0, 1.5])  # under-confident, calibrated, over-confident
+def test_calibration_on_few_groups_does_not_raise_the_expected_log_loss(classes, sharpening):
+    assert log_loss_change(24, classes, sharpening, rounds=20, spread=3) <= 0.002
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("groups", [24, 80, 400])
+@pytest.mark.parametrize("classes", [2, 7, 23])
+@pytest.mark.parametrize("sharpening", [0.6, 1.0, 1.5])
+@pytest.mark.parametrize("spread", [1, 3, 8])
+def test_calibration_does_not_raise_the_expected_log_loss_however_many_groups(groups, classes, sharpening, spread):
+    change = log_loss_change(groups, classes, sharpening, rounds=100, spread=spread)
+    assert change <= 0.002
+    if groups == 400 and sharpening != 1:
+        assert change < 0  # enough groups: calibration pays
 
 
 @settings(max_examples=40)

@@ -4,7 +4,7 @@ import logging
 from dataclasses import replace
 
 import numpy as np
-import scipy  # loads scipy.optimize when it is used
+import scipy  # loads scipy.optimize and scipy.stats when they are used
 
 from goodbad_pipeline.evaluation.bootstrap import CONFIDENCE, Resamples, bootstrap_interval
 from goodbad_pipeline.evaluation.decision import SMALLEST, Calibration, scale_temperature
@@ -34,7 +34,7 @@ def fit_calibration(
     None, the model never abstains.
     """
     values = check_probabilities(probabilities)
-    temperature = fit_temperature(y_true, values)
+    temperature = fit_temperature(y_true, values, resamples)
     calibrated = scale_temperature(values, temperature)
     threshold = find_threshold(y_true, calibrated, resamples) if choose_threshold and len(class_names) == 2 else None
     calibration = Calibration(class_names, temperature, threshold)
@@ -45,27 +45,40 @@ def fit_calibration(
     return replace(calibration, abstain_below=cut)
 
 
-def fit_temperature(y_true: IntArray, probabilities: FloatArray) -> float:
-    """Return the temperature with the lowest log loss (Guo et al. 2017), within `TEMPERATURES`.
+def fit_temperature(y_true: IntArray, probabilities: FloatArray, resamples: Resamples) -> float:
+    """Return the temperature with the lowest log loss (Guo et al. 2017), shrunk towards 1, within `TEMPERATURES`.
 
-    For n images of k classes, targets are smoothed as by Platt (1999): (n + 1) / (n + k) for the true class and
-    1 / (n + k) for each wrong class. Without smoothing, a validation split without errors would drive the temperature
-    to its lower limit.
+    The fit includes one additional group of average size, whose images belong to each class equally. Without it, a
+    validation split without errors would drive the temperature to 0. The logarithm of the temperature is then
+    multiplied by max(0, 1 - (q / z)²), the non-negative garrote (Breiman 1995). Here z is the logarithm divided by its
+    standard error between groups, and q is the 99.5 % quantile of Student's t. The result is 1 if the groups are too
+    few to show a difference from 1.
     """
-    count, classes = probabilities.shape
+    groups = resamples.groups
+    if groups < 2:
+        return 1.0
     logits = np.log(np.maximum(probabilities, SMALLEST))
-    targets = (np.eye(classes)[y_true] * count + 1) / (count + classes)
+    images = np.arange(len(y_true))
+    group_size = len(y_true) / groups
 
     def loss(log_temperature: float) -> float:
         scaled = logits / np.exp(log_temperature)
         top = scaled.max(axis=1, keepdims=True)
         normaliser = top[:, 0] + np.log(np.exp(scaled - top).sum(axis=1))
-        return float(np.mean(normaliser - (targets * scaled).sum(axis=1)))
+        own, added = normaliser - scaled[images, y_true], normaliser - scaled.mean(axis=1)
+        return float(own.sum() + group_size * added.mean())
 
     bounds = tuple(np.log(TEMPERATURES))
-    return float(
-        np.exp(scipy.optimize.minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x)
-    )
+    best = float(scipy.optimize.minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x)
+    # Standard error by the sandwich formula: slopes of the loss summed by group, over the curvature at the minimum.
+    scaled, calibrated = logits / np.exp(best), scale_temperature(probabilities, np.exp(best))
+    mean = (calibrated * scaled).sum(axis=1)
+    variance = (calibrated * scaled**2).sum(axis=1) - mean**2
+    slopes = np.bincount(resamples.codes, scaled[images, y_true] - mean, groups)
+    added_slope = group_size * (scaled.mean(axis=1) - mean).mean()
+    error = np.sqrt((slopes**2).sum() + added_slope**2) / (variance.sum() + group_size * variance.mean())
+    limit = error * scipy.stats.t.ppf(0.995, groups - 1)
+    return float(np.exp(best * (1 - (limit / best) ** 2))) if abs(best) > limit else 1.0
 
 
 def find_threshold(y_true: IntArray, calibrated: FloatArray, resamples: Resamples) -> float:
