@@ -54,7 +54,7 @@ def test_paths_that_mean_a_file(tmp_path: Path, path: str, found: str) -> None:
 @pytest.mark.parametrize("path", ["C:\\pets\\cat\\0.png", "/elsewhere/cat/0.png", "{root}/../cat/0.png", "..\\0.png"])
 def test_paths_outside_of_the_root(tmp_path: Path, path: str) -> None:
     write_table(class_folders(tmp_path), f"path,label\n{path.format(root=tmp_path)},x\n")
-    with pytest.raises(InputError, match=r"row 1 of 'labels.csv' has .* Correct one of them"):
+    with pytest.raises(InputError, match=r"row 1 of 'labels.csv' has .* Correct the path or images.root"):
         rows(tmp_path)
 
 
@@ -75,7 +75,7 @@ def test_a_replaced_path_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixt
     write_table(class_folders(tmp_path), "path,label\ncat/0,cat\ndog/1,dog\n")
     with caplog.at_level(logging.INFO):
         rows(tmp_path)
-    assert "2 paths are read as another (first: cat/0 as cat/0.png)" in caplog.text
+    assert "2 paths are replaced by the paths of existing files (first: cat/0 by cat/0.png)" in caplog.text
 
 
 ONE_HOT = "path,cat,wild dog,age\n0.png,1,0,3\n1.png,0,1,4\n2.png,0,0,5\n"
@@ -102,7 +102,7 @@ def test_class_columns_with_other_values(tmp_path: Path, cells: str) -> None:
 @pytest.mark.parametrize("joined", ["cat|dog", "cat|fox", "cat; dog", '"cat, dog"'])
 def test_several_labels_of_one_image(tmp_path: Path, joined: str) -> None:
     write_table(tmp_path, f"path,label\n0.png,cat\n1.png,dog\n2.png,{joined}\n")
-    with pytest.raises(InputError, match=r"row 3 of 'labels.csv' has .* Keep one of them"):
+    with pytest.raises(InputError, match=r"row 3 of 'labels.csv' has .* Keep one label"):
         rows(tmp_path)
 
 

@@ -109,7 +109,7 @@ def test_leaks_do_not_depend_on_the_order_of_the_images() -> None:
 @pytest.mark.parametrize(
     ("train", "message"),
     [
-        (7, "Every class has the fractions of splits.fractions in every split"),
+        (7, "Every class is divided among the splits as splits.fractions requests"),
         (6, "Class 'cat' has 60.0 % of its images in train instead of 70.0 %"),
     ],
 )

@@ -1,6 +1,6 @@
 """Read images from zip, tar and Parquet files, which are never unpacked.
 
-Names that leave the archive, links, devices and encrypted members are quarantined as such files of a folder are.
+Members that are links, devices or encrypted are quarantined, and so are members whose name leads out of the archive.
 """
 
 import json
@@ -35,15 +35,15 @@ _MAX_NOTE = 1 << 20  # bytes of a label file
 
 
 def is_archive(name: str) -> bool:
-    """Return True if a file with this name is read as an archive, or refused as one."""
+    """Return True if the name is that of an archive, even of a kind that cannot be read, such as 7z."""
     return name.lower().endswith((".zip", ".tar", *_PARQUET, *_PACKED))
 
 
 def open_archive(file: Path, shown: str, parameter: str = "images.root") -> "Archive":
-    """Return the images of a zip, tar or Parquet file, which messages name as ``shown``.
+    """Return the images of a zip, tar or Parquet file. Messages call the file ``shown``.
 
     Raises:
-        InputError: The file is no such file, or damaged.
+        InputError: The file is damaged, or of another kind.
     """
     name = file.name.lower()
     if name.endswith(_PACKED):
@@ -63,7 +63,7 @@ def open_archive(file: Path, shown: str, parameter: str = "images.root") -> "Arc
 class Item(NamedTuple):
     """A member of an archive."""
 
-    position: Any  # where it is in the archive
+    position: Any  # where the member is in the archive
     state: FileState
     rejection: Rejection | None = None
 
@@ -79,11 +79,11 @@ class Archive(Store):
         return self.name
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.file, self.name)  # no list of members
+        return type(self), (self.file, self.name)  # another process lists the members again
 
     @cached_property
     def items(self) -> dict[str, Item]:
-        """The members by path, in the order of a folder's files."""
+        """The members by path, in the order of `walk_order`."""
         items = {}
         for name, item in self._list():
             path = to_text(name).removeprefix("./")
@@ -96,7 +96,7 @@ class Archive(Store):
         return {path: item.state for path, item in self.items.items()}
 
     def read(self, path: str, max_bytes: int | None = None) -> FileContent:
-        """Read a member; at most the size that the archive states is decompressed."""
+        """Read a member. Of a compressed member, no more bytes are decompressed than the archive states as its size."""
         item = self.items.get(path)
         if item is None:
             return FileContent(Rejection(Reason.MISSING, "no such file in images.root"))
@@ -113,7 +113,7 @@ class Archive(Store):
         return FileContent(data, item.state)
 
     def table(self, path: str, label: str) -> pd.DataFrame | None:
-        """Return a manifest if the labels are in the archive, or None if they are its folders.
+        """Return a manifest if files of the archive hold the labels, or None if folder names are the labels.
 
         In WebDataset samples, ``x.cls`` is the label of ``x.jpg``, or ``x.json`` has an item named ``label``.
         """
@@ -149,15 +149,15 @@ class Archive(Store):
 
     @abstractmethod
     def _list(self) -> Iterator[tuple[str, Item]]:
-        """Yield the name and the item of each member that is no folder."""
+        """Yield the name and the item of each member that is not a folder."""
 
     @abstractmethod
     def _read(self, item: Item) -> bytes | Rejection:
-        """Read an item of ``_list`` that is not rejected."""
+        """Read a member that ``_list`` has returned without a rejection."""
 
 
 class ZipArchive(Archive):
-    """A zip file. The checksum of a member tells whether it has changed."""
+    """A zip file. A member has changed if its checksum has."""
 
     @cached_property
     def _archive(self) -> zipfile.ZipFile:
@@ -165,7 +165,7 @@ class ZipArchive(Archive):
 
     def _list(self) -> Iterator[tuple[str, Item]]:
         for info in self._archive.infolist():
-            name = info.filename.replace("\\", "/")  # some Windows programs write them
+            name = info.filename.replace("\\", "/")  # some Windows programs write backslashes
             if not name.endswith("/"):
                 yield name, Item(info, FileState(info.file_size, 0, 0, info.CRC), self._reject(info))
 
@@ -191,7 +191,7 @@ class ZipArchive(Archive):
 
 
 class TarArchive(Archive):
-    """An uncompressed tar file. If the file changes, all members are read again."""
+    """An uncompressed tar file. If the tar changes, all members are read again."""
 
     def _list(self) -> Iterator[tuple[str, Item]]:
         whole = FileState.of(os.stat(self.file))
@@ -247,7 +247,7 @@ class ParquetArchive(Archive):
                 number += 1
 
     def table(self, path: str, label: str) -> pd.DataFrame:
-        """Return all columns that contain no bytes and no lists; class numbers become the names in the metadata."""
+        """Return all columns without bytes and lists; class names from the metadata replace class numbers."""
         schema = self._parquet.schema_arrow
         plain = [field.name for field in schema if not pa.types.is_nested(field.type) and not _is_binary(field.type)]
         table = self._parquet.read(columns=plain).to_pandas()
@@ -284,7 +284,7 @@ def _is_binary(kind: pa.DataType) -> bool:
 
 
 def walk_order(paths: Iterable[str]) -> list[str]:
-    """Sort paths as the files of a local folder are listed: the files of a folder, then its folders."""
+    """Sort paths as a local folder is listed: first the files of a folder, then the content of its subfolders."""
 
     def key(path: str) -> list[tuple[bool, str]]:
         *folders, name = path.split("/")

@@ -20,11 +20,11 @@ SPLIT_NAMES = {
     "dev": "validation",
     "test": "test",
     "testing": "test",
-    "eval": "test",  # as in Hugging Face Datasets
+    "eval": "test",  # Hugging Face Datasets reads eval as test
     "evaluation": "test",
     "holdout": "test",
 }
-MAX_DEPTH = 6  # folders below the root that are compared
+MAX_DEPTH = 6  # levels of folders below the root that are examined
 # Folder names contain a split's name and words such as set or images: training_set, Test Images, seg_train, val2017.
 _FILLER = r"(?:data|dataset|file|folder|image|img|photo|pic|picture|sample|seg|set|split|subset)s?"
 _WORD = re.compile(r"[^\W\d_]+")
@@ -52,7 +52,7 @@ class Arrangement:
     layout: Literal["folders", "presplit"]
     base: str  # folder that contains the class or split folders, with a final `/` unless it is the root
     splits: dict[str, str]  # split by the name of its folder
-    classes_in: dict[str, str]  # for split folders with class folders: the folder that these are in, with a final `/`
+    classes_in: dict[str, str]  # by split folder: the folder that contains its class folders, with a final `/`
 
     def place(self, path: str) -> tuple[str | None, str]:
         """Return the split and the label of a file; the label is empty if the file is in no class folder."""
@@ -107,7 +107,7 @@ def find_arrangement(paths: Sequence[str], layout: Literal["auto", "folders", "p
 
 
 class _Folders:
-    """The folders that contain possible images, directly or in deeper folders."""
+    """The folders that contain files that may be images, directly or in subfolders."""
 
     def __init__(self, paths: Iterable[str]) -> None:
         self._with_images = {path.rpartition("/")[0] for path in paths if not _NO_IMAGE.search(path)}
@@ -125,8 +125,8 @@ class _Folders:
     def unwrap(self, folder: str, *, through_splits: bool) -> str:
         """Return the first folder from ``folder`` downwards that contains several folders, or a split folder.
 
-        With ``through_splits``, a split folder is treated like any folder. If a folder on the way down contains images,
-        that folder may be a class, and ``folder`` is returned.
+        With ``through_splits``, a split folder is treated like any other folder. If a folder on the way down contains
+        images, that folder may be a class; then ``folder`` itself is returned.
         """
         inside, unwrapped = self.inside(folder), folder
         while len(inside) == 1 and (through_splits or split_of(inside[0]) is None):
@@ -160,7 +160,7 @@ def _is_filler(name: str) -> bool:
 
 
 def _find_splits(names: Sequence[str]) -> dict[str, str]:
-    """Return the split of each name that stands for a split: train, or birds_train if birds_test exists too."""
+    """Return the split of each folder name that stands for a split: train, or birds_train beside birds_test."""
     parsed = {name: _parse(name) for name in names}
     splits: dict[tuple[str, ...], set[str]] = {}
     for split, others in parsed.values():
@@ -184,7 +184,7 @@ def _contradiction(tops: Sequence[str], splits: dict[str, str], classes: dict[st
     problem = None
     if not splits:
         problem = _same_folders(tops, classes)
-    elif not filled and others and held_out:  # a class train, beside bus and car, is no problem
+    elif not filled and others and held_out:  # beside bus and car, a folder train is a class
         problem = (
             f"{_list(held_out)} is named like a split but has no class folders, and {_list(others)} is not named like "
             f"a split. If all are classes, set images.layout=folders; if not, move {_list(held_out)} out of images.root"

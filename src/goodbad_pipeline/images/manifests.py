@@ -138,7 +138,7 @@ def csv_format(file: Path, column: str) -> dict[str, Any]:
     try:
         with file.open(encoding=encoding) as text:
             header = next(text, "")
-            deque(text, maxlen=0)  # decode the rest
+            deque(text, maxlen=0)  # decode the whole file, to find bytes of another encoding
     except UnicodeDecodeError:
         encoding = "cp1252"
         with file.open(encoding=encoding) as text:
@@ -151,7 +151,10 @@ def csv_format(file: Path, column: str) -> dict[str, Any]:
 
 
 def _join_classes(raw: pd.DataFrame, names: Sequence[str], file: Path) -> pd.DataFrame:
-    """Replace one column per class, with 1 for the image's class and 0 elsewhere, by a column of labels."""
+    """Replace the columns ``names``, one per class, by one column of labels.
+
+    A row has 1 in the column of the image's class, and 0 in the columns of all other classes.
+    """
     for name in names:
         require_column("label", name, raw.columns, file)
     marks = raw[list(names)].apply(pd.to_numeric, errors="coerce").astype(float)
@@ -167,7 +170,7 @@ def _join_classes(raw: pd.DataFrame, names: Sequence[str], file: Path) -> pd.Dat
 
 
 def _hint_at_classes(raw: pd.DataFrame) -> str:
-    """Return a clause that names the columns of 0 and 1, if they may be one column per class."""
+    """Return advice for an error message: name the columns of only 0 and 1 as classes. Empty if there are none."""
     names = ", ".join(str(name) for name in raw.columns if set(raw[name].dropna().astype(str)) == {"0", "1"})
     return f". If {names} are the classes, set images.columns.label=[{names}]" if ", " in names else ""
 
@@ -184,7 +187,7 @@ def _require_one_label(labels: pd.Series, file: Path) -> None:
                 row = int(np.argmax(labels == label)) + 1
                 raise InputError(
                     f"images.columns.label: every image must have one label; row {row} of '{file.name}' has '{label}'. "
-                    f"Keep one of them, or name the combination without '{mark}' to make it a class"
+                    f"Keep one label, or name the combination without '{mark}' to make the combination a class"
                 )
 
 
@@ -195,9 +198,9 @@ def _to_text(column: pd.Series, *, strip: bool) -> pd.Series:
 
 
 def _find_paths(paths: pd.Series, file: Path, root: Root) -> pd.Series:
-    """Return the paths; a path that is not in ``root`` is replaced by the file that it means, if that file is clear."""
+    """Return the paths. A path without a file in ``root`` is replaced if only one file can be meant."""
     above = (f"{root}/", f"{root.resolve()}/") if isinstance(root, Path) else (f"{root}/",)
-    found: list[str] = []  # empty where there is no path
+    found: list[str] = []  # an empty text for a row without a path
     for row, path in enumerate(paths, start=1):
         text = "" if path is None else path
         prefix = next((prefix for prefix in above if text.startswith(prefix)), "")
@@ -205,7 +208,7 @@ def _find_paths(paths: pd.Series, file: Path, root: Root) -> pd.Series:
         if leaves_root(found[-1]):
             raise InputError(
                 f"images.manifest: every path must be in images.root and without '..'; row {row} of '{file.name}' has "
-                f"'{path}', and images.root is '{root}'. Correct one of them"
+                f"'{path}', and images.root is '{root}'. Correct the path or images.root"
             )
     folders = _Folders(root)
     missing = [row for row, path in enumerate(found) if path and not folders.has(path)]
@@ -219,24 +222,25 @@ def _find_paths(paths: pd.Series, file: Path, root: Root) -> pd.Series:
     changed = [pair for pair in zip(paths, found, strict=True) if pair[0] and pair[0] != pair[1]]
     if changed:
         first = tuple(map(printable, changed[0]))
-        logger.info("images.manifest: %d paths are read as another (first: %s as %s)", len(changed), *first)
+        message = "images.manifest: %d paths are replaced by the paths of existing files (first: %s by %s)"
+        logger.info(message, len(changed), *first)
     return pd.Series([path or None for path in found], paths.index, dtype=object)
 
 
 class _Folders:
-    """The files of a root, which are listed only if a path is missing."""
+    """The files below a root. They are listed only if a path of the manifest is missing."""
 
     def __init__(self, root: Root) -> None:
         self._root = root
 
     def has(self, path: str) -> bool:
-        """Return True if there is such a file, or a broken link."""
+        """Return True if ``path`` is a file or a link, even a broken link."""
         if isinstance(self._root, Store):
             return path in self._root.files
         return os.path.lexists(locate(self._root, path)) if "\0" not in path else False
 
     def find(self, path: str) -> str | None:
-        """Return the file that a path means: with `/` instead of backslashes, or the only file with any ending."""
+        """Return ``path`` with `/` for backslashes if it is a file, else the only file with this path and an ending."""
         forward = path.replace("\\", "/").removeprefix("./")
         if self.has(forward):
             return forward
@@ -244,7 +248,7 @@ class _Folders:
         return with_ending[0] if len(with_ending) == 1 else None
 
     def find_folder(self, paths: Sequence[str], manifest: str) -> str | None:
-        """Return the folder that has all ``paths``; of several folders, the folder named like the manifest's split."""
+        """Return the folder that contains all ``paths``; of several, the one named like the manifest's split."""
         folders = {path.rpartition("/")[0] + "/" for files in self._by_stem.values() for path in files if "/" in path}
         fitting = [folder for folder in sorted(folders) if all(self.find(folder + path) for path in paths)]
         split = split_of(manifest)

@@ -86,7 +86,7 @@ class FileContent(NamedTuple):
 
 
 class Store(ABC):
-    """Images that are not files of a local folder, such as the objects of a bucket or the members of an archive.
+    """Images outside a local folder, such as the objects of a bucket or the members of an archive.
 
     Paths are relative and contain `/`, as in the tables.
     """
@@ -101,16 +101,16 @@ class Store(ABC):
         """Read a file, or reject it if it is larger than ``max_bytes``. May be called in several threads."""
 
     def only(self, paths: Sequence[str]) -> "Store":
-        """Return the store, to be sent to another process that reads only these paths."""
+        """Return a store with only these paths, to be sent to the process that reads them."""
         return self
 
     def resolve(self) -> "Store":
-        """Return the store; the method of a path that resolves links."""
+        """Return the store itself. A local root is a `Path`, whose method of this name resolves links."""
         return self
 
 
 Root = Path | Store
-"""Where images are: a local folder or a store."""
+"""The place that contains all images: a local folder or a store."""
 
 
 def find_state(root: Root, path: str) -> FileState | None:

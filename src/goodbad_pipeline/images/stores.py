@@ -1,8 +1,8 @@
 """Read images from object stores, servers and archives.
 
 :func:`open_root` turns the value of a parameter into a local folder or a :class:`Store`. A remote store is a file
-system of fsspec. Downloaded files are kept in a folder that may be removed at any time, so that no object is read
-twice. Archives are read in :mod:`~goodbad_pipeline.images.archives`, and a remote archive is downloaded as one file.
+system of fsspec. Downloaded files are kept on disk, so that no object is read twice; this folder may be removed at any
+time. Archives are read in :mod:`~goodbad_pipeline.images.archives`, and a remote archive is downloaded as one file.
 """
 
 import contextlib
@@ -52,14 +52,17 @@ class Access:
 
     options: Mapping[str, Any] = field(default_factory=dict)  # arguments of fsspec's file system, such as credentials
     downloads: Path | None = None  # folder of downloaded files; None downloads again at each read
-    max_bytes: int = 0  # size of all downloaded files; further files are not kept
+    max_bytes: int = 0  # limit for the size of all downloaded files; files beyond the limit are read but not kept
 
 
 _access = Access()
 
 
 def configure(access: Access) -> None:
-    """Set how this process reads remote stores. A store itself holds no secrets, because it is sent and printed."""
+    """Set how this process reads remote stores.
+
+    The secrets are kept here and not in the stores, because stores are printed and sent to other processes.
+    """
     global _access  # noqa: PLW0603 - nodes and datasets open stores, and know no credentials
     _access = access
 
@@ -110,15 +113,15 @@ class RemoteStore(Store):
         return _shown(self.url)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.url, self.parameter, self.listed)  # no connection
+        return type(self), (self.url, self.parameter, self.listed)  # a connection cannot be sent to another process
 
     def only(self, paths: Sequence[str]) -> "RemoteStore":
-        """Return the store with these files, so that the process that reads them lists none."""
+        """Return a store whose list of files is ``paths``, so that another process need not list the files."""
         return replace(self, listed={path: self.files[path] for path in paths if path in self.files})
 
     @cached_property
     def files(self) -> Mapping[str, FileState]:
-        """The state of each file by its path. A second listing needs a new store."""
+        """The state of each file by its path, as listed once; a new store lists again."""
         if self.listed is not None:
             return self.listed
         self._fs.invalidate_cache()
@@ -199,7 +202,7 @@ class RemoteStore(Store):
 
     @cached_property
     def _room(self) -> list[int]:
-        """Bytes that may still be downloaded, as the only item, and changed under the lock of the process."""
+        """A list of one item: the bytes that may still be kept. Change the item only while holding `_lock`."""
         folder = self._downloads.parent
         sizes = sum(file.stat().st_size for file in folder.glob("*/*"))
         return [min(_access.max_bytes - sizes, shutil.disk_usage(folder).free - _FREE)]
@@ -223,7 +226,7 @@ class RemoteStore(Store):
                     file.unlink(missing_ok=True)
 
     def _attempt(self, action: Callable[[], T], url: str) -> T:
-        """Call ``action`` again after errors of the connection; raise an InputError that names the last one."""
+        """Return the result of ``action``, retried after connection errors; convert the last error to an InputError."""
         for wait in (*WAITS, None):
             try:
                 return action()
@@ -254,7 +257,7 @@ class RemoteStore(Store):
         elif isinstance(error, FileNotFoundError):
             advice = "check the bucket or server and the folder"
         else:
-            advice = "check the connection and images.credentials, then run the same command again, which goes on"
+            advice = "check the connection and images.credentials, then run the same command again, which continues"
         return InputError(
             f"{self.parameter}: '{printable(_shown(url))}' cannot be read ({self._cause(error)}); {advice}"
         )
@@ -264,7 +267,7 @@ _lock = threading.Lock()
 
 
 def _state(info: Mapping[str, Any]) -> FileState:
-    """Return the state in the listing of a file. Without an ETag and a time, it is never settled."""
+    """Return the state of a file from its listing. Without ETag and time, each scan reads the file again."""
     tag = next((info[name] for name in ("ETag", "etag", "md5Hash", "checksum") if info.get(name)), None)
     modified = _nanoseconds(next((info[name] for name in _TIMES if info.get(name)), None))
     changed = 0 if tag else modified or 2**62
@@ -286,12 +289,12 @@ def _digest(text: str) -> str:
 
 
 def _shown(url: str) -> str:
-    """Return a URL without password and query."""
+    """Return the URL without its password and query, for messages."""
     return re.sub(r"(?<=://)[^/@]*:[^/@]*@", "", url.partition("?")[0])
 
 
 def _hide(options: Any, *, secret: bool = False) -> Any:
-    """Mark the values of options with names such as key or token as secret."""
+    """Mark the values of options as secret if the option has a name such as key or token."""
     if isinstance(options, Mapping):
         return {name: _hide(value, secret=secret or bool(_SECRET.search(str(name)))) for name, value in options.items()}
     return SecretStr(options) if secret and isinstance(options, str) else None

@@ -1,4 +1,8 @@
-"""Weights between the frozen and the fine-tuned network (WiSE-FT, arXiv 2109.01903), chosen on validation."""
+"""Choose weights between the frozen and the fine-tuned network on the validation images (WiSE-FT, arXiv 2109.01903).
+
+The frozen network has its initial weights and a trained classifier. Each candidate mixes its weights with the
+fine-tuned weights.
+"""
 
 from collections.abc import Sequence
 
@@ -8,24 +12,25 @@ import pandas as pd
 from goodbad_pipeline.evaluation.comparison import LOSS_COLUMNS, compare_losses
 
 FACTORS = (0.0, 0.25, 0.5, 0.75, 1.0)
-"""Factors of the candidates: 0 is the frozen network with its classifier, 1 the fine-tuned network."""
+"""Factors of the candidates, from the frozen network (0) to the fine-tuned network (1)."""
 UNKNOWN_SKILL = 0.5
-"""The skill of a frozen network that was not measured by cross-validation."""
+"""The ``skill`` (see `candidate_table`) of a frozen network if no cross-validation measured it."""
 
 
 def interpolate(frozen: Sequence[np.ndarray], tuned: Sequence[np.ndarray], factor: float) -> list[np.ndarray]:
-    """Return the weights at ``factor`` of the way from frozen to tuned weights; equal weights stay the same bits."""
+    """Return the weights at ``factor`` of the way from ``frozen`` to ``tuned``. Equal weights stay exactly equal."""
     if factor == 1:
         return list(tuned)
     return [(old + factor * (new - old)).astype(old.dtype) for old, new in zip(frozen, tuned, strict=True)]
 
 
 def candidate_table(losses: np.ndarray, groups: np.ndarray, factors: Sequence[float], skill: float) -> pd.DataFrame:
-    """Compare candidates by their log losses on the validation images: shape (candidates, n).
+    """Compare the candidates by ``losses``, their log losses on the validation images: shape (candidates, n).
 
-    Chosen is, of the factors whose mean loss exceeds the lowest by no more than chance, the one nearest to 1 - skill/2.
-    ``skill`` (0–1) is that of the frozen network on the train split. If it is useless, nothing of it is worth keeping;
-    if it makes hardly any errors, the middle is best.
+    Only candidates whose mean loss exceeds the lowest mean loss by no more than chance may be chosen. The chosen
+    candidate has the factor nearest to 1 - ``skill``/2. ``skill`` is 0 for a frozen network that is no better than the
+    class frequencies on the train split; then factor 1 is best. ``skill`` is 1 for a frozen network without loss; then
+    factor 0.5 is best.
 
     Returns:
         One row per candidate: factor, the columns of `compare_losses`, and chosen.

@@ -1,4 +1,4 @@
-"""The classifier as a regularised logistic regression on frozen features, which needs no epochs."""
+"""Fit the classifier as a regularised logistic regression on the features of a frozen network, without epochs."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -18,10 +18,10 @@ FOLDS = 5
 STRENGTHS = tuple(10.0 ** (half / 2) for half in range(-8, 1))
 """Values of C, the inverse of the L2 penalty, in the order in which they are tried."""
 DEFAULT_STRENGTH = 10.0**-2.5
-"""C where no cross-validation is possible, because all images are of one group."""
+"""The value of C if no cross-validation is possible, for example because all images are of one group."""
 
 LEAST_DEVIATION = 0.3
-"""The least standard deviation by which a feature is divided, relative to the median of all features."""
+"""The least standard deviation by which a feature is divided, as a fraction of the median of all deviations."""
 
 _Fold = tuple[np.ndarray, np.ndarray]  # indices of the images to fit and of the images to predict
 _Weights = tuple[np.ndarray, np.ndarray]  # kernel (features, classes) and bias (classes,)
@@ -29,17 +29,17 @@ _Weights = tuple[np.ndarray, np.ndarray]  # kernel (features, classes) and bias 
 
 @dataclass(frozen=True)
 class LinearHead:
-    """A dense layer with softmax, and the evidence for its penalty."""
+    """The weights of a dense layer with softmax, and the cross-validated losses by which its L2 penalty was chosen."""
 
     kernel: np.ndarray  # float32, shape (features, classes)
     bias: np.ndarray  # float32, shape (classes,)
-    strength: float  # C
+    strength: float  # C, see `STRENGTHS`
     losses: np.ndarray  # cross-validated log loss of each training image, shape (n,); empty without cross-validation
-    skill: float  # share of the log loss of the class frequencies that the features explain, 0–1
+    skill: float  # 0: log loss as if only the class frequencies were known; 1: no loss
 
     @property
     def evidence(self) -> str:
-        """C and the mean of the losses, for a log line."""
+        """C and the mean of ``losses`` as text for a log line."""
         loss = f"cross-validated log loss {self.losses.mean():.4f}" if len(self.losses) else "no cross-validation"
         return f"C = {self.strength:.2g}, {loss}"
 
@@ -58,12 +58,12 @@ def fit_linear_head(
 ) -> LinearHead:
     """Fit the classifier to the features (n, c) of the training images.
 
-    C is the value of `STRENGTHS` with the lowest log loss in a cross-validation that divides no group. The features are
-    standardised for the fit; the result applies to the features themselves. ``class_weights`` (classes,) are the
-    weights of the classes in the loss.
+    C is the value of `STRENGTHS` with the lowest log loss in a cross-validation that keeps each group in one fold. The
+    fit standardises the features, but the returned layer takes features that are not standardised. ``class_weights``
+    (classes,) are the weights of the classes in the loss.
     """
     weights = np.ones(len(y_true)) if class_weights is None else class_weights[y_true]
-    with threadpool_limits(1):  # several threads would wait for those of Keras: 25 times the processor time
+    with threadpool_limits(1):  # several threads would wait for threads of Keras and use 25 times the processor time
         strength, losses = _choose_strength(features, y_true, weights, classes, _folds(y_true, groups, seed))
         kernel, bias = next(_fit_path(features, y_true, weights, classes, [strength]))
     skill = UNKNOWN_SKILL
@@ -74,8 +74,8 @@ def fit_linear_head(
 
 
 def _folds(y_true: np.ndarray, groups: np.ndarray, seed: int) -> list[_Fold]:
-    """Return at most `FOLDS` folds with similar shares of the classes. A class of few groups is missing in some."""
-    largest = np.bincount(y_true).max()  # scikit-learn requires as many images of one class
+    """Return at most `FOLDS` folds with similar shares of the classes. Folds may lack a class of few groups."""
+    largest = np.bincount(y_true).max()  # scikit-learn requires a class with as many images as there are folds
     count = min(FOLDS, len(np.unique(groups)), largest)
     if count < 2:
         return []
@@ -89,7 +89,7 @@ def _folds(y_true: np.ndarray, groups: np.ndarray, seed: int) -> list[_Fold]:
 def _choose_strength(
     features: np.ndarray, y_true: np.ndarray, weights: np.ndarray, classes: int, folds: Sequence[_Fold]
 ) -> tuple[float, np.ndarray]:
-    """Return the best value of C and its losses (n,). The search ends when the loss has risen twice in a row."""
+    """Return the best value of C and its losses (n,). The search ends after two values in a row without improvement."""
     if not folds:
         return DEFAULT_STRENGTH, np.zeros(0)
     paths = [_fit_path(features[fitted], y_true[fitted], weights[fitted], classes, STRENGTHS) for fitted, _ in folds]
@@ -111,13 +111,13 @@ def _choose_strength(
 def _fit_path(
     features: np.ndarray, y_true: np.ndarray, weights: np.ndarray, classes: int, strengths: Sequence[float]
 ) -> Iterator[_Weights]:
-    """Yield the weights for each value of C; each fit starts from the one before.
+    """Yield the weights for each value of C; each fit starts from the result of the previous fit.
 
-    Each fit includes one more image, with average features, that belongs to every class equally. So a class without
-    images has a probability above 0.
+    Each fit adds an artificial image with average features, which belongs to every class equally. Its purpose is that
+    a class without images gets a probability above 0.
     """
     mean, deviation = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
-    # A feature that hardly varies in these images may be many deviations away in others.
+    # A feature that hardly varies in these images may differ by many standard deviations in other images.
     deviation = np.maximum(deviation, LEAST_DEVIATION * np.median(deviation))
     deviation[deviation == 0] = np.inf
     standardised = np.concatenate([(features - mean) / deviation, np.zeros((classes, len(mean)))]).astype(np.float32)
@@ -127,7 +127,7 @@ def _fit_path(
     for strength in strengths:
         regression.set_params(C=strength)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # a fit that ended early is judged like the others
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the log loss judges such a fit too
             regression.fit(standardised, labels, all_weights)
         kernel, bias = regression.coef_.T.astype(np.float64), regression.intercept_.astype(np.float64)
         if classes == 2:  # scikit-learn returns only the difference between the two classes

@@ -1,4 +1,4 @@
-"""The resolution of the network, chosen by logistic regression on frozen features at several resolutions."""
+"""Choose the resolution of a network: compare classifiers on the features of the frozen network at each resolution."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 def candidate_resolutions(resolutions: Sequence[int], sides: np.ndarray) -> list[int]:
-    """Return the rising resolutions up to the first one that is at least the median of the images' sides."""
+    """Return the resolutions up to the first that is at least the median of ``sides``; ``resolutions`` are rising."""
     return [side for side, smaller in zip(resolutions, (0, *resolutions), strict=False) if smaller < np.median(sides)]
 
 
@@ -26,9 +26,10 @@ def compare_resolutions(
     load: Callable[[int], LabelledPixels],
     seed: int,
 ) -> pd.DataFrame:
-    """Compare cross-validated log losses of the training images. ``build`` and ``load`` take a resolution.
+    """Compare resolutions by the cross-validated log losses of a logistic regression on the training images.
 
-    Chosen is the lowest resolution whose log loss exceeds the lowest one by no more than chance.
+    ``build`` returns the network for a resolution, and ``load`` the images. The chosen resolution is the lowest whose
+    log loss exceeds the lowest log loss by no more than chance.
 
     Returns:
         One row per resolution: resolution, the columns of `compare_losses`, and chosen.
@@ -39,7 +40,7 @@ def compare_resolutions(
         backbone = keras.Model(network.input, network.get_layer("avg_pool").output)
         features = predict(backbone, images.pixels, images.rows)
         head = fit_linear_head(features, images.y_true, images.groups, images.classes, seed)
-        logger.info("Frozen features at %d pixels: %s", side, head.evidence)
+        logger.info("Logistic regression on the features at %d pixels: %s", side, head.evidence)
         losses.append(head.losses)
     table = compare_losses(np.stack(losses), images.groups)
     table.insert(0, "resolution", list(resolutions))

@@ -38,7 +38,7 @@ class Fitted(NamedTuple):
     """The tables that `fit_model` returns."""
 
     history: pd.DataFrame  # one row per epoch of all phases, with the columns :data:`HISTORY_COLUMNS`
-    candidates: pd.DataFrame  # the result of `candidate_table`; empty if there was no choice
+    candidates: pd.DataFrame  # the result of `candidate_table`; empty if no weights were mixed
 
 
 def fit_model(
@@ -59,8 +59,8 @@ def fit_model(
 
     In a pretrained network, the classifier is trained first, on features of the other layers, which are computed once.
     Then all layers are trained. Batch statistics stay frozen unless the recipe states otherwise, because few images
-    would distort them. If ``recipe.interpolation`` is auto, the validation images then decide how far the weights move
-    from the frozen network with its classifier towards the fine-tuned network. In a network from scratch, all layers
+    would distort them. If ``recipe.interpolation`` is auto, the validation images then choose a mixture of the
+    weights before and the weights after the training of all layers. In a network from scratch, all layers
     are trained from the start, with batch statistics. Each phase ends with the weights of its best or its last epoch.
 
     ``model`` maps pixels (b, side, side, 3), 0–255, to class probabilities, and has layers ``avg_pool`` and
@@ -139,15 +139,18 @@ class _Training:
 
     @property
     def has_linear_head(self) -> bool:
-        """Whether the classifier is first trained as a logistic regression."""
+        """Whether the first phase trains the classifier as a logistic regression."""
         return self.pretrained and bool(self.recipe.head_epochs) and self.recipe.head == "logistic"
 
     def fit_linear_head(self, progress: Progress, reporter: ProgressReporter) -> list[np.ndarray]:
-        """Fit the classifier by logistic regression, add an epoch to ``progress``, and return `head_weights`."""
+        """Fit the classifier by logistic regression, record this as one epoch, and return `head_weights`."""
         started = time.perf_counter()
         reporter.open_epoch(HEAD, 1, 0)
-        logger.info("Computing frozen features of %d images once", len(self.train.rows) + len(self.validation.rows))
-        # The rows of other processes are 0.
+        logger.info(
+            "Computing the features of %d images once, to train only the classifier on them",
+            len(self.train.rows) + len(self.validation.rows),
+        )
+        # Rows that another process computes are 0 here, so the sum over all processes has every row.
         features = self.strategy.gather(self._features()[None]).sum(axis=0)
         train, validation = self.train, self._validation_shard()
         head = linear_head.fit_linear_head(
@@ -158,7 +161,7 @@ class _Training:
             self.recipe.seed,
             balanced_weights(train.targets) if self.recipe.class_weights else None,
         )
-        # All processes use the classifier of the first one, because processors may round differently.
+        # All processes use the classifier of the first one, because two machines may round differently.
         values = (head.kernel, head.bias, np.array(head.skill))
         kernel, bias, skill = (self.strategy.gather(value[None])[0] for value in values)
         self.model.get_layer("predictions").set_weights([kernel, bias])
@@ -166,7 +169,7 @@ class _Training:
         outputs = predict(self._with_features, validation.pixels, validation.rows)
         held = head.predict(outputs[:, : features.shape[1]])
         metrics = self._metrics(self.strategy.gather(validation.y_true), self.strategy.gather(held))
-        logger.info("Logistic regression on frozen features: %s", head.evidence)
+        logger.info("Classifier trained by logistic regression on the features: %s", head.evidence)
         progress.add_step({name: fitted[f"val_{name}"] for name in ("loss", "accuracy")}, time.perf_counter() - started)
         row = progress.close_epoch(HEAD, 1, metrics)
         progress.enter(0)
@@ -175,14 +178,14 @@ class _Training:
         return self.head_weights(skill)
 
     def head_weights(self, skill: float) -> list[np.ndarray]:
-        """Return kernel and bias of the classifier, and the skill of the frozen network with it."""
+        """Return the kernel and bias of the classifier, and ``skill`` (see `LinearHead`) as an array."""
         return [*self.model.get_layer("predictions").get_weights(), np.array(skill)]
 
     def choose_weights(self, start: list[np.ndarray], head: list[np.ndarray] | None) -> pd.DataFrame:
-        """Set the weights of ``model`` to the chosen candidate and return the candidates.
+        """Set the weights of ``model`` to the chosen mixture of frozen and fine-tuned weights; return all candidates.
 
-        ``start`` are the initial weights of the network, ``head`` is what `head_weights` returned after the first
-        phase.
+        ``start`` are the initial weights of the network. ``head`` is the result of `head_weights` after the first
+        phase, or None if the classifier was not trained first.
         """
         factors = FACTORS if self.recipe.interpolation == "auto" else (self.recipe.interpolation,)
         if head is None or not self.recipe.epochs or factors == (1.0,):
@@ -200,7 +203,8 @@ class _Training:
         chosen = table[table["chosen"]].iloc[0]
         self.model.set_weights(interpolate(frozen, tuned, chosen["factor"]))
         logger.info(
-            "Chose the weights at factor %g between the frozen (0) and the fine-tuned (1) network", chosen["factor"]
+            "Chose the mixture of the frozen network (factor 0) and the fine-tuned network (factor 1) at factor %g",
+            chosen["factor"],
         )
         return table
 
@@ -298,7 +302,7 @@ class _Training:
     def _predict(
         self, model: keras.Model, images: LabelledPixels, check_stop: Callable[[], None] = lambda: None
     ) -> np.ndarray:
-        """Return the probabilities of some images: shape (n, classes)."""
+        """Return the class probabilities of ``images``: shape (n, classes)."""
         shares_graph = self.pretrained and self.recipe.head_epochs and model is self.model
         predictor = self._with_features if shares_graph else model
         outputs = predict(predictor, images.pixels, images.rows, check_stop=check_stop)

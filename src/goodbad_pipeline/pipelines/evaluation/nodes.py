@@ -51,7 +51,7 @@ gradcam = lazy.load("goodbad_pipeline.training.gradcam")
 UNCALIBRATED_METRICS = ("log_loss", "brier", "ece")
 SHEET_IMAGES = 24
 EXPLAINED_IMAGES = 2000
-SMALLEST_MAP = 3  # cells per side; in a smaller heat map, the share of the border cannot vary
+SMALLEST_MAP = 3  # cells per side; in a smaller heat map, the share of the border cannot vary, as each cell touches it
 
 
 def calibrate_model(validation_predictions: pd.DataFrame, evaluation: EvaluationParams) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def calibrate_model(validation_predictions: pd.DataFrame, evaluation: Evaluation
 
 
 def predict_test(model: Any, pixels: Pixels, splits: pd.DataFrame, calibration: dict[str, Any]) -> pd.DataFrame:
-    """Predict the test split, with calibration."""
+    """Predict the test split, and calibrate the probabilities."""
     test = splits[splits["split"] == "test"]
     probabilities = batches.predict(model, pixels.array, pixels.rows(test["image_id"]))
     return prediction_table(test, probabilities, Calibration(**calibration))
@@ -116,7 +116,7 @@ def evaluate_predictions(
     """Measure the model and its baselines on the test split.
 
     Returns:
-        The metrics, a table that compares the models, all models' intervals, and a table of metrics by class.
+        The metrics, and three tables: comparison of the models, intervals of all models, metrics by class.
     """
     resamples = resample_groups(test_predictions["group"], evaluation.replicates, evaluation.seed)
     models = predictions_by_model(test_predictions, baseline_predictions)
@@ -136,7 +136,7 @@ def evaluate_predictions(
 def measure_slices(
     test_predictions: pd.DataFrame, splits: pd.DataFrame, evaluation: EvaluationParams
 ) -> tuple[pd.DataFrame, pd.DataFrame, figures.Figure]:
-    """Measure accuracy by slice, and the gaps between the values of sensitive columns."""
+    """Measure accuracy by slice, and the gaps (largest differences) between the values of each sensitive column."""
     test = splits[splits["split"] == "test"]
     values = slice_values(test.reset_index(drop=True))
     resamples = resample_groups(test_predictions["group"], evaluation.replicates, evaluation.seed)
@@ -144,7 +144,9 @@ def measure_slices(
     for name in evaluation.sensitive:
         if name not in values.columns:
             reason = why_no_slices(test, name)
-            logger.warning("evaluation.sensitive: no gaps between values of '%s': %s", name, reason)
+            logger.warning(
+                "evaluation.sensitive: the gaps between the values of '%s' are not computed: %s", name, reason
+            )
     gaps = fairness_table(
         values[[name for name in evaluation.sensitive if name in values.columns]],
         test_predictions["label"],
@@ -231,7 +233,7 @@ def explain_predictions(
 ) -> tuple[figures.Figure, dict[str, float]]:
     """Draw Grad-CAM heat maps, and measure how much the predictions depend on the centre of the images.
 
-    At most `EXPLAINED_IMAGES` random test images are used, the same ones for heat maps and metrics.
+    Heat maps and metrics use the same random test images, at most `EXPLAINED_IMAGES`.
     """
     sample = test_predictions
     if len(sample) > EXPLAINED_IMAGES:
@@ -252,14 +254,17 @@ def explain_predictions(
     }
     border = figures.border_share(heat)[maps.any(axis=(1, 2))]
     if maps.shape[1] < SMALLEST_MAP:
-        logger.info("Grad-CAM: no share of the border, because heat maps have %d × %d cells", *maps.shape[1:])
+        cells = maps.shape[1:]
+        logger.info("Grad-CAM: the share of the border is not measured, because heat maps have %d × %d cells", *cells)
     elif not len(border):
-        logger.info("Grad-CAM: no share of the border, because every heat map is empty")
+        logger.info("Grad-CAM: the share of the border is not measured, because every heat map is empty")
     else:
         metrics["test_gradcam_border_share"] = share = float(border.mean())
-        logger.info("Grad-CAM: %.0f %% of the mass is on the border (uniform: 44 %%)", 100 * share)
+        logger.info("Grad-CAM: %.0f %% of the heat is on the border (in a uniform map: 44 %%)", 100 * share)
     masked_accuracy = metrics["test_accuracy_centre_masked"]
-    logger.info("Accuracy with the centre masked %.3f, unmasked %.3f", masked_accuracy, unmasked_accuracy)
+    logger.info(
+        "Accuracy if the centre of the images is masked: %.3f; if not: %.3f", masked_accuracy, unmasked_accuracy
+    )
     return _explanation_sheet(sample.reset_index(drop=True), array, heat), metrics
 
 
@@ -276,7 +281,7 @@ def _flatten(intervals: dict[tuple[str, str], Interval]) -> dict[str, float]:
 
 
 def _certainty_metrics(table: pd.DataFrame, calibration: Calibration, resamples: Resamples) -> dict[str, float]:
-    """Return metrics of the uncalibrated probabilities, what calibration changed, and metrics of abstention."""
+    """Return metrics of the uncalibrated probabilities, the change by calibration, and metrics of abstention."""
     model = read_predictions(table)
     before = replace(model, probabilities=scale_temperature(model.probabilities, 1 / calibration.temperature))
     uncalibrated = classification_metrics(model.y_true, before.probabilities)

@@ -80,22 +80,23 @@ def measure_exports(
 
 
 def _count_exposed(model: RegisteredModel, test: pd.DataFrame) -> dict[str, float]:
-    """Count the test images that the version was trained on, because it may have been trained with other splits."""
+    """Count the test images that the version was trained or selected on, since its splits may be other splits."""
     exposure = read_exposure(model.name, model.version)
     if not exposure.complete:
         logger.warning(
-            "The training images of version %s are not all known: accuracies here only compare its exports with it",
+            "The training images of version %s are not all known: "
+            "the accuracies here only compare the version's exports with the version",
             model.version,
         )
         return {}
     count = int(exposure.exposed_rows(test).sum())
     if count:
         logger.warning(
-            "Version %s was trained or selected on %d of %d test images, or on others of their groups: accuracies here "
-            "only compare its exports with it",
+            "Version %s was trained or selected on %d of %d test images, or on other images of their groups: "
+            "the accuracies here only compare the version's exports with the version",
             *(model.version, count, len(test)),
         )
-    return {"export_exposed_images": float(count), "export_seen_pictures": float(count)}  # former name
+    return {"export_exposed_images": float(count), "export_seen_pictures": float(count)}  # and former name
 
 
 def attach_exports(model: RegisteredModel, files: Path, export_table: pd.DataFrame) -> dict[str, Any]:

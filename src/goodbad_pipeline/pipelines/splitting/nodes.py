@@ -27,7 +27,7 @@ MOST_CLASSES = 20
 
 
 def assign_splits(labels: pd.DataFrame, splits: SplitParams, images: ImageParams) -> pd.DataFrame:
-    """Assign a split to every image; images of one group get the same split. Store the folder of the images."""
+    """Assign a split to every image, one split per group. The attribute ``root`` of the table is ``images.root``."""
     assigned = split_labels(labels, splits.settings)
     assigned.attrs["root"] = images.root
     return assigned
@@ -41,7 +41,7 @@ def report_splits(splits: pd.DataFrame, parameters: SplitParams) -> tuple[pd.Dat
         deviations = counts.assign(requested=requested, deviation=(counts["class_share"] - requested).abs())
         worst = deviations.nlargest(1, "deviation").iloc[0]
         if round(worst["deviation"], 3) == 0:
-            logger.info("Every class has the fractions of splits.fractions in every split")
+            logger.info("Every class is divided among the splits as splits.fractions requests")
             return counts, figures.split_figure(counts)
         logger.log(
             logging.WARNING if worst["deviation"] > parameters.tolerance else logging.INFO,
@@ -56,20 +56,24 @@ def report_splits(splits: pd.DataFrame, parameters: SplitParams) -> tuple[pd.Dat
 def report_leaks(
     images: pd.DataFrame, splits: pd.DataFrame, parameters: SplitParams
 ) -> tuple[pd.DataFrame, dict[str, float]]:
-    """Measure the leakage of a plain random split and of these splits; return a table and metrics."""
+    """Measure leaks from test to train, in a plain random split and in these splits; return a table and metrics.
+
+    A test image leaks if the train split contains a copy of the image or another image of its group.
+    """
     rows = pc.index_in(pa.array(splits["path"]), value_set=pa.array(images["path"])).to_numpy()
     table, metrics = measure_leaks(
         splits, lambda positions: thumbnail_levels(images["thumbnail"], rows[positions]), parameters.seed
     )
     plain, ours = (table.set_index("split").loc[name] for name in (PLAIN, OURS))
     logger.info(
-        "Of %d test images, a random split would leave %d with a copy and %d with an image of their group in train; "
-        "this split leaves %d and %d",
+        "Of %d test images, %d would have a copy in train and %d an image of their group in train on a random split; "
+        "on this split, %d have a copy and %d an image of their group in train",
         *plain[["test_images", "copy_in_train", "group_in_train"]],
         *ours[["copy_in_train", "group_in_train"]],
     )
     logger.info(
-        "Accuracy if the label of the nearest training image is predicted: %.1f %% on a random split, %.1f %% here",
+        "Accuracy if the label of the nearest training image is predicted: %.1f %% on a random split, "
+        "%.1f %% on this split",
         100 * plain["nearest_accuracy"],
         100 * ours["nearest_accuracy"],
     )

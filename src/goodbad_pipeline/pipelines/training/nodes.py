@@ -106,13 +106,13 @@ def choose_network(
 def _compare_resolutions(
     splits: pd.DataFrame, model: ModelParams, training: TrainingParams, images: ImageParams, pixel_cache: PixelCache
 ) -> list[dict[str, Any]]:
-    """Return the rows of `compare_resolutions`; none if `model.resolution` is not auto."""
+    """Return one row per resolution that `model.resolution: auto` compares; no rows without ``auto``."""
     if model.resolution != "auto":
         return []
     train_images = splits[splits["split"] == "train"]
     sides = train_images[["width", "height"]].max(axis=1)
     candidates = resolution.candidate_resolutions(network_factory.RESOLUTIONS, sides.to_numpy())
-    if train_images["group"].nunique() < 2:  # no cross-validation
+    if train_images["group"].nunique() < 2:  # cross-validation needs two groups
         candidates = candidates[:1]
     if len(candidates) == 1:
         return [{"resolution": candidates[0], "chosen": True}]
@@ -124,13 +124,13 @@ def _compare_resolutions(
 
     build = partial(network_factory.build_frozen, model, classes=len(class_names(splits)))
     table = resolution.compare_resolutions(candidates, build, load, training.seed)
-    logger.info("model.resolution=auto:\n%s", table.round(4).to_string(index=False))
+    logger.info("model.resolution=auto chose among these resolutions:\n%s", table.round(4).to_string(index=False))
     rows: list[dict[str, Any]] = table.to_dict("records")
     return rows
 
 
 def _describe_source(splits: pd.DataFrame, model: ModelParams, origin: str, registered: str) -> dict[str, Any] | None:
-    """Return the source of the initial weights; log a warning if test results may be too optimistic."""
+    """Return facts about the source of the initial weights; log a warning if test results may be too optimistic."""
     source = describe_source(model, origin, registered, splits)
     if source is not None and source["test_images"]:
         logger.warning(
@@ -199,14 +199,14 @@ def train_model(
 
     The validation split decides which weights are kept. An interrupted training is resumed if nothing that
     determines its result has changed. If a batch does not fit into memory, training ends with an error or, with
-    ``training.auto_batch``, starts again with smaller batches. With ``training.refit``, the network is then trained
-    once more, on both splits; the other results remain those of the first training.
+    ``training.auto_batch``, starts again with smaller batches. With ``training.refit``, the returned model is trained
+    once more, on both splits; the other returned tables describe the first training.
 
     Returns:
-        The model in float32, its history, the candidates for its weights, and the validation predictions.
+        The model in float32, the history by epoch, the table of `candidate_table`, and the validation predictions.
     """
     train_images, validation = (labelled_pixels(split, splits, pixels) for split in ("train", "validation"))
-    measured = ("budget", "bound_by", "resolutions")  # the grounds of the choice; times vary between runs
+    measured = ("budget", "bound_by", "resolutions")  # why the network was chosen; measured times vary between runs
     chosen = {name: value for name, value in network.items() if name not in measured}
 
     def fit(params: TrainingParams, device: Any, strategy: Any, *, refits: bool = False) -> Any:
@@ -233,7 +233,7 @@ def train_model(
     probabilities = batches.predict(trained, validation.pixels, validation.rows)
     predictions = prediction_table(table, probabilities, Calibration(class_names(splits)))
     if training.refit:
-        logger.info("Training again on train and validation, which the validation metrics of this training include")
+        logger.info("Training again on train and validation; validation metrics in the log now include training images")
         _set_variables(untrained_model, initial)
         _fit_into_memory(
             untrained_model, _refit_parameters(training, history, candidates), partial(fit, refits=True), shrink
@@ -248,7 +248,7 @@ def _with_validation(splits: pd.DataFrame) -> pd.DataFrame:
 
 
 def _refit_parameters(training: TrainingParams, history: pd.DataFrame, candidates: pd.DataFrame) -> TrainingParams:
-    """Return parameters with which validation decides nothing: the kept epoch and the chosen factor are fixed."""
+    """Return parameters that repeat the first training's choices: its best epoch is the last, and its factor is set."""
     last = history[history["phase"] == history["phase"].iloc[-1]]
     kept = int((last["epoch"] <= last.loc[last["kept"], "epoch"].iloc[0]).sum())
     phase = {train.ALL_LAYERS: "epochs", train.SCRATCH: "scratch_epochs"}.get(last["phase"].iloc[0], "head_epochs")
