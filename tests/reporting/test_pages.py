@@ -134,7 +134,7 @@ def test_disagreements_are_shown_only_with_a_champion():
 
 def test_sentences_are_separated_by_spaces(pages):
     assert "from a probability of 0.400. The model abstains below 0.600" in pages["report"].text
-    assert "on the rest is –. Accuracy on the 80 %" in pages["report"].text
+    assert "on the other images is –. Accuracy on the 80 %" in pages["report"].text
 
 
 def test_the_card_forbids_judging_people(pages):

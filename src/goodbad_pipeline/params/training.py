@@ -63,8 +63,8 @@ class ModelParams(Group):
             )
         if self.resolution == "auto" and (self.budget or self.grow_from is not None or self.weights in (None, "none")):
             raise ValueError(
-                "resolution must be a number or null with budget, with grow_from and without weights, because auto "
-                "compares features of trained weights; received 'auto'."
+                "resolution must be a number or null if budget or grow_from is set, or weights is null or none; "
+                "received 'auto', which compares features of trained weights."
             )
         return self
 
@@ -100,7 +100,7 @@ class TrainingParams(Group):
     seed: Seed
     batch_size: Count
     auto_batch: bool
-    head: Literal["logistic", "epochs"] = "epochs"  # runs recorded without this parameter trained it in epochs
+    head: Literal["logistic", "epochs"] = "epochs"  # runs recorded without this parameter trained the head in epochs
     head_epochs: Annotated[int, Field(ge=0)]
     epochs: Annotated[int, Field(ge=0)]
     scratch_epochs: Count
