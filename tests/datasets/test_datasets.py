@@ -104,6 +104,7 @@ def test_a_loaded_model_equals_the_saved_one(tmp_path: Path) -> None:
 
 def test_a_model_is_loaded_once_until_it_is_released_or_saved(tmp_path: Path) -> None:
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    model.compile("sgd", "mse")
     dataset = KerasModelDataset(filepath=str(tmp_path / "m.keras"))
     dataset.save(model)
     first = dataset.load()
@@ -115,6 +116,15 @@ def test_a_model_is_loaded_once_until_it_is_released_or_saved(tmp_path: Path) ->
     model.set_weights([np.zeros_like(weight) for weight in model.get_weights()])
     dataset.save(model)
     assert not np.any(dataset.load().get_weights()[0])
+
+
+def test_a_model_that_is_not_compiled_is_not_read_again_after_it_was_saved(tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    dataset = KerasModelDataset(filepath=str(tmp_path / "m.keras"))
+    dataset.save(model)
+    assert dataset.load() is model
+    dataset.release()
+    assert dataset.load() is not model
 
 
 def test_checking_whether_a_model_exists_imports_no_keras() -> None:

@@ -48,6 +48,11 @@ def test_the_float32_copy_has_the_same_values(policy: str, set_policy: Callable[
 def test_a_float32_network_is_not_copied() -> None:
     model = tiny_network()
     assert in_float32(model) is model
+    model.compile("sgd", "mse")
+    uncompiled = in_float32(model)
+    assert not uncompiled.compiled
+    assert uncompiled.name == model.name
+    assert uncompiled.layers == model.layers
 
 
 def test_a_replica_standardises_as_the_network_does() -> None:

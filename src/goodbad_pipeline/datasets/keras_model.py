@@ -18,8 +18,8 @@ class KerasModelDataset(PathDataset[Any, Any]):
     """Saves and loads a ``.keras`` archive.
 
     Kedro's own dataset imports TensorFlow as soon as the catalog is read, even for ingestion; this class imports Keras
-    only to load or save. A loaded model is kept until Kedro releases the dataset, so that all nodes of a run share the
-    model and its compiled functions.
+    only to load or save. A loaded or saved model is kept until Kedro releases the dataset, so that all nodes of a run
+    share the model and its graphs.
     """
 
     _loaded: Any = None
@@ -31,10 +31,11 @@ class KerasModelDataset(PathDataset[Any, Any]):
         return self._loaded
 
     def save(self, data: Any) -> None:
-        """Write the model. The next load reads the file; it does not return ``data``."""
+        """Write the model. The next load returns ``data``, or reads the file if ``data`` is compiled."""
         self._loaded = None
         with atomic_write(self._filepath) as draft:
             data.save(draft)
+        self._loaded = None if data.compiled else data
 
     def preview(self, nrows: int = 400) -> TablePreview:
         """Return the layers as a table, read from the archive's configuration without importing Keras."""

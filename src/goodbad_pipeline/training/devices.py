@@ -160,14 +160,14 @@ def batch_that_fits(
 
 
 def in_float32(model: keras.Model) -> keras.Model:
-    """Return a model with the same weights that computes in float32.
+    """Return an uncompiled model with the same weights that computes in float32.
 
-    The result is ``model`` itself if it already computes in float32, else an uncompiled copy. Nothing is lost, because
+    The result has the layers of ``model`` if they already compute in float32, else copies. Nothing is lost, because
     weights are float32 even under mixed precision. Evaluation, registration and export always use float32.
     """
     layers = (layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer))
     if all(layer.compute_dtype == "float32" for layer in layers):
-        return model
+        return keras.Model(model.input, model.output, name=model.name) if model.compiled else model
     config = model.get_config()
     for layer in config["layers"]:
         layer["config"]["dtype"] = "float32"
