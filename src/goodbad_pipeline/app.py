@@ -1,4 +1,4 @@
-"""A web page on which to try the registered models: ``python -m goodbad_pipeline.app``.
+"""A web page to try registered models with images: ``python -m goodbad_pipeline.app``.
 
 The server listens on 127.0.0.1 only. It rejects requests for other host names and requests from other sites.
 """
@@ -53,9 +53,9 @@ def create_app(model: RegisteredModel, max_bytes: int = MAX_BYTES) -> FastAPI:
     """Create the app, which serves the page and two endpoints that receive the bytes of a file.
 
     ``POST /predict`` returns the same prediction as the registered pyfunc. ``POST /explain?label=good`` returns a PNG
-    with the Grad-CAM heat map of a class, or status 404 if there is none. For files of more than ``max_bytes``, both
-    return status 413. ``GET /models`` lists the registered versions, ``GET /model`` describes one. With the query
-    ``name=goodbad&version=3``, that version responds instead of ``model``; it is loaded at the first request.
+    with the Grad-CAM heat map of a class, or status 404 if the class has none. For files of more than ``max_bytes``,
+    both return status 413. ``GET /models`` lists the registered versions, ``GET /model`` describes one version. With
+    the query ``name=goodbad&version=3``, version 3 responds instead of ``model``; it is loaded at the first request.
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
@@ -125,7 +125,7 @@ def _is_foreign(request: Request) -> bool:
 
 
 def _loader(first: RegisteredModel) -> Callable[[str, str], tuple[RegisteredModel, Any]]:
-    """Return a function that loads a version and its explainer; ``first`` is loaded already."""
+    """Return a function that loads a version and the explainer for its heat maps; ``first`` is loaded already."""
 
     @lru_cache(MAX_LOADED)
     def load(name: str, version: str) -> tuple[RegisteredModel, Any]:

@@ -57,7 +57,7 @@ def exchange(one: Path, other: Path) -> bool:
 
 def flush_folder(folder: Path) -> None:
     """Flush the entries of a folder to disk, so that renames survive a power cut."""
-    if os.name == "nt":  # folders cannot be opened there
+    if os.name == "nt":  # Windows cannot open folders
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:

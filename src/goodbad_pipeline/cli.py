@@ -62,7 +62,7 @@ def _check_options(params: dict[str, Any]) -> None:
     for name in names:
         _require_known("--pipeline", name, pipelines)
     runner = params.get("runner") or RUNNERS[0]
-    if "." not in runner or runner.endswith("ParallelRunner"):  # another class is named with its module
+    if "." not in runner or runner.endswith("ParallelRunner"):  # a user's own class is named with its module
         _require_known("--runner", runner, RUNNERS)
     if not any(params.get(option) for option in SELECTORS):
         return
@@ -100,7 +100,7 @@ def cli() -> None:
 
 @cli.command("send-outbox")
 def send_outbox() -> None:
-    """Send to MLflow what runs logged while it was unavailable."""
+    """Send the entries to MLflow that runs stored in the outbox while MLflow was unavailable."""
     project = find_kedro_project(Path.cwd()) or Path.cwd()
     sent, waiting = tracking.send_outbox(project / tracking.OUTBOX_FOLDER)
     click.echo(f"Sent {sent} outbox entries to MLflow; {waiting} still wait")

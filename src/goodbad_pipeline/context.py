@@ -29,7 +29,7 @@ class ConfigLoader(OmegaConfigLoader):
         try:
             return super().__getitem__(key)
         except MissingConfigException as error:
-            if key != "parameters":  # others are optional
+            if key != "parameters":  # other kinds of configuration are optional
                 raise
             raise InputError(f"--env: {error}") from error
         except (MarkedYAMLError, OmegaConfBaseException, ValueError, AttributeError) as error:

@@ -1,4 +1,4 @@
-"""Quick creation of sqlite databases, and error messages that name the database, which sqlite's own do not."""
+"""Create sqlite databases quickly, and name the database in error messages, because sqlite does not."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -24,9 +24,9 @@ def name_databases() -> None:
 
 @contextmanager
 def created_quickly() -> Iterator[None]:
-    """Do not wait for the disk in this context: MLflow creates a new database by hundreds of transactions.
+    """In this context, sqlite does not wait for the disk: MLflow creates a database by hundreds of transactions.
 
-    The new database would be damaged only if the computer, not just the process, stopped meanwhile.
+    The new database is damaged only if the computer stops in this time, not if only the process stops.
     """
     connections: list[sqlite3.Connection] = []
 
@@ -39,8 +39,8 @@ def created_quickly() -> Iterator[None]:
         yield
     finally:
         event.remove(Engine, "connect", connected)
-        for connection in connections:  # SQLAlchemy uses them again
-            with suppress(sqlite3.ProgrammingError):  # closed
+        for connection in connections:  # SQLAlchemy uses the connections again
+            with suppress(sqlite3.ProgrammingError):  # the connection is closed
                 connection.execute("PRAGMA synchronous=FULL")
 
 

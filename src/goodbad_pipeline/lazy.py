@@ -36,7 +36,7 @@ def load(name: str) -> Any:
 
 @contextmanager
 def collecting_no_garbage() -> Iterator[None]:
-    """Import modules in this context: nothing is collected meanwhile, and later collections skip their objects."""
+    """Import modules in this context without garbage collection; later collections skip the modules' objects."""
     gc.disable()
     try:
         yield
@@ -47,7 +47,7 @@ def collecting_no_garbage() -> Iterator[None]:
 
 @contextmanager
 def _without_noise() -> Iterator[None]:
-    """Drop what TensorFlow's libraries write to stderr for information while they load; no variable silences them."""
+    """Drop messages that TensorFlow's libraries write to stderr while they load; no environment variable drops them."""
     with TemporaryFile() as captured:
         stderr = os.dup(2)
         os.dup2(captured.fileno(), 2)

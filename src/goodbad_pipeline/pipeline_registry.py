@@ -27,7 +27,7 @@ FOLLOWING = ("training.choose_network", "training.build_model", "training.train_
 def register_pipelines() -> dict[str, Pipeline]:
     """Return all pipelines by name; ``__default__`` runs ``data`` and then ``train``.
 
-    The nodes of ``__default__`` are in three namespaces, which Kedro-Viz shows as boxes: data, training and results.
+    Kedro-Viz shows ``__default__`` as three boxes, its namespaces: data, training and results.
     """
     data = stage("data", ingestion.create_pipeline() + splitting.create_pipeline())
     register = registration.create_pipeline() + reporting.create_pipeline()
@@ -59,13 +59,13 @@ def _tune(choice: Pipeline) -> Pipeline:
 
 
 def _replay(before: Pipeline, after: Pipeline) -> Pipeline:
-    """Return the pipeline that creates and checks ``labels``, trains on them, and leaves stored data unchanged."""
+    """Return the pipeline that creates and checks ``labels`` and trains again, without changes to stored data."""
     renamed = {"labels": "replayed_run.verified_labels", "checkpoints": "replayed_run.checkpoints"}
     return _separated(before.to_outputs("labels"), {}) + replay.create_pipeline() + _separated(after, renamed)
 
 
 def _separated(stages: Pipeline, renamed: dict[str, str], namespace: str = "replayed_run") -> Pipeline:
-    """Return the stages in a namespace of their own; their inputs and parameters keep their names."""
+    """Return the stages in ``namespace``; their inputs and parameters keep their names."""
     inputs = stages.inputs()
     parameters = {name for name in inputs if name.startswith("params:")}
     unchanged = {name: name for name in inputs - parameters}

@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 
-# Warnings go to the logger py.warnings, which conf/logging.yml silences, because they concern libraries only.
+# Warnings go to the logger py.warnings, which conf/logging.yml silences, because all concern libraries.
 logging.captureWarnings(True)
 # Kedro and MLflow send no telemetry, because names of datasets are private. Kedro may have imported MLflow already, so
 # MLflow's client is made to read the variable again.
@@ -40,7 +40,7 @@ for runner in ("sequential_runner", "thread_runner"):
     logging.getLogger(f"kedro.runner.{runner}").addFilter(keeps_resume_advice)
 
 # TrackingHooks extends kedro-mlflow's hook; both together would log everything twice.
-DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow", "kedro-mlflow")  # the name depends on the packaging tool
+DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow", "kedro-mlflow")  # the plugin's name depends on the tool that packaged it
 CONTEXT_CLASS = Context
 CONFIG_LOADER_CLASS = ConfigLoader
 HOOKS = (TrackingHooks(), RunLockHooks(), CheckHooks(), StopHooks(), MemoryHooks())

@@ -1,1 +1,1 @@
-"""Kedro hooks: checks, tracking, run lock, signals, memory."""
+"""Kedro hooks: checks of parameters, MLflow tracking, run lock, stop signals, free memory."""

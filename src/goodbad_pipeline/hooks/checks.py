@@ -29,8 +29,8 @@ devices = lazy.load("goodbad_pipeline.training.devices")  # imports Keras
 FOLLOW = "follow"  # pipeline that processes 1, 2, … of a distributed training run; they log nothing
 DOWNLOADS = Path("data/02_intermediate/downloads")  # in the project; may be removed at any time
 TRAINED_ON = {"pixels", "pixel_cache"}
-EARLIER = ("data", "train")  # pipelines whose outputs other pipelines read
-PROBED = 100  # number of stored images whose files are compared with those in images.root
+EARLIER = ("data", "train")  # pipelines whose stored outputs other pipelines read
+PROBED = 100  # number of images whose files are looked up in images.root
 MOST_NAMES = 3  # maximum number of missing datasets that a message names
 
 
@@ -58,7 +58,7 @@ class CheckHooks:
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Check stored inputs and coefficients; before a training, also check its devices and this process's role."""
+        """Check the stored inputs and the scaling coefficients; before a training, also devices and process role."""
         stored = (name for name in sorted(pipeline.inputs()) if not name.startswith("params:"))
         missing = [name for name in stored if not catalog.exists(name)]
         if missing:
@@ -114,7 +114,7 @@ def _save_group(catalog: DataCatalog, name: str, group: params.Group) -> None:
 def _require_same_images(pipeline: Pipeline, catalog: DataCatalog, images: params.Group | None) -> None:
     """Raise an InputError if the stored splits are of other images than ``images.root`` or the stored predictions.
 
-    The same images in another place are accepted, because a project may be moved with its images.
+    If ``images.root`` has changed but contains the same files, no error is raised: the images were moved.
     """
     name = next((name for name in ("splits", "development") if name in pipeline.inputs()), None)
     if name is None or "params:images" not in pipeline.inputs() or not isinstance(images, params.ImageParams):
@@ -141,9 +141,9 @@ def _require_same_images(pipeline: Pipeline, catalog: DataCatalog, images: param
 
 
 def keeps_resume_advice(record: logging.LogRecord) -> bool:
-    """Return False for Kedro's advice to resume with --from-nodes, if the user must mend an error before.
+    """Return False for Kedro's warning that advises to resume with --from-nodes, if the advice does not help.
 
-    A run that was stopped is resumed by the same command.
+    After an InputError, the user must first mend the error. A stopped run is resumed by the same command.
     """
     return record.levelno != logging.WARNING or find_cause(sys.exc_info()[1], (InputError, Stopped)) is None
 

@@ -1,4 +1,4 @@
-"""Return of free memory to the operating system between nodes."""
+"""Hook that returns free memory to the operating system between nodes."""
 
 import ctypes
 import sys
@@ -7,7 +7,7 @@ from kedro.framework.hooks import hook_impl
 
 
 class MemoryHooks:
-    """Trims the heap, because the C allocator keeps the gigabyte that tables of a million rows used before."""
+    """Trims the heap, because the C allocator does not return the memory of large tables that were deleted."""
 
     @hook_impl
     def before_dataset_loaded(self) -> None:

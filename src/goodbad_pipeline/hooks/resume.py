@@ -1,4 +1,4 @@
-"""Find the MLflow run of an interrupted training or search, so that it is resumed and no new run starts."""
+"""Find the MLflow run of an interrupted training or search, so that this run continues and no new run starts."""
 
 import logging
 from collections.abc import Mapping
@@ -23,9 +23,9 @@ STUDIES, DEVELOPMENT = "studies", "development"
 
 
 def find_interrupted_run(pipeline: Pipeline, catalog: DataCatalog, parameters: Mapping[str, Group]) -> Run | None:
-    """Return the run whose training or search this pipeline resumes; None if it starts a new one.
+    """Return the run whose training or search this pipeline resumes; None if the pipeline starts a new run.
 
-    A run is resumed only by a pipeline that reads stored splits, since otherwise the splits are not known in advance.
+    A run is resumed only by a pipeline that reads stored splits, because splits not yet computed cannot be compared.
     A run is not resumed if any of its recorded parameters has changed, even a parameter that does not affect training.
     In that case, training still resumes from its checkpoint, and its earlier epochs are logged to the new run.
     """
@@ -35,7 +35,7 @@ def find_interrupted_run(pipeline: Pipeline, catalog: DataCatalog, parameters: M
     ):
         return None
     if model.budget and model.budget.max_ms_per_image:
-        return None  # the time is measured again, and the budget may then select another network
+        return None  # prediction times are measured again, and the budget may then select another network
     owner, tune = None, parameters.get("tune")
     if {CHECKPOINTS, SPLITS} <= pipeline.inputs():
         owner = _find_training_owner(catalog, model, training, images)
@@ -49,7 +49,7 @@ def find_interrupted_run(pipeline: Pipeline, catalog: DataCatalog, parameters: M
 
 
 def remove_finished_checkpoints(catalog: DataCatalog, pipeline: Pipeline, run_id: str | None) -> None:
-    """Remove the checkpoints of the trainings that belong to this run, which has finished."""
+    """Remove the checkpoints of the trainings that belong to ``run_id``, a run that has finished."""
     if CHECKPOINTS not in pipeline.inputs():
         return
     store: CheckpointStore = catalog.load(CHECKPOINTS)
@@ -71,7 +71,7 @@ def _find_training_owner(
 
 
 def _find_open_run(run_id: str, parameters: Mapping[str, Group]) -> Run | None:
-    """Return the run if it exists, has not finished and has the same recorded parameters; otherwise None."""
+    """Return the run if it exists, has not finished and has recorded the same parameters; None in all other cases."""
     try:
         run = mlflow.MlflowClient().get_run(run_id)
     except MlflowException:
@@ -88,6 +88,6 @@ def _find_open_run(run_id: str, parameters: Mapping[str, Group]) -> Run | None:
 
 
 def _leaves(parameters: Mapping[str, Group]) -> dict[str, Any]:
-    """Return the single parameters by dotted name, as they are logged."""
+    """Return each single parameter by its dotted name, such as ``training.epochs``, as MLflow records it."""
     plain = {name: group.model_dump() for name, group in parameters.items()}
     return {str(name): value for name, value in pd.json_normalize(plain).iloc[0].items()}

@@ -31,14 +31,14 @@ class RunLock:
     command: str  # contains names of parameters but no values, which may be secret
     reads: frozenset[str]  # files that the run reads and does not write
     writes: frozenset[str]
-    attempt: str = ""  # see slurm_attempt
+    attempt: str = ""  # result of `slurm_attempt`
 
     def is_stale(self) -> bool:
-        """Return whether the run has certainly ended; on another host, this is known only for requeued Slurm jobs."""
+        """Return whether the run has certainly ended. The end of a run on another host is known only for Slurm jobs."""
         return self.process.has_ended() or is_earlier_attempt(self.attempt)
 
     def conflicts(self, other: "RunLock") -> list[str]:
-        """Return the paths that one of the two runs writes and the other run reads or writes."""
+        """Return the paths that one of the two runs writes and the second run reads or writes."""
         return sorted(self.writes & (other.reads | other.writes) | self.reads & other.writes)
 
 
@@ -114,7 +114,7 @@ def acquire(lock: RunLock, folder: Path) -> Path:
 def _read(file: Path) -> RunLock | None:
     try:
         return _FORMAT.validate_json(file.read_bytes())
-    except (OSError, ValueError):  # damaged
+    except (OSError, ValueError):  # the lock file is damaged
         return None
 
 

@@ -17,25 +17,25 @@ from goodbad_pipeline.training.stopping import StopRequest
 logger = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-GRACE_SECONDS = 8.0  # time for the current step to end; checkpoints on disk are always complete
-END_RUN_SECONDS = 2.0  # time after that to end the run in MLflow
+GRACE_SECONDS = 8.0  # grace period for the current step; checkpoints on disk are always complete
+END_RUN_SECONDS = 2.0  # time after the grace period to end the run in MLflow
 
 
 class StopHooks:
     """Turns SIGINT and SIGTERM into a stop request while a pipeline runs.
 
     Training checks for a request after every step, and this hook before every node. If the process has not stopped
-    within the grace period, it exits. Signals are received by a thread, because Python calls signal handlers in the
-    main thread only, and not while that thread compiles a graph. Handlers receive the signals too, because an event
-    loop may replace the file descriptor that wakes the thread.
+    within the grace period, it exits. A thread receives the signals, because Python calls signal handlers in the main
+    thread only, and not while the main thread compiles a graph. Handlers receive the signals too, because an event
+    loop may replace the file descriptor that wakes the listening thread.
     """
 
     def __init__(self) -> None:
         self.stop_request = StopRequest()
         self._former_handlers: dict[int, Any] = {}
         self._listener: _SignalListener | None = None
-        self._received = {"listener": 0, "handler": 0}  # number of signals
-        self._counting = threading.RLock()  # a handler may interrupt another one
+        self._received = {"listener": 0, "handler": 0}  # number of signals that each has received
+        self._counting = threading.RLock()  # a handler may interrupt another handler
         self._timer: threading.Timer | None = None
 
     @hook_impl
@@ -80,7 +80,7 @@ class StopHooks:
         self.after_pipeline_run()
 
     def _receive(self, source: str, number: int) -> None:
-        """Request a stop at the first signal, exit at the second. Listener and handler may report the same signal."""
+        """Request a stop at the first signal, exit at the second. Thread and handler may both report a signal."""
         with self._counting:
             before = max(self._received.values())
             self._received[source] += 1
@@ -126,7 +126,7 @@ class _SignalListener:
         _SignalListener.is_active = True
 
     def close(self) -> None:
-        """Pass on the signals that have arrived, then stop listening."""
+        """Call ``receive`` for the signals that have arrived, then stop listening."""
         _SignalListener.is_active = False
         signal.set_wakeup_fd(self._former)
         self._writer.close()

@@ -54,14 +54,14 @@ LOGGED_AS_PARAMETERS = {  # datasets whose values are logged as parameters with 
     "tuned_values": "best",
 }
 LABEL_TABLES = ("labels", "splits", "development")
-RESULTS = ("test_metrics", "registered_model")  # the last log lines state them
-MAIN_OUTPUTS = {"report": "Report", "predictions_table": "Predictions"}  # and give the paths of these files
+RESULTS = ("test_metrics", "registered_model")  # datasets that the last log lines of a run summarise
+MAIN_OUTPUTS = {"report": "Report", "predictions_table": "Predictions"}  # files whose paths the last log lines give
 SCHEMA_ROWS = 1000
 MAX_TAG = 500  # maximum number of characters of an error that are stored as a tag
 
 
 class TrackingHooks(MlflowHook):
-    """Extends kedro-mlflow's hooks, as described in the module."""
+    """Extends kedro-mlflow's hooks, as the docstring of this module describes."""
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -97,7 +97,7 @@ class TrackingHooks(MlflowHook):
         names = run_params.get("pipeline_names") or [DEFAULT]
         if self._replayed_run is not None and names != [REPLAY]:
             raise InputError(f"replay.run_id: requires --pipeline={REPLAY} alone, got {', '.join(names)}")
-        if names == [FOLLOW]:  # process 0 of the training logs to MLflow
+        if names == [FOLLOW]:  # only process 0 of the training logs to MLflow
             self._is_mlflow_enabled = False
             return
         groups = {name.removeprefix("params:").partition(".")[0] for name in pipeline.inputs()}
@@ -105,7 +105,7 @@ class TrackingHooks(MlflowHook):
         builds = "params:model" in pipeline.inputs()  # other pipelines read only a part of the group
         name = run_name(names, used if builds else {**used, "model": None})
         outbox = tracking.Outbox(self._outbox_folder, self._uri, offline=self._offline)
-        shown = hide_secrets(run_params)  # MLflow stores them as tags
+        shown = hide_secrets(run_params)  # MLflow stores the run's arguments as tags
         if self._offline:
             self._begin_offline(outbox, name, shown)
         else:
@@ -136,7 +136,7 @@ class TrackingHooks(MlflowHook):
 
     @hook_impl
     def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:
-        """Log the labels as an input of the run, the first time that they are loaded."""
+        """Log the labels as an input of the run when a node loads the labels for the first time."""
         self._keep_result(dataset_name, data)
         is_labels = dataset_name.rpartition(".")[2] in LABEL_TABLES  # without the namespace of a replay
         if is_labels and not self._labels_logged and tracking.current_run() is not None:
@@ -162,7 +162,7 @@ class TrackingHooks(MlflowHook):
         remove_finished_checkpoints(catalog, pipeline, run)
         if waiting:
             logger.warning(
-                "%d outbox entries wait for MLflow at %s; the next run or `kedro send-outbox` will send them",
+                "%d outbox entries wait for MLflow at %s; the next run or `kedro send-outbox` will send these entries",
                 waiting,
                 self._uri,
             )
@@ -178,7 +178,7 @@ class TrackingHooks(MlflowHook):
 
     @hook_impl
     def on_pipeline_error(self, error: Exception) -> None:
-        """End the run as killed after a stop request, otherwise as failed, and store the reason as a tag."""
+        """End the run as killed if a stop was requested, or as failed after an error; store the reason as a tag."""
         if tracking.current_run() is None:
             return
         if isinstance(error, Stopped):
@@ -213,7 +213,7 @@ class TrackingHooks(MlflowHook):
     ) -> None:
         sent, waiting = tracking.send_outbox(self._outbox_folder, self._uri)
         if sent or waiting:
-            logger.info("Sent %d outbox entries of earlier runs to MLflow; %d still wait", sent, waiting)
+            logger.info("Sent %d outbox entries of earlier runs to MLflow; %d entries still wait", sent, waiting)
         settings = self.mlflow_config.tracking
         settings.run.name = name
         interrupted = None if settings.run.id else find_interrupted_run(pipeline, catalog, self._parameters)
@@ -228,7 +228,7 @@ class TrackingHooks(MlflowHook):
             super().before_pipeline_run(run_params, pipeline, catalog)
         if self.run_id is not None:
             tracking.begin_run(outbox, self.run_id)
-        self.run_id = None  # otherwise kedro-mlflow requests the run from the server before each node
+        self.run_id = None  # with an id, kedro-mlflow would request the run from the server before each node
 
     def _log_param(self, name: str, value: Any) -> None:
         """Collect a parameter; kedro-mlflow would send one request for each."""
@@ -238,8 +238,8 @@ class TrackingHooks(MlflowHook):
 def run_name(pipelines: Sequence[str], used: Mapping[str, Group | None]) -> str:
     """Return the name of a run, such as `train · photos · pets · lite φ=0 224 px`.
 
-    The parts are the pipeline, the folder of the data, the registered model and the network. The default pipeline is
-    left out, and so is what the run does not use. ``used`` holds parameter groups by name.
+    The parts are the pipeline, the folder of the data, the registered model and the network. The name omits
+    the default pipeline, and each part that the run does not use. ``used`` holds parameter groups by name.
     """
     images, predict, registry, model = (used.get(name) for name in ("images", "predict", "registry", "model"))
     data = images.root if isinstance(images, ImageParams) else None

@@ -9,9 +9,9 @@ Names = str | list[str] | dict[str, str] | None
 
 
 def stage(namespace: str, *nodes: Node | Pipeline) -> Pipeline:
-    """Return the nodes inside a namespace, which Kedro-Viz shows as one box; datasets keep their names.
+    """Return the nodes in a namespace and with its name as a tag; datasets keep their names.
 
-    The namespace is also a tag of the nodes.
+    Kedro-Viz shows the namespace as one box.
     """
     return pipeline(nodes, namespace=namespace, prefix_datasets_with_namespace=False, tags=namespace)
 

@@ -21,7 +21,7 @@ from goodbad_pipeline.tracking.server import Entry, Server, is_rejected, is_temp
 
 logger = logging.getLogger(__name__)
 
-OUTBOX_FOLDER = Path("data", ".spool")  # in a project; the names on disk are older than the term outbox
+OUTBOX_FOLDER = Path("data", ".spool")  # in a project; the folder's name is older than the term outbox
 RETRY_SECONDS = 30.0
 _URI, _ENTRIES, _SENT, _RUN_IDS, _REJECTED = "uri", "entries.jsonl", "told", "ids.json", "refused.jsonl"
 
@@ -73,7 +73,7 @@ class EntryQueue:
         return sent
 
     def close(self) -> int:
-        """Release the lock and remove the queue if it is empty. Return the number of pending entries."""
+        """Release the lock, and remove the queue if no entry is pending. Return the number of pending entries."""
         pending = len(self.pending())
         if not pending and not (self.path / _REJECTED).exists():
             shutil.rmtree(self.path, ignore_errors=True)
@@ -82,7 +82,7 @@ class EntryQueue:
 
     def _copy_file(self, entry: Entry, file: Path | None) -> Entry:
         """Copy the file of an entry into the queue, and return the entry with the path of the copy."""
-        if not self.lock.is_locked:  # the first entry
+        if not self.lock.is_locked:  # this is the first entry of the queue
             self.path.mkdir(parents=True, exist_ok=True)
             self.lock.acquire()
             with atomic_write(self.path / _URI) as draft:
@@ -97,7 +97,7 @@ class EntryQueue:
     def _entries(self) -> list[Entry]:
         entries = []
         for line in self._lines().splitlines():
-            with contextlib.suppress(ValueError):  # damaged by a power cut
+            with contextlib.suppress(ValueError):  # a line that a power cut damaged
                 entries.append(json.loads(line))
         return entries
 
@@ -166,7 +166,7 @@ class Outbox:
             if self._is_available():
                 return self.server.send(entry, file)
         except Exception as error:
-            if is_rejected(error) and entry["do"] != "start":  # not a reason to end a training
+            if is_rejected(error) and entry["do"] != "start":  # a rejected entry is no reason to end a training
                 self._queue.reject(entry, error, file)
                 return str(entry["run"])
             if not is_temporary(error) or not (file is None or file.exists()):
@@ -180,7 +180,7 @@ class Outbox:
         self._queue.append(entry, file)
 
     def close(self) -> int:
-        """Send the pending entries if MLflow is available now. Return how many remain."""
+        """Send the pending entries if MLflow is available now. Return how many entries are still pending."""
         if self._retry_at is not None or self._queue.pending():
             self._retry_at = 0.0
         try:
@@ -220,7 +220,7 @@ class Outbox:
 def send_outbox(folder: Path, uri: str | None = None) -> tuple[int, int]:
     """Send the pending entries of processes that have ended, to all servers or to ``uri`` only.
 
-    Return how many entries were sent, and how many still wait because their server is unavailable.
+    Return how many entries were sent, and how many are still pending because their server is unavailable.
     """
     sent, waiting = 0, 0
     for path in sorted(folder.glob("[0-9]*")):

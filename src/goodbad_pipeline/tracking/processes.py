@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 PREFIX = "process."
 STOPPED_TAG, FAILURE_TAG = "stopped", "failure"  # why a run did not finish
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_SAME_START = 60.0  # tolerance in seconds for adjusted clocks; process ids are reused only much later
+_SAME_START = 60.0  # start times in seconds that differ by less are of one process; clocks may be adjusted
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class ProcessIdentity:
 
 
 def current_process() -> ProcessIdentity:
-    """Return the identity of the calling process; a forked child has its own."""
+    """Return the identity of the calling process; a forked child has another identity than its parent."""
     return ProcessIdentity(socket.gethostname(), _boot_id(), os.getpid(), psutil.Process().create_time())
 
 
@@ -64,7 +64,7 @@ def slurm_attempt() -> str:
 
 
 def is_earlier_attempt(attempt: str) -> bool:
-    """Return whether ``attempt`` is an earlier attempt of this Slurm job; if so, it has ended on every host."""
+    """Return whether ``attempt`` is an earlier attempt of this Slurm job, which has ended on every host."""
     current = slurm_attempt()
     return bool(attempt) and attempt != current and attempt.partition(".")[0] == current.partition(".")[0]
 
@@ -76,10 +76,10 @@ def process_tags() -> dict[str, str]:
 
 @contextlib.contextmanager
 def tag_new_runs() -> Iterator[None]:
-    """Make MLflow create runs with the tags of this process, so that a run has them even if the process is killed."""
+    """Make MLflow create runs with the tags of this process, so that a run is tagged even if the process is killed."""
     name, before = MLFLOW_RUN_CONTEXT.name, MLFLOW_RUN_CONTEXT.get()
     tags = {}
-    with contextlib.suppress(ValueError):  # MLflow warns of invalid JSON and ignores it
+    with contextlib.suppress(ValueError):  # invalid JSON: MLflow warns of it and ignores it
         tags = dict(json.loads(before or "{}"))
     os.environ[name] = json.dumps({**tags, **process_tags()})
     try:
@@ -124,5 +124,5 @@ def _has_ended(tags: dict[str, Any]) -> bool:
     try:
         host, boot, pid, started = (tags[f"{PREFIX}{field.name}"] for field in fields(ProcessIdentity))
         return ProcessIdentity(host, boot, int(pid), float(started)).has_ended()
-    except (KeyError, ValueError):  # not tagged by this project
+    except (KeyError, ValueError):  # the run was not tagged by this project
         return False

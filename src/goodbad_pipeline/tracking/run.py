@@ -15,7 +15,7 @@ from goodbad_pipeline.tracking.server import KILLED, LOCAL, Entry, Server, local
 from goodbad_pipeline.training.stopping import Stopped
 
 MAIN_METRICS = ("test_accuracy", "test_balanced_accuracy", "test_roc_auc", "test_log_loss")
-"""The metrics of a model that matter first."""
+"""The most important metrics of a model, which have a section of their own in MLflow."""
 MAIN_CURVES = ("loss", "val_loss", "accuracy", "val_accuracy")
 MAIN = "main/"
 SECTIONS = {
@@ -26,10 +26,10 @@ SECTIONS = {
     "uncalibrated_": "test uncalibrated/",
     "val_": "validation/",
 }
-"""What MLflow's name of a metric begins with, by prefix, except for the main metrics.
+"""The section in MLflow of each metric, by the beginning of the metric's name, except for the main metrics.
 
-MLflow shows a section for each name before a slash, sorted by name, and then the metrics without a slash. The main
-metrics are logged twice: in the first section, and under their own name, by which runs are searched and compared.
+MLflow groups metrics by the text before the slash and sorts these sections by name; metrics without a slash come last.
+The main metrics are logged twice: in the section `MAIN`, and without a section, to search and compare runs by name.
 """
 _CHILD: ContextVar[str | None] = ContextVar("child", default=None)
 
@@ -55,7 +55,7 @@ def start_offline_run(
 
 
 def current_run() -> str | None:
-    """Return the id of the run that entries are logged to; None if there is no such run."""
+    """Return the id of the current run, or None if there is none."""
     run = _CHILD.get() or _Current.run
     if run is None and (active := mlflow.active_run()) is not None:
         return str(active.info.run_id)
@@ -127,7 +127,7 @@ def leave_run() -> None:
 def end_run(status: str) -> int:
     """End the current run, if there is one. Return the number of entries that remain in the outbox.
 
-    Two threads may end a run at once: after a signal, the one that handles signals does not wait for the other one.
+    Two threads may end a run at once: the thread that handles a signal does not wait for the main thread.
     """
     run, outbox = _Current.run, _Current.outbox
     if run is None or outbox is None:
@@ -149,7 +149,7 @@ def end_run_within(status: str, seconds: float) -> None:
     ending = threading.Thread(target=end_run, args=(status,), daemon=True)
     ending.start()
     ending.join(seconds)
-    if ending.is_alive():  # the entry may be sent twice, which is safe
+    if ending.is_alive():  # the next run may send the entry again, which is safe
         outbox.store({"do": "end", "run": run, "status": status, "at": now()})
 
 
@@ -194,6 +194,6 @@ def _log(entry: Entry, file: Path | None = None) -> None:
 
 def _send(entry: Entry, file: Path | None = None) -> str:
     outbox = _Current.outbox  # read once, because another thread may end the run
-    if outbox is None:  # begin_run did not start this run, so errors are raised and nothing is stored
+    if outbox is None:  # no run was begun by begin_run: send without an outbox, so that errors are raised
         return Server(mlflow.MlflowClient()).send(entry, file)
     return outbox.send(entry, file)

@@ -21,7 +21,7 @@ class RunRecord:
     run_id: str
     name: str
     tags: dict[str, str]  # include git_commit, git_dirty and version.<package>
-    labels: str | None  # digest of the labels; None if the run used none
+    labels: str | None  # digest of the labels; None if the run used no labels
     parameters: dict[str, Any]  # plain values by group
     metrics: dict[str, float]  # the last value of each metric, without sections
 
@@ -53,7 +53,7 @@ def read_run(run_id: str) -> RunRecord:
 
 
 def read_replay_parameters(run_id: str) -> dict[str, Any]:
-    """Return the parameters of a run, changed to ignore checkpoints, because a replay trains from the start."""
+    """Return the parameters of a run, with resuming from checkpoints switched off: a replay trains from the start."""
     parameters = read_run(run_id).parameters
     training = parameters.get("training")
     if training is None:
@@ -62,7 +62,7 @@ def read_replay_parameters(run_id: str) -> dict[str, Any]:
 
 
 def current_tags() -> dict[str, str]:
-    """Return the tags of the current run; raise `InputError` if there is none."""
+    """Return the tags of the current run; raise `InputError` if there is no current run."""
     run = current_run()
     if run is None:
         raise InputError("replay: MLflow tracking is disabled; enable it, because a replay compares two MLflow runs")

@@ -30,7 +30,7 @@ _UNAVAILABLE = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "DEADLINE_EXCEEDED"
 _UNAVAILABLE_STATUS = {408, 425, 429, *range(500, 600)}
 _DENIED = {"UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED", "PERMISSION_DENIED"}
 _DENIED_STATUS = {401, 403, 407}
-_STATUS = re.compile(r"failed with error code (\d+) !=")  # MLflow's message about the response of a proxy
+_STATUS = re.compile(r"failed with error code (\d+) !=")  # in MLflow's message about a response of a proxy
 _MAX_PARAMS = 100  # MLflow's limit per request; entries never reach its limits for metrics and tags
 
 
@@ -39,7 +39,7 @@ class TrackingUnavailable(Exception):
 
 
 def is_unavailable(error: BaseException) -> bool:
-    """Return whether MLflow could not be reached, failed or is overloaded; False if it rejected the request."""
+    """Return whether MLflow could not be reached, failed or is overloaded; False if MLflow rejected the request."""
     status = _status(error)
     if status is not None:
         return status in _UNAVAILABLE_STATUS
@@ -146,7 +146,7 @@ class Server:
                 raise
 
     def _logged_metrics(self, run: str, names: set[str]) -> set[tuple[str, int, float]]:
-        """Return the name, step and value of each metric that MLflow had when this was first called for the run."""
+        """Return name, step and value of each metric that MLflow had at the first call of this method for the run."""
         if run not in self._logged:
             logged = names & self.client.get_run(run).data.metrics.keys()
             history = (metric for name in logged for metric in self.client.get_metric_history(run, name))

@@ -1,4 +1,4 @@
-"""The MLflow store of a project: find its location, create it once, and check that it is available."""
+"""The MLflow store of a project: find its location, lock the store while it is created, check that it is available."""
 
 import os
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ def resolve_store(settings: dict[str, Any], root: Path) -> dict[str, Any]:
 def lock_store(uri: str) -> Iterator[None]:
     """Lock a local database, because it would be damaged if several processes created its tables at the same time.
 
-    From then on, error messages name the database if it cannot be written.
+    Later errors of the database name its file if the file cannot be written.
     """
     if not uri.startswith(SQLITE):
         yield

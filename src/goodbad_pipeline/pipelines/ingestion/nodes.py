@@ -34,7 +34,7 @@ READABLE = (Reason.CONFLICTING_LABEL, Reason.EXCLUDED, Reason.NO_LABEL, Reason.S
 
 
 def scan_images(images: ImageParams, journal: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
-    """Read every file once; return the images, the unreadable files, and counts of the listed files."""
+    """Read every file once; return the images, the unreadable files, and counts of all files found."""
     root = open_root(images.root)
     listing = read_candidates(root, images.layout, images.manifest, Columns(**images.columns.model_dump()))
     scan = scan_candidates(
@@ -140,13 +140,13 @@ def _log_summary(summary: dict[str, Any], quarantine: pd.DataFrame, disputed: pd
 def check_quarantine(grouped: pd.DataFrame, summary: dict[str, Any], images: ImageParams) -> pd.DataFrame:
     """Check that not too many files are quarantined, then return ``grouped`` as the labels.
 
-    The summary and the quarantine table are saved before this check. If it fails, the labels and splits of the last
-    successful scan are kept.
+    The summary and the quarantine table are saved before this check. If the check fails, the labels and splits of the
+    last successful scan are kept.
 
     Raises:
         InputError: Too many files, or all files of a given split, are quarantined.
     """
-    unlabelled = sum(summary["unlabelled"].values())  # folders that are left out as a whole
+    unlabelled = sum(summary["unlabelled"].values())  # number of files in folders that are left out as a whole
     found, quarantined = summary["found"] - unlabelled, summary["quarantined"] - unlabelled
     if quarantined > images.max_quarantined_fraction * found:
         reasons = ", ".join(f"{reason} {count}" for reason, count in summary["quarantined_by_reason"].items())
@@ -192,6 +192,6 @@ def _thumbnail(row: pd.DataFrame, root: Root, transform: Transform) -> np.ndarra
     if row["reason"].iloc[0] in READABLE:
         try:
             return pixel_source(row, root, transform).streamed().array[0]
-        except InputError:  # the file has changed or gone since the scan; the next scan reports it
+        except InputError:  # the file was changed or removed after the scan; the next scan reports it
             pass
     return np.full((transform.resolution, transform.resolution, 3), GREY, np.uint8)

@@ -88,7 +88,7 @@ def draw_predictions(
     for row in chosen.to_dict("records"):
         data = read_inside(root, row["path"]).content
         if not isinstance(data, Rejection):
-            # The model has accepted the file with its own limits, so no limits are needed here.
+            # The model has accepted these files within its limits for images, so no limits are needed here.
             thumbnails.append(transform_image(data, replace(transform, max_pixels=2**62, tiff=True)))
             caption = "abstained" if row["abstained"] else row["label"]
             captions.append(f"{row['path']}\n{caption}, {row['probability']:.0%}")
@@ -99,7 +99,7 @@ def draw_predictions(
 
 
 def _draw_rows(predictions: Iterable[pd.DataFrame], count: int, seed: int) -> tuple[int, pd.DataFrame]:
-    """Return the number of predictions and a uniform sample of them, the rows with the smallest random keys."""
+    """Return the number of predictions and a random sample: the rows with the smallest random keys."""
     rng = np.random.default_rng(seed)
     total, kept = 0, pd.DataFrame()
     for part in predictions:

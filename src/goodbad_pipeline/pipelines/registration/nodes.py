@@ -65,14 +65,15 @@ def compare_with_champion(
     Returns:
         Facts about the champion, and its predictions (empty if there are none). The facts are ``version`` (None if
         there is no champion), ``images`` (number of images in its splits), ``exposed`` (number of test images left
-        out), ``recorded`` (True if its exposure is known) and, if it cannot be compared, ``incomparable`` (the reason).
+        out), ``recorded`` (True if it is known on which images the champion was trained) and ``incomparable`` (why no
+        comparison is possible; missing if one is).
         ``away`` is True if MLflow does not respond.
     """
     try:
         champion = load_champion(registry.name)
         exposure = UNKNOWN if champion is None else read_exposure(registry.name, champion.version)
     except TrackingUnavailable as error:
-        logger.warning("%s: no comparison with the current champion", error)
+        logger.warning("%s: the model is not compared with the current champion", error)
         return {"version": None, "away": True}, test_predictions.iloc[:0]
     if champion is None:
         return {"version": None}, test_predictions.iloc[:0]
@@ -118,7 +119,7 @@ def register_model(
 ) -> dict[str, str | None]:
     """Register the model as a new version without an alias; the version is None if MLflow does not respond.
 
-    The version stores the transform of ``pixels``, not that of the current parameters.
+    The version stores the image transform of ``pixels``, because the current parameters may state another transform.
     """
     example = np.asarray(pixels.array[0])
     try:
@@ -226,7 +227,7 @@ def _measure_on_same_images(
 ) -> tuple[float, float]:
     """Return the new model's metric and calibration error on the images that the champion predicted.
 
-    If the champion predicted no image, both are measured on all test images.
+    If the champion predicted no image, metric and error are measured on all test images.
     """
     same = _on_same_images(test_predictions, champion_predictions)
     if len(same) in (0, len(test_predictions)):
@@ -243,7 +244,7 @@ def _drops(slices: pd.DataFrame) -> tuple[SliceDrop, ...]:
 
 
 def _parity(name: str, version: str, predictions: pd.DataFrame, root: Root) -> float:
-    """Return the largest difference between the probabilities of the registered copy and of the evaluated model.
+    """Return the largest difference in probabilities between the registered copy of the model and ``predictions``.
 
     The difference is infinite if the copy cannot be loaded or rejects a file. The paths are relative to ``root``.
     """

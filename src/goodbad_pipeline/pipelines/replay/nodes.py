@@ -24,7 +24,7 @@ def verify_run(labels: pd.DataFrame, replay: ReplayParams) -> tuple[pd.DataFrame
         The labels, and one row per check: what, recorded, now, matches.
 
     Raises:
-        InputError: The data differ; or, with ``replay.strict``, the code or a version differs.
+        InputError: The data differ, or ``replay.strict`` is true and the code or a version differs.
     """
     if replay.run_id is None:
         raise InputError("replay.run_id: name a run of MLflow with --params=replay.run_id=<its id>")
@@ -36,19 +36,21 @@ def verify_run(labels: pd.DataFrame, replay: ReplayParams) -> tuple[pd.DataFrame
     checks = compare_origins(record, current_tags(), labels_digest(labels)[: len(record.labels or "")])
     failed = [check for check in checks if not check["matches"]]
     for check in failed:
-        logger.warning("%(what)s: recorded %(recorded)s, now %(now)s", check)
+        logger.warning(
+            "The replay differs from the recorded run in %(what)s: recorded %(recorded)s, now %(now)s", check
+        )
     if any(check["what"] == "labels" for check in failed) or (replay.strict and failed):
         changes = "; ".join(f"{check['what']} was {check['recorded']}, is {check['now']}" for check in failed)
         lost = " (its uncommitted changes cannot be restored)" if CHANGED in _commit(record.tags) else ""
         raise InputError(
-            f"replay: run '{record.run_id}' cannot be repeated here: {changes}{lost}. Restore them (git checkout, "
-            "constraints.txt, the images), or accept other code and versions with replay.strict=false"
+            f"replay: run '{record.run_id}' cannot be repeated here: {changes}{lost}. Restore what changed (git "
+            "checkout, constraints.txt, the images), or accept other code and versions with replay.strict=false"
         )
     return labels, checks
 
 
 def compare_origins(record: RunRecord, now: dict[str, str], digest: str) -> list[dict[str, Any]]:
-    """Return one row per check; a commit never matches if it is unknown or there were uncommitted changes."""
+    """Return one row per check. A commit that is unknown, or had uncommitted changes, never matches."""
     pairs = {name: (value, now.get(name)) for name, value in sorted(record.versions.items())}
     checks = [{"what": name, "recorded": old, "now": new, "matches": old == new} for name, (old, new) in pairs.items()]
     commits = [_commit(record.tags), _commit(now)]

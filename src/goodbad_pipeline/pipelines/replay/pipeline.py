@@ -7,7 +7,7 @@ from goodbad_pipeline.pipelines.replay.nodes import compare_metrics, verify_run
 
 
 def create_pipeline() -> Pipeline:
-    """Return the first and last check of a replay; pipeline_registry adds the stages between them."""
+    """Return the first and the last node of a replay; pipeline_registry adds the nodes that train in between."""
     return stage(
         "replayed_run",
         named_node(

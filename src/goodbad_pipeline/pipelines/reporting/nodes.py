@@ -31,7 +31,7 @@ def gather_report_facts(
 
 
 def draw_history(history: pd.DataFrame, training: TrainingParams) -> figures.Figure:
-    """Draw loss and accuracy by epoch, with the epoch whose weights were kept."""
+    """Draw loss and accuracy by epoch, and mark the epoch whose weights the model has."""
     return figures.history_figure(history, training.monitor)
 
 
@@ -60,7 +60,7 @@ def write_report_page(
     slice_chart: figures.Chart,
     **figures_by_place: bytes,
 ) -> str:
-    """Return the report page; browsers that run scripts show charts in place of some figures."""
+    """Return the report page as HTML; interactive charts replace some figures if the browser runs scripts."""
     charts = {"history": history_chart, "roc_curve": roc_chart, "slices": slice_chart}
     drawn = {name: b64decode(png) for name, png in data_facts["figures"].items()} | figures_by_place
     return pages.write_report(
