@@ -52,7 +52,7 @@ class CheckHooks:
 
     @hook_impl
     def after_catalog_created(self, catalog: DataCatalog, parameters: dict[str, Any]) -> None:
-        """Replace the plain parameters in the catalog by the groups that nodes expect."""
+        """Replace the dicts of parameters in the catalog by validated groups, such as `ModelParams`, for the nodes."""
         for name, group in params.validate_parameters(parameters["parameters"]).items():
             _save_group(catalog, f"params:{name}", group)
 
@@ -104,7 +104,7 @@ def _read_credentials(context: KedroContext, name: str) -> dict[str, Any]:
 
 
 def _save_group(catalog: DataCatalog, name: str, group: params.Group) -> None:
-    """Save a group of parameters, and the groups in it, as datasets."""
+    """Save a group of parameters as the dataset ``name``, and each group in its field as the dataset ``name.field``."""
     catalog.save(name, group)
     for field, value in group:
         if isinstance(value, params.Group):

@@ -38,7 +38,7 @@ class RunLock:
         return self.process.has_ended() or is_earlier_attempt(self.attempt)
 
     def conflicts(self, other: "RunLock") -> list[str]:
-        """Return the paths that one of the two runs writes and the second run reads or writes."""
+        """Return the paths that both runs use and at least one of the two runs writes."""
         return sorted(self.writes & (other.reads | other.writes) | self.reads & other.writes)
 
 

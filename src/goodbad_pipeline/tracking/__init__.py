@@ -1,7 +1,7 @@
 """Logging to MLflow: immediately, or later if MLflow is unavailable.
 
-The project logs everything with the functions of this package. They log to the current run, from any thread, and do
-nothing if there is no current run.
+The project logs everything with the functions of this package. These functions log to the current run, from any
+thread, and do nothing if there is no current run.
 """
 
 from goodbad_pipeline.tracking.outbox import OUTBOX_FOLDER, Outbox, send_outbox

@@ -1,4 +1,4 @@
-"""Provenance of a result: commit, package versions and a digest of the labels."""
+"""Find what a result was computed from: commit, package versions and a digest of the labels."""
 
 import hashlib
 import subprocess

@@ -49,19 +49,19 @@ def _find_families(characters: str) -> tuple[list[str], str]:
 
 @cache
 def _installed_fonts() -> list[font_manager.FontEntry]:
-    """Return Matplotlib's fonts and those installed since Matplotlib stored its list, upright sans-serif ones first."""
+    """Return Matplotlib's fonts and installed fonts that its stored list lacks; upright sans-serif fonts first."""
     known = {font.fname for font in font_manager.fontManager.ttflist}
     for path in set(font_manager.findSystemFonts()) - known:
         try:
             font_manager.fontManager.addfont(path)
-        except (OSError, RuntimeError, NotImplementedError):  # such as a font of coloured bitmaps
+        except (OSError, RuntimeError, NotImplementedError):  # for example a font of coloured bitmaps
             logger.debug("Matplotlib cannot read the font %s", path)
     fonts = [font for font in font_manager.fontManager.ttflist if not font.name.startswith("Last Resort")]
     return sorted(fonts, key=lambda font: (font.style != "normal", "Sans" not in font.name, font.weight != 400))
 
 
 def _script(character: str) -> tuple[str, str]:
-    """Return the script of a character, and a font that has it."""
+    """Return the script of a character, such as Arabic, and the name of a font that has this script."""
     word = unicodedata.name(character, "symbol").split()[0].split("-")[0]
     if word in _CJK:
         return "CJK", "Noto Sans CJK (Debian: fonts-noto-cjk)"
@@ -72,7 +72,7 @@ def _script(character: str) -> tuple[str, str]:
 
 @cache
 def _warn_of_script(script: str, font: str) -> None:
-    warnings.filterwarnings("ignore", "Glyph .* missing from font")  # Matplotlib's warnings, one per character
+    warnings.filterwarnings("ignore", "Glyph .* missing from font")  # Matplotlib would warn of each character
     logger.warning(
         "Figures show boxes instead of %s characters, because no installed font has them; install %s", script, font
     )

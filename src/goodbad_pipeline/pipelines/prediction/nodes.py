@@ -60,7 +60,7 @@ def separate_quarantine(predictions: Iterable[pd.DataFrame]) -> tuple[Iterable[p
 
 
 def summarise_predictions(predictions: Iterable[pd.DataFrame]) -> dict[str, float]:
-    """Return counts, and the speed of reading, decoding and predicting together in files per second."""
+    """Return counts of files, and how many files per second were read, decoded and predicted."""
     counts = pd.Series(0.0, ["files", "quarantined", "abstained", "seconds"])
     for part in predictions:
         quarantined = part["reason"].notna()
