@@ -83,7 +83,7 @@ def test_any_label_comes_out_as_it_was_typed(labels: list[str]) -> None:
         column = read_labels(folder, labels)
         assert column == labels * 3
         names = sorted(labels)
-        table = pd.DataFrame({"label": column, "kind": column[::-1]}).assign(
+        table = pd.DataFrame({"label": column, "kind": sorted(column)}).assign(
             split="test", copies="c", source_split=None
         )
         number = [str(row) for row in table.index]
@@ -109,7 +109,14 @@ def test_any_label_comes_out_as_it_was_typed(labels: list[str]) -> None:
         assert visible <= Text(write_report(shown, {})).table
         assert visible <= Text(render_card(write_card(shown))).table
         problems = list_findings(
-            [], intervals, per_class, slices, masked_accuracy=0, unmasked_accuracy=1, ece_by_chance=1
+            pd.concat([splits, splits.assign(split="validation")]),
+            [],
+            intervals,
+            per_class,
+            slices,
+            masked_accuracy=0,
+            unmasked_accuracy=1,
+            test_metrics=metrics,
         )
         few = next(problem["text"] for problem in problems if problem["code"] == "few_images")
         assert few == f"Too few test images for a claim about: {', '.join(f'{label} (3)' for label in names)}."
