@@ -151,10 +151,7 @@ def csv_format(file: Path, column: str) -> dict[str, Any]:
 
 
 def _join_classes(raw: pd.DataFrame, names: Sequence[str], file: Path) -> pd.DataFrame:
-    """Replace the columns ``names``, one per class, by one column of labels.
-
-    A row has 1 in the column of the image's class, and 0 in the columns of all other classes.
-    """
+    """Replace the columns ``names``, one per class, by one column of labels: in each row, the class that has 1."""
     for name in names:
         require_column("label", name, raw.columns, file)
     marks = raw[list(names)].apply(pd.to_numeric, errors="coerce").astype(float)

@@ -59,10 +59,7 @@ _access = Access()
 
 
 def configure(access: Access) -> None:
-    """Set how this process reads remote stores.
-
-    The secrets are kept here and not in the stores, because stores are printed and sent to other processes.
-    """
+    """Set how this process reads remote stores. Stores hold no secrets, as they are printed and sent to processes."""
     global _access  # noqa: PLW0603 - nodes and datasets open stores, and know no credentials
     _access = access
 
