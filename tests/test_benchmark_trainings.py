@@ -179,7 +179,7 @@ def test_project_is_read_with_changed_parameters(tmp_path: Path) -> None:
     assert read_splits(loaded.labels, loaded.changed({"splits.seed": 1})).equals(loaded.splits(1))
 
 
-@pytest.mark.parametrize(("arm", "epochs", "points"), [("project", (), 2), ("tutorial", (2, 1), 3), ("stock", (2,), 2)])
+@pytest.mark.parametrize(("arm", "epochs", "points"), [("project", (), 3), ("tutorial", (2, 1), 3), ("stock", (2,), 2)])
 def test_each_arm_trains(
     arm: str, epochs: tuple[int, ...], points: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eager: None
 ) -> None:
