@@ -241,7 +241,7 @@ def summed_class_metrics(sums: GroupStatistics) -> dict[str, Values]:
 
 
 def ranking_metrics(positive: BoolArray, scores: FloatArray, resamples: Resamples) -> tuple[Values, Values]:
-    """Compute ROC AUC and average precision, two arrays (b + 1,): first of the original sample, then of b resamples.
+    """Return two arrays of shape (b + 1,): ROC AUC and average precision of each row of ``resamples.weights``.
 
     Images with equal scores share a rank. A resample without positive or without negative images gives NaN.
     """

@@ -71,10 +71,12 @@ def slice_table(values: pd.DataFrame, correct: BoolArray, resamples: Resamples) 
 def slice_rates(
     codes: NDArray[np.int64], slices: int, resamples: Resamples, hits: BoolArray, population: BoolArray | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Compute the share of ``hits`` on each slice, among its images or, if given, its images in ``population``.
+    """For each slice, compute the share of its images that are ``hits``.
+
+    If ``population`` is given, only the images in ``population`` count.
 
     Returns:
-        Shares by resample and slice (b + 1, slices), and numbers of images by group and slice (g, slices).
+        Shares by resample and slice (b + 1, slices), and numbers of counted images by group and slice (g, slices).
     """
     sums, counts = (sum_by_slice(codes, slices, resamples, weights) for weights in (hits, population))
     with np.errstate(invalid="ignore"):

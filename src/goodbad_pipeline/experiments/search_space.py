@@ -32,7 +32,7 @@ def resolve_space(tune: TuneParams, present: Mapping[str, Value], rates: Mapping
     A parameter with `auto` gets the range from `low` to `high` in `rates`, the result of the learning-rate range test.
 
     Raises:
-        InputError: A range cannot contain the present value.
+        InputError: The present value is null, or is not above 0 in a range with a logarithmic scale.
     """
     measured = RangeParams(low=rates["low"], high=rates["high"], log=True)
     return {

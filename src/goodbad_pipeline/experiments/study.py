@@ -134,7 +134,7 @@ class StudyStore:
         return study
 
     def find_owner(self, config: Config) -> str | None:
-        """Return the owner of the newest search whose config contains the items of `config`, or None."""
+        """Return the run that owns the newest search whose config contains the items of `config`, or None."""
         if not self._path.exists():
             return None
         for study in reversed(optuna.get_all_study_summaries(self._storage(), include_best_trial=False)):

@@ -96,7 +96,7 @@ class Archive(Store):
         return {path: item.state for path, item in self.items.items()}
 
     def read(self, path: str, max_bytes: int | None = None) -> FileContent:
-        """Read a member. Of a compressed member, no more bytes are decompressed than the archive states as its size."""
+        """Read a member. Decompression stops at the size that the archive states for the member."""
         item = self.items.get(path)
         if item is None:
             return FileContent(Rejection(Reason.MISSING, "no such file in images.root"))

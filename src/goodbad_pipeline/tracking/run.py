@@ -165,7 +165,7 @@ def activate_run() -> Iterator[str]:
     run, outbox = current_run(), _Current.outbox
     run = run if run is None or outbox is None else outbox.server.run_id(run)
     if run is None or run.startswith(LOCAL):
-        raise ConnectionError("the start of this run is still in the outbox")
+        raise ConnectionError("MLflow has not received the start of this run yet")
     mlflow.start_run(run)
     try:
         yield run

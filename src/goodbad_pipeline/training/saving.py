@@ -137,7 +137,7 @@ def capture(model: keras.Model, kept: Sequence[np.ndarray] | None) -> dict[str, 
 
 
 def restore(model: keras.Model, arrays: Mapping[str, np.ndarray]) -> list[np.ndarray] | None:
-    """Set a model to a state that :func:`capture` returned. Return the weights ``kept`` in the state, or None."""
+    """Set a model to a state that :func:`capture` returned. Return the ``kept`` weights of that state, or None."""
     for kind, variables in ((_MODEL, model.variables), (_OPTIMIZER, model.optimizer.variables)):
         for variable, array in zip(variables, _of(kind, arrays), strict=True):
             variable.assign(array)
