@@ -238,7 +238,7 @@ def test_the_report_and_card_of_a_run_are_complete_and_log_no_errors(
 
 
 def test_a_formula_in_a_file_name_is_written_as_text(project: Path) -> None:
-    assert f"\n\"'={HOSTILE}.png\"," in (project / "data/08_reporting/quarantine.csv").read_text()
+    assert f'\n"\'={HOSTILE}.png",' in (project / "data/08_reporting/quarantine.csv").read_text()
 
 
 def drop(page, name: str, data: bytes) -> None:
