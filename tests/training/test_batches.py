@@ -1,13 +1,16 @@
 import hashlib
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
+import pytest
 from factories import encoded, make_image
 
 from goodbad_pipeline.images.pixel_store import open_pixels
 from goodbad_pipeline.images.pixels import PixelSource, Transform
+from goodbad_pipeline.training import batches as training_batches
 from goodbad_pipeline.training.batches import TrainingBatches, balanced_weights, predict
 from goodbad_pipeline.training.recipe import Augmentation
 
@@ -103,3 +106,12 @@ def test_class_weights_give_classes_equal_influence() -> None:
     )
     _, drawn, drawn_weights = stream[0]
     np.testing.assert_allclose(drawn_weights, np.where(drawn[:, 1] == 1, 2, 2 / 3), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("gpus", "size"), [(0, 32), (1, 64)])
+def test_predictions_come_in_smaller_batches_on_a_cpu(monkeypatch, gpus: int, size: int) -> None:
+    monkeypatch.setattr(training_batches, "count_gpus", lambda: gpus)
+    model, seen = SimpleNamespace(), []
+    model.predict_on_batch = lambda block: seen.append(len(block)) or np.zeros((len(block), 2))
+    assert predict(model, np.zeros((70, 1, 1, 3), np.uint8), np.arange(70)).shape == (70, 2)
+    assert seen == [size] * -(-70 // size)

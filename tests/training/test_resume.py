@@ -12,7 +12,7 @@ from cli_runner import eagerly
 from tiny_training import CONFIG, tiny_fit
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.training import saving
+from goodbad_pipeline.training import batches, saving
 from goodbad_pipeline.training.checkpoints import CheckpointStore
 from goodbad_pipeline.training.stopping import Stopped, StopRequest
 
@@ -132,6 +132,7 @@ def test_a_stop_in_validation_keeps_the_steps_of_the_epoch(tmp_path: Path, recip
     options = {"pretrained": True, **recipe}
     stop = StopRequest()
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batches, "prediction_batch", lambda: 64)
         at_call(patch, keras.Model, "predict_on_batch", 2 + 2 + 1, lambda: stop.set("SIGTERM"))
         where = r"SIGTERM in validation after all layers epoch 1/2; .*are in .*/000000003"
         with pytest.raises(Stopped, match=where):

@@ -9,6 +9,7 @@ import numpy as np
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.training.augmentation import LayerAugmenter, augment, augment_on_device, draw_changes
+from goodbad_pipeline.training.devices import count_gpus
 from goodbad_pipeline.training.recipe import Augmentation
 
 
@@ -105,19 +106,25 @@ def balanced_weights(targets: np.ndarray) -> np.ndarray:
     return (len(targets) / (np.count_nonzero(counts) * np.maximum(counts, 1))).astype(np.float32)
 
 
+def prediction_batch() -> int:
+    """Return the number of images per batch of predictions: on a CPU few, which are padded less and fit into caches."""
+    return 64 if count_gpus() else 32
+
+
 def predict(
     model: keras.Model,
     pixels: np.ndarray,
     rows: np.ndarray,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     check_stop: Callable[[], None] = lambda: None,
 ) -> np.ndarray:
     """Return the model's outputs for ``pixels[rows]``: float32, shape (len(rows), outputs).
 
-    The last batch is padded to full size, because building a graph for another shape would take seconds. ``check_stop``
-    is called after each batch and may raise to end the prediction.
+    The last batch is padded to full size, because building a graph for another shape would take seconds. The default
+    size is that of :func:`prediction_batch`. ``check_stop`` is called after each batch and may raise to end the
+    prediction.
     """
-    outputs = []
+    outputs, batch_size = [], batch_size or prediction_batch()
     for start in range(0, len(rows), batch_size):
         block = pixels[rows[start : start + batch_size]]
         count = len(block)

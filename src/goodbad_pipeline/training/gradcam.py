@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from goodbad_pipeline.training.batches import prediction_batch
+
 FEATURES, CLASSIFIER = "top_activation", "predictions"
 
 
@@ -33,10 +35,10 @@ class Explainer:
 
 
 def explain(
-    model: keras.Model, pixels: np.ndarray, rows: np.ndarray, classes: np.ndarray, batch_size: int = 64
+    model: keras.Model, pixels: np.ndarray, rows: np.ndarray, classes: np.ndarray, batch_size: int | None = None
 ) -> np.ndarray:
     """Return the heatmaps of ``pixels[rows]``, computed in batches. See :meth:`Explainer.explain`."""
-    explainer = Explainer(model)
+    explainer, batch_size = Explainer(model), batch_size or prediction_batch()
     padding = (0, -len(rows) % batch_size)
     padded_rows, padded_classes = np.pad(rows, padding, mode="edge"), np.pad(classes, padding, mode="edge")
     parts = [slice(start, start + batch_size) for start in range(0, len(rows), batch_size)]
