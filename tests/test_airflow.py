@@ -68,7 +68,7 @@ def loaded(dags: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, li
 
 
 def test_every_node_is_in_one_task(loaded: dict[str, list[str]]) -> None:
-    nodes = {node.name.refolder(".", "-").refolder("_", "-") for node in register_pipelines()["__default__"].nodes}
+    nodes = {node.name.replace(".", "-").replace("_", "-") for node in register_pipelines()["__default__"].nodes}
     network = ["training-build-model", "training-train-model"]  # not stored before it is trained
     images = ["data-ingestion-group-images", "data-ingestion-report-ingestion", "data-ingestion-check-quarantine"]
     assert set(loaded) == nodes.difference(network, images) | {"-".join(network), "-".join(images)}
