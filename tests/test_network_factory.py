@@ -97,7 +97,7 @@ def test_the_momentum_of_batch_statistics_follows_the_steps_of_an_epoch() -> Non
         ({"model__resolution": 8}, "resolution"),
         (
             {"model__resolution": "auto", "model__phi": 0.5},
-            "resolution must be a number or null without trained weights",
+            "resolution must be a number or null if the network has no pretrained weights",
         ),
         ({"model__budget": {}, "model__phi": None}, "budget must limit something"),
         ({"model__budget": {"max_macs": 0}, "model__phi": None}, "max_macs"),

@@ -87,8 +87,8 @@ def _check_model(model: ModelParams, training: TrainingParams | None) -> None:
         weights = initial_weights(model, scale)
         if model.resolution == "auto" and weights is None:
             raise InputError(
-                f"resolution must be a number or null without trained weights ({pretrained.why_not_imagenet(scale)}); "
-                "received 'auto'."
+                "resolution must be a number or null if the network has no pretrained weights; received 'auto' "
+                f"({pretrained.why_not_imagenet(scale)})."
             )
         pretrained.check_weights_fit(weights, scale, classes=None)
     else:
@@ -134,7 +134,7 @@ def trial_base_scale(trials: TrialParams) -> NetworkScale:
 
 
 def grid_candidates(search: ScalingSearchParams) -> tuple[Candidate, ...]:
-    """Return the points of the search grid for which α·β²·γ² is within the tolerance of 2."""
+    """Return the points of the search grid for which α·β²·γ² differs from 2 by at most `search.tolerance`."""
     return list_candidates(trial_base_scale(search), search.alpha, search.beta, search.gamma, search.tolerance)
 
 
@@ -215,7 +215,7 @@ def _fit(model: ModelParams, step: Step, probe: Probe) -> BudgetResult:
 
 
 def build_frozen(model: ModelParams, resolution: int, classes: int) -> Any:
-    """Build the Keras model at a resolution, with its trained weights."""
+    """Build the Keras model with its pretrained weights, to compare the features of several resolutions."""
     scale = network_scale(model.model_copy(update={"resolution": resolution}))
     return network_model.build_network(scale, classes=classes, weights=initial_weights(model, scale))
 

@@ -1,8 +1,8 @@
 """MLflow tracking of each run, on top of kedro-mlflow's hooks.
 
-These hooks add to kedro-mlflow: each single parameter is one MLflow parameter. A run is named after its data,
-model and network, and records the commit, package versions and a digest of its labels. An interrupted run is resumed.
-Everything is logged through :mod:`goodbad_pipeline.tracking`, so that a run continues while the server is unavailable.
+Each value in a parameter group becomes its own MLflow parameter. A run is named after its data, model and network, and
+records the commit, package versions and a digest of its labels. An interrupted run is resumed. Everything is logged
+through :mod:`goodbad_pipeline.tracking`, which stores entries in a folder, the outbox, while the server is unavailable.
 """
 
 import json
@@ -253,7 +253,7 @@ def run_name(pipelines: Sequence[str], used: Mapping[str, Group | None]) -> str:
 
 
 def summary(results: Mapping[str, Any]) -> list[str]:
-    """Return the main results in one line each; ``results`` holds the data of `RESULTS` that the run used."""
+    """Return one log line per main result. ``results`` maps names of datasets in `RESULTS` to their data."""
     lines = []
     if metrics := results.get("test_metrics"):
         low, high = metrics.get("test_accuracy_low"), metrics.get("test_accuracy_high")
@@ -277,7 +277,7 @@ def _log_labels(table: pd.DataFrame) -> None:
 
 
 def _log_parameters(groups: dict[str, Group]) -> None:
-    """Log the parameters as JSON, which keeps the types that a replay needs. Secrets are masked by their type."""
+    """Log the parameters as JSON, so that a replay of the run gets the same types. Secrets are logged as stars."""
     with TemporaryDirectory() as folder:
         file = Path(folder, PARAMETERS_FILE)
         values = {name: group.model_dump(mode="json") for name, group in groups.items()}
@@ -291,7 +291,7 @@ def _stored_path(dataset: Any) -> Path:
 
 
 def _take_over_artifacts(pipeline: Pipeline, catalog: DataCatalog) -> dict[str, Any]:
-    """Return the pipeline's artifact datasets by name, and disable their own logging, which bypasses the outbox."""
+    """Return artifact datasets by name. Their own logging, which fails if the server is unavailable, is disabled."""
     outputs: dict[str, Any] = {name: catalog.get(name) for name in pipeline.all_outputs() if name in catalog}
     artifacts = {name: dataset for name, dataset in outputs.items() if hasattr(dataset, "_logging_activated")}
     for dataset in artifacts.values():

@@ -93,11 +93,11 @@ def choose_phi(
     step: Step | None = None,
     probe: Probe | None = None,
 ) -> BudgetResult:
-    """Return the network with the largest φ, in steps of 0.01, that stays within every limit.
+    """Return the network with the largest φ that stays within every limit.
 
-    Computed costs never fall as φ grows, so bisection finds the largest φ within the limits of computed costs. Then
-    prediction time is measured for a few networks up to this φ, in steps of 0.1. `probe` returns the milliseconds per
-    image of a network; only `max_ms_per_image` needs `probe`. If `resolution` is None, the resolution grows with φ.
+    Computed costs never fall as φ grows, so bisection finds the largest φ within their limits, in steps of 0.01. If
+    `max_ms_per_image` is set, φ is then lowered in steps of 0.1 until prediction is fast enough. `probe` measures a
+    few of these networks, in milliseconds per image. If `resolution` is None, the resolution grows with φ.
 
     Raises:
         InputError: A value is invalid, or even the smallest network exceeds a limit.
