@@ -150,12 +150,15 @@ def test_an_impossible_split_names_what_is_missing(groups: list, message: str) -
 @pytest.mark.parametrize(
     ("held_out", "message"),
     [
-        ({"a1": "test", "b1": "test", "a2": "validation"}, "given validation .* it lacks: 'b'; only it has: none"),
+        (
+            {"a1": "test", "b1": "test", "a2": "validation"},
+            "validation must .* only train has: 'b'; only validation has: none",
+        ),
         (
             {"a1": "test", "b1": "test", "Cat": "test"},
-            "given test .* it lacks: none; only it has: 'C'.* taken from train",
+            "test must .* only train has: none; only test has: 'C'.* taken from train",
         ),
-        ({"c1": "test"}, "given test .* it lacks: 'a', 'b'; only it has: 'c'"),
+        ({"c1": "test"}, "test must .* only train has: 'a', 'b'; only test has: 'c'"),
     ],
 )
 def test_a_given_split_with_other_classes_is_rejected(held_out: dict, message: str) -> None:
@@ -175,7 +178,7 @@ def test_counts_include_every_split_and_class() -> None:
 
 def test_folds_of_a_given_split_and_of_too_few_groups_are_rejected() -> None:
     groups = [(f"{label}{n}", label, 2) for label in "ab" for n in range(4)]
-    with pytest.raises(InputError, match=r"splits\.folds: must be null for images with a given split, got 3"):
+    with pytest.raises(InputError, match=r"splits\.folds: must be null if the source has splits, got 3"):
         split_labels(table(groups, {name: "train" for name, *_ in groups}), 0, folds=3)
     with pytest.raises(InputError, match=r"at least 5 groups to fill fold 0, .* fewer: 'a' \(4\), 'b' \(4\)"):
         split_labels(table(groups), 0, folds=5)

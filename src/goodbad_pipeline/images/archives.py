@@ -40,7 +40,7 @@ def is_archive(name: str) -> bool:
 
 
 def open_archive(file: Path, shown: str, parameter: str = "images.root") -> "Archive":
-    """Return the images of a zip, tar or Parquet file. Messages call the file ``shown``.
+    """Open a zip, tar or Parquet file of images. ``shown`` is the name of the file in error messages.
 
     Raises:
         InputError: The file is damaged, or of another kind.
@@ -92,7 +92,7 @@ class Archive(Store):
 
     @cached_property
     def files(self) -> Mapping[str, FileState]:
-        """The state of each member by its path."""
+        """The `FileState` of each member, by path."""
         return {path: item.state for path, item in self.items.items()}
 
     def read(self, path: str, max_bytes: int | None = None) -> FileContent:
@@ -153,11 +153,11 @@ class Archive(Store):
 
     @abstractmethod
     def _read(self, item: Item) -> bytes | Rejection:
-        """Read a member that ``_list`` has returned without a rejection."""
+        """Read a member whose ``rejection`` is None."""
 
 
 class ZipArchive(Archive):
-    """A zip file. A member has changed if its checksum has."""
+    """A zip file. It stores a checksum of each member, which reveals a changed member."""
 
     @cached_property
     def _archive(self) -> zipfile.ZipFile:
@@ -191,7 +191,7 @@ class ZipArchive(Archive):
 
 
 class TarArchive(Archive):
-    """An uncompressed tar file. If the tar changes, all members are read again."""
+    """An uncompressed tar file. It stores no checksums, so if the file changes, all members are read again."""
 
     def _list(self) -> Iterator[tuple[str, Item]]:
         whole = FileState.of(os.stat(self.file))
@@ -247,7 +247,7 @@ class ParquetArchive(Archive):
                 number += 1
 
     def table(self, path: str, label: str) -> pd.DataFrame:
-        """Return all columns without bytes and lists; class names from the metadata replace class numbers."""
+        """Return all columns but lists and bytes. Class numbers are replaced by the class names in the metadata."""
         schema = self._parquet.schema_arrow
         plain = [field.name for field in schema if not pa.types.is_nested(field.type) and not _is_binary(field.type)]
         table = self._parquet.read(columns=plain).to_pandas()

@@ -30,15 +30,15 @@ class Grouping:
     """
 
     labels: pd.DataFrame  # the accepted images, without the columns pixel_id, fingerprint and thumbnail
-    conflicts: pd.DataFrame  # quarantine rows of images with two labels, in conflicting given splits or listed twice
+    conflicts: pd.DataFrame  # quarantine rows of images with two labels, in several source splits, or listed twice
     duplicates: pd.DataFrame  # columns DUPLICATE_COLUMNS
 
 
 def group_duplicates(images: pd.DataFrame, near_distance: int) -> Grouping:
     """Merge the groups of all copies of an image, and quarantine conflicting images.
 
-    Images conflict if they are copies with different labels, or if their group has images in several given splits. In
-    the second case, only the images of test are kept, or the images of validation if the group has none in test.
+    Images conflict if they are copies with different labels, or if their group has images in several splits of the
+    source (``source_split``). In the second case, only the images of one split are kept: test, or else validation.
 
     Near-duplicates are images whose 64-bit difference hashes differ in at most ``near_distance`` bits and whose
     thumbnails are nearly equal. A distance of 0 requires equal hashes; -1 disables near-duplicates.
@@ -126,7 +126,10 @@ def _conflicts(images: pd.DataFrame) -> pd.DataFrame:
 
 
 def _split_leaks(images: pd.DataFrame) -> pd.DataFrame:
-    """Return the quarantine rows of images whose group is also in a given split of higher priority."""
+    """Return the quarantine rows of images whose group is also in a source split that takes precedence.
+
+    Test takes precedence over validation, and validation over train.
+    """
     priority = ["test", "validation", "train"]
     rank = images["source_split"].map({split: number for number, split in enumerate(priority)})
     best = rank.groupby(images["group"]).transform("min")

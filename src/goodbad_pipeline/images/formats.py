@@ -74,7 +74,7 @@ def find_container(data: bytes) -> str | None:
 
 
 def describe_unread(head: bytes) -> str:
-    """Return what a file of no accepted format is, judging from its first bytes."""
+    """Describe the content of a file whose format is not accepted, judging from the first bytes."""
     name = next((name for name, signature in OTHER_CONTENT.items() if re.match(signature, head)), None)
     found = f"content is {name}, and not" if name else "content is none of"
     return f"{found} JPEG, PNG, GIF, BMP, WebP, TIFF, PPM, AVIF, HEIC"
@@ -133,7 +133,7 @@ def _eight_bits(image: Image.Image) -> np.ndarray:
     tags = image.tag_v2  # type: ignore[attr-defined]
     bits = max(tags.get(BITSPERSAMPLE, (1,)))
     if bits > 16 or set(tags.get(SAMPLEFORMAT, (_UNSIGNED,))) != {_UNSIGNED}:
-        raise UnsupportedError(f"black and white are undefined for samples that are signed or above 16 bits ({bits})")
+        raise UnsupportedError(f"samples of {bits} bits, not unsigned integers of at most 16 bits")
     maximum = 2**bits - 1
     levels = np.asarray(image)
     return scale(maximum - levels if tags.get(PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO else levels, maximum)

@@ -164,7 +164,7 @@ def check_scans(frame: bytes, scans: Iterable[bytes]) -> None:
 
     Raises:
         CutOffError: Some bits of a coefficient are missing.
-        ValueError: A segment is shorter than its content.
+        ValueError: The header of a scan ends before its last field.
     """
     names = frame[10 : 10 + 3 * frame[9] : 3]
     missing = {name: np.full(64, 255, np.uint8) for name in names}  # missing bits; 255 before any scan

@@ -123,10 +123,10 @@ class _Folders:
         return sorted(self._inside.get(folder, ()))
 
     def unwrap(self, folder: str, *, through_splits: bool) -> str:
-        """Return the first folder from ``folder`` downwards that contains several folders, or a split folder.
+        """Descend from ``folder`` while there is only one subfolder, and return the folder that is reached.
 
-        With ``through_splits``, a split folder is treated like any other folder. If a folder on the way down contains
-        images, that folder may be a class; then ``folder`` itself is returned.
+        Descent stops above a folder that is named like a split, unless ``through_splits`` is True. If the only
+        subfolder directly contains images, the subfolder may be a class; then ``folder`` itself is returned.
         """
         inside, unwrapped = self.inside(folder), folder
         while len(inside) == 1 and (through_splits or split_of(inside[0]) is None):
@@ -160,7 +160,7 @@ def _is_filler(name: str) -> bool:
 
 
 def _find_splits(names: Sequence[str]) -> dict[str, str]:
-    """Return the split of each folder name that stands for a split: train, or birds_train beside birds_test."""
+    """Map folder names to splits. A name like birds_train stands for a split only beside a name like birds_test."""
     parsed = {name: _parse(name) for name in names}
     splits: dict[tuple[str, ...], set[str]] = {}
     for split, others in parsed.values():

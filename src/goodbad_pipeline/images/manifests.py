@@ -52,10 +52,10 @@ def read_manifest(file: Path, columns: Columns, root: Root) -> pd.DataFrame:
 
 
 def arrange_columns(raw: pd.DataFrame, columns: Columns, file: Path, root: Root) -> pd.DataFrame:
-    """Return path, label, group and split of each row, then the other columns. ``file`` is the manifest in messages.
+    """Return path, label, group and split of each row, then the other columns. Error messages name ``file``.
 
-    Paths are as in ``root``. A path may be written with backslashes, absolute, without its ending, or relative to the
-    folder in ``root`` that contains all images; it is then replaced.
+    Returned paths are relative to ``root``. Paths in ``raw`` may also be absolute, have backslashes, lack the file
+    extension, or be relative to a folder in ``root`` that contains all images.
 
     Raises:
         InputError: A column is missing, a path leaves ``root``, an image has several labels, or a split is unknown.
@@ -167,7 +167,7 @@ def _join_classes(raw: pd.DataFrame, names: Sequence[str], file: Path) -> pd.Dat
 
 
 def _hint_at_classes(raw: pd.DataFrame) -> str:
-    """Return advice for an error message: name the columns of only 0 and 1 as classes. Empty if there are none."""
+    """Return a hint for an error message: columns of only 0 and 1 may be classes. Empty without such columns."""
     names = ", ".join(str(name) for name in raw.columns if set(raw[name].dropna().astype(str)) == {"0", "1"})
     return f". If {names} are the classes, set images.columns.label=[{names}]" if ", " in names else ""
 
@@ -195,7 +195,7 @@ def _to_text(column: pd.Series, *, strip: bool) -> pd.Series:
 
 
 def _find_paths(paths: pd.Series, file: Path, root: Root) -> pd.Series:
-    """Return the paths. A path without a file in ``root`` is replaced if only one file can be meant."""
+    """Return the paths relative to ``root``. A path without a file is replaced if it can mean only one file."""
     above = (f"{root}/", f"{root.resolve()}/") if isinstance(root, Path) else (f"{root}/",)
     found: list[str] = []  # an empty text for a row without a path
     for row, path in enumerate(paths, start=1):
@@ -237,7 +237,7 @@ class _Folders:
         return os.path.lexists(locate(self._root, path)) if "\0" not in path else False
 
     def find(self, path: str) -> str | None:
-        """Return ``path`` with `/` for backslashes if it is a file, else the only file with this path and an ending."""
+        """Return the file that ``path`` means, or None. The path may have backslashes or lack the file extension."""
         forward = path.replace("\\", "/").removeprefix("./")
         if self.has(forward):
             return forward
@@ -245,7 +245,10 @@ class _Folders:
         return with_ending[0] if len(with_ending) == 1 else None
 
     def find_folder(self, paths: Sequence[str], manifest: str) -> str | None:
-        """Return the folder that contains all ``paths``; of several, the one named like the manifest's split."""
+        """Return the only folder that contains all ``paths``, or None if there is not exactly one.
+
+        For a manifest that is named after a split, such as train.csv, a folder train takes precedence.
+        """
         folders = {path.rpartition("/")[0] + "/" for files in self._by_stem.values() for path in files if "/" in path}
         fitting = [folder for folder in sorted(folders) if all(self.find(folder + path) for path in paths)]
         split = split_of(manifest)

@@ -24,9 +24,9 @@ TILE = 1024  # rows and columns of one matrix product
 class DisjointSets:
     """Disjoint sets of the positions 0 … n - 1, which are merged by arrays of pairs.
 
-    In ``start`` and in ``component``, int32 of shape (n,), positions of one set have equal values. Of the added pairs,
-    ``links`` keeps only pairs that merged two sets, at most n - 1. ``scipy.cluster.hierarchy.DisjointSet`` merges one
-    pair per Python call, which is too slow for a million images (docs/decisions/disjoint-sets.md).
+    ``start`` gives each position the number of its set before merging, ``component`` (int32, shape (n,)) the number of
+    its current set. ``links`` keeps the added pairs that merged two sets, at most n - 1. SciPy's ``DisjointSet`` merges
+    one pair per Python call, which is too slow for a million images (docs/decisions/disjoint-sets.md).
     """
 
     def __init__(self, start: np.ndarray) -> None:
@@ -56,12 +56,12 @@ class DisjointSets:
 
 
 def near_links(hashes: np.ndarray, thumbnails: np.ndarray, distance: int, min_correlation: float) -> np.ndarray:
-    """Return pairs of near-duplicates, enough to connect all images that chains of near-duplicates connect.
+    """Return enough pairs of near-duplicates to get the same connected components as from all pairs.
 
     The hashes of near-duplicates (uint64, shape (n,)) differ in at most ``distance`` bits. Their thumbnails (uint8,
     shape (n, k), interleaved RGB) have a Pearson correlation of at least ``min_correlation``. Images of a single
-    colour, for which correlation means nothing, must have the same colour. The result is int64 of shape (m, 2), m < n:
-    two positions per pair, the smaller position first.
+    colour must have equal colours, because the correlation of light red and dark red is 1. The result is int64 of shape
+    (m, 2), m < n: two positions per pair, the smaller position first.
     """
     sets = DisjointSets(np.arange(len(hashes)))
     plain = _single_coloured(thumbnails)
@@ -129,7 +129,7 @@ class _Matcher:
         self.hashes, self._starts, self.counts = np.unique(hashes[self._order], return_index=True, return_counts=True)
 
     def join(self, sets: DisjointSets, pairs: np.ndarray) -> None:
-        """Merge the sets of near-duplicates whose hashes are one of ``pairs``, which are indices into ``hashes``."""
+        """Compare the images with the hashes of each pair (indices in ``hashes``); merge sets of near-duplicates."""
         products = self.counts[pairs[:, 0]] * self.counts[pairs[:, 1]]
         large = products > LARGE
         for one, other in pairs[large]:
@@ -152,7 +152,7 @@ class _Matcher:
         return self._order[self._starts[index] : self._starts[index] + self.counts[index]]
 
     def _expand(self, pairs: np.ndarray) -> np.ndarray:
-        """Return every pair of images whose hashes are one of ``pairs``: positions of images, int64 of shape (m, 2)."""
+        """Return all pairs of positions whose images have the first and the second hash of one of ``pairs``."""
         one, other = pairs.T
         products = self.counts[one] * self.counts[other]
         pair = np.repeat(np.arange(len(pairs)), products)
@@ -162,7 +162,7 @@ class _Matcher:
         return self._order[np.stack([rows, columns], axis=1)]
 
     def _join_tiles(self, sets: DisjointSets, one: np.ndarray, other: np.ndarray) -> None:
-        """Merge sets like :meth:`join`, but compare the many images of two hashes by tiles of a matrix product."""
+        """Merge sets like :meth:`join`, but compare all images of two hashes by tiles of a matrix product."""
         members = np.concatenate([one, other])
         local = DisjointSets(sets.component[members])
         for top in range(0, len(one), TILE):
@@ -225,7 +225,7 @@ def _single_coloured(thumbnails: np.ndarray) -> np.ndarray:
 
 
 def _equal_plain(hashes: np.ndarray, thumbnails: np.ndarray, plain: np.ndarray) -> np.ndarray:
-    """Pair single-coloured images (positions ``plain``) of equal colour; correlation is 1 for any two shades of red."""
+    """Pair the images at the positions ``plain``, which have a single colour, if their colours and hashes are equal."""
     keys = [hashes[plain], *(thumbnails[plain, channel] for channel in range(3))]
     first = pd.Series(plain).groupby(keys).transform("min").to_numpy()
     return np.stack([first, plain], axis=1)[first != plain]

@@ -94,7 +94,7 @@ class Store(ABC):
     @property
     @abstractmethod
     def files(self) -> Mapping[str, FileState]:
-        """The state of each file by its path, as listed once; a new store lists again."""
+        """The `FileState` of each file, by path. The files are listed only once, at the first access."""
 
     @abstractmethod
     def read(self, path: str, max_bytes: int | None = None) -> FileContent:
@@ -105,7 +105,7 @@ class Store(ABC):
         return self
 
     def resolve(self) -> "Store":
-        """Return the store itself. A local root is a `Path`, whose method of this name resolves links."""
+        """Return the store itself, so that callers can resolve any root, whether it is a store or a `Path`."""
         return self
 
 

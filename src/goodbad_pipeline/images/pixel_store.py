@@ -130,8 +130,8 @@ class PixelStore:
     def make_room(self, source: PixelSource) -> bool:
         """Delete stores until the missing images fit the budget; return True if the disk has space for them.
 
-        Stores of other transforms are deleted first, least recently used first. This store is deleted last, because it
-        may be full of images that no longer exist.
+        Stores of other transforms are deleted first, least recently used first. If that is not enough, this store is
+        deleted too, because most of its images may be of files that no longer exist.
         """
         others = [path for path in self.folder.parent.glob("*px-*") if path != self.folder]
         for store in [*sorted(others, key=lambda path: path.stat().st_mtime), self.folder]:
@@ -172,7 +172,7 @@ class PixelStore:
 
 
 def _digest(transform: Transform) -> str:
-    """Return a hash of what pixels depend on: settings and versions. ``max_pixels`` and ``tiff`` only reject files."""
+    """Return a hash of versions and settings, except ``max_pixels`` and ``tiff``, which do not affect pixel values."""
     config = {name: value for name, value in asdict(transform).items() if name not in ("max_pixels", "tiff")}
     decoders = {"pillow": PIL.__version__, "simplejpeg": simplejpeg.__version__}
     content = json.dumps({**config, "version": VERSION, **decoders}, sort_keys=True)

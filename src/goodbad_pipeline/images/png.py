@@ -84,7 +84,7 @@ class PngImage:
         return to_rgb(image, background)
 
     def orientation(self) -> int:
-        """Return the EXIF orientation, which Pillow reads from a one-pixel image with the same metadata."""
+        """Return the EXIF orientation. Pillow finds it in a one-pixel image with the metadata, which decodes fast."""
         if not self._metadata:
             return 1
         header = _pack(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, GREY, 0, 0, 0))

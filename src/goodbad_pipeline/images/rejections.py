@@ -26,7 +26,7 @@ class Reason(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"  # decoding took more than images.scan.memory
     EXCLUDED = "excluded"  # a row of images.corrections excludes the image
     CONFLICTING_LABEL = "conflicting_label"  # the same image has several labels
-    SPLIT_LEAK = "split_leak"  # its group also has images in a given split of higher priority: test, validation, train
+    SPLIT_LEAK = "split_leak"  # the source puts its group into several splits; test is kept, or else validation
 
 
 TEMPORARY = (Reason.TIMEOUT, Reason.CRASHED, Reason.OUT_OF_MEMORY)  # the next scan tries such a file again

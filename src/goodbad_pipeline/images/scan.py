@@ -55,9 +55,9 @@ def scan_candidates(
 ) -> Scan:
     """Read, hash and decode every candidate; paths are relative to ``root``. The source folder is never written to.
 
-    By default, one process per core of this machine reads files. With a ``cache_folder``, the next scan reads only
-    changed files. With ``trust_timestamps``, files with unchanged size, times and inode count as unchanged. Without
-    ``trust_timestamps``, every file is hashed, and files whose hash has changed are decoded.
+    By default, one process per core of this machine reads files. With a ``cache_folder``, the next scan decodes only
+    changed files. With ``trust_timestamps``, a file with unchanged size, times and inode is not even read. Without
+    ``trust_timestamps``, every file is read, and files whose hash has changed are decoded.
     """
     settings = ReadSettings(root.resolve(), max_pixels, background, tiff, limits or Limits())
     with tempfile.TemporaryDirectory() as temporary, ScanCache(cache_folder or Path(temporary), settings) as cache:

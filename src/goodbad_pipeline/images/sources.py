@@ -157,8 +157,8 @@ def _read_folders(
 def walk_files(root: Root, ignored: Counter[str]) -> Iterator[str]:
     """Yield the relative paths of all files below ``root``; count hidden files and folders in ``ignored`` instead.
 
-    Links to folders are not followed. Such links and folders that cannot be listed are yielded as paths, and the scan
-    quarantines them.
+    A link to a folder is not followed. The path of the link is yielded, and so is the path of a folder that cannot be
+    listed; the scan quarantines both.
     """
     if isinstance(root, Store):
         yield from _walk_store(root, ignored)

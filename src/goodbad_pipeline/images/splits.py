@@ -46,7 +46,7 @@ def split_labels(labels: pd.DataFrame, settings: SplitSettings) -> pd.DataFrame:
 
     Raises:
         InputError: There are fewer than two classes, a class has fewer groups than there are splits to fill, a split
-            lacks a class, or folds are requested for images with a given split.
+            lacks a class, or folds are requested although the source has splits.
     """
     _require_two_classes(labels)
     given = labels["source_split"]
@@ -161,8 +161,8 @@ def _parts(settings: SplitSettings, given: set[str]) -> dict[str, float]:
 def _require_no_given_folds(given: pd.Series, settings: SplitSettings) -> None:
     if settings.folds is not None and given.notna().any():
         raise InputError(
-            f"splits.folds: must be null for images with a given split, got {settings.folds}; set splits.folds=null to "
-            "keep the given split, or images.columns.split=null to ignore a manifest's split"
+            f"splits.folds: must be null if the source has splits, got {settings.folds}; set splits.folds=null to keep "
+            "these splits, or images.columns.split=null to ignore the splits of a manifest"
         )
 
 
@@ -185,7 +185,7 @@ def _require_enough_groups(labels: pd.DataFrame, pool: pd.DataFrame, parts: Mapp
 
 
 def _require_same_classes(labels: pd.DataFrame) -> None:
-    """Raise an InputError if a given split has other classes than the images that may be in train."""
+    """Raise an InputError if a split of the source has other classes than the images that may be in train."""
     split = labels["source_split"].fillna("train")
     trained = set(labels["label"][split == "train"])
     for name, part in labels[split != "train"].groupby("source_split"):
@@ -196,8 +196,9 @@ def _require_same_classes(labels: pd.DataFrame) -> None:
                 for names in (trained - classes, classes - trained)
             )
             raise InputError(
-                f"splits: the given {name} must have the classes of train; it lacks: {lacking}; only it has: {extra}. "
-                "Correct the labels, add images, or remove this split from the source, so that it is taken from train"
+                f"splits: {name} must have the same classes as train; only train has: {lacking}; only {name} has: "
+                f"{extra}. Correct the labels, add images, or remove {name} from the source, so that {name} is taken "
+                "from train"
             )
 
 

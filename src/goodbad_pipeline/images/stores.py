@@ -1,8 +1,8 @@
 """Read images from object stores, servers and archives.
 
 :func:`open_root` turns the value of a parameter into a local folder or a :class:`Store`. A remote store is a file
-system of fsspec. Downloaded files are kept on disk, so that no object is read twice; this folder may be removed at any
-time. Archives are read in :mod:`~goodbad_pipeline.images.archives`, and a remote archive is downloaded as one file.
+system of fsspec. Downloaded files are kept in a folder, so that no file is downloaded twice. The folder may be removed
+at any time. A remote archive is downloaded as one file and read by :mod:`~goodbad_pipeline.images.archives`.
 """
 
 import contextlib
@@ -59,7 +59,7 @@ _access = Access()
 
 
 def configure(access: Access) -> None:
-    """Set how this process reads remote stores. Stores hold no secrets, as they are printed and sent to processes."""
+    """Set how this process reads remote stores. Only ``access`` has secrets, because stores are printed and pickled."""
     global _access  # noqa: PLW0603 - nodes and datasets open stores, and know no credentials
     _access = access
 
@@ -118,7 +118,7 @@ class RemoteStore(Store):
 
     @cached_property
     def files(self) -> Mapping[str, FileState]:
-        """The state of each file by its path, as listed once; a new store lists again."""
+        """The `FileState` of each file, by path. The files are listed only once, at the first access."""
         if self.listed is not None:
             return self.listed
         self._fs.invalidate_cache()
@@ -163,7 +163,10 @@ class RemoteStore(Store):
         info = self._attempt(lambda: self._fs.info(self._folder), self.url)
         folder = _access.downloads
         if folder is None:
-            raise InputError(f"{self.parameter}: '{self}' can only be read by a command of the project")
+            raise InputError(
+                f"{self.parameter}: '{self}' can only be downloaded in a Kedro session; use `kedro run`, or give the "
+                "path of a local copy"
+            )
         target = self._downloads / f"{_digest(repr(_state(info)))}-{self._folder.rpartition('/')[2]}"
         if not target.is_file():
             shutil.rmtree(target.parent, ignore_errors=True)  # earlier versions
@@ -199,7 +202,7 @@ class RemoteStore(Store):
 
     @cached_property
     def _room(self) -> list[int]:
-        """A list of one item: the bytes that may still be kept. Change the item only while holding `_lock`."""
+        """The number of bytes that may still be stored, as a list because the class is frozen. `_lock` guards it."""
         folder = self._downloads.parent
         sizes = sum(file.stat().st_size for file in folder.glob("*/*"))
         return [min(_access.max_bytes - sizes, shutil.disk_usage(folder).free - _FREE)]

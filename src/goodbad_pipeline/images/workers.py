@@ -156,7 +156,7 @@ def read_batch(tasks: list[Task], settings: ReadSettings) -> list[Outcome]:
 
 
 def _with_contents(tasks: list[Task], store: Store, limits: Limits) -> Iterator[list[Task]]:
-    """Yield the tasks with the content of their files, in parts that take an eighth of the memory limit or one file."""
+    """Yield parts of the tasks with file contents: at most an eighth of the memory limit, or one larger file."""
 
     def read(task: Task) -> FileContent:
         return store.read(task.path, limits.memory // 4)  # receiving takes twice the memory
