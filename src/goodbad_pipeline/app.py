@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import io
 import logging
+import socket
 from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -174,15 +175,30 @@ async def _read(request: Request, max_bytes: int) -> bytes | None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Load the model from the project's store and serve the page until interrupted."""
     parser = argparse.ArgumentParser(prog="python -m goodbad_pipeline.app", description=main.__doc__)
-    parser.add_argument("--version", default="champion", help="alias or number of the registered model")
-    parser.add_argument("--port", type=int, default=PORT)
+    parser.add_argument("--name", help="name of the registered model (default: registry.name of the parameters)")
+    parser.add_argument("--version", default="champion", help="alias or number of the version (default: champion)")
+    parser.add_argument("--port", type=int, default=PORT, help=f"default: {PORT}")
     options = parser.parse_args(arguments)
     try:
-        model = find_model(_open_store(), options.version)
+        with _listen(options.port) as listener:
+            default_name = _open_store()
+            model = find_model(options.name or default_name, options.version)
+            server = uvicorn.Server(uvicorn.Config(create_app(model), log_level="warning"))
+            logger.info("%s version %s: http://%s:%d", model.name, model.version, *listener.getsockname())
+            server.run(sockets=[listener])
     except InputError as error:
         parser.exit(1, f"Error: {error}\n")
-    logger.info("%s version %s: http://%s:%d", model.name, model.version, HOST, options.port)
-    uvicorn.run(create_app(model), host=HOST, port=options.port, log_level="warning")
+    except KeyboardInterrupt:  # Ctrl-C is how users end the server
+        parser.exit(130)
+
+
+def _listen(port: int) -> socket.socket:
+    """Reserve the port before the model is loaded."""
+    try:
+        return socket.create_server((HOST, port))
+    except (OSError, OverflowError) as error:
+        cause = str(error).partition(" (while")[0]
+        raise InputError(f"--port: must be a free port, got {port} ({cause}); choose another with --port") from error
 
 
 def _open_store() -> str:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import socket
 import threading
 import time
 import urllib.error
@@ -185,15 +186,56 @@ def test_the_page_allows_nothing_from_elsewhere(address: str) -> None:
 def test_without_a_champion_it_ends_in_one_line(project, monkeypatch, capsys) -> None:
     monkeypatch.chdir(project)
     with pytest.raises(SystemExit):
-        app.main([])
+        app.main(["--port", "0"])
     *_, last = capsys.readouterr().err.splitlines()  # MLflow may have logged before that it created its tables
-    assert (
-        last == "Error: registry: 'goodbad' has no version with the alias 'champion'; `kedro run` registers a champion"
-    )
+    advice = "a run without --pipeline registers a champion"
+    assert last == f"Error: registry: 'goodbad' has no version with the alias 'champion'; {advice}"
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.create_server((app.HOST, 0)) as probe:
+        return probe.getsockname()[1]
+
+
+def test_the_address_is_printed_once_the_port_is_bound_and_ctrl_c_ends_quietly(
+    registered: str, project, free_port: int, monkeypatch, caplog, capsys
+) -> None:
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", registered)
+    printed = []
+
+    def interrupted(self: uvicorn.Server, sockets: list[socket.socket]) -> None:
+        printed.append((sockets[0].getsockname()[1], caplog.messages[-1]))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(uvicorn.Server, "run", interrupted)
+    with caplog.at_level("INFO"), pytest.raises(SystemExit) as end:
+        app.main(["--name", "goodbad", "--version", "1", "--port", str(free_port)])
+    assert printed == [(free_port, f"goodbad version 1: http://127.0.0.1:{free_port}")]
+    assert (end.value.code, "Traceback" in capsys.readouterr().err) == (130, False)
+
+
+def test_the_name_of_another_registered_model_may_be_given(registered: str, project, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", registered)
+    with pytest.raises(SystemExit):
+        app.main(["--name", "pets", "--port", "0"])
+    assert "'pets' has no version with the alias 'champion'" in capsys.readouterr().err
+
+
+def test_a_port_that_is_in_use_is_one_line(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(app, "find_model", None)  # the port is tried before a model is loaded
+    with socket.create_server((app.HOST, 0)) as other, pytest.raises(SystemExit) as end:
+        app.main(["--port", str(other.getsockname()[1])])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert end.value.code == 1
+    assert line.startswith("Error: --port: must be a free port, got ")
+    assert line.endswith("Address already in use); choose another with --port")
 
 
 def test_outside_a_project_it_ends_in_one_line(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit):
-        app.main([])
+        app.main(["--port", "0"])
     assert "run this command inside the project folder" in capsys.readouterr().err
