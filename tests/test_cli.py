@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
 from click.testing import CliRunner
 from factories import PROJECT
 from kedro.framework.project import configure_project
@@ -86,11 +87,30 @@ def test_a_wrong_option_is_one_line_before_the_run_starts(options: str, message:
     assert re.match(f"Error: {message}", line), line
 
 
+def test_a_run_in_a_subfolder_logs_as_the_project_configures(project: Path, monkeypatch) -> None:
+    """Kedro finds conf/logging.yml in the working directory only."""
+    configured: list[dict] = []
+    monkeypatch.setattr(cli.LOGGING, "configure", configured.append)
+    for folder, times in ((project, 0), (project / "data", 1)):
+        monkeypatch.chdir(folder)
+        cli._configure_logging(None)
+        assert configured == [yaml.safe_load((project / "conf/logging.yml").read_text())] * times
+
+
 def test_run_has_the_options_of_kedros_run() -> None:
     result = CliRunner().invoke(cli.cli, ["run", "--help"])
     assert result.exit_code == 0
     for option in ("--pipeline", "--params", "--env", "--nodes"):
         assert option in result.output
+
+
+def test_jupyter_that_is_not_installed_names_the_extra(project: Path) -> None:
+    """In a process of its own, because a command that is not found imports nothing."""
+    hidden = "import sys; sys.modules['notebook'] = None; from kedro.framework.cli import main; main()"
+    command = [sys.executable, "-c", hidden, "jupyter", "notebook"]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith("; pip install 'goodbad_pipeline[jupyter]'"), done.stderr
 
 
 def test_programs_that_kedro_starts_are_those_of_this_environment() -> None:
@@ -101,7 +121,7 @@ def test_programs_that_kedro_starts_are_those_of_this_environment() -> None:
 def test_the_outbox_is_sent_and_the_old_command_warns(command: str, deprecated: bool, monkeypatch) -> None:
     monkeypatch.setattr(cli.tracking, "send_outbox", lambda folder: (5, 2))
     result = CliRunner().invoke(cli.cli, [command])
-    assert "Sent 5 outbox entries to MLflow; 2 still wait\n" in result.output
+    assert "Outbox entries: 5 sent to MLflow, 2 waiting\n" in result.output
     assert ("DeprecationWarning" in result.output) == deprecated
 
 

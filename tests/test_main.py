@@ -1,6 +1,7 @@
 """The packaged project, as ``kedro package`` builds it, in a folder of its own."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -40,12 +41,9 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.long
-@pytest.mark.no_cover
-def test_a_packaged_run_connects_to_nothing(package: Path) -> None:
+def packaged_run(package: Path, *arguments: str) -> subprocess.CompletedProcess:
     environment = {name: value for name, value in os.environ.items() if name not in TOLD}
-    arguments = ["--conf-source=conf-goodbad_pipeline.tar.gz", "--pipeline=sample_data"]
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-m", "goodbad_pipeline", *arguments],
         cwd=package,
         env={**environment, "PYTHONPATH": "site"},
@@ -53,6 +51,25 @@ def test_a_packaged_run_connects_to_nothing(package: Path) -> None:
         text=True,
         check=False,
     )
+
+
+@pytest.mark.long
+@pytest.mark.no_cover
+def test_a_packaged_run_connects_to_nothing_and_logs_like_a_run_of_the_project(package: Path) -> None:
+    done = packaged_run(package, "--conf-source=conf-goodbad_pipeline.tar.gz", "--pipeline=sample_data")
     assert done.returncode == 0, done.stdout + done.stderr
     assert (package / "data/01_raw/characters/labels.csv").exists()
     assert not (package / "sockets.txt").exists(), (package / "sockets.txt").read_text()
+    *lines, last = done.stdout.splitlines()
+    assert all(re.match(r"\d\d:\d\d:\d\d INFO    \S", line) for line in lines), done.stdout
+    assert last.endswith(f"MLflow run 'sample_data': `mlflow ui --backend-store-uri sqlite:///{package / 'mlflow.db'}`")
+    assert not done.stderr
+
+
+@pytest.mark.long
+@pytest.mark.no_cover
+def test_a_packaged_run_without_configuration_names_the_option(package: Path) -> None:
+    done = packaged_run(package, "--pipeline=sample_data")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Error: --conf-source: must name the archive conf-goodbad_pipeline.tar.gz")
+    assert done.returncode == 1

@@ -1,11 +1,17 @@
 """Entry point of the installed package: ``python -m goodbad_pipeline`` or ``goodbad_pipeline``."""
 
+# ruff: noqa: E402 - Kedro configures logging when it is imported
+import logging
 import sys
 from pathlib import Path
 from typing import Any
 
+logging.disable(logging.INFO)  # Kedro would log its own logging.yml, but the command reads that of --conf-source
+
 from kedro.framework.cli.utils import find_run_command
 from kedro.framework.project import configure_project
+
+logging.disable(logging.NOTSET)
 
 
 def main(*args: Any, **kwargs: Any) -> Any:

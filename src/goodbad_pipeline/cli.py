@@ -4,19 +4,23 @@ import gc
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import click
+from kedro.config import MissingConfigException
+from kedro.framework.cli.jupyter import jupyter
 from kedro.framework.cli.project import run as kedro_run
-from kedro.framework.cli.utils import CONTEXT_SETTINGS
-from kedro.framework.project import pipelines
+from kedro.framework.cli.utils import CONTEXT_SETTINGS, KedroCliError
+from kedro.framework.project import LOGGING, pipelines, settings
 from kedro.pipeline import Pipeline
-from kedro.utils import find_kedro_project
+from kedro.utils import find_config_file, find_kedro_project
 
 from goodbad_pipeline import tracking
-from goodbad_pipeline.errors import InputError, find_cause
+from goodbad_pipeline.context import ConfigLoader
+from goodbad_pipeline.errors import InputError, find_cause, install_command
 from goodbad_pipeline.hooks.signals import exit_status
 from goodbad_pipeline.training.stopping import Stopped
 
@@ -42,6 +46,7 @@ class OneLineErrors(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         try:
+            _configure_logging(ctx.params.get("conf_source"))
             _check_options(ctx.params)
             return super().invoke(ctx)
         except Stopped as stop:
@@ -54,6 +59,15 @@ class OneLineErrors(click.Command):
             raise click.ClickException(" ".join(str(cause).split())) from error
         finally:
             gc.freeze()  # the process ends, so its memory need not be freed object by object
+
+
+def _configure_logging(conf_source: str | None) -> None:
+    """Apply logging.yml of the configuration if Kedro did not find it, because it looks in the working directory."""
+    if "KEDRO_LOGGING_CONFIG" in os.environ or find_config_file("conf/logging"):
+        return
+    source = conf_source or (find_kedro_project(Path.cwd()) or Path.cwd()) / settings.CONF_SOURCE
+    with suppress(MissingConfigException):
+        LOGGING.configure(ConfigLoader(str(source), config_patterns={"logging": ["logging*"]})["logging"])
 
 
 def _check_options(params: dict[str, Any]) -> None:
@@ -93,6 +107,19 @@ def _require_known(option: str, value: str, known: Iterable[str]) -> None:
     raise click.ClickException(f"{option}: {rule}, got {value!r}{advice}")
 
 
+class JupyterGroup(click.Group):
+    """Kedro's group ``kedro jupyter``, with an error that names the extra which installs Jupyter."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except KedroCliError as error:
+            if not isinstance(error.__cause__, ImportError):
+                raise
+            raise click.ClickException(f"{error.__cause__}; {install_command('jupyter')}") from error
+
+
 @click.group(context_settings=CONTEXT_SETTINGS, name="goodbad_pipeline")
 def cli() -> None:
     """Command line tools of goodbad_pipeline."""
@@ -103,7 +130,7 @@ def send_outbox() -> None:
     """Send the entries to MLflow that runs stored in the outbox while MLflow was unavailable."""
     project = find_kedro_project(Path.cwd()) or Path.cwd()
     sent, waiting = tracking.send_outbox(project / tracking.OUTBOX_FOLDER)
-    click.echo(f"Sent {sent} outbox entries to MLflow; {waiting} still wait")
+    click.echo(f"Outbox entries: {sent} sent to MLflow, {waiting} waiting")
 
 
 run = OneLineErrors(  # the name by which `__main__` of the installed package finds the command
@@ -114,6 +141,7 @@ run = OneLineErrors(  # the name by which `__main__` of the installed package fi
     help=kedro_run.help,
 )
 cli.add_command(run)
+cli.add_command(JupyterGroup("jupyter", commands=jupyter.commands, help=jupyter.help))
 cli.add_command(
     click.Command("send-spool", callback=send_outbox.callback, help=send_outbox.help, deprecated="Use send-outbox.")
 )

@@ -23,6 +23,16 @@ def find_cause(error: BaseException | None, kinds: tuple[type[BaseException], ..
     return error
 
 
+def counted(number: float, noun: str) -> str:
+    """Return a number with its noun, such as ``1 file`` or ``2 files``."""
+    return f"{number:.0f} {noun}{'' if number == 1 else 's'}"
+
+
+def install_command(extra: str) -> str:
+    """Return the command that installs an extra of this package. It works in a clone and with an installed wheel."""
+    return f"pip install 'goodbad_pipeline[{extra}]'"
+
+
 @contextmanager
 def writing(target: Path) -> Iterator[None]:
     """Convert an error of the operating system, such as a full disk, to an `InputError` that names the file ``target``.

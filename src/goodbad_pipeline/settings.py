@@ -5,8 +5,11 @@ import logging
 import os
 import sys
 
-# Warnings go to the logger py.warnings, which conf/logging.yml silences, because all concern libraries.
+# Warnings go to the logger py.warnings, which conf/logging.yml silences, because all concern libraries. Kedro does not
+# find that file in a packaged run or in a notebook.
 logging.captureWarnings(True)
+if not (library_warnings := logging.getLogger("py.warnings")).level:
+    library_warnings.setLevel(logging.ERROR)
 # Kedro and MLflow send no telemetry, because names of datasets are private. Kedro may have imported MLflow already, so
 # MLflow's client is made to read the variable again.
 os.environ["KEDRO_DISABLE_TELEMETRY"] = "true"
@@ -29,15 +32,15 @@ from goodbad_pipeline.lazy import collecting_no_garbage
 
 with collecting_no_garbage():
     from goodbad_pipeline.context import ConfigLoader, Context
-    from goodbad_pipeline.hooks.checks import CheckHooks, keeps_resume_advice
+    from goodbad_pipeline.hooks.checks import CheckHooks, helps_after_error
     from goodbad_pipeline.hooks.memory import MemoryHooks
     from goodbad_pipeline.hooks.run_lock import RunLockHooks
     from goodbad_pipeline.hooks.signals import StopHooks
     from goodbad_pipeline.hooks.tracking import TrackingHooks
 
 logging.getLogger("kedro_mlflow").setLevel(logging.WARNING)  # importing kedro_mlflow sets the level INFO
-for runner in ("sequential_runner", "thread_runner"):
-    logging.getLogger(f"kedro.runner.{runner}").addFilter(keeps_resume_advice)
+for module in ("pipeline.node", "runner.sequential_runner", "runner.thread_runner"):
+    logging.getLogger(f"kedro.{module}").addFilter(helps_after_error)
 
 # TrackingHooks extends kedro-mlflow's hook; both together would log everything twice.
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow", "kedro-mlflow")  # the plugin's name depends on the tool that packaged it

@@ -70,9 +70,9 @@ def splits(**changes):
 
 def test_leaks_are_found_by_group_file_and_pixels():
     assert find_leaks(splits()) == []
-    assert find_leaks(splits(group=list("abb"))) == ["1 groups are in more than one split (first: b)"]
-    assert find_leaks(splits(image_id=list("xyy"))) == ["1 files are in more than one split (first: y)"]
-    assert find_leaks(splits(pixel_id=list("ppp"))) == ["1 images are in more than one split (first: p)"]
+    assert find_leaks(splits(group=list("abb"))) == ["1 group in more than one split (first: b)"]
+    assert find_leaks(splits(image_id=list("xyy"))) == ["1 file in more than one split (first: y)"]
+    assert find_leaks(splits(pixel_id=list("ppp"))) == ["1 image in more than one split (first: p)"]
 
 
 def findings_of(
@@ -142,7 +142,7 @@ def test_a_sound_run_has_no_findings():
 @pytest.mark.parametrize(
     ("changes", "code", "text"),
     [
-        ({"leaks": ["1 groups are in more than one split (first: b)"]}, "leakage", "cannot be trusted: 1 groups"),
+        ({"leaks": ["1 group in more than one split (first: b)"]}, "leakage", "cannot be trusted: 1 group"),
         ({"shortcut": 0.8}, "shortcut", "without the pixels"),
         ({"masked": 0.88}, "background", "masked, accuracy is still 0.880, against 0.900"),
         ({"masked": 0.75, "unmasked": 0.76}, "background", "masked, accuracy is still 0.750, against 0.760"),

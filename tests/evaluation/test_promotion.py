@@ -69,7 +69,7 @@ def test_a_model_that_passes_everything_takes_over():
         (
             {"drops": (SliceDrop("hair", "red", 30, 0.07), SliceDrop("hair", "grey", 50, 0.2))},
             "slices",
-            "accuracy where hair is grey (50 images) fell by 0.200; accuracy fell too far on 1 more slices",
+            "accuracy where hair is grey (50 images) fell by 0.200; accuracy fell too far on 1 more slice",
         ),
     ],
 )

@@ -14,7 +14,7 @@ from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.hooks import tracking
-from goodbad_pipeline.hooks.checks import CheckHooks, keeps_resume_advice
+from goodbad_pipeline.hooks.checks import CheckHooks, helps_after_error
 from goodbad_pipeline.hooks.tracking import TrackingHooks, run_name, summary
 from goodbad_pipeline.params import ModelParams, validate_parameters
 from goodbad_pipeline.pipeline_registry import register_pipelines
@@ -119,13 +119,22 @@ def test_a_model_that_was_evaluated_on_other_splits_is_not_registered(tmp_path: 
 
 
 @pytest.mark.parametrize(("error", "kept"), [(InputError("x"), False), (Stopped("x", "y"), False), (OSError(), True)])
-def test_advice_to_resume_does_not_follow_an_error_of_the_user(error: Exception, kept: bool) -> None:
+def test_kedro_neither_repeats_an_error_of_the_user_nor_advises_to_resume(error: Exception, kept: bool, caplog) -> None:
     advice = logging.makeLogRecord({"levelno": logging.WARNING})
     try:
         raise DatasetError("save") from error
     except DatasetError:
-        assert keeps_resume_advice(advice) == kept
-    assert keeps_resume_advice(advice)
+        assert helps_after_error(advice) == kept
+    assert helps_after_error(advice)
+
+    import goodbad_pipeline.settings  # noqa: F401 - adds this filter to Kedro's loggers
+
+    def fail() -> None:
+        raise error
+
+    with pytest.raises(type(error)):
+        node(fail, None, "nothing", name="fail").run()
+    assert ("failed with error" in caplog.text) == kept
 
 
 def labels() -> pd.DataFrame:

@@ -75,7 +75,7 @@ def test_a_replaced_path_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixt
     write_table(class_folders(tmp_path), "path,label\ncat/0,cat\ndog/1,dog\n")
     with caplog.at_level(logging.INFO):
         rows(tmp_path)
-    assert "2 paths are replaced by the paths of existing files (first: cat/0 by cat/0.png)" in caplog.text
+    assert "paths replaced by the paths of existing files: 2 (first: cat/0 by cat/0.png)" in caplog.text
 
 
 ONE_HOT = "path,cat,wild dog,age\n0.png,1,0,3\n1.png,0,1,4\n2.png,0,0,5\n"

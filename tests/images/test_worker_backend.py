@@ -10,6 +10,7 @@ import pytest
 from factories import encoded, make_image
 
 from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.images import workers
 from goodbad_pipeline.images.scan import Scan, scan_candidates
 from goodbad_pipeline.images.workers import WorkerBackend
 from goodbad_pipeline.secrecy import hide_secrets
@@ -65,6 +66,12 @@ def test_a_backend_is_registered(root: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_missing_backend_raises_one_line(root: Path, backend: WorkerBackend, message: str) -> None:
     with pytest.raises(InputError, match=r"images\.scan\.engine: .*" + message):
         scan(root, backend)
+
+
+def test_dask_without_its_package_names_the_extra(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "find_spec", lambda _: None)
+    with pytest.raises(InputError, match=r"needs the package distributed; pip install 'goodbad_pipeline\[cluster\]'"):
+        scan(root, WorkerBackend("dask"))
 
 
 class Confiding(joblib._parallel_backends.ThreadingBackend):

@@ -192,5 +192,5 @@ def test_a_missing_converter_is_an_error(monkeypatch: pytest.MonkeyPatch, splits
 
     monkeypatch.setattr(converting, "find_spec", lambda name: None)
     given = groups(splits)
-    with pytest.raises(InputError, match="export: the package onnx is not installed; install the extra 'export'"):
+    with pytest.raises(InputError, match=r"onnx is not installed; pip install 'goodbad_pipeline\[export\]'"):
         nodes.load_exported_version(given["export"], given["registry"])

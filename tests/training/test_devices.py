@@ -122,7 +122,7 @@ def test_other_or_missing_backends_raise_an_error(monkeypatch) -> None:
         environment.require_backend()
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     monkeypatch.setattr(environment, "find_spec", lambda _: None)
-    with pytest.raises(InputError, match=r"KERAS_BACKEND: jax is not installed; pip install --editable \"\.\[jax\]\""):
+    with pytest.raises(InputError, match=r"jax is not installed; pip install 'goodbad_pipeline\[jax\]'"):
         environment.require_backend()
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from goodbad_pipeline.errors import counted
 from goodbad_pipeline.evaluation.metrics import larger_is_better
 
 Alias = Literal["champion", "challenger"]
@@ -235,8 +236,8 @@ def _check_slices(champion: Champion, rules: Rules) -> Check:
     if not drops:
         return Check("slices", "passed", f"no slice lost significantly more than {rules.max_slice_drop:g} of accuracy")
     worst = max(drops, key=lambda drop: drop.drop)
-    text = f"accuracy where {worst.column} is {worst.value} ({worst.images} images) fell by {worst.drop:.3f}"
-    more = f"; accuracy fell too far on {len(drops) - 1} more slices" if len(drops) > 1 else ""
+    text = f"accuracy where {worst.column} is {worst.value} ({counted(worst.images, 'image')}) fell by {worst.drop:.3f}"
+    more = f"; accuracy fell too far on {counted(len(drops) - 1, 'more slice')}" if len(drops) > 1 else ""
     return Check("slices", "failed", text + more)
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import keras
 import pandas as pd
 
+from goodbad_pipeline.errors import counted
 from goodbad_pipeline.evaluation.metrics import VALIDATION_METRICS, larger_is_better
 from goodbad_pipeline.experiments.trial_spec import COMPLETE, TrialResult
 from goodbad_pipeline.images.labelled_pixels import LabelledPixels
@@ -83,7 +84,7 @@ def _complete_history(fit: Callable[[], pd.DataFrame], rows: list[Row], recipe: 
     try:
         return fit()
     except TrialPruned:
-        logger.info("Pruned the trial after %d epochs: it is worse than the median of the other trials", len(rows))
+        logger.info("Pruned the trial after %s: worse than the median of the other trials", counted(len(rows), "epoch"))
     except TrainingDiverged as error:
         logger.info("The trial diverged: %s", error)
     except Exception as error:

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.errors import InputError, install_command
 from goodbad_pipeline.exporting.folding import fold_normalisation
 
 
@@ -41,10 +41,7 @@ def require_converters() -> None:
     """Raise `InputError` if a converter package is missing or Keras does not run on TensorFlow."""
     missing = [name for name in ("onnx", "tf2onnx") if find_spec(name) is None]
     if missing:
-        raise InputError(
-            f"export: the package {missing[0]} is not installed; install the extra 'export' "
-            '(pip install --editable ".[export]")'
-        )
+        raise InputError(f"export: the package {missing[0]} is not installed; {install_command('export')}")
     if keras.backend.backend() != "tensorflow":
         raise InputError(f"export: needs KERAS_BACKEND=tensorflow, got {keras.backend.backend()}")
 

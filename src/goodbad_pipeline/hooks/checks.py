@@ -140,12 +140,13 @@ def _require_same_images(pipeline: Pipeline, catalog: DataCatalog, images: param
             )
 
 
-def keeps_resume_advice(record: logging.LogRecord) -> bool:
-    """Return False for Kedro's warning that advises to resume with --from-nodes, if the advice does not help.
+def helps_after_error(record: logging.LogRecord) -> bool:
+    """Return False for Kedro's messages about an InputError or a stop, which the command line prints in one line.
 
-    After an InputError, the user must first mend the error. A stopped run is resumed by the same command.
+    Kedro logs the error of a node, and advises to resume with --from-nodes. This does not help: the user must first
+    mend an InputError, and a stopped run is resumed by the same command.
     """
-    return record.levelno != logging.WARNING or find_cause(sys.exc_info()[1], (InputError, Stopped)) is None
+    return record.levelno < logging.WARNING or find_cause(sys.exc_info()[1], (InputError, Stopped)) is None
 
 
 def _check_training(training: params.TrainingParams, *, follows: bool) -> None:

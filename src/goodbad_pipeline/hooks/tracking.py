@@ -20,6 +20,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
+from kedro.utils import is_kedro_project
 from kedro_mlflow.config.kedro_mlflow_config import KedroMlflowConfig
 from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
 from pydantic import BaseModel
@@ -154,6 +155,7 @@ class TrackingHooks(MlflowHook):
     def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
         """End the run, and log its main results and where to look at them."""
         run = tracking.current_run()
+        in_project = is_kedro_project(self._project_path)  # a packaged run has no Makefile and no project commands
         waiting = 0
         if self._already_active_mlflow:
             tracking.leave_run()
@@ -162,9 +164,10 @@ class TrackingHooks(MlflowHook):
         remove_finished_checkpoints(catalog, pipeline, run)
         if waiting:
             logger.warning(
-                "%d outbox entries wait for MLflow at %s; the next run or `kedro send-outbox` will send these entries",
-                waiting,
+                "Outbox entries waiting for MLflow at %s: %d; the next run%s will send them",
                 self._uri,
+                waiting,
+                " or `kedro send-outbox`" if in_project else "",
             )
         for line in summary(self._results):
             logger.info(line)
@@ -172,8 +175,9 @@ class TrackingHooks(MlflowHook):
             if dataset := self._artifacts.get(dataset_name):
                 logger.info("%s: %s", title, relpath(_stored_path(dataset), self._project_path))
         if run is not None and not waiting:
-            logger.info("MLflow run '%s': `make ui`, or `kedro mlflow ui`", self.mlflow_config.tracking.run.name)
-        if run is not None:
+            command = "`make ui`, or `kedro mlflow ui`" if in_project else store.ui_command(self._uri)
+            logger.info("MLflow run '%s': %s", self.mlflow_config.tracking.run.name, command)
+        if run is not None and in_project:
             logger.info("Pipeline with its tables and figures: `make viz`, or `kedro viz run`")
 
     @hook_impl
@@ -213,7 +217,7 @@ class TrackingHooks(MlflowHook):
     ) -> None:
         sent, waiting = tracking.send_outbox(self._outbox_folder, self._uri)
         if sent or waiting:
-            logger.info("Sent %d outbox entries of earlier runs to MLflow; %d entries still wait", sent, waiting)
+            logger.info("Outbox entries of earlier runs: %d sent to MLflow, %d waiting", sent, waiting)
         settings = self.mlflow_config.tracking
         settings.run.name = name
         interrupted = None if settings.run.id else find_interrupted_run(pipeline, catalog, self._parameters)

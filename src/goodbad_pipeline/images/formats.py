@@ -122,7 +122,7 @@ def _enable_heif() -> None:
     try:
         import pillow_heif  # noqa: PLC0415 - an optional dependency that takes a tenth of a second to import
     except ImportError as error:
-        raise UnsupportedError("HEIC, and the package pillow-heif is not installed") from error
+        raise UnsupportedError("HEIC, which needs the package pillow-heif (pip install pillow-heif)") from error
     pillow_heif.register_heif_opener()
 
 

@@ -219,7 +219,7 @@ def _find_paths(paths: pd.Series, file: Path, root: Root) -> pd.Series:
     changed = [pair for pair in zip(paths, found, strict=True) if pair[0] and pair[0] != pair[1]]
     if changed:
         first = tuple(map(printable, changed[0]))
-        message = "images.manifest: %d paths are replaced by the paths of existing files (first: %s by %s)"
+        message = "images.manifest: paths replaced by the paths of existing files: %d (first: %s by %s)"
         logger.info(message, len(changed), *first)
     return pd.Series([path or None for path in found], paths.index, dtype=object)
 

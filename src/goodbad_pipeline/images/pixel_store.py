@@ -120,7 +120,7 @@ class PixelStore:
         os.utime(self.folder)  # marks the store as used, see make_room
         if stored and missing.paths:
             count = len(source.paths)
-            logger.info("Of %d images, %d are already in the cache", count, count - len(missing.paths))
+            logger.info("Images that are in the cache already: %d of %d", count - len(missing.paths), count)
         with writing(self._pixels):
             for file, size in ((self._pixels, stored * self._row), (self._ids, stored * ID_BYTES)):
                 file.touch()

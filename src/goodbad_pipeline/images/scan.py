@@ -111,7 +111,7 @@ class _Scanner:
         readable = np.flatnonzero(self._to_read)
         left = [int(position) for position in readable if self._rows[position] == _NO_ROW or position in self._hashes]
         if len(left) < len(readable):
-            logger.info("%d files are unchanged, %d files are to be read", len(readable) - len(left), len(left))
+            logger.info("Unchanged files: %d; files to read: %d", len(readable) - len(left), len(left))
         batches = [left[start : start + BATCH] for start in range(0, len(left), BATCH)]
         tasks = ([Task(self._paths[position], self._hashes.get(position)) for position in batch] for batch in batches)
         with tqdm(

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from goodbad_pipeline.errors import counted
 from goodbad_pipeline.images.near_duplicates import unit_thumbnails
 from goodbad_pipeline.images.splits import SPLITS
 
@@ -29,12 +30,12 @@ def find_leaks(splits: pd.DataFrame, exposed: int = 0) -> list[str]:
     or select the initial weights.
     """
     leaks = []
-    for column, name in {"group": "groups", "image_id": "files", "pixel_id": "images"}.items():
+    for column, name in {"group": "group", "image_id": "file", "pixel_id": "image"}.items():
         if column in splits.columns:
             counts = splits.groupby(column)["split"].nunique()
             leaking = counts[counts > 1]
             if len(leaking):
-                leaks.append(f"{len(leaking)} {name} are in more than one split (first: {leaking.index[0]})")
+                leaks.append(f"{counted(len(leaking), name)} in more than one split (first: {leaking.index[0]})")
     if exposed:
         tested = int((splits["split"] == "test").sum())
         images = f"{exposed} of {tested} test images or on other images of their groups"

@@ -25,7 +25,7 @@ import fsspec
 from fsspec.registry import known_implementations
 from pydantic import SecretStr
 
-from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.errors import InputError, install_command
 from goodbad_pipeline.images.archives import is_archive, open_archive, walk_order
 from goodbad_pipeline.images.paths import FileContent, FileState, Root, Store, printable, too_large
 from goodbad_pipeline.images.rejections import Reason, Rejection
@@ -249,7 +249,7 @@ class RemoteStore(Store):
         protocol = urlsplit(self.url).scheme
         if isinstance(error, ImportError):
             extra = _EXTRAS.get(protocol)
-            advice = f"pip install 'goodbad_pipeline[{extra}]'" if extra else "install the package that it names"
+            advice = install_command(extra) if extra else "install the package that it names"
         elif protocol not in known_implementations:
             advice = "use s3://, gs://, az://, sftp://, https://…zip or another protocol of fsspec"
         elif isinstance(error, PermissionError) or "Credentials" in type(error).__name__:

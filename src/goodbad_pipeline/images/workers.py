@@ -9,13 +9,14 @@ import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from joblib import Parallel, cpu_count, delayed, parallel_config
 
-from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.errors import InputError, install_command
 from goodbad_pipeline.images.paths import FileContent, Store
 from goodbad_pipeline.images.reading import Limits, Outcome, ReadSettings, Task
 from goodbad_pipeline.images.rejections import Reason, Rejection
@@ -81,6 +82,8 @@ def _sent(settings: ReadSettings, batch: list[Task]) -> ReadSettings:
 def _configure(backend: WorkerBackend, threads_per_core: int) -> parallel_config:
     if backend.name == LOCAL and not backend.options:
         return parallel_config("threading", n_jobs=(backend.workers or cpu_count()) * threads_per_core)
+    if backend.name == "dask" and find_spec("distributed") is None:
+        raise InputError(f"images.scan.engine: dask needs the package distributed; {install_command('cluster')}")
     try:
         if backend.name in _REGISTRATIONS:
             module, function = _REGISTRATIONS[backend.name]

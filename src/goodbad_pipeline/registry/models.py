@@ -152,7 +152,8 @@ def find_model(name: str, version_or_alias: str | int, backend: Backend = KERAS)
     found = _find_alias(name, str(version_or_alias))
     if found is None:
         raise InputError(
-            f"registry: '{name}' has no version with the alias '{version_or_alias}'; `kedro run` registers a champion"
+            f"registry: '{name}' has no version with the alias '{version_or_alias}'; a run without --pipeline "
+            "registers a champion"
         )
     return _load(found, backend)
 
@@ -167,9 +168,7 @@ def load_version(name: str, model_version: str, backend: Backend = KERAS) -> Reg
         found = mlflow.MlflowClient().get_model_version(name, model_version)
     except MlflowException as error:
         if error.error_code in _NOT_FOUND:
-            raise InputError(
-                f"registry: '{name}' has no version {model_version}; `kedro mlflow ui` lists the versions"
-            ) from error
+            raise InputError(f"registry: '{name}' has no version {model_version}; MLflow lists the versions") from error
         raise
     return _load(found, backend)
 

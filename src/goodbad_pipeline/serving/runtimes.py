@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 
-from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.errors import InputError, install_command
 from goodbad_pipeline.serving.archive import first_line, require_digest
 
 KERAS: Final = "keras"
@@ -120,7 +120,7 @@ def require_runtime(name: str) -> None:
     if not RUNTIMES[name].installed:
         raise InputError(
             f"predict.backend: {name} needs the package {RUNTIMES[name].module.replace('_', '-')}, which is not "
-            "installed; install the extra 'export' (pip install --editable \".[export]\")"
+            f"installed; {install_command('export')}"
         )
 
 
@@ -142,7 +142,7 @@ def choose_backend(backend: Backend, exports: Exports, version: str) -> str:
     if backend not in exports:
         raise InputError(
             f"predict.backend: version {version} was not exported as {backend}; run "
-            f"kedro run --pipeline=export --params=export.version={version}"
+            f"--pipeline=export --params=export.version={version}"
         )
     if not exports[backend]["agrees"]:
         raise InputError(

@@ -203,7 +203,7 @@ class Outbox:
         finally:
             self._sending.release()
         self._retry_at = None
-        logger.info("MLflow at %s is available again; sent %d outbox entries", self.uri, sent)
+        logger.info("MLflow at %s is available again; outbox entries sent: %d", self.uri, sent)
         return True
 
     def _pause(self, error: Exception) -> None:

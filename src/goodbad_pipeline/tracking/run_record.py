@@ -40,7 +40,7 @@ def read_run(run_id: str) -> RunRecord:
     try:
         run = mlflow.MlflowClient().get_run(run_id)
     except MlflowException as error:
-        raise InputError(f"replay.run_id: there is no run '{run_id}'; `kedro mlflow ui` lists the runs") from error
+        raise InputError(f"replay.run_id: there is no run '{run_id}'; MLflow lists the runs") from error
     digests = {entry.dataset.name: entry.dataset.digest for entry in run.inputs.dataset_inputs}
     return RunRecord(
         run_id=run.info.run_id,

@@ -40,6 +40,11 @@ def resolve_store(settings: dict[str, Any], root: Path) -> dict[str, Any]:
     return {**settings, "server": server, "tracking": tracking}
 
 
+def ui_command(uri: str) -> str:
+    """Return how to look at a store outside a project: a command for a local store, the address of a server."""
+    return f"`mlflow ui --backend-store-uri {uri}`" if "sql" in uri.partition(":")[0] else uri
+
+
 @contextmanager
 def lock_store(uri: str) -> Iterator[None]:
     """Lock a local database, because it would be damaged if several processes created its tables at the same time.

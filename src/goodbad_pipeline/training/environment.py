@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.errors import InputError, install_command
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def require_backend() -> None:
     if name not in BACKENDS:
         raise InputError(f"KERAS_BACKEND: must be {' or '.join(BACKENDS)}, got {name!r}")
     if find_spec(name) is None:
-        raise InputError(f'KERAS_BACKEND: {name} is not installed; pip install --editable ".[{name}]"')
+        raise InputError(f"KERAS_BACKEND: {name} is not installed; {install_command(name)}")
 
 
 def read_process_info(environment: Mapping[str, str]) -> ProcessInfo | None:

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from goodbad_pipeline import lazy
+from goodbad_pipeline.errors import counted
 from goodbad_pipeline.evaluation.metrics import larger_is_better, log_losses, validation_metrics
 from goodbad_pipeline.images.labelled_pixels import LabelledPixels
 from goodbad_pipeline.training.batches import TrainingBatches, balanced_weights, predict
@@ -81,7 +82,8 @@ def fit_model(
     checkpoint = saver.resume()
     if checkpoint is not None:
         progress = Progress(**checkpoint.state["progress"])
-        logger.info("Resuming after %d epochs and %d steps from %s", len(progress.rows), progress.step, checkpoint.path)
+        done = f"{counted(len(progress.rows), 'epoch')} and {counted(progress.step, 'step')}"
+        logger.info("Resuming after %s from %s", done, checkpoint.path)
         for row in progress.rows:
             reporter.replay(row)
     elif training.has_linear_head:

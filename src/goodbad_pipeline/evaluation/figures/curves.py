@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_curve
 
+from goodbad_pipeline.errors import counted
 from goodbad_pipeline.evaluation.figures import style
 from goodbad_pipeline.evaluation.metrics import classification_metrics, roc_auc, scored_classes
 from goodbad_pipeline.evaluation.predictions import FloatArray, IntArray
@@ -50,7 +51,7 @@ def history_title(history: pd.DataFrame, monitor: str) -> str:
     """Return a title with the kept epoch, if it is known, and the monitored value of that epoch."""
     kept = kept_epoch(history, monitor)
     if kept is None:
-        return f"Training history: {len(history)} epochs"
+        return f"Training history: {counted(len(history), 'epoch')}"
     return f"Training history: kept epoch {kept + 1} of {len(history)}, {monitor} {history[monitor].iloc[kept]:.4f}"
 
 

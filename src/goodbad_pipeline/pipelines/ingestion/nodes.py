@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.errors import InputError, counted
 from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.images.corrections import apply_corrections, read_corrections
 from goodbad_pipeline.images.duplicates import group_duplicates
@@ -114,7 +114,7 @@ def _counts(counts: pd.Series) -> dict[str, int]:
 
 def _log_summary(summary: dict[str, Any], quarantine: pd.DataFrame, disputed: pd.DataFrame) -> None:
     counts = [summary[name] for name in ("found", "accepted", "quarantined")]
-    logger.info("%d files found = %d accepted + %d quarantined", *counts)
+    logger.info("%s found = %d accepted + %d quarantined", counted(counts[0], "file"), *counts[1:])
     for reason, count in summary["quarantined_by_reason"].items():
         first = quarantine.loc[quarantine["reason"] == reason, "path"].iloc[0]
         name = printable(first) if isinstance(first, str) else "a row of the manifest without a path"
@@ -123,15 +123,16 @@ def _log_summary(summary: dict[str, Any], quarantine: pd.DataFrame, disputed: pd
         ignored = ", ".join(f"{printable(name)} {count}" for name, count in summary["ignored"].items())
         logger.info("  ignored as hidden, by name: %s", ignored)
     for folder, count in summary["unlabelled"].items():
-        logger.warning("  left out: the %d files of folder '%s', which has no class folders", count, printable(folder))
+        files = counted(count, "file")
+        logger.warning("  left out: %s of folder '%s', which has no class folders", files, printable(folder))
     for status, count in summary["corrections"].items():
-        logger.info("  corrections: %d images %s", count, status)
+        logger.info("  corrections: %s %s", counted(count, "image"), status)
     exact, near = summary["exact_duplicates"], summary["near_duplicates"]
     logger.info("  duplicates in the same group: %d exact, %d near", exact, near)
     if len(disputed):
         first = disputed.iloc[0]
         logger.warning(
-            "%d near-duplicates have a different label from their twin (first: %s as '%s', %s as '%s'). They are kept; "
+            "Near-duplicates with another label than their twin: %d (first: %s as '%s', %s as '%s'). They are kept; "
             "check data/03_primary/duplicates.csv",
             *(len(disputed), first["path"], first["label"], first["twin"], first["twin_label"]),
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.errors import InputError, counted
 from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.images.paths import read_inside
 from goodbad_pipeline.images.pixels import transform_image
@@ -67,8 +67,8 @@ def summarise_predictions(predictions: Iterable[pd.DataFrame]) -> dict[str, floa
         counts += [len(part), quarantined.sum(), part["abstained"].sum(), part["milliseconds"].sum() / 1000]
     speed = counts["files"] / counts["seconds"] if counts["seconds"] else 0.0
     logger.info(
-        "%d files = %d predicted + %d quarantined; %d predictions abstained; %.0f files per second",
-        counts["files"],
+        "%s = %d predicted + %d quarantined; abstentions: %d; files per second: %.0f",
+        counted(counts["files"], "file"),
         counts["files"] - counts["quarantined"],
         counts["quarantined"],
         counts["abstained"],

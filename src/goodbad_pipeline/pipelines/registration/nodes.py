@@ -262,7 +262,7 @@ def _parity(name: str, version: str, predictions: pd.DataFrame, root: Root) -> f
 
 
 def _undecided(name: str, version: str | None, policy: str) -> dict[str, Any]:
-    reason = f"MLflow did not respond; run `kedro run --pipeline={REGISTER}` when it does"
+    reason = f"MLflow did not respond; run --pipeline={REGISTER} when it does"
     logger.warning("No alias for %s version %s: %s", name, version, reason)
     registered = {"name": name, "version": version, "alias": "undecided", "reason": reason}
     return {**registered, "champion": None, "policy": policy, "checks": []}
