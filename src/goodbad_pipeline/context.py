@@ -31,7 +31,7 @@ class ConfigLoader(OmegaConfigLoader):
         except MissingConfigException as error:
             if key != "parameters":  # other kinds of configuration are optional
                 raise
-            if "://" not in self.conf_source and not Path(self.conf_source).exists():
+            if "://" not in str(self.conf_source) and not Path(self.conf_source).exists():
                 raise InputError(
                     "--conf-source: must name the archive conf-goodbad_pipeline.tar.gz that `kedro package` wrote, or "
                     f"a folder like conf; it is not given, and there is no folder '{self.conf_source}'"
