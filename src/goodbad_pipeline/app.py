@@ -54,9 +54,11 @@ def create_app(model: RegisteredModel, max_bytes: int = MAX_BYTES) -> FastAPI:
     """Create the app, which serves the page and two endpoints that receive the bytes of a file.
 
     ``POST /predict`` returns the same prediction as the registered pyfunc. ``POST /explain?label=good`` returns a PNG
-    with the Grad-CAM heat map of a class, or status 404 if the class has none. For files of more than ``max_bytes``,
-    both return status 413. ``GET /models`` lists the registered versions, ``GET /model`` describes one version. With
-    the query ``name=goodbad&version=3``, version 3 responds instead of ``model``; it is loaded at the first request.
+    with the Grad-CAM heat map of a class, or status 404 if the file is rejected, the model has no such class, or the
+    model lacks the layers that Grad-CAM needs. Both POST endpoints return status 413 for files of more than
+    ``max_bytes``. ``GET /models`` lists the registered versions, ``GET /model`` describes one version. With the query
+    ``name=goodbad&version=3``, all endpoints except ``/models`` use version 3 instead of ``model``; a version is loaded
+    at its first request.
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
@@ -117,7 +119,7 @@ def create_app(model: RegisteredModel, max_bytes: int = MAX_BYTES) -> FastAPI:
 
 
 def _is_foreign(request: Request) -> bool:
-    """Return whether a page of another site sent the request; requests from links on other sites are allowed."""
+    """Return True if a page of another site sent the request, but False if the user followed a link on that page."""
     headers = request.headers
     if "origin" in headers:
         return headers["origin"] != f"http://{headers.get('host')}"

@@ -95,7 +95,7 @@ def _temporary(kind: str, target: Path) -> Path:
 
 
 def _clean_up(folder: Path) -> None:
-    """Restore or remove the temporary files of processes that have ended on this host."""
+    """Remove the temporary files of killed processes of this host; first undo unfinished replacements of folders."""
     host = f"-{socket.gethostname()}."
     for path in [*folder.glob(f"{_OLD}[0-9]*{host}*"), *folder.glob(f"{_NEW}[0-9]*{host}*")]:
         process, _, name = path.name.removeprefix(_OLD).removeprefix(_NEW).partition(host)

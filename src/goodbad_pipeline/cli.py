@@ -71,7 +71,7 @@ def _configure_logging(conf_source: str | None) -> None:
 
 
 def _check_options(params: dict[str, Any]) -> None:
-    """Raise an error if an option names no pipeline, runner, node, dataset, tag or namespace, or if no node is left."""
+    """Reject options that name an unknown pipeline, runner, node, dataset, tag or namespace, or that select no node."""
     names = params.get("pipelines") or [name for name in [params.get("pipeline")] if name]
     for name in names:
         _require_known("--pipeline", name, pipelines)
@@ -127,7 +127,7 @@ def cli() -> None:
 
 @cli.command("send-outbox")
 def send_outbox() -> None:
-    """Send the entries to MLflow that runs stored in the outbox while MLflow was unavailable."""
+    """Send to MLflow the entries that runs stored in the outbox while MLflow was unavailable."""
     project = find_kedro_project(Path.cwd()) or Path.cwd()
     sent, waiting = tracking.send_outbox(project / tracking.OUTBOX_FOLDER)
     click.echo(f"Outbox entries: {sent} sent to MLflow, {waiting} waiting")

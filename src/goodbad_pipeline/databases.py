@@ -24,9 +24,9 @@ def name_databases() -> None:
 
 @contextmanager
 def created_quickly() -> Iterator[None]:
-    """In this context, sqlite does not wait for the disk: MLflow creates a database by hundreds of transactions.
+    """Keep sqlite from waiting for the disk, because MLflow creates a database in hundreds of transactions.
 
-    The new database is damaged only if the computer stops in this time, not if only the process stops.
+    Within this context, a crash of the computer can damage the new database, but a kill of this process cannot.
     """
     connections: list[sqlite3.Connection] = []
 

@@ -33,8 +33,9 @@ def fit_preview(page: str) -> str:
     """Adapt a page to Kedro-Viz 12.5, which drops the head and reads sanitized HTML as Markdown.
 
     An unchanged page would get extra line breaks, and a name in the data could become a link that runs a script.
-    Markdown is returned without links. For HTML, the body is returned on one line, without scripts and links, and the
-    style in its head is limited to the body. The text of the HTML must be escaped, with at most one style in the head.
+    A Markdown page is returned without links. For an HTML page, only the body is returned, on one line and without
+    scripts and links. The style sheet of the head is put before the body and applies to the body only. Texts in the
+    HTML page must be escaped.
     """
     head, is_html, body = page.partition("<body>")
     if not is_html:

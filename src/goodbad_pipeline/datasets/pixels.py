@@ -55,7 +55,7 @@ class PixelsDataset(PathDataset[PixelSource, Pixels]):
 
 
 class PixelCacheDataset(LoadOnlyDataset[PixelCache]):
-    """Loads a function that returns the pixels of a :class:`PixelSource`, and decodes each image once per transform."""
+    """Loads a function that returns the pixels of a :class:`PixelSource` and decodes an image once per `Transform`."""
 
     def load(self) -> PixelCache:
         """Return the function."""
