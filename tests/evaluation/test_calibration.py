@@ -184,7 +184,7 @@ def test_an_unreachable_target_takes_the_lowest_error_and_is_logged(caplog):
     with caplog.at_level(logging.WARNING):
         cut = find_abstention(np.array([0, 1, 1]), np.array([0.9, 0.8, 0.7]), 0.1)
     assert cut == 0.7
-    assert "have an error rate above 0.1; the limit of confidence with the lowest rate, 0.333" in caplog.text
+    assert "to 0.1; the lowest error rate that abstention reaches, 0.333" in caplog.text
 
 
 def test_everything_is_fitted_on_what_came_before_it():

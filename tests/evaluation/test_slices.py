@@ -233,7 +233,7 @@ def two_ages(old_truth, old_answers, young_truth, young_answers, groups=None):
 def test_a_rate_with_denominator_0_makes_no_gap_and_is_logged(caplog):
     table = two_ages(["bad"], ["bad"], ["bad", "good"], ["bad", "good"])
     assert "good called good" not in table.index  # no old one is good: 0 of 0 is not 0
-    assert "age: the gap in 'good called good' is not computed" in caplog.text
+    assert "the gap in 'good called good' between values of age is not computed" in caplog.text
     assert table.loc["others called good", ["gap", "images"]].tolist() == [0, 45]
     assert table.loc["called good", "gap"] == 0.5
 

@@ -61,8 +61,9 @@ def shortcut_baseline(
 def colour_histograms(pixels: PixelArray, bins: int = 8) -> FloatArray:
     """Return the share of each colour among the pixels of each image: (n, bins³) float32, rows summing to 1.
 
-    A colour is one of ``bins`` equal intervals per channel; colours are sorted by red, then green, then blue. Images
-    are read block by block, so that ``pixels`` may be a memory-mapped array larger than memory.
+    Each channel has ``bins`` equal intervals, and a colour is a combination of three intervals. Colours are sorted by
+    red, then green, then blue. Images are read block by block, so that ``pixels`` may be a memory-mapped array larger
+    than memory.
     """
     count, height, width, _ = pixels.shape
     histograms = np.empty((count, bins**3), dtype=np.float32)

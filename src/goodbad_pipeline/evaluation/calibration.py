@@ -1,4 +1,4 @@
-"""Fit temperature, threshold and abstention on validation images; compute what calibration error chance explains."""
+"""Fit temperature, threshold and abstention on validation images; compute the calibration error due to chance."""
 
 import logging
 from dataclasses import replace
@@ -114,7 +114,7 @@ def _assign_folds(y_true: IntArray, resamples: Resamples) -> IntArray:
 
 
 def _best_cut(y_true: IntArray, scores: FloatArray) -> float:
-    """Return the threshold with the best balanced accuracy, of equals the nearest to 1/2; 1/2 if a class is missing."""
+    """Return the threshold with the best balanced accuracy; of several such thresholds, return the nearest to 1/2."""
     positive, negative = np.sort(scores[y_true == 1]), np.sort(scores[y_true == 0])
     if not len(positive) or not len(negative):
         return 0.5
@@ -138,8 +138,8 @@ def find_abstention(correct: BoolArray, confidence: FloatArray, target_error: fl
     if not len(met):
         met = np.flatnonzero(errors == errors.min())
         logger.warning(
-            "evaluation.abstain_at_error: even the most confident predictions on the validation split have an error "
-            "rate above %g; the limit of confidence with the lowest rate, %g, is used",
+            "evaluation.abstain_at_error: abstention cannot lower the error rate on the validation split to %g; the "
+            "lowest error rate that abstention reaches, %g, is used instead",
             target_error,
             errors.min(),
         )

@@ -113,7 +113,7 @@ def compare_slices(
 def _swapped_metric(
     one: Predictions, other: Predictions, codes: IntArray, swaps: metrics.Values, metric: str
 ) -> metrics.Values:
-    """Return the metric, (b,), if ``one`` predicts the groups with ``swaps`` (b, g) 1, and ``other`` those with 0."""
+    """Return the metric for each row of ``swaps`` (b, g); ``one`` predicts groups with 1, ``other`` groups with 0."""
     if metric == "roc_auc":
         return _swapped_roc_auc(one, other, codes, swaps)
     sums = _statistics(one, codes).mix(swaps) + _statistics(other, codes).mix(1 - swaps)

@@ -18,7 +18,7 @@ PixelArray = NDArray[np.uint8]
 MODEL = "model"
 """Name of the evaluated model in tables that also hold baselines."""
 BASELINES = {"majority": "majority class", "histogram": "colour histogram", "shortcut": "file properties"}
-"""Names of the baselines in tables and metrics, with the names that people read."""
+"""The display name of each baseline, by its name in tables and metrics."""
 PREFIX = "probability_"
 ROW_SUM_TOLERANCE = 1e-2
 """How far the sum of a row may be from 1. Rounding to half precision shifts the sum by some thousandths only."""
@@ -68,7 +68,7 @@ def read_predictions(table: pd.DataFrame) -> Predictions:
 
 
 def probabilities_by_model(table: pd.DataFrame, baseline_table: pd.DataFrame) -> dict[str, FloatArray]:
-    """Return the probabilities of the evaluated model and of each baseline, by the name that people read."""
+    """Return the probabilities of the evaluated model and of each baseline by display name, such as majority class."""
     models = predictions_by_model(table, baseline_table)
     return {BASELINES.get(name, name): one.probabilities for name, one in models.items()}
 

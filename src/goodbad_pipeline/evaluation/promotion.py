@@ -101,10 +101,11 @@ class Decision:
 def decide_promotion(evidence: Evidence, rules: Rules) -> Decision:
     """Decide whether a new model replaces the champion.
 
-    The checks are parity (the registered copy predicts as the model did) and leakage (the splits are disjoint). With a
-    champion they are also comparable (same classes and images), score (better by the metric), chance (significantly
-    better), calibration and slices (not significantly worse), and images (at least as many in the splits). The model is
-    promoted if none of the policy's `DECIDING_CHECKS` failed.
+    Two checks need no champion: ``parity`` (the registered copy predicts as the model did) and ``leakage`` (the splits
+    are disjoint). Six checks compare the model with the champion: ``comparable`` (same classes and images), ``score``
+    (better by the metric), ``chance`` (significantly better), ``calibration`` and ``slices`` (not significantly worse),
+    and ``images`` (at least as many in the splits). The model is promoted if none of the `DECIDING_CHECKS` of
+    ``rules.policy`` failed.
     """
     checks = (*_check_model(evidence, rules), *_check_against_champion(evidence, evidence.champion, rules))
     failed = [

@@ -37,8 +37,8 @@ FAIRNESS_COLUMNS = ["column", "measure", "gap", "low", "high", "lowest", "highes
 def slice_values(table: pd.DataFrame) -> pd.DataFrame:
     """Return the columns that describe images as text, each with few distinct values.
 
-    Numbers with more than `MAX_VALUES` distinct values become quartiles, named by their smallest and largest number. A
-    number or quartile of a single image is joined to the next lower number or quartile. Rare texts become one value
+    More than `MAX_VALUES` distinct numbers in a column are divided into four ranges at the quartiles. A number or range
+    with only one image is merged with the next lower number or range. In a text column, rare values become one value
     ``(other: …)``. `why_no_slices` returns the reason why a column is left out.
     """
     values = {str(name): _few_values(table[name]) for name in table.columns if why_no_slices(table, name) is None}
@@ -97,15 +97,15 @@ def fairness_table(
 ) -> pd.DataFrame:
     """Compute, for each sensitive column and rate, the largest gap between two values of the column.
 
-    The rates are accuracy and, for each class (only the second if there are two), how often the class is
+    The rates are accuracy and, for each class (of two classes, only the second), how often the class is
     predicted (demographic parity), and its true positive rate and false positive rate (equalised odds).
 
     Returns:
         `FAIRNESS_COLUMNS`: the gap in [0, 1], its 95 % interval, the values with the lowest and highest rate, and the
         images and groups in the denominators. Values with fewer than `MIN_IMAGES` images are ignored; if fewer than
-        two values remain, there is no row, and a warning is logged. The interval is computed for the number of groups
-        of the value that has the fewest, and is cut off at 0. With many values, some gap occurs by chance: the interval
-        limits how large the gap can be, but does not prove that there is one.
+        two values remain, there is no row, and a warning is logged. The width of the interval depends on the number of
+        groups of the value with the fewest groups; the interval is cut off at 0. With many values, some gap occurs by
+        chance: the interval limits how large the gap can be, but does not prove that there is one.
     """
     rows = [
         (column, *row)
@@ -205,16 +205,16 @@ def _gaps(
             yield measure, *_gap(values[included], hits[included], population[included], resamples, included)
         else:
             logger.warning(
-                "evaluation.sensitive: %s: the gap in '%s' is not computed, because fewer than two values have "
-                "at least %d images for it",
-                values.name,
+                "evaluation.sensitive: the gap in '%s' between values of %s is not computed, because fewer than two "
+                "values have at least %d images that count for this rate",
                 measure,
+                values.name,
                 MIN_IMAGES,
             )
 
 
 def _in_common_values(values: pd.Series, population: BoolArray) -> BoolArray:
-    """Mark images whose value has at least `MIN_IMAGES` images in ``population``; mark none if only one value has."""
+    """Mark images whose value has at least `MIN_IMAGES` images in ``population``, if two or more values do."""
     counts = values[population].value_counts()
     common = counts.index[counts >= MIN_IMAGES]
     marked: BoolArray = values.isin(common).to_numpy() if len(common) > 1 else np.zeros(len(values), dtype=np.bool_)

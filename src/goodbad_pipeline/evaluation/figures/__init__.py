@@ -1,7 +1,7 @@
 """Figures of a run: Matplotlib `Figure` objects, 1000 pixels wide, and Plotly charts, drawn without global state.
 
 Names are imported on first use, because many commands draw nothing; ``__init__.pyi`` maps each name to its module.
-Modules that annotate with ``figures.Figure`` need ``from __future__ import annotations``.
+Modules that annotate with ``figures.Figure`` need ``from __future__ import annotations``, or Matplotlib is imported.
 """
 
 import lazy_loader

@@ -156,7 +156,7 @@ def curve_title(curve: str, class_names: Sequence[str]) -> str:
 
 
 def roc_points(y_true: IntArray, probabilities: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return false and true positive rates, the points of a ROC curve that averages the scored classes."""
+    """Return false and true positive rates: the points of the mean ROC curve of the classes in `scored_classes`."""
     columns = scored_classes(y_true, probabilities.shape[1])
     curves = [roc_curve(y_true == column, probabilities[:, column])[:2] for column in columns]
     if len(curves) == 1:
@@ -169,7 +169,7 @@ def roc_points(y_true: IntArray, probabilities: FloatArray) -> tuple[FloatArray,
 def _precision_recall_points(
     y_true: IntArray, probabilities: FloatArray, columns: Sequence[int]
 ) -> tuple[FloatArray, FloatArray]:
-    """Return recalls and precisions, the points of a curve that averages the scored classes.
+    """Return recalls and precisions: the points of the mean curve of the classes ``columns``.
 
     The curve is drawn in steps, so that its area is the average precision. Linear interpolation would be too optimistic
     (Davis & Goadrich 2006).

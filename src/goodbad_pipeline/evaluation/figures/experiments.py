@@ -25,7 +25,7 @@ _LARGER = slice(1, None)  # selects all points of a line but the base, which has
 def ranking_figure(ranking: pd.DataFrame, trials: pd.DataFrame, title: str = "Candidates by accuracy") -> Figure:
     """Draw each network's mean validation accuracy with its interval, best on top, and every trial as a dot.
 
-    Where low or high is NaN, no interval is drawn. The ratio is the network's multiply-adds divided by the base's.
+    Where low or high is NaN, no interval is drawn. The label ×… shows multiply-adds divided by the base network's.
     """
     rows = ranking.sort_values("rank", ignore_index=True)
     figure = style.new_figure(1.9 + 0.42 * len(rows))

@@ -49,7 +49,7 @@ def _find_families(characters: str) -> tuple[list[str], str]:
 
 @cache
 def _installed_fonts() -> list[font_manager.FontEntry]:
-    """Return Matplotlib's fonts and installed fonts that its stored list lacks; upright sans-serif fonts first."""
+    """Return the fonts in Matplotlib's font cache and newly installed fonts, upright sans-serif fonts first."""
     known = {font.fname for font in font_manager.fontManager.ttflist}
     for path in set(font_manager.findSystemFonts()) - known:
         try:

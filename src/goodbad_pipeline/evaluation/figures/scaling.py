@@ -100,7 +100,7 @@ def coefficients_figure(curve: pd.DataFrame, published: pd.DataFrame) -> Figure:
     Args:
         curve: One row per φ: phi, depth, width, resolution, macs, activations.
         published: One row per network: variant, the columns of ``curve``, and phi_of_depth, phi_of_width and
-            phi_of_resolution (NaN if the base of the power is 1).
+            phi_of_resolution (NaN if its α, β or γ is 1, because every φ then gives the same value).
     """
     figure = new_figure(11.5)
     panels = figure.subplot_mosaic("AABBCC;DDDEEE;FFFFFF", height_ratios=(1, 1.1, 1.5))
@@ -161,8 +161,8 @@ def _draw_equivalent_phis(axes: Axes, published: pd.DataFrame) -> None:
 def law_figure(curve: pd.DataFrame) -> Figure:
     """Draw the deviation of counted multiply-adds from 2^φ and from (α·β²·γ²)^φ, with a band of ±15 %.
 
-    ``curve`` has one row per φ: phi, over_doubling and over_product: the multiply-adds relative to φ = 0, divided by
-    2^φ (over_doubling) and by (α·β²·γ²)^φ (over_product).
+    ``curve`` has one row per φ: phi, over_doubling and over_product. over_doubling is the multiply-adds relative to
+    φ = 0, divided by 2^φ; over_product is the same ratio divided by (α·β²·γ²)^φ.
     """
     figure = new_figure(4.6)
     axes = figure.subplots()

@@ -116,7 +116,7 @@ def _title(title: str) -> str:
 
 
 def _character_width(caption: str) -> float:
-    """Return the width in inches of a wide character at 9 points; CJK characters and emoji are wider than letters."""
+    """Return the inches to reserve per character at 9 points: more if the caption has CJK characters or emoji."""
     return 0.13 if any(east_asian_width(one) in "WF" for one in caption) else 0.085
 
 
