@@ -15,15 +15,15 @@ _NORMAL_QUANTILE = 1.959964  # of the normal distribution, for the level above
 def summarise_trials(trials: pd.DataFrame, groups: int) -> pd.DataFrame:
     """Compute mean, spread and interval of each network's validation accuracy, and keep the order of the networks.
 
-    The half-width of the interval is the root of the sum of two squared half-widths. The first covers the seeds: the
-    half-width of a t interval whose spread is pooled over all networks, because two or three seeds of one network say
-    little about the spread. The second covers the images: the half-width of the Agresti-Coull interval, with the number
-    of groups as the number of draws. This assumes that a network classifies all images of a group correctly, or none of
-    them; groups with mixed results make the interval too wide. With one seed per network there is no interval.
+    The interval combines two intervals by adding the squares of their half-widths. A t interval covers the seeds; its
+    spread is pooled over all networks, because two or three seeds of one network say little about the spread. An
+    Agresti-Coull interval covers the images, with the number of groups as the number of draws. This assumes that a
+    network classifies all images of a group correctly, or none of them; groups with mixed results make the interval too
+    wide. With one seed per network there is no interval.
 
-    `trials` has one row per trial: network, seed, val_accuracy in [0, 1], val_loss, seconds, cache_key. Networks whose
-    layers are equal after rounding have equal cache keys; such networks count once. `groups` is the number of groups of
-    related images (such as near-duplicates) in the validation split.
+    `trials` has one row per trial: network, seed, val_accuracy in [0, 1], val_loss, seconds, cache_key. Networks have
+    equal cache keys if rounding the numbers of layers and channels gives equal networks, which the spread counts once.
+    `groups` is the number of groups of related images (such as near-duplicates) in the validation split.
 
     Returns:
         One row per network: network, seeds (how many), groups, accuracy (mean), spread (standard deviation over its
@@ -135,7 +135,7 @@ def nest(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _find_twins(trials: pd.DataFrame) -> pd.Series:
-    """Return, for each network, the earlier network with the same layers; missing if there is none."""
+    """For each network, return the first network with the same layers; missing if this is the network itself."""
     networks = trials.drop_duplicates("network").set_index("network", drop=False)
     first = networks.groupby("cache_key")["network"].transform("first")
     return first.where(first != first.index)
@@ -154,7 +154,7 @@ def _half_widths(summary: pd.DataFrame, groups: int) -> pd.Series:
 
 
 def _distinct(summary: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """Return the networks that do not equal an earlier network, and the degrees of freedom of their seed variance."""
+    """Return the networks that repeat no earlier network, and the degrees of freedom of their spread."""
     distinct = summary[summary["same_as"].isna()]
     return distinct, int((distinct["seeds"] - 1).sum())
 

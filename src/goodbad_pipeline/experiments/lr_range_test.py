@@ -78,8 +78,8 @@ def suggest_range(curve: pd.DataFrame) -> tuple[float, float]:
     """Return the lowest and the highest learning rate to search.
 
     The highest is the rate at which the smoothed loss is lowest, because higher rates raise the loss. The lowest is a
-    hundredth of the highest; a tenth of the highest, a usual choice, is then in the middle. If the loss is lowest at a
-    rate below ten times the first rate, the test shows nothing, and the whole tested range is returned.
+    hundredth of the highest; on a logarithmic scale, the middle is then a tenth of the highest, a usual choice. If the
+    highest is below ten times the first rate, the loss hardly fell, and the whole tested range is returned.
     """
     rates = curve["learning_rate"].to_numpy(dtype=np.float64)
     lowest = np.where(np.isfinite(curve["smoothed"]), curve["smoothed"], np.inf).argmin()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from goodbad_pipeline import lazy
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.params import TrainingParams, TuneParams
-from goodbad_pipeline.params.experiments import DROPOUT, Dimension, RangeParams, Value
+from goodbad_pipeline.params.experiments import DROPOUT, RATES, Dimension, RangeParams, Value
 
 if TYPE_CHECKING:
     from optuna import distributions as optuna
@@ -50,7 +50,11 @@ def searched_parameters(tune: TuneParams, *, pretrained: bool) -> list[str]:
     """
     names = [name for name in tune.space if name not in _UNUSED[pretrained]]
     if not names:
-        raise InputError(f"tune.space: the training of this network uses none of {', '.join(tune.space)}")
+        weights, example = ("trained", RATES[0]) if pretrained else ("random", RATES[1])
+        raise InputError(
+            f"tune.space: training from {weights} weights uses none of {', '.join(tune.space)}; "
+            f"add a parameter that it uses, such as {example}"
+        )
     return names
 
 
@@ -102,6 +106,7 @@ def _widen(name: str, dimension: Dimension, present: Value) -> Dimension:
         return dimension if equal else [present, *dimension]
     if present is None or (dimension.log and float(present) <= 0):
         raise InputError(
-            f"tune.space: the range of {name} must contain the present value, got {present}; set a list of values"
+            f"tune.space: {name} is {present} at present, and a {'logarithmic ' if dimension.log else ''}range cannot "
+            "contain this value; give a list of values instead of the range"
         )
     return RangeParams(low=min(dimension.low, present), high=max(dimension.high, present), log=dimension.log)

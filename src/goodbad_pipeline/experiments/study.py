@@ -67,7 +67,7 @@ class Search:
         self._repeat_interrupted(trials, present)
 
     def _repeat_interrupted(self, trials: Sequence[FrozenTrial], present: Values) -> None:
-        """Enqueue the present values for trial 0, or an interrupted trial's values, and mark that trial as failed."""
+        """Enqueue an interrupted trial again and mark it as failed. Before trial 0, enqueue the present values."""
         state = optuna.trial.TrialState
         interrupted = [trial for trial in trials if trial.state == state.RUNNING]
         if not any(trial.state == state.WAITING for trial in trials):
@@ -105,7 +105,10 @@ class Search:
             self._study.tell(self._running, state=optuna.trial.TrialState.PRUNED)
 
     def _finished(self) -> list[FrozenTrial]:
-        """Return all trials that were not interrupted. Their positions are the numbers of the trials, without gaps."""
+        """Return the trials that ended, in order.
+
+        The number of a trial is its position in this list; Optuna's own numbers also count interrupted trials.
+        """
         states = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
         return self._study.get_trials(deepcopy=False, states=states)
 

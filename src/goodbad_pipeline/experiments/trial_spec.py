@@ -72,4 +72,4 @@ class TrialSpec:
 
 
 TrialCache = Callable[[TrialSpec, Callable[[EpochCallback], TrialResult]], TrialResult]
-"""Function that returns the stored result of a trial; if there is none, it trains the trial and stores the result."""
+"""Function that returns the stored result of a trial, or runs the trial and stores the result if none is stored."""

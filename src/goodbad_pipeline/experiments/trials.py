@@ -143,7 +143,7 @@ def run_trials(
 
 
 def trial_spec(network: TrialNetwork, seed: int, data: DevelopmentData, setup: TrialSetup) -> TrialSpec:
-    """Return the spec of a trial. Networks whose layers are equal after rounding have the same cache key."""
+    """Return the spec of a trial. If rounding makes the layers of two networks equal, their cache keys are equal."""
     scale = network.scale
     config = {
         "version": VERSION,
@@ -209,7 +209,7 @@ class _Trainer:
 
 
 def _without_smoothing(row: Mapping[Any, Any]) -> Row:
-    """Return the row of an epoch with the validation loss that is computed without label smoothing."""
+    """Return a copy of an epoch's row whose val_loss is the validation loss without label smoothing."""
     return {**row, "val_loss": row["val_log_loss"]}
 
 

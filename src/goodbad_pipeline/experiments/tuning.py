@@ -75,7 +75,7 @@ class TuningContext:
         return {name: dropout if name == DROPOUT else search_space.read_value(name, self.training) for name in names}
 
     def run_range_test(self, tune: TuneParams) -> pd.DataFrame:
-        """Run the learning-rate range test and return its curve, with rates converted to batches of 256 images."""
+        """Run the learning-rate range test; return its curve, with each rate scaled to a batch size of 256."""
         share, (train, validation) = self.training.batch_size / RATE_IMAGES, self._parts
         test = lr_range_test.RangeTest(tune.lr_finder.steps, tune.lr_finder.low * share, tune.lr_finder.high * share)
         recipe = self.training.recipe(jit_compile=self._jit_compile(self.training))
@@ -86,7 +86,7 @@ class TuningContext:
         return curve.assign(learning_rate=curve["learning_rate"] / share)
 
     def spec(self, name: str, number: int, values: Values, seed: int, **extra: Any) -> TrialSpec:
-        """Return the spec of a training with some parameters replaced by `values`; `extra` is added to its config."""
+        """Return the spec of a training with some parameters replaced by `values`; its config also contains `extra`."""
         training, network = self._with(values, seed)
         config = {
             **training_config(decisive_parameters(self.model, training, self.images), self.development),

@@ -60,7 +60,7 @@ def _to_onnx(folded: keras.Model) -> bytes:
         folded.export(file, format="onnx", verbose=False, input_signature=signature)
         content = file.read_bytes()
     if count_operations(content)["BatchNormalization"]:
-        raise InputError("export: the ONNX graph still contains BatchNormalization, which should have been folded")
+        raise InputError("export: the ONNX graph still contains BatchNormalization after folding: report this as a bug")
     return content
 
 

@@ -58,7 +58,7 @@ class CheckHooks:
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Check the stored inputs and the scaling coefficients; before a training, also devices and process role."""
+        """Check stored inputs and scaling coefficients; before a training, also the GPU and the process rank."""
         stored = (name for name in sorted(pipeline.inputs()) if not name.startswith("params:"))
         missing = [name for name in stored if not catalog.exists(name)]
         if missing:
@@ -79,7 +79,7 @@ class CheckHooks:
 
 
 def _configure_stores(context: KedroContext, parameters: dict[str, params.Group]) -> None:
-    """Give the credentials that `images.credentials` names to the stores of images."""
+    """Check the URLs of images, and pass the entry `images.credentials` of the credentials file to the image stores."""
     images, predict = parameters.get("images"), parameters.get("predict")
     if isinstance(predict, params.PredictParams) and predict.source is not None:
         for source in [predict.source] if isinstance(predict.source, str) else predict.source:
@@ -104,7 +104,7 @@ def _read_credentials(context: KedroContext, name: str) -> dict[str, Any]:
 
 
 def _save_group(catalog: DataCatalog, name: str, group: params.Group) -> None:
-    """Save a group of parameters as the dataset ``name``, and each group in its field as the dataset ``name.field``."""
+    """Save a group of parameters as the dataset ``name``, and each group inside this group as ``name.field``."""
     catalog.save(name, group)
     for field, value in group:
         if isinstance(value, params.Group):

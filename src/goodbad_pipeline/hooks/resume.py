@@ -25,9 +25,9 @@ STUDIES, DEVELOPMENT = "studies", "development"
 def find_interrupted_run(pipeline: Pipeline, catalog: DataCatalog, parameters: Mapping[str, Group]) -> Run | None:
     """Return the run whose training or search this pipeline resumes; None if the pipeline starts a new run.
 
-    A run is resumed only by a pipeline that reads stored splits, because splits not yet computed cannot be compared.
-    A run is not resumed if any of its recorded parameters has changed, even a parameter that does not affect training.
-    In that case, training still resumes from its checkpoint, and its earlier epochs are logged to the new run.
+    A run is resumed only by a pipeline that reads stored splits, which must equal the splits of the run. A run is not
+    resumed if any of its recorded parameters has changed. If the changed parameters do not affect training, a new run
+    continues the training from its checkpoint, and the earlier epochs are logged to the new run too.
     """
     model, training, images = (parameters.get(name) for name in ("model", "training", "images"))
     if not (

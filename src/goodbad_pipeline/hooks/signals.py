@@ -25,16 +25,18 @@ class StopHooks:
     """Turns SIGINT and SIGTERM into a stop request while a pipeline runs.
 
     Training checks for a request after every step, and this hook before every node. If the process has not stopped
-    within the grace period, it exits. A thread receives the signals, because Python calls signal handlers in the main
-    thread only, and not while the main thread compiles a graph. Handlers receive the signals too, because an event
-    loop may replace the file descriptor that wakes the listening thread.
+    within the grace period, it exits.
+
+    A thread reads the signals from a file descriptor (`signal.set_wakeup_fd`), because Python calls signal handlers in
+    the main thread only, and not while the main thread compiles a graph. Signal handlers are installed as well, because
+    an event loop may replace this file descriptor.
     """
 
     def __init__(self) -> None:
         self.stop_request = StopRequest()
         self._former_handlers: dict[int, Any] = {}
         self._listener: _SignalListener | None = None
-        self._received = {"listener": 0, "handler": 0}  # number of signals that each has received
+        self._received = {"listener": 0, "handler": 0}  # number of signals that each source has received
         self._counting = threading.RLock()  # a handler may interrupt another handler
         self._timer: threading.Timer | None = None
 
@@ -80,7 +82,7 @@ class StopHooks:
         self.after_pipeline_run()
 
     def _receive(self, source: str, number: int) -> None:
-        """Request a stop at the first signal, exit at the second. A signal reported by both sources counts once."""
+        """Request a stop at the first signal, exit at the second; listener and handler may both report a signal."""
         with self._counting:
             before = max(self._received.values())
             self._received[source] += 1
