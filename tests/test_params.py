@@ -112,7 +112,7 @@ def test_explicit_epochs_apply_from_scratch_too() -> None:
         ({"scaling_search__gamma": [math.inf]}, "scaling_search.gamma.0: .*finite number"),
         ({"registry__metric": "luck"}, "registry.metric"),
         *(
-            ({"registry__name": name}, "registry.name: must be one line .*, such as pets, got")
+            ({"registry__name": name}, "registry.name: must be one line .*, for example pets, got")
             for name in ("", " ", "good/bad", "a:b", "a ", "a\nb")
         ),
         ({"images__max_pixels": 178_956_971}, r"images\.max_pixels.*178956970"),

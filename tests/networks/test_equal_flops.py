@@ -55,5 +55,5 @@ def test_only_the_chosen_dimension_grows():
 
 
 def test_a_cost_that_cannot_be_reached_is_an_error():
-    with pytest.raises(InputError, match="compound up to ×64 cannot reach 2 times the cost"):
+    with pytest.raises(InputError, match="compound scaling up to ×64 does not reach 2 times the cost"):
         match_macs(resolve_scale(phi=0), "compound", 2, Coefficients(1, 1, 1), 2)

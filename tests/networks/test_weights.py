@@ -287,7 +287,7 @@ def test_without_a_connection_one_line_states_what_to_do(monkeypatch):
 
     monkeypatch.setattr(keras.utils, "get_file", get_file)
     with pytest.raises(
-        InputError, match=r"b0 could not be downloaded .* set weights to its path, or use lite0"
+        InputError, match=r"b0 could not be downloaded .* set weights to the path of the file, or use lite0"
     ) as caught:
         build_efficientnet(variant="b0", resolution=32, weights="imagenet")
     assert "\n" not in str(caught.value)

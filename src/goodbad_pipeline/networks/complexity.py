@@ -97,7 +97,7 @@ def _block_costs(block: Block) -> Iterator[Cost]:
 
 
 def _convolution(kernel: int, inputs: int, outputs: int, side: int) -> Cost:
-    """Return the cost of a convolution without bias and of the batch normalisation after it, which has four vectors."""
+    """Return the cost of a convolution without bias and of the batch normalisation (four weights per channel)."""
     weights = kernel**2 * inputs * outputs
     return Cost(weights + 4 * outputs, weights + 2 * outputs, weights * side**2, outputs * side**2)
 

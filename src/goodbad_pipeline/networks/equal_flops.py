@@ -53,14 +53,14 @@ def _scale(base: NetworkScale, dimension: str, coefficients: Coefficients, facto
 
 
 def _enclose(ratio: Callable[[float], float], low: float, multiple: float, dimension: str) -> tuple[float, float]:
-    """Return two almost equal factors: the ratio of the first is at most `multiple`, that of the second is larger."""
+    """Return two almost equal factors. The first gives at most `multiple` times the base's cost, the second more."""
     high = max(2.0, 2 * low)
     while ratio(high) <= multiple:
         low, high = high, 2 * high
         if high > _MAX_FACTOR:
             raise InputError(
-                f"multiples: {dimension} up to ×{_MAX_FACTOR:g} cannot reach {multiple:g} times the cost of the base. "
-                "Use smaller multiples, or coefficients above 1."
+                f"multiples: {dimension} scaling up to ×{_MAX_FACTOR:g} does not reach {multiple:g} times the cost of "
+                "the base. Use smaller multiples or, for compound scaling, larger coefficients."
             )
     for _ in range(_HALVINGS):
         middle = (low + high) / 2

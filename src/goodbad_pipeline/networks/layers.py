@@ -1,7 +1,7 @@
 """The parts of an EfficientNet as Keras layers, named as in keras.applications.
 
 Strided convolutions use `same` padding, where keras.applications uses ZeroPadding2D and `valid`. For stride 2 and odd
-kernels the results are equal at every size, which tests check.
+kernels the results are equal at every size; a test checks this.
 """
 
 import zlib
@@ -123,8 +123,8 @@ def _squeeze_excite(make: LayerMaker, x: Any, block: Block) -> Any:
 def add_classifier(make: LayerMaker, x: Any, classes: int, dropout: float, activation: str | None) -> Any:
     """Add dropout and the dense layer, whose output is float32 even under mixed precision.
 
-    Initial weights are uniform within ±√(1 / 1000) for any number of classes; the reference code has this range for
-    ImageNet. Its rule, ±√(1 / classes), would start two classes with logits of ±5 and losses of up to 9 nats.
+    Initial weights are uniform within ±√(1 / 1000) for any number of classes. In the reference code the range is
+    ±√(1 / classes), which with two classes would give initial logits of ±5 and losses of up to 9 nats.
     """
     x = make.drop(x, dropout, "top_dropout")
     kernel = keras.initializers.VarianceScaling(

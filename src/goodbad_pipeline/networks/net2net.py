@@ -7,8 +7,8 @@ Deeper stages: new blocks, each with a shortcut, are added at the end of a stage
 block, the weights into old channels are zero, so the block does not change the old channels. A zero scale in
 the following batch normalisation would do the same, but fine-tuning freezes that scale, so it would stay zero.
 
-No zero weight has an input that is always zero, or an output that no later layer uses. Therefore all new weights learn:
-the zero weights have a gradient from the first step on, the random weights from the second step on.
+All new weights learn. Zero weights have a gradient at the first step, because their inputs are not zero and later
+layers use their outputs. Random weights have a gradient at the second step, because the zero weights have changed.
 """
 
 import keras
@@ -65,7 +65,7 @@ def read_shape(model: keras.Model) -> LayerShape:
 
 
 def _grown_weights(layer: keras.Layer, old: list[np.ndarray] | None, source: LayerShape) -> list[np.ndarray]:
-    """Return the weights of a layer of the large network. `old` are its old weights, or None if the layer is new."""
+    """Return the weights of a layer of the large network. `old` are its weights in the small network, or None."""
     new = layer.get_weights()
     if old is None:
         if layer.name.endswith("_project_conv"):

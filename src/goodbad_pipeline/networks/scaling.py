@@ -132,7 +132,8 @@ def resolve_scale(
     """
     if (phi is None) == (variant is None):
         raise InputError(
-            f"Exactly one of phi and variant must be set; received phi={phi!r}, variant={variant!r}. Remove one."
+            f"Exactly one of phi and variant must be set; received phi={phi!r}, variant={variant!r}. "
+            "Set one of them and remove the other."
         )
     if family not in FAMILIES:
         raise InputError(f"family must be one of {', '.join(FAMILIES)}; received {family!r}.")
@@ -163,7 +164,8 @@ def warn_of_product(coefficients: Coefficients) -> None:
     """Log a warning if α·β²·γ² differs by more than 10 % from 2, the value that the paper requires."""
     if not coefficients.doubles:
         logger.warning(
-            "α·β²·γ² is %.3f with α=%g, β=%g, γ=%g, more than 10%% away from 2 (the paper uses 1.2, 1.1, 1.15)",
+            "Raising φ by 1 multiplies the operations by α·β²·γ² = %.3f instead of about 2, because α=%g, β=%g, γ=%g "
+            "(in the paper: 1.2, 1.1, 1.15)",
             *(coefficients.product, coefficients.alpha, coefficients.beta, coefficients.gamma),
         )
 
@@ -198,7 +200,7 @@ def dropout_of(phi: float, family: str) -> float:
     """Return the dropout rate before the classifier for φ.
 
     In the standard family the rate rises linearly from 0.2 at φ = 0 to 0.5 at φ = 7 (section 5.2) and is constant
-    outside this range. The lite family has two values, as published: 0.2 below φ = 1 (Lite2) and 0.3 from φ = 1.
+    outside this range. The lite family has the two published values: 0.2 for networks smaller than Lite2, else 0.3.
     """
     if family == "efficientnet_lite":
         return 0.2 if phi < VARIANTS["lite2"].phi else 0.3

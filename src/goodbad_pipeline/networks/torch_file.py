@@ -1,7 +1,7 @@
 """Read weights from a PyTorch file in the old, non-zip format, without PyTorch.
 
-A pickle can call any function when it is loaded. Here a pickle may refer to only four harmless names; a file whose
-pickles refer to any other name is rejected.
+A pickle can call any function when it is loaded. Here a pickle may refer to only four harmless classes and functions; a
+file whose pickles refer to anything else is rejected.
 """
 
 import math

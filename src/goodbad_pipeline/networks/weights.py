@@ -94,7 +94,7 @@ def assign_weights(model: keras.Model, stored: LayerWeights, source: str, *, wit
 def zero_classifier(model: keras.Model) -> None:
     """Set the weights of the classifier to zero, if the model has a classifier.
 
-    Random weights on trained features give large logits, which the first epochs would only reduce.
+    With random weights, trained features give large logits, and the first epochs would be spent on reducing them.
     """
     for layer in model.layers:
         if layer.name == CLASSIFIER:
@@ -123,7 +123,10 @@ def read_weight_file(path: Path, model: keras.Model) -> LayerWeights:
 
 
 def _read_numbered(group: h5py.Group, model: keras.Model) -> dict[str, list[np.ndarray]]:
-    """Read a Keras 3 file. Layers that the model lacks are returned by key, so that `assign_weights` rejects them."""
+    """Read the weights in a Keras 3 file by layer name.
+
+    Weights of a layer that the model lacks are returned under their key, so that `assign_weights` rejects them.
+    """
     names = {"dense": CLASSIFIER} | {key: name for name, key in _numbered_keys(model)}
     stored = {names.get(key, key): _variables(layer) for key, layer in group.items()}
     return {name: weights for name, weights in stored.items() if weights}
@@ -180,7 +183,8 @@ def _download(name: str, *, with_classifier: bool) -> Path:
         reason = " ".join(str(error).split())
         raise InputError(
             f"weights=imagenet of {name} could not be downloaded ({reason}). "
-            f"Put {file_name} into the models folder of Keras's home, set weights to its path, or use lite0."
+            f"Either put {file_name} into the folder models of Keras's home, or set weights to the path of the file, "
+            "or use lite0."
         ) from error
     return Path(path)
 
@@ -203,7 +207,7 @@ def _convert(weights: dict[str, np.ndarray], name: str, kind: str) -> list[np.nd
 
 
 def _lite_layers(scale: NetworkScale) -> Iterator[tuple[str, str, str]]:
-    """Yield name, name in the PyTorch file and kind (conv, dwconv or bn) of every layer except the classifier."""
+    """Yield Keras name, PyTorch name and kind (conv, dwconv or bn) of every layer except the classifier."""
     yield from (("stem_conv", "_conv_stem", "conv"), ("stem_bn", "_bn0", "bn"))
     for number, block in enumerate(expand_blocks(scale)):
         name, torch_name = block.name, f"_blocks.{number}"

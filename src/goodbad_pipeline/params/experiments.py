@@ -128,7 +128,7 @@ class TuneParams(Group):
 
 
 def _leaves(raw: dict[str, Any], prefix: str) -> list[tuple[str, Any]]:
-    """Return dotted names and their values. A mapping with ``low`` or ``high`` is a range; any other is a group."""
+    """Return dotted names and their values. A mapping is a range if it has ``low`` or ``high``, else a group."""
     leaves = []
     for key, value in raw.items():
         if isinstance(value, dict) and "low" not in value and "high" not in value:

@@ -29,7 +29,7 @@ class RegistryParams(Group):
     @classmethod
     def _fits_mlflow(cls, name: str) -> str:
         if not name or name != name.strip() or set(name) & set("/:\r\n"):
-            raise ValueError("must be one line without / and :, and without white space around it, such as pets")
+            raise ValueError("must be one line without / and : and without white space at its ends, for example pets")
         return name
 
 

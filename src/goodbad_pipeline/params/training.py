@@ -22,7 +22,7 @@ class CoefficientParams(Group):
 
     @property
     def constants(self) -> Coefficients:
-        """The coefficients as a value for the functions that scale networks."""
+        """The coefficients in the form that the functions of `networks` take."""
         return Coefficients(**self.model_dump())
 
 
@@ -63,8 +63,8 @@ class ModelParams(Group):
             )
         if self.resolution == "auto" and (self.budget or self.grow_from is not None or self.weights in (None, "none")):
             raise ValueError(
-                "resolution must be a number or null if budget or grow_from is set, or weights is null or none; "
-                "received 'auto', which compares features of trained weights."
+                "resolution must be a number or null; received 'auto', which needs pretrained weights (weights neither "
+                "null nor none) and cannot be combined with budget or grow_from."
             )
         return self
 
@@ -137,7 +137,7 @@ class TrainingParams(Group):
     @model_validator(mode="before")
     @classmethod
     def _apply_preset(cls, raw: Any) -> Any:
-        """Replace null values by values of the preset. If `epochs` is set, it is the default of `scratch_epochs`."""
+        """Replace null values by values of the preset. A null `scratch_epochs` becomes `epochs`, if `epochs` is set."""
         if not isinstance(raw, dict) or "presets" not in raw:
             return raw
         presets = raw["presets"]
@@ -157,7 +157,7 @@ class TrainingParams(Group):
         return self
 
     def recipe(self, *, jit_compile: bool) -> Recipe:
-        """Return the recipe, with learning rates scaled from 256 images to the batch size (arXiv 1706.02677)."""
+        """Return the recipe; learning rates are multiplied by the batch size divided by 256 (arXiv 1706.02677)."""
         names = {field.name for field in fields(Recipe)} - {"augmentation", "jit_compile"}
         values = self.model_dump(include=names)
         scale = self.batch_size / RATE_IMAGES
@@ -170,7 +170,7 @@ class TrainingParams(Group):
 
 
 def _at_least_one(epochs: Any) -> Any:
-    """Return ``epochs``, at least 1; return 1 for an invalid value, which the check of the field reports."""
+    """Return ``epochs``, at least 1; return 1 if ``epochs`` is invalid, because pydantic reports that later."""
     try:
         return max(1, int(epochs))
     except (TypeError, ValueError, OverflowError):

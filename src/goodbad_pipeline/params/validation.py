@@ -86,8 +86,8 @@ def _contradictions(typed: dict[str, Group]) -> list[str]:
 def rename_parameters(raw: Mapping[str, Any], path: str = "") -> dict[str, Any]:
     """Return a copy of ``raw`` with old names replaced by new names, also in ``tune.space``.
 
-    A warning is logged for each old name. If both names are given, the value under the old name is used, because
-    conf/base always sets the new name. ``path`` is the dotted name of ``raw`` with a dot at its end.
+    A warning is logged for each old name. If both names are given, the value under the old name is used: the user set
+    it, while the other value may be the default. ``path`` is the dotted name of ``raw`` with a dot at its end.
     """
     current: dict[str, Any] = {}
     former: dict[str, Any] = {}
