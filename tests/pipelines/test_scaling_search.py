@@ -49,7 +49,8 @@ def test_candidates_far_from_doubling_are_logged_as_a_warning(caplog) -> None:
     assert not caplog.records
     list_candidates(SPLITS, search(alpha=[1.2], beta=[1.1], gamma=[1.1, 1.15], tolerance=0.5))
     assert [record.getMessage() for record in caplog.records] == [
-        "α·β²·γ² is more than 10% away from 2 for 1 of 2 candidates: ['α 1.2 · β 1.1 · γ 1.1']"
+        "α·β²·γ² differs by more than 10% from 2 for 1 of 2 candidates, so the candidates do not cost the same. "
+        "A lower scaling_search.tolerance excludes these candidates: ['α 1.2 · β 1.1 · γ 1.1']"
     ]
 
 

@@ -56,7 +56,7 @@ def test_bad_input_is_one_line_before_anything_starts(changes: dict, message: st
 
 
 def test_coefficients_that_scale_nothing_are_an_error_before_training() -> None:
-    with pytest.raises(InputError, match="compound up to ×64 cannot reach 2 times the cost"):
+    with pytest.raises(InputError, match="compound scaling up to ×64 does not reach 2 times the cost"):
         match_networks(SPLITS, study(), {"alpha": 1, "beta": 1, "gamma": 1})
 
 

@@ -150,7 +150,7 @@ def test_images_a_pattern_and_a_list_are_predicted(tracking: str, folder: Path, 
         assert found["reason"].isna().all()
         drawn = nodes.draw_predictions([found], predict, images)
         assert drawn.texts[0].get_text() == f"{len(expected)} of {len(expected)} predictions"
-    assert "It was trained on unknown images and answers bad or good" in caplog.text
+    assert "The model was trained on unknown images and predicts bad or good" in caplog.text
 
 
 def test_an_archive_is_predicted_like_its_files(tracking: str, folder: Path, tmp_path: Path) -> None:

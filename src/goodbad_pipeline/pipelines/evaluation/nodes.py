@@ -255,9 +255,9 @@ def explain_predictions(
     border = figures.border_share(heat)[maps.any(axis=(1, 2))]
     if maps.shape[1] < SMALLEST_MAP:
         cells = maps.shape[1:]
-        logger.info("Grad-CAM: the share of the border is not measured, because heat maps have %d × %d cells", *cells)
+        logger.info("Grad-CAM: heat on the border is not measured, because all %d × %d cells touch the border", *cells)
     elif not len(border):
-        logger.info("Grad-CAM: the share of the border is not measured, because every heat map is empty")
+        logger.info("Grad-CAM: heat on the border is not measured, because every heat map is empty")
     else:
         metrics["test_gradcam_border_share"] = share = float(border.mean())
         logger.info("Grad-CAM: %.0f %% of the heat is on the border (in a uniform map: 44 %%)", 100 * share)

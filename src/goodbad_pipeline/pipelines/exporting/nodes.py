@@ -56,8 +56,10 @@ def measure_exports(
 
     Returns:
         A table and metrics. The table has one row per backend, Keras first: backend, file, megabytes,
-        images_per_second, times_keras, same_labels, max_difference, accuracy, agrees, same_answers. The metrics contain
-        the same numbers and, if known, how many test images the version was trained on.
+        images_per_second, times_keras (speed relative to Keras), same_labels (share of images with the class that Keras
+        predicts), max_difference (of a probability), accuracy, agrees (the file may be used) and same_answers (the
+        probabilities are within ``export.tolerance``, and the accuracy is not lower). The metrics contain these numbers
+        and, if known, how many test images the version was trained on.
     """
     test = splits[splits["split"] == "test"]
     y_true = _y_true(model, splits, test)
@@ -80,20 +82,20 @@ def measure_exports(
 
 
 def _count_exposed(model: RegisteredModel, test: pd.DataFrame) -> dict[str, float]:
-    """Count the test images that the version was trained or selected on, since its splits may be other splits."""
+    """Count the test images on which the version was trained or selected, as its splits may have been different."""
     exposure = read_exposure(model.name, model.version)
     if not exposure.complete:
         logger.warning(
-            "The training images of version %s are not all known: "
-            "the accuracies here only compare the version's exports with the version",
+            "The training images of version %s are not all known, so all accuracies may be too high. Use them only to "
+            "compare the exported files with Keras",
             model.version,
         )
         return {}
     count = int(exposure.exposed_rows(test).sum())
     if count:
         logger.warning(
-            "Version %s was trained or selected on %d of %d test images, or on other images of their groups: "
-            "the accuracies here only compare the version's exports with the version",
+            "Version %s was trained or selected on %d of %d test images, or on images of the same groups, so all "
+            "accuracies are too high. Use them only to compare the exported files with Keras",
             *(model.version, count, len(test)),
         )
     return {"export_exposed_images": float(count), "export_seen_pictures": float(count)}  # and former name
@@ -102,7 +104,7 @@ def _count_exposed(model: RegisteredModel, test: pd.DataFrame) -> dict[str, floa
 def attach_exports(model: RegisteredModel, files: Path, export_table: pd.DataFrame) -> dict[str, Any]:
     """Store the files with the model in MLflow, where the prediction pipeline finds them."""
     for row in export_table[~export_table["agrees"]].to_dict("records"):
-        logger.warning("%s disagrees with Keras and will not be used: %s", row["backend"], row)
+        logger.warning("%s will not be used, because its predictions differ from Keras: %s", row["backend"], row)
     columns = ("images_per_second", "agrees", "same_answers")
     rows = export_table.to_dict("records")
     backends = {row["backend"]: {name: row[name] for name in columns} for row in rows}

@@ -145,7 +145,7 @@ def check_quarantine(grouped: pd.DataFrame, summary: dict[str, Any], images: Ima
     last successful scan are kept.
 
     Raises:
-        InputError: Too many files, or all files of a given split, are quarantined.
+        InputError: Too many files are quarantined, or all files of a split of the source.
     """
     unlabelled = sum(summary["unlabelled"].values())  # number of files in folders that are left out as a whole
     found, quarantined = summary["found"] - unlabelled, summary["quarantined"] - unlabelled
@@ -158,9 +158,9 @@ def check_quarantine(grouped: pd.DataFrame, summary: dict[str, Any], images: Ima
         )
     for split in sorted(set(summary["given_splits"]) - set(grouped["source_split"].dropna())):
         raise InputError(
-            f"images: every given split must keep at least one image, but all {summary['given_splits'][split]} of "
-            f"'{split}' are quarantined; data/08_reporting/quarantine.csv gives the reasons. Repair the files, or "
-            "remove the split from the source, so that it is taken from train"
+            f"images: every split of the source must keep at least one image, but all {summary['given_splits'][split]} "
+            f"of '{split}' are quarantined; data/08_reporting/quarantine.csv gives the reasons. Repair the files, or "
+            "remove this split from the source, so that it is taken from train"
         )
     return grouped
 

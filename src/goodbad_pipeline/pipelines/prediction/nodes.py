@@ -32,7 +32,7 @@ def predict_files(predict: PredictParams, images: ImageParams, registry: Registr
     record_use(model)
     logger.info("Predicting %s with %s version %s on %s", predict.source, model.name, model.version, model.backend)
     logger.info(
-        "It was trained on %s and answers %s; registry.name and predict.version select another model",
+        "The model was trained on %s and predicts %s; to use another model, set registry.name and predict.version",
         read_parameter(model, "images.root") or "unknown images",
         " or ".join(model.class_names),
     )
@@ -99,7 +99,7 @@ def draw_predictions(
 
 
 def _draw_rows(predictions: Iterable[pd.DataFrame], count: int, seed: int) -> tuple[int, pd.DataFrame]:
-    """Return the number of predictions and a random sample: the rows with the smallest random keys."""
+    """Return the number of predictions, and a random sample: the rows that drew the smallest random numbers."""
     rng = np.random.default_rng(seed)
     total, kept = 0, pd.DataFrame()
     for part in predictions:

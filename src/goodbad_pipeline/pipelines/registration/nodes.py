@@ -58,16 +58,15 @@ def compare_with_champion(
     images: ImageParams,
     registry: RegistryParams,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Predict the test images with the current champion, prepared by the champion's own image transform.
+    """Predict the test images with the current champion, after the champion's own image transform.
 
     Images that the champion was trained or selected on are left out.
 
     Returns:
-        Facts about the champion, and its predictions (empty if there are none). The facts are ``version`` (None if
+        Facts about the champion, and a table of its predictions (perhaps empty). The facts are ``version`` (None if
         there is no champion), ``images`` (number of images in its splits), ``exposed`` (number of test images left
-        out), ``recorded`` (True if it is known on which images the champion was trained) and ``incomparable`` (why no
-        comparison is possible; missing if one is).
-        ``away`` is True if MLflow does not respond.
+        out), ``recorded`` (True if it is known on which images the champion was trained), ``incomparable`` (the reason,
+        if the two models cannot be compared) and ``away`` (True if MLflow does not respond).
     """
     try:
         champion = load_champion(registry.name)
@@ -191,7 +190,7 @@ def _measure_champion(
     """Compare the champion with the new model on the images that `compare_with_champion` predicted.
 
     Returns:
-        The champion (None if there is none) and a table of both accuracies by slice (empty if not comparable).
+        The champion with its metrics (None without a champion), and a table of the accuracies of both models by slice.
     """
     if champion["version"] is None:
         return None, NO_SLICES
@@ -246,7 +245,8 @@ def _drops(slices: pd.DataFrame) -> tuple[SliceDrop, ...]:
 def _parity(name: str, version: str, predictions: pd.DataFrame, root: Root) -> float:
     """Return the largest difference in probabilities between the registered copy of the model and ``predictions``.
 
-    The difference is infinite if the copy cannot be loaded or rejects a file. The paths are relative to ``root``.
+    The difference is infinite if the copy cannot be loaded or rejects a file. The column ``path`` of ``predictions`` is
+    relative to ``root``.
     """
     try:
         classifier = load_version(name, version).classifier

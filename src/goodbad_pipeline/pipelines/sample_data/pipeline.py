@@ -11,7 +11,7 @@ from goodbad_pipeline.sample.dataset import write_sample
 
 
 def create_pipeline() -> Pipeline:
-    """Return the pipeline that draws the sample again."""
+    """Return the pipeline that draws the sample images."""
     return stage("sample_data", named_node(draw_sample_data, inputs="params:sample", outputs="sample_manifest"))
 
 

@@ -48,7 +48,11 @@ def list_candidates(splits: pd.DataFrame, scaling_search: ScalingSearchParams) -
         )
     far = [candidate.name for candidate in candidates if not candidate.coefficients.doubles]
     if far:
-        logger.warning("α·β²·γ² is more than 10%% away from 2 for %d of %d candidates: %s", len(far), len(rows), far)
+        logger.warning(
+            "α·β²·γ² differs by more than 10%% from 2 for %d of %d candidates, so the candidates do not cost the same. "
+            "A lower scaling_search.tolerance excludes these candidates: %s",
+            *(len(far), len(rows), far),
+        )
     return pd.DataFrame(rows)
 
 

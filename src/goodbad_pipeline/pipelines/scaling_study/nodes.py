@@ -120,7 +120,10 @@ def _conclude(table: pd.DataFrame, rows: pd.DataFrame) -> str:
 
 
 def _paper_rows(multiples: pd.Series) -> pd.DataFrame:
-    """Return the paper's rows with the multiple of this study that is closest to 4.5, or NaN if none is near 4.5."""
+    """Return the results of the paper's networks, each with the multiple of this study that is closest to its cost.
+
+    The multiple is NaN if none is near the cost of the paper's network.
+    """
     closest = min(multiples, key=lambda multiple: abs(math.log(multiple / PAPER_MULTIPLE)))
     shown = closest if PAPER_MULTIPLE / NEAR <= closest <= PAPER_MULTIPLE * NEAR else math.nan
     return PAPER.assign(multiple=[1.0] + [shown] * (len(PAPER) - 1))

@@ -66,14 +66,14 @@ def report_leaks(
     )
     plain, ours = (table.set_index("split").loc[name] for name in (PLAIN, OURS))
     logger.info(
-        "Of %d test images, %d would have a copy in train and %d an image of their group in train on a random split; "
-        "on this split, %d have a copy and %d an image of their group in train",
+        "%d test images. In a random split, %d have a copy in train and %d have an image of their group in train. "
+        "In this split, %d have a copy in train and %d have an image of their group in train",
         *plain[["test_images", "copy_in_train", "group_in_train"]],
         *ours[["copy_in_train", "group_in_train"]],
     )
     logger.info(
-        "Accuracy if the label of the nearest training image is predicted: %.1f %% on a random split, "
-        "%.1f %% on this split",
+        "Accuracy if the label of the nearest training image is predicted: %.1f %% in a random split, "
+        "%.1f %% in this split",
         100 * plain["nearest_accuracy"],
         100 * ours["nearest_accuracy"],
     )

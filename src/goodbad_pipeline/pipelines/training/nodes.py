@@ -64,8 +64,8 @@ def choose_network(
 ) -> dict[str, Any]:
     """Return the network that the parameters select, its cost and the source of its initial weights.
 
-    Later nodes read this record, because a second measurement of prediction times could select another network. If the
-    network cannot be grown from its source, this node raises InputError before any image is decoded.
+    Later nodes read this record and do not choose again: with a limit on prediction time, the choice depends on a
+    measurement. If the network cannot be grown from its source, InputError is raised before any image is decoded.
     """
     if training.distributed:
         distributed.join_processes()  # first, because loading a model or fitting a budget initialises the devices
@@ -200,10 +200,11 @@ def train_model(
     The validation split decides which weights are kept. An interrupted training is resumed if nothing that
     determines its result has changed. If a batch does not fit into memory, training ends with an error or, with
     ``training.auto_batch``, starts again with smaller batches. With ``training.refit``, the returned model is trained
-    once more, on both splits; the other returned tables describe the first training.
+    once more, on the train and validation splits; the returned tables describe the first training.
 
     Returns:
-        The model in float32, the history by epoch, the table of `candidate_table`, and the validation predictions.
+        The model in float32, and three tables: the history by epoch, the mixtures of frozen and fine-tuned weights that
+        were compared (see `candidate_table`), and the validation predictions.
     """
     train_images, validation = (labelled_pixels(split, splits, pixels) for split in ("train", "validation"))
     measured = ("budget", "bound_by", "resolutions")  # why the network was chosen; measured times vary between runs
@@ -248,7 +249,7 @@ def _with_validation(splits: pd.DataFrame) -> pd.DataFrame:
 
 
 def _refit_parameters(training: TrainingParams, history: pd.DataFrame, candidates: pd.DataFrame) -> TrainingParams:
-    """Return parameters that repeat the first training's choices: its best epoch is the last, and its factor is set."""
+    """Return the parameters with the number of epochs and the interpolation that the first training chose."""
     last = history[history["phase"] == history["phase"].iloc[-1]]
     kept = int((last["epoch"] <= last.loc[last["kept"], "epoch"].iloc[0]).sum())
     phase = {train.ALL_LAYERS: "epochs", train.SCRATCH: "scratch_epochs"}.get(last["phase"].iloc[0], "head_epochs")
