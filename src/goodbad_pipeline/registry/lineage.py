@@ -1,4 +1,4 @@
-"""Lineage of a model: the images on which the model and its initial weights were trained or selected."""
+"""Lineage of a model: its exposure, that is, the images on which it or its initial weights were trained or selected."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,8 +46,8 @@ def read_exposure(name: str, version: str) -> Exposure:
 def describe_source(model: ModelParams, weights: str, registered: str, splits: pd.DataFrame) -> dict[str, Any] | None:
     """Describe whether the initial weights were trained on images of these splits.
 
-    A grown network starts from ``model.grow_from``; if that is a version without a model name, its model is
-    ``registered``. A network that is not grown starts from ``weights``: ``none``, ``imagenet`` or a file.
+    A grown network starts from ``model.grow_from``; a version number alone means a version of the model ``registered``.
+    A network that is not grown starts from ``weights``: ``none``, ``imagenet`` or a file.
 
     Returns:
         None for random and ImageNet weights; for all other weights a dictionary: ``version`` (None for a file),
@@ -77,7 +77,7 @@ def unrecorded_source(network: Mapping[str, Any]) -> str | None:
 
 
 def total_exposure(network: Mapping[str, Any], splits: pd.DataFrame) -> Exposure:
-    """Return the exposure of a network trained on these splits, including that of its initial weights."""
+    """Return the exposure of a network trained on these splits, including the exposure of its initial weights."""
     source = network.get(SOURCE, {"version": None})  # older trainings recorded no source
     initial = NOTHING if source is None else _source_exposure(source["version"])
     return initial.union(split_exposure(splits))

@@ -237,7 +237,7 @@ def set_alias(
 
 
 def _load(found: ModelVersion, backend: Backend = KERAS) -> RegisteredModel:
-    """Load the archive or exported file of a version with this project's code; the version's own code is not used."""
+    """Load the archive or exported file of a version. The version's stored code is not run, as it may be unsafe."""
     name, number = str(found.name), str(found.version)
     chosen, network = load_exported(found, backend)
     uri = f"models:/{name}/{number}/artifacts/{_FOLDER}"

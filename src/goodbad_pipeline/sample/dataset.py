@@ -1,6 +1,6 @@
-"""The sample dataset of the project: images of good and bad cartoon characters, and a few bad files.
+"""The sample dataset of the project: images of good and bad cartoon characters, and a few problem files.
 
-The bad files show how a run handles kinds of bad files that are found in real folders.
+The problem files are damaged, rotated or duplicate files as in real folders. They show how a run handles such files.
 """
 
 from collections.abc import Mapping
@@ -47,13 +47,13 @@ class _File:
 
 
 def draw_sample(seed: int = SAMPLE_SEED) -> Sample:
-    """Draw the sample: sixty characters in eight poses each, and the bad files.
+    """Draw the sample: sixty characters in eight poses each, and the problem files.
 
     The same seed gives the same bytes with the same version of Pillow.
     """
     cast = design_characters(seed)
     files = [_draw_file(character, index, seed) for character in cast for index in range(len(POSES))]
-    files += _draw_bad_files(files, len(cast), seed)
+    files += _draw_problem_files(files, len(cast), seed)
     manifest = pd.DataFrame([file.row() for file in files], columns=list(COLUMNS))
     return Sample({file.path: file.content for file in files}, manifest)
 
@@ -85,11 +85,11 @@ def _draw_file(character: Character, index: int, seed: int) -> _File:
     return _File(path, content, character, POSES[index].name, character.group)
 
 
-def _draw_bad_files(files: list[_File], characters: int, seed: int) -> list[_File]:
-    """Return the bad files.
+def _draw_problem_files(files: list[_File], characters: int, seed: int) -> list[_File]:
+    """Return a truncated JPEG, an empty file, a text file named .jpg, a rotated JPEG with EXIF orientation, and copies.
 
-    These are a truncated JPEG, an empty file, a text file named .jpg, a rotated JPEG with EXIF orientation, an exact
-    duplicate and a near-duplicate, each with its own group name, and one image stored twice, under both labels.
+    The copies are an exact duplicate and a near-duplicate, each in another group than the original, and one image that
+    is stored under both labels.
     """
     rotated, truncated, ambiguous = (design_guest(seed, characters + index) for index in range(3))
     upright, whole, twice = (draw_character(guest, POSES[0], seed) for guest in (rotated, truncated, ambiguous))

@@ -40,7 +40,7 @@ def file_digest(file: Path) -> str:
 
 
 def require_digest(file: Path, digest: str | None, meaning: str) -> None:
-    """Raise `InputError` if ``digest`` is given and is not the SHA-256 of the file, which messages call ``meaning``."""
+    """Raise `InputError` unless ``digest`` is None or the SHA-256 of the file. The message calls it ``meaning``."""
     actual = file_digest(file)
     if digest not in (None, actual):
         raise InputError(f"{file}: {meaning} was changed: SHA-256 is {actual}, expected {digest}")
@@ -88,7 +88,7 @@ def _check_members(archive: zipfile.ZipFile) -> None:
         raise _RefusedError(f"it must contain exactly {', '.join(sorted(MEMBERS))}, got {', '.join(names)[:200]}")
     for member in archive.infolist():
         if member.compress_type != zipfile.ZIP_STORED:  # Keras never compresses; a zip bomb does
-            raise _RefusedError(f"{member.filename} is compressed")
+            raise _RefusedError(f"{member.filename} is compressed, unlike the files that Keras writes")
 
 
 def _check_names(config: Any) -> None:
@@ -102,7 +102,7 @@ def _check_names(config: Any) -> None:
         if not isinstance(name, str) or name not in ALLOWED.get(module, ()):
             raise _RefusedError(f"{str(module)[:60]}.{str(name)[:60]} is not an allowed class")
         if described.get("registered_name") not in (None, name):
-            raise _RefusedError(f"the class {name} is registered under a different name")
+            raise _RefusedError(f"the registered name of the class {name} must be {name} or missing")
 
 
 def _objects(value: Any) -> Any:

@@ -35,7 +35,7 @@ class ClassifierConfig:
 
     @classmethod
     def read(cls, file: Path, digest: str | None = None) -> "ClassifierConfig":
-        """Read a config that :meth:`write` wrote; raise `InputError` if ``digest`` is given and is not its SHA-256."""
+        """Read the config in a file; raise `InputError` unless ``digest`` is None or the SHA-256 of the file."""
         require_digest(file, digest, "the model's config")
         values = json.loads(file.read_bytes())
         red, green, blue = values["transform"].pop("background")  # JSON turns tuples into lists
@@ -93,7 +93,7 @@ def load_classifier(folder: Path, digest: str | None = None, config_digest: str 
     """Load a classifier from the files ``model.keras`` and ``facts.json`` of a folder.
 
     ``digest`` and ``config_digest`` are the SHA-256 of these files, as recorded outside the folder. Without ``digest``,
-    the archive must have the digest in the config; without ``config_digest``, any config is accepted.
+    the config states the digest of the archive; without ``config_digest``, any config is accepted.
 
     Raises:
         InputError: A digest differs, or the archive contains anything but a plain network.

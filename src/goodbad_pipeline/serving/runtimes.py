@@ -18,7 +18,7 @@ KERAS: Final = "keras"
 Backend = Literal["auto", "keras", "onnx", "litert", "litert_int8"]
 Exports = Mapping[str, Mapping[str, Any]]
 """Results of `kedro run --pipeline=export` by backend: images_per_second, agrees (differs from Keras by no more than is
-allowed), same_answers (predicts the same class for every image) and, except for Keras, sha256."""
+allowed), same_answers (differs by at most `export.tolerance`) and, except for Keras, sha256."""
 
 
 class Network(Protocol):
@@ -127,8 +127,8 @@ def require_runtime(name: str) -> None:
 def choose_backend(backend: Backend, exports: Exports, version: str) -> str:
     """Return the backend to use: ``keras`` or a key of `RUNTIMES`.
 
-    ``auto`` selects the backend that was fastest in the export, among the installed backends that predict exactly the
-    same classes as the Keras model. int8 usually changes some predictions, so that ``auto`` rarely selects it.
+    ``auto`` selects the backend that was fastest in the export, among the installed backends whose probabilities differ
+    from Keras by at most `export.tolerance`. int8 usually differs more, so that ``auto`` rarely selects it.
 
     Raises:
         InputError: The backend was not exported, did not agree with Keras, or is not installed.

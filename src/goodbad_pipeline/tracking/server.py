@@ -1,4 +1,4 @@
-"""Entries, which describe in plain values what to log, and the client that sends entries to MLflow.
+"""The client that sends entries to MLflow. An entry describes in plain values what to log.
 
 An entry contains the id of its run and its own timestamps, so that it can be sent at any time. If the response to a
 successful request is lost, the entry is sent again; MLflow stores it only once.
@@ -146,7 +146,10 @@ class Server:
                 raise
 
     def _logged_metrics(self, run: str, names: set[str]) -> set[tuple[str, int, float]]:
-        """Return name, step and value of each metric that MLflow had at the first call of this method for the run."""
+        """Return name, step and value of each metric of the run in MLflow.
+
+        The first result for a run is cached, because it contains all metrics from before the run was resumed.
+        """
         if run not in self._logged:
             logged = names & self.client.get_run(run).data.metrics.keys()
             history = (metric for name in logged for metric in self.client.get_metric_history(run, name))

@@ -49,7 +49,7 @@ def ui_command(uri: str) -> str:
 def lock_store(uri: str) -> Iterator[None]:
     """Lock a local database, because it would be damaged if several processes created its tables at the same time.
 
-    Later errors of the database name its file if the file cannot be written.
+    From then on, errors of a database that cannot be written contain the path of its file.
     """
     if not uri.startswith(SQLITE):
         yield

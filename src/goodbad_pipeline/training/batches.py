@@ -107,7 +107,10 @@ def balanced_weights(targets: np.ndarray) -> np.ndarray:
 
 
 def prediction_batch() -> int:
-    """Return the number of images per batch of predictions: on a CPU few, which are padded less and fit into caches."""
+    """Return the number of images per batch of predictions.
+
+    On a CPU the number is small: the last batch needs less padding, and a batch fits into the caches.
+    """
     return 64 if count_gpus() else 32
 
 

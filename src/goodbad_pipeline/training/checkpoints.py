@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 Arrays = Mapping[str, np.ndarray]
 _ARRAYS, _STATE = "arrays.npz", "state.json"
-_ABANDONED = 3  # number of interrupted trainings whose checkpoints are kept
+_KEPT_TRAININGS = 3  # interrupted trainings
 
 
 @dataclass(frozen=True)
@@ -126,9 +126,9 @@ class CheckpointStore:
     def forget(self, config_hash: str | None = None) -> None:
         """Remove the checkpoints of the training with this hash.
 
-        Without a hash, remove the checkpoints of all trainings except the `_ABANDONED` most recent trainings.
+        Without a hash, remove the checkpoints of all except the `_KEPT_TRAININGS` most recent trainings.
         """
-        folders = [self.path / config_hash[:16]] if config_hash else self._trainings()[_ABANDONED:]
+        folders = [self.path / config_hash[:16]] if config_hash else self._trainings()[_KEPT_TRAININGS:]
         for folder in folders:
             CheckpointFolder(folder, 1).clear()
 

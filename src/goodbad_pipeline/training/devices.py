@@ -144,8 +144,8 @@ def batch_that_fits(
 ) -> int | None:
     """Estimate the largest batch size that fits into memory, after the batch size ``tried`` did not fit.
 
-    A batch is divided among ``devices``; each has ``memory_bytes``, or None if this is unknown. The result is at most
-    half of ``tried`` and a multiple of ``devices`` and ``multiple``, or None if there is no such number.
+    ``memory_bytes`` is the memory of one of the ``devices`` devices, or None if unknown. The result is divisible by
+    ``devices`` and by ``multiple``, and is at most half of ``tried``. It is None if no number meets these conditions.
     """
     least = math.lcm(devices, multiple)
     if tried // 2 < least:

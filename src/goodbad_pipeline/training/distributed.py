@@ -117,7 +117,7 @@ class MirroredDataParallel(DataParallel):
         super().__init__(_mirrored_strategy(tuple(devices)))
 
     def training_scope(self) -> AbstractContextManager[None]:
-        """Return an empty context: within `scope`, every device would predict all validation images."""
+        """Return a context without effect, because in `scope` every device would predict all validation images."""
         return nullcontext()
 
     def replicate(self, model: keras.Model) -> keras.Model:

@@ -51,7 +51,7 @@ def normalise_batch(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any,
 
 @keras.ops.custom_gradient
 def swish(x: Any) -> tuple[Any, Call]:
-    """Compute swish, x · sigmoid(x) (arXiv 1710.05941). Only x is kept for the gradient, which XLA compiles."""
+    """Compute swish, x · sigmoid(x) (arXiv 1710.05941). XLA compiles the gradient, which needs only x in memory."""
     return tf.nn.silu(x), lambda upstream: _swish_gradient(x, upstream)
 
 
@@ -67,7 +67,7 @@ def _swish_gradient(x: Any, upstream: Any) -> Any:
 
 
 def _fused_calls(model: keras.Model) -> dict[keras.Layer, Call]:
-    """Return the faster call of each layer that has one."""
+    """Return the faster function of each layer for which there is a faster function."""
     return {
         layer: partial(call, layer)
         for layer in model.layers

@@ -1,7 +1,7 @@
 """Choose weights between the frozen and the fine-tuned network on the validation images (WiSE-FT, arXiv 2109.01903).
 
-The frozen network has its initial weights and a trained classifier. Each candidate mixes its weights with the
-fine-tuned weights.
+The frozen network has its initial weights and a trained classifier. Each candidate is a mixture of the weights of the
+frozen network and the fine-tuned weights.
 """
 
 from collections.abc import Sequence
@@ -27,10 +27,10 @@ def interpolate(frozen: Sequence[np.ndarray], tuned: Sequence[np.ndarray], facto
 def candidate_table(losses: np.ndarray, groups: np.ndarray, factors: Sequence[float], skill: float) -> pd.DataFrame:
     """Compare the candidates by ``losses``, their log losses on the validation images: shape (candidates, n).
 
-    Only candidates whose mean loss exceeds the lowest mean loss by no more than chance may be chosen. The chosen
-    candidate has the factor nearest to 1 - ``skill``/2. ``skill`` is 0 for a frozen network that is no better than the
-    class frequencies on the train split; then factor 1 is best. ``skill`` is 1 for a frozen network without loss; then
-    factor 0.5 is best.
+    Only candidates whose mean loss is within one standard error of the lowest mean loss may be chosen. The chosen
+    candidate has the factor nearest to 1 - ``skill``/2: the better the frozen network, the more of its weights are
+    used. ``skill`` is 0 if the frozen network is no better than the class frequencies on the train split, and 1 if its
+    loss is 0.
 
     Returns:
         One row per candidate: factor, the columns of `compare_losses`, and chosen.

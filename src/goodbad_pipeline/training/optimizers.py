@@ -113,9 +113,9 @@ class WarmExponential(keras.optimizers.schedules.LearningRateSchedule):
 def rates_by_depth(layers: Sequence[str], decay: float) -> dict[str, float]:
     """Return a factor for the learning rate of each layer (discriminative fine-tuning, arXiv 1801.06146).
 
-    A part is the stem, a block, the top or the classifier: all layers with the same name up to the first underscore.
-    The factor of the last part is 1. The factor of each earlier part is ``decay`` times the factor of the next part
-    (arXiv 2106.08254).
+    Layers with the same name up to the first underscore are one part (stem, block, top or classifier) and have the same
+    factor. The factor of the last part is 1. The factor of each earlier part is ``decay`` times the factor of the next
+    part (arXiv 2106.08254).
     """
     parts = list(dict.fromkeys(name.split("_")[0] for name in layers))
     last = len(parts) - 1

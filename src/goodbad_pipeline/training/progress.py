@@ -59,7 +59,7 @@ class Progress:
         return better
 
     def table(self) -> pd.DataFrame:
-        """Return the history with the columns :data:`HISTORY_COLUMNS`. ``kept`` is true for the kept epoch only."""
+        """Return the history with :data:`HISTORY_COLUMNS`. ``kept`` marks the epoch whose weights the model has."""
         table = pd.DataFrame(self.rows, columns=HISTORY_COLUMNS)
         table["kept"] = table["epoch"] == self.kept
         return table

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 def candidate_resolutions(resolutions: Sequence[int], sides: np.ndarray) -> list[int]:
-    """Return the resolutions up to the first that is at least the median of ``sides``; ``resolutions`` are rising."""
+    """Return the ascending ``resolutions`` up to the first that is at least the median of the images' ``sides``."""
     return [side for side, smaller in zip(resolutions, (0, *resolutions), strict=False) if smaller < np.median(sides)]
 
 
@@ -28,8 +28,8 @@ def compare_resolutions(
 ) -> pd.DataFrame:
     """Compare resolutions by the cross-validated log losses of a logistic regression on the training images.
 
-    ``build`` returns the network for a resolution, and ``load`` the images. The chosen resolution is the lowest whose
-    log loss exceeds the lowest log loss by no more than chance.
+    ``build`` returns the network for a resolution, and ``load`` the images. The chosen resolution is the smallest
+    resolution whose log loss is within one standard error of the best log loss.
 
     Returns:
         One row per resolution: resolution, the columns of `compare_losses`, and chosen.

@@ -65,10 +65,10 @@ def fit_model(
     are trained from the start, with batch statistics. Each phase ends with the weights of its best or its last epoch.
 
     ``model`` maps pixels (b, side, side, 3), 0–255, to class probabilities, and has layers ``avg_pool`` and
-    ``predictions``. The validation images decide when training stops early and which epoch is best. ``compiled`` states
-    that `compile_model` has already compiled the model for this recipe. This is allowed only in one process from
-    scratch; several trainings of one model then build its graph only once. ``stop`` is checked after each step and
-    during validation. ``epoch_callback`` is also called for the epochs before a training was resumed. If
+    ``predictions``. The validation images decide when training stops early and which epoch is best. ``compiled`` is
+    True if `compile_model` has compiled the model for this recipe, so that several trainings of one model build its
+    graph only once; it is allowed only on one device and for networks from scratch. ``stop`` is checked after each step
+    and during validation. ``epoch_callback`` is also called for epochs that ended before the training was resumed. If
     ``checkpoints`` is None, no checkpoint is stored.
 
     Raises:
