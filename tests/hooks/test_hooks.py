@@ -306,3 +306,40 @@ def test_each_process_must_run_the_pipeline_of_its_rank(monkeypatch: pytest.Monk
         begin(tmp_path, right, training__distributed=True)
         with pytest.raises(InputError, match=f"process {index}, of processes 0 to 1, must run --pipeline={right}"):
             begin(tmp_path, wrong, training__distributed=True)
+
+
+def with_storage(project: Path, **tune: str) -> DataCatalog:
+    bootstrap_project(project)
+    with KedroSession.create(project, runtime_params={"tune": tune}) as session:
+        return session.load_context().catalog
+
+
+def test_the_database_of_searches_has_the_credentials_of_conf_local(project: Path) -> None:
+    assert with_storage(project).load("studies").url is None
+    with pytest.raises(
+        InputError, match=r"^tune.credentials: must be an entry of conf/local/credentials.yml, got 'db'"
+    ):
+        with_storage(project, storage="postgresql://me@host/db", credentials="db")
+    (project / "conf/local/credentials.yml").write_text("db: {password: hunter2}\n")
+    catalog = with_storage(project, storage="postgresql://me@host/db", credentials="db")
+    assert catalog.load("studies").url.password == "hunter2"
+    assert "hunter2" not in str(catalog) + repr(catalog.get("studies")) + str(catalog.load("params:tune"))
+    (project / "conf/local/credentials.yml").unlink()
+    with pytest.raises(
+        InputError, match=r"^tune.storage: a URL must contain no password.*in tune.credentials$"
+    ) as caught:
+        with_storage(project, storage="postgresql://me:hunter2@host/db")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_the_database_of_searches_must_answer_before_the_run(project: Path) -> None:
+    tune = register_pipelines()["tune"]
+    catalog = DataCatalog({name: MemoryDataset(0) for name in tune.inputs()})
+    hooks = CheckHooks()
+    bootstrap_project(project)
+    with KedroSession.create(
+        project, runtime_params={"tune": {"storage": "postgresql://me@127.0.0.1:9/db"}}
+    ) as session:
+        hooks.after_context_created(session.load_context())
+    with pytest.raises(InputError, match=r"^tune.storage: 'postgresql://me@127.0.0.1:9/db' cannot be used"):
+        hooks.before_pipeline_run({}, tune, catalog)

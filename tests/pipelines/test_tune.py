@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,9 +17,13 @@ import yaml
 from cli_runner import kedro_run, runs, store, table
 from factories import catalog_config, make_project, parameters
 from kedro.io import DataCatalog
+from postgres_server import PASSWORD, USER, postgres_server
+from sqlalchemy import make_url
 
 from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.experiments import tuning
 from goodbad_pipeline.experiments.search_space import resolve_space
+from goodbad_pipeline.experiments.study import StudyStore
 from goodbad_pipeline.experiments.tuning import TuningContext, confirm_finalists
 from goodbad_pipeline.params import validate_parameters
 from goodbad_pipeline.params.experiments import RangeParams
@@ -174,7 +179,7 @@ def test_the_seed_that_chose_the_finalists_does_not_count_again() -> None:
         Retrained({0: 0.4, 3: 0.5}),
         validate_parameters(parameters(tune__finalists=1, tune__seeds=2))["tune"],
     )
-    finals = confirm_finalists(retrained, tune, searched([0.41, 0.6, 0.7, 0.1]), cache)
+    finals = confirm_finalists(retrained, tune, searched([0.41, 0.6, 0.7, 0.1]), StudyStore(Path()), cache)
     assert retrained.trained == [(0, 5), (0, 6), (3, 5), (3, 6)]
     assert finals.groupby("trial")["val_log_loss"].mean().to_dict() == {0: 0.4, 3: 0.5}  # not the lucky 0.1
 
@@ -182,7 +187,23 @@ def test_the_seed_that_chose_the_finalists_does_not_count_again() -> None:
 def test_finalists_that_no_other_seed_trains_are_an_error_of_one_line() -> None:
     tune = validate_parameters(parameters(tune__finalists=1, tune__seeds=1))["tune"]
     with pytest.raises(InputError, match="none of 2 finalists was trained to its end from 1 other seeds"):
-        confirm_finalists(Retrained({0: None, 3: None}), tune, searched([0.41, 0.6, 0.7, 0.1]), cache)
+        confirm_finalists(
+            Retrained({0: None, 3: None}), tune, searched([0.41, 0.6, 0.7, 0.1]), StudyStore(Path()), cache
+        )
+
+
+def test_processes_share_the_trainings_of_the_finalists(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(tuning, "tuning_config", lambda *_: {"code": "1"})
+    tune = validate_parameters(parameters(tune__finalists=1, tune__seeds=2))["tune"]
+    tables = []
+    for losses in ({0: 0.4, 3: 0.5}, {0: 0.8, 3: 0.9}):  # those of the second process are not used
+        process = Retrained(losses)
+        process.model = process.images = process.development = None
+        process.stop = StopRequest()
+        store = StudyStore(Path(), url=make_url(f"sqlite:///{tmp_path / 's.db'}"))
+        tables.append(confirm_finalists(process, tune, searched([0.41, 0.6, 0.7, 0.1]), store, cache))
+    assert tables[0]["val_log_loss"].tolist() == [0.4, 0.4, 0.5, 0.5]
+    assert tables[0].equals(tables[1])
 
 
 def is_in_third_trial(project: Path) -> bool:
@@ -255,3 +276,84 @@ def test_the_snippet_is_valid_parameters(killed_once: Path) -> None:
     changes |= {f"training__{name}": value for name, value in training.items()}
     changes |= {f"training__augmentation__{name}": value for name, value in augmentation.items()}
     validate_parameters(parameters(**changes))
+
+
+FAST = """
+import goodbad_pipeline.experiments.study as study
+study.HEARTBEAT, study.GRACE = 1, 10
+from kedro.framework.cli import main
+main()
+"""
+
+
+def shared_process(project: Path, url: str) -> subprocess.Popen:
+    options = f"tune.trials={TRIALS},tune.storage={url},tune.credentials=searches"
+    command = [sys.executable, "-c", FAST, "run", "--env", "test", "--pipeline=tune", f"--params={options}"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with (project / "out.txt").open("ab") as output:
+        return subprocess.Popen(command, cwd=project, env=environment, stdout=output, stderr=subprocess.STDOUT)
+
+
+def attempts(url: str, finals: bool = False) -> list[optuna.trial.FrozenTrial]:
+    storage = make_url(url.replace("://", "+psycopg://")).set(username=USER, password=PASSWORD)
+    try:
+        storage = optuna.storages.RDBStorage(storage.render_as_string(hide_password=False))
+        studies = optuna.get_all_study_summaries(storage)
+        name = next(each.study_name for each in studies if ("finalists" in each.user_attrs["config"]) == finals)
+        return optuna.load_study(study_name=name, storage=storage).get_trials(deepcopy=False)
+    except Exception:  # the processes are making the tables
+        return []
+
+
+def stop_in_a_trial(process: subprocess.Popen, url: str, output: Callable[[], list[str]]) -> int:
+    """Kill the process while it runs a trial; return the number of the trial."""
+    while True:
+        assert process.poll() is None, output()
+        time.sleep(0.2)
+        if not running(url, process):
+            continue
+        process.send_signal(signal.SIGSTOP)
+        if trials := running(url, process):
+            process.kill()
+            process.wait()
+            return trials[0]
+        process.send_signal(signal.SIGCONT)
+
+
+def running(url: str, process: subprocess.Popen) -> list[int]:
+    trials = [trial for trial in attempts(url) if trial.state.name == "RUNNING"]
+    return [trial.number for trial in trials if trial.user_attrs.get("process", "").endswith(f"-{process.pid}")]
+
+
+@pytest.mark.slow
+def test_runs_of_two_folders_search_together_and_one_takes_up_the_trial_of_the_other(tmp_path: Path) -> None:
+    projects = [make_project(tmp_path / name) for name in ("first", "second")]
+    for project in projects:
+        kedro_run(project, "data")
+        credentials = yaml.safe_dump({"searches": {"username": USER, "password": PASSWORD}}, allow_unicode=True)
+        (project / "conf/test/credentials.yml").write_text(credentials)
+    with postgres_server() as url:
+        first, second = (shared_process(project, url) for project in projects)
+        killed = stop_in_a_trial(first, url, lambda: [(each / "out.txt").read_text() for each in projects])
+        assert second.wait() == 0, (projects[1] / "out.txt").read_text()
+        assert shared_process(projects[0], url).wait() == 0, (projects[0] / "out.txt").read_text()
+        trials, finals = attempts(url), attempts(url, finals=True)
+    (dead,) = [trial for trial in trials if trial.state.name == "FAIL"]
+    (again,) = [trial for trial in trials if "number" in trial.user_attrs]
+    assert dead.number == killed == again.user_attrs["number"]
+    assert dead.params == again.params
+    assert again.user_attrs["process"].endswith(f"-{second.pid}")
+    assert len(trials) == TRIALS + 1
+    assert {trial.state.name for trial in trials if trial is not dead} <= {"COMPLETE", "PRUNED"}
+    for name in (
+        "07_model_output/tuning_trials.csv",
+        "08_reporting/tuning_ranking.csv",
+        "08_reporting/tuned_values.json",
+    ):
+        first_file, second_file = ((project / "data" / name).read_bytes() for project in projects)
+        assert first_file == second_file
+    assert table(projects[0], "tuning_trials")["trial"].tolist() == list(range(TRIALS))
+    assert len(finals) == len(table(projects[0], "finalist_trials"))
+    for project in projects:
+        files = [file for file in project.rglob("*") if file.is_file() and file.name != "credentials.yml"]
+        assert not [file for file in files if PASSWORD.encode() in file.read_bytes()]

@@ -1,10 +1,12 @@
 """Datasets to which trainings, trials and hyperparameter searches write while they run."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from goodbad_pipeline import tracking
 from goodbad_pipeline.atomic_files import atomic_write
@@ -14,6 +16,9 @@ from goodbad_pipeline.experiments.trial_spec import TrialCache, TrialResult, Tri
 from goodbad_pipeline.tracking.processes import process_tags
 from goodbad_pipeline.training.checkpoints import CheckpointStore
 from goodbad_pipeline.training.progress import EpochCallback, Row, epoch_metrics
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
 
 CACHE_KEY, REUSED = "trial.cache_key", "trial.reused"
 
@@ -45,11 +50,16 @@ class EpochLogDataset(LoadOnlyDataset[EpochCallback]):
 
 
 class StudyDataset(LoadOnlyDataset[StudyStore]):
-    """Loads the store of hyperparameter searches. A search names the MLflow run that a resumed search continues."""
+    """Loads the store of hyperparameter searches. A search names the MLflow run that a resumed search continues.
+
+    ``url`` is the database of several processes that search together; hooks set it, because it may have a password.
+    """
+
+    url: URL | None = None
 
     def load(self) -> StudyStore:
         """Return the store."""
-        return StudyStore(self._filepath, owner=tracking.current_run)
+        return StudyStore(self._filepath, owner=tracking.current_run, url=self.url)
 
 
 class TrialsDataset(LoadOnlyDataset[TrialCache]):

@@ -1,32 +1,47 @@
-"""Hyperparameter searches. Each is an Optuna study in a shared SQLite file, named after a hash of its config.
+"""Hyperparameter searches. Each is an Optuna study in an SQLite file or a database, named after a hash of its config.
 
 A search that was killed can be resumed: its finished trials are kept, and the interrupted trial is trained again with
-the same values and the same number.
+the same values and the same number. Searches of several processes are in
+:mod:`~goodbad_pipeline.experiments.shared_search`.
 """
 
 from __future__ import annotations
 
+import logging
+import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goodbad_pipeline import lazy
 from goodbad_pipeline.evaluation.metrics import larger_is_better
 from goodbad_pipeline.experiments.trial_spec import COMPLETE, TrialResult
-from goodbad_pipeline.training.config_hash import Config, config_hash
+from goodbad_pipeline.training.config_hash import Config, config_differences, config_hash
 
 if TYPE_CHECKING:
     import optuna
+    import sqlalchemy
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
 else:  # the import takes a second, and every run of the catalog loads this module
     optuna = lazy.load("optuna")
 databases = lazy.load("goodbad_pipeline.databases")
 
+logger = logging.getLogger(__name__)
+
+STORAGE = "tune.storage"
+HEARTBEAT = 30  # seconds after which a process that runs a trial of a shared search tells so again
+GRACE = 120  # seconds without a heartbeat after which the process counts as dead
+RESULT = "result"
+RANDOM_TRIALS = 6  # number of trials with random values before the sampler models the results
 Values = Mapping[str, Any]
-_CONFIG, _OWNER, _RESULT = "config", "owner", "result"
-_RANDOM_TRIALS = 6  # number of trials with random values before the sampler models the results
+_CONFIG, _OWNER = "config", "owner"
+_CREATIONS = 5  # several processes may create the tables of a new database at once; all but one fail and try again
+_MOST_DIFFERENCES = 3
 
 
 @dataclass(frozen=True)
@@ -46,12 +61,13 @@ class SearchPlan:
 class Trial:
     """One trial of a search, with the values that Optuna proposed; trial 0 has the present values instead.
 
-    The result is None while the trial runs.
+    The result is None while the trial runs. `process` is the process that trained it, if several processes search.
     """
 
     number: int
     values: Values
     result: TrialResult | None = None
+    process: str | None = None
 
 
 class Search:
@@ -63,7 +79,7 @@ class Search:
         self._study, self._plan, self._space = study, plan, dict(space)
         trials = study.get_trials(deepcopy=False)
         # A resumed search needs another seed; with the same seed it would propose the same first values again.
-        study.sampler = optuna.samplers.TPESampler(seed=plan.seed + len(trials), n_startup_trials=_RANDOM_TRIALS)
+        study.sampler = optuna.samplers.TPESampler(seed=plan.seed + len(trials), n_startup_trials=RANDOM_TRIALS)
         self._repeat_interrupted(trials, present)
 
     def _repeat_interrupted(self, trials: Sequence[FrozenTrial], present: Values) -> None:
@@ -78,10 +94,17 @@ class Search:
         for trial in interrupted:  # last, so that a kill in between loses no values
             self._study.tell(trial.number, state=state.FAIL)
 
+    def run(self, total: int, train: Callable[[Trial], TrialResult]) -> None:
+        """Call `train` for each finished trial, then for new trials until `total` trials have a result."""
+        for trial in islice(self.finished(), total):
+            train(trial)
+        while len(self._finished()) < total:
+            self.report(train(self.next()))
+
     def finished(self) -> list[Trial]:
         """Return the trials that have a result, in order."""
         return [
-            Trial(number, {name: trial.params[name] for name in self._space}, trial.user_attrs[_RESULT])
+            Trial(number, {name: trial.params[name] for name in self._space}, trial.user_attrs[RESULT])
             for number, trial in enumerate(self._finished())
         ]
 
@@ -98,7 +121,7 @@ class Search:
 
     def report(self, result: TrialResult) -> None:
         """Store the result of the running trial, which has ended: complete, pruned, diverged or out of memory."""
-        self._running.set_user_attr(_RESULT, result)
+        self._running.set_user_attr(RESULT, result)
         if result[COMPLETE]:
             self._study.tell(self._running, result[self._plan.metric])
         else:
@@ -114,19 +137,24 @@ class Search:
 
 
 class StudyStore:
-    """All searches of a project, in an SQLite file.
+    """All searches of a project, in an SQLite file, or those of several processes in the database `url`.
 
     `owner` returns the id of the active MLflow run, which is stored with each search.
     """
 
-    def __init__(self, path: Path, owner: Callable[[], str | None] = lambda: None) -> None:
-        self._path, self._owner = path, owner
+    def __init__(
+        self,
+        path: Path,
+        owner: Callable[[], str | None] = lambda: None,
+        url: sqlalchemy.URL | None = None,
+    ) -> None:
+        self._path, self._owner, self.url = path, owner, url
 
     def open(self, config: Config, plan: SearchPlan) -> optuna.Study:
         """Return the study of this config, or create it; record the active run as its owner."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         study = optuna.create_study(
-            storage=self._storage(),
+            storage=self.storage,
             study_name=config_hash(config),
             direction="maximize" if larger_is_better(plan.metric) else "minimize",
             pruner=optuna.pruners.MedianPruner(plan.pruning_startup, plan.pruning_warmup),
@@ -137,16 +165,71 @@ class StudyStore:
         return study
 
     def find_owner(self, config: Config) -> str | None:
-        """Return the run that owns the newest search whose config contains the items of `config`, or None."""
-        if not self._path.exists():
+        """Return the run that owns the newest search whose config contains the items of `config`, or None.
+
+        Processes that search together have one run each, so no run owns their search.
+        """
+        if self.url is not None or not self._path.exists():
             return None
-        for study in reversed(optuna.get_all_study_summaries(self._storage(), include_best_trial=False)):
+        for study in self._newest_first():
             stored = study.user_attrs.get(_CONFIG, {})
             if all(stored.get(name) == value for name, value in config.items()):
                 return study.user_attrs.get(_OWNER)
         return None
 
-    def _storage(self) -> optuna.storages.RDBStorage:
+    def agree(self, study: optuna.Study, name: str, value: Any) -> Any:
+        """Return the value that the first process of a shared search has stored under a name; store it if it is new."""
+        if self.url is None:
+            return value
+        with databases.named_errors(STORAGE, self.url), databases.exclusive(self.storage.engine):
+            if name not in study.user_attrs:
+                study.set_user_attr(name, value)
+            return study.user_attrs[name]
+
+    def log_join(self, config: Config) -> None:
+        """Log whether a process joins a search of other processes; if not, log how the newest search differs."""
+        if self.url is None:
+            return
+        studies = {study.study_name: study.user_attrs.get(_CONFIG) or {} for study in self._newest_first()}
+        searches = [other for other in studies.values() if other.keys() == config.keys()]
+        if config_hash(config) in studies:
+            logger.info("Joining the search of other processes in %s", STORAGE)
+        elif searches:
+            differences = config_differences(searches[0], config)
+            more = len(differences) - _MOST_DIFFERENCES
+            logger.warning(
+                "Starting a new search in %s; the newest search there has another configuration: %s%s",
+                STORAGE,
+                "; ".join(differences[:_MOST_DIFFERENCES]),
+                f"; and {more} more differences" if more > 0 else "",
+            )
+
+    @cached_property
+    def storage(self) -> optuna.storages.RDBStorage:
+        """The Optuna storage."""
         databases.name_databases()
+        if self.url is not None:
+            return self._connect(self.url)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         return optuna.storages.RDBStorage(f"sqlite:///{self._path}")
+
+    def _newest_first(self) -> list[Any]:
+        return optuna.get_all_study_summaries(self.storage, include_best_trial=False)[::-1]
+
+    @staticmethod
+    def _connect(url: sqlalchemy.URL) -> optuna.storages.RDBStorage:
+        with databases.named_errors(STORAGE, url), warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            for attempt in range(_CREATIONS):
+                try:
+                    return optuna.storages.RDBStorage(
+                        url.render_as_string(hide_password=False),
+                        engine_kwargs=databases.engine_arguments(url),
+                        heartbeat_interval=HEARTBEAT,
+                        grace_period=GRACE,
+                    )
+                except databases.SQLAlchemyError:
+                    if attempt == _CREATIONS - 1:
+                        raise
+                    time.sleep(1 + attempt)
+        raise AssertionError

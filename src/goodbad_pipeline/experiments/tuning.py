@@ -3,9 +3,8 @@
 import json
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from itertools import islice
 from typing import Any
 
 import pandas as pd
@@ -15,6 +14,7 @@ from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation.metrics import larger_is_better
 from goodbad_pipeline.experiments import search_space
 from goodbad_pipeline.experiments.search_space import Values, with_values
+from goodbad_pipeline.experiments.shared_search import SharedSearch
 from goodbad_pipeline.experiments.study import Search, SearchPlan, StudyStore, Trial
 from goodbad_pipeline.experiments.trial_spec import COMPLETE, DevelopmentData, TrialCache, TrialResult, TrialSpec
 from goodbad_pipeline.images.labelled_pixels import LabelledPixels
@@ -140,35 +140,51 @@ def search_parameters(
 ) -> pd.DataFrame:
     """Run or resume the search; return one row per trial: trial, network, seed, values (JSON), cache_key, metrics."""
     present = context.present(tune)
-    space = search_space.resolve_space(tune, present, rates)
     config = tuning_config(context.model, context.training, context.images, tune, context.development)
-    plan = SearchPlan(tune.metric, tune.seed, tune.pruning.startup, tune.pruning.warmup)
-    distributions = {name: search_space.to_distribution(dimension) for name, dimension in space.items()}
-    search = Search(store.open(config, plan), plan, distributions, present)
-    rows: list[dict[str, Any]] = []
+    space, search = _open_search(store, config, tune, present, rates, context.stop)
+    rows: dict[int, dict[str, Any]] = {}
 
     def run(trial: Trial) -> TrialResult:
         values = search_space.round_values(space, trial.values) if trial.number else present
         seed = context.training.seed
         name = f"trial {trial.number}" if trial.number else PRESENT
         spec = context.spec(name, trial.number, values, seed, search=config_hash(config))
+        if trial.process is not None:
+            spec = replace(spec, shown={**spec.shown, "process": trial.process})
         stored = trial.result
         train = partial(context.train, values, seed, tune.metric, search.should_prune)
         result = cache(spec, train if stored is None else lambda _: stored)
-        rows.append(_row(trial.number, spec, values, result))
-        score = f"{tune.metric} {result[tune.metric]:.4f}" if tune.metric in result else "no epoch finished"
-        logger.info("Trial %d of %d: %s, %s", len(rows), tune.trials, score, json.dumps(values))
+        if trial.number not in rows:
+            score = f"{tune.metric} {result[tune.metric]:.4f}" if tune.metric in result else "no epoch finished"
+            logger.info("Trial %d of %d: %s, %s", len(rows) + 1, tune.trials, score, json.dumps(values))
+        rows[trial.number] = _row(trial.number, spec, values, stored or result)
         return result
 
-    for trial in islice(search.finished(), tune.trials):
-        run(trial)
-    while len(rows) < tune.trials:
-        search.report(run(search.next()))
-    return pd.DataFrame(rows)
+    search.run(tune.trials, run)
+    return pd.DataFrame([rows[number] for number in range(tune.trials)])
+
+
+def _open_search(
+    store: StudyStore,
+    config: Config,
+    tune: TuneParams,
+    present: Values,
+    rates: Mapping[str, float],
+    stop: StopRequest,
+) -> tuple[search_space.Space, Search | SharedSearch]:
+    """Return the search space and the search. Processes that search together use the rates of the first process."""
+    plan = SearchPlan(tune.metric, tune.seed, tune.pruning.startup, tune.pruning.warmup)
+    store.log_join(config)
+    study = store.open(config, plan)
+    space = search_space.resolve_space(tune, present, store.agree(study, "rates", dict(rates)))
+    distributions = {name: search_space.to_distribution(dimension) for name, dimension in space.items()}
+    if store.url is None:
+        return space, Search(study, plan, distributions, present)
+    return space, SharedSearch(store, study, plan, distributions, present, stop)
 
 
 def confirm_finalists(
-    context: TuningContext, tune: TuneParams, trials: pd.DataFrame, cache: TrialCache
+    context: TuningContext, tune: TuneParams, trials: pd.DataFrame, store: StudyStore, cache: TrialCache
 ) -> pd.DataFrame:
     """Train the best trials of a search and the present parameters again, from seeds that the search did not use.
 
@@ -185,15 +201,28 @@ def confirm_finalists(
         )
     best = complete.sort_values(tune.metric, ascending=not larger_is_better(tune.metric), kind="stable")
     finalists = pd.concat([complete[complete["trial"] == 0], best.head(tune.finalists)]).drop_duplicates("trial")
-    first = context.training.seed + 1
-    rows: list[dict[str, Any]] = []
-    for row in finalists.to_dict("records"):
-        values = json.loads(row["values"])
-        for seed in range(first, first + tune.seeds):
-            spec = context.spec(row["network"], row["trial"], values, seed)
-            result = cache(spec, partial(context.train, values, seed, tune.metric, lambda *_: False))
-            rows.append(_row(row["trial"], spec, values, result))
-    finished = [row for row in rows if row[COMPLETE] == 1]
+    seeds = range(context.training.seed + 1, context.training.seed + 1 + tune.seeds)
+    trainings = [(row, seed) for row in finalists.to_dict("records") for seed in seeds]
+    rows: dict[int, dict[str, Any]] = {}
+
+    def run(training: Trial) -> TrialResult:
+        row, seed = trainings[training.number]
+        values, stored = json.loads(row["values"]), training.result
+        spec = context.spec(row["network"], row["trial"], values, seed)
+        train = partial(context.train, values, seed, tune.metric, lambda *_: False)
+        result = cache(spec, train if stored is None else lambda _: stored)
+        rows[training.number] = _row(row["trial"], spec, values, stored or result)
+        return result
+
+    if store.url is None:
+        for number in range(len(trainings)):
+            run(Trial(number, {}))
+    else:
+        config = tuning_config(context.model, context.training, context.images, tune, context.development)
+        config["finalists"] = [[row["trial"], row["values"], seed] for row, seed in trainings]
+        plan = SearchPlan(tune.metric, tune.seed, tune.pruning.startup, tune.pruning.warmup)
+        SharedSearch(store, store.open(config, plan), plan, {}, {}, context.stop).run(len(trainings), run)
+    finished = [rows[number] for number in range(len(trainings)) if rows[number][COMPLETE] == 1]
     if not finished:
         raise InputError(
             f"tune: none of {len(finalists)} finalists was trained to its end from {tune.seeds} other seeds; lower "

@@ -15,6 +15,7 @@ from kedro.pipeline import Pipeline
 
 from goodbad_pipeline import lazy, params
 from goodbad_pipeline.errors import InputError, find_cause
+from goodbad_pipeline.hooks.resume import STUDIES
 from goodbad_pipeline.images import stores
 from goodbad_pipeline.images.paths import find_state
 from goodbad_pipeline.images.stores import open_root
@@ -24,6 +25,7 @@ from goodbad_pipeline.secrecy import hide_secrets
 from goodbad_pipeline.training.environment import check_process_role, read_process_info, require_backend
 from goodbad_pipeline.training.stopping import Stopped
 
+databases = lazy.load("goodbad_pipeline.databases")  # imports SQLAlchemy
 devices = lazy.load("goodbad_pipeline.training.devices")  # imports Keras
 
 FOLLOW = "follow"  # pipeline that processes 1, 2, … of a distributed training run; they log nothing
@@ -39,6 +41,7 @@ class CheckHooks:
 
     def __init__(self) -> None:
         self.parameters: dict[str, params.Group] = {}
+        self._studies: Any = None  # URL of the database of hyperparameter searches
 
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
@@ -49,10 +52,14 @@ class CheckHooks:
         check_networks(self.parameters)
         context.config_loader["parameters"] = raw
         _configure_stores(context, self.parameters)
+        self._studies = _read_studies_url(context, self.parameters)
 
     @hook_impl
     def after_catalog_created(self, catalog: DataCatalog, parameters: dict[str, Any]) -> None:
         """Replace the dicts of parameters in the catalog by validated groups, such as `ModelParams`, for the nodes."""
+        studies: Any = catalog.get(STUDIES) if self._studies is not None else None
+        if studies is not None:
+            studies.url = self._studies
         for name, group in params.validate_parameters(parameters["parameters"]).items():
             _save_group(catalog, f"params:{name}", group)
 
@@ -68,6 +75,8 @@ class CheckHooks:
                 f"{', '.join(first)}: the pipeline reads these datasets, which an earlier pipeline must write; "
                 f"run --pipeline={' and then --pipeline='.join(earlier) or EARLIER[0]} first"
             )
+        if self._studies is not None and STUDIES in pipeline.inputs():
+            databases.check_connection("tune.storage", self._studies)
         _require_same_images(pipeline, catalog, self.parameters.get("images"))
         model, training = self.parameters.get("model"), self.parameters.get("training")
         if isinstance(model, params.ModelParams) and {"params:model", "params:model.coefficients"} & pipeline.inputs():
@@ -86,18 +95,30 @@ def _configure_stores(context: KedroContext, parameters: dict[str, params.Group]
             stores.check_url("predict.source", source)
     if isinstance(images, params.ImageParams):
         stores.check_url("images.root", images.root)
-        options = {} if images.credentials is None else _read_credentials(context, images.credentials)
+        options = _read_credentials(context, "images.credentials", images.credentials)
         stores.configure(stores.Access(options, Path(context.project_path) / DOWNLOADS, int(images.cache_gb * 1e9)))
 
 
-def _read_credentials(context: KedroContext, name: str) -> dict[str, Any]:
+def _read_studies_url(context: KedroContext, parameters: dict[str, params.Group]) -> Any:
+    """Return the URL of `tune.storage` with the credentials that `tune.credentials` names, or None."""
+    tune = parameters.get("tune")
+    if not isinstance(tune, params.TuneParams) or tune.storage is None:
+        return None
+    stores.check_url("tune.storage", tune.storage, "tune.credentials")
+    credentials = _read_credentials(context, "tune.credentials", tune.credentials)
+    return databases.read_url("tune.storage", tune.storage, credentials, Path(context.project_path))
+
+
+def _read_credentials(context: KedroContext, parameter: str, name: str | None) -> dict[str, Any]:
+    if name is None:
+        return {}
     try:
         entries = context.config_loader["credentials"]
     except MissingConfigException:
         entries = {}
     if not isinstance(entries.get(name), dict):
         raise InputError(
-            f"images.credentials: must be an entry of conf/local/credentials.yml, got '{name}'; its entries are: "
+            f"{parameter}: must be an entry of conf/local/credentials.yml, got '{name}'; its entries are: "
             f"{', '.join(entries) or 'none'}"
         )
     return dict(entries[name])

@@ -69,12 +69,12 @@ def is_url(name: str) -> bool:
     return "://" in name
 
 
-def check_url(parameter: str, url: str) -> None:
+def check_url(parameter: str, url: str, credentials: str = "images.credentials") -> None:
     """Raise an InputError if a URL contains a secret, because parameters are logged."""
     if is_url(url) and (urlsplit(url).password is not None or _SIGNED.search(url)):
         raise InputError(
             f"{parameter}: a URL must contain no password, key or signature, got '{_shown(url)}'; put secrets into "
-            "conf/local/credentials.yml and name the entry in images.credentials"
+            f"conf/local/credentials.yml and name the entry in {credentials}"
         )
 
 

@@ -107,6 +107,8 @@ class TuneParams(Group):
     """Search space, metric and size of the search for training parameters."""
 
     trials: Count
+    storage: str | None
+    credentials: str | None
     metric: Literal["val_log_loss", "val_accuracy", "val_balanced_accuracy", "val_f1_macro", "val_roc_auc"]
     finalists: Count
     seeds: Count

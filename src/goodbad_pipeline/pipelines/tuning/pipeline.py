@@ -40,7 +40,7 @@ def create_pipeline() -> Pipeline:
         ),
         named_node(
             confirm_finalists,
-            inputs=["tuning_context", "params:tune", "tuning_trials", "trial_cache"],
+            inputs=["tuning_context", "params:tune", "tuning_trials", "studies", "trial_cache"],
             outputs="finalist_trials",
             heavy=True,
         ),
