@@ -1,3 +1,4 @@
+import os
 import sys
 import traceback
 import types
@@ -7,12 +8,12 @@ from typing import ClassVar
 import joblib
 import pandas as pd
 import pytest
+from clusters import CLUSTERS, cluster
 from factories import encoded, make_image
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.images import workers
 from goodbad_pipeline.images.scan import Scan, scan_candidates
-from goodbad_pipeline.images.workers import WorkerBackend
+from goodbad_pipeline.images.worker_backend import WorkerBackend
 from goodbad_pipeline.secrecy import hide_secrets
 
 
@@ -39,12 +40,11 @@ def test_the_number_of_workers_changes_nothing(root: Path) -> None:
     assert_same(scan(root, WorkerBackend(workers=1)), scan(root, WorkerBackend(workers=3)))
 
 
-@pytest.mark.slow
-def test_a_dask_cluster_returns_the_same(root: Path) -> None:
-    distributed = pytest.importorskip("distributed", reason="needs the extra cluster")
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_a_cluster_returns_the_same(root: Path, name: str) -> None:
     here = scan(root, WorkerBackend())
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
-        there = scan(root, WorkerBackend("dask", {"scheduler_host": cluster.scheduler_address}))
+    with cluster(name) as options:
+        there = scan(root, WorkerBackend(name, options))
     assert_same(there, here)
 
 
@@ -59,19 +59,54 @@ def test_a_backend_is_registered(root: Path, monkeypatch: pytest.MonkeyPatch) ->
     ("backend", "message"),
     [
         (WorkerBackend("nosuch"), "got 'nosuch'"),
-        (WorkerBackend("ray"), "No module named 'ray'"),
+        (
+            WorkerBackend("dask"),
+            r"'dask' needs a package that is not installed .*; pip install 'goodbad_pipeline\[cluster\]'",
+        ),
+        (
+            WorkerBackend("ray"),
+            r"'ray' needs a package that is not installed .*; pip install 'goodbad_pipeline\[ray\]'",
+        ),
         (WorkerBackend("local", {"scheduler_host": "x"}), "engine_options"),
     ],
 )
-def test_a_missing_backend_raises_one_line(root: Path, backend: WorkerBackend, message: str) -> None:
+def test_a_missing_backend_raises_one_line(
+    root: Path, backend: WorkerBackend, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for package in ("distributed", "ray"):
+        monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(InputError, match=r"images\.scan\.engine: .*" + message):
         scan(root, backend)
 
 
-def test_dask_without_its_package_names_the_extra(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "find_spec", lambda _: None)
-    with pytest.raises(InputError, match=r"needs the package distributed; pip install 'goodbad_pipeline\[cluster\]'"):
-        scan(root, WorkerBackend("dask"))
+class Listing(joblib._parallel_backends.ThreadingBackend):
+    """A backend that returns lists only, as Ray and Spark do."""
+
+    supports_return_generator = False
+
+
+def test_a_backend_that_returns_lists_only_keeps_the_order() -> None:
+    joblib.register_parallel_backend("listing", Listing)
+    taken: list[int] = []
+    backend = WorkerBackend("listing", workers=2)
+    results = backend.map(abs, ((-number,) for number in range(100) if not taken.append(number)))
+    assert next(results) == 0
+    assert len(taken) < 100  # later arguments are not in memory yet
+    assert list(results) == list(range(1, 100))
+
+
+def test_a_worker_that_ends_is_named() -> None:
+    with pytest.raises(InputError, match=r"predict\.engine: 'loky' failed \(a worker process ended"):
+        list(WorkerBackend("loky", workers=2, parameter="predict.engine").map(os._exit, [(1,)] * 3))
+
+
+def lacking(name: str) -> None:
+    raise ModuleNotFoundError(f"No module named '{name}'", name=name)
+
+
+def test_a_worker_without_the_package_is_named() -> None:
+    with pytest.raises(InputError, match=r"workers cannot import goodbad_pipeline\.images; install this package"):
+        list(WorkerBackend("threading").map(lacking, [("goodbad_pipeline.images",)]))
 
 
 class Confiding(joblib._parallel_backends.ThreadingBackend):

@@ -1,5 +1,8 @@
 """Nodes of the predict pipeline, whose predictions equal those of the pyfunc."""
 
+import sys
+import time
+import traceback
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +11,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from clusters import CLUSTERS, cluster
 from factories import parameters
 from serving_kit import SIDE, small_model
 
@@ -19,6 +23,8 @@ from goodbad_pipeline.images.scan import scan_candidates
 from goodbad_pipeline.images.sources import Columns, read_candidates
 from goodbad_pipeline.params import validate_parameters
 from goodbad_pipeline.pipelines.prediction import nodes
+from goodbad_pipeline.secrecy import hide_secrets
+from goodbad_pipeline.serving import batch_prediction
 
 URI = "models:/goodbad@champion"
 
@@ -165,6 +171,68 @@ def test_an_archive_is_predicted_like_its_files(tracking: str, folder: Path, tmp
     pd.testing.assert_frame_equal(packed[columns], plain[columns])
     np.testing.assert_allclose(packed["probability"], plain["probability"], atol=1e-6)
     assert "predictions" in nodes.draw_predictions([packed], predict, images).texts[0].get_text()
+
+
+def predict_with(folder: Path, **changes: object) -> pd.DataFrame:
+    return pd.concat(nodes.predict_files(*groups(predict__source=str(folder), **changes)), ignore_index=True)
+
+
+def assert_same(found: pd.DataFrame, expected: pd.DataFrame) -> None:
+    """The same rows and reasons; probabilities differ by at most 1e-6."""
+    tables = [table.drop(columns="milliseconds") for table in (found, expected)]
+    pd.testing.assert_frame_equal(*tables, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_a_cluster_predicts_the_same(tracking: str, folder: Path, monkeypatch, name: str) -> None:
+    monkeypatch.setattr(batch_prediction, "BLOCK", 64)
+    here = predict_with(folder)
+    with cluster(name) as options:
+        there = predict_with(folder, predict__engine=name, predict__engine_options=options)
+    assert_same(there, here)
+
+
+def test_workers_predict_the_same_and_the_time_is_that_of_the_clock(tracking: str, folder: Path, monkeypatch) -> None:
+    monkeypatch.setattr(batch_prediction, "BLOCK", 64)
+    here = predict_with(folder)
+    start = time.perf_counter()
+    there = predict_with(folder, predict__engine="threading")
+    assert 0 < there["milliseconds"].sum() / 1000 <= time.perf_counter() - start
+    assert_same(there, here)
+
+
+def test_workers_read_an_archive_and_an_empty_folder(tracking: str, folder: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "pets.zip", "w") as archive:
+        for file in folder.glob("*_00*"):
+            archive.write(file, file.name)
+    for source in (tmp_path / "pets.zip", tmp_path):
+        assert_same(predict_with(source, predict__engine="threading"), predict_with(source))
+
+
+def test_an_engine_that_is_not_installed_is_told_before_the_model_is_loaded(monkeypatch) -> None:
+    monkeypatch.setattr(nodes, "find_model", lambda *_: pytest.fail("loads a model"))
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(InputError, match=r"predict.engine: 'ray' needs a package that is not installed .*\[ray\]"):
+        nodes.predict_files(*groups(predict__engine="ray", predict__source="/tmp"))
+
+
+def test_a_secret_option_of_the_engine_is_in_no_message(tracking: str, folder: Path) -> None:
+    options = hide_secrets({"token": {"secret": "open sesame"}})
+    with pytest.raises(InputError, match=r"predict\.engine: .*got 'nosuch' with .*\*\*") as caught:
+        predict_with(folder, predict__engine="nosuch", predict__engine_options=options)
+    assert "open sesame" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_machine_without_the_files_is_named(tracking: str, folder: Path, tmp_path: Path, monkeypatch) -> None:
+    stream = nodes.predict_files(*groups(predict__source=str(folder), predict__engine="threading"))
+    elsewhere = folder.rename(tmp_path / "elsewhere")
+    calls = batch_prediction._classify_in_worker([], folder, stream.workers.load)
+    assert f"{folder}: no such folder" in calls
+    folder.mkdir()
+    (folder / "image_000.png").touch()
+    there = batch_prediction._classify_in_worker(["image_001.jpeg"], folder, stream.workers.load)
+    with pytest.raises(InputError, match=r"predict\.engine: a worker did not find .*image_001\.jpeg"):
+        batch_prediction._require_same_files(there, elsewhere, "predict.engine")
 
 
 def test_a_manifest_without_the_column_is_told(tracking: str, tmp_path: Path) -> None:

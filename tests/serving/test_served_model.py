@@ -5,12 +5,14 @@ import json
 import shutil
 import sys
 import time
+import types
 from pathlib import Path
 
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from clusters import spark_session
 from serving_kit import SIDE, small_model
 
 from goodbad_pipeline.errors import InputError
@@ -60,6 +62,31 @@ def test_bytes_base64_and_paths_give_the_same(tracking: str, folder: Path) -> No
     predictions = [model.predict(pd.DataFrame({"image": one})) for one in cells.values()]
     for other in predictions[1:]:
         pd.testing.assert_frame_equal(predictions[0], other)
+
+
+@pytest.mark.slow
+def test_a_function_of_spark_predicts_the_same(tracking: str, folder: Path, files: dict[str, bytes]) -> None:
+    with spark_session() as spark:
+        images = spark.read.format("binaryFile").load(str(folder))
+        classify = mlflow.pyfunc.spark_udf(spark, URI)
+        rows = images.select("path", classify("content").alias("prediction")).collect()
+    there = {Path(row.path).name: row.prediction.asDict() for row in rows}
+    expected = mlflow.pyfunc.load_model(URI).predict(pd.DataFrame({"image": list(files.values())}))
+    assert len(there) == len(files)
+    for name, own in zip(files, expected.to_dict("records"), strict=True):
+        one = there[name]
+        assert [one[column] for column in ("label", "abstained", "reason")] == [
+            None if pd.isna(own[column]) else own[column] for column in ("label", "abstained", "reason")
+        ]
+        assert one["probabilities"] == pytest.approx(own["probabilities"] or {}, abs=1e-6)
+
+
+def test_rejected_images_have_an_empty_mapping_in_spark(tracking: str, monkeypatch) -> None:
+    model, frame = mlflow.pyfunc.load_model(URI), pd.DataFrame({"image": [b"text"]})
+    assert model.predict(frame)["probabilities"].tolist() == [None]
+    task = types.SimpleNamespace(TaskContext=types.SimpleNamespace(get=lambda: "a task"))
+    monkeypatch.setitem(sys.modules, "pyspark", task)
+    assert model.predict(frame)["probabilities"].tolist() == [{}]
 
 
 def test_the_bundle_imports_itself_and_its_requirements_alone(tmp_path: Path) -> None:

@@ -1,28 +1,26 @@
 """Scan the candidates (the files that a source lists): read every file once, and either accept or quarantine it."""
 
 import logging
-import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from tqdm import tqdm
 
 from goodbad_pipeline.images.formats import Colour
 from goodbad_pipeline.images.paths import FileState, Root, find_states
+from goodbad_pipeline.images.progress import Progress
 from goodbad_pipeline.images.reading import MEASURED_COLUMNS, Limits, ReadSettings, Task
 from goodbad_pipeline.images.rejections import QUARANTINE_COLUMNS, TEMPORARY, Reason
 from goodbad_pipeline.images.scan_cache import ScanCache
-from goodbad_pipeline.images.workers import WorkerBackend, read_batches
+from goodbad_pipeline.images.worker_backend import WorkerBackend
+from goodbad_pipeline.images.workers import read_batches
 
 logger = logging.getLogger(__name__)
 
 BATCH = 64  # files per message to a worker
-LOG_SECONDS = 30.0
 _DIRECT_COLUMNS = MEASURED_COLUMNS[:-1]  # all but the thumbnails, which the cache gathers shard by shard
 _NO_ROW = -1
 _STATES = 65_536  # file states in memory at a time
@@ -114,10 +112,7 @@ class _Scanner:
             logger.info("Unchanged files: %d; files to read: %d", len(readable) - len(left), len(left))
         batches = [left[start : start + BATCH] for start in range(0, len(left), BATCH)]
         tasks = ([Task(self._paths[position], self._hashes.get(position)) for position in batch] for batch in batches)
-        with tqdm(
-            total=len(left), desc="Scanning", unit="file", mininterval=0.5, disable=not sys.stderr.isatty()
-        ) as bar:
-            progress = _Progress(len(left), bar)
+        with Progress("Scanning", "read", len(left)) as progress:
             for positions, outcomes in zip(batches, read_batches(tasks, self._settings, backend), strict=True):
                 for position, outcome in zip(positions, outcomes, strict=True):
                     if outcome.result is not None:
@@ -163,21 +158,3 @@ class _Scanner:
                 row |= {"reason": Reason.NO_LABEL, "detail": "file in no class folder, or with an empty label"}
             rows.append({**row, "path": self._paths[position], "label": labels[position], "reason": str(row["reason"])})
         return pd.DataFrame(rows, columns=QUARANTINE_COLUMNS).astype({"size": "Int64"})
-
-
-class _Progress:
-    """Reports how many files have been read: by a progress bar in a terminal, by log lines without a terminal."""
-
-    def __init__(self, total: int, bar: tqdm) -> None:
-        self._total, self._done, self._bar = total, 0, bar
-        self._start = self._logged = time.monotonic()
-
-    def advance(self, count: int) -> None:
-        self._done += count
-        self._bar.update(count)
-        now = time.monotonic()
-        if self._bar.disable and now - self._logged >= LOG_SECONDS:
-            self._logged = now
-            rate = self._done / (now - self._start)
-            left = (self._total - self._done) / rate / 60
-            logger.info("%d of %d files read, %.0f per second, %.1f minutes left", self._done, self._total, rate, left)

@@ -1,6 +1,5 @@
 """Read the files of a scan in worker processes, on this machine or through a joblib backend."""
 
-import importlib
 import os
 import signal
 import socket
@@ -8,43 +7,24 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
-from joblib import Parallel, cpu_count, delayed, parallel_config
-
-from goodbad_pipeline.errors import InputError, install_command
 from goodbad_pipeline.images.paths import FileContent, Store
 from goodbad_pipeline.images.reading import Limits, Outcome, ReadSettings, Task
 from goodbad_pipeline.images.rejections import Reason, Rejection
+from goodbad_pipeline.images.worker_backend import WorkerBackend
 from goodbad_pipeline.images.worker_process import OUT_OF_MEMORY_STATUS
-from goodbad_pipeline.secrecy import redact, reveal_secrets
 
-LOCAL = "local"
 WORKER = "goodbad_pipeline.images.worker_process"
 AT_ONCE = 16  # files of a store that a thread reads at once
-_REGISTRATIONS = {"ray": ("ray.util.joblib", "register_ray"), "spark": ("joblibspark", "register_spark")}
 _ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),  # glibc: keep the memory of one image for the next,
     "MALLOC_TRIM_THRESHOLD_": str(256 << 20),  # which saves a tenth of the time per image
 }
-
-
-@dataclass(frozen=True)
-class WorkerBackend:
-    """Where files are read: ``local``, or a joblib backend such as ``dask``, ``ray`` or ``spark``.
-
-    Every machine of a backend needs this package, and the same files under the same paths.
-    """
-
-    name: str = LOCAL
-    options: dict[str, Any] = field(default_factory=dict)  # such as Dask's ``scheduler_host``; secrets as ``SecretStr``
-    workers: int | None = None  # number of worker processes; None for one per core
 
 
 def read_batches(
@@ -56,19 +36,13 @@ def read_batches(
     process crash, the cluster's own processes survive.
 
     Raises:
-        InputError: The backend does not exist or cannot be reached.
+        InputError: The backend does not exist, cannot be reached, or fails.
     """
     try:
         # With a store, half of the threads wait for contents while the others wait for decoders.
-        with _configure(backend, threads_per_core=2 if isinstance(settings.root, Store) else 1):
-            parallel = Parallel(return_as="generator", batch_size=1, pre_dispatch="2*n_jobs")
-            yield from parallel(delayed(read_batch)(batch, _sent(settings, batch)) for batch in batches)
-    except Exception as error:
-        message = redact(str(error), backend.options)
-        if message == str(error):
-            raise
-        # `from None`, because the original error shows secrets
-        raise InputError(f"images.scan.engine: '{backend.name}' failed ({message})") from None
+        threads = 2 if isinstance(settings.root, Store) else 1
+        calls = ((batch, _sent(settings, batch)) for batch in batches)
+        yield from backend.map(read_batch, calls, threads_per_core=threads)
     finally:
         close_idle_workers()
 
@@ -77,23 +51,6 @@ def _sent(settings: ReadSettings, batch: list[Task]) -> ReadSettings:
     if isinstance(settings.root, Store):
         return replace(settings, root=settings.root.only([task.path for task in batch]))
     return settings
-
-
-def _configure(backend: WorkerBackend, threads_per_core: int) -> parallel_config:
-    if backend.name == LOCAL and not backend.options:
-        return parallel_config("threading", n_jobs=(backend.workers or cpu_count()) * threads_per_core)
-    if backend.name == "dask" and find_spec("distributed") is None:
-        raise InputError(f"images.scan.engine: dask needs the package distributed; {install_command('cluster')}")
-    try:
-        if backend.name in _REGISTRATIONS:
-            module, function = _REGISTRATIONS[backend.name]
-            getattr(importlib.import_module(module), function)()
-        return parallel_config(backend.name, n_jobs=backend.workers or -1, **reveal_secrets(backend.options))
-    except (ImportError, ValueError, TypeError, OSError) as error:
-        raise InputError(
-            f"images.scan.engine: must be local or a joblib backend that can be reached, got '{backend.name}' with "
-            f"engine_options {backend.options} ({error})"
-        ) from error
 
 
 class WorkerLostError(Exception):

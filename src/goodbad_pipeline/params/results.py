@@ -1,6 +1,6 @@
 """Parameters of evaluation, registry, promotion, prediction, export, replay and tracking."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -54,6 +54,8 @@ class PredictParams(Group):
     source: str | list[str] | None
     version: str | int
     backend: Backend
+    engine: Annotated[str, Field(min_length=1)] = "local"  # runs recorded without this parameter
+    engine_options: dict[str, Any] = Field(default_factory=dict)  # the same
     sheet: Annotated[int, Field(ge=1, le=200)]
     seed: Seed
 

@@ -1,6 +1,7 @@
 """The pyfunc model that MLflow loads. Each version stores this file as a script, so that nothing is unpickled."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,18 @@ class ServedModel(PythonModel):
         served = os.environ.get("_MLFLOW_IS_IN_SERVING_ENVIRONMENT") == "true"
         files = [read_image(cell, allow_paths=not served) for cell in model_input["image"]]
         predictions = self._classifier.classify(files)
+        if _runs_in_spark():  # `spark_udf` fails on a missing mapping
+            predictions["probabilities"] = [row or {} for row in predictions["probabilities"]]
         if served and predictions["reason"].notna().all():
             rows = (predictions["reason"] + ": " + predictions["detail"]).tolist() or ["no rows"]
             raise MlflowException(f"image: no row is an image; the first row: {rows[0]}", error_code=BAD_REQUEST)
         return predictions[OUTPUTS].set_index(model_input.index)
+
+
+def _runs_in_spark() -> bool:
+    """Return True in a worker process of Spark, as in the function of `mlflow.pyfunc.spark_udf`."""
+    pyspark = sys.modules.get("pyspark")
+    return pyspark is not None and pyspark.TaskContext.get() is not None
 
 
 set_model(ServedModel())

@@ -20,7 +20,7 @@ from goodbad_pipeline.images.rejections import Reason
 from goodbad_pipeline.images.scan import scan_candidates
 from goodbad_pipeline.images.sources import read_candidates
 from goodbad_pipeline.images.stores import open_root
-from goodbad_pipeline.images.workers import WorkerBackend
+from goodbad_pipeline.images.worker_backend import WorkerBackend
 from goodbad_pipeline.params import ImageParams
 
 logger = logging.getLogger(__name__)

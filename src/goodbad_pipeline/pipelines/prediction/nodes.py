@@ -15,9 +15,11 @@ from goodbad_pipeline.images.paths import read_inside
 from goodbad_pipeline.images.pixels import transform_image
 from goodbad_pipeline.images.rejections import Rejection
 from goodbad_pipeline.images.sources import PathStream, open_source
+from goodbad_pipeline.images.worker_backend import WorkerBackend
 from goodbad_pipeline.params import ImageParams, PredictParams, RegistryParams
 from goodbad_pipeline.registry.models import find_model, read_parameter, record_use
-from goodbad_pipeline.serving.batch_prediction import PREFIX, PredictionStream
+from goodbad_pipeline.registry.reference import ModelReference
+from goodbad_pipeline.serving.batch_prediction import PREFIX, PredictionStream, Workers
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +29,8 @@ QUARANTINE = ["path", "reason", "detail", "image_id"]
 
 def predict_files(predict: PredictParams, images: ImageParams, registry: RegistryParams) -> PredictionStream:
     """Find the files and load the model. The files are read later, while the predictions are saved."""
+    backend = WorkerBackend(predict.engine, predict.engine_options, parameter="predict.engine")
+    backend.register()
     paths = _source(predict, images)
     model = find_model(registry.name, predict.version, predict.backend)
     record_use(model)
@@ -36,7 +40,8 @@ def predict_files(predict: PredictParams, images: ImageParams, registry: Registr
         read_parameter(model, "images.root") or "unknown images",
         " or ".join(model.class_names),
     )
-    return PredictionStream(paths, model.classifier)
+    workers = None if backend.is_local else Workers(backend, ModelReference.of(model).load)
+    return PredictionStream(paths, model.classifier, workers)
 
 
 def _source(predict: PredictParams, images: ImageParams) -> PathStream:

@@ -1,0 +1,129 @@
+"""Run functions in worker processes of a joblib backend, such as Dask, Ray or Spark."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from importlib import import_module
+from itertools import islice
+from typing import Any, NamedTuple, TypeVar
+
+from joblib import Parallel, cpu_count, delayed, effective_n_jobs, parallel_config
+
+from goodbad_pipeline.errors import InputError, install_command
+from goodbad_pipeline.secrecy import redact, reveal_secrets
+
+T = TypeVar("T")
+
+LOCAL = "local"
+_WINDOW = 8  # calls per worker process at a time, for backends that return lists only
+_NO_MODULE = re.compile(r"No module named '?([\w.]+)")
+_DIED = re.compile(r"KilledWorker|TerminatedWorker|ActorDied|WorkerCrashed|exited unexpectedly|ExecutorLost")
+_DETAIL = 300  # characters of an error in a message
+
+
+class _Package(NamedTuple):
+    module: str
+    extra: str  # of this project, which installs the package
+    register: str | None = None  # function of the module that registers the backend with joblib
+
+
+_PACKAGES = {
+    "dask": _Package("distributed", "cluster"),
+    "ray": _Package("ray.util.joblib", "ray", "register_ray"),
+    "spark": _Package("joblibspark", "spark", "register_spark"),
+}
+
+
+@dataclass(frozen=True)
+class WorkerBackend:
+    """Where functions run: ``local`` (threads of this process), or a joblib backend such as ``dask`` or ``spark``.
+
+    Every machine of a backend needs this package, and the same files under the same paths.
+    """
+
+    name: str = LOCAL
+    options: dict[str, Any] = field(default_factory=dict)  # such as Dask's ``scheduler_host``; secrets as ``SecretStr``
+    workers: int | None = None  # number of worker processes; None for one per core
+    parameter: str = "images.scan.engine"  # for error messages
+
+    @property
+    def is_local(self) -> bool:
+        """True if no joblib backend is used."""
+        return self.name == LOCAL and not self.options
+
+    def register(self) -> None:
+        """Register the backend with joblib if needed; raise an InputError if its package is not installed."""
+        package = _PACKAGES.get(self.name)
+        if package is None:
+            return
+        try:
+            module = import_module(package.module)
+        except ImportError as error:
+            raise InputError(
+                f"{self.parameter}: '{self.name}' needs a package that is not installed ({error}); "
+                f"{install_command(package.extra)}"
+            ) from error
+        if package.register is not None:
+            getattr(module, package.register)()
+
+    def map(
+        self, function: Callable[..., T], arguments: Iterable[tuple[Any, ...]], *, threads_per_core: int = 1
+    ) -> Iterator[T]:
+        """Yield the results of ``function``, in the order of ``arguments``, while later calls run.
+
+        Raises:
+            InputError: The backend does not exist, cannot be reached, or fails.
+        """
+        try:
+            with self._configure(threads_per_core):
+                yield from _run(delayed(function)(*one) for one in arguments)
+        except Exception as error:
+            text = _chain_text(error)
+            redacted = redact(text, self.options)
+            if redacted == text and (self.is_local or isinstance(error, InputError)):
+                raise
+            # Without a cause if the original error shows secrets
+            cause = error if redacted == text else None
+            raise InputError(f"{self.parameter}: '{self.name}' failed ({_describe(redacted)})") from cause
+
+    def _configure(self, threads_per_core: int) -> parallel_config:
+        if self.is_local:
+            return parallel_config("threading", n_jobs=(self.workers or cpu_count()) * threads_per_core)
+        self.register()
+        try:
+            return parallel_config(self.name, n_jobs=self.workers or -1, **reveal_secrets(self.options))
+        except (ImportError, ValueError, TypeError, OSError) as error:
+            raise InputError(
+                f"{self.parameter}: must be local or a joblib backend that can be reached, got '{self.name}' with "
+                f"engine_options {self.options} ({error})"
+            ) from error
+
+
+def _run(calls: Iterator[Any]) -> Iterator[Any]:
+    options = {"batch_size": 1, "pre_dispatch": "2*n_jobs"}
+    try:
+        parallel = Parallel(return_as="generator", **options)
+    except ValueError:  # Ray and Spark return lists only
+        with Parallel(**options) as parallel:  # keeps the processes between the lists
+            while window := list(islice(calls, _WINDOW * effective_n_jobs(-1))):
+                yield from parallel(window)
+    else:
+        yield from parallel(calls)
+
+
+def _chain_text(error: BaseException) -> str:
+    """Return the type and message of an error and of its causes."""
+    chain = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None and cause not in chain:
+        chain.append(cause)
+    return "\n".join(f"{type(one).__name__}: {one}" for one in chain)
+
+
+def _describe(text: str) -> str:
+    """Return one line of the text of an error, with what to do."""
+    if missing := _NO_MODULE.search(text):
+        return f"its workers cannot import {missing[1]}; install this package, with the same versions, on every machine"
+    first = next(line for line in text.splitlines() if line.strip())[:_DETAIL]
+    if _DIED.search(text):
+        return f"a worker process ended, perhaps for lack of memory: {first}"
+    return first
