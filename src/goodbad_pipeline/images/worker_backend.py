@@ -1,6 +1,7 @@
 """Run functions in worker processes of a joblib backend, such as Dask, Ray or Spark."""
 
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -15,7 +16,7 @@ from goodbad_pipeline.secrecy import redact, reveal_secrets
 T = TypeVar("T")
 
 LOCAL = "local"
-_WINDOW = 8  # calls per worker process at a time, for backends that return lists only
+_WINDOW_SECONDS = 20.0  # time between the lists of backends that return lists only; in between, processes may wait
 _NO_MODULE = re.compile(r"No module named '?([\w.]+)")
 _DIED = re.compile(r"KilledWorker|TerminatedWorker|ActorDied|WorkerCrashed|exited unexpectedly|ExecutorLost")
 _DETAIL = 300  # characters of an error in a message
@@ -105,8 +106,13 @@ def _run(calls: Iterator[Any]) -> Iterator[Any]:
         parallel = Parallel(return_as="generator", **options)
     except ValueError:  # Ray and Spark return lists only
         with Parallel(**options) as parallel:  # keeps the processes between the lists
-            while window := list(islice(calls, _WINDOW * effective_n_jobs(-1))):
-                yield from parallel(window)
+            size = 2 * effective_n_jobs(-1)
+            while window := list(islice(calls, size)):
+                start = time.monotonic()
+                results = parallel(window)
+                if time.monotonic() - start < _WINDOW_SECONDS:
+                    size *= 2
+                yield from results
     else:
         yield from parallel(calls)
 

@@ -35,7 +35,7 @@ class ServedModel(PythonModel):
         files = [read_image(cell, allow_paths=not served) for cell in model_input["image"]]
         predictions = self._classifier.classify(files)
         if _runs_in_spark():  # `spark_udf` fails on a missing mapping
-            predictions["probabilities"] = [row or {} for row in predictions["probabilities"]]
+            predictions["probabilities"] = predictions["probabilities"].map(lambda row: row or {})
         if served and predictions["reason"].notna().all():
             rows = (predictions["reason"] + ": " + predictions["detail"]).tolist() or ["no rows"]
             raise MlflowException(f"image: no row is an image; the first row: {rows[0]}", error_code=BAD_REQUEST)
