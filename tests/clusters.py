@@ -1,5 +1,7 @@
 """Clusters of two worker processes on this machine, as joblib backends."""
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -35,6 +37,7 @@ def cluster(name: str) -> Iterator[dict[str, Any]]:
 def spark_session() -> Iterator[Any]:
     """Start Spark on this machine; skip the test if it is not installed."""
     sql = pytest.importorskip("pyspark.sql", reason="needs the extra spark")
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     session = sql.SparkSession.builder.master("local[2]").getOrCreate()
     yield session
     session.stop()

@@ -49,9 +49,9 @@ def test_a_cluster_returns_the_same(root: Path, name: str) -> None:
 
 
 def test_a_backend_is_registered(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    spark = types.ModuleType("joblibspark")
-    spark.register_spark = lambda: joblib.register_parallel_backend("spark", joblib._parallel_backends.ThreadingBackend)
-    monkeypatch.setitem(sys.modules, "joblibspark", spark)
+    spark = types.SimpleNamespace(SparkDistributedBackend=joblib._parallel_backends.ThreadingBackend)
+    monkeypatch.setitem(sys.modules, "joblibspark.backend", spark)
+    monkeypatch.setenv("PYSPARK_PYTHON", "python3")
     assert len(scan(root, WorkerBackend("spark")).images) == 150
 
 
@@ -123,9 +123,9 @@ class Confiding(joblib._parallel_backends.ThreadingBackend):
 
 @pytest.fixture
 def confiding(monkeypatch: pytest.MonkeyPatch) -> None:
-    spark = types.ModuleType("joblibspark")
-    spark.register_spark = lambda: joblib.register_parallel_backend("spark", Confiding)
-    monkeypatch.setitem(sys.modules, "joblibspark", spark)
+    spark = types.SimpleNamespace(SparkDistributedBackend=Confiding)
+    monkeypatch.setitem(sys.modules, "joblibspark.backend", spark)
+    monkeypatch.setenv("PYSPARK_PYTHON", "python3")
 
 
 def test_a_secret_option_reaches_the_backend_but_no_message(root: Path, confiding: None) -> None:

@@ -1,6 +1,8 @@
 """Run functions in worker processes of a joblib backend, such as Dask, Ray or Spark."""
 
+import os
 import re
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -8,7 +10,7 @@ from importlib import import_module
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
-from joblib import Parallel, cpu_count, delayed, effective_n_jobs, parallel_config
+from joblib import Parallel, cpu_count, delayed, effective_n_jobs, parallel_config, register_parallel_backend
 
 from goodbad_pipeline.errors import InputError, install_command
 from goodbad_pipeline.secrecy import redact, reveal_secrets
@@ -24,14 +26,13 @@ _DETAIL = 300  # characters of an error in a message
 
 class _Package(NamedTuple):
     module: str
-    extra: str  # of this project, which installs the package
-    register: str | None = None  # function of the module that registers the backend with joblib
+    extra: str  # of this project, which installs the module
 
 
 _PACKAGES = {
     "dask": _Package("distributed", "cluster"),
-    "ray": _Package("ray.util.joblib", "ray", "register_ray"),
-    "spark": _Package("joblibspark", "spark", "register_spark"),
+    "ray": _Package("ray.util.joblib", "ray"),
+    "spark": _Package("joblibspark.backend", "spark"),
 }
 
 
@@ -64,8 +65,11 @@ class WorkerBackend:
                 f"{self.parameter}: '{self.name}' needs a package that is not installed ({error}); "
                 f"{install_command(package.extra)}"
             ) from error
-        if package.register is not None:
-            getattr(module, package.register)()
+        if self.name == "ray":
+            module.register_ray()
+        elif self.name == "spark":
+            os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # otherwise workers run the first python3 of PATH
+            register_parallel_backend("spark", _raise_errors(module.SparkDistributedBackend))
 
     def map(
         self, function: Callable[..., T], arguments: Iterable[tuple[Any, ...]], *, threads_per_core: int = 1
@@ -115,6 +119,25 @@ def _run(calls: Iterator[Any]) -> Iterator[Any]:
                 yield from results
     else:
         yield from parallel(calls)
+
+
+def _raise_errors(backend: Any) -> Any:
+    """Return joblibspark's backend, changed to raise the errors of Spark.
+
+    joblibspark 0.6 returns an error as a result, and then raises an AttributeError with joblib 1.5 and later.
+    """
+
+    class SparkBackend(backend):
+        def retrieve_result(self, out: Any, timeout: float | None = None) -> Any:
+            result = super().retrieve_result(out, timeout)
+            if isinstance(error := getattr(result, "exc", None), Exception):
+                raise error
+            return result
+
+        def abort_everything(self, ensure_ready: bool = True) -> None:
+            self.terminate()
+
+    return SparkBackend
 
 
 def _chain_text(error: BaseException) -> str:
