@@ -1,3 +1,4 @@
+import importlib
 import os
 import sys
 import traceback
@@ -46,6 +47,21 @@ def test_a_cluster_returns_the_same(root: Path, name: str) -> None:
     with cluster(name) as options:
         there = scan(root, WorkerBackend(name, options))
     assert_same(there, here)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["dask", "ray", "spark"])
+def test_a_cluster_names_what_ended_its_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    with cluster(name) as options:
+        backend = WorkerBackend(name, options, parameter="predict.engine")
+        (tmp_path / "only_here.py").write_text("def same(value):\n    return value\n")
+        monkeypatch.syspath_prepend(str(tmp_path))
+        with pytest.raises(
+            InputError, match=rf"predict\.engine: '{name}' failed \(its workers cannot import only_here"
+        ):
+            list(backend.map(importlib.import_module("only_here").same, [(1,)] * 3))
+        with pytest.raises(InputError, match=rf"predict\.engine: '{name}' failed \(a worker process ended"):
+            list(backend.map(os._exit, [(1,)] * 3))
 
 
 def test_a_backend_is_registered(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,6 +123,24 @@ def lacking(name: str) -> None:
 def test_a_worker_without_the_package_is_named() -> None:
     with pytest.raises(InputError, match=r"workers cannot import goodbad_pipeline\.images; install this package"):
         list(WorkerBackend("threading").map(lacking, [("goodbad_pipeline.images",)]))
+
+
+SPARK_TEXT = """An error occurred while calling z:org.apache.spark.api.python.PythonRDD.collectAndServe.
+: org.apache.spark.SparkException: Job aborted due to stage failure: Task 0 in stage 0.0 failed 1 times
+org.apache.spark.api.python.PythonException: Traceback (most recent call last):
+  File "worker.py", line 3
+FileNotFoundError: [Errno 2] No such file or directory: 'pets.zip'
+\tat org.apache.spark.api.python.BasePythonRunner.handlePythonException(PythonRunner.scala:1)
+"""
+
+
+def fail(text: str) -> None:
+    raise RuntimeError(text)
+
+
+def test_the_error_of_the_worker_is_named() -> None:
+    with pytest.raises(InputError, match=r"'threading' failed \(FileNotFoundError: .* 'pets.zip'\)$"):
+        list(WorkerBackend("threading").map(fail, [(SPARK_TEXT,)]))
 
 
 class Confiding(joblib._parallel_backends.ThreadingBackend):

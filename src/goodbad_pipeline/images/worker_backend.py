@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 from joblib import Parallel, cpu_count, delayed, effective_n_jobs, parallel_config, register_parallel_backend
+from joblib.parallel import get_active_backend
 
 from goodbad_pipeline.errors import InputError, install_command
 from goodbad_pipeline.secrecy import redact, reveal_secrets
@@ -21,6 +22,7 @@ LOCAL = "local"
 _WINDOW_SECONDS = 20.0  # time between the lists of backends that return lists only; in between, processes may wait
 _NO_MODULE = re.compile(r"No module named '?([\w.]+)")
 _DIED = re.compile(r"KilledWorker|TerminatedWorker|ActorDied|WorkerCrashed|exited unexpectedly|ExecutorLost")
+_ERROR = re.compile(r"^[\w.]*(?:Error|Exception): (?!Traceback).+", re.MULTILINE)
 _DETAIL = 300  # characters of an error in a message
 
 
@@ -81,15 +83,17 @@ class WorkerBackend:
         """
         try:
             with self._configure(threads_per_core):
+                _require_module(function.__module__)
                 yield from _run(delayed(function)(*one) for one in arguments)
         except Exception as error:
             text = _chain_text(error)
             redacted = redact(text, self.options)
             if redacted == text and (self.is_local or isinstance(error, InputError)):
                 raise
+            detail = redact(str(error), self.options) if isinstance(error, InputError) else _describe(redacted)
             # Without a cause if the original error shows secrets
             cause = error if redacted == text else None
-            raise InputError(f"{self.parameter}: '{self.name}' failed ({_describe(redacted)})") from cause
+            raise InputError(f"{self.parameter}: '{self.name}' failed ({detail})") from cause
 
     def _configure(self, threads_per_core: int) -> parallel_config:
         if self.is_local:
@@ -119,6 +123,13 @@ def _run(calls: Iterator[Any]) -> Iterator[Any]:
                 yield from results
     else:
         yield from parallel(calls)
+
+
+def _require_module(name: str) -> None:
+    """Raise a ModuleNotFoundError if a Dask worker cannot import a module; Dask would wait for ever."""
+    backend, _ = get_active_backend()
+    if (client := getattr(backend, "client", None)) is not None:
+        client.run(exec, f"import {name}")
 
 
 def _raise_errors(backend: Any) -> Any:
@@ -152,7 +163,7 @@ def _describe(text: str) -> str:
     """Return one line of the text of an error, with what to do."""
     if missing := _NO_MODULE.search(text):
         return f"its workers cannot import {missing[1]}; install this package, with the same versions, on every machine"
-    first = next(line for line in text.splitlines() if line.strip())[:_DETAIL]
     if _DIED.search(text):
-        return f"a worker process ended, perhaps for lack of memory: {first}"
-    return first
+        return f"a worker process ended, perhaps for lack of memory: {text.splitlines()[0][:_DETAIL]}"
+    lines = _ERROR.findall(text) or text.splitlines()  # the last one is that of the worker
+    return lines[-1][:_DETAIL]
