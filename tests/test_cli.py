@@ -72,10 +72,23 @@ def test_garbage_is_not_searched_among_imported_modules_nor_at_the_end_of_a_comm
         ("--tags=slow", "--tags: must be one of data, evaluation, heavy, ingestion, light, .*, got 'slow'"),
         ("--namespaces=model", "--namespaces: must be one of data, data.ingestion, .*, got 'model'"),
         ("--from-nodes=scan_images", "--from-nodes: .*'scan_images'; did you mean data.ingestion.scan_images"),
-        ("--to-nodes=x", "--to-nodes: must exist in the pipeline, got 'x'$"),
-        ("--nodes=x", "--nodes: must exist in the pipeline, got 'x'$"),
+        ("--from-nodes=scan", "--from-nodes: .*'scan'; did you mean data.ingestion.scan_images"),
+        ("--to-nodes=split_sheets", "--to-nodes: .* did you mean .*data.splitting.draw_split_sheets"),
+        (
+            "--nodes=x",
+            "--nodes: must exist in the pipeline, got 'x'; `kedro registry describe __default__` lists all names$",
+        ),
         ("--from-inputs=split", "--from-inputs: must exist in the pipeline, got 'split'; did you mean splits"),
         ("--to-outputs=splitz", "--to-outputs: must exist in the pipeline, got 'splitz'; did you mean splits"),
+        (
+            "--pipelines=train --to-outputs=foo",
+            "--to-outputs: .*'foo'; `kedro catalog describe-datasets --pipeline=train` lists all names$",
+        ),
+        ("--pipelines=predict --to-outputs=foo", "--to-outputs: must be one of .*prediction_sheet, .*, got 'foo'$"),
+        ("--load-versions=splitz:2026-01-01", "--load-versions: .*'splitz'; did you mean splits"),
+        ("--load-versions=splits", "Expected the form of 'load_versions' to be 'dataset_name:"),
+        ("--params=photos", "--params: must be name=value, as in training.epochs=5, got 'photos'$"),
+        ("--params==1", "--params: must be name=value, .*, got '=1'$"),
         ("--tags=data --from-nodes=training.train_model", "--tags, --from-nodes: must leave a node to run"),
     ],
 )
@@ -95,6 +108,33 @@ def test_a_run_in_a_subfolder_logs_as_the_project_configures(project: Path, monk
         monkeypatch.chdir(folder)
         cli._configure_logging(None)
         assert configured == [yaml.safe_load((project / "conf/logging.yml").read_text())] * times
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["registry describe trian", "catalog describe-datasets --pipeline=trian", "catalog resolve-patterns -p trian"],
+)
+def test_a_wrong_name_in_a_command_of_kedro_is_one_line(command: str) -> None:
+    configure_project("goodbad_pipeline")
+    result = CliRunner().invoke(cli.cli, command.split())
+    assert result.exit_code == 1
+    assert re.fullmatch(r"Error: (NAME|--pipeline): must be one of __default__, .*, got 'trian'\n", result.output)
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("a.b=1, a.c=x:y,", {"a": {"b": 1, "c": "x:y"}}),
+        ("predict.source=a.jpg,b c.jpg,predict.seed=1", {"predict": {"source": "a.jpg,b c.jpg", "seed": 1}}),
+        ("images.columns.label=[cat, dog]", {"images": {"columns": {"label": ["cat", "dog"]}}}),
+        ("images.root=/data/a, b", {"images": {"root": "/data/a, b"}}),
+        ("", {}),
+    ],
+)
+def test_values_of_parameters_may_contain_commas(text: str, values: dict) -> None:
+    (option,) = (param for param in cli.run.params if param.name == "params")
+    with click.Context(cli.run) as context:
+        assert option.process_value(context, text) == values
 
 
 def test_run_has_the_options_of_kedros_run() -> None:

@@ -46,3 +46,49 @@ def test_an_unknown_environment_is_an_input_error_but_optional_files_may_be_miss
     elsewhere = ConfigLoader(str(tmp_path), env="gpus", base_env="base", default_run_env="local")
     with pytest.raises(InputError, match=r"--env: .*not a valid directory: .*/gpus"):
         elsewhere["parameters"]
+
+
+WRAPPED = "table: {type: kedro_mlflow.io.artifacts.MlflowArtifactDataset, dataset: {type: pandas.CSVDataset, %s}}"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("table: hello", r"table: must be a mapping, such as {type: .*}, got 'hello'"),
+        ("table: {filepath: a.csv}", r"table: must have the key type, such as .*; its keys are filepath"),
+        (
+            "table: {type: pandas.CSVDatset, filepath: a.csv}",
+            r"table.type: must name .*, got 'pandas.CSVDatset' \(.*\)",
+        ),
+        (
+            "table: {type: spark.Table, filepath: a}",
+            r"table.type: must name .*, got 'spark.Table' \(No module named 'spark'",
+        ),
+        (
+            "table: {type: pandas.CSVDataset, filpath: a}",
+            r"table.filpath: unknown key; .* has the keys filepath, .*versioned",
+        ),
+        ("table: {type: pandas.CSVDataset}", r"table: must have the key filepath, which pandas.CSVDataset requires"),
+        ('"{name}_table": {type: pandas.CSVDataset, filpath: a}', r"{name}_table.filpath: unknown key; "),
+        (WRAPPED % "filpath: a", r"table.dataset.filpath: unknown key; "),
+    ],
+)
+def test_a_wrong_entry_of_the_catalog_is_an_input_error_that_names_file_and_entry(
+    tmp_path: Path, content: str, message: str
+) -> None:
+    configuration = loader(tmp_path, catalog=content)
+    with pytest.raises(InputError, match=f"^{tmp_path}/local/catalog.yml: {message}") as caught:
+        configuration["catalog"]
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        WRAPPED % "filepath: a.csv, versioned: true",
+        "_csv: &csv {type: pandas.CSVDataset}\ntable: {<<: *csv, filepath: a.csv}",
+        '"{format}#{name}": {type: "pandas.{format}Dataset", filepath: a}',
+    ],
+)
+def test_a_right_entry_of_the_catalog_is_accepted(tmp_path: Path, content: str) -> None:
+    assert loader(tmp_path, catalog=content)["catalog"]

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from factories import PROJECT, parameters
 
-from goodbad_pipeline.cli import cli
+from goodbad_pipeline.cli import NEXT_PARAMETER, cli
 from goodbad_pipeline.params import validate_parameters
 from goodbad_pipeline.pipeline_registry import register_pipelines
 
@@ -90,7 +90,7 @@ def test_examples_are_valid_parameters(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for options in re.findall(r"--params=\"?([\w.]+=[^\s`\"';]*)", text):
         example = parameters()
-        for name, value in (pair.split("=", 1) for pair in options.split(",")):
+        for name, value in (pair.split("=", 1) for pair in NEXT_PARAMETER.split(options)):
             if value[:1] not in "<$":
                 example = merged(example, nested(name, value))
         validate_parameters(example)

@@ -1,6 +1,7 @@
 """The notebooks run on a project after a whole run, and are stored without outputs."""
 
 import json
+import shutil
 from pathlib import Path
 
 import nbformat
@@ -29,8 +30,13 @@ def test_outputs_are_stripped_and_nothing_is_defined(file: Path) -> None:
 
 @pytest.mark.long
 @pytest.mark.no_cover
-def test_they_run(tiny_project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kedro_run(tiny_project, "train")
+def test_they_run_after_a_run_on_the_archive_of_another_root(tiny_project: Path, monkeypatch) -> None:
+    archive = shutil.make_archive(
+        str(tiny_project.parent / "more images"), "zip", tiny_project / "data/01_raw/characters"
+    )
+    shutil.rmtree(tiny_project / "data/01_raw/characters")
+    for pipeline in ("data", "train"):
+        kedro_run(tiny_project, pipeline, images__root=archive, registry__name="pets")
     monkeypatch.setenv("KEDRO_ENV", "test")
     for file in NOTEBOOKS:  # nbmake passes notebooks that raise errors
         notebook = nbformat.read(file, as_version=4)

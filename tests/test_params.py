@@ -111,6 +111,11 @@ def test_explicit_epochs_apply_from_scratch_too() -> None:
         ({"model__budget": {"max_macs": math.inf}, "model__phi": None}, "model.budget.max_macs: .*finite number"),
         ({"scaling_search__gamma": [math.inf]}, "scaling_search.gamma.0: .*finite number"),
         ({"registry__metric": "luck"}, "registry.metric"),
+        ({"images": "hello"}, "^images: must be a mapping, such as images: {root: …}, got 'hello'$"),
+        ({"images": None}, "^images: must be a mapping, such as images: {root: …}, got None$"),
+        ({"images__scan": 3}, "^images.scan: must be a mapping, such as images.scan: {engine: …}, got 3$"),
+        ({"model__phi": None, "model__budget": 5}, "^model.budget: must be a mapping, .* {max_macs: …}, got 5$"),
+        ({"tune__space": [1]}, r"^tune.space: must be a mapping, such as tune.space: {name: …}, got \[1\]$"),
         *(
             ({"registry__name": name}, "registry.name: must be one line .*, for example pets, got")
             for name in ("", " ", "good/bad", "a:b", "a ", "a\nb")
@@ -177,3 +182,13 @@ def test_relative_paths_start_at_the_project() -> None:
     assert several["predict"]["source"] == ["/p/a.png", "https://host/b.png"]
     for word in ("imagenet", "goodbad/3", 3):
         assert anchor_paths(parameters(model__grow_from=word), Path("/p"))["model"]["grow_from"] == word
+
+
+def test_several_images_may_be_given_with_commas(tmp_path: Path) -> None:
+    def source(value: str) -> object:
+        return anchor_paths(parameters(predict__source=value), tmp_path)["predict"]["source"]
+
+    assert source("a.jpg, /b.jpg") == [f"{tmp_path}/a.jpg", "/b.jpg"]
+    assert source("https://host/a,b.jpg") == "https://host/a,b.jpg"
+    (tmp_path / "a,b.jpg").touch()
+    assert source("a,b.jpg") == f"{tmp_path}/a,b.jpg"

@@ -1,22 +1,27 @@
-"""The project's ``kedro`` commands, among them a ``kedro run`` that prints errors in one line."""
+"""The project's ``kedro`` commands; ``kedro run``, ``catalog`` and ``registry`` print errors in one line."""
 
 import gc
 import os
+import re
 import sys
-from collections.abc import Iterable
-from contextlib import suppress
-from difflib import get_close_matches
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from copy import copy
+from difflib import SequenceMatcher, get_close_matches
 from pathlib import Path
 from typing import Any
 
 import click
 from kedro.config import MissingConfigException
+from kedro.framework.cli.catalog import catalog
 from kedro.framework.cli.jupyter import jupyter
 from kedro.framework.cli.project import run as kedro_run
+from kedro.framework.cli.registry import registry
 from kedro.framework.cli.utils import CONTEXT_SETTINGS, KedroCliError
 from kedro.framework.project import LOGGING, pipelines, settings
 from kedro.pipeline import Pipeline
 from kedro.utils import find_config_file, find_kedro_project
+from omegaconf import OmegaConf
 
 from goodbad_pipeline import tracking
 from goodbad_pipeline.context import ConfigLoader
@@ -35,28 +40,34 @@ SELECTORS = {  # options of `kedro run` that select nodes, by the name of the pa
     "namespaces": "--namespaces",
 }
 MOST_NAMES = 30  # maximum number of names that an error lists
+MOST_SIMILAR = 3  # maximum number of names that an error suggests
+NEXT_PARAMETER = re.compile(r",(?=\s*[\w.-]+\s*=)")
 
 # Commands such as `kedro ipython` start programs by name. They are found although the environment is not activated.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 
 
 class OneLineErrors(click.Command):
-    """A command that exits with status 1 after an InputError and prints its message in one line, without traceback."""
+    """A command that exits with status 1 after an error of the user and prints its message in one line.
+
+    Such an error is an InputError or an error of Kedro's command line, such as the name of an unknown pipeline.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Convert the arguments to parameters."""
+        with _one_line():
+            return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         try:
-            _configure_logging(ctx.params.get("conf_source"))
-            _check_options(ctx.params)
-            return super().invoke(ctx)
+            with _one_line():
+                _configure_logging(ctx.params.get("conf_source"))
+                _check_options(ctx.params)
+                return super().invoke(ctx)
         except Stopped as stop:
             click.echo(f"Run {stop}; run the same command again to resume", err=True)
             ctx.exit(exit_status(stop.reason))
-        except Exception as error:
-            cause = find_cause(error, (InputError,))
-            if cause is None:
-                raise
-            raise click.ClickException(" ".join(str(cause).split())) from error
         finally:
             gc.freeze()  # the process ends, so its memory need not be freed object by object
 
@@ -70,25 +81,43 @@ def _configure_logging(conf_source: str | None) -> None:
         LOGGING.configure(ConfigLoader(str(source), config_patterns={"logging": ["logging*"]})["logging"])
 
 
+@contextmanager
+def _one_line() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        cause = find_cause(error, (InputError, KedroCliError))
+        if cause is None:
+            raise
+        raise click.ClickException(" ".join(str(cause).split())) from error
+
+
 def _check_options(params: dict[str, Any]) -> None:
     """Reject options that name an unknown pipeline, runner, node, dataset, tag or namespace, or that select no node."""
-    names = params.get("pipelines") or [name for name in [params.get("pipeline")] if name]
+    if "name" in params:  # of `kedro registry describe`
+        _require_known("NAME", params["name"], pipelines)
+    named = params.get("pipelines") or params.get("pipeline") or []
+    names = [named] if isinstance(named, str) else named
     for name in names:
         _require_known("--pipeline", name, pipelines)
     runner = params.get("runner") or RUNNERS[0]
     if "." not in runner or runner.endswith("ParallelRunner"):  # a user's own class is named with its module
         _require_known("--runner", runner, RUNNERS)
-    if not any(params.get(option) for option in SELECTORS):
+    if not any(params.get(option) for option in (*SELECTORS, "load_versions")):
         return
-    chosen = sum((pipelines[name] for name in names or ["__default__"]), Pipeline([]))
+    names = names or ["__default__"]
+    chosen = sum((pipelines[name] for name in names), Pipeline([]))
     nodes, datasets = [node.name for node in chosen.nodes], chosen.datasets()
     known: dict[str, Iterable[str]] = dict.fromkeys(SELECTORS, nodes)
-    known |= {"from_inputs": datasets, "to_outputs": datasets}
+    known |= {"from_inputs": datasets, "to_outputs": chosen.all_outputs(), "load_versions": datasets}
     known["tags"] = {tag for node in chosen.nodes for tag in node.tags}
     known["namespaces"] = {prefix for node in chosen.nodes for prefix in node.namespace_prefixes}
-    for option, flag in SELECTORS.items():
+    for option, flag in {**SELECTORS, "load_versions": "--load-versions"}.items():
+        listing = f"catalog describe-datasets --pipeline={names[0]}"
+        if known[option] is nodes:
+            listing = f"registry describe {names[0]}"
         for value in params.get(option) or ():
-            _require_known(flag, value, known[option])
+            _require_known(flag, value, known[option], f"kedro {listing}")
     selection = {option: params.get(option) for option in SELECTORS}
     try:
         chosen.filter(node_namespaces=selection.pop("namespaces"), **selection)
@@ -97,14 +126,45 @@ def _check_options(params: dict[str, Any]) -> None:
         raise click.ClickException(f"{flags}: must leave a node to run ({error})") from error
 
 
-def _require_known(option: str, value: str, known: Iterable[str]) -> None:
+def _require_known(option: str, value: str, known: Iterable[str], listing: str = "") -> None:
+    """Raise an error if ``known`` lacks the value. It gives all names or, if they are many, the command that does."""
     names = sorted(known)
     if value in names:
         return
-    similar = [name for name in names if name.endswith(f".{value}")] or get_close_matches(value, names)
-    rule = f"must be one of {', '.join(names)}" if len(names) <= MOST_NAMES else "must exist in the pipeline"
-    advice = f"; did you mean {' or '.join(similar)}?" if similar and len(names) > MOST_NAMES else ""
-    raise click.ClickException(f"{option}: {rule}, got {value!r}{advice}")
+    if len(names) <= MOST_NAMES:
+        raise click.ClickException(f"{option}: must be one of {', '.join(names)}, got {value!r}")
+    similar = _similar_names(value, names)
+    question = f"; did you mean {' or '.join(similar)}?" if similar else ";"
+    raise click.ClickException(
+        f"{option}: must exist in the pipeline, got {value!r}{question} `{listing}` lists all names"
+    )
+
+
+def _similar_names(value: str, names: Iterable[str]) -> list[str]:
+    """Return the most similar of the names that contain the value or resemble it, as a whole or in their last part."""
+    last = {name: name.rpartition(".")[2] for name in names}
+    close = get_close_matches(value, [*last, *last.values()])
+    similar = {
+        name: SequenceMatcher(None, value, part).ratio()
+        for name, part in last.items()
+        if name in close or part in close or (value in name and len(value) > 2)
+    }
+    return sorted(similar, key=similar.__getitem__, reverse=True)[:MOST_SIMILAR]
+
+
+def _split_params(ctx: click.Context, option: click.Parameter, value: Any) -> Any:
+    """Return ``--params`` as nested parameters.
+
+    Kedro separates at every comma. Here a comma separates only before a name and ``=``, so that values may be lists,
+    such as ``images.columns.label=[cat,dog]``, and contain commas.
+    """
+    if isinstance(value, dict):  # of the file that --config names
+        return value
+    items = [item.strip(", ") for item in NEXT_PARAMETER.split(value) if item.strip(", ")]
+    for item in items:
+        if not item.partition("=")[0].strip() or "=" not in item:
+            raise click.ClickException(f"--params: must be name=value, as in training.epochs=5, got {item!r}")
+    return OmegaConf.to_container(OmegaConf.from_dotlist(items))
 
 
 class JupyterGroup(click.Group):
@@ -133,15 +193,23 @@ def send_outbox() -> None:
     click.echo(f"Outbox entries: {sent} sent to MLflow, {waiting} waiting")
 
 
-run = OneLineErrors(  # the name by which `__main__` of the installed package finds the command
-    "run",
-    context_settings=CONTEXT_SETTINGS,
-    callback=kedro_run.callback,
-    params=kedro_run.params,
-    help=kedro_run.help,
-)
+def _with_one_line_errors(command: click.Command) -> OneLineErrors:
+    """Return a copy of one of Kedro's commands that prints errors in one line."""
+    params = [copy(param) for param in command.params]
+    for param in params:
+        if param.name == "params":
+            param.callback = _split_params
+    return OneLineErrors(
+        command.name, context_settings=CONTEXT_SETTINGS, callback=command.callback, params=params, help=command.help
+    )
+
+
+run = _with_one_line_errors(kedro_run)  # the name by which `__main__` of the installed package finds the command
 cli.add_command(run)
 cli.add_command(JupyterGroup("jupyter", commands=jupyter.commands, help=jupyter.help))
+for kedro_group in (catalog, registry):
+    commands = [_with_one_line_errors(command) for command in kedro_group.commands.values()]
+    cli.add_command(click.Group(kedro_group.name, commands, help=kedro_group.help))
 cli.add_command(
     click.Command("send-spool", callback=send_outbox.callback, help=send_outbox.help, deprecated="Use send-outbox.")
 )

@@ -1,15 +1,21 @@
 """The project's Kedro context and configuration loader."""
 
+from collections.abc import Iterator
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
 from kedro.config import MissingConfigException, OmegaConfigLoader
 from kedro.framework.context import KedroContext
+from kedro.io.core import parse_dataset_definition
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
 from goodbad_pipeline.errors import InputError
+
+YAML_SUFFIXES = (".yml", ".yaml")
+VARIABLE = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
 
 class Context(KedroContext):
@@ -25,9 +31,9 @@ class ConfigLoader(OmegaConfigLoader):
     """Kedro's configuration loader. A file that cannot be read is an `InputError`."""
 
     def __getitem__(self, key: str) -> dict[str, Any]:
-        """Return the configuration of a kind, such as ``parameters``."""
+        """Return the configuration of a kind, such as ``parameters``. Entries of the catalog are checked."""
         try:
-            return super().__getitem__(key)
+            loaded: dict[str, Any] = super().__getitem__(key)
         except MissingConfigException as error:
             if key != "parameters":  # other kinds of configuration are optional
                 raise
@@ -39,6 +45,20 @@ class ConfigLoader(OmegaConfigLoader):
             raise InputError(f"--env: {error}") from error
         except (MarkedYAMLError, OmegaConfBaseException, ValueError, AttributeError) as error:
             raise InputError(self._find_problem() or f"conf, {key}: {error}") from error
+        if key == "catalog":
+            for name, entry in loaded.items():
+                for problem in _find_problems(name, entry):
+                    raise InputError(f"{self._find_file(name)}: {problem}")
+        return loaded
+
+    def _find_file(self, entry: str) -> Path | str:
+        """Return the file of an entry of the catalog; an environment's own files come before conf/base."""
+        for environment in (self.env or self.default_run_env, self.base_env):
+            for pattern in self.config_patterns["catalog"]:
+                for file in sorted(Path(self.conf_source, environment).glob(pattern)):
+                    if file.suffix in YAML_SUFFIXES and entry in OmegaConf.load(file):
+                        return file
+        return "conf, catalog"
 
     def _find_problem(self) -> str | None:
         """Return the problem of the first file that is not a YAML mapping, or None."""
@@ -52,3 +72,35 @@ class ConfigLoader(OmegaConfigLoader):
                 if not isinstance(content, DictConfig):
                     return f"{file}: must map names to values, but contains a list"
         return None
+
+
+def _find_problems(name: str, entry: Any) -> Iterator[str]:
+    """Yield the problems of an entry of the catalog, or of the dataset that the entry wraps.
+
+    Kedro would find them only when the dataset is first used, and print a traceback.
+    """
+    if not isinstance(entry, dict):
+        yield f"{name}: must be a mapping, such as {{type: pandas.CSVDataset, filepath: data/a.csv}}, got {entry!r}"
+        return
+    kind = entry.get("type")
+    if not isinstance(kind, str):
+        keys = ", ".join(map(str, entry))
+        yield f"{name}: must have the key type, such as type: pandas.CSVDataset; its keys are {keys}"
+        return
+    if "{" in kind:  # of a pattern
+        return
+    try:
+        dataset, _ = parse_dataset_definition({key: value for key, value in entry.items() if key != "validator"})
+    except Exception as error:  # importing a class may raise any error
+        yield f"{name}.type: must name a class of datasets, got '{kind}' ({str(error).splitlines()[0]})"
+        return
+    accepted = signature(dataset).parameters
+    known = ["versioned" if key == "version" else key for key in accepted]
+    unknown = [key for key in entry if key not in ("type", "validator", *known)]
+    if unknown and not any(parameter.kind is Parameter.VAR_KEYWORD for parameter in accepted.values()):
+        yield f"{name}.{unknown[0]}: unknown key; {kind} has the keys {', '.join(known)}"
+    for key, parameter in accepted.items():
+        if parameter.default is Parameter.empty and parameter.kind not in VARIABLE and key not in entry:
+            yield f"{name}: must have the key {key}, which {kind} requires"
+    if isinstance(entry.get("dataset"), dict):
+        yield from _find_problems(f"{name}.dataset", entry["dataset"])

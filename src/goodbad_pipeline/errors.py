@@ -1,6 +1,7 @@
 """The exception for errors that the user can fix."""
 
 import errno
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,11 @@ def counted(number: float, noun: str) -> str:
 def install_command(extra: str) -> str:
     """Return the command that installs an extra of this package. It works in a clone and with an installed wheel."""
     return f"pip install 'goodbad_pipeline[{extra}]'"
+
+
+def option(parameter: str, value: object) -> str:
+    """Return the option of ``kedro run`` that sets a parameter, quoted for a shell."""
+    return shlex.quote(f"--params={parameter}={value}")
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 import logging
 import subprocess
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,8 +15,9 @@ from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.hooks import tracking
-from goodbad_pipeline.hooks.checks import CheckHooks, helps_after_error
+from goodbad_pipeline.hooks.checks import TABLES, CheckHooks, helps_after_error
 from goodbad_pipeline.hooks.tracking import TrackingHooks, run_name, summary
+from goodbad_pipeline.images.stores import with_root
 from goodbad_pipeline.params import ModelParams, validate_parameters
 from goodbad_pipeline.pipeline_registry import register_pipelines
 from goodbad_pipeline.tracking.provenance import git_state, labels_digest
@@ -74,33 +76,73 @@ def test_a_null_store_names_the_file_of_kedro_mlflow(tmp_path: Path) -> None:
         resolve_store({**SETTINGS, "server": {"mlflow_tracking_uri": None}}, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["splits", "development"])
-def test_splits_of_other_images_are_named_before_the_run(tmp_path: Path, name: str) -> None:
-    made, moved, other = (tmp_path / folder for folder in ("made", "moved", "other"))
-    for root in (made, moved):
-        root.mkdir()
-        (root / "1.png").write_bytes(b"123")
-    other.mkdir()
-    splits = pd.DataFrame({"path": ["1.png"], "size": [3]})
-    splits.attrs["root"] = str(made)
-    catalog = DataCatalog({name: MemoryDataset(splits), "params:images": MemoryDataset("images")})
+def check_images(project: Path, root: Path, tables: dict[str, pd.DataFrame], *more: str) -> None:
+    """Run the checks before a pipeline that reads these stored tables, with ``images.root``."""
+    hooks = CheckHooks()
+    raw = parameters(images__root=str(root))
+    hooks.after_context_created(SimpleNamespace(config_loader={"parameters": raw}, project_path=project))
+    stored = {name: MemoryDataset(table) for name, table in tables.items()} | {"params:images": MemoryDataset("images")}
+    reads = pipeline([node(lambda *_: 1, [*tables, *more], "model")])
+    hooks.before_pipeline_run({}, reads, DataCatalog(stored))
 
-    def check(root: Path) -> None:
-        hooks = CheckHooks()
-        raw = parameters(images__root=str(root))
-        hooks.after_context_created(SimpleNamespace(config_loader={"parameters": raw}, project_path=tmp_path))
-        hooks.before_pipeline_run({}, pipeline([node(max, [name, "params:images"], "model")]), catalog)
 
-    check(made)
-    check(moved)
+def images_in(folder: Path, content: bytes = b"123") -> pd.DataFrame:
+    folder.mkdir()
+    (folder / "1.png").write_bytes(content)
+    return with_root(pd.DataFrame({"path": ["1.png", None], "size": [3, None]}), str(folder))
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_stored_table_of_other_images_is_named_before_the_run(tmp_path: Path, name: str) -> None:
+    stored = {name: images_in(tmp_path / "made of, these")}
+    images_in(tmp_path / "moved")
+    check_images(tmp_path, tmp_path / "made of, these", stored, "params:images")
+    check_images(tmp_path, tmp_path / "moved", stored, "params:images")
+    images_in(tmp_path / "other", b"1234")
+    for other in (tmp_path / "other", tmp_path / "missing"):
+        message = (
+            f"^images.root: the stored {name} are of the images in '{tmp_path}/made of, these', got '{other}'; add "
+            f"'--params=images.root={tmp_path}/made of, these' or "
+        )
+        with pytest.raises(InputError, match=message):
+            check_images(tmp_path, other, stored, "params:images")
+        check_images(tmp_path, other, stored)  # the parameter is not read
+
+
+def test_stored_tables_of_different_images_are_not_mixed(tmp_path: Path) -> None:
+    stored = {"images": images_in(tmp_path / "new", b"1234"), "splits": images_in(tmp_path / "old")}
     message = (
-        f"^images.root: the stored splits are of the images in '{made}', got '{other}'; add --params=images.root={made}"
+        f"the stored splits are of the images in '{tmp_path}/old', and images of other images; run --pipeline=data"
     )
     with pytest.raises(InputError, match=message):
-        check(other)
-    (other / "1.png").write_bytes(b"1234")
+        check_images(tmp_path, tmp_path / "new", stored, "params:images")
     with pytest.raises(InputError, match=message):
-        check(other)
+        check_images(tmp_path, tmp_path, stored)
+
+
+@pytest.mark.parametrize("option", ["tags", "node_names", "from_nodes"])
+def test_every_selection_of_nodes_that_reads_the_labels_reads_a_checked_table(option: str) -> None:
+    value = {"tags": "splitting"}.get(option, "data.splitting.assign_splits")
+    selected = register_pipelines()["__default__"].filter(**{option: [value]})
+    assert "labels" in set(TABLES) & selected.inputs()
+    assert "params:images" in selected.inputs()
+
+
+@pytest.mark.parametrize(
+    ("name", "accepted"), [("table", False), ("a_table", False), ("dated", True), ("a_dated", True), ("memory", False)]
+)
+def test_versions_are_only_loaded_of_datasets_with_versions(project: Path, name: str, accepted: bool) -> None:
+    entry = "{type: pandas.CSVDataset, filepath: data/t.csv"
+    (project / "conf/base/catalog_more.yml").write_text(
+        f"table: {entry}}}\n'{{x}}_table': {entry}}}\ndated: {entry}, versioned: true}}\n"
+        f"'{{x}}_dated': {entry}, versioned: true}}\nmemory: {{type: MemoryDataset}}\n"
+    )
+    bootstrap_project(project)
+    with KedroSession.create(project) as session:
+        context = session.load_context()
+        expected = nullcontext() if accepted else pytest.raises(InputError, match=f"^--load-versions: '{name}' must be")
+        with expected:
+            context._get_catalog(load_versions={name: "2026-11-30T00.00.00.000Z"})
 
 
 def test_a_model_that_was_evaluated_on_other_splits_is_not_registered(tmp_path: Path) -> None:
@@ -233,7 +275,7 @@ def test_odd_coefficients_log_one_warning_per_run_that_reads_them(caplog, tmp_pa
     for inputs in (name, "params:images"):
         hooks.before_pipeline_run({}, pipeline([node(repr, inputs, "text")]), DataCatalog())
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "α·β²·γ² is 1.757" in caplog.text
+    assert "α·β²·γ² = 1.757" in caplog.text
 
 
 def test_the_papers_coefficients_log_no_warning(caplog, tmp_path: Path) -> None:

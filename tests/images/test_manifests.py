@@ -85,7 +85,7 @@ def test_one_column_per_class(tmp_path: Path) -> None:
     write_table(loose_images(tmp_path, ".", images=3), ONE_HOT)
     assert rows(tmp_path, label=["cat", "wild dog"]) == {"0.png": "cat", "1.png": "wild dog", "2.png": None}
     with pytest.raises(
-        InputError, match=r"If cat, wild dog are the classes, set images.columns.label=\[cat, wild dog\]"
+        InputError, match=r"If cat, wild dog are the classes, add '--params=images.columns.label=\[cat, wild dog\]'"
     ):
         rows(tmp_path)
     with pytest.raises(InputError, match="has no column 'bird'"):

@@ -56,3 +56,10 @@ def test_a_folder_named_like_a_drive_is_read(tmp_path: Path) -> None:
 def test_line_breaks_are_escaped() -> None:
     assert printable("a\nb\u202e.png") == "a\\nb\\u202e.png"
     assert printable("é 😀.png") == "é 😀.png"
+
+
+def test_a_missing_file_is_missing_in_the_folder_that_was_searched_whatever_parameter_named_it(tmp_path: Path) -> None:
+    rejection = read_inside(tmp_path.resolve(), "a.png").content
+    assert rejection.detail == f"no such file in '{tmp_path.resolve()}'"
+    (tmp_path / "out.png").symlink_to("/etc/hosts")
+    assert read_inside(tmp_path.resolve(), "out.png").content.detail == f"a link that leaves '{tmp_path.resolve()}'"

@@ -80,7 +80,7 @@ def groups(splits: pd.DataFrame, **changes: object) -> dict[str, Group]:
 def exported(store: str, splits: pd.DataFrame, tmp_path_factory) -> tuple[Path, pd.DataFrame]:
     mlflow.set_tracking_uri(store)
     given = groups(splits)
-    model = nodes.load_exported_version(given["export"], given["registry"])
+    model = nodes.load_exported_version(splits, given["export"], given["registry"])
     dataset = FilesDataset(filepath=str(tmp_path_factory.mktemp("files") / "exported"))
     dataset.save(nodes.export_model(model, splits, given["export"], given["images"]))
     table, numbers = nodes.measure_exports(model, dataset.load(), splits, given["export"], given["images"])
@@ -187,10 +187,24 @@ def test_test_images_of_the_versions_training_are_counted(monkeypatch, caplog, s
     assert bool(caplog.text) is bool(warning)
 
 
+@pytest.mark.usefixtures("tracking")
 def test_a_missing_converter_is_an_error(monkeypatch: pytest.MonkeyPatch, splits: pd.DataFrame) -> None:
     from goodbad_pipeline.exporting import converting
 
     monkeypatch.setattr(converting, "find_spec", lambda name: None)
     given = groups(splits)
     with pytest.raises(InputError, match=r"onnx is not installed; pip install 'goodbad_pipeline\[export\]'"):
-        nodes.load_exported_version(given["export"], given["registry"])
+        nodes.load_exported_version(splits, given["export"], given["registry"])
+
+
+@pytest.mark.usefixtures("tracking")
+def test_other_classes_are_an_error_before_the_network_is_loaded(monkeypatch, splits: pd.DataFrame) -> None:
+    monkeypatch.setattr(nodes, "converting", None)
+    monkeypatch.setattr(nodes, "find_model", None)
+    given = groups(splits)
+    other = splits.assign(label=splits["label"].map({CLASSES[0]: "cat", CLASSES[1]: "dog"}))
+    message = (
+        f"registry.name: version 1 of 'goodbad' must have the classes .*, cat, dog, got {', '.join(CLASSES)}; name"
+    )
+    with pytest.raises(InputError, match=message):
+        nodes.load_exported_version(other, given["export"], given["registry"])

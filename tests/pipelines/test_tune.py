@@ -94,6 +94,7 @@ def test_a_range_that_cannot_contain_the_present_value_is_an_error() -> None:
 
 def test_the_snippet_has_the_values_of_the_winner() -> None:
     values = {"training.learning_rate": 0.00312, "training.freeze_statistics": None, "model.dropout": 0.25}
+    values["model.weights"] = "my net.h5"
     rows = [
         {
             "network": name,
@@ -117,9 +118,12 @@ def test_the_snippet_has_the_values_of_the_winner() -> None:
     pasted = yaml.safe_load(snippet)
     assert pasted == {
         "training": {"learning_rate": 0.00312, "freeze_statistics": None},
-        "model": {"dropout": 0.25},
+        "model": {"dropout": 0.25, "weights": "my net.h5"},
     }
-    assert "--params=training.learning_rate=0.00312,training.freeze_statistics=null,model.dropout=0.25" in snippet
+    settings = (
+        "training.learning_rate=0.00312,training.freeze_statistics=null,model.dropout=0.25,model.weights=my net.h5"
+    )
+    assert f"kedro run --pipeline=train '--params={settings}'\n" in snippet
 
 
 def tune_process(project: Path) -> subprocess.Popen:

@@ -13,26 +13,27 @@ EXPORTS = {
 
 
 def test_auto_is_the_fastest_that_gives_the_same_answers() -> None:
-    assert choose_backend("auto", EXPORTS, "1") == "onnx"
+    assert choose_backend("auto", EXPORTS, "goodbad", "1") == "onnx"
     slow = {**EXPORTS, "onnx": {**EXPORTS["onnx"], "images_per_second": 50.0}}
-    assert choose_backend("auto", slow, "1") == "keras"
-    assert choose_backend("auto", {}, "1") == "keras"
+    assert choose_backend("auto", slow, "goodbad", "1") == "keras"
+    assert choose_backend("auto", {}, "goodbad", "1") == "keras"
 
 
 def test_what_is_named_is_used_if_it_agreed() -> None:
-    assert choose_backend("litert_int8", EXPORTS, "1") == "litert_int8"
-    assert choose_backend("keras", {}, "1") == "keras"
+    assert choose_backend("litert_int8", EXPORTS, "goodbad", "1") == "litert_int8"
+    assert choose_backend("keras", {}, "goodbad", "1") == "keras"
     with pytest.raises(
         InputError, match=r"predict.backend: the predictions of litert do not agree with those of version 1"
     ):
-        choose_backend("litert", EXPORTS, "1")
-    with pytest.raises(InputError, match=r"version 4 was not exported as onnx; .*export.version=4"):
-        choose_backend("onnx", {}, "4")
+        choose_backend("litert", EXPORTS, "goodbad", "1")
+    hint = "--pipeline=export '--params=registry.name=my pets,export.version=4'"
+    with pytest.raises(InputError, match=f"version 4 of 'my pets' was not exported as onnx; run {hint}$"):
+        choose_backend("onnx", {}, "my pets", "4")
 
 
 def test_a_runtime_that_is_not_installed_is_passed_over_or_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtimes, "find_spec", lambda name: None)
-    assert choose_backend("auto", EXPORTS, "1") == "keras"
+    assert choose_backend("auto", EXPORTS, "goodbad", "1") == "keras"
     missing = r"litert_int8 needs the package ai-edge-litert, .*; pip install 'goodbad_pipeline\[export\]'"
     with pytest.raises(InputError, match=missing):
-        choose_backend("litert_int8", EXPORTS, "1")
+        choose_backend("litert_int8", EXPORTS, "goodbad", "1")

@@ -45,7 +45,8 @@ def prediction_table(images: pd.DataFrame, probabilities: FloatArray, calibratio
 
     Returns:
         image_id, path, label, group, predicted, correct, probability (of the predicted class), abstained, then one
-        column ``probability_<class>`` per class; all probabilities are calibrated.
+        column ``probability_<class>`` per class; all probabilities are calibrated. The table has the attributes of
+        ``images``.
     """
     class_names = list(calibration.class_names)
     values = calibration.calibrate(probabilities)
@@ -56,7 +57,9 @@ def prediction_table(images: pd.DataFrame, probabilities: FloatArray, calibratio
         abstained=calibration.abstain(values),
     )
     table.insert(5, "correct", table["predicted"] == table["label"])
-    return table.join(pd.DataFrame(values, columns=[f"{PREFIX}{name}" for name in class_names]))
+    table = table.join(pd.DataFrame(values, columns=[f"{PREFIX}{name}" for name in class_names]))
+    table.attrs = dict(images.attrs)
+    return table
 
 
 def read_predictions(table: pd.DataFrame) -> Predictions:

@@ -3,9 +3,11 @@
 import logging
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from kedro.config import MissingConfigException
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
@@ -14,10 +16,10 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
 from goodbad_pipeline import lazy, params
-from goodbad_pipeline.errors import InputError, find_cause
+from goodbad_pipeline.errors import InputError, find_cause, option
 from goodbad_pipeline.hooks.resume import STUDIES
 from goodbad_pipeline.images import stores
-from goodbad_pipeline.images.paths import find_state
+from goodbad_pipeline.images.paths import Root, find_state
 from goodbad_pipeline.images.stores import open_root
 from goodbad_pipeline.network_factory import check_networks
 from goodbad_pipeline.networks.scaling import warn_of_product
@@ -32,6 +34,7 @@ FOLLOW = "follow"  # pipeline that processes 1, 2, … of a distributed training
 DOWNLOADS = Path("data/02_intermediate/downloads")  # in the project; may be removed at any time
 TRAINED_ON = {"pixels", "pixel_cache"}
 EARLIER = ("data", "train")  # pipelines whose stored outputs other pipelines read
+TABLES = ("images", "unreadable", "quarantine", "labels", "splits", "development")  # of images, in stored files
 PROBED = 100  # number of images whose files are looked up in images.root
 MOST_NAMES = 3  # maximum number of missing datasets that a message names
 
@@ -55,8 +58,17 @@ class CheckHooks:
         self._studies = _read_studies_url(context, self.parameters)
 
     @hook_impl
-    def after_catalog_created(self, catalog: DataCatalog, parameters: dict[str, Any]) -> None:
+    def after_catalog_created(
+        self, catalog: DataCatalog, conf_catalog: dict[str, Any], parameters: dict[str, Any], load_versions: Any
+    ) -> None:
         """Replace the dicts of parameters in the catalog by validated groups, such as `ModelParams`, for the nodes."""
+        for name in load_versions or ():
+            pattern = catalog.config_resolver.match_dataset_pattern(name) or ""
+            if not conf_catalog.get(name, conf_catalog.get(pattern, {})).get("versioned"):
+                raise InputError(
+                    f"--load-versions: '{name}' must be a dataset with versions; leave the option out, or add "
+                    "versioned: true to its catalog entry and run the pipeline that writes it"
+                )
         studies: Any = catalog.get(STUDIES) if self._studies is not None else None
         if studies is not None:
             studies.url = self._studies
@@ -133,32 +145,46 @@ def _save_group(catalog: DataCatalog, name: str, group: params.Group) -> None:
 
 
 def _require_same_images(pipeline: Pipeline, catalog: DataCatalog, images: params.Group | None) -> None:
-    """Raise an InputError if the stored splits are of other images than ``images.root`` or the stored predictions.
+    """Raise an InputError if a stored table that the pipeline reads is of other images than the other inputs.
 
-    If ``images.root`` has changed but contains the same files, no error is raised: the images were moved.
+    The table must be of the images in ``images.root``, if the pipeline reads this parameter, and otherwise of the
+    images of the other tables. If its root is another root that contains the same files, the images were moved.
     """
-    name = next((name for name in ("splits", "development") if name in pipeline.inputs()), None)
-    if name is None or "params:images" not in pipeline.inputs() or not isinstance(images, params.ImageParams):
-        return
-    splits = catalog.load(name)
-    stored = splits.attrs.get("root", images.root)
-    probed = splits.iloc[:: max(1, len(splits) // PROBED)]
-    root = open_root(images.root) if stored != images.root else None
-    if root is not None and any(
-        (state := find_state(root, path)) is None or state.size != size
-        for path, size in zip(probed["path"], probed["size"], strict=True)
-    ):
-        raise InputError(
-            f"images.root: the stored splits are of the images in '{stored}', got '{images.root}'; add --params="
-            f"images.root={stored} or set it in conf/local/parameters.yml (--pipeline=data would replace the splits)"
-        )
-    if "test_predictions" in pipeline.inputs():
+    tables = {name: catalog.load(name) for name in TABLES if name in pipeline.inputs()}
+    stored = {name: table.attrs["root"] for name, table in tables.items() if "root" in table.attrs}
+    if stored and isinstance(images, params.ImageParams):
+        root = images.root if "params:images" in pipeline.inputs() else next(iter(stored.values()))
+        current = open_root(root) if set(stored.values()) != {root} else Path(root)
+        for name, its_root in stored.items():
+            if its_root != root and not _contains(current, tables[name]):
+                raise InputError(_other_images(name, stored, root))
+    splits = tables.get("splits")
+    if splits is not None and "test_predictions" in pipeline.inputs():
         predicted, test = catalog.load("test_predictions"), splits[splits["split"] == "test"]
         if set(predicted["image_id"]) != set(test["image_id"]):
             raise InputError(
                 "test_predictions: the stored model was evaluated on other images than those of the stored splits; run "
                 "--pipeline=train first"
             )
+
+
+def _contains(root: Root, table: pd.DataFrame) -> bool:
+    """Return whether some images of the table, up to `PROBED`, are files of the same size in ``root``."""
+    readable = table.dropna(subset=["path", "size"])
+    probed = readable.iloc[:: max(1, len(readable) // PROBED)]
+    states = (find_state(root, path) for path in probed["path"])
+    return all(state and state.size == size for state, size in zip(states, probed["size"], strict=True))
+
+
+def _other_images(name: str, stored: Mapping[str, str], root: str) -> str:
+    problem = f"images.root: the stored {name} are of the images in '{stored[name]}'"
+    if len(set(stored.values())) > 1:
+        others = ", ".join(other for other in stored if stored[other] != stored[name])
+        return f"{problem}, and {others} of other images; run --pipeline=data again, which replaces these tables"
+    return (
+        f"{problem}, got '{root}'; add {option('images.root', stored[name])} or set it in conf/local/parameters.yml "
+        "(--pipeline=data would replace the stored tables)"
+    )
 
 
 def helps_after_error(record: logging.LogRecord) -> bool:

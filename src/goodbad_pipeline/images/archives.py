@@ -99,7 +99,7 @@ class Archive(Store):
         """Read a member. Decompression stops at the size that the archive states for the member."""
         item = self.items.get(path)
         if item is None:
-            return FileContent(Rejection(Reason.MISSING, "no such file in images.root"))
+            return FileContent(Rejection(Reason.MISSING, f"no such file in '{self}'"))
         if item.rejection is not None:
             return FileContent(item.rejection, item.state)
         if max_bytes is not None and item.state.size > max_bytes:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.errors import InputError, option
 from goodbad_pipeline.images.paths import printable
 
 logger = logging.getLogger(__name__)
@@ -214,7 +214,8 @@ def _without_classes(tops: Sequence[str], paths: Sequence[str]) -> str:
     found = f"images are only in {_list(tops)}; two class folders are needed" if tops else "no folder has images"
     tables = [path for path in paths if _TABLE.search(path)]
     if tables:
-        return f"{found}. If {_list(tables)} has the labels, set images.manifest={tables[0]} and images.columns"
+        setting = option("images.manifest", tables[0])
+        return f"{found}. If {_list(tables)} has the labels, add {setting} and set images.columns"
     return f"{found}. {_NAME_CLASSES}"
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.errors import InputError, option
 from goodbad_pipeline.images.layouts import SPLIT_NAMES, split_of
 from goodbad_pipeline.images.paths import Root, Store, leaves_root, locate, printable, to_text
 from goodbad_pipeline.images.reading import MEASURED_COLUMNS
@@ -169,7 +169,7 @@ def _join_classes(raw: pd.DataFrame, names: Sequence[str], file: Path) -> pd.Dat
 def _hint_at_classes(raw: pd.DataFrame) -> str:
     """Return a hint for an error message: columns of only 0 and 1 may be classes. Empty without such columns."""
     names = ", ".join(str(name) for name in raw.columns if set(raw[name].dropna().astype(str)) == {"0", "1"})
-    return f". If {names} are the classes, set images.columns.label=[{names}]" if ", " in names else ""
+    return f". If {names} are the classes, add {option('images.columns.label', f'[{names}]')}" if ", " in names else ""
 
 
 def _require_one_label(labels: pd.Series, file: Path) -> None:

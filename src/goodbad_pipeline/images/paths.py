@@ -167,18 +167,18 @@ def read_inside(root: Root, path: str, *, max_bytes: int | None = None, seconds:
 
 def _read_local(root: Path, path: str, max_bytes: int | None, seconds: float) -> FileContent:
     if _LEAVES_ROOT.search(path):
-        return FileContent(Rejection(Reason.OUTSIDE_ROOT, "a path must be relative to images.root and contain no '..'"))
+        return FileContent(Rejection(Reason.OUTSIDE_ROOT, "a path must be relative and contain no '..'"))
     name = locate(root, path)
     try:
         file = os.path.realpath(name, strict=True)
         if not Path(file).is_relative_to(root):
-            return FileContent(Rejection(Reason.OUTSIDE_ROOT, "a link that leaves images.root"))
+            return FileContent(Rejection(Reason.OUTSIDE_ROOT, f"a link that leaves '{root}'"))
         if not stat.S_ISREG(mode := os.stat(file).st_mode):
             return FileContent(_reject_kind(name, mode))
         with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC), "rb") as stream:
             return _read(stream, max_bytes, seconds)
     except FileNotFoundError:
-        detail = "a broken link" if os.path.islink(name) else "no such file in images.root"
+        detail = "a broken link" if os.path.islink(name) else f"no such file in '{root}'"
         return FileContent(Rejection(Reason.MISSING, detail))
     except (OSError, ValueError) as error:
         message = getattr(error, "strerror", None) or str(error)

@@ -10,7 +10,7 @@ class Reason(StrEnum):
     """A reason code as stored in the quarantine table. Each comment states when the code is used."""
 
     MISSING = "missing"  # the manifest names a file that does not exist
-    OUTSIDE_ROOT = "outside_root"  # absolute path, `..`, or a link that leaves images.root
+    OUTSIDE_ROOT = "outside_root"  # absolute path, `..`, or a link that leaves the folder of the images
     NOT_A_FILE = "not_a_file"  # directory, device, socket or FIFO
     UNREADABLE = "unreadable"  # the operating system refuses to read the file
     NO_LABEL = "no_label"  # the file is in no class folder, or its label in the manifest is empty

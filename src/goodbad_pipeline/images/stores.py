@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import fsspec
+import pandas as pd
 from fsspec.registry import known_implementations
 from pydantic import SecretStr
 
@@ -98,6 +99,13 @@ def open_root(name: str | Path, parameter: str = "images.root") -> Root:
     return store
 
 
+def with_root(table: pd.DataFrame, root: str) -> pd.DataFrame:
+    """Return the table of images with the attribute ``root``, which Parquet files store."""
+    marked = table.copy(deep=False)
+    marked.attrs["root"] = root
+    return marked
+
+
 @dataclass(frozen=True)
 class RemoteStore(Store):
     """The files below a URL."""
@@ -134,7 +142,7 @@ class RemoteStore(Store):
         """Read a file from the folder of downloads or, at most once, from the server."""
         state = self.files.get(path)
         if state is None:
-            return FileContent(Rejection(Reason.MISSING, "no such file in images.root"))
+            return FileContent(Rejection(Reason.MISSING, f"no such file in '{self}'"))
         if max_bytes is not None and state.size > max_bytes:
             return FileContent(too_large(state.size, max_bytes))
         kept = self._kept(path, state)

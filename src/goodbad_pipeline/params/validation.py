@@ -107,7 +107,8 @@ def rename_parameters(raw: Mapping[str, Any], path: str = "") -> dict[str, Any]:
 def anchor_paths(raw: dict[str, Any], project_path: Path) -> dict[str, Any]:
     """Return a copy of ``raw`` in which relative paths are replaced by absolute paths below ``project_path``.
 
-    Values that are not paths, such as ``model.weights: imagenet``, do not change.
+    Values that are not paths, such as ``model.weights: imagenet``, do not change. ``predict.source`` may be several
+    paths with commas between them, which become a list.
     """
     anchored = dict(raw)
     for group, key in PATHS:
@@ -121,6 +122,8 @@ def anchor_paths(raw: dict[str, Any], project_path: Path) -> dict[str, Any]:
 def _anchor(key: str, value: Any, project_path: Path) -> Any:
     if isinstance(value, list):
         return [_anchor(key, one, project_path) for one in value]
+    if key == "source" and "," in value and not is_url(value) and not (project_path / value).exists():
+        return _anchor(key, [one.strip() for one in value.split(",")], project_path)
     is_path = isinstance(value, str) and _is_path(key, value)
     return str(project_path / Path(value).expanduser()) if is_path else value
 
@@ -146,6 +149,9 @@ def _one_line(group: str, problem: Any) -> str:
     name = ".".join([group, *map(str, problem["loc"])])
     if problem["type"] == "extra_forbidden":
         return f"{name}: unknown parameter; use one of {', '.join(_fields(group, problem['loc'][:-1]))}"
+    if problem["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        example = next(iter(_fields(group, problem["loc"])), "name") if problem["type"] != "dict_type" else "name"
+        return f"{name}: must be a mapping, such as {name}: {{{example}: …}}, got {problem['input']!r}"
     message = problem["msg"].removeprefix("Value error, ")
     simple = not isinstance(problem["input"], dict | BaseModel)
     return f"{name}: {message}" + (f", got {problem['input']!r}" if simple else "")

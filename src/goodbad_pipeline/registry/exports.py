@@ -58,7 +58,7 @@ def load_exported(found: ModelVersion, backend: Backend) -> tuple[str, Network |
         return KERAS, None
     try:
         exports = _read_listing(found)
-        chosen = choose_backend(backend, exports, str(found.version))
+        chosen = choose_backend(backend, exports, str(found.name), str(found.version))
         return chosen, None if chosen == KERAS else _load(found, chosen, exports)
     except ExportUnavailable as error:
         if backend != "auto":

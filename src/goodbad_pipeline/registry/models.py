@@ -4,6 +4,8 @@ import base64
 import hashlib
 import io
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -147,15 +149,7 @@ def load_champion(name: str) -> RegisteredModel | None:
 
 def find_model(name: str, version_or_alias: str | int, backend: Backend = KERAS) -> RegisteredModel:
     """Load a version by its number or alias. Raises the errors of :func:`load_version`."""
-    if str(version_or_alias).isdecimal():
-        return load_version(name, str(version_or_alias), backend)
-    found = _find_alias(name, str(version_or_alias))
-    if found is None:
-        raise InputError(
-            f"registry: '{name}' has no version with the alias '{version_or_alias}'; a run without --pipeline "
-            "registers a champion"
-        )
-    return _load(found, backend)
+    return _load(_find_version(name, str(version_or_alias)), backend)
 
 
 def load_version(name: str, model_version: str, backend: Backend = KERAS) -> RegisteredModel:
@@ -164,13 +158,18 @@ def load_version(name: str, model_version: str, backend: Backend = KERAS) -> Reg
     Raises:
         InputError: The version does not exist, its files cannot be loaded, or the backend cannot run it.
     """
-    try:
-        found = mlflow.MlflowClient().get_model_version(name, model_version)
-    except MlflowException as error:
-        if error.error_code in _NOT_FOUND:
-            raise InputError(f"registry: '{name}' has no version {model_version}; MLflow lists the versions") from error
-        raise
-    return _load(found, backend)
+    return _load(_find_version(name, model_version), backend)
+
+
+def read_classes(name: str, version_or_alias: str | int) -> tuple[str, list[str]]:
+    """Return the number of a version and its classes, without loading the network.
+
+    Raises:
+        InputError: The version does not exist, or its files cannot be read.
+    """
+    found = _find_version(name, str(version_or_alias))
+    with _reading(found):
+        return str(found.version), list(_read_config(found).calibration.class_names)
 
 
 def list_versions() -> list[dict[str, Any]]:
@@ -240,21 +239,54 @@ def _load(found: ModelVersion, backend: Backend = KERAS) -> RegisteredModel:
     """Load the archive or exported file of a version. The version's stored code is not run, as it may be unsafe."""
     name, number = str(found.name), str(found.version)
     chosen, network = load_exported(found, backend)
-    uri = f"models:/{name}/{number}/artifacts/{_FOLDER}"
-    archive_digest, config_digest = found.tags.get(ARCHIVE_TAG), found.tags.get(CONFIG_TAG)
-    try:
+    with _reading(found):
         if network is None:
-            classifier = load_classifier(Path(mlflow.artifacts.download_artifacts(uri)), archive_digest, config_digest)
+            folder = Path(mlflow.artifacts.download_artifacts(_uri(found)))
+            classifier = load_classifier(folder, found.tags.get(ARCHIVE_TAG), found.tags.get(CONFIG_TAG))
         else:
-            config_file = Path(mlflow.artifacts.download_artifacts(f"{uri}/{CONFIG_FILE}"))
-            config = ClassifierConfig.read(config_file, config_digest)
+            config = _read_config(found)
             classifier = Classifier(network, config.transform, config.calibration)
+    return RegisteredModel(name, number, classifier, chosen)
+
+
+def _uri(found: ModelVersion) -> str:
+    return f"models:/{found.name}/{found.version}/artifacts/{_FOLDER}"
+
+
+def _read_config(found: ModelVersion) -> ClassifierConfig:
+    file = Path(mlflow.artifacts.download_artifacts(f"{_uri(found)}/{CONFIG_FILE}"))
+    return ClassifierConfig.read(file, found.tags.get(CONFIG_TAG))
+
+
+@contextmanager
+def _reading(found: ModelVersion) -> Iterator[None]:
+    try:
+        yield
     except Exception as error:  # a moved, emptied or foreign archive raises errors of many kinds
         raise InputError(
-            f"registry: version {number} of '{name}' cannot be loaded ({error}); restore its files, or choose "
-            "another version (if the champion is broken, remove its alias)"
+            f"registry: version {found.version} of '{found.name}' cannot be loaded ({error}); restore its files, or "
+            "choose another version (if the champion is broken, remove its alias)"
         ) from error
-    return RegisteredModel(name, number, classifier, chosen)
+
+
+def _find_version(name: str, version_or_alias: str) -> ModelVersion:
+    """Return the version with this number or alias, or raise an InputError if there is none."""
+    if not version_or_alias.isdecimal():
+        found = _find_alias(name, version_or_alias)
+        if found is None:
+            raise InputError(
+                f"registry: '{name}' has no version with the alias '{version_or_alias}'; a run without --pipeline "
+                "registers a champion"
+            )
+        return found
+    try:
+        return mlflow.MlflowClient().get_model_version(name, version_or_alias)
+    except MlflowException as error:
+        if error.error_code in _NOT_FOUND:
+            raise InputError(
+                f"registry: '{name}' has no version {version_or_alias}; MLflow lists the versions"
+            ) from error
+        raise
 
 
 def _find_alias(name: str, alias: str) -> ModelVersion | None:

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 
-from goodbad_pipeline.errors import InputError, install_command
+from goodbad_pipeline.errors import InputError, install_command, option
 from goodbad_pipeline.serving.archive import first_line, require_digest
 
 KERAS: Final = "keras"
@@ -124,7 +124,7 @@ def require_runtime(name: str) -> None:
         )
 
 
-def choose_backend(backend: Backend, exports: Exports, version: str) -> str:
+def choose_backend(backend: Backend, exports: Exports, name: str, version: str) -> str:
     """Return the backend to use: ``keras`` or a key of `RUNTIMES`.
 
     ``auto`` selects the backend that was fastest in the export, among the installed backends whose probabilities differ
@@ -141,8 +141,8 @@ def choose_backend(backend: Backend, exports: Exports, version: str) -> str:
         return backend
     if backend not in exports:
         raise InputError(
-            f"predict.backend: version {version} was not exported as {backend}; run "
-            f"--pipeline=export --params=export.version={version}"
+            f"predict.backend: version {version} of '{name}' was not exported as {backend}; run --pipeline=export "
+            f"{option('registry.name', f'{name},export.version={version}')}"
         )
     if not exports[backend]["agrees"]:
         raise InputError(

@@ -17,7 +17,7 @@ from goodbad_pipeline.images.stores import open_root
 from goodbad_pipeline.params import ExportParams, ImageParams, RegistryParams
 from goodbad_pipeline.registry.exports import record_exports
 from goodbad_pipeline.registry.lineage import read_exposure
-from goodbad_pipeline.registry.models import RegisteredModel, find_model, record_use
+from goodbad_pipeline.registry.models import RegisteredModel, find_model, read_classes, record_use
 from goodbad_pipeline.serving.runtimes import KERAS, RUNTIMES, load_network
 
 logger = logging.getLogger(__name__)
@@ -27,8 +27,12 @@ TIMED = 256
 METRICS = ("images_per_second", "times_keras", "same_labels", "max_difference", "accuracy")
 
 
-def load_exported_version(export: ExportParams, registry: RegistryParams) -> RegisteredModel:
-    """Load the version to export; raise `InputError` if a converter is missing."""
+def load_exported_version(splits: pd.DataFrame, export: ExportParams, registry: RegistryParams) -> RegisteredModel:
+    """Load the version to export; raise `InputError` if its classes are not those of the splits.
+
+    Without a converter, `InputError` is raised too.
+    """
+    _require_same_classes(class_names(splits), export, registry)
     converting.require_converters()
     model = find_model(registry.name, export.version)
     record_use(model)
@@ -62,7 +66,7 @@ def measure_exports(
         and, if known, how many test images the version was trained on.
     """
     test = splits[splits["split"] == "test"]
-    y_true = _y_true(model, splits, test)
+    y_true = test["label"].map(model.class_names.index).to_numpy("int64")
     metrics = _count_exposed(model, test)
     pixels = pixel_source(test, open_root(images.root), model.transform).streamed()
     rows = pixels.rows(test["image_id"])
@@ -112,14 +116,15 @@ def attach_exports(model: RegisteredModel, files: Path, export_table: pd.DataFra
     return {"name": model.name, "version": model.version, "files": location}
 
 
-def _y_true(model: RegisteredModel, splits: pd.DataFrame, test: pd.DataFrame) -> np.ndarray:
-    names = class_names(splits)
-    if names != model.class_names:
+def _require_same_classes(names: list[str], export: ExportParams, registry: RegistryParams) -> None:
+    """Raise `InputError` unless the version has the classes ``names``. This takes no seconds, as loading does."""
+    version, classes = read_classes(registry.name, export.version)
+    if classes != names:
         raise InputError(
-            f"export.version: the classes of the version and of the stored splits must be the same, got "
-            f"{', '.join(model.class_names)} in version {model.version} and {', '.join(names)} in the splits"
+            f"registry.name: version {version} of '{registry.name}' must have the classes of the stored splits, "
+            f"{', '.join(names)}, got {', '.join(classes)}; name a model of these classes with registry.name, or run "
+            "--pipeline=train with another registry.name first"
         )
-    return test["label"].map(names.index).to_numpy("int64")
 
 
 def _row(name: str, agreement: Agreement, rates: dict[str, float], files: Path, export: ExportParams) -> dict[str, Any]:

@@ -11,7 +11,9 @@ def create_pipeline() -> Pipeline:
     return stage(
         "exporting",
         named_node(
-            nodes.load_exported_version, inputs=["params:export", "params:registry"], outputs="exported_version"
+            nodes.load_exported_version,
+            inputs=["splits", "params:export", "params:registry"],
+            outputs="exported_version",
         ),
         named_node(
             nodes.export_model,

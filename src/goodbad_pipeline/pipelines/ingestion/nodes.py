@@ -19,7 +19,7 @@ from goodbad_pipeline.images.pixels import Transform, pixel_source
 from goodbad_pipeline.images.rejections import Reason
 from goodbad_pipeline.images.scan import scan_candidates
 from goodbad_pipeline.images.sources import read_candidates
-from goodbad_pipeline.images.stores import open_root
+from goodbad_pipeline.images.stores import open_root, with_root
 from goodbad_pipeline.images.worker_backend import WorkerBackend
 from goodbad_pipeline.params import ImageParams
 
@@ -34,7 +34,10 @@ READABLE = (Reason.CONFLICTING_LABEL, Reason.EXCLUDED, Reason.NO_LABEL, Reason.S
 
 
 def scan_images(images: ImageParams, journal: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
-    """Read every file once; return the images, the unreadable files, and counts of all files found."""
+    """Read every file once; return the images, the unreadable files, and counts of all files found.
+
+    The attribute ``root`` of these tables, and of all tables of images made from them, is ``images.root``.
+    """
     root = open_root(images.root)
     listing = read_candidates(root, images.layout, images.manifest, Columns(**images.columns.model_dump()))
     scan = scan_candidates(
@@ -55,7 +58,7 @@ def scan_images(images: ImageParams, journal: Path) -> tuple[pd.DataFrame, pd.Da
         "unlabelled": listing.unlabelled,
         "given_splits": {str(split): int(count) for split, count in splits.items()},
     }
-    return scan.images, scan.quarantine, counts
+    return with_root(scan.images, images.root), with_root(scan.quarantine, images.root), counts
 
 
 def group_images(
@@ -66,7 +69,7 @@ def group_images(
     corrected = apply_corrections(accepted, unreadable, corrections)
     grouping = group_duplicates(corrected.images, images.near_duplicate_bits)
     quarantine = pd.concat([unreadable, corrected.excluded, grouping.conflicts], ignore_index=True)
-    return grouping.labels, quarantine, grouping.duplicates, corrected.report
+    return grouping.labels, with_root(quarantine, images.root), grouping.duplicates, corrected.report
 
 
 def report_ingestion(
@@ -162,7 +165,7 @@ def check_quarantine(grouped: pd.DataFrame, summary: dict[str, Any], images: Ima
             f"of '{split}' are quarantined; data/08_reporting/quarantine.csv gives the reasons. Repair the files, or "
             "remove this split from the source, so that it is taken from train"
         )
-    return grouped
+    return with_root(grouped, images.root)
 
 
 def draw_image_sheet(labels: pd.DataFrame, images: ImageParams) -> figures.Figure:

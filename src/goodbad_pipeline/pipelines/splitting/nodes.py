@@ -16,7 +16,7 @@ from goodbad_pipeline.images.near_duplicates import thumbnail_levels
 from goodbad_pipeline.images.pixels import pixel_source
 from goodbad_pipeline.images.split_leakage import OURS, PLAIN, measure_leaks
 from goodbad_pipeline.images.splits import SPLITS, class_names, count_splits, split_labels
-from goodbad_pipeline.images.stores import open_root
+from goodbad_pipeline.images.stores import open_root, with_root
 from goodbad_pipeline.params import ImageParams, SplitParams
 
 logger = logging.getLogger(__name__)
@@ -27,10 +27,8 @@ MOST_CLASSES = 20
 
 
 def assign_splits(labels: pd.DataFrame, splits: SplitParams, images: ImageParams) -> pd.DataFrame:
-    """Assign a split to every image, one split per group. The attribute ``root`` of the table is ``images.root``."""
-    assigned = split_labels(labels, splits.settings)
-    assigned.attrs["root"] = images.root
-    return assigned
+    """Assign a split to every image, one split per group."""
+    return with_root(split_labels(labels, splits.settings), images.root)
 
 
 def report_splits(splits: pd.DataFrame, parameters: SplitParams) -> tuple[pd.DataFrame, figures.Figure]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import Any
 
 import pandas as pd
@@ -70,10 +71,10 @@ def draw_search(trials: pd.DataFrame, finals: pd.DataFrame, tune: TuneParams) ->
 
 def _snippet(values: dict[str, Any], conclusion: str) -> str:
     """Return YAML to paste into conf/local/parameters.yml."""
-    options = ",".join(f"{name}={json.dumps(value).strip(chr(34))}" for name, value in values.items())
+    settings = ",".join(f"{name}={json.dumps(value).strip(chr(34))}" for name, value in values.items())
     lines = [
         "# Found by kedro run --pipeline=tune; paste into conf/local/parameters.yml, or",
-        f"# kedro run --pipeline=train --params={options}",
+        f"# kedro run --pipeline=train {shlex.quote(f'--params={settings}')}",
         f"# {conclusion}",
         yaml.safe_dump(analysis.nest(values), sort_keys=False, allow_unicode=True),
     ]
