@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution
@@ -42,13 +43,14 @@ def open_shared(url: str, stop: StopRequest | None = None) -> SharedSearch:
 
 def run_search(file: Path, trials: int, killed: int | None = None, plan: SearchPlan = PLAN) -> list[dict]:
     """Return all trials: number, values, epochs, complete and the loss."""
-    search = open_search(file, plan)
-    rows = [row(trial) for trial in search.finished()]
-    while len(rows) < trials:
-        trial = search.next()
-        result = train(search, trial, killed)
-        search.report(result)
-        rows.append({"number": trial.number, **trial.values, **result})
+    search, rows = open_search(file, plan), []
+
+    def run(trial: Trial) -> dict[str, float]:
+        result = trial.result or train(search, trial, killed)
+        rows.append(row(replace(trial, result=result)))
+        return result
+
+    search.run(trials, run)
     return rows
 
 
