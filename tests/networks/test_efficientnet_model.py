@@ -202,7 +202,7 @@ def test_invalid_momentum_is_an_error(momentum):
 
 def test_a_product_far_from_two_is_warned_about(caplog):
     build_efficientnet(**TINY, coefficients=Coefficients(gamma=1.1))
-    assert "α·β²·γ² is 1.757" in caplog.text
+    assert "α·β²·γ² = 1.757" in caplog.text
 
 
 def test_both_or_neither_of_phi_and_variant_is_an_error():
