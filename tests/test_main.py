@@ -71,5 +71,5 @@ def test_a_packaged_run_connects_to_nothing_and_logs_like_a_run_of_the_project(p
 def test_a_packaged_run_without_configuration_names_the_option(package: Path) -> None:
     done = packaged_run(package, "--pipeline=sample_data")
     (line,) = done.stderr.splitlines()
-    assert line.startswith("Error: --conf-source: must name the archive conf-goodbad_pipeline.tar.gz")
+    assert line.startswith("Error: --conf-source: must be given, because there is no folder '")
     assert done.returncode == 1

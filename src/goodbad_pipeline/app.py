@@ -119,7 +119,7 @@ def create_app(model: RegisteredModel, max_bytes: int = MAX_BYTES) -> FastAPI:
 
 
 def _is_foreign(request: Request) -> bool:
-    """Return True if a page of another site sent the request, but False if the user followed a link on that page."""
+    """Return True if a script, form or image of another site sent the request. Links that users follow are allowed."""
     headers = request.headers
     if "origin" in headers:
         return headers["origin"] != f"http://{headers.get('host')}"
@@ -128,7 +128,7 @@ def _is_foreign(request: Request) -> bool:
 
 
 def _loader(first: RegisteredModel) -> Callable[[str, str], tuple[RegisteredModel, Any]]:
-    """Return a function that loads a version and the explainer for its heat maps; ``first`` is loaded already."""
+    """Return a function that loads a version and the explainer for its heat maps, but does not load ``first`` again."""
 
     @lru_cache(MAX_LOADED)
     def load(name: str, version: str) -> tuple[RegisteredModel, Any]:

@@ -73,7 +73,7 @@ class OneLineErrors(click.Command):
 
 
 def _configure_logging(conf_source: str | None) -> None:
-    """Apply logging.yml of the configuration if Kedro did not find it, because it looks in the working directory."""
+    """Apply the logging.yml of ``conf_source`` or the project, unless Kedro found one in the working directory."""
     if "KEDRO_LOGGING_CONFIG" in os.environ or find_config_file("conf/logging"):
         return
     source = conf_source or (find_kedro_project(Path.cwd()) or Path.cwd()) / settings.CONF_SOURCE
@@ -168,7 +168,7 @@ def _split_params(ctx: click.Context, option: click.Parameter, value: Any) -> An
 
 
 class JupyterGroup(click.Group):
-    """Kedro's group ``kedro jupyter``, with an error that names the extra which installs Jupyter."""
+    """Kedro's group ``kedro jupyter``. If Jupyter is not installed, the error names the extra to install."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""

@@ -19,11 +19,11 @@ VARIABLE = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
 
 class Context(KedroContext):
-    """Kedro's context, with the parameters as plain mappings. `CheckHooks` saves them in the catalog as groups."""
+    """Kedro's context. Its parameters are plain dicts; in the catalog, `CheckHooks` replaces them by objects."""
 
     @property
     def params(self) -> dict[str, Any]:
-        """The parameters of all groups, as they are configured."""
+        """The parameters, as a dict of groups such as ``model``."""
         return dict(self.config_loader["parameters"])
 
 
@@ -39,8 +39,8 @@ class ConfigLoader(OmegaConfigLoader):
                 raise
             if "://" not in str(self.conf_source) and not Path(self.conf_source).exists():
                 raise InputError(
-                    "--conf-source: must name the archive conf-goodbad_pipeline.tar.gz that `kedro package` wrote, or "
-                    f"a folder like conf; it is not given, and there is no folder '{self.conf_source}'"
+                    f"--conf-source: must be given, because there is no folder '{self.conf_source}'; pass the archive "
+                    "conf-goodbad_pipeline.tar.gz that `kedro package` wrote, or a folder like conf"
                 ) from error
             raise InputError(f"--env: {error}") from error
         except (MarkedYAMLError, OmegaConfBaseException, ValueError, AttributeError) as error:

@@ -31,7 +31,7 @@ class KerasModelDataset(PathDataset[Any, Any]):
         return self._loaded
 
     def save(self, data: Any) -> None:
-        """Write the model. The next load returns ``data``, or reads the file if ``data`` is compiled."""
+        """Write the model. The next `load` returns ``data`` itself or, if ``data`` is compiled, reads the file."""
         self._loaded = None
         with atomic_write(self._filepath) as draft:
             data.save(draft)

@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class PathDataset(AbstractDataset[S, T]):
-    """A file or folder without versions. Plugins read ``metadata``, for example the layer that Kedro-Viz shows."""
+    """A file or folder without versions. Only plugins such as Kedro-Viz read ``metadata``."""
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
         self._filepath = Path(filepath)

@@ -21,8 +21,8 @@ class PixelsDataset(PathDataset[PixelSource, Pixels]):
     """Saves a list of images (:class:`PixelSource`) and decodes new images; loads the pixels of the images.
 
     The pixels are memory-mapped from a store that outlives the run (:mod:`goodbad_pipeline.images.pixel_store`). If the
-    store would be larger than the source allows, images are decoded at each read instead. If the folder ``filepath`` is
-    removed, the next save decodes all images again.
+    store would be larger than the ``budget`` of the :class:`PixelSource`, images are decoded at each read instead. If
+    the folder ``filepath`` is removed, the next save decodes all images again.
     """
 
     @property

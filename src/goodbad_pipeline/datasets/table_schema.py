@@ -22,9 +22,9 @@ class TableSchema:
     Pandera is not used, because it needs 72 s to check four columns of a million rows; this class needs 0.5 s.
 
     ``columns`` maps each rule in ``RULES`` to the columns that must meet the rule; a table may have further columns.
-    The rules are the keys, because Kedro would read the value of a key ``path`` as a file path. The column that ``key``
-    names must have unique values. ``together`` maps a column to a second column: rows with equal values in the first
-    column must have equal values in the second.
+    A mapping from columns to rules is not possible, because Kedro takes the value of any key ``path`` for a file path,
+    and ``path`` is a column. The column that ``key`` names must have unique values. ``together`` maps a column to a
+    second column: rows with equal values in the first column must have equal values in the second.
     """
 
     def __init__(

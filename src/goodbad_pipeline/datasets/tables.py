@@ -1,7 +1,7 @@
 """Datasets of tables in CSV and Parquet files, some of them safe for spreadsheets or streamed in parts.
 
-In the header of a CSV file, the names of text columns are quoted, and the names of numeric columns are not. A class
-named 007 or NA is thus read as text, not as a number or a missing value.
+In the header of a CSV file, quotes mark the names of text columns. On load, the cells of text columns stay text: the
+class 007 does not become the number 7, and the class NA does not become a missing value.
 """
 
 import csv as plain_csv
@@ -78,7 +78,7 @@ class ParquetDataset(AtomicSave, pandas.ParquetDataset):
 
 @dataclass(frozen=True)
 class TableParts:
-    """A table in a Parquet or CSV file that is read in parts, as often as it is iterated over."""
+    """A table in a Parquet or CSV file that is read in parts. Each iteration reads the file from its start."""
 
     file: Path
 

@@ -94,7 +94,7 @@ class TrialsDataset(LoadOnlyDataset[TrialCache]):
         return self._filepath / f"{spec.cache_key}.json"
 
     def _read(self, spec: TrialSpec) -> tuple[TrialResult | None, list[str]]:
-        """Return the stored result or None, and the names of the trials and runs in which it was logged."""
+        """Return the stored result or None, and its log entries, such as ``trial 3 in <MLflow run id>``."""
         try:
             content = json.loads(self._file(spec).read_text(encoding="utf-8"))
             result = {str(name): float(value) for name, value in content["result"].items()}

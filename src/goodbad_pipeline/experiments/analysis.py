@@ -21,8 +21,8 @@ def summarise_trials(trials: pd.DataFrame, groups: int) -> pd.DataFrame:
     network classifies all images of a group correctly, or none of them; groups with mixed results make the interval too
     wide. With one seed per network there is no interval.
 
-    `trials` has one row per trial: network, seed, val_accuracy in [0, 1], val_loss, seconds, cache_key. Networks have
-    equal cache keys if rounding the numbers of layers and channels gives equal networks, which the spread counts once.
+    `trials` has one row per trial: network, seed, val_accuracy in [0, 1], val_loss, seconds, cache_key. Networks that
+    are identical after rounding of layers and channels have equal cache keys; the pooled spread counts them once.
     `groups` is the number of groups of related images (such as near-duplicates) in the validation split.
 
     Returns:

@@ -27,12 +27,12 @@ Space = dict[str, Dimension]
 
 
 def resolve_space(tune: TuneParams, present: Mapping[str, Value], rates: Mapping[str, float]) -> Space:
-    """Return the range or list of each searched parameter, widened to include the present value.
+    """Return the range or list of each searched parameter, widened to include the configured value.
 
     A parameter with `auto` gets the range from `low` to `high` in `rates`, the result of the learning-rate range test.
 
     Raises:
-        InputError: The present value is null, or is not above 0 in a range with a logarithmic scale.
+        InputError: The configured value of a parameter with a range is null, or is not above 0 for a logarithmic range.
     """
     measured = RangeParams(low=rates["low"], high=rates["high"], log=True)
     return {
@@ -59,7 +59,7 @@ def searched_parameters(tune: TuneParams, *, pretrained: bool) -> list[str]:
 
 
 def read_value(name: str, training: TrainingParams) -> Value:
-    """Return the present value of the training parameter with this dotted name."""
+    """Return the configured value of the training parameter with this dotted name."""
     return attrgetter(name.removeprefix("training."))(training)
 
 
@@ -106,7 +106,7 @@ def _widen(name: str, dimension: Dimension, present: Value) -> Dimension:
         return dimension if equal else [present, *dimension]
     if present is None or (dimension.log and float(present) <= 0):
         raise InputError(
-            f"tune.space: {name} is {present} at present, and a {'logarithmic ' if dimension.log else ''}range cannot "
-            "contain this value; give a list of values instead of the range"
+            f"tune.space: {name} is set to {present}, which a {'logarithmic ' if dimension.log else ''}range cannot "
+            "contain; give a list of values instead of the range"
         )
     return RangeParams(low=min(dimension.low, present), high=max(dimension.high, present), log=dimension.log)

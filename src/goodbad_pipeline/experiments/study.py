@@ -59,7 +59,7 @@ class SearchPlan:
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial of a search, with the values that Optuna proposed; trial 0 has the present values instead.
+    """One trial of a search. Trial 0 has the configured values; Optuna proposes the values of later trials.
 
     The result is None while the trial runs. `process` is the process that trained it, if several processes search.
     """
@@ -71,7 +71,7 @@ class Trial:
 
 
 class Search:
-    """One search. Its trials run one after the other; trial 0 uses the present values of the searched parameters."""
+    """One search, whose trials run one after the other; trial 0 uses ``present``, the configured values."""
 
     def __init__(
         self, study: optuna.Study, plan: SearchPlan, space: Mapping[str, BaseDistribution], present: Values
@@ -83,7 +83,10 @@ class Search:
         self._repeat_interrupted(trials, present)
 
     def _repeat_interrupted(self, trials: Sequence[FrozenTrial], present: Values) -> None:
-        """Enqueue an interrupted trial again and mark it as failed. Before trial 0, enqueue the present values."""
+        """Enqueue a trial with the values of the interrupted trial, and mark the interrupted trial as failed.
+
+        Until trial 0 has ended, the enqueued values are ``present``, the configured values.
+        """
         state = optuna.trial.TrialState
         interrupted = [trial for trial in trials if trial.state == state.RUNNING]
         if not any(trial.state == state.WAITING for trial in trials):

@@ -165,7 +165,7 @@ def trial_spec(network: TrialNetwork, seed: int, data: DevelopmentData, setup: T
 
 
 class _Trainer:
-    """Trains one network from several seeds, with one traced graph, because tracing takes as long as many epochs."""
+    """Trains one network from several seeds with one traced graph, because tracing takes the time of many epochs."""
 
     def __init__(self, scale: NetworkScale, data: DevelopmentData, setup: TrialSetup, stop: StopRequest) -> None:
         self._scale, self._data, self._setup, self._stop = scale, data, setup, stop

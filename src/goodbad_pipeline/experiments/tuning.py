@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from goodbad_pipeline import lazy
-from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.errors import InputError, counted
 from goodbad_pipeline.evaluation.metrics import larger_is_better
 from goodbad_pipeline.experiments import search_space
 from goodbad_pipeline.experiments.search_space import Values, with_values
@@ -69,7 +69,7 @@ class TuningContext:
         return bool(self.network["pretrained"])
 
     def present(self, tune: TuneParams) -> Values:
-        """Return the present value of each searched parameter."""
+        """Return the configured value of each searched parameter."""
         names = search_space.searched_parameters(tune, pretrained=self.pretrained)
         dropout = self.network["dropout"]
         return {name: dropout if name == DROPOUT else search_space.read_value(name, self.training) for name in names}
@@ -86,7 +86,7 @@ class TuningContext:
         return curve.assign(learning_rate=curve["learning_rate"] / share)
 
     def spec(self, name: str, number: int, values: Values, seed: int, **extra: Any) -> TrialSpec:
-        """Return the spec of a training with some parameters replaced by `values`; its config also contains `extra`."""
+        """Return the spec of a training with some parameters replaced by `values`; its cache key depends on `extra`."""
         training, network = self._with(values, seed)
         config = {
             **training_config(decisive_parameters(self.model, training, self.images), self.development),
@@ -186,13 +186,12 @@ def _open_search(
 def confirm_finalists(
     context: TuningContext, tune: TuneParams, trials: pd.DataFrame, store: StudyStore, cache: TrialCache
 ) -> pd.DataFrame:
-    """Train the best trials of a search and the present parameters again, from seeds that the search did not use.
+    """Train again with the values of trial 0 and of the best trials, from seeds that the search did not use.
 
-    The result has the columns of `search_parameters` and one row for each finalist and seed, if the training was
-    complete.
+    The result has the columns of `search_parameters` and one row for each training that reached its end.
 
     Raises:
-        InputError: No trial of the search, or none of these trainings, was complete.
+        InputError: No trial of the search reached its end, or no training from the new seeds did.
     """
     complete = trials[trials[COMPLETE] == 1]
     if complete.empty:
@@ -225,8 +224,8 @@ def confirm_finalists(
     finished = [rows[number] for number in range(len(trainings)) if rows[number][COMPLETE] == 1]
     if not finished:
         raise InputError(
-            f"tune: none of {len(finalists)} finalists was trained to its end from {tune.seeds} other seeds; lower "
-            "the learning rates in tune.space"
+            f"tune: no training of a finalist reached its end ({counted(len(finalists), 'finalist')}, each trained "
+            f"again from {counted(tune.seeds, 'new seed')}); lower the learning rates in tune.space"
         )
     return pd.DataFrame(finished)
 
