@@ -15,7 +15,8 @@ CONFIDENCE = 0.95
 class Resamples:
     """How often each of g groups was drawn into each of b resamples.
 
-    A metric has one value per row of ``weights``: the value on the original sample, then b replicates.
+    ``weights`` has these counts as rows, after a row for the original sample. A metric has one value per row: first the
+    value on the original sample, then b replicates.
     """
 
     codes: NDArray[np.int64]  # (n,) group of each image, 0 to g - 1

@@ -81,8 +81,9 @@ def compare_losses(losses: FloatArray, groups: IntArray) -> pd.DataFrame:
 def measure_rise(metric: str, challenger: Predictions, champion: Predictions, resamples: Resamples) -> Interval:
     """Return the challenger's metric minus the champion's, with its 95 % interval.
 
-    ``metric`` is one of `METRICS` except roc_auc and average_precision. An interval of the difference is possible even
-    for the calibration error: on few images, both errors are biased upward by about the same amount, which cancels.
+    ``metric`` is one of `METRICS` except roc_auc and average_precision, which are not computed from sums over groups.
+    The calibration error of one model has no valid interval, because it is biased upward on few images. The difference
+    has a valid interval, because the biases of both models are about equal and cancel.
     """
     sums = [_statistics(model, resamples.codes).mix(resamples.weights) for model in (challenger, champion)]
     new, old = (metrics.summed_metrics(mixed)[metric] for mixed in sums)
@@ -113,7 +114,7 @@ def compare_slices(
 def _swapped_metric(
     one: Predictions, other: Predictions, codes: IntArray, swaps: metrics.Values, metric: str
 ) -> metrics.Values:
-    """Return the metric for each row of ``swaps`` (b, g); ``one`` predicts groups with 1, ``other`` groups with 0."""
+    """Return the metric per row of ``swaps`` (b, g): 1 takes a group's predictions from ``one``, 0 from ``other``."""
     if metric == "roc_auc":
         return _swapped_roc_auc(one, other, codes, swaps)
     sums = _statistics(one, codes).mix(swaps) + _statistics(other, codes).mix(1 - swaps)

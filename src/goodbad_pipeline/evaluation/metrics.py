@@ -307,9 +307,9 @@ def per_class_metrics(predictions: Predictions, resamples: Resamples) -> pd.Data
 
     Returns:
         One row per class, in order: class, support (its number of images), then precision, recall and f1 in [0, 1],
-        each with the bounds of its interval (precision_low, …). The width of an interval depends on a number of groups:
-        for recall, the groups that contain the class; for precision, the groups in which the class is predicted; for
-        f1, the smaller of these two numbers. A score with denominator 0 is NaN.
+        each with the bounds of its interval (precision_low, …). An interval is widened if the score rests on few
+        groups. Recall rests on the groups that contain the class, precision on the groups in which the class is
+        predicted. For f1, the smaller of these two numbers counts. A score with denominator 0 is NaN.
     """
     sums = group_statistics(predictions.y_true, predictions.probabilities, predictions.predicted, resamples.codes)
     table = {"class": list(predictions.class_names), "support": sums.support.sum(axis=0).astype(np.int64)}

@@ -101,11 +101,15 @@ class Decision:
 def decide_promotion(evidence: Evidence, rules: Rules) -> Decision:
     """Decide whether a new model replaces the champion.
 
-    Two checks need no champion: ``parity`` (the registered copy predicts as the model did) and ``leakage`` (the splits
-    are disjoint). Six checks compare the model with the champion: ``comparable`` (same classes and images), ``score``
-    (better by the metric), ``chance`` (significantly better), ``calibration`` and ``slices`` (not significantly worse),
-    and ``images`` (at least as many in the splits). The model is promoted if none of the `DECIDING_CHECKS` of
-    ``rules.policy`` failed.
+    Two checks need no champion: ``parity`` (registering does not change the model's predictions) and ``leakage`` (the
+    splits are disjoint). Six checks compare the model with the champion:
+
+    - ``comparable``: both models have the same classes and are measured on the same test images.
+    - ``score`` and ``chance``: the new model's metric is better, and significantly better.
+    - ``calibration`` and ``slices``: calibration error and accuracy on slices are not significantly worse.
+    - ``images``: the new model's splits have at least as many images as the champion's splits.
+
+    The model is promoted if none of the `DECIDING_CHECKS` of ``rules.policy`` failed.
     """
     checks = (*_check_model(evidence, rules), *_check_against_champion(evidence, evidence.champion, rules))
     failed = [

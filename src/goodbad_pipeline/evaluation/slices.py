@@ -35,7 +35,7 @@ FAIRNESS_COLUMNS = ["column", "measure", "gap", "low", "high", "lowest", "highes
 
 
 def slice_values(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the columns that describe images as text, each with few distinct values.
+    """Return the columns that describe the images, converted to text with few distinct values.
 
     More than `MAX_VALUES` distinct numbers in a column are divided into four ranges at the quartiles. A number or range
     with only one image is merged with the next lower number or range. In a text column, rare values become one value
@@ -97,15 +97,15 @@ def fairness_table(
 ) -> pd.DataFrame:
     """Compute, for each sensitive column and rate, the largest gap between two values of the column.
 
-    The rates are accuracy and, for each class (of two classes, only the second), how often the class is
-    predicted (demographic parity), and its true positive rate and false positive rate (equalised odds).
+    The rates are accuracy and three rates of each class: the share of images predicted as the class (demographic
+    parity), and the true and false positive rates (equalised odds). Of two classes, only the second has these rates.
 
     Returns:
         `FAIRNESS_COLUMNS`: the gap in [0, 1], its 95 % interval, the values with the lowest and highest rate, and the
         images and groups in the denominators. Values with fewer than `MIN_IMAGES` images are ignored; if fewer than
-        two values remain, there is no row, and a warning is logged. The width of the interval depends on the number of
-        groups of the value with the fewest groups; the interval is cut off at 0. With many values, some gap occurs by
-        chance: the interval limits how large the gap can be, but does not prove that there is one.
+        two values remain, there is no row, and a warning is logged. The interval is widened according to the value
+        with the fewest groups, and cut off at 0. With many values, some gap occurs by chance. The interval limits how
+        large the gap can be, but does not prove that there is a gap.
     """
     rows = [
         (column, *row)
@@ -214,7 +214,10 @@ def _gaps(
 
 
 def _in_common_values(values: pd.Series, population: BoolArray) -> BoolArray:
-    """Mark images whose value has at least `MIN_IMAGES` images in ``population``, if two or more values do."""
+    """Return True for images with a common value, which at least `MIN_IMAGES` images in ``population`` have.
+
+    If fewer than two values are common, the result is False for all images.
+    """
     counts = values[population].value_counts()
     common = counts.index[counts >= MIN_IMAGES]
     marked: BoolArray = values.isin(common).to_numpy() if len(common) > 1 else np.zeros(len(values), dtype=np.bool_)

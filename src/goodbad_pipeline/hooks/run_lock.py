@@ -139,7 +139,7 @@ def _command(run_params: Mapping[str, Any]) -> str:
 def _paths(names: Iterable[str], catalog: DataCatalog, root: Path) -> frozenset[str]:
     """Return the paths of the datasets that are stored; several datasets may have the same path.
 
-    An optional dataset is not locked: its file is replaced in one step, and the run accepts either content.
+    An optional dataset is not locked: its file is replaced in one step, and the run may read the old or the new file.
     """
     stored = (name for name in names if not name.startswith("params:") and name in catalog)
     datasets = ((name, catalog.get(name)) for name in stored)

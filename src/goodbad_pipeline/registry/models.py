@@ -300,7 +300,7 @@ def _find_alias(name: str, alias: str) -> ModelVersion | None:
 
 
 def _find_registered(weights: str, name: str, calibration: Calibration, transform: Transform) -> str | None:
-    """Return the version under which the current run has registered the same model already; None if there is none."""
+    """Return the version under which the current run has registered the same model already, or None."""
     run = tracking.current_run()
     with tracking.raise_unavailable():
         versions = [] if run is None else mlflow.MlflowClient().search_model_versions(f"run_id = '{run}'")

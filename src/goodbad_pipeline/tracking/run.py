@@ -55,7 +55,7 @@ def start_offline_run(
 
 
 def current_run() -> str | None:
-    """Return the id of the current run, or None if there is none."""
+    """Return the id of the current run, or None outside a run."""
     run = _CHILD.get() or _Current.run
     if run is None and (active := mlflow.active_run()) is not None:
         return str(active.info.run_id)

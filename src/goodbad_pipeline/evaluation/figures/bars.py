@@ -149,7 +149,7 @@ def _write_cells(axes: Axes, counts: NDArray[np.int64], shares: NDArray[np.float
 
 
 def lowest_slices(slices: pd.DataFrame) -> pd.DataFrame:
-    """Return the `MAX_SLICES` slices with the lowest lower ends of their intervals, in the order of the table."""
+    """Return the `MAX_SLICES` slices whose intervals start lowest, in the order of the table."""
     return slices if len(slices) <= MAX_SLICES else slices.loc[slices["low"].nsmallest(MAX_SLICES).index].sort_index()
 
 

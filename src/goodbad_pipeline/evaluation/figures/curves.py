@@ -63,7 +63,7 @@ def phase_ranges(history: pd.DataFrame) -> list[tuple[str, int, int]]:
 
 
 def kept_epoch(history: pd.DataFrame, monitor: str) -> int | None:
-    """Return the row number of the kept epoch; None if it is unknown or was not validated."""
+    """Return the row number of the kept epoch; None if the history does not mark it or lacks its ``monitor`` value."""
     if "kept" not in history.columns:
         return None
     kept = np.flatnonzero(history["kept"].astype(bool) & history[monitor].notna())

@@ -72,7 +72,7 @@ def study_figure(study: pd.DataFrame, paper: pd.DataFrame) -> Figure:
 def rate_figure(curve: pd.DataFrame, rates: Mapping[str, float]) -> Figure:
     """Draw the loss of each step of a range test against its learning rate.
 
-    ``rates`` has the keys low and high (ends of the range to search) and present (the rate in the parameters).
+    ``rates`` has the keys low and high (ends of the range to search) and present (the configured learning rate).
     """
     figure = style.new_figure(4.4)
     axes: Axes = figure.subplots()
@@ -91,7 +91,7 @@ def rate_figure(curve: pd.DataFrame, rates: Mapping[str, float]) -> Figure:
 def search_figure(trials: pd.DataFrame, finals: pd.DataFrame, metric: str) -> Figure:
     """Draw each trial's metric in the order of the search, and each finalist's metric for each seed.
 
-    The metric of an incomplete trial may be NaN.
+    Finalists are trials that were trained again from several seeds. The metric of an incomplete trial may be NaN.
     """
     figure = style.new_figure(5.0)
     left, right = figure.subplots(1, 2, width_ratios=[1.6, 1])
