@@ -52,6 +52,18 @@ def test_other_errors_keep_their_traceback() -> None:
     assert isinstance(result.exception, ZeroDivisionError)
 
 
+@pytest.mark.parametrize(
+    ("error", "ending"),
+    [("InputError('a\\nb')", "Error: a b\n"), ("OSError('a')", "line 1, in <module>\nOSError: a\n")],
+)
+def test_an_input_error_that_a_plugin_does_not_catch_is_one_line(error: str, ending: str) -> None:
+    start = f"from goodbad_pipeline.cli import InputError; raise {error}"
+    done = subprocess.run([sys.executable, "-c", start], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.endswith(ending)
+    assert ("Traceback" in done.stderr) == ("OSError" in error)
+
+
 def test_garbage_is_not_searched_among_imported_modules_nor_at_the_end_of_a_command() -> None:
     start = "import gc, goodbad_pipeline.settings; assert gc.isenabled(); print(gc.get_freeze_count())"
     done = subprocess.run([sys.executable, "-c", start], capture_output=True, text=True, check=True)

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from copy import copy
 from difflib import SequenceMatcher, get_close_matches
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import click
@@ -90,6 +91,20 @@ def _one_line() -> Iterator[None]:
         if cause is None:
             raise
         raise click.ClickException(" ".join(str(cause).split())) from error
+
+
+def _print_error(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print an InputError in one line that a command of a plugin, such as ``kedro mlflow ui``, did not catch."""
+    try:
+        with _one_line():
+            raise error
+    except click.ClickException as shown:
+        shown.show()
+    except BaseException:
+        sys.__excepthook__(kind, error, trace)
+
+
+sys.excepthook = _print_error
 
 
 def _check_options(params: dict[str, Any]) -> None:
