@@ -147,8 +147,8 @@ def _save_group(catalog: DataCatalog, name: str, group: params.Group) -> None:
 def _require_same_images(pipeline: Pipeline, catalog: DataCatalog, images: params.Group | None) -> None:
     """Raise an InputError if the stored tables that the pipeline reads are of different images.
 
-    If the pipeline reads ``images.root``, the tables must be of the images in this folder. A table of a different
-    folder is accepted if ``images.root`` contains the same files: the images were moved.
+    If the pipeline reads ``images.root``, the tables must be of the images in this folder, archive or store. A
+    table of a different root is accepted if ``images.root`` contains the same files: the images were moved.
     """
     tables = {name: catalog.load(name) for name in TABLES if name in pipeline.inputs()}
     stored = {name: table.attrs["root"] for name, table in tables.items() if "root" in table.attrs}
