@@ -5,6 +5,7 @@ from kedro.config import MissingConfigException
 
 from goodbad_pipeline.context import ConfigLoader
 from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.settings import CONFIG_LOADER_ARGS
 
 
 def loader(conf: Path, **files: str) -> ConfigLoader:
@@ -13,7 +14,8 @@ def loader(conf: Path, **files: str) -> ConfigLoader:
     (conf / "base" / "parameters.yml").write_text("images: {root: a}")
     for name, content in files.items():
         (conf / "local" / f"{name}.yml").write_text(content)
-    return ConfigLoader(str(conf), base_env="base", default_run_env="local")
+    patterns = CONFIG_LOADER_ARGS["config_patterns"]
+    return ConfigLoader(str(conf), base_env="base", default_run_env="local", config_patterns=patterns)
 
 
 @pytest.mark.parametrize(
@@ -30,6 +32,12 @@ def test_a_broken_file_is_an_input_error_that_names_it(tmp_path: Path, content: 
     configuration = loader(tmp_path, parameters=content)
     with pytest.raises(InputError, match=message):
         configuration["parameters"]
+
+
+@pytest.mark.parametrize("name", ["catalog", "credentials", "globals", "mlflow"])
+def test_a_tab_in_any_file_is_an_input_error_that_names_its_line(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match=rf"local/{name}.yml, line 2: must be valid YAML"):
+        loader(tmp_path, **{name: "a:\n\tb: 1"})[name]
 
 
 def test_a_parameter_in_two_files_is_an_input_error(tmp_path: Path) -> None:

@@ -32,6 +32,20 @@ SETTINGS = {
 }
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("server: {port: 1}", r"^mlflow\.yml: server\.port: Extra inputs are not permitted, got 1$"),
+        ("tracking: 3", r"^mlflow\.yml: tracking: .*got 3$"),
+    ],
+)
+def test_a_wrong_entry_of_mlflow_yml_is_named(project: Path, content: str, message: str) -> None:
+    (project / "conf/local/mlflow.yml").write_text(content)
+    bootstrap_project(project)
+    with KedroSession.create(project) as session, pytest.raises(InputError, match=message):
+        session.load_context()
+
+
 def test_exactly_one_mlflow_hook_is_registered(project: Path) -> None:
     bootstrap_project(project)
     with KedroSession.create(project) as session:

@@ -23,7 +23,7 @@ from kedro.pipeline.node import Node
 from kedro.utils import is_kedro_project
 from kedro_mlflow.config.kedro_mlflow_config import KedroMlflowConfig
 from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from goodbad_pipeline import tracking
 from goodbad_pipeline.errors import InputError
@@ -69,7 +69,7 @@ class TrackingHooks(MlflowHook):
         """Set up MLflow; a new local store is created by one process at a time."""
         root = Path(context.project_path)
         raw = context.config_loader["parameters"]
-        settings = store.resolve_store(context.config_loader["mlflow"], root)
+        settings = store.resolve_store(_checked(context.config_loader["mlflow"]), root)
         context.config_loader["mlflow"] = settings
         uri = settings["server"]["mlflow_tracking_uri"]
         self._offline = (raw.get("tracking") or {}).get("offline") is True
@@ -237,6 +237,16 @@ class TrackingHooks(MlflowHook):
     def _log_param(self, name: str, value: Any) -> None:
         """Collect a parameter; kedro-mlflow would send one request for each."""
         self._node_parameters[name] = value
+
+
+def _checked(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of mlflow.yml, or raise an InputError that names each wrong one."""
+    try:
+        KedroMlflowConfig.model_validate(settings)
+    except ValidationError as error:
+        problems = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}, got {one['input']!r}" for one in error.errors())
+        raise InputError(f"mlflow.yml: {'; '.join(problems)}") from error
+    return settings
 
 
 def run_name(pipelines: Sequence[str], used: Mapping[str, Group | None]) -> str:
