@@ -2,6 +2,7 @@ import gc
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -175,6 +176,21 @@ def test_the_outbox_is_sent_and_the_old_command_warns(command: str, deprecated: 
     result = CliRunner().invoke(cli.cli, [command])
     assert "Outbox entries: 5 sent to MLflow, 2 waiting\n" in result.output
     assert ("DeprecationWarning" in result.output) == deprecated
+
+
+def test_ctrl_c_ends_a_command_and_its_server_without_a_traceback() -> None:
+    """`kedro viz run` starts its server as a child process and ends; Python then waits for the child."""
+    code = """
+import multiprocessing, os, goodbad_pipeline.cli
+shell = ("sh", "sh", "-c", "echo started; exec sleep 60")
+multiprocessing.get_context("spawn").Process(target=os.execlp, args=shell).start()
+"""
+    command = [sys.executable, "-c", code]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, start_new_session=True, **pipes) as process:
+        assert process.stdout.readline() == "started\n"
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.communicate(timeout=100) == ("", "")
 
 
 STUBS = {

@@ -1,8 +1,10 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from serving_kit import SIDE, small_model
 
 from goodbad_pipeline import lazy
 
@@ -25,11 +27,22 @@ def test_only_what_tensorflow_writes_for_information_is_dropped_during_an_import
 
 @pytest.mark.skipif(os.path.exists("/proc/driver/nvidia"), reason="with a GPU, TensorFlow describes it")
 @pytest.mark.no_cover
-def test_tensorflow_writes_nothing_to_stderr_on_a_cpu() -> None:
-    code = """
-import goodbad_pipeline.settings
+@pytest.mark.parametrize(
+    "use",
+    [
+        "assert lazy.load('goodbad_pipeline.training.devices').count_gpus() == 0",
+        f"load_archive(Path('model.keras')).predict_on_batch(numpy.zeros((1, {SIDE}, {SIDE}, 3)))",
+    ],
+)
+def test_tensorflow_writes_nothing_to_stderr_on_a_cpu(use: str, tmp_path: Path, monkeypatch) -> None:
+    small_model().save(tmp_path / "model.keras")
+    monkeypatch.chdir(tmp_path)
+    code = f"""
+from pathlib import Path
+import numpy
 from goodbad_pipeline import lazy
-assert lazy.load("goodbad_pipeline.training.devices").count_gpus() == 0
+from goodbad_pipeline.serving.archive import load_archive
+{use}
 """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)

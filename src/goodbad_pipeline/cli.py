@@ -1,6 +1,8 @@
 """The project's ``kedro`` commands; ``kedro run``, ``catalog`` and ``registry`` print errors in one line."""
 
+import atexit
 import gc
+import multiprocessing.util  # registers its own function to call at the exit, which must run after the one below
 import os
 import re
 import sys
@@ -46,6 +48,17 @@ NEXT_PARAMETER = re.compile(r",(?=\s*[\w.-]+\s*=)")
 
 # Commands such as `kedro ipython` start programs by name. They are found although the environment is not activated.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+
+os.environ.setdefault("PYTHONWARNINGS", "ignore:ORJSONResponse is deprecated")  # the server of Kedro-Viz would warn
+
+
+@atexit.register
+def _wait_for_servers() -> None:
+    """Wait for child processes, such as the server of Kedro-Viz; Ctrl-C ends them and this process quietly."""
+    for child in multiprocessing.active_children():
+        while not child.daemon and child.is_alive():
+            with suppress(KeyboardInterrupt):
+                child.join()
 
 
 class OneLineErrors(click.Command):

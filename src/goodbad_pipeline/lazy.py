@@ -9,7 +9,13 @@ from importlib import import_module
 from tempfile import TemporaryFile
 from typing import Any
 
-_NOISE = (b"I0000 ", b"WARNING: All log messages before absl::InitializeLog()")
+# Without an NVIDIA driver, TensorFlow would log an error because it cannot initialise CUDA.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if os.path.exists("/proc/driver/nvidia") else "3")
+_NOISE = (
+    b"I0000 ",
+    b"To enable the following instructions: ",
+    b"WARNING: All log messages before absl::InitializeLog()",
+)
 
 
 class LazyModule:
@@ -25,7 +31,7 @@ class LazyModule:
     def __getattr__(self, attribute: str) -> Any:
         if self._name in sys.modules:
             return getattr(sys.modules[self._name], attribute)
-        with collecting_no_garbage(), _without_noise():
+        with collecting_no_garbage(), without_noise():
             return getattr(import_module(self._name), attribute)
 
 
@@ -46,7 +52,7 @@ def collecting_no_garbage() -> Iterator[None]:
 
 
 @contextmanager
-def _without_noise() -> Iterator[None]:
+def without_noise() -> Iterator[None]:
     """Drop messages that TensorFlow's libraries write to stderr while they load; no environment variable drops them."""
     with TemporaryFile() as captured:
         stderr = os.dup(2)

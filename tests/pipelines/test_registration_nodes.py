@@ -58,7 +58,13 @@ def test_a_better_model_replaces_the_first_champion_and_is_reported(run, store) 
     low = evaluation.evaluate_predictions(worse, run.baselines, *figures)[0]
     first, none, _ = register(run, bad, run.calibration, low, worse)
     better, theirs, slices = register(run, run.model, run.calibration, run.metrics, run.test)
+    recorded = store.get_model_version("goodbad", "2")
     again, *_ = register(run, run.model, run.calibration, run.metrics, run.test)
+    assert (again["version"], again["alias"]) == ("2", "champion")
+    assert again["reason"] == "this model is the champion already, so there is nothing to compare"
+    unchanged = store.get_model_version("goodbad", "2")
+    assert (unchanged.description, unchanged.tags) == (recorded.description, recorded.tags)
+    again, *_ = register(run, run.model, run.calibration | {"abstain_below": 0.01}, run.metrics, run.test)
     assert (first["alias"], better["alias"], again["alias"]) == ("champion", "champion", "challenger")
     assert none.empty
     assert set(statuses(better).values()) == {"passed"}
@@ -187,7 +193,8 @@ def test_a_champion_that_rejects_a_test_image_is_not_compared(run, store, change
     register(run, run.model, run.calibration, run.metrics, run.test)
     odd = run.splits.copy()
     odd.loc[odd.index[odd["split"] == "test"][0], list(change)] = list(change.values())
-    second, theirs, _ = register(run, run.model, run.calibration, run.metrics, run.test, odd)
+    other = run.calibration | {"abstain_below": 0.01}
+    second, theirs, _ = register(run, run.model, other, run.metrics, run.test, odd)
     assert (second["alias"], theirs.empty) == ("challenger", True)
     assert second["reason"] == (
         "not comparable with the champion: it rejects 1 of the 48 test images "
@@ -244,7 +251,7 @@ def test_other_classes_a_leak_or_fewer_images_keep_the_champion(run, store) -> N
     torn, *_ = register(
         run,
         run.model,
-        run.calibration,
+        run.calibration | {"abstain_below": 0.01},
         run.metrics,
         run.test,
         run.splits.assign(group="g"),

@@ -34,14 +34,15 @@ def decide(version: str, alias: str, compared: str | None = None) -> Decision:
     return registry.set_alias("goodbad", version, decision, compared, {}, images=3)
 
 
-def test_a_resumed_run_finds_its_version_and_another_model_gets_a_new_one(client) -> None:
+def test_a_model_has_one_version_whichever_run_registers_it(client) -> None:
     with mlflow.start_run() as run:
         assert register(small_model()) == "1"
     with mlflow.start_run(run_id=run.info.run_id):
         assert register(small_model()) == "1"
         assert register(small_model(), temperature=2.0) == "2"
     with mlflow.start_run():
-        assert register(small_model()) == "3"
+        assert register(small_model(), temperature=2.0) == "2"
+        assert register(small_model(), temperature=3.0) == "3"
     versions = client.search_model_versions("name = 'goodbad'")
     assert sorted(int(found.version) for found in versions) == [1, 2, 3]
     assert all(len(found.tags["archive_sha256"]) == 64 for found in versions)
@@ -89,6 +90,14 @@ def test_a_resumed_run_compares_with_the_champion_before_its_own_version(client)
     first = client.get_model_version("goodbad", "1")
     assert first.tags["champion_before"] == ""
     assert first.description == "for a test"
+
+
+def test_a_challenger_that_is_promoted_later_is_champion_only(client) -> None:
+    with mlflow.start_run():
+        decide(register(small_model()), "challenger")
+    with mlflow.start_run():
+        decide(register(small_model()), "champion")
+    assert client.get_registered_model("goodbad").aliases == {"champion": "1"}
 
 
 def test_of_two_versions_compared_with_the_same_champion_only_one_is_promoted(client) -> None:

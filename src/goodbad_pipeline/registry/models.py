@@ -35,7 +35,7 @@ from goodbad_pipeline.serving.runtimes import KERAS, Backend
 
 logger = logging.getLogger(__name__)
 
-CHAMPION = "champion"
+CHAMPION, CHALLENGER = "champion", "challenger"
 ARCHIVE_TAG, CONFIG_TAG = "archive_sha256", "facts_sha256"
 WEIGHTS_TAG = "weights_sha256"
 EXPOSURE_TAG, EXPOSURE_FILE = "seen_sha256", "seen.npz"
@@ -91,32 +91,27 @@ def log_model(
 ) -> str:
     """Log a Keras model to the current run as a pyfunc, register it, and return the version number.
 
-    If the run was resumed and has registered the same model already, its existing version is returned. ``example``
-    contains the pixels of one image: uint8, shape (side, side, 3).
+    If this model is registered already, its version is returned and no other is created: by this run before it was
+    interrupted, or by an earlier run. ``example`` contains the pixels of one image: uint8, shape (side, side, 3).
 
     Raises:
         TrackingUnavailable: MLflow is unavailable, or does not have the run yet.
     """
     weights = _weights_digest(model)
-    number = _find_registered(weights, name, calibration, transform)
-    if number is not None:
-        logger.info(
-            "%s version %s was registered before this run was interrupted; it is not registered again", name, number
-        )
-        return number
     with TemporaryDirectory() as temporary:
         folder, exposure_file = Path(temporary, _FOLDER), Path(temporary, EXPOSURE_FILE)
+        exposure.write(exposure_file)
+        tags = {EXPOSURE_TAG: file_digest(exposure_file), WEIGHTS_TAG: weights}
+        same = _find_versions(name, WEIGHTS_TAG, weights)
+        number = _find_registered(same, tags[EXPOSURE_TAG], calibration, transform)
+        if number is not None:
+            logger.info("The model is registered already, as %s version %s; no other version is created", name, number)
+            return number
         folder.mkdir()
         model.save(folder / ARCHIVE_FILE)
         digest = file_digest(folder / ARCHIVE_FILE)
         ClassifierConfig(transform, calibration, digest).write(folder / CONFIG_FILE)
-        exposure.write(exposure_file)
-        tags = {
-            ARCHIVE_TAG: digest,
-            CONFIG_TAG: file_digest(folder / CONFIG_FILE),
-            EXPOSURE_TAG: file_digest(exposure_file),
-            WEIGHTS_TAG: weights,
-        }
+        tags |= {ARCHIVE_TAG: digest, CONFIG_TAG: file_digest(folder / CONFIG_FILE)}
         bundle = write_bundle(Path(temporary, "code"))
         with tracking.raise_unavailable(), tracking.activate_run():
             info = mlflow.pyfunc.log_model(
@@ -128,10 +123,10 @@ def log_model(
                 signature=_SIGNATURE,
                 input_example=pd.DataFrame({"image": [_base64_png(example)]}),
             )
-            same = mlflow.MlflowClient().search_model_versions(f"tags.{WEIGHTS_TAG} = '{weights}'")
             number = str(mlflow.register_model(info.model_uri, name, tags=tags).version)
-    if earlier := [str(found.version) for found in same if found.name == name]:
-        logger.info("%s version %s has the same weights as version %s", name, number, ", ".join(reversed(earlier)))
+    if same:
+        earlier = ", ".join(str(found.version) for found in same)
+        logger.info("%s version %s has the same weights as version %s", name, number, earlier)
     return number
 
 
@@ -232,6 +227,9 @@ def set_alias(
         if applied != decision:
             _describe_decision(name, model_version, applied, {})
         mlflow.MlflowClient().set_registered_model_alias(name, applied.alias, model_version)
+        challenger = _find_alias(name, CHALLENGER)
+        if applied.promoted and challenger is not None and str(challenger.version) == model_version:
+            mlflow.MlflowClient().delete_registered_model_alias(name, CHALLENGER)
     return applied
 
 
@@ -299,18 +297,27 @@ def _find_alias(name: str, alias: str) -> ModelVersion | None:
         raise
 
 
-def _find_registered(weights: str, name: str, calibration: Calibration, transform: Transform) -> str | None:
-    """Return the version under which the current run has registered the same model already, or None."""
-    run = tracking.current_run()
+def _find_versions(name: str, tag: str, value: str) -> list[ModelVersion]:
+    """Return the versions with this tag, the oldest first."""
     with tracking.raise_unavailable():
-        versions = [] if run is None else mlflow.MlflowClient().search_model_versions(f"run_id = '{run}'")
-    for found in versions:
+        found = mlflow.MlflowClient().search_model_versions(f"name = '{name}' and tags.{tag} = '{value}'")
+    return sorted(found, key=lambda one: int(one.version))
+
+
+def _find_registered(
+    same: list[ModelVersion], exposure: str, calibration: Calibration, transform: Transform
+) -> str | None:
+    """Return the version, among those with the same weights, that is the same in all other respects; None if none is.
+
+    ``exposure`` is the digest of the model's exposure.
+    """
+    for found in same:
         try:
             known = _load(found).classifier
         except InputError:  # incomplete files
             continue
         same_config = known.transform == transform and known.calibration.to_dict() == calibration.to_dict()
-        if found.name == name and same_config and _weights_digest(known.model) == weights:
+        if same_config and found.tags.get(EXPOSURE_TAG) == exposure:
             return str(found.version)
     return None
 

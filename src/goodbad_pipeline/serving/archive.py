@@ -14,6 +14,7 @@ from typing import Any
 import h5py
 
 from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.lazy import without_noise
 
 MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}
 LAYERS = {
@@ -49,7 +50,8 @@ def require_digest(file: Path, digest: str | None, meaning: str) -> None:
 def load_archive(file: Path, digest: str | None = None) -> Any:
     """Check an archive with :func:`check_archive`, and load its Keras model without the optimizer."""
     check_archive(file, digest)
-    import keras  # noqa: PLC0415 - the checks come first, because this import takes seconds
+    with without_noise():
+        import keras  # noqa: PLC0415 - the checks come first, because this import takes seconds
 
     try:
         return keras.models.load_model(file, compile=False, safe_mode=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 PROJECT = "goodbad_pipeline"
 MODULES = (
     "errors.py",
+    "lazy.py",
     "images/rejections.py",
     "images/formats.py",
     "images/png.py",

@@ -33,6 +33,7 @@ from goodbad_pipeline.registry.lineage import (
     unrecorded_source,
 )
 from goodbad_pipeline.registry.models import (
+    CHAMPION,
     RegisteredModel,
     load_champion,
     load_version,
@@ -146,12 +147,16 @@ def decide_alias(
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Make the new version champion or challenger, or neither if MLflow does not respond.
 
+    A version that is the champion already stays champion; it is not compared with itself.
+
     Returns:
         The version with its alias, reason and checks, and a table of the accuracy of both models by slice.
     """
     name, version = str(model_version["name"]), model_version["version"]
     if version is None or champion.get("away"):
         return _undecided(name, version, promotion.policy), NO_SLICES
+    if champion["version"] == version:
+        return _kept(name, version, promotion.policy, len(splits), test_metrics), NO_SLICES
     current, slices = _measure_champion(
         champion, champion_predictions, test_predictions, splits, registry.metric, evaluation
     )
@@ -259,6 +264,13 @@ def _parity(name: str, version: str, predictions: pd.DataFrame, root: Root) -> f
     expected = read_predictions(predictions)
     actual = np.array([[row[name] for name in expected.class_names] for row in responses["probabilities"]])
     return float(np.abs(actual - expected.probabilities).max())
+
+
+def _kept(name: str, version: str, policy: str, images: int, metrics: dict[str, float]) -> dict[str, Any]:
+    """Return the facts of a champion that is registered again: its alias and the recorded decision do not change."""
+    reason = "this model is the champion already, so there is nothing to compare"
+    kept = {"name": name, "version": version, "alias": CHAMPION, "reason": reason}
+    return {**kept, "champion": None, "policy": policy, "checks": [], "images": images, "metrics": metrics}
 
 
 def _undecided(name: str, version: str | None, policy: str) -> dict[str, Any]:
