@@ -300,8 +300,8 @@ def _find_alias(name: str, alias: str) -> ModelVersion | None:
 def _find_versions(name: str, tag: str, value: str) -> list[ModelVersion]:
     """Return the versions with this tag, the oldest first."""
     with tracking.raise_unavailable():
-        found = mlflow.MlflowClient().search_model_versions(f"name = '{name}' and tags.{tag} = '{value}'")
-    return sorted(found, key=lambda one: int(one.version))
+        found = mlflow.MlflowClient().search_model_versions(f"tags.{tag} = '{value}'")
+    return sorted((one for one in found if one.name == name), key=lambda one: int(one.version))
 
 
 def _find_registered(
