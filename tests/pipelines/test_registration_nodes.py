@@ -216,7 +216,7 @@ def test_images_that_the_growth_source_was_trained_on_are_left_out(run, store) -
     second, *_ = register(
         run,
         run.model,
-        run.calibration,
+        run.calibration | {"abstain_below": 0.01},
         run.metrics,
         run.test,
         network=NETWORK | {"source": source},

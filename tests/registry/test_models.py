@@ -53,7 +53,8 @@ def test_a_model_that_is_registered_again_is_named(client, caplog) -> None:
     for temperature in (1.0, 2.0):
         with mlflow.start_run():
             register(small_model(), temperature=temperature)
-    assert caplog.messages == ["goodbad version 2 has the same weights as version 1"]
+    own = [record.message for record in caplog.records if record.name == registry.logger.name]
+    assert own == ["goodbad version 2 has the same weights as version 1"]
 
 
 def test_a_version_has_few_tags(client) -> None:
@@ -97,7 +98,7 @@ def test_a_challenger_that_is_promoted_later_is_champion_only(client) -> None:
         decide(register(small_model()), "challenger")
     with mlflow.start_run():
         decide(register(small_model()), "champion")
-    assert client.get_registered_model("goodbad").aliases == {"champion": "1"}
+    assert client.get_registered_model("goodbad").aliases == {"champion": 1}
 
 
 def test_of_two_versions_compared_with_the_same_champion_only_one_is_promoted(client) -> None:
