@@ -14,5 +14,5 @@ def test_a_noun_has_the_number_of_its_count(number: float, text: str) -> None:
 
 def test_the_extras_that_errors_name_exist() -> None:
     extras = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    assert {*stores._EXTRAS.values(), "cluster", "export", "jax", "jupyter"} <= set(extras)
+    assert {*stores._EXTRAS.values(), "cluster", "export", "gpu", "jax", "jupyter"} <= set(extras)
     assert install_command("s3") == "pip install 'goodbad_pipeline[s3]'"

@@ -39,7 +39,7 @@ def test_an_offline_run_equals_an_online_one_after_it_is_sent(project: Path, mon
     assert list(project.glob("data/05_model_input/splits.parquet"))
     monkeypatch.chdir(project)
     sent = CliRunner().invoke(cli, ["send-outbox"])
-    assert "0 still wait" in sent.output
+    assert ", 0 waiting" in sent.output
     assert not list((project / "data/.outbox").glob("[0-9]*"))
     kedro_run(project, "data")
     online, offline = runs(project)

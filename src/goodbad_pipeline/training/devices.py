@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import keras
 import psutil
 
-from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.errors import InputError, install_command
 from goodbad_pipeline.networks.complexity import count_complexity
 from goodbad_pipeline.networks.scaling import NetworkScale
 from goodbad_pipeline.training.distributed import copy_variables, join_processes
@@ -50,8 +50,8 @@ def require_gpu(*, distributed: bool = False) -> None:
         join_processes()  # first, because JAX cannot connect processes after devices were listed
     if not count_gpus():
         raise InputError(
-            "training.require_gpu: a GPU is required, but the backend finds no GPU; install the extra 'gpu' on a "
-            "machine with an NVIDIA driver, or run without --env gpu"
+            "training.require_gpu: a GPU is required, but the backend finds no GPU; on a machine with an NVIDIA driver "
+            f"{install_command('gpu')}, or run without --env gpu"
         )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.errors import InputError, install_command
 from goodbad_pipeline.networks.layers import renew_standardisation
 from goodbad_pipeline.training.environment import ProcessInfo, read_process_info
 
@@ -181,7 +181,7 @@ def join_processes(environment: Mapping[str, str] = os.environ) -> ProcessInfo |
     if keras.backend.backend() != "jax":
         raise InputError(
             f"training.distributed: {info.count} processes can train together only with KERAS_BACKEND=jax, got "
-            f"{keras.backend.backend()}; install the extra 'jax', or set training.distributed=false"
+            f"{keras.backend.backend()}; {install_command('jax')}, or set training.distributed=false"
         )
     if not jax.distributed.is_initialized():
         jax.config.update("jax_cpu_collectives_implementation", "gloo")  # for CPUs; GPUs use NCCL
