@@ -6,6 +6,7 @@ import stat
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -54,11 +55,11 @@ def write_tar(file: Path, files: dict[str, bytes]) -> Path:
     return file
 
 
-def scan(root: Path | str, journal: Path | None = None) -> tuple[Scan, dict[str, int]]:
+def scan(root: Path | str, journal: Path | None = None, **options: Any) -> tuple[Scan, dict[str, int]]:
     opened = open_root(root)
     listing = read_candidates(opened, "auto", None, Columns())
-    limits = {"max_pixels": 10**7, "background": (255, 255, 255)}
-    return scan_candidates(listing.candidates, opened, cache_folder=journal, **limits), listing.ignored
+    options = {"max_pixels": 10**7, "background": (255, 255, 255)} | options
+    return scan_candidates(listing.candidates, opened, cache_folder=journal, **options), listing.ignored
 
 
 @pytest.mark.parametrize("write", [write_zip, write_tar])

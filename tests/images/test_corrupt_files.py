@@ -106,7 +106,7 @@ def scan():
     return candidates, scan_candidates(candidates, Path(sys.argv[1]), max_pixels=10**6, background=(0, 0, 0))
 
 scan()  # as root: loads what nobody may not, where Python lies in root's home
-workers.read_batch = lambda tasks, settings: [read_image(task, settings) for task in tasks]
+workers.read_batch = lambda tasks, settings, stop: [read_image(task, settings) for task in tasks]
 os.setgroups([]), os.setgid(65534), os.setuid(65534)
 candidates, found = scan()
 quarantine = found.quarantine[["path", "reason", "detail"]].values.tolist()

@@ -40,10 +40,10 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     paths: list[str] = []
     read_batches = scan_module.read_batches
 
-    def listen(batches, settings, backend):
+    def listen(batches, settings, backend, stop):
         batches = list(batches)
         paths.extend(task.path + "#" * (task.image_id is not None) for batch in batches for task in batch)
-        return read_batches(batches, settings, backend)
+        return read_batches(batches, settings, backend, stop)
 
     monkeypatch.setattr(scan_module, "read_batches", listen)
     return paths

@@ -3,6 +3,7 @@
 import pickle
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import fsspec
@@ -13,13 +14,14 @@ from pydantic import SecretStr
 from test_archives import FILES, scan, write_folder, write_zip
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.images import paths, stores
+from goodbad_pipeline.images import paths, stores, workers
 from goodbad_pipeline.images.paths import find_states, read_inside
 from goodbad_pipeline.images.pixels import Transform, pixel_source
 from goodbad_pipeline.images.reading import find_exif
 from goodbad_pipeline.images.rejections import Reason
 from goodbad_pipeline.images.sources import open_source
 from goodbad_pipeline.images.stores import Access, check_url, open_root
+from goodbad_pipeline.training.stopping import Stopped, StopRequest
 
 URL = "memory://bucket/pets"
 
@@ -100,6 +102,28 @@ def test_an_interrupted_scan_goes_on_and_reads_nothing_twice(reads: Counter[str]
     result = scan(URL, tmp_path / "journal")[0]
     assert len(result.images) == 7
     assert max(reads.values()) == 1
+
+
+def test_a_stopped_scan_stores_what_it_read_and_goes_on(reads: Counter[str], tmp_path: Path, monkeypatch) -> None:
+    stores.configure(Access())  # no file is kept, so only the scan cache prevents a second read
+    for file in MemoryFileSystem.store.values():
+        file.created = datetime(2020, 1, 1, tzinfo=UTC)  # worker processes do not know the changed `_TICK`
+    monkeypatch.setattr(workers, "AT_ONCE", 2)
+    read, stop = MemoryFileSystem.cat_file, StopRequest()
+
+    def stop_at_the_third(self: MemoryFileSystem, path: str, **options: object) -> bytes:
+        content = read(self, path, **options)
+        if reads.total() == 3:
+            stop.set("SIGTERM")
+        return content
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryFileSystem, "cat_file", stop_at_the_third)
+        with pytest.raises(Stopped, match="stopped by SIGTERM during the scan"):
+            scan(URL, tmp_path / "journal", stop=stop)
+    assert reads.total() == 4  # the fourth was already requested
+    assert len(scan(URL, tmp_path / "journal")[0].images) == 7
+    assert reads == Counter({name: 1 for name in FILES if "/." not in name})
 
 
 def test_a_lost_connection_is_tried_again(reads: Counter[str], monkeypatch, caplog) -> None:

@@ -17,6 +17,7 @@ from goodbad_pipeline.pipelines.ingestion.nodes import (
     report_ingestion,
     scan_images,
 )
+from goodbad_pipeline.training.stopping import StopRequest
 
 
 def images(root: Path, **changes: object) -> ImageParams:
@@ -35,7 +36,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_every_file_is_counted_and_logged(root: Path, caplog: pytest.LogCaptureFixture) -> None:
-    accepted, unreadable, listing = scan_images(images(root), root.parent / "journal")
+    accepted, unreadable, listing = scan_images(images(root), root.parent / "journal", StopRequest())
     labels, quarantine, duplicates, corrections = group_images(accepted, unreadable, images(root))
     with caplog.at_level(logging.INFO):
         summary, table = report_ingestion(labels, quarantine, duplicates, corrections, listing)
@@ -47,7 +48,7 @@ def test_every_file_is_counted_and_logged(root: Path, caplog: pytest.LogCaptureF
 
 
 def test_a_file_in_neither_table_is_an_error(root: Path) -> None:
-    accepted, unreadable, listing = scan_images(images(root), root.parent / "journal")
+    accepted, unreadable, listing = scan_images(images(root), root.parent / "journal", StopRequest())
     labels, quarantine, duplicates, corrections = group_images(accepted.iloc[1:], unreadable, images(root))
     with pytest.raises(InputError, match="got 4 found, 2 accepted and 1 quarantined"):
         report_ingestion(labels, quarantine, duplicates, corrections, listing)
@@ -55,7 +56,7 @@ def test_a_file_in_neither_table_is_an_error(root: Path) -> None:
 
 def test_a_row_without_a_path_is_logged(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     (root / "labels.csv").write_text("path,label\ncat/1.png,cat\n,dog\ncat/2.png,cat\ndog/1.png,dog\nnone.png,dog\n")
-    accepted, unreadable, listing = scan_images(images(root), root.parent / "journal")
+    accepted, unreadable, listing = scan_images(images(root), root.parent / "journal", StopRequest())
     labels, quarantine, duplicates, corrections = group_images(accepted, unreadable, images(root))
     with caplog.at_level(logging.INFO):
         summary, _ = report_ingestion(labels, quarantine, duplicates, corrections, listing)
@@ -80,7 +81,7 @@ def test_a_given_split_without_accepted_images_is_an_error(tmp_path: Path) -> No
             kind = "TIFF" if split == "test" else "PNG"
             file.write_bytes(encoded(make_image(number, bright=label == "cat"), kind))
     wanted = images(tmp_path / "root", layout="presplit")
-    accepted, unreadable, listing = scan_images(wanted, tmp_path / "journal")
+    accepted, unreadable, listing = scan_images(wanted, tmp_path / "journal", StopRequest())
     labels, quarantine, duplicates, corrections = group_images(accepted, unreadable, wanted)
     summary, _ = report_ingestion(labels, quarantine, duplicates, corrections, listing)
     assert summary["given_splits"] == {"train": 4, "validation": 2, "test": 2}
@@ -91,7 +92,7 @@ def test_a_given_split_without_accepted_images_is_an_error(tmp_path: Path) -> No
 def test_a_folder_without_classes_is_left_out_and_spares_the_limit(tmp_path: Path, caplog) -> None:
     loose_images(class_folders(tmp_path, "train"), "test", "to_predict", images=9)
     wanted = images(tmp_path)
-    accepted, unreadable, listing = scan_images(wanted, tmp_path / ".journal")
+    accepted, unreadable, listing = scan_images(wanted, tmp_path / ".journal", StopRequest())
     labels, quarantine, duplicates, corrections = group_images(accepted, unreadable, wanted)
     with caplog.at_level(logging.WARNING):
         summary, table = report_ingestion(labels, quarantine, duplicates, corrections, listing)
@@ -106,6 +107,7 @@ def test_a_rejected_scan_stores_its_reasons_but_no_labels_or_splits(root: Path) 
         "params:images": images(root, max_quarantined_fraction=0.2),
         "params:splits": SplitParams.model_validate(parameters()["splits"]),
         "scan_journal": root.parent / "journal",
+        "stop_request": StopRequest(),
     }
     stages = register_pipelines()["data"]
     catalog = DataCatalog({name: MemoryDataset() for name in stages.datasets()})
@@ -121,9 +123,9 @@ def test_a_rejected_scan_stores_its_reasons_but_no_labels_or_splits(root: Path) 
 
 def test_limits_and_tiff_reach_the_scan(root: Path) -> None:
     (root / "cat" / "3.tif").write_bytes(encoded(make_image(9, bright=True), "TIFF"))
-    _, unreadable, _ = scan_images(images(root), root.parent / "journal")
+    _, unreadable, _ = scan_images(images(root), root.parent / "journal", StopRequest())
     assert "unsupported" in set(unreadable["reason"])
-    accepted, _, _ = scan_images(images(root, tiff=True), root.parent / "journal")
+    accepted, _, _ = scan_images(images(root, tiff=True), root.parent / "journal", StopRequest())
     assert "TIFF" in set(accepted["format"])
     scan = parameters()["images"]["scan"] | {"timeout": 7, "memory": 99}
     assert images(root, scan=scan).scan.limits.seconds == 7

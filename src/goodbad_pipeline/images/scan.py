@@ -16,7 +16,7 @@ from goodbad_pipeline.images.reading import MEASURED_COLUMNS, Limits, ReadSettin
 from goodbad_pipeline.images.rejections import QUARANTINE_COLUMNS, TEMPORARY, Reason
 from goodbad_pipeline.images.scan_cache import ScanCache
 from goodbad_pipeline.images.worker_backend import WorkerBackend
-from goodbad_pipeline.images.workers import read_batches
+from goodbad_pipeline.images.workers import Stop, read_batches
 
 logger = logging.getLogger(__name__)
 
@@ -50,18 +50,20 @@ def scan_candidates(
     backend: WorkerBackend | None = None,
     cache_folder: Path | None = None,
     trust_timestamps: bool = True,
+    stop: Stop | None = None,
 ) -> Scan:
     """Read, hash and decode every candidate; paths are relative to ``root``. The source folder is never written to.
 
     By default, one process per core of this machine reads files. With a ``cache_folder``, the next scan decodes only
     changed files. With ``trust_timestamps``, a file with unchanged size, times and inode is not even read. Without
-    ``trust_timestamps``, every file is read, and files whose hash has changed are decoded.
+    ``trust_timestamps``, every file is read, and files whose hash has changed are decoded. After a stop request, the
+    outcomes of the files that were already read are stored, and ``stop.check`` raises its error.
     """
     settings = ReadSettings(root.resolve(), max_pixels, background, tiff, limits or Limits())
     with tempfile.TemporaryDirectory() as temporary, ScanCache(cache_folder or Path(temporary), settings) as cache:
         scanner = _Scanner(candidates, settings, cache)
         scanner.reuse_cached(trust_timestamps)
-        scanner.read(backend or WorkerBackend())
+        scanner.read(backend or WorkerBackend(), stop)
         return scanner.tables()
 
 
@@ -104,7 +106,7 @@ class _Scanner:
             unchanged[part] = (states == cached[part]).all(axis=1)
         return unchanged
 
-    def read(self, backend: WorkerBackend) -> None:
+    def read(self, backend: WorkerBackend, stop: Stop | None) -> None:
         """Read the files that have no usable cache row, and append their outcomes to the cache."""
         readable = np.flatnonzero(self._to_read)
         left = [int(position) for position in readable if self._rows[position] == _NO_ROW or position in self._hashes]
@@ -113,12 +115,15 @@ class _Scanner:
         batches = [left[start : start + BATCH] for start in range(0, len(left), BATCH)]
         tasks = ([Task(self._paths[position], self._hashes.get(position)) for position in batch] for batch in batches)
         with Progress("Scanning", "read", len(left)) as progress:
-            for positions, outcomes in zip(batches, read_batches(tasks, self._settings, backend), strict=True):
-                for position, outcome in zip(positions, outcomes, strict=True):
+            # After a stop request, there are fewer outcomes than files.
+            for positions, outcomes in zip(batches, read_batches(tasks, self._settings, backend, stop), strict=False):
+                for position, outcome in zip(positions, outcomes, strict=False):
                     if outcome.result is not None:
                         self._rows[position] = self._cache.append(self._paths[position], outcome)
                 progress.advance(len(positions))
         self._cache.flush()
+        if stop is not None:
+            stop.check("during the scan")
         if len(self._differing):
             paths = self._candidates["path"]
             first = pd.Series(readable, paths.iloc[readable]).loc[paths.iloc[self._differing]]

@@ -40,6 +40,7 @@ WAITS = (0.5, 2.0, 8.0)  # seconds before each further attempt
 _FREE = 1 << 30  # bytes of disk that downloads leave free
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "sftp": "sftp", "ssh": "sftp"}
 _EXTRAS |= dict.fromkeys(("az", "abfs", "abfss", "adl"), "azure")
+_CAT_OPTIONS = {"max_concurrency": 1}  # for s3fs: request a file at once, without looking for its size in a list of all
 _HTTP = ("http", "https")
 _FINAL = (FileNotFoundError, PermissionError, ImportError, IsADirectoryError, NotImplementedError, ValueError)
 _SECRET = re.compile(r"key|secret|token|pass|sas|credential|auth|connection", re.IGNORECASE)

@@ -8,8 +8,10 @@ import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import takewhile
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Protocol
 
 from goodbad_pipeline.images.paths import FileContent, Store
 from goodbad_pipeline.images.reading import Limits, Outcome, ReadSettings, Task
@@ -27,10 +29,24 @@ _ENVIRONMENT = {
 }
 
 
+class Stop(Protocol):
+    """A stop request, which another thread may set at any time."""
+
+    def is_set(self) -> bool:
+        """Return whether a stop is requested."""
+        ...
+
+    def check(self, where: str) -> None:
+        """Raise an error if a stop is requested."""
+
+
 def read_batches(
-    batches: Iterable[list[Task]], settings: ReadSettings, backend: WorkerBackend
+    batches: Iterable[list[Task]], settings: ReadSettings, backend: WorkerBackend, stop: Stop | None = None
 ) -> Iterator[list[Outcome]]:
     """Yield the outcomes of each batch, in order, while later batches are read.
+
+    After a stop request, no further file of a store is read, and a batch has fewer outcomes than tasks: those of the
+    files that were already read.
 
     Each thread of this process, or each task of a remote backend, controls one worker process. If a file makes a worker
     process crash, the cluster's own processes survive.
@@ -41,7 +57,9 @@ def read_batches(
     try:
         # With a store, half of the threads wait for contents while the others wait for decoders.
         threads = 2 if isinstance(settings.root, Store) else 1
-        calls = ((batch, _sent(settings, batch)) for batch in batches)
+        left = takewhile(lambda _: stop is None or not stop.is_set(), batches)
+        sent = stop if backend.is_local else None  # a stop request cannot be sent to another machine
+        calls = ((batch, _sent(settings, batch), sent) for batch in left)
         yield from backend.map(read_batch, calls, threads_per_core=threads)
     finally:
         close_idle_workers()
@@ -101,21 +119,20 @@ class Worker:
 _idle: list[Worker] = []  # shared by threads; pop and append are atomic
 
 
-def read_batch(tasks: list[Task], settings: ReadSettings) -> list[Outcome]:
-    """Read files in a worker process, which is kept for the next batch.
+def read_batch(tasks: list[Task], settings: ReadSettings, stop: Stop | None = None) -> list[Outcome]:
+    """Read files in a worker process, which is kept for the next batch; see :func:`read_batches`.
 
     If the worker ends, the file that it was reading is read again, alone, in a new worker, because an earlier file may
     have caused the damage. Files of a store are read in this process, and a worker process decodes their content.
     """
     root, local = settings.root, replace(settings, root=Path())
     if not isinstance(root, Store):
-        return _read_in_worker(tasks, settings)
-    return [
-        outcome for part in _with_contents(tasks, root, settings.limits) for outcome in _read_in_worker(part, local)
-    ]
+        return [] if stop is not None and stop.is_set() else _read_in_worker(tasks, settings)
+    parts = _with_contents(tasks, root, settings.limits, stop)
+    return [outcome for part in parts for outcome in _read_in_worker(part, local)]
 
 
-def _with_contents(tasks: list[Task], store: Store, limits: Limits) -> Iterator[list[Task]]:
+def _with_contents(tasks: list[Task], store: Store, limits: Limits, stop: Stop | None) -> Iterator[list[Task]]:
     """Yield parts of the tasks with file contents: at most an eighth of the memory limit, or one larger file."""
 
     def read(task: Task) -> FileContent:
@@ -125,6 +142,8 @@ def _with_contents(tasks: list[Task], store: Store, limits: Limits) -> Iterator[
     left = limits.memory // 8
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for start in range(0, len(tasks), AT_ONCE):
+            if stop is not None and stop.is_set():
+                break
             some = tasks[start : start + AT_ONCE]
             for task, file in zip(some, pool.map(read, some), strict=True):
                 size = len(file.content) if isinstance(file.content, bytes) else 0

@@ -22,6 +22,7 @@ from goodbad_pipeline.images.sources import read_candidates
 from goodbad_pipeline.images.stores import open_root, with_root
 from goodbad_pipeline.images.worker_backend import WorkerBackend
 from goodbad_pipeline.params import ImageParams
+from goodbad_pipeline.training.stopping import StopRequest
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +34,9 @@ GREY = 225
 READABLE = (Reason.CONFLICTING_LABEL, Reason.EXCLUDED, Reason.NO_LABEL, Reason.SPLIT_LEAK)
 
 
-def scan_images(images: ImageParams, journal: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+def scan_images(
+    images: ImageParams, journal: Path, stop_request: StopRequest
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Read every file once; return the images, the unreadable files, and counts of all files found.
 
     The attribute ``root`` of these tables, and of all tables of images made from them, is ``images.root``.
@@ -50,6 +53,7 @@ def scan_images(images: ImageParams, journal: Path) -> tuple[pd.DataFrame, pd.Da
         backend=WorkerBackend(images.scan.engine, images.scan.engine_options, images.scan.workers),
         cache_folder=journal,
         trust_timestamps=images.scan.trust_timestamps,
+        stop=stop_request,
     )
     splits = listing.candidates.loc[listing.candidates["label"].notna(), "split"].value_counts()
     counts = {

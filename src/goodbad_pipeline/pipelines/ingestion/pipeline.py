@@ -12,7 +12,7 @@ def create_pipeline() -> Pipeline:
         "ingestion",
         named_node(
             nodes.scan_images,
-            inputs=["params:images", "scan_journal"],
+            inputs=["params:images", "scan_journal", "stop_request"],
             outputs=["images", "unreadable", "listing"],
             heavy=True,
         ),
