@@ -107,7 +107,7 @@ def test_a_rejected_scan_stores_its_reasons_but_no_labels_or_splits(root: Path) 
         "params:images": images(root, max_quarantined_fraction=0.2),
         "params:splits": SplitParams.model_validate(parameters()["splits"]),
         "scan_journal": root.parent / "journal",
-        "stop_request": StopRequest(),
+        "stop_request": MemoryDataset(StopRequest(), copy_mode="assign"),
     }
     stages = register_pipelines()["data"]
     catalog = DataCatalog({name: MemoryDataset() for name in stages.datasets()})

@@ -40,7 +40,7 @@ WAITS = (0.5, 2.0, 8.0)  # seconds before each further attempt
 _FREE = 1 << 30  # bytes of disk that downloads leave free
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "sftp": "sftp", "ssh": "sftp"}
 _EXTRAS |= dict.fromkeys(("az", "abfs", "abfss", "adl"), "azure")
-_CAT_OPTIONS = {"max_concurrency": 1}  # for s3fs: request a file at once, without looking for its size in a list of all
+_CAT_OPTIONS = dict.fromkeys(("s3", "s3a"), {"max_concurrency": 1})  # else s3fs searches its list of files for the size
 _HTTP = ("http", "https")
 _FINAL = (FileNotFoundError, PermissionError, ImportError, IsADirectoryError, NotImplementedError, ValueError)
 _SECRET = re.compile(r"key|secret|token|pass|sas|credential|auth|connection", re.IGNORECASE)
@@ -158,8 +158,9 @@ class RemoteStore(Store):
         return FileContent(content, state)
 
     def _request(self, path: str) -> bytes | Rejection:
+        options = _CAT_OPTIONS.get(urlsplit(self.url).scheme, {})
         try:
-            return self._attempt(lambda: self._fs.cat_file(f"{self._folder}/{path}"), f"{self.url}/{path}")
+            return self._attempt(lambda: self._fs.cat_file(f"{self._folder}/{path}", **options), f"{self.url}/{path}")
         except FileNotFoundError:
             return Rejection(Reason.MISSING, "removed while it was read")
         except PermissionError:
