@@ -139,6 +139,70 @@ def test_damage_is_found(tmp_path: Path) -> None:
             open_root(tmp_path / name)
 
 
+@pytest.mark.parametrize("write", [write_zip, write_tar])
+def test_a_truncated_archive_is_named(tmp_path: Path, write) -> None:
+    file = write(tmp_path / f"pets.{write.__name__[6:]}", FILES)
+    data = file.read_bytes()
+    for length in range(100, len(data) - 11_000, 700):  # a tar ends with zeros
+        file.write_bytes(data[:length])
+        with pytest.raises(InputError, match=f"images.root: must be a readable archive, got '{file}'") as caught:
+            open_root(file)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_tar_that_ends_between_two_files_is_warned_of(tmp_path: Path, caplog) -> None:
+    file = write_tar(tmp_path / "pets.tar", {"a/1.png": b"x", "a/2.png": b"y"})
+    assert len(open_root(file).files) == 2
+    assert not caplog.text
+    whole = file.read_bytes()
+    file.write_bytes(whole[:1024] + bytes([1] * 100) + whole[1124:])
+    with pytest.raises(InputError, match=r"must be a readable archive, got .* .damaged or truncated at byte 1024"):
+        open_root(file)
+    file.write_bytes(whole[:1024])
+    assert list(open_root(file).files) == ["a/1.png"]
+    assert "pets.tar: the tar lacks its end mark, so files may be missing at its end" in caplog.text
+
+
+@pytest.mark.parametrize("write", [write_zip, write_tar])
+def test_a_wrapper_folder_in_an_archive(tmp_path: Path, write) -> None:
+    file = write(tmp_path / f"pets.{write.__name__[6:]}", {f"PetImages/{name}": FILES[name] for name in FILES})
+    images = scan(file)[0].images
+    assert images["path"].iloc[0] == "PetImages/moon/0.PNG"
+    assert set(images["label"]) == {"sun", "moon"}
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_the_last_of_equal_names_is_read(tmp_path: Path, caplog) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive, tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for name, content in (("a/1.png", b"old"), ("a/2.png", b"x"), ("./a/1.png", b"new")):
+            archive.writestr(name, content)
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    for name in ("a.zip", "a.tar"):
+        root = open_root(tmp_path / name)
+        assert read_inside(root, "a/1.png").content == b"new"
+        assert len(root.files) == 2
+        assert f"{name}: 1 names occur again (first: a/1.png); the last file of a name is read" in caplog.text
+
+
+def test_zip64_names_in_any_encoding_and_encrypted_members(tmp_path: Path) -> None:
+    file = tmp_path / "a.zip"
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in ("dosXX/1.jpg", "b\u00e4r/1.jpg", "\u718a/1.jpg", "locked/1.jpg"):
+            with archive.open(name, "w", force_zip64=True) as member:
+                member.write(FILES["sun/1.jpg"])
+    data = bytearray(file.read_bytes().replace(b"dosXX", b"b\x84r\x81x"))  # code page 437, which has no flag
+    flags = data.rindex(b"locked") - 46 + 8
+    data[flags] |= 1
+    file.write_bytes(data)
+    root = open_root(file)
+    assert list(root.files) == ["b\u00e4r/1.jpg", "b\u00e4r\u00fcx/1.jpg", "locked/1.jpg", "\u718a/1.jpg"]
+    contents = [read_inside(root, path).content for path in root.files]
+    assert contents.pop(2) == Rejection(Reason.UNREADABLE, "encrypted in the archive")
+    assert contents == [FILES["sun/1.jpg"]] * 3
+
+
 @pytest.mark.parametrize("name", ["a.tar.gz", "a.tgz", "a.7z", "a.RAR"])
 def test_an_archive_without_random_access_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / name).touch()

@@ -4,6 +4,7 @@ Members that are links, devices or encrypted are quarantined, and so are members
 """
 
 import json
+import logging
 import os
 import tarfile
 import zipfile
@@ -11,7 +12,7 @@ import zlib
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from stat import S_IFMT, S_ISLNK
 from threading import Lock
@@ -22,42 +23,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.images.paths import FileContent, FileState, Store, leaves_root, to_text, too_large
+from goodbad_pipeline.images.paths import FileContent, FileState, Store, leaves_root, printable, to_text, too_large
 from goodbad_pipeline.images.rejections import Reason, Rejection
 
-_PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".7z", ".rar")
-_PARQUET = (".parquet", ".pq")
+logger = logging.getLogger(__name__)
+
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 _LABEL_SUFFIXES = ("cls", "json")  # of a WebDataset sample
 _NOTES = (*_LABEL_SUFFIXES, "txt", "id", "xml", "yaml", "npy", "pth", "csv")
 _OUTSIDE = Rejection(Reason.OUTSIDE_ROOT, "a name in the archive that is absolute or contains '..'")
 _MAX_NOTE = 1 << 20  # bytes of a label file
-
-
-def is_archive(name: str) -> bool:
-    """Return True if the name is that of an archive, even of a kind that cannot be read, such as 7z."""
-    return name.lower().endswith((".zip", ".tar", *_PARQUET, *_PACKED))
-
-
-def open_archive(file: Path, shown: str, parameter: str = "images.root") -> "Archive":
-    """Open a zip, tar or Parquet file of images. ``shown`` is the name of the file in error messages.
-
-    Raises:
-        InputError: The file is damaged, or of another kind.
-    """
-    name = file.name.lower()
-    if name.endswith(_PACKED):
-        raise InputError(
-            f"{parameter}: a compressed tar, 7z or rar cannot be read image by image, got '{shown}'; convert it to a "
-            "zip or an uncompressed tar"
-        )
-    kinds = {".zip": ZipArchive, ".tar": TarArchive}
-    archive = kinds.get(name[-4:], ParquetArchive)(file, shown)
-    try:
-        archive.items  # noqa: B018 - reads the list of members
-    except Exception as error:  # the libraries raise a dozen exception types on damaged files
-        raise InputError(f"{parameter}: must be a readable archive, got '{shown}' ({error})") from error
-    return archive
+_GROUPS = Lock()
 
 
 class Item(NamedTuple):
@@ -84,10 +60,14 @@ class Archive(Store):
     @cached_property
     def items(self) -> dict[str, Item]:
         """The members by path, in the order of `walk_order`."""
-        items = {}
+        items, repeated = {}, []
         for name, item in self._list():
             path = to_text(name).removeprefix("./")
+            repeated += [path] * (path in items)
             items[path] = item._replace(rejection=_OUTSIDE) if leaves_root(path) else item
+        if repeated:
+            message = "%s: %d names occur again (first: %s); the last file of a name is read, as after unpacking"
+            logger.warning(message, self, len(repeated), printable(repeated[0]))
         return {path: items[path] for path in walk_order(items)}
 
     @cached_property
@@ -129,6 +109,10 @@ class Archive(Store):
             values = self._note(sample, label) if images else {}
             rows += [{**values, path: member} for member in images]
         return pd.DataFrame(rows, dtype=object) if any(label in row for row in rows) else None
+
+    def images(self) -> list[str]:
+        """Return the members without WebDataset's files of labels."""
+        return [member for member in self.items if member.rpartition(".")[2].lower() not in _NOTES]
 
     def _note(self, sample: Mapping[str, str], label: str) -> dict[str, Any]:
         values: dict[str, Any] = {}
@@ -204,6 +188,13 @@ class TarArchive(Archive):
                     kind = "link" if member.issym() or member.islnk() else "special file"
                     rejection = Rejection(Reason.NOT_A_FILE, f"a {kind} in the archive, which is not followed")
                 yield member.name, Item(member.offset_data, whole._replace(size=member.size), rejection)
+        with self.file.open("rb") as stream:
+            stream.seek(archive.offset)
+            mark = stream.read(tarfile.BLOCKSIZE)
+        if mark.strip(b"\0"):  # tarfile reads a damaged header as the end
+            raise ValueError(f"damaged or truncated at byte {archive.offset}")
+        if not mark:
+            logger.warning("%s: the tar lacks its end mark, so files may be missing at its end", self)
 
     def _read(self, item: Item) -> bytes | Rejection:
         with self.file.open("rb") as stream:
@@ -218,29 +209,17 @@ class ParquetArchive(Archive):
     """A Parquet file with a column of image bytes, as Hugging Face Datasets writes it."""
 
     @cached_property
-    def _parquet(self) -> pq.ParquetFile:
-        return pq.ParquetFile(self.file)
-
-    @cached_property
-    def _groups(self) -> dict[int, pa.ChunkedArray]:
-        return {}
-
-    @cached_property
-    def _lock(self) -> Lock:
-        return Lock()
-
-    @cached_property
     def _column(self) -> str:
-        column = image_column(self._parquet.schema_arrow)
+        column = image_column(pq.read_schema(self.file))
         if column is None:
             raise ValueError("no column contains image bytes")
         return column
 
     def _list(self) -> Iterator[tuple[str, Item]]:
         whole, number = FileState.of(os.stat(self.file)), 0
-        column = self._column
-        for group in range(self._parquet.metadata.num_row_groups):
-            metadata = self._parquet.metadata.row_group(group)
+        column, footer = self._column, pq.read_metadata(self.file)
+        for group in range(footer.num_row_groups):
+            metadata = footer.row_group(group)
             state = whole._replace(size=metadata.total_byte_size // max(1, metadata.num_rows))
             for row in range(metadata.num_rows):
                 yield f"{column}/{number:08d}", Item((group, row), state)
@@ -248,9 +227,9 @@ class ParquetArchive(Archive):
 
     def table(self, path: str, label: str) -> pd.DataFrame:
         """Return all columns but lists and bytes. Class numbers are replaced by the class names in the metadata."""
-        schema = self._parquet.schema_arrow
+        schema = pq.read_schema(self.file)
         plain = [field.name for field in schema if not pa.types.is_nested(field.type) and not _is_binary(field.type)]
-        table = self._parquet.read(columns=plain).to_pandas()
+        table = pq.ParquetFile(self.file).read(columns=plain).to_pandas()
         metadata = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
         for name, feature in metadata.get("info", {}).get("features", {}).items():
             if name in plain and isinstance(names := feature.get("names"), list):
@@ -259,13 +238,17 @@ class ParquetArchive(Archive):
 
     def _read(self, item: Item) -> bytes | Rejection:
         group, row = item.position
-        with self._lock:
-            if group not in self._groups:
-                self._groups.clear()  # one group is in memory; a scan reads one after another
-                self._groups[group] = self._parquet.read_row_group(group, columns=[self._column]).column(0)
-            value = self._groups[group][row].as_py()
+        with _GROUPS:  # only one thread reads a group from disk
+            value = _read_group(self, group, item.state.modified)[row].as_py()
         data = value.get("bytes") if isinstance(value, dict) else value
         return data or Rejection(Reason.MISSING, "the row has no image bytes")
+
+
+@lru_cache(maxsize=2)  # a scan reads one group after another
+def _read_group(archive: ParquetArchive, group: int, modified: int) -> pa.ChunkedArray:
+    """Return the images of a row group. A file that has changed since has another time ``modified``."""
+    with pq.ParquetFile(archive.file) as file:
+        return file.read_row_group(group, columns=[archive._column]).column(0)
 
 
 def image_column(schema: pa.Schema) -> str | None:

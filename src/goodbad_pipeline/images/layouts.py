@@ -30,6 +30,7 @@ _FILLER = r"(?:data|dataset|file|folder|image|img|photo|pic|picture|sample|seg|s
 _WORD = re.compile(r"[^\W\d_]+")
 _SPLIT_WORD = re.compile(rf"({'|'.join(SPLIT_NAMES)})(?:{_FILLER})?")
 _TABLE = re.compile(r"^[^/]+\.(csv|tsv|parquet)$", re.IGNORECASE)  # in the root
+_ARCHIVE = re.compile(r"\.(zip|tar|tgz|tar\.\w+|7z|rar|tfrecords?)$", re.IGNORECASE)
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")  # between the words of trainImages
 _NO_IMAGE = re.compile(  # a file with such a name makes no folder a class
     r"\.(txt|md|csv|tsv|json|xml|ya?ml|html?|log|docx?|xlsx?|pdf|py|ipynb|h5|hdf5|keras|pth?|ckpt|onnx|tflite|pb|np[yz]|"
@@ -93,7 +94,7 @@ def find_arrangement(paths: Sequence[str], layout: Literal["auto", "folders", "p
     tops = folders.inside(base)
     above = {top: folders.class_level(f"{base}{top}/") for top in tops}
     classes = {top: set(folders.inside(above[top])) for top in tops}
-    splits = _find_splits(tops) if layout != "folders" else {}
+    splits = find_splits(tops) if layout != "folders" else {}
     problem = _contradiction(tops, splits, classes) if layout == "auto" else None
     presplit = layout == "presplit" or any(classes[top] for top in splits) or len(splits) == len(tops)
     labels = set().union(*(classes[top] for top in splits)) if presplit else tops
@@ -159,7 +160,7 @@ def _is_filler(name: str) -> bool:
     return split_of(f"train {name}") is not None
 
 
-def _find_splits(names: Sequence[str]) -> dict[str, str]:
+def find_splits(names: Sequence[str]) -> dict[str, str]:
     """Map folder names to splits. A name like birds_train stands for a split only beside a name like birds_test."""
     parsed = {name: _parse(name) for name in names}
     splits: dict[tuple[str, ...], set[str]] = {}
@@ -204,7 +205,7 @@ def _same_folders(tops: Sequence[str], classes: dict[str, set[str]]) -> str | No
     names = classes[tops[0]] if tops else set()
     if len(tops) < 2 or len(names) < 2 or any(classes[top] != names for top in tops):
         return None
-    if len(_find_splits(sorted(names))) == len(names):
+    if len(find_splits(sorted(names))) == len(names):
         first = sorted(names)[0]
         return f"split folders are in class folders. Move '{tops[0]}/{first}' to '{first}/{tops[0]}', and so on"
     return f"the folders {_list(tops)} all contain the folders {_list(sorted(names))}. {_NAME_SPLITS}"
@@ -212,6 +213,9 @@ def _same_folders(tops: Sequence[str], classes: dict[str, set[str]]) -> str | No
 
 def _without_classes(tops: Sequence[str], paths: Sequence[str]) -> str:
     found = f"images are only in {_list(tops)}; two class folders are needed" if tops else "no folder has images"
+    archives = [path for path in paths if _ARCHIVE.search(path)]
+    if archives:
+        return f"{found}. If {_list(archives)} contain the images, set images.root to one of them or to a pattern"
     tables = [path for path in paths if _TABLE.search(path)]
     if tables:
         setting = option("images.manifest", tables[0])

@@ -27,7 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.images.archives import Archive, image_column, is_archive
+from goodbad_pipeline.images.archives import Archive, image_column
 from goodbad_pipeline.images.formats import HEAD_BYTES, find_container
 from goodbad_pipeline.images.layouts import find_arrangement, split_of
 from goodbad_pipeline.images.manifests import (
@@ -41,6 +41,7 @@ from goodbad_pipeline.images.manifests import (
     require_column,
 )
 from goodbad_pipeline.images.paths import Root, Store, printable, to_text
+from goodbad_pipeline.images.shards import MANIFESTS, Shards, is_archive
 from goodbad_pipeline.images.stores import is_url, open_root
 
 logger = logging.getLogger(__name__)
@@ -48,7 +49,6 @@ logger = logging.getLogger(__name__)
 Layout = Literal["auto", "folders", "presplit", "manifest"]
 
 _LITTER = ("thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "system volume information")
-DEFAULT_MANIFESTS = ("labels.csv", "labels.parquet")
 URLS = ("http://", "https://")
 MOST_BYTES = 256 << 20  # maximum size of a download
 
@@ -63,7 +63,7 @@ class Listing:
 
     candidates: pd.DataFrame
     ignored: dict[str, int]  # hidden files by name; `._*` stands for all names with that prefix
-    unlabelled: dict[str, int]  # pre-split layout: number of files in each top folder without class folders
+    unlabelled: dict[str, int]  # number of files in each split folder without class folders, or split without labels
 
 
 def read_candidates(root: Root, layout: Layout, manifest: str | None, columns: Columns) -> Listing:
@@ -81,12 +81,15 @@ def read_candidates(root: Root, layout: Layout, manifest: str | None, columns: C
     if layout == "auto" and (manifest is not None or _default_manifest(root) is not None):
         layout = "manifest"
     labelled = None
-    if isinstance(root, Archive) and layout == "auto":
+    if isinstance(root, Archive | Shards) and layout == "auto":
         labelled = root.table(columns.path, columns.label if isinstance(columns.label, str) else "label")
+    if labelled is not None and isinstance(root, Shards) and columns.split and columns.split not in labelled:
+        labelled[columns.split] = [root.split_of(path) for path in labelled[columns.path]]
     ignored: Counter[str] = Counter()
     unlabelled: dict[str, int] = {}
     if labelled is not None:
         table = arrange_columns(labelled, columns, Path(str(root)), root)
+        unlabelled = {str(name): len(part) for name, part in table.groupby("split") if part["label"].isna().all()}
     elif layout == "manifest":
         table = read_manifest(_find_manifest(root, manifest), columns, root)
     else:
@@ -110,15 +113,15 @@ def _find_manifest(root: Root, manifest: str | None) -> Path:
     else:
         file = root / manifest
     if file is None or not file.is_file():
-        name = manifest or " or ".join(DEFAULT_MANIFESTS)
+        name = manifest or " or ".join(MANIFESTS)
         raise InputError(f"images.manifest: must be an existing file, got '{name}' in '{root}'")
     return file
 
 
 def _default_manifest(folder: Root) -> Path | None:
     if isinstance(folder, Store):
-        return next((_copy(folder, name) for name in DEFAULT_MANIFESTS if name in folder.files), None)
-    files = (folder / name for name in DEFAULT_MANIFESTS)
+        return next((_copy(folder, name) for name in MANIFESTS if name in folder.files), None)
+    files = (folder / name for name in MANIFESTS)
     return next((file for file in files if file.is_file()), None)
 
 
@@ -146,6 +149,8 @@ def _read_folders(
     unlabelled: Counter[str] = Counter()
     for path in paths:
         split, label = arrangement.place(path)
+        if isinstance(root, Shards):
+            split = split or root.split_of(path)
         labels.append(sys.intern(label) if label.strip() else None)
         splits.append(split)
         if arrangement.layout == "presplit" and (top := arrangement.top(path)) not in arrangement.classes_in:
@@ -266,7 +271,8 @@ def open_source(source: str | Path | list[str], column: str) -> PathStream:
         return _checked(PathStream(store, _default_manifest(store), column))
     only = Path(sources[0])
     if len(sources) == 1 and only.is_dir():
-        return _checked(PathStream(only, _default_manifest(only), column))
+        root = open_root(only, "predict.source")
+        return _checked(PathStream(root, _default_manifest(root), column))
     if len(sources) == 1 and only.is_file() and not _is_image(only):
         return _checked(PathStream(only.parent, only, column))
     files = [file for one in sources for file in _find_files(one)]
@@ -313,7 +319,8 @@ def _download(url: str) -> Path:
 
 def _is_store(name: str) -> bool:
     if Path(name).suffix.lower() in PARQUET_SUFFIXES and not is_url(name):
-        return Path(name).is_file() and _has_images(Path(name))
+        first = name if os.path.isfile(name) else next(glob.iglob(name, recursive=True), None)
+        return first is not None and _has_images(Path(first))
     return is_archive(urlsplit(name).path) or (is_url(name) and not name.startswith(URLS))
 
 

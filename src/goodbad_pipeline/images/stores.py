@@ -6,6 +6,7 @@ at any time. A remote archive is downloaded as one file and read by :mod:`~goodb
 """
 
 import contextlib
+import glob
 import hashlib
 import logging
 import os
@@ -13,9 +14,10 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,9 +29,10 @@ from fsspec.registry import known_implementations
 from pydantic import SecretStr
 
 from goodbad_pipeline.errors import InputError, install_command
-from goodbad_pipeline.images.archives import is_archive, open_archive, walk_order
+from goodbad_pipeline.images.archives import walk_order
 from goodbad_pipeline.images.paths import FileContent, FileState, Root, Store, printable, too_large
 from goodbad_pipeline.images.rejections import Reason, Rejection
+from goodbad_pipeline.images.shards import find_archives, is_archive, only_archives, open_archive, open_shards
 from goodbad_pipeline.secrecy import redact
 
 logger = logging.getLogger(__name__)
@@ -40,7 +43,12 @@ WAITS = (0.5, 2.0, 8.0)  # seconds before each further attempt
 _FREE = 1 << 30  # bytes of disk that downloads leave free
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "sftp": "sftp", "ssh": "sftp"}
 _EXTRAS |= dict.fromkeys(("az", "abfs", "abfss", "adl"), "azure")
-_CAT_OPTIONS = dict.fromkeys(("s3", "s3a"), {"max_concurrency": 1})  # else s3fs searches its list of files for the size
+_S3 = ("s3", "s3a")
+_SFTP = ("sftp", "ssh")
+_slots = threading.BoundedSemaphore(
+    8
+)  # connections to an SFTP server; by default, sshd refuses more than 10 logins at once
+_idle: dict[str, list[Any]] = {}  # connections by URL; pop and append are atomic
 _HTTP = ("http", "https")
 _FINAL = (FileNotFoundError, PermissionError, ImportError, IsADirectoryError, NotImplementedError, ValueError)
 _SECRET = re.compile(r"key|secret|token|pass|sas|credential|auth|connection", re.IGNORECASE)
@@ -64,6 +72,7 @@ def configure(access: Access) -> None:
     """Set how this process reads remote stores. Only ``access`` has secrets, because stores are printed and pickled."""
     global _access  # noqa: PLW0603 - nodes and datasets open stores, and know no credentials
     _access = access
+    _idle.clear()
 
 
 def is_url(name: str) -> bool:
@@ -83,21 +92,29 @@ def check_url(parameter: str, url: str, credentials: str = "images.credentials")
 def open_root(name: str | Path, parameter: str = "images.root") -> Root:
     """Return the local folder, archive or remote store with this path or URL. A folder need not exist.
 
+    A folder that contains only archives, and a pattern such as ``shards-*.tar``, are read as one archive.
+
     Raises:
         InputError: A URL cannot be opened, or an archive is damaged.
     """
     text = str(name)
     if not is_url(text):
-        is_file = is_archive(text) and Path(text).is_file()
-        return open_archive(Path(text), text, parameter) if is_file else Path(text)
+        if is_archive(text) and Path(text).is_file():
+            return open_archive(Path(text), text, parameter)
+        files = [(file, str(file)) for file in find_archives(text)]
+        return open_shards(files, text, parameter) if files else Path(text)
     if text.startswith("file://"):
         return open_root(text.removeprefix("file://"), parameter)
-    store = RemoteStore(text.rstrip("/"), parameter)
-    if is_archive(urlsplit(text).path):
+    folder, _, pattern = text.rpartition("/") if glob.has_magic(text) else (text.rstrip("/"), "", "*")
+    store = RemoteStore(folder, parameter)
+    if pattern == "*" and is_archive(urlsplit(text).path):
         return open_archive(store.download(), str(store), parameter)
     if urlsplit(text).scheme in _HTTP:
         raise InputError(f"{parameter}: an https URL must name a zip, tar or Parquet file, got '{store}'")
-    return store
+    matching = (path for path in store.files if fnmatch(path, pattern))
+    archives = only_archives(matching) if pattern == "*" else list(matching)
+    found = (RemoteStore(f"{folder}/{path}", parameter) for path in archives)
+    return open_shards([(one.download(), str(one)) for one in found], text, parameter) if archives else store
 
 
 def with_root(table: pd.DataFrame, root: str) -> pd.DataFrame:
@@ -158,9 +175,16 @@ class RemoteStore(Store):
         return FileContent(content, state)
 
     def _request(self, path: str) -> bytes | Rejection:
-        options = _CAT_OPTIONS.get(urlsplit(self.url).scheme, {})
+        # By default, s3fs searches its list of files for the size, which takes long in large folders.
+        options = {"max_concurrency": 1} if urlsplit(self.url).scheme in _S3 else {}
+
+        def read() -> bytes:
+            with self._connection() as connection:
+                content: bytes = connection.cat_file(f"{self._folder}/{path}", **options)
+                return content
+
         try:
-            return self._attempt(lambda: self._fs.cat_file(f"{self._folder}/{path}", **options), f"{self.url}/{path}")
+            return self._attempt(read, f"{self.url}/{path}")
         except FileNotFoundError:
             return Rejection(Reason.MISSING, "removed while it was read")
         except PermissionError:
@@ -194,6 +218,18 @@ class RemoteStore(Store):
         except Exception as error:  # a file system raises errors of its own when it is created
             raise self._named(error, self.url) from None
         return file_system, folder.rstrip("/")
+
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[Any]:
+        """Lend a file system. Threads that share a connection of paramiko wait for ever, so each gets its own."""
+        if urlsplit(self.url).scheme not in _SFTP:
+            yield self._fs
+            return
+        with _slots:
+            idle = _idle.setdefault(self.url, [])
+            own = idle.pop() if idle else fsspec.url_to_fs(self.url, skip_instance_cache=True, **_access.options)[0]
+            yield own
+            idle.append(own)  # not after an error, which may have broken the connection
 
     @property
     def _fs(self) -> Any:
@@ -241,7 +277,7 @@ class RemoteStore(Store):
             try:
                 return action()
             except Exception as error:  # file systems raise errors of their own, such as those of botocore
-                final = isinstance(error, _FINAL) or "Credentials" in type(error).__name__
+                final = isinstance(error, _FINAL) or _is_denied(error)
                 if isinstance(error, FileNotFoundError | PermissionError) and url != self.url:
                     raise
                 if final or wait is None:
@@ -262,7 +298,7 @@ class RemoteStore(Store):
             advice = install_command(extra) if extra else "install the package that it names"
         elif protocol not in known_implementations:
             advice = "use s3://, gs://, az://, sftp://, https://…zip or another protocol of fsspec"
-        elif isinstance(error, PermissionError) or "Credentials" in type(error).__name__:
+        elif _is_denied(error):
             advice = "check images.credentials and its entry in conf/local/credentials.yml"
         elif isinstance(error, FileNotFoundError):
             advice = "check the bucket or server and the folder"
@@ -274,6 +310,11 @@ class RemoteStore(Store):
 
 
 _lock = threading.Lock()
+
+
+def _is_denied(error: Exception) -> bool:
+    """Return True for wrong credentials, also for errors of botocore and paramiko."""
+    return isinstance(error, PermissionError) or bool(re.search("Credentials|Authentication", type(error).__name__))
 
 
 def _state(info: Mapping[str, Any]) -> FileState:

@@ -131,7 +131,7 @@ def _log_summary(summary: dict[str, Any], quarantine: pd.DataFrame, disputed: pd
         logger.info("  ignored as hidden, by name: %s", ignored)
     for folder, count in summary["unlabelled"].items():
         files = counted(count, "file")
-        logger.warning("  left out: %s of folder '%s', which has no class folders", files, printable(folder))
+        logger.warning("  left out: %s of '%s', without labels", files, printable(folder))
     for status, count in summary["corrections"].items():
         logger.info("  corrections: %s %s", counted(count, "image"), status)
     exact, near = summary["exact_duplicates"], summary["near_duplicates"]
