@@ -62,7 +62,7 @@ def test_splits_remember_the_folder_of_their_images(project: Path) -> None:
     write_presplit(project / "images")
     kedro_run(project, "data", images__root="images")
     assert table(project, "splits").attrs == {"root": str(project / "images")}
-    with pytest.raises(InputError, match=rf"the stored splits are of the images in '{project}/images'"):
+    with pytest.raises(InputError, match=rf"the stored table 'splits' is of the images in '{project}/images'"):
         kedro_run(project, "train")
     with pytest.raises(InputError, match=r"^baseline_predictions, .*; run --pipeline=train first$"):
         kedro_run(project, "register", images__root="images")

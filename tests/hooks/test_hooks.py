@@ -115,8 +115,8 @@ def test_a_stored_table_of_other_images_is_named_before_the_run(tmp_path: Path, 
     images_in(tmp_path / "other", b"1234")
     for other in (tmp_path / "other", tmp_path / "missing"):
         message = (
-            f"^images.root: the stored {name} are of the images in '{tmp_path}/made of, these', got '{other}'; add "
-            f"'--params=images.root={tmp_path}/made of, these' or "
+            f"^images.root: the stored table '{name}' is of the images in '{tmp_path}/made of, these', got "
+            f"'{other}'; add '--params=images.root={tmp_path}/made of, these' or "
         )
         with pytest.raises(InputError, match=message):
             check_images(tmp_path, other, stored, "params:images")
@@ -125,9 +125,7 @@ def test_a_stored_table_of_other_images_is_named_before_the_run(tmp_path: Path, 
 
 def test_stored_tables_of_different_images_are_not_mixed(tmp_path: Path) -> None:
     stored = {"images": images_in(tmp_path / "new", b"1234"), "splits": images_in(tmp_path / "old")}
-    message = (
-        f"the stored splits are of the images in '{tmp_path}/old', and images of other images; run --pipeline=data"
-    )
+    message = f"'splits' is of the images in '{tmp_path}/old'; of other images are images; run --pipeline=data"
     with pytest.raises(InputError, match=message):
         check_images(tmp_path, tmp_path / "new", stored, "params:images")
     with pytest.raises(InputError, match=message):

@@ -177,10 +177,10 @@ def _contains(root: Root, table: pd.DataFrame) -> bool:
 
 
 def _other_images(name: str, stored: Mapping[str, str], root: str) -> str:
-    problem = f"images.root: the stored {name} are of the images in '{stored[name]}'"
+    problem = f"images.root: the stored table '{name}' is of the images in '{stored[name]}'"
     if len(set(stored.values())) > 1:
         others = ", ".join(other for other in stored if stored[other] != stored[name])
-        return f"{problem}, and {others} of other images; run --pipeline=data again, which replaces these tables"
+        return f"{problem}; of other images are {others}; run --pipeline=data again, which replaces these tables"
     return (
         f"{problem}, got '{root}'; add {option('images.root', stored[name])} or set it in conf/local/parameters.yml "
         "(--pipeline=data would replace the stored tables)"
