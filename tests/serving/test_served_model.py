@@ -8,6 +8,7 @@ import time
 import types
 from pathlib import Path
 
+import keras
 import mlflow
 import numpy as np
 import pandas as pd
@@ -65,28 +66,33 @@ def test_bytes_base64_and_paths_give_the_same(tracking: str, folder: Path) -> No
 
 
 @pytest.mark.slow
-def test_a_function_of_spark_predicts_the_same(tracking: str, folder: Path, files: dict[str, bytes]) -> None:
+def test_a_function_of_spark_predicts_the_same(tracking: str, files: dict[str, bytes]) -> None:
     with spark_session() as spark:
-        images = spark.read.format("binaryFile").load(str(folder))
+        rows = [(name, bytearray(data)) for name, data in files.items()]
+        images = spark.createDataFrame(rows, "path string, content binary")
         classify = mlflow.pyfunc.spark_udf(spark, URI)
-        rows = images.select("path", classify("content").alias("prediction")).collect()
-    there = {Path(row.path).name: row.prediction.asDict() for row in rows}
+        found = images.select("path", classify("content").alias("prediction")).collect()
+    there = {row.path: row.prediction.asDict() for row in found}
     expected = mlflow.pyfunc.load_model(URI).predict(pd.DataFrame({"image": list(files.values())}))
     assert len(there) == len(files)
     for name, own in zip(files, expected.to_dict("records"), strict=True):
         one = there[name]
-        assert [one[column] for column in ("label", "abstained", "reason")] == [
-            None if pd.isna(own[column]) else own[column] for column in ("label", "abstained", "reason")
-        ]
+        assert (one["label"], one["reason"]) == (own["label"] or "", own["reason"] or "")
+        assert one["abstained"] == own["abstained"]
+        assert own["probability"] is None or one["probability"] == pytest.approx(own["probability"], abs=1e-6)
         assert one["probabilities"] == pytest.approx(own["probabilities"] or {}, abs=1e-6)
 
 
-def test_rejected_images_have_an_empty_mapping_in_spark(tracking: str, monkeypatch) -> None:
-    model, frame = mlflow.pyfunc.load_model(URI), pd.DataFrame({"image": [b"text"]})
-    assert model.predict(frame)["probabilities"].tolist() == [None]
+def test_in_spark_nothing_is_missing_and_a_process_loads_once(tracking: str, monkeypatch) -> None:
+    frame = pd.DataFrame({"image": [b"text"]})
+    local = mlflow.artifacts.download_artifacts(URI)
+    assert mlflow.pyfunc.load_model(local).predict(frame)["probabilities"].tolist() == [None]
     task = types.SimpleNamespace(TaskContext=types.SimpleNamespace(get=lambda: "a task"))
     monkeypatch.setitem(sys.modules, "pyspark", task)
-    assert model.predict(frame)["probabilities"].tolist() == [{}]
+    model = mlflow.pyfunc.load_model(local)
+    assert model.predict(frame)[["label", "probabilities"]].values.tolist() == [["", {}]]
+    monkeypatch.setattr(keras.models, "load_model", lambda *_, **__: pytest.fail("loads it again"))
+    assert mlflow.pyfunc.load_model(local).predict(frame)["reason"].tolist() == ["not_an_image"]
 
 
 def test_the_bundle_imports_itself_and_its_requirements_alone(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 from joblib import Parallel, cpu_count, delayed, effective_n_jobs, parallel_config, register_parallel_backend
-from joblib.parallel import get_active_backend
+from joblib.parallel import BACKENDS, EXTERNAL_BACKENDS, get_active_backend
 
 from goodbad_pipeline.errors import InputError, install_command
 from goodbad_pipeline.secrecy import redact, reveal_secrets
@@ -67,7 +67,10 @@ class WorkerBackend:
                 f"{self.parameter}: '{self.name}' needs a package that is not installed ({error}); "
                 f"{install_command(package.extra)}"
             ) from error
-        if self.name == "ray":
+        if self.name == "dask":
+            EXTERNAL_BACKENDS["dask"]()  # sets BACKENDS["dask"]
+            register_parallel_backend("dask", _raise_lost_tasks(BACKENDS["dask"]))
+        elif self.name == "ray":
             module.register_ray()
         elif self.name == "spark":
             os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # otherwise workers run the first python3 of PATH
@@ -130,6 +133,26 @@ def _require_module(name: str) -> None:
     backend, _ = get_active_backend()
     if (client := getattr(backend, "client", None)) is not None:
         client.run(exec, f"import {name}")
+
+
+def _raise_lost_tasks(backend: Any) -> Any:
+    """Return joblib's backend for Dask, changed to raise an error for a task that Dask gives up.
+
+    joblib 1.6 waits for ever for a task whose workers died.
+    """
+
+    class DaskBackend(backend):
+        def submit(self, func: Any, callback: Any = None) -> Any:
+            future = super().submit(func, callback)
+            future.add_done_callback(lambda done: callback(done.exception()) if done.exception() else None)
+            return future
+
+        def retrieve_result_callback(self, out: Any) -> Any:
+            if isinstance(out, BaseException):
+                raise out
+            return super().retrieve_result_callback(out)
+
+    return DaskBackend
 
 
 def _raise_errors(backend: Any) -> Any:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +102,12 @@ def load_classifier(folder: Path, digest: str | None = None, config_digest: str 
     config = ClassifierConfig.read(folder / CONFIG_FILE, config_digest)
     model = load_archive(folder / ARCHIVE_FILE, digest or config.digest)
     return Classifier(model, config.transform, config.calibration)
+
+
+@lru_cache(maxsize=1)
+def load_once(folder: Path) -> Classifier:
+    """Load a classifier with :func:`load_classifier`, or return the one that this process has loaded from this folder.
+
+    Spark loads the model again for each part of a table, which takes longer than the predictions.
+    """
+    return load_classifier(folder)

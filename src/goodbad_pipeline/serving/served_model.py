@@ -19,9 +19,10 @@ class ServedModel(PythonModel):
 
     def load_context(self, context: Any) -> None:
         """Check the hash and content of the archive, and load it."""
-        from goodbad_pipeline.serving.classifier import load_classifier  # noqa: PLC0415 - MLflow has only now put it on the path
+        from goodbad_pipeline.serving.classifier import load_classifier, load_once  # noqa: PLC0415 - MLflow has only now put it on the path
 
-        self._classifier = load_classifier(Path(context.artifacts["model"]))
+        load = load_once if _runs_in_spark() else load_classifier
+        self._classifier = load(Path(context.artifacts["model"]))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Classify each row; a row that is not an image gets a reason instead of a label.
@@ -34,12 +35,18 @@ class ServedModel(PythonModel):
         served = os.environ.get("_MLFLOW_IS_IN_SERVING_ENVIRONMENT") == "true"
         files = [read_image(cell, allow_paths=not served) for cell in model_input["image"]]
         predictions = self._classifier.classify(files)
-        if _runs_in_spark():  # `spark_udf` fails on a missing mapping
-            predictions["probabilities"] = predictions["probabilities"].map(lambda row: row or {})
+        if _runs_in_spark():
+            predictions = _without_missing(predictions)
         if served and predictions["reason"].notna().all():
             rows = (predictions["reason"] + ": " + predictions["detail"]).tolist() or ["no rows"]
             raise MlflowException(f"image: no row is an image; the first row: {rows[0]}", error_code=BAD_REQUEST)
         return predictions[OUTPUTS].set_index(model_input.index)
+
+
+def _without_missing(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Replace missing texts and mappings by empty ones, because `spark_udf` writes ``None`` or fails."""
+    empty: dict[str, Any] = {"label": "", "reason": "", "probabilities": {}}
+    return predictions.assign(**{name: [one or value for one in predictions[name]] for name, value in empty.items()})
 
 
 def _runs_in_spark() -> bool:
