@@ -3,6 +3,7 @@ import os
 import sys
 import traceback
 import types
+from concurrent.futures import Future
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,6 +14,7 @@ from clusters import CLUSTERS, cluster
 from factories import encoded, make_image
 
 from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.images import worker_backend
 from goodbad_pipeline.images.scan import Scan, scan_candidates
 from goodbad_pipeline.images.worker_backend import WorkerBackend
 from goodbad_pipeline.secrecy import hide_secrets
@@ -114,6 +116,27 @@ def test_a_backend_that_returns_lists_only_keeps_the_order() -> None:
 def test_a_worker_that_ends_is_named() -> None:
     with pytest.raises(InputError, match=r"predict\.engine: 'loky' failed \(a worker process ended"):
         list(WorkerBackend("loky", workers=2, parameter="predict.engine").map(os._exit, [(1,)] * 3))
+
+
+class Losing:
+    """A backend that never calls back for a task that is lost, as joblib's for Dask."""
+
+    def submit(self, func: object, callback: object = None) -> Future:
+        return Future()
+
+    def retrieve_result_callback(self, out: object) -> object:
+        return out
+
+
+def test_a_task_that_dask_gives_up_raises_its_error() -> None:
+    backend, called = worker_backend._raise_lost_tasks(Losing)(), []
+    lost, done = backend.submit(None, called.append), backend.submit(None, called.append)
+    lost.set_exception(OSError("4 workers died"))
+    done.set_result("its callback is called by joblib")
+    assert [str(error) for error in called] == ["4 workers died"]
+    assert backend.retrieve_result_callback("a result") == "a result"
+    with pytest.raises(OSError, match="4 workers died"):
+        backend.retrieve_result_callback(called[0])
 
 
 def lacking(name: str) -> None:
