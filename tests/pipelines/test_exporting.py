@@ -150,7 +150,7 @@ def test_files_are_stored_next_to_the_model_by_digest(
             find_model("goodbad", 1, "onnx")
         (stored / "model.onnx").write_bytes(onnx)
         (stored / "exports.json").write_text("{}")
-        with pytest.raises(InputError, match=r"exports.json: was changed"):
+        with pytest.raises(InputError, match=r"exports.json: this list of exports was changed"):
             find_model("goodbad", 1, "auto")
     finally:
         (stored / "model.onnx").write_bytes(onnx)

@@ -7,11 +7,11 @@ from cli_runner import kedro_run, runs, store
 from factories import parameters
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.params import ScalingStudyParams, validate_parameters
+from goodbad_pipeline.params import CoefficientParams, ScalingStudyParams, validate_parameters
 from goodbad_pipeline.pipelines.scaling_study.nodes import PAPER, compare_networks, draw_study, match_networks
 
 SPLITS = pd.DataFrame({"label": ["bad", "good"] * 100, "split": "validation", "group": range(200)})
-COEFFICIENTS = {"alpha": 1.2, "beta": 1.1, "gamma": 1.15}
+COEFFICIENTS = CoefficientParams(alpha=1.2, beta=1.1, gamma=1.15)
 
 
 def study(**changes: object) -> ScalingStudyParams:
@@ -57,7 +57,7 @@ def test_bad_input_is_one_line_before_anything_starts(changes: dict, message: st
 
 def test_coefficients_that_scale_nothing_are_an_error_before_training() -> None:
     with pytest.raises(InputError, match="compound scaling up to ×64 does not reach 2 times the cost"):
-        match_networks(SPLITS, study(), {"alpha": 1, "beta": 1, "gamma": 1})
+        match_networks(SPLITS, study(), CoefficientParams(alpha=1, beta=1, gamma=1))
 
 
 def test_overlap_is_reported_if_all_are_alike() -> None:
@@ -124,7 +124,7 @@ def test_the_study_runs_and_its_trials_are_children(project: Path) -> None:
     report = json.loads((project / "data/08_reporting/study_report.json").read_text())
     assert "one seed per network allows no comparison" in report["conclusions"][0]
     assert (project / "data/08_reporting/scaling_study.png").read_bytes().startswith(b"\x89PNG")
-    parent = next(run for run in runs(project) if run.data.tags["mlflow.runName"] == "scaling_study")
+    parent = next(run for run in runs(project) if run.data.tags["mlflow.runName"].startswith("scaling_study · "))
     assert parent.data.params["model.coefficients.alpha"] == "1.2"
     children = store(project).search_runs(
         [parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"

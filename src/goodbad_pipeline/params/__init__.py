@@ -15,5 +15,5 @@ from goodbad_pipeline.params.results import (
     ReplayParams,
     TrackingParams,
 )
-from goodbad_pipeline.params.training import ModelParams, TrainingParams
+from goodbad_pipeline.params.training import CoefficientParams, ModelParams, TrainingParams
 from goodbad_pipeline.params.validation import anchor_paths, decisive_parameters, rename_parameters, validate_parameters

@@ -15,8 +15,7 @@ from goodbad_pipeline.images.splits import class_names, development_part
 from goodbad_pipeline.network_factory import trial_base_scale
 from goodbad_pipeline.networks.complexity import count_complexity
 from goodbad_pipeline.networks.equal_flops import MatchedNetwork, match_macs
-from goodbad_pipeline.networks.scaling import Coefficients
-from goodbad_pipeline.params import ImageParams, ScalingStudyParams, TrainingParams
+from goodbad_pipeline.params import CoefficientParams, ImageParams, ScalingStudyParams, TrainingParams
 from goodbad_pipeline.training.stopping import StopRequest
 
 analysis = lazy.load("goodbad_pipeline.experiments.analysis")
@@ -39,14 +38,14 @@ NEAR = 1.25  # the paper's rows are shown next to a multiple that differs from t
 
 
 def match_networks(
-    splits: pd.DataFrame, scaling_study: ScalingStudyParams, coefficients: dict[str, float]
+    splits: pd.DataFrame, scaling_study: ScalingStudyParams, coefficients: CoefficientParams
 ) -> pd.DataFrame:
     """Return a table of networks: the base network, and a scaled network for each dimension and each multiple.
 
     The cost of a scaled network is as close as possible to the multiple of the cost of the base network.
     """
     classes = len(class_names(development_part(splits)))
-    constants, base = Coefficients(**coefficients), trial_base_scale(scaling_study)
+    constants, base = coefficients.constants, trial_base_scale(scaling_study)
     matches = [
         match_macs(base, dimension, multiple, constants, classes)
         for multiple in sorted(set(scaling_study.multiples))
