@@ -52,7 +52,7 @@ def test_the_resolution_of_auto_is_the_chosen_one(side: int, monkeypatch) -> Non
         rows = {"log_loss": 0.5, "chosen": [candidate == candidates[-1] for candidate in candidates]}
         return pd.DataFrame({"resolution": candidates, **rows})
 
-    monkeypatch.setattr(nodes.resolution, "compare_resolutions", compare)
+    monkeypatch.setattr(nodes.linear_head, "compare_resolutions", compare)
     typed = validate_parameters(parameters(model__resolution="auto"))
     splits = SPLITS.assign(width=side, height=side // 2)
     network = choose_network(splits, typed["model"], typed["training"], typed["registry"], typed["images"], None)

@@ -1,11 +1,22 @@
-"""Logistic regression on features, against one on features that are standardised beforehand."""
+"""Logistic regression on features, against one on features that are standardised beforehand.
 
+The choice of a resolution is tested with networks whose features tell the classes from 64 pixels on.
+"""
+
+import keras
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
 from goodbad_pipeline.evaluation.metrics import log_losses
-from goodbad_pipeline.training.linear_head import DEFAULT_STRENGTH, STRENGTHS, fit_linear_head
+from goodbad_pipeline.images.labelled_pixels import LabelledPixels
+from goodbad_pipeline.training.linear_head import (
+    DEFAULT_STRENGTH,
+    STRENGTHS,
+    candidate_resolutions,
+    compare_resolutions,
+    fit_linear_head,
+)
 
 
 def sample(classes: int, count: int = 200, noise: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -98,3 +109,48 @@ def test_class_weights_give_the_rare_class_equal_weight() -> None:
         head = fit_linear_head(features, y_true, np.arange(200), 2, 0, weights)
         rates.append(head.predict(features)[:, 1].mean())
     assert rates == pytest.approx([0.1, 0.5], abs=0.06)
+
+
+@pytest.mark.parametrize(
+    ("sides", "expected"),
+    [
+        ([28, 28, 28], [128]),
+        ([128, 128], [128]),
+        ([129, 129], [128, 160]),
+        ([150, 170, 4000], [128, 160, 192]),
+        ([1000], [128, 160, 192, 224]),
+    ],
+)
+def test_candidates_end_above_the_median_side(sides: list[int], expected: list[int]) -> None:
+    assert candidate_resolutions((128, 160, 192, 224), np.array(sides)) == expected
+
+
+def load(side: int) -> LabelledPixels:
+    """Return images of stripes whose width is a pixel of the finest resolution: at 32 pixels, all images are grey."""
+    rng = np.random.default_rng(0)
+    y_true = np.arange(80) // 2 % 2
+    pixels = np.full((80, side, side, 3), 127, np.uint8)
+    if side > 32:
+        pixels[y_true == 1, :, ::2] = 200
+    noise = rng.integers(0, 20, pixels.shape, np.uint8)
+    return LabelledPixels(pixels + noise, np.arange(80), y_true, 2, np.arange(80) // 2)
+
+
+def build(side: int) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    pixels = keras.Input((side, side, 3))
+    x = keras.layers.Conv2D(4, 3, activation="relu")(pixels)
+    x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
+    return keras.Model(pixels, keras.layers.Dense(2, activation="softmax", name="predictions")(x))
+
+
+@pytest.mark.usefixtures("eager")
+def test_the_lowest_resolution_that_is_no_worse_beyond_chance_is_chosen() -> None:
+    table = compare_resolutions((32, 64, 96), build, load, seed=0)
+    assert table["resolution"].tolist() == [32, 64, 96]
+    assert table["chosen"].sum() == 1
+    chosen = table[table["chosen"]].iloc[0]
+    assert chosen["resolution"] > 32
+    assert chosen["excess"] <= chosen["chance"]
+    assert table["log_loss"][0] > 0.6
+    assert table["log_loss"][1] < 0.1

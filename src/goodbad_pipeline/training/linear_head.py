@@ -1,18 +1,26 @@
-"""Fit the classifier as a regularised logistic regression on the features of a frozen network, without epochs."""
+"""Regularised logistic regression on the features of a frozen network: fit the classifier, or choose a resolution."""
 
+import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import keras
 import numpy as np
+import pandas as pd
 import scipy  # loads scipy.special and scipy.stats when they are used
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 from threadpoolctl import threadpool_limits
 
+from goodbad_pipeline.evaluation.comparison import compare_losses
 from goodbad_pipeline.evaluation.metrics import log_losses
+from goodbad_pipeline.images.labelled_pixels import LabelledPixels
+from goodbad_pipeline.training.batches import predict
 from goodbad_pipeline.training.interpolation import UNKNOWN_SKILL
+
+logger = logging.getLogger(__name__)
 
 FOLDS = 5
 STRENGTHS = tuple(10.0 ** (half / 2) for half in range(-8, 1))
@@ -71,6 +79,38 @@ def fit_linear_head(
         by_frequency = scipy.stats.entropy(np.bincount(y_true))
         skill = float(np.clip(1 - losses.mean() / by_frequency, 0, 1)) if by_frequency else UNKNOWN_SKILL
     return LinearHead(kernel.astype(np.float32), bias.astype(np.float32), strength, losses, skill)
+
+
+def candidate_resolutions(resolutions: Sequence[int], sides: np.ndarray) -> list[int]:
+    """Return the ascending ``resolutions`` up to the first that is at least the median of the images' ``sides``."""
+    return [side for side, smaller in zip(resolutions, (0, *resolutions), strict=False) if smaller < np.median(sides)]
+
+
+def compare_resolutions(
+    resolutions: Sequence[int],
+    build: Callable[[int], keras.Model],
+    load: Callable[[int], LabelledPixels],
+    seed: int,
+) -> pd.DataFrame:
+    """Compare resolutions by the cross-validated log losses of a logistic regression on the training images.
+
+    ``build`` returns the network for a resolution, and ``load`` the images. The chosen resolution is the smallest
+    resolution whose log loss is within one standard error of the best log loss.
+
+    Returns:
+        One row per resolution: resolution, the columns of `compare_losses`, and chosen.
+    """
+    losses = []
+    for side in resolutions:
+        network, images = build(side), load(side)
+        backbone = keras.Model(network.input, network.get_layer("avg_pool").output)
+        features = predict(backbone, images.pixels, images.rows)
+        head = fit_linear_head(features, images.y_true, images.groups, images.classes, seed)
+        logger.info("Logistic regression on the features at %d pixels: %s", side, head.evidence)
+        losses.append(head.losses)
+    table = compare_losses(np.stack(losses), images.groups)
+    table.insert(0, "resolution", list(resolutions))
+    return table.assign(chosen=table.index == (table["excess"] <= table["chance"]).idxmax())
 
 
 def _folds(y_true: np.ndarray, groups: np.ndarray, seed: int) -> list[_Fold]:

@@ -42,7 +42,7 @@ from goodbad_pipeline.training.stopping import StopRequest
 batches = lazy.load("goodbad_pipeline.training.batches")
 devices = lazy.load("goodbad_pipeline.training.devices")
 distributed = lazy.load("goodbad_pipeline.training.distributed")
-resolution = lazy.load("goodbad_pipeline.training.resolution")
+linear_head = lazy.load("goodbad_pipeline.training.linear_head")
 saving = lazy.load("goodbad_pipeline.training.saving")
 train = lazy.load("goodbad_pipeline.training.train")
 
@@ -111,7 +111,7 @@ def _compare_resolutions(
         return []
     train_images = splits[splits["split"] == "train"]
     sides = train_images[["width", "height"]].max(axis=1)
-    candidates = resolution.candidate_resolutions(network_factory.RESOLUTIONS, sides.to_numpy())
+    candidates = linear_head.candidate_resolutions(network_factory.RESOLUTIONS, sides.to_numpy())
     if train_images["group"].nunique() < 2:  # cross-validation needs two groups
         candidates = candidates[:1]
     if len(candidates) == 1:
@@ -123,7 +123,7 @@ def _compare_resolutions(
         return labelled_pixels("train", splits, pixel_cache(source))
 
     build = partial(network_factory.build_frozen, model, classes=len(class_names(splits)))
-    table = resolution.compare_resolutions(candidates, build, load, training.seed)
+    table = linear_head.compare_resolutions(candidates, build, load, training.seed)
     logger.info("model.resolution=auto chose among these resolutions:\n%s", table.round(4).to_string(index=False))
     rows: list[dict[str, Any]] = table.to_dict("records")
     return rows
