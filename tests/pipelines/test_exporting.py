@@ -158,17 +158,6 @@ def test_files_are_stored_next_to_the_model_by_digest(
     assert find_model("goodbad", 1, "onnx").backend == "onnx"
 
 
-@pytest.mark.slow
-def test_other_classes_than_those_of_the_splits_are_an_error(
-    tracking: None, exported: tuple[Path, pd.DataFrame], splits: pd.DataFrame
-) -> None:
-    given = groups(splits)
-    model = find_model("goodbad", 1)
-    other = splits.assign(label=splits["label"].replace("good", "fine"))
-    with pytest.raises(InputError, match=r"export.version: .*got bad, good in version 1 and bad, fin"):
-        nodes.measure_exports(model, exported[0], other, given["export"], given["images"])
-
-
 @pytest.mark.parametrize(
     ("seen", "count", "warning"),
     [
