@@ -1,6 +1,7 @@
 """Build the Keras model that the parameters describe, with its initial weights, for every pipeline that trains.
 
-Only this module turns φ, a published variant or a budget into a network, and `grow_from` and `weights` into weights.
+Only this module chooses the network for φ, a published variant or a budget, and the initial weights for `grow_from`
+and `weights`.
 """
 
 import logging
@@ -279,7 +280,7 @@ def _grow_model(source: GrowthSource, scale: NetworkScale, names: list[str], see
 def _load_source(
     source: GrowthSource, scale: NetworkScale, classes: int, registered: str
 ) -> tuple[Any, list[str] | None]:
-    """Return the small network and its class names, or None for the class names if they are unknown."""
+    """Return the smaller network that `grow_from` names, and its class names (None if they are unknown)."""
     if source.imagenet:
         base = net2net_source.base_scale(scale.family, scale.resolution)
         options = {"classes": classes, "include_top": classes == IMAGENET_CLASSES}

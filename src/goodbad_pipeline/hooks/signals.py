@@ -82,7 +82,7 @@ class StopHooks:
         self.after_pipeline_run()
 
     def _receive(self, source: str, number: int) -> None:
-        """Request a stop at the first signal, exit at the second; listener and handler may both report a signal."""
+        """Request a stop at the first signal, exit at the second. A signal that both sources report counts once."""
         with self._counting:
             before = max(self._received.values())
             self._received[source] += 1

@@ -164,7 +164,7 @@ class TrackingHooks(MlflowHook):
         remove_finished_checkpoints(catalog, pipeline, run)
         if waiting:
             logger.warning(
-                "Outbox entries waiting for MLflow at %s: %d; the next run%s will send them",
+                "MLflow at %s still lacks log entries (stored in the outbox: %d); the next run%s will send them",
                 self._uri,
                 waiting,
                 " or `kedro send-outbox`" if in_project else "",

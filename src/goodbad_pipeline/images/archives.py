@@ -93,9 +93,9 @@ class Archive(Store):
         return FileContent(data, item.state)
 
     def table(self, path: str, label: str) -> pd.DataFrame | None:
-        """Return a manifest if files of the archive hold the labels, or None if folder names are the labels.
+        """Return a table of images and labels if the archive has label files, or None if folder names are the labels.
 
-        In WebDataset samples, ``x.cls`` is the label of ``x.jpg``, or ``x.json`` has an item named ``label``.
+        In a WebDataset sample, ``x.cls`` holds the label of ``x.jpg``, or ``x.json`` has an item named ``label``.
         """
         samples: dict[str, dict[str, str]] = {}
         for member in self.items:

@@ -80,7 +80,10 @@ def _exact_pairs(images: pd.DataFrame) -> np.ndarray:
 
 
 def _near_pairs(images: pd.DataFrame, near_distance: int) -> np.ndarray:
-    """Return pairs that connect all near-duplicates, without exact copies: row positions, int64 of shape (n, 2)."""
+    """Return enough pairs of near-duplicates to connect every set of near-duplicates.
+
+    Of exact copies, only the first image is compared. A pair consists of row positions: int64 of shape (n, 2).
+    """
     distinct = np.flatnonzero(~images["pixel_id"].duplicated().to_numpy())
     if near_distance < 0 or len(distinct) < 2:
         return np.empty((0, 2), np.int64)
@@ -98,8 +101,8 @@ def _pair_table(images: pd.DataFrame, pairs: np.ndarray, kinds: np.ndarray) -> p
 def _join_groups(groups: pd.Series, named: pd.Series, copies: DisjointSets) -> pd.Series:
     """Return the group of each image after merging groups that contain copies of the same image.
 
-    A merged group has the alphabetically first of its names, but names from the manifest come before generated names.
-    An image without a group thus never renames a group of the manifest.
+    A merged group keeps its alphabetically first name from the manifest, or else its first generated name. Images
+    without a group have generated names, so they never rename a group of the manifest.
     """
     codes, names = pd.factorize(groups, sort=True)
     merged = DisjointSets(np.arange(len(names)))

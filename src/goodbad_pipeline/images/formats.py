@@ -58,7 +58,7 @@ class EncodedImage(Protocol):
     animated: bool
 
     def orientation(self) -> int:
-        """Return the EXIF orientation, 1–8, or another number if the metadata are broken."""
+        """Return the EXIF orientation, 1–8. Broken metadata may give another number, which counts as upright."""
 
     def pixels(self, background: Colour, factor: int) -> np.ndarray:
         """Return the pixels in RGB, uint8 of shape (height, width, 3), without applying EXIF orientation.
@@ -133,7 +133,7 @@ def _eight_bits(image: Image.Image) -> np.ndarray:
     tags = image.tag_v2  # type: ignore[attr-defined]
     bits = max(tags.get(BITSPERSAMPLE, (1,)))
     if bits > 16 or set(tags.get(SAMPLEFORMAT, (_UNSIGNED,))) != {_UNSIGNED}:
-        raise UnsupportedError(f"samples of {bits} bits, not unsigned integers of at most 16 bits")
+        raise UnsupportedError(f"samples that are not unsigned integers of at most 16 bits (bits per sample: {bits})")
     maximum = 2**bits - 1
     levels = np.asarray(image)
     return scale(maximum - levels if tags.get(PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO else levels, maximum)

@@ -48,7 +48,7 @@ _NAME_CLASSES = (
 
 @dataclass(frozen=True)
 class Arrangement:
-    """Which folders of a path name the split and the label of the file."""
+    """Tells which folder in the path of a file gives the split and which folder gives the label."""
 
     layout: Literal["folders", "presplit"]
     base: str  # folder that contains the class or split folders, with a final `/` unless it is the root
@@ -120,7 +120,7 @@ class _Folders:
                 above += f"{name}/"
 
     def inside(self, folder: str) -> list[str]:
-        """Return the names of the folders in ``folder``, whose path ends with `/` or is empty for the root."""
+        """Return the names of the subfolders of ``folder``, a path that ends with `/` or is empty for the root."""
         return sorted(self._inside.get(folder, ()))
 
     def unwrap(self, folder: str, *, through_splits: bool) -> str:

@@ -74,13 +74,14 @@ def arrange_columns(raw: pd.DataFrame, columns: Columns, file: Path, root: Root)
         if f"manifest_{name}" in extra.columns:
             raise InputError(
                 f"images.manifest: '{file.name}' must not have both columns '{name}' and 'manifest_{name}', because "
-                f"all tables rename '{name}' to 'manifest_{name}'; rename one of these columns in the manifest"
+                f"stored tables have their own column '{name}' and call the manifest's column 'manifest_{name}'; "
+                "rename one of these columns in the manifest"
             )
     return table.join(extra.rename(columns={name: f"manifest_{name}" for name in clashing}))
 
 
 def _read_table(file: Path, columns: Columns) -> pd.DataFrame:
-    """Read a manifest. In CSV, numeric columns become nullable numbers, except the columns that ``columns`` names."""
+    """Read a manifest. In CSV, numeric columns become nullable numbers, except the columns in ``columns``."""
     try:
         if file.suffix.lower() in PARQUET_SUFFIXES:
             return pd.read_parquet(file)
@@ -195,7 +196,7 @@ def _to_text(column: pd.Series, *, strip: bool) -> pd.Series:
 
 
 def _find_paths(paths: pd.Series, file: Path, root: Root) -> pd.Series:
-    """Return the paths relative to ``root``. A path without a file is replaced if it can mean only one file."""
+    """Return the paths relative to ``root``. A path without a file becomes the path of the only file that fits."""
     above = (f"{root}/", f"{root.resolve()}/") if isinstance(root, Path) else (f"{root}/",)
     found: list[str] = []  # an empty text for a row without a path
     for row, path in enumerate(paths, start=1):
@@ -237,7 +238,7 @@ class _Folders:
         return os.path.lexists(locate(self._root, path)) if "\0" not in path else False
 
     def find(self, path: str) -> str | None:
-        """Return the file that ``path`` means, or None. The path may have backslashes or lack the file extension."""
+        """Return the only file that fits ``path``, or None. A path may have backslashes or lack the file extension."""
         forward = path.replace("\\", "/").removeprefix("./")
         if self.has(forward):
             return forward

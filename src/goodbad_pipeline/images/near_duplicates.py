@@ -59,9 +59,9 @@ def near_links(hashes: np.ndarray, thumbnails: np.ndarray, distance: int, min_co
     """Return enough pairs of near-duplicates to get the same connected components as from all pairs.
 
     The hashes of near-duplicates (uint64, shape (n,)) differ in at most ``distance`` bits. Their thumbnails (uint8,
-    shape (n, k), interleaved RGB) have a Pearson correlation of at least ``min_correlation``. Images of a single
-    colour must have equal colours, because the correlation of light red and dark red is 1. The result is int64 of shape
-    (m, 2), m < n: two positions per pair, the smaller position first.
+    shape (n, k), interleaved RGB) have a Pearson correlation of at least ``min_correlation``. Two single-coloured
+    images are near-duplicates only if their colours are equal; light red and dark red would have correlation 1. The
+    result is int64 of shape (m, 2), m < n: two positions per pair, the smaller position first.
     """
     sets = DisjointSets(np.arange(len(hashes)))
     plain = _single_coloured(thumbnails)
@@ -129,7 +129,7 @@ class _Matcher:
         self.hashes, self._starts, self.counts = np.unique(hashes[self._order], return_index=True, return_counts=True)
 
     def join(self, sets: DisjointSets, pairs: np.ndarray) -> None:
-        """Compare the images with the hashes of each pair (indices in ``hashes``); merge sets of near-duplicates."""
+        """Merge the sets of any two near-duplicates that have the two hashes of a pair (indices in ``hashes``)."""
         products = self.counts[pairs[:, 0]] * self.counts[pairs[:, 1]]
         large = products > LARGE
         for one, other in pairs[large]:
@@ -152,7 +152,7 @@ class _Matcher:
         return self._order[self._starts[index] : self._starts[index] + self.counts[index]]
 
     def _expand(self, pairs: np.ndarray) -> np.ndarray:
-        """Return all pairs of positions whose images have the first and the second hash of one of ``pairs``."""
+        """Pair each image that has the first hash of a pair with each that has the second; return positions."""
         one, other = pairs.T
         products = self.counts[one] * self.counts[other]
         pair = np.repeat(np.arange(len(pairs)), products)
@@ -180,7 +180,10 @@ class _Matcher:
 
 
 def _chunks(pairs: np.ndarray, products: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield chunks of ``pairs`` of hashes, each with about ``CHUNK`` pairs of images."""
+    """Split ``pairs`` of hashes into chunks that stand for about ``CHUNK`` pairs of images each.
+
+    ``products`` gives the number of image pairs for each pair of hashes.
+    """
     chunk = np.cumsum(products) // CHUNK
     edges = np.flatnonzero(np.diff(chunk, prepend=-1))
     yield from (part for part in np.split(pairs, edges) if len(part))

@@ -1,8 +1,8 @@
 """Convert file names to text, detect changed files, and read files without leaving the root or blocking.
 
 File names are bytes, but tables store text. In tables, each byte that is not valid UTF-8 becomes a private-use
-character, U+10FF80–U+10FFFF. If a name already contains such a character, each of its UTF-8 bytes is replaced in the
-same way. The mapping is one-to-one, and Parquet, CSV and JSON can store every name.
+character, U+10FF80–U+10FFFF. If a file name already contains a character of this range, each UTF-8 byte of the
+character is replaced in this way, so the mapping is one-to-one. Parquet, CSV and JSON can store every converted name.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ def to_text(name: str) -> str:
 
 
 def locate(root: Path, path: str) -> str:
-    """Return the name, below ``root``, of the file whose ``path`` is stored in a table."""
+    """Return the file name with which ``os`` opens the file in ``root`` that a table stores as ``path``."""
     return os.path.join(root, _to_name(path))
 
 

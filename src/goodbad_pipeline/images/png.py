@@ -84,7 +84,7 @@ class PngImage:
         return to_rgb(image, background)
 
     def orientation(self) -> int:
-        """Return the EXIF orientation. Pillow finds it in a one-pixel image with the metadata, which decodes fast."""
+        """Return the EXIF orientation. To save time, the metadata are copied to a one-pixel PNG that Pillow reads."""
         if not self._metadata:
             return 1
         header = _pack(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, GREY, 0, 0, 0))
@@ -125,7 +125,7 @@ class PngImage:
             raise UnsupportedError(f"an unknown critical chunk {kind.decode('ascii')}")
 
     def _load(self, *, low_bytes: bool = False) -> Image.Image:
-        """Decode with Pillow, from the stored chunks only. ``low_bytes`` gives the low bytes of 16-bit levels."""
+        """Decode with Pillow, from the stored chunks only. ``low_bytes`` selects the low byte of 16-bit levels."""
         depth, colour = self._depth, self._colour
         if depth == 16 and colour == GREY_ALPHA:
             depth, colour = 8, RGBA  # the same bytes; Pillow would drop half of them

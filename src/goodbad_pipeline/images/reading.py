@@ -126,7 +126,7 @@ def pixel_hash(pixels: np.ndarray) -> str:
 def shrink(pixels: np.ndarray) -> np.ndarray:
     """Reduce a large image to a shorter side of roughly 64 pixels, by averaging blocks, so that fingerprints cost less.
 
-    At most three rows of each block are averaged; the other rows are skipped without a copy.
+    To save time, at most three rows of each block are averaged, and the other rows of the block are ignored.
     """
     height, width, _ = pixels.shape
     factor = min(height, width) // _MINIATURE_SIDE

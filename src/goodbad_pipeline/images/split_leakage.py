@@ -51,9 +51,10 @@ def measure_leaks(splits: pd.DataFrame, thumbnails: Thumbnails, seed: int) -> tu
 
     The table has one row per split: split, test_images, copy_in_train (test images with an exact or near copy in
     train), group_in_train (test images whose group is in train), probed (test images that the classifier predicted),
-    nearest_accuracy (its accuracy), nearest_accuracy_leaked and nearest_accuracy_rest (its accuracy on test images with
-    and without their group in train; NaN if there are none). The metric ``leak_accuracy_gain`` is nearest_accuracy on
-    the plain split minus that on the split in use; ``leak_worth`` is its former name.
+    nearest_accuracy (accuracy of the classifier), nearest_accuracy_leaked and nearest_accuracy_rest (accuracy on test
+    images with and without their group in train; NaN without such images). The metric ``leak_accuracy_gain`` is
+    nearest_accuracy on the plain split minus nearest_accuracy on the split in use. The same number is also returned
+    under the metric's former name, ``leak_worth``.
     """
     rng = np.random.default_rng(seed)
     codes = pd.Categorical(splits["split"], categories=list(SPLITS)).codes

@@ -96,12 +96,12 @@ def class_names(table: pd.DataFrame) -> list[str]:
 
 
 def assign_stratified(groups: pd.Series, labels: pd.Series, shares: Mapping[str, float], seed: int) -> pd.Series:
-    """Assign each group to the part (split or fold) that lacks its classes most; return the part of each image.
+    """Assign each group to the part (split or fold) that lacks the group's classes most; return parts by image.
 
     Groups are assigned in a random order in which large groups tend to come first; small groups then even out the
     shares. If every group has one class, a part exceeds its share of a class by at most the size of that class's
     largest group. A part falls short of its share by at most that size times the number of other parts. Groups of
-    several classes have no such bound. If a part lacks a class, other orders are tried.
+    several classes have no such bound. If a part gets no image of a class, other orders are tried, ``ORDERS`` in all.
     """
     table = pd.crosstab(groups, labels).sort_index()
     counts = table.to_numpy(float)
@@ -185,7 +185,7 @@ def _require_enough_groups(labels: pd.DataFrame, pool: pd.DataFrame, parts: Mapp
 
 
 def _require_same_classes(labels: pd.DataFrame) -> None:
-    """Raise an InputError if a split of the source has other classes than the images that may be in train."""
+    """Raise an InputError if classes of a source split differ from train's. Images without a split count as train."""
     split = labels["source_split"].fillna("train")
     trained = set(labels["label"][split == "train"])
     for name, part in labels[split != "train"].groupby("source_split"):

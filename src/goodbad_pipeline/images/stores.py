@@ -248,7 +248,7 @@ class RemoteStore(Store):
 
     @cached_property
     def _room(self) -> list[int]:
-        """The number of bytes that may still be stored, as a list because the class is frozen. `_lock` guards it."""
+        """One number, the bytes that may still be stored, in a list that the frozen class can change under `_lock`."""
         folder = self._downloads.parent
         sizes = sum(file.stat().st_size for file in folder.glob("*/*"))
         return [min(_access.max_bytes - sizes, shutil.disk_usage(folder).free - _FREE)]

@@ -133,7 +133,10 @@ def read_batch(tasks: list[Task], settings: ReadSettings, stop: Stop | None = No
 
 
 def _with_contents(tasks: list[Task], store: Store, limits: Limits, stop: Stop | None) -> Iterator[list[Task]]:
-    """Yield parts of the tasks with file contents: at most an eighth of the memory limit, or one larger file."""
+    """Read the files of ``tasks`` and yield the tasks with the file contents, in batches.
+
+    The files of a batch take at most an eighth of the memory limit, but a larger file is a batch of its own.
+    """
 
     def read(task: Task) -> FileContent:
         return store.read(task.path, limits.memory // 4)  # receiving takes twice the memory

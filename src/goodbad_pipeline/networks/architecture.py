@@ -183,7 +183,7 @@ def matching_variant(scale: NetworkScale) -> str | None:
     """Return the name of the published network with exactly the same layers, or None. The resolution may differ.
 
     Published weights fit a network if and only if the layers are the same. φ = 0 gives the layers of B0 or Lite0. φ = 1
-    gives the layers of B2 or Lite2, because all of them have width 1.1 and depth 1.2.
+    gives the layers of B2 or Lite2 (not B1 or Lite1), because B2 and Lite2 also have width 1.1 and depth 1.2.
     """
     shape = layer_shape(scale)
     names = (variant.name for variant in variants_of(scale.family))
