@@ -17,7 +17,7 @@ from benchmarks.ingested import Changes, Project, changed, read_project
 from benchmarks.results import Entry, machine, read, write_json
 from goodbad_pipeline.params import TrainingParams, decisive_parameters, validate_parameters
 from goodbad_pipeline.params.training import AugmentationParams
-from goodbad_pipeline.tracking.provenance import git_state
+from goodbad_pipeline.tracking.run_record import git_state
 from goodbad_pipeline.training.config_hash import splits_digest
 
 ROOT = Path(__file__).parents[1]

@@ -20,7 +20,7 @@ from goodbad_pipeline.hooks.tracking import TrackingHooks, run_name, summary
 from goodbad_pipeline.images.stores import with_root
 from goodbad_pipeline.params import ModelParams, validate_parameters
 from goodbad_pipeline.pipeline_registry import register_pipelines
-from goodbad_pipeline.tracking.provenance import git_state, labels_digest
+from goodbad_pipeline.tracking.run_record import git_state, labels_digest
 from goodbad_pipeline.tracking.store import resolve_store
 from goodbad_pipeline.training import devices
 from goodbad_pipeline.training.environment import LAUNCHERS

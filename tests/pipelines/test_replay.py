@@ -11,11 +11,12 @@ from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.params import validate_parameters
 from goodbad_pipeline.pipelines.replay import nodes
 from goodbad_pipeline.tracking import run_record as runs
-from goodbad_pipeline.tracking.provenance import labels_digest, package_versions
 from goodbad_pipeline.tracking.run_record import (
     PARAMETERS_FILE,
     RunRecord,
     current_tags,
+    labels_digest,
+    package_versions,
     read_replay_parameters,
     read_run,
 )

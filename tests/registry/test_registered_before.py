@@ -29,8 +29,7 @@ from goodbad_pipeline.pipelines.evaluation.nodes import predict_test
 from goodbad_pipeline.pipelines.registration import nodes as registration
 from goodbad_pipeline.pipelines.training.nodes import cache_pixels
 from goodbad_pipeline.registry.models import find_model, load_champion
-from goodbad_pipeline.tracking.provenance import labels_digest
-from goodbad_pipeline.tracking.run_record import read_replay_parameters, read_run
+from goodbad_pipeline.tracking.run_record import labels_digest, read_replay_parameters, read_run
 
 FIXTURE = PROJECT / "tests" / "fixtures" / "registered_by_0b686aa"
 SAMPLE = PROJECT / "data" / "01_raw" / "characters"

@@ -41,8 +41,13 @@ from goodbad_pipeline.params import (
 )
 from goodbad_pipeline.secrecy import hide_secrets
 from goodbad_pipeline.tracking import processes, store
-from goodbad_pipeline.tracking.provenance import git_state, labels_digest, package_versions
-from goodbad_pipeline.tracking.run_record import PARAMETERS_FILE, read_replay_parameters
+from goodbad_pipeline.tracking.run_record import (
+    PARAMETERS_FILE,
+    git_state,
+    labels_digest,
+    package_versions,
+    read_replay_parameters,
+)
 from goodbad_pipeline.training.stopping import Stopped
 
 logger = logging.getLogger(__name__)

@@ -1,17 +1,26 @@
-"""Reads what MLflow has recorded about a run."""
+"""What a result was computed from: commit, package versions, labels and parameters. Find it, or read it from a run."""
 
+import hashlib
+import subprocess
+import sys
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import mlflow
+import pandas as pd
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.tracking import current_run, plain_name
-from goodbad_pipeline.tracking.provenance import VERSION_PREFIX
 
 PARAMETERS_FILE = "parameters.json"
+VERSION_PREFIX = "version."
+PACKAGES = ("keras", "tensorflow", "numpy", "pandas", "Pillow", "scikit-learn", "scipy", "mlflow", "kedro")
+"""Packages whose version may change the results."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +76,35 @@ def current_tags() -> dict[str, str]:
     if run is None:
         raise InputError("replay: MLflow tracking is disabled; enable it, because a replay compares two MLflow runs")
     return dict(mlflow.MlflowClient().get_run(run).data.tags)
+
+
+def package_versions() -> dict[str, str]:
+    """Return the tags ``version.python`` and ``version.<package>`` of each installed package in ``PACKAGES``."""
+    versions = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for package in PACKAGES:
+        with suppress(PackageNotFoundError):
+            versions[package.lower()] = version(package)
+    return {f"{VERSION_PREFIX}{name}": number for name, number in versions.items()}
+
+
+def git_state(folder: Path) -> dict[str, str]:
+    """Return the tags ``git_commit`` and ``git_dirty`` (true or false); both are ``unknown`` outside a git checkout."""
+    commands = (["git", "rev-parse", "HEAD"], ["git", "status", "--porcelain"])
+    try:
+        commit, changes = (
+            subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
+            for command in commands
+        )
+    except (OSError, subprocess.SubprocessError):
+        return {"git_commit": "unknown", "git_dirty": "unknown"}
+    return {"git_commit": commit, "git_dirty": str(bool(changes)).lower()}
+
+
+def labels_digest(labels: pd.DataFrame) -> str:
+    """Return the SHA-256 of all image ids, labels and groups as 64 hex digits; the order of rows has no effect."""
+    image, label, group = (labels[name].astype(str) for name in ("image_id", "label", "group"))
+    rows = image + "\t" + label + "\t" + group
+    return hashlib.sha256("\n".join(sorted(rows.tolist())).encode()).hexdigest()
 
 
 def _read_parameters(run: Run) -> dict[str, Any]:

@@ -8,8 +8,7 @@ import pandas as pd
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.params import ReplayParams
-from goodbad_pipeline.tracking.provenance import labels_digest
-from goodbad_pipeline.tracking.run_record import RunRecord, current_tags, read_run
+from goodbad_pipeline.tracking.run_record import RunRecord, current_tags, labels_digest, read_run
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.evaluation.predictions import probabilities_by_model, read_predictions
 from goodbad_pipeline.params import ImageParams, TrainingParams
 from goodbad_pipeline.reporting.facts import gather_facts
-from goodbad_pipeline.tracking.provenance import labels_digest
+from goodbad_pipeline.tracking.run_record import labels_digest
 
 pages = lazy.load("goodbad_pipeline.reporting.pages")
 
