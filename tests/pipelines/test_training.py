@@ -13,7 +13,7 @@ from factories import parameters
 from tiny_training import SIDE, tiny_network, tiny_pixels
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.exporting.folding import fold_normalisation
+from goodbad_pipeline.exporting.converting import fold_normalisation
 from goodbad_pipeline.images.pixels import Pixels
 from goodbad_pipeline.networks.scaling import resolve_scale
 from goodbad_pipeline.params import validate_parameters

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.exporting.folding import fold_normalisation
+from goodbad_pipeline.exporting.converting import fold_normalisation
 
 
 def network(seed: int, *, bias: bool, scale: bool, center: bool) -> keras.Model:
