@@ -21,9 +21,9 @@ from goodbad_pipeline.images.splits import class_names
 from goodbad_pipeline.networks import net2net_source, pretrained
 from goodbad_pipeline.networks.architecture import IMAGENET_CLASSES, LayerShape, layer_shape
 from goodbad_pipeline.networks.budget import Budget, BudgetResult, Probe, Step, choose_phi
-from goodbad_pipeline.networks.grid import Candidate, list_candidates
 from goodbad_pipeline.networks.net2net_source import GrowthSource, parse_growth_source
 from goodbad_pipeline.networks.scaling import NetworkScale, read_scale, resolve_scale
+from goodbad_pipeline.networks.scaling_candidates import Candidate, list_candidates
 from goodbad_pipeline.params import Group, ModelParams, ScalingSearchParams, TrainingParams, TrialParams
 from goodbad_pipeline.params.training import WEIGHT_WORDS
 from goodbad_pipeline.registry.models import load_version

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-PLAIN = ["architecture", "budget", "complexity", "equal_flops", "grid", "scaling"]
+PLAIN = ["architecture", "budget", "complexity", "scaling", "scaling_candidates"]
 """Modules that import only the standard library."""
 
 

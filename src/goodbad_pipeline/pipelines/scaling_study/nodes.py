@@ -14,7 +14,7 @@ from goodbad_pipeline.images.pixels import PixelCache
 from goodbad_pipeline.images.splits import class_names, development_part
 from goodbad_pipeline.network_factory import trial_base_scale
 from goodbad_pipeline.networks.complexity import count_complexity
-from goodbad_pipeline.networks.equal_flops import MatchedNetwork, match_macs
+from goodbad_pipeline.networks.scaling_candidates import MatchedNetwork, match_macs
 from goodbad_pipeline.params import CoefficientParams, ImageParams, ScalingStudyParams, TrainingParams
 from goodbad_pipeline.training.stopping import StopRequest
 
