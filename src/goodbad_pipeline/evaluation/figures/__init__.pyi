@@ -1,11 +1,10 @@
 from .bars import confusion_matrix_figure, metrics_figure, slices_figure, split_figure
 from .curves import history_figure, precision_recall_figure, reliability_figure, roc_figure
 from .experiments import ranking_figure, rate_figure, search_figure, study_figure
-from .fonts import choose_fonts
 from .interactive import Chart, history_chart, roc_chart, slices_chart
 from .scaling import accuracy_figure, coefficients_figure, law_figure
 from .sheets import border_share, contact_sheet, enlarge, mask_centre, overlay
-from .style import VERDICTS, Figure, class_colours, split_colours
+from .style import VERDICTS, Figure, choose_fonts, class_colours, split_colours
 
 __all__ = [
     "VERDICTS",
