@@ -4,11 +4,11 @@ from .files import (
     FilesDataset,
     JSONDataset,
     MetricsDataset,
+    PageDataset,
     TextDataset,
 )
 from .keras_model import KerasModelDataset
 from .load_only import FolderDataset, OptionalDataset
-from .page import PageDataset
 from .pixels import PixelCacheDataset, PixelsDataset
 from .table_schema import TableSchema
 from .tables import CSVDataset, ParquetDataset, SafeCSVDataset, TableStreamDataset
