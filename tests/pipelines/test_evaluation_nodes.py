@@ -140,7 +140,8 @@ def test_sheets_show_mistakes_losses_and_explanations(run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("maps", "reason"), [(np.zeros((99, 3, 3)), "every heat map is empty"), (np.ones((99, 2, 2)), "have 2 × 2 cells")]
+    ("maps", "reason"),
+    [(np.zeros((99, 3, 3)), "every heat map is empty"), (np.ones((99, 2, 2)), "all 2 × 2 cells touch the border")],
 )
 def test_a_border_share_that_cannot_be_measured_is_left_out(run, monkeypatch, caplog, maps, reason) -> None:
     monkeypatch.setattr(evaluation.gradcam, "explain", lambda model, pixels, rows, classes: maps[: len(rows)])

@@ -153,7 +153,7 @@ def load_version(name: str, model_version: str, backend: Backend = KERAS) -> Reg
     Raises:
         InputError: The version does not exist, its files cannot be loaded, or the backend cannot run it.
     """
-    return _load(_find_version(name, model_version), backend)
+    return _load(_find_number(name, model_version), backend)
 
 
 def read_classes(name: str, version_or_alias: str | int) -> tuple[str, list[str]]:
@@ -277,13 +277,15 @@ def _find_version(name: str, version_or_alias: str) -> ModelVersion:
                 "registers a champion"
             )
         return found
+    return _find_number(name, version_or_alias)
+
+
+def _find_number(name: str, number: str) -> ModelVersion:
     try:
-        return mlflow.MlflowClient().get_model_version(name, version_or_alias)
+        return mlflow.MlflowClient().get_model_version(name, number)
     except MlflowException as error:
         if error.error_code in _NOT_FOUND:
-            raise InputError(
-                f"registry: '{name}' has no version {version_or_alias}; MLflow lists the versions"
-            ) from error
+            raise InputError(f"registry: '{name}' has no version {number}; MLflow lists the versions") from error
         raise
 
 
