@@ -101,6 +101,7 @@ def test_garbage_is_not_searched_among_imported_modules_nor_at_the_end_of_a_comm
         ("--load-versions=splitz:2026-01-01", "--load-versions: .*'splitz'; did you mean splits"),
         ("--load-versions=splits", "Expected the form of 'load_versions' to be 'dataset_name:"),
         ("--params=photos", "--params: must be name=value, as in training.epochs=5, got 'photos'$"),
+        ("--params=images.root=a,2023=b", "--params: .* '2023' is no parameter; if the comma .* conf/local/parameters"),
         ("--params==1", "--params: must be name=value, .*, got '=1'$"),
         ("--tags=data --from-nodes=training.train_model", "--tags, --from-nodes: must leave a node to run"),
     ],
@@ -135,19 +136,25 @@ def test_a_wrong_name_in_a_command_of_kedro_is_one_line(command: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "values"),
+    ("texts", "values"),
     [
-        ("a.b=1, a.c=x:y,", {"a": {"b": 1, "c": "x:y"}}),
+        ("model.b=1, model.c=x:y,", {"model": {"b": 1, "c": "x:y"}}),
         ("predict.source=a.jpg,b c.jpg,predict.seed=1", {"predict": {"source": "a.jpg,b c.jpg", "seed": 1}}),
         ("images.columns.label=[cat, dog]", {"images": {"columns": {"label": ["cat", "dog"]}}}),
         ("images.root=/data/a, b", {"images": {"root": "/data/a, b"}}),
         ("", {}),
+        (("images.a=1,model.phi=0", "model.phi=1", "images.b=2"), {"images": {"a": 1, "b": 2}, "model": {"phi": 1}}),
     ],
 )
-def test_values_of_parameters_may_contain_commas(text: str, values: dict) -> None:
-    (option,) = (param for param in cli.run.params if param.name == "params")
-    with click.Context(cli.run) as context:
-        assert option.process_value(context, text) == values
+def test_parameters_are_merged_and_their_values_may_contain_commas(texts: str | tuple[str, ...], values: dict) -> None:
+    options = [f"--params={text}" for text in ([texts] if isinstance(texts, str) else texts)]
+    assert cli.run.make_context("run", options).params["params"] == values
+
+
+def test_parameters_may_be_those_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "config.yml").write_text("run: {params: {model: {phi: 1}}}")
+    context = cli.run.make_context("run", [f"--config={tmp_path / 'config.yml'}"])
+    assert context.params["params"] == {"model": {"phi": 1}}
 
 
 def test_run_has_the_options_of_kedros_run() -> None:

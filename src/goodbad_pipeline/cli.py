@@ -8,7 +8,6 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from copy import copy
 from difflib import SequenceMatcher, get_close_matches
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +29,7 @@ from goodbad_pipeline import tracking
 from goodbad_pipeline.context import ConfigLoader
 from goodbad_pipeline.errors import InputError, find_cause, install_command
 from goodbad_pipeline.hooks.signals import exit_status
+from goodbad_pipeline.params.validation import GROUPS
 from goodbad_pipeline.training.stopping import Stopped
 
 RUNNERS = ("SequentialRunner", "ThreadRunner")  # nodes share a stop request, which other processes would not see
@@ -44,6 +44,7 @@ SELECTORS = {  # options of `kedro run` that select nodes, by the name of the pa
 }
 MOST_NAMES = 30  # maximum number of names that an error lists
 MOST_SIMILAR = 3  # maximum number of names that an error suggests
+PARAMS_HELP = "Parameters of this run, such as training.epochs=5,model.phi=-1. May be given several times."
 NEXT_PARAMETER = re.compile(r",(?=\s*[\w.-]+\s*=)")
 
 # Commands such as `kedro ipython` start programs by name. They are found although the environment is not activated.
@@ -180,15 +181,31 @@ def _similar_names(value: str, names: Iterable[str]) -> list[str]:
     return sorted(similar, key=similar.__getitem__, reverse=True)[:MOST_SIMILAR]
 
 
+class ParamsOption(click.Option):
+    """Kedro's option ``--params``. If the option is repeated, all values count; for the same name, the last one."""
+
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+        """Return the texts of all options, or the mapping of the file that --config names."""
+        return value if isinstance(value, dict) else super().type_cast_value(ctx, value)
+
+
 def _split_params(ctx: click.Context, option: click.Parameter, value: Any) -> Any:
-    """Return ``--params`` as nested parameters.
+    """Return the values of ``--params`` as nested parameters.
 
     Kedro separates at every comma. Here a comma separates only before a name and ``=``, so that values may be lists,
     such as ``images.columns.label=[cat,dog]``, and contain commas.
     """
     if isinstance(value, dict):  # of the file that --config names
         return value
-    items = [item.strip(", ") for item in NEXT_PARAMETER.split(value) if item.strip(", ")]
+    texts = [[item.strip(", ") for item in NEXT_PARAMETER.split(text) if item.strip(", ")] for text in value]
+    for first, *others in filter(None, texts):
+        for name in (re.split(r"[.=]", item)[0].strip() for item in others):
+            if name not in GROUPS:
+                raise click.ClickException(
+                    f"--params: a comma before a name and '=' separates parameters, but {name!r} is no parameter; if "
+                    f"the comma belongs to the value of {first.partition('=')[0]}, set it in conf/local/parameters.yml"
+                )
+    items = [item for text in texts for item in text]
     for item in items:
         if not item.partition("=")[0].strip() or "=" not in item:
             raise click.ClickException(f"--params: must be name=value, as in training.epochs=5, got {item!r}")
@@ -223,10 +240,12 @@ def send_outbox() -> None:
 
 def _with_one_line_errors(command: click.Command) -> OneLineErrors:
     """Return a copy of one of Kedro's commands that prints errors in one line."""
-    params = [copy(param) for param in command.params]
-    for param in params:
-        if param.name == "params":
-            param.callback = _split_params
+    params = [
+        ParamsOption(param.opts, multiple=True, type=click.UNPROCESSED, help=PARAMS_HELP, callback=_split_params)
+        if param.name == "params"
+        else param
+        for param in command.params
+    ]
     return OneLineErrors(
         command.name, context_settings=CONTEXT_SETTINGS, callback=command.callback, params=params, help=command.help
     )
