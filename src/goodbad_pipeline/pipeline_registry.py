@@ -51,7 +51,7 @@ def register_pipelines() -> dict[str, Pipeline]:
 
 
 def _tune(choice: Pipeline) -> Pipeline:
-    """Return the pipeline that chooses a network and searches for its parameters, without the test images."""
+    """Return the pipeline that chooses a network and searches for training parameters, without the test images."""
     parameters = {name for name in choice.inputs() if name.startswith("params:")}
     images, network = {"splits": "development", "pixel_cache": "pixel_cache"}, {"network": "tuning_network"}
     chosen = pipeline(choice, namespace="tune", parameters=parameters, inputs=images, outputs=network)
@@ -59,13 +59,13 @@ def _tune(choice: Pipeline) -> Pipeline:
 
 
 def _replay(before: Pipeline, after: Pipeline) -> Pipeline:
-    """Return the pipeline that creates and checks ``labels`` and trains again, without changes to stored data."""
+    """Return the pipeline that repeats a run: build ``labels``, check them, train. No stored dataset is changed."""
     renamed = {"labels": "replayed_run.verified_labels", "checkpoints": "replayed_run.checkpoints"}
     return _separated(before.to_outputs("labels"), {}) + replay.create_pipeline() + _separated(after, renamed)
 
 
 def _separated(stages: Pipeline, renamed: dict[str, str], namespace: str = "replayed_run") -> Pipeline:
-    """Return the stages in ``namespace``; their inputs and parameters keep their names."""
+    """Put the stages into ``namespace``. Parameters keep their names, and inputs that are not in ``renamed`` too."""
     inputs = stages.inputs()
     parameters = {name for name in inputs if name.startswith("params:")}
     unchanged = {name: name for name in inputs - parameters}

@@ -8,7 +8,8 @@ block, the weights into old channels are zero, so the block does not change the 
 the following batch normalisation would do the same, but fine-tuning freezes that scale, so it would stay zero.
 
 All new weights learn. Zero weights have a gradient at the first step, because their inputs are not zero and later
-layers use their outputs. Random weights have a gradient at the second step, because the zero weights have changed.
+layers use their outputs. Random weights may have no gradient at the first step, because zero weights after them block
+it. At the second step, these weights are no longer zero.
 """
 
 import keras
@@ -33,9 +34,9 @@ def grow_network(
     keep_classifier: bool = True,
     seed: int | None = None,
 ) -> keras.Model:
-    """Build a larger network that computes the same features as `small` at the same resolution.
+    """Build a larger network that computes the same features as `small` from images of the same size.
 
-    The resolution of `target` may differ, because weights do not depend on it. The batch statistics of new channels are
+    `target` may have another resolution, because weights do not depend on it. The batch statistics of new channels are
     measured on smooth noise, so that the outputs of new and old channels have a similar scale. The classifier is copied
     if `keep_classifier` is true and the number of classes is the same; otherwise its weights are zero.
 

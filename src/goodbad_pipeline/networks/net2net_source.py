@@ -114,10 +114,10 @@ def check_growth(source: LayerShape, target: LayerShape) -> None:
         if new < old:
             raise InputError(f"grow_from: {part} has {old} layers, the target has only {new}. Use a larger phi.")
     if list(_shortcuts(source)) != list(_shortcuts(target)):
-        raise InputError("grow_from: the first block of a stage would gain a shortcut. Use another phi.")
+        raise InputError("grow_from: a block would gain a shortcut, which changes the outputs. Use another phi.")
 
 
 def _shortcuts(shape: LayerShape) -> Iterator[bool]:
-    """Yield True for each stage whose first block has a shortcut, else False."""
+    """For each stage, yield whether its first block has a shortcut."""
     for index, stage in enumerate(STAGES):
         yield stage.stride == 1 and shape.channels[index] == shape.channels[index + 1]

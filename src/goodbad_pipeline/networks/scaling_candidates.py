@@ -108,7 +108,10 @@ def _scale(base: NetworkScale, dimension: str, coefficients: Coefficients, facto
 
 
 def _enclose(ratio: Callable[[float], float], low: float, multiple: float, dimension: str) -> tuple[float, float]:
-    """Return two almost equal factors. The first gives at most `multiple` times the base's cost, the second more."""
+    """Return two almost equal scaling factors.
+
+    Scaled by the first, the network costs at most `multiple` times the base. Scaled by the second, it costs more.
+    """
     high = max(2.0, 2 * low)
     while ratio(high) <= multiple:
         low, high = high, 2 * high

@@ -125,7 +125,7 @@ def read_weight_file(path: Path, model: keras.Model) -> LayerWeights:
 def _read_numbered(group: h5py.Group, model: keras.Model) -> dict[str, list[np.ndarray]]:
     """Read the weights in a Keras 3 file by layer name.
 
-    Weights of a layer that the model lacks are returned under their key, so that `assign_weights` rejects them.
+    If the model has no layer for some weights, they keep their key from the file, and `assign_weights` rejects them.
     """
     names = {"dense": CLASSIFIER} | {key: name for name, key in _numbered_keys(model)}
     stored = {names.get(key, key): _variables(layer) for key, layer in group.items()}
@@ -140,7 +140,7 @@ def _variables(layer: h5py.Group) -> list[np.ndarray]:
 def _numbered_keys(model: keras.Model) -> Iterator[tuple[str, str]]:
     """Yield each layer's name and its key in a Keras 3 file.
 
-    The key is the class in snake case, with a number from the second layer of the class on: `conv2d`, `conv2d_1`.
+    The key is the class in snake case. All layers of a class but the first also get a number: `conv2d`, `conv2d_1`.
     """
     counts: dict[str, int] = {}
     for layer in model.layers:
@@ -183,8 +183,8 @@ def _download(name: str, *, with_classifier: bool) -> Path:
         reason = " ".join(str(error).split())
         raise InputError(
             f"weights=imagenet of {name} could not be downloaded ({reason}). "
-            f"Either put {file_name} into the folder models of Keras's home, or set weights to the path of the file, "
-            "or use lite0."
+            f"Either put {file_name} into ~/.keras/models ($KERAS_HOME/models if set), "
+            "or set weights to the path of the file, or use lite0."
         ) from error
     return Path(path)
 

@@ -210,7 +210,7 @@ def set_alias(
     """Set the alias that was decided for a version, and store the decision and the main test metrics as tags.
 
     The tag ``gate`` names the failed checks. The reason of the decision becomes the description of the version.
-    ``compared`` is the version of the champion that this version was compared with, None if there was no champion.
+    ``compared`` is the version number of the champion at the time of the comparison, None if there was no champion.
     ``images`` is the number of images in the splits.
 
     Returns:

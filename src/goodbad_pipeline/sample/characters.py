@@ -123,7 +123,7 @@ def design_characters(seed: int) -> list[Character]:
 
 
 def design_guest(seed: int, number: int) -> Character:
-    """Design an additional character for the problem files. Its traits depend on ``seed`` and ``number``."""
+    """Design an additional character for deliberately faulty files. Its traits depend on ``seed`` and ``number``."""
     rng = Random(f"guest {seed} {number}")
     return _design_character(seed, number, _deal_traits(rng, LABELS[number % 2])[0])
 

@@ -41,7 +41,7 @@ def file_digest(file: Path) -> str:
 
 
 def require_digest(file: Path, digest: str | None, meaning: str) -> None:
-    """Raise `InputError` unless ``digest`` is None or the SHA-256 of the file. The message calls it ``meaning``."""
+    """Raise `InputError` unless ``digest`` is None or the SHA-256 of the file. The error calls the file ``meaning``."""
     actual = file_digest(file)
     if digest not in (None, actual):
         raise InputError(f"{file}: {meaning} was changed: SHA-256 is {actual}, expected {digest}")

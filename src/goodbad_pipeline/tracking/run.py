@@ -65,7 +65,7 @@ def current_run() -> str | None:
 def log_metrics(metrics: Mapping[str, float], step: int = 0, *, once: bool = False) -> None:
     """Log metrics at a step; with ``once``, skip metrics that the run has logged before it was resumed.
 
-    MLflow's names of the metrics begin with their section (see `SECTIONS`); `plain_name` removes it.
+    In MLflow, the name of a metric begins with a section (see `SECTIONS`); `plain_name` removes the section.
     """
     at = now()
     rows = [[shown, float(value), at, step] for name, value in metrics.items() for shown in _shown_names(name)]

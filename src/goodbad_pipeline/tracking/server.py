@@ -148,7 +148,8 @@ class Server:
     def _logged_metrics(self, run: str, names: set[str]) -> set[tuple[str, int, float]]:
         """Return name, step and value of each metric of the run in MLflow.
 
-        The first result for a run is cached, because it contains all metrics from before the run was resumed.
+        The first result for a run is cached. Later calls only need the metrics from before the run was resumed, and the
+        first result contains all of them.
         """
         if run not in self._logged:
             logged = names & self.client.get_run(run).data.metrics.keys()

@@ -41,7 +41,7 @@ def resolve_store(settings: dict[str, Any], root: Path) -> dict[str, Any]:
 
 
 def ui_command(uri: str) -> str:
-    """Return how to look at a store outside a project: a command for a local store, the address of a server."""
+    """Return how to view a store from any folder: the command for a local store, or the address of a server."""
     return f"`mlflow ui --backend-store-uri {uri}`" if "sql" in uri.partition(":")[0] else uri
 
 
@@ -49,7 +49,7 @@ def ui_command(uri: str) -> str:
 def lock_store(uri: str) -> Iterator[None]:
     """Lock a local database, because it would be damaged if several processes created its tables at the same time.
 
-    From then on, errors of a database that cannot be written contain the path of its file.
+    After this call, the error for a database that cannot be written also contains the path of the file.
     """
     if not uri.startswith(SQLITE):
         yield

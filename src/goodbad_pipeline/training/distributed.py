@@ -117,7 +117,10 @@ class MirroredDataParallel(DataParallel):
         super().__init__(_mirrored_strategy(tuple(devices)))
 
     def training_scope(self) -> AbstractContextManager[None]:
-        """Return a context without effect, because in `scope` every device would predict all validation images."""
+        """Return a context that does nothing.
+
+        Training also predicts the validation images; in `scope`, every device would predict all of them.
+        """
         return nullcontext()
 
     def replicate(self, model: keras.Model) -> keras.Model:
@@ -215,5 +218,5 @@ def copy_variables(source: keras.Model, target: keras.Model) -> None:
 
 @cache
 def _mirrored_strategy(devices: tuple[str, ...]) -> Any:
-    """Return the strategy for these devices, cached: two strategies would receive each other's messages."""
+    """Return the only strategy for these devices. Two strategies would receive each other's messages."""
     return tf.distribute.MirroredStrategy(list(devices))

@@ -114,7 +114,7 @@ def compare_resolutions(
 
 
 def _folds(y_true: np.ndarray, groups: np.ndarray, seed: int) -> list[_Fold]:
-    """Return at most `FOLDS` folds with similar shares of the classes. Folds may lack a class of few groups."""
+    """Return at most `FOLDS` folds with similar shares of the classes. A fold may lack a class that has few groups."""
     largest = np.bincount(y_true).max()  # scikit-learn requires a class with as many images as there are folds
     count = min(FOLDS, len(np.unique(groups)), largest)
     if count < 2:

@@ -62,7 +62,8 @@ def fit_model(
     Then all layers are trained. Batch statistics stay frozen unless the recipe states otherwise, because few images
     would distort them. If ``recipe.interpolation`` is auto, the validation images then choose a mixture of the
     weights before and the weights after the training of all layers. In a network from scratch, all layers
-    are trained from the start, with batch statistics. Each phase ends with the weights of its best or its last epoch.
+    are trained from the start, and batch statistics are updated. Each phase ends with the weights of its best or its
+    last epoch.
 
     ``model`` maps pixels (b, side, side, 3), 0–255, to class probabilities, and has layers ``avg_pool`` and
     ``predictions``. The validation images decide when training stops early and which epoch is best. ``compiled`` is
@@ -231,9 +232,9 @@ class _Training:
 
     @cached_property
     def _with_features(self) -> keras.Model:
-        """Return a model whose outputs are the features, followed by the outputs of ``model``.
+        """Return a model whose output array joins the features and the outputs of ``model``.
 
-        Both phases predict with this model, because each model traces a graph of its own, which takes seconds.
+        Both phases predict with this model, so only one graph is traced. Tracing takes seconds.
         """
         features = self.model.get_layer("avg_pool").output
         return keras.Model(self.model.input, keras.layers.Concatenate(dtype="float32")([features, self.model.output]))

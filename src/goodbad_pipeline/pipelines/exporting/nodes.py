@@ -86,7 +86,7 @@ def measure_exports(
 
 
 def _count_exposed(model: RegisteredModel, test: pd.DataFrame) -> dict[str, float]:
-    """Count the test images on which the version was trained or selected, as its splits may have been different."""
+    """Count today's test images that the version was trained or selected on, perhaps in a run with other splits."""
     exposure = read_exposure(model.name, model.version)
     if not exposure.complete:
         logger.warning(

@@ -152,7 +152,7 @@ def check_quarantine(grouped: pd.DataFrame, summary: dict[str, Any], images: Ima
     last successful scan are kept.
 
     Raises:
-        InputError: Too many files are quarantined, or all files of a split of the source.
+        InputError: Too many files are quarantined, or all files of a split that the source defines, such as test/.
     """
     unlabelled = sum(summary["unlabelled"].values())  # number of files in folders that are left out as a whole
     found, quarantined = summary["found"] - unlabelled, summary["quarantined"] - unlabelled
@@ -167,7 +167,7 @@ def check_quarantine(grouped: pd.DataFrame, summary: dict[str, Any], images: Ima
         raise InputError(
             f"images: every split of the source must keep at least one image, but all {summary['given_splits'][split]} "
             f"of '{split}' are quarantined; data/08_reporting/quarantine.csv gives the reasons. Repair the files, or "
-            "remove this split from the source, so that it is taken from train"
+            f"remove this split from the source; '{split}' images are then drawn from train"
         )
     return with_root(grouped, images.root)
 

@@ -59,7 +59,7 @@ def compare_with_champion(
     images: ImageParams,
     registry: RegistryParams,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Predict the test images with the current champion, after the champion's own image transform.
+    """Predict the test images with the current champion, prepared with the champion's own image transform.
 
     Images that the champion was trained or selected on are left out.
 

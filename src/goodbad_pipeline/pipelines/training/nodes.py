@@ -249,7 +249,7 @@ def _with_validation(splits: pd.DataFrame) -> pd.DataFrame:
 
 
 def _refit_parameters(training: TrainingParams, history: pd.DataFrame, candidates: pd.DataFrame) -> TrainingParams:
-    """Return the parameters with the number of epochs and the interpolation that the first training chose."""
+    """Return the parameters with the number of epochs and the mixture of weights that the first training chose."""
     last = history[history["phase"] == history["phase"].iloc[-1]]
     kept = int((last["epoch"] <= last.loc[last["kept"], "epoch"].iloc[0]).sum())
     phase = {train.ALL_LAYERS: "epochs", train.SCRATCH: "scratch_epochs"}.get(last["phase"].iloc[0], "head_epochs")

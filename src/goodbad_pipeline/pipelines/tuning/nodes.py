@@ -52,7 +52,7 @@ def draw_learning_rates(curve: pd.DataFrame, rates: dict[str, float]) -> figures
 def choose_parameters(
     finals: pd.DataFrame, development: pd.DataFrame, tune: TuneParams
 ) -> tuple[pd.DataFrame, dict[str, Any], dict[str, float], str]:
-    """Rank the finalists; return the ranking, the winner's values, their metrics, and YAML that sets the values."""
+    """Rank the finalists; return the ranking, the winner's parameters, metrics, and YAML that sets the parameters."""
     groups = development.loc[development["split"] == "validation", "group"].nunique()
     larger = larger_is_better(tune.metric)
     ranking = analysis.rank_finalists(finals, tune.metric, larger_is_better=larger, groups=groups)
