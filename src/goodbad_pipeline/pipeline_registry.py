@@ -59,13 +59,19 @@ def _tune(choice: Pipeline) -> Pipeline:
 
 
 def _replay(before: Pipeline, after: Pipeline) -> Pipeline:
-    """Return the pipeline that repeats a run: build ``labels``, check them, train. No stored dataset is changed."""
+    """Return the pipeline that builds ``labels``, compares them with those of a recorded run, and trains again.
+
+    Labels, splits and checkpoints of other runs are not overwritten.
+    """
     renamed = {"labels": "replayed_run.verified_labels", "checkpoints": "replayed_run.checkpoints"}
     return _separated(before.to_outputs("labels"), {}) + replay.create_pipeline() + _separated(after, renamed)
 
 
 def _separated(stages: Pipeline, renamed: dict[str, str], namespace: str = "replayed_run") -> Pipeline:
-    """Put the stages into ``namespace``. Parameters keep their names, and inputs that are not in ``renamed`` too."""
+    """Put the stages into ``namespace``, so that the names of their outputs begin with it.
+
+    ``renamed`` gives new names to some inputs. All other inputs, and parameters, keep their names.
+    """
     inputs = stages.inputs()
     parameters = {name for name in inputs if name.startswith("params:")}
     unchanged = {name: name for name in inputs - parameters}

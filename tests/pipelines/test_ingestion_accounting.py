@@ -44,7 +44,7 @@ def test_every_file_is_counted_and_logged(root: Path, caplog: pytest.LogCaptureF
     assert summary["ignored"] == {"._*": 1, "Thumbs.db": 1}
     assert table["path"].tolist() == ["dog/new\nline.jpg"]
     assert "(first: dog/new\\nline.jpg)" in caplog.text
-    assert "ignored as hidden, by name: ._* 1, Thumbs.db 1" in caplog.text
+    assert "ignored hidden files and folders, counted by name: ._* 1, Thumbs.db 1" in caplog.text
 
 
 def test_a_file_in_neither_table_is_an_error(root: Path) -> None:

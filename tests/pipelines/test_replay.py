@@ -100,7 +100,7 @@ def test_a_run_must_be_named_and_complete(recorded) -> None:
     recorded(record(parameters={"model": {}}), CLEAN)
     with pytest.raises(InputError, match="name a run of MLflow"):
         nodes.verify_run(LABELS, group(replay__run_id=None))
-    with pytest.raises(InputError, match="is not a complete run"):
+    with pytest.raises(InputError, match="is a run of only a part of the pipeline"):
         nodes.verify_run(LABELS, group())
 
 

@@ -90,7 +90,7 @@ def test_a_budget_without_images_logs_the_assumed_number_of_classes(caplog) -> N
     caplog.set_level("INFO")
     bought = tabulate(phi=None, budget={"max_parameters": 3e6}).iloc[-1]
     assert 2.9e6 < bought["parameters"] <= 3e6
-    assert "The network has 1000 classes, as in the paper, because no splits are stored" in caplog.text
+    assert "The network has 1000 classes (as in the paper, because no splits are stored)" in caplog.text
 
 
 def test_phi_is_traced_next_to_the_published_networks() -> None:

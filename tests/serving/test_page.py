@@ -188,7 +188,7 @@ def test_without_a_champion_it_ends_in_one_line(project, monkeypatch, capsys) ->
     with pytest.raises(SystemExit):
         app.main(["--port", "0"])
     *_, last = capsys.readouterr().err.splitlines()  # MLflow may have logged before that it created its tables
-    advice = "a run without --pipeline registers a champion"
+    advice = "train and register a version with `kedro run`, or choose another alias or a version number"
     assert last == f"Error: registry: 'goodbad' has no version with the alias 'champion'; {advice}"
 
 

@@ -8,8 +8,8 @@ block, the weights into old channels are zero, so the block does not change the 
 the following batch normalisation would do the same, but fine-tuning freezes that scale, so it would stay zero.
 
 All new weights learn. Zero weights have a gradient at the first step, because their inputs are not zero and later
-layers use their outputs. Random weights may have no gradient at the first step, because zero weights after them block
-it. At the second step, these weights are no longer zero.
+layers use their outputs. Random weights have no gradient at the first step, because the zero weights after them block
+it. From the second step on, those weights are no longer zero.
 """
 
 import keras

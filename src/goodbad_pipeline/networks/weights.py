@@ -183,8 +183,8 @@ def _download(name: str, *, with_classifier: bool) -> Path:
         reason = " ".join(str(error).split())
         raise InputError(
             f"weights=imagenet of {name} could not be downloaded ({reason}). "
-            f"Either put {file_name} into ~/.keras/models ($KERAS_HOME/models if set), "
-            "or set weights to the path of the file, or use lite0."
+            f"Either put {file_name} into ~/.keras/models (into $KERAS_HOME/models if "
+            "KERAS_HOME is set), or set weights to the path of the file, or use lite0."
         ) from error
     return Path(path)
 

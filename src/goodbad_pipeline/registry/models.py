@@ -273,8 +273,8 @@ def _find_version(name: str, version_or_alias: str) -> ModelVersion:
         found = _find_alias(name, version_or_alias)
         if found is None:
             raise InputError(
-                f"registry: '{name}' has no version with the alias '{version_or_alias}'; a run without --pipeline "
-                "registers a champion"
+                f"registry: '{name}' has no version with the alias '{version_or_alias}'; train and register a version "
+                "with `kedro run`, or choose another alias or a version number"
             )
         return found
     return _find_number(name, version_or_alias)

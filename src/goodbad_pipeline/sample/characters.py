@@ -123,7 +123,7 @@ def design_characters(seed: int) -> list[Character]:
 
 
 def design_guest(seed: int, number: int) -> Character:
-    """Design an additional character for deliberately faulty files. Its traits depend on ``seed`` and ``number``."""
+    """Design an extra character for a rotated, damaged or doubly labelled image, from ``seed`` and ``number``."""
     rng = Random(f"guest {seed} {number}")
     return _design_character(seed, number, _deal_traits(rng, LABELS[number % 2])[0])
 

@@ -41,7 +41,10 @@ def file_digest(file: Path) -> str:
 
 
 def require_digest(file: Path, digest: str | None, meaning: str) -> None:
-    """Raise `InputError` unless ``digest`` is None or the SHA-256 of the file. The error calls the file ``meaning``."""
+    """Raise `InputError` unless ``digest`` is None or the SHA-256 of the file.
+
+    ``meaning`` says in the error what the file is, such as "the model archive".
+    """
     actual = file_digest(file)
     if digest not in (None, actual):
         raise InputError(f"{file}: {meaning} was changed: SHA-256 is {actual}, expected {digest}")
@@ -103,8 +106,9 @@ def _check_names(config: Any) -> None:
         name, module = described["class_name"], described.get("module")
         if not isinstance(name, str) or name not in ALLOWED.get(module, ()):
             raise _RefusedError(f"{str(module)[:60]}.{str(name)[:60]} is not an allowed class")
-        if described.get("registered_name") not in (None, name):
-            raise _RefusedError(f"the registered name of the class {name} must be {name} or missing")
+        registered = described.get("registered_name")
+        if registered not in (None, name):
+            raise _RefusedError(f"class {name}: registered_name must be {name} or absent, got {str(registered)[:60]!r}")
 
 
 def _objects(value: Any) -> Any:

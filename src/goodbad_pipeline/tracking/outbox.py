@@ -121,7 +121,10 @@ class EntryQueue:
         return sent.stat().st_size if sent.exists() else 0
 
     def _find_run_ids(self, server: Server) -> None:
-        """Read the MLflow ids of the started runs. If an id was not recorded, send the start entry of the run again."""
+        """Read the MLflow ids of the started runs.
+
+        If an id was not recorded, send the start entry of the run again. The server then finds the run by its tag.
+        """
         with contextlib.suppress(FileNotFoundError, ValueError):
             server.ids |= json.loads((self.path / _RUN_IDS).read_text(encoding="utf-8"))
         if self.pending():

@@ -64,7 +64,10 @@ def slurm_attempt() -> str:
 
 
 def is_earlier_attempt(attempt: str) -> bool:
-    """Return whether ``attempt`` is an earlier attempt of this Slurm job, and so has ended on every host."""
+    """Return whether ``attempt`` is an earlier attempt of this Slurm job.
+
+    Slurm starts an attempt only after the earlier attempts have ended on every host.
+    """
     current = slurm_attempt()
     return bool(attempt) and attempt != current and attempt.partition(".")[0] == current.partition(".")[0]
 

@@ -218,5 +218,5 @@ def copy_variables(source: keras.Model, target: keras.Model) -> None:
 
 @cache
 def _mirrored_strategy(devices: tuple[str, ...]) -> Any:
-    """Return the only strategy for these devices. Two strategies would receive each other's messages."""
+    """Create the strategy for these devices only once, because two strategies would receive each other's messages."""
     return tf.distribute.MirroredStrategy(list(devices))

@@ -65,7 +65,7 @@ def read_process_info(environment: Mapping[str, str]) -> ProcessInfo | None:
         present = [name for name in (names.count, names.index) if name in environment]
         if len(present) == 1 and not names.index.startswith(_SLURM):  # outside srun, Slurm describes one process
             missing = names.index if present == [names.count] else names.count
-            raise InputError(f"{missing}: must be set if {present[0]} is set, but it is not set")
+            raise InputError(f"{missing}: must be set, because {present[0]} is set")
         if len(present) == 2 and environment[names.count] != "1":
             return _process_info(names, environment)
     return None
@@ -88,14 +88,15 @@ def check_process_role(info: ProcessInfo | None, *, distributed: bool, follows: 
     if info is not None and follows != (info.index > 0):
         right = "--pipeline=follow" if info.index else "--pipeline=train"
         raise InputError(
-            f"process {info.index}, of processes 0 to {info.count - 1}, must run {right}: process 0 stores the model"
+            f"process {info.index} must run {right}: process 0 trains and stores the model, and all other processes "
+            "follow process 0"
         )
 
 
 def _process_info(names: LauncherVariables, environment: Mapping[str, str]) -> ProcessInfo:
     missing = [name for name in (names.host, names.port) if name and not environment.get(name)]
     if missing:
-        raise InputError(f"{missing[0]}: must be set if {names.index} is set, but it is not set")
+        raise InputError(f"{missing[0]}: must be set, because {names.index} is set")
     count = _number(names.count, environment[names.count], 1, 2**20)
     index = _number(names.index, environment[names.index], 0, count - 1)
     return ProcessInfo(_coordinator(names, environment), count, index)

@@ -56,7 +56,7 @@ def swish(x: Any) -> tuple[Any, Call]:
 
 
 def _xla(function: Call) -> Call:
-    """Compile a function with XLA if the backend is TensorFlow. With other backends, the function is never called."""
+    """Compile a function with XLA for TensorFlow. With other backends the function is unused and stays as it is."""
     return tf.function(function, jit_compile=True) if keras.backend.backend() == "tensorflow" else function
 
 

@@ -136,7 +136,10 @@ def evaluate_predictions(
 def measure_slices(
     test_predictions: pd.DataFrame, splits: pd.DataFrame, evaluation: EvaluationParams
 ) -> tuple[pd.DataFrame, pd.DataFrame, figures.Figure]:
-    """Measure accuracy by slice, and how much results differ between the groups of each sensitive column (gaps)."""
+    """Measure accuracy by slice, and the gaps of each sensitive column.
+
+    A gap is the largest difference in accuracy, or in another rate of `fairness_table`, between two values of a column.
+    """
     test = splits[splits["split"] == "test"]
     values = slice_values(test.reset_index(drop=True))
     resamples = resample_groups(test_predictions["group"], evaluation.replicates, evaluation.seed)

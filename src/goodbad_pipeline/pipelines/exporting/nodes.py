@@ -61,9 +61,11 @@ def measure_exports(
     Returns:
         A table and metrics. The table has one row per backend, Keras first: backend, file, megabytes,
         images_per_second, times_keras (speed relative to Keras), same_labels (share of images with the class that Keras
-        predicts), max_difference (of a probability), accuracy, agrees (the file may be used) and same_answers (the
-        probabilities are within ``export.tolerance``, and the accuracy is not lower). The metrics contain these numbers
-        and, if known, how many test images the version was trained on.
+        predicts), max_difference (of a probability), accuracy, agrees and same_answers. same_answers is true if all
+        probabilities differ from Keras's by at most ``export.tolerance`` and the accuracy is not lower. agrees is true
+        if the file may be used: for litert_int8, the accuracy is at most ``export.int8_accuracy`` lower; for other
+        backends, same_answers is true. The metrics contain these numbers and, if known, how many test images the
+        version was trained on.
     """
     test = splits[splits["split"] == "test"]
     y_true = test["label"].map(model.class_names.index).to_numpy("int64")

@@ -128,7 +128,7 @@ def _log_summary(summary: dict[str, Any], quarantine: pd.DataFrame, disputed: pd
         logger.info("  quarantined as %s: %d (first: %s)", reason, count, name)
     if summary["ignored"]:
         ignored = ", ".join(f"{printable(name)} {count}" for name, count in summary["ignored"].items())
-        logger.info("  ignored as hidden, by name: %s", ignored)
+        logger.info("  ignored hidden files and folders, counted by name: %s", ignored)
     for folder, count in summary["unlabelled"].items():
         files = counted(count, "file")
         logger.warning("  left out: %s of '%s', without labels", files, printable(folder))
@@ -167,7 +167,7 @@ def check_quarantine(grouped: pd.DataFrame, summary: dict[str, Any], images: Ima
         raise InputError(
             f"images: every split of the source must keep at least one image, but all {summary['given_splits'][split]} "
             f"of '{split}' are quarantined; data/08_reporting/quarantine.csv gives the reasons. Repair the files, or "
-            f"remove this split from the source; '{split}' images are then drawn from train"
+            f"remove this split from the source; a part of the train images then becomes '{split}'"
         )
     return with_root(grouped, images.root)
 

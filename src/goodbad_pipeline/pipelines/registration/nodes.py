@@ -59,7 +59,7 @@ def compare_with_champion(
     images: ImageParams,
     registry: RegistryParams,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Predict the test images with the current champion, prepared with the champion's own image transform.
+    """Prepare the test images with the champion's own image transform, and predict them with the current champion.
 
     Images that the champion was trained or selected on are left out.
 

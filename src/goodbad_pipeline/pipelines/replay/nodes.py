@@ -29,7 +29,10 @@ def verify_run(labels: pd.DataFrame, replay: ReplayParams) -> tuple[pd.DataFrame
         raise InputError("replay.run_id: name a run of MLflow with --params=replay.run_id=<its id>")
     record = read_run(replay.run_id)
     if "splits" not in record.parameters:
-        raise InputError(f"replay.run_id: '{record.name}' is not a complete run; choose a run without --pipeline")
+        raise InputError(
+            f"replay.run_id: '{record.name}' is a run of only a part of the pipeline; choose a run that `kedro run` "
+            "started without --pipeline"
+        )
     checks = compare_origins(record, current_tags(), labels_digest(labels)[: len(record.labels or "")])
     failed = [check for check in checks if not check["matches"]]
     for check in failed:

@@ -54,7 +54,7 @@ def _choose(model: ModelParams, training: TrainingParams, splits: pd.DataFrame |
     """
     classes = IMAGENET_CLASSES if splits is None else len(class_names(splits))
     where = "as in the paper, because no splits are stored" if splits is None else "as in the stored splits"
-    logger.info("The network has %d classes, %s", classes, where)
+    logger.info("The network has %d classes (%s)", classes, where)
     result = fit_budget(model, training, classes)
     return (result.scale if result else network_scale(model)), classes
 

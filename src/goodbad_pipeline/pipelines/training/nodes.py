@@ -134,7 +134,7 @@ def _describe_source(splits: pd.DataFrame, model: ModelParams, origin: str, regi
     source = describe_source(model, origin, registered, splits)
     if source is not None and source["test_images"]:
         logger.warning(
-            "The initial weights (%s) were trained or selected on images in the groups of %d test images: "
+            "The initial weights (%s) were trained or selected on %d test images, or on images of the same groups: "
             "test results will be too optimistic",
             *(origin, source["test_images"]),
         )
