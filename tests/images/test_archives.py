@@ -282,6 +282,21 @@ def test_a_hugging_face_parquet_file(tmp_path: Path, struct: bool) -> None:
     assert list(open_source(str(file), "path").blocks(10)) == [[f"image/{number:08d}" for number in range(5)]]
 
 
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({}, "has no column 'label'; it has: only images, no labels$"),
+        ({"fine": [1, 2, 1, 2], "coarse": [0, 0, 1, 1]}, "it has: fine, coarse. Add images.columns.label=NAME to"),
+        ({"label": [[1], [1, 2], [], [2]]}, "every image must have one label, but column 'label' .* has lists"),
+    ],
+)
+def test_a_parquet_file_without_one_label_per_image(tmp_path: Path, columns: dict, message: str) -> None:
+    pq.write_table(pa.table({"image": [b"1", b"2", b"3", b"4"], **columns}), tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=message) as caught:
+        scan(tmp_path / "a.parquet")
+    assert "path" not in str(caught.value)
+
+
 def test_an_archive_that_disappears_or_has_a_damaged_row_group_is_named(tmp_path: Path) -> None:
     tar, parquet = write_tar(tmp_path / "a.tar", FILES), write_hugging_face(tmp_path / "a.parquet")
     opened = open_root(tar)

@@ -85,6 +85,11 @@ def test_folders_whose_meaning_is_clear(tmp_path: Path, build: Build, expected: 
         (lambda root: loose_images(root, "train", "test"), "'test', 'train'; two class folders are needed. Put the"),
         (lambda root: put(root, "1.png", "2.png"), "no folder has images. Put the images of each class into a folder"),
         (lambda root: put(root, "cat/1.png"), "images are only in 'cat'; two class folders"),
+        (
+            lambda root: put(kaggle_competition(root), "a.csv", "sample_submission.csv", "test.csv", "test_labels.csv"),
+            "If 'train.csv', 'a.csv' has the labels, add --params=images.manifest=train.csv",
+        ),
+        (lambda root: put(loose_images(root, "train", "test"), "test.csv"), "folders are needed. Put the"),
         (kaggle_competition, "If 'train.csv' has the labels, add --params=images.manifest=train.csv"),
         (
             lambda root: kaggle_competition(root, train="train_images", test="test_images"),

@@ -84,9 +84,7 @@ ONE_HOT = "path,cat,wild dog,age\n0.png,1,0,3\n1.png,0,1,4\n2.png,0,0,5\n"
 def test_one_column_per_class(tmp_path: Path) -> None:
     write_table(loose_images(tmp_path, ".", images=3), ONE_HOT)
     assert rows(tmp_path, label=["cat", "wild dog"]) == {"0.png": "cat", "1.png": "wild dog", "2.png": None}
-    with pytest.raises(
-        InputError, match=r"If cat, wild dog are the classes, add '--params=images.columns.label=\[cat, wild dog\]'"
-    ):
+    with pytest.raises(InputError, match=r"add '--params=images.columns.label=\[cat, wild dog\]'"):
         rows(tmp_path)
     with pytest.raises(InputError, match="has no column 'bird'"):
         rows(tmp_path, label=["cat", "bird"])
@@ -110,3 +108,30 @@ def test_several_labels_of_one_image(tmp_path: Path, joined: str) -> None:
 def test_labels_with_a_mark_that_join_no_others(tmp_path: Path, label: str) -> None:
     write_table(tmp_path, f"path,label\n0.png,cat\n1.png,dog\n2.png,{label}\n")
     assert rows(tmp_path)["2.png"] == label.strip('"')
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "id,breed\n0,cat\n1,dog\n",
+            "id, breed. .* add --params=images.columns.path=id,images.columns.label=breed$",
+        ),
+        ("n,file,class\n7,a/0.jpg,x\n8,1.jpg,y\n", "add --params=images.columns.path=file,images.columns.label=class$"),
+        ("file,label\n0.png,cat\n1.png,cat\n", "add --params=images.columns.path=file$"),
+        ("path,fine,coarse\n0.png,a,c\n1.png,b,d\n", "Add images.columns.label=NAME to --params"),
+        ("0.png,cat\n1.png,dog\n", "header line is missing; begin the file with a line such as path,label$"),
+        ("path,label\n", "'labels.csv' has no rows$"),
+    ],
+)
+def test_columns_with_other_names_are_guessed_for_the_message(tmp_path: Path, text: str, message: str) -> None:
+    write_table(loose_images(tmp_path, "."), text)
+    with pytest.raises(InputError, match=message):
+        rows(tmp_path)
+
+
+def test_names_of_columns_may_differ_by_case(tmp_path: Path) -> None:
+    write_table(loose_images(tmp_path, "."), "Path,Label,Split\n0.png,1.10,train\n1.png,2,test\n")
+    table = read_candidates(tmp_path, "auto", None, Columns()).candidates
+    assert table[["path", "label", "split"]].to_numpy().tolist() == [["0.png", "1.10", "train"], ["1.png", "2", "test"]]
+    assert next(open_source(tmp_path, "path").blocks(9)) == ["0.png", "1.png"]

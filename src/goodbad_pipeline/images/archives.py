@@ -230,6 +230,11 @@ class ParquetArchive(Archive):
         schema = pq.read_schema(self.file)
         plain = [field.name for field in schema if not pa.types.is_nested(field.type) and not _is_binary(field.type)]
         table = pq.ParquetFile(self.file).read(columns=plain).to_pandas()
+        if label in schema.names and pa.types.is_nested(schema.field(label).type):
+            raise InputError(
+                f"images.columns.label: every image must have one label, but column '{label}' of '{self}' has lists; "
+                "write one label into a column"
+            )
         metadata = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
         for name, feature in metadata.get("info", {}).get("features", {}).items():
             if name in plain and isinstance(names := feature.get("names"), list):

@@ -30,6 +30,7 @@ _FILLER = r"(?:data|dataset|file|folder|image|img|photo|pic|picture|sample|seg|s
 _WORD = re.compile(r"[^\W\d_]+")
 _SPLIT_WORD = re.compile(rf"({'|'.join(SPLIT_NAMES)})(?:{_FILLER})?")
 _TABLE = re.compile(r"^[^/]+\.(csv|tsv|parquet)$", re.IGNORECASE)  # in the root
+_UNLABELLED = re.compile(r"submission|(?<![a-z])test", re.IGNORECASE)  # tables of a competition without labels
 _ARCHIVE = re.compile(r"\.(zip|tar|tgz|tar\.\w+|7z|rar|tfrecords?)$", re.IGNORECASE)
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")  # between the words of trainImages
 _NO_IMAGE = re.compile(  # a file with such a name makes no folder a class
@@ -216,7 +217,8 @@ def _without_classes(tops: Sequence[str], paths: Sequence[str]) -> str:
     archives = [path for path in paths if _ARCHIVE.search(path)]
     if archives:
         return f"{found}. If {_list(archives)} contain the images, set images.root to one of them or to a pattern"
-    tables = [path for path in paths if _TABLE.search(path)]
+    tables = [path for path in paths if _TABLE.search(path) and not _UNLABELLED.search(path)]
+    tables.sort(key=lambda path: "train" not in path.lower())
     if tables:
         setting = option("images.manifest", tables[0])
         return f"{found}. If {_list(tables)} has the labels, add {setting} and set images.columns"

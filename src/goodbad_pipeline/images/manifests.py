@@ -3,6 +3,7 @@
 import codecs
 import logging
 import os
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, replace
@@ -22,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 SEPARATORS = ",;\t|"
 SAMPLE = 100  # paths by which the folder of all images is found
+LABEL_NAMES = ("label", "labels", "class", "class_name", "category", "target", "breed", "species")
 _LABEL_MARKS = "|;,"  # characters between several labels of one image
 _JOINED = "label of the class columns"
 PARQUET_SUFFIXES = (".parquet", ".pq")
@@ -48,7 +50,10 @@ class Columns:
 
 def read_manifest(file: Path, columns: Columns, root: Root) -> pd.DataFrame:
     """Return the table of a manifest; see :func:`arrange_columns`."""
-    return arrange_columns(_read_table(file, columns), columns, file, root)
+    raw = _read_table(file, columns)
+    if raw.empty:
+        raise InputError(f"images.manifest: must have a row for each image, but '{file.name}' has no rows")
+    return arrange_columns(raw, columns, file, root)
 
 
 def arrange_columns(raw: pd.DataFrame, columns: Columns, file: Path, root: Root) -> pd.DataFrame:
@@ -62,7 +67,7 @@ def arrange_columns(raw: pd.DataFrame, columns: Columns, file: Path, root: Root)
     """
     if not isinstance(columns.label, str):
         raw, columns = _join_classes(raw, columns.label, file), replace(columns, label=_JOINED)
-    names = _resolve_columns(raw, columns, file)
+    names = _resolve_columns(raw, columns, file, root)
     values = {own: _to_text(raw[name], strip=own != "path") if name else None for own, name in names.items()}
     table = pd.DataFrame(values, index=raw.index)
     _require_one_label(table["label"], file)
@@ -87,7 +92,8 @@ def _read_table(file: Path, columns: Columns) -> pd.DataFrame:
             return pd.read_parquet(file)
         raw = pd.read_csv(file, dtype=str, keep_default_na=False, **csv_format(file, columns.path))
         text = raw.where(raw != "")
-        return text.apply(lambda column: column if column.name in astuple(columns) else _to_numbers(column))
+        own = [name.casefold() for name in astuple(columns) if isinstance(name, str)]
+        return text.apply(lambda column: column if column.name.casefold() in own else _to_numbers(column))
     except Exception as error:  # pandas and pyarrow raise their own types on broken files
         raise InputError(
             f"images.manifest: must be readable CSV or Parquet, got '{file}' ({first_line(error)})"
@@ -110,25 +116,63 @@ def first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _resolve_columns(raw: pd.DataFrame, columns: Columns, file: Path) -> dict[str, str | None]:
+def _resolve_columns(raw: pd.DataFrame, columns: Columns, file: Path, root: Root) -> dict[str, str | None]:
     """Map ``OWN_COLUMNS`` to names of the manifest's columns, or to None if the manifest lacks an optional column."""
     names: dict[str, str | None] = {}
     for own in OWN_COLUMNS:
         name = getattr(columns, own)
-        if own in ("group", "split") and name == own and name not in raw.columns:
-            name = None
-        if name is not None:
-            hint = _hint_at_classes(raw) if own == "label" and name not in raw.columns else ""
-            require_column(own, name, raw.columns, file, hint)
-        names[own] = name
+        if name is None or (own in ("group", "split") and name == own and find_column(name, raw.columns) is None):
+            names[own] = None
+            continue
+        hint, present = "", raw.columns
+        if own in ("path", "label") and find_column(name, present) is None:
+            if file == Path(str(root)):  # an archive, whose column of paths is no column of the file
+                present = present.drop(columns.path)
+            hint = _advise(raw, columns, root) if len(present) else ""
+        names[own] = require_column(own, name, present, file, hint)
     return names
 
 
-def require_column(own: str, name: str, present: Iterable[str], file: Path, hint: str = "") -> None:
-    """Raise an InputError if the manifest ``file`` lacks the column ``name``."""
-    if name not in present:
-        columns = ", ".join(map(str, present))
+def find_column(name: str, present: Iterable[str]) -> str | None:
+    """Return the column ``name``, or else the only column that differs from ``name`` by case, or else None."""
+    alike = [column for column in present if str(column).casefold() == name.casefold()]
+    return name if name in alike else alike[0] if len(alike) == 1 else None
+
+
+def require_column(own: str, name: str, present: Iterable[str], file: Path, hint: str = "") -> str:
+    """Return the result of :func:`find_column`, or raise an InputError if the manifest ``file`` lacks the column."""
+    found = find_column(name, present)
+    if found is None:
+        columns = ", ".join(map(str, present)) or "only images, no labels"
         raise InputError(f"images.columns.{own}: '{file.name}' has no column '{name}'; it has: {columns}{hint}")
+    return found
+
+
+def _advise(raw: pd.DataFrame, columns: Columns, root: Root) -> str:
+    """Return how to set the columns of paths and labels. They are guessed from names of files and repeated values."""
+    stems = _Folders(root).stems()
+    if any(re.search(r"\.|^\d+$", str(name)) and _stem(name) in stems for name in raw.columns):
+        return ". The header line is missing; begin the file with a line such as path,label"
+    path, label = find_column(columns.path, raw.columns), find_column(str(columns.label), raw.columns)
+    wanted: dict[str, Any] = {"path": path, "label": label}
+    if path is None:
+        hits = raw.head(SAMPLE).map(lambda value: _stem(value) in stems).mean()
+        wanted["path"] = hits.idxmax() if hits.max() > 0.5 else None
+    if label is None:
+        others = raw.drop(columns=[name for name in (wanted["path"], columns.group, columns.split) if name in raw])
+        few = [name for name, count in others.astype(str).nunique().items() if 2 <= count <= max(2, len(raw) // 2)]
+        marks = [str(name) for name in few if set(raw[name].dropna().astype(str)) == {"0", "1"}]
+        likely = [name for name in few if str(name).lower() in LABEL_NAMES] or few
+        wanted["label"] = likely[0] if len(likely) == 1 else f"[{', '.join(marks)}]" if len(marks) > 1 else None
+    texts = [f"images.columns.{own}={name}" for own, name in wanted.items() if (path, label)[own == "label"] is None]
+    if None in wanted.values():
+        return f". Add {','.join(texts).replace('None', 'NAME')} to --params, with the names of the right columns"
+    parameter, _, rest = ",".join(texts).partition("=")
+    return f". If this names the right columns, add {option(parameter, rest)}"
+
+
+def _stem(path: object) -> str:
+    return re.sub(r"\.\w+$", "", re.split(r"[\\/]", str(path))[-1])
 
 
 def csv_format(file: Path, column: str) -> dict[str, Any]:
@@ -165,12 +209,6 @@ def _join_classes(raw: pd.DataFrame, names: Sequence[str], file: Path) -> pd.Dat
         )
     label = marks.idxmax(axis=1).where(marks.any(axis=1), None)
     return raw.drop(columns=list(names)).assign(**{_JOINED: label})
-
-
-def _hint_at_classes(raw: pd.DataFrame) -> str:
-    """Return a hint for an error message: columns of only 0 and 1 may be classes. Empty without such columns."""
-    names = ", ".join(str(name) for name in raw.columns if set(raw[name].dropna().astype(str)) == {"0", "1"})
-    return f". If {names} are the classes, add {option('images.columns.label', f'[{names}]')}" if ", " in names else ""
 
 
 def _require_one_label(labels: pd.Series, file: Path) -> None:
@@ -244,6 +282,10 @@ class _Folders:
             return forward
         with_ending = self._by_stem.get(forward, [])
         return with_ending[0] if len(with_ending) == 1 else None
+
+    def stems(self) -> set[str]:
+        """Return the names of all files, without folders and endings."""
+        return {_stem(path) for path in self._list()}
 
     def find_folder(self, paths: Sequence[str], manifest: str) -> str | None:
         """Return the only folder that contains all ``paths``, or None if there is not exactly one.

@@ -236,17 +236,17 @@ class PathStream:
         try:
             if manifest.suffix.lower() in PARQUET_SUFFIXES:
                 with pq.ParquetFile(manifest) as file:
-                    require_column("path", self.column, file.schema_arrow.names, manifest)
-                    for batch in file.iter_batches(size, columns=[self.column]):
+                    column = require_column("path", self.column, file.schema_arrow.names, manifest)
+                    for batch in file.iter_batches(size, columns=[column]):
                         yield batch.column(0).to_pylist()
             else:
                 form = csv_format(manifest, self.column)
-                require_column("path", self.column, pd.read_csv(manifest, nrows=0, **form).columns, manifest)
+                column = require_column("path", self.column, pd.read_csv(manifest, nrows=0, **form).columns, manifest)
                 with pd.read_csv(
-                    manifest, chunksize=size, usecols=[self.column], dtype=str, keep_default_na=False, **form
+                    manifest, chunksize=size, usecols=[column], dtype=str, keep_default_na=False, **form
                 ) as parts:
                     for part in parts:
-                        yield part[self.column]
+                        yield part[column]
         except InputError:
             raise
         except Exception as error:  # pandas and pyarrow raise their own types on broken files
