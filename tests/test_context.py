@@ -66,11 +66,19 @@ WRAPPED = "table: {type: kedro_mlflow.io.artifacts.MlflowArtifactDataset, datase
         ("table: {filepath: a.csv}", r"table: must have the key type, such as .*; its keys are filepath"),
         (
             "table: {type: pandas.CSVDatset, filepath: a.csv}",
-            r"table.type: must name .*, got 'pandas.CSVDatset' \(.*\)",
+            r"table.type: must name .*, got 'pandas.CSVDatset' \(Dataset 'CSVDatset' not found in 'pandas'\)$",
         ),
         (
             "table: {type: spark.Table, filepath: a}",
-            r"table.type: must name .*, got 'spark.Table' \(No module named 'spark'",
+            r"table.type: must name .*, got 'spark.Table' \(No module named 'spark'\)$",
+        ),
+        (
+            "table: {type: nope.Dataset, filepath: a}",
+            r"table.type: must name .*, got 'nope.Dataset' \(No module named 'nope'\)$",
+        ),
+        (
+            "table: {type: pandas.DeltaTableDataset, filepath: a}",
+            r"table.type: must name .*'pandas.DeltaTableDataset' \(this dataset needs the package deltalake, which",
         ),
         (
             "table: {type: pandas.CSVDataset, filpath: a}",

@@ -1,13 +1,15 @@
 """The project's Kedro context and configuration loader."""
 
 from collections.abc import Iterator
+from contextlib import suppress
+from importlib import import_module
 from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
 from kedro.config import MissingConfigException, OmegaConfigLoader
 from kedro.framework.context import KedroContext
-from kedro.io.core import parse_dataset_definition
+from kedro.io.core import DatasetError, parse_dataset_definition
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
@@ -92,7 +94,7 @@ def _find_problems(name: str, entry: Any) -> Iterator[str]:
     try:
         dataset, _ = parse_dataset_definition({key: value for key, value in entry.items() if key != "validator"})
     except Exception as error:  # importing a class may raise any error
-        yield f"{name}.type: must name a class of datasets, got '{kind}' ({str(error).splitlines()[0]})"
+        yield f"{name}.type: must name a class of datasets, got '{kind}' ({_find_cause(kind, error)})"
         return
     accepted = signature(dataset).parameters
     known = ["versioned" if key == "version" else key for key in accepted]
@@ -104,3 +106,19 @@ def _find_problems(name: str, entry: Any) -> Iterator[str]:
             yield f"{name}: must have the key {key}, which {kind} requires"
     if isinstance(entry.get("dataset"), dict):
         yield from _find_problems(f"{name}.dataset", entry["dataset"])
+
+
+def _find_cause(kind: str, error: Exception) -> str:
+    """Return why a class of datasets cannot be imported, without Kedro's advice.
+
+    Kedro's error is that of the last package that Kedro tried, which hides what a dataset of kedro-datasets lacks.
+    """
+    folder, _, name = kind.removeprefix("kedro_datasets.").rpartition(".")
+    try:
+        with suppress(AttributeError):  # no such class
+            getattr(import_module(f"kedro_datasets.{folder}"), name)
+    except ModuleNotFoundError as missing:
+        if missing.name and not missing.name.startswith("kedro_datasets"):
+            return f"this dataset needs the package {missing.name}, which is not installed"
+    first_line = (str(error) or type(error).__name__).splitlines()[0]
+    return first_line.partition(". ")[0] if isinstance(error, DatasetError) else first_line

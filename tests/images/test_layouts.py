@@ -83,7 +83,13 @@ def test_folders_whose_meaning_is_clear(tmp_path: Path, build: Build, expected: 
             "'test' is named like a split but has no class folders",
         ),
         (lambda root: loose_images(root, "train", "test"), "'test', 'train'; two class folders are needed. Put the"),
-        (lambda root: put(root, "1.png", "2.png"), "no folder has images. Put the images of each class into a folder"),
+        (
+            lambda root: put(root, "1.png", "2.png", "readme.txt"),
+            "^images.root: 2 images lie directly in '.*', none in a class folder. Put the images of each class into a",
+        ),
+        (lambda root: put(root, "1.png"), "1 image lies directly in '.*', none in a class folder. Put the"),
+        (lambda root: put(root, "a.tar.xz"), "^images.root: no folder in '.*' has images. If 'a.tar.xz' contain the"),
+        (lambda root: put(root, "a/readme.txt"), "^images.root: no folder in '.*' has images. Put the images"),
         (lambda root: put(root, "cat/1.png"), "images are only in 'cat'; two class folders"),
         (
             lambda root: put(kaggle_competition(root), "a.csv", "sample_submission.csv", "test.csv", "test_labels.csv"),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from goodbad_pipeline.errors import InputError, option
+from goodbad_pipeline.errors import InputError, counted, option
 from goodbad_pipeline.images.paths import printable
 
 logger = logging.getLogger(__name__)
@@ -99,10 +99,10 @@ def find_arrangement(paths: Sequence[str], layout: Literal["auto", "folders", "p
     problem = _contradiction(tops, splits, classes) if layout == "auto" else None
     presplit = layout == "presplit" or any(classes[top] for top in splits) or len(splits) == len(tops)
     labels = set().union(*(classes[top] for top in splits)) if presplit else tops
-    if problem is None and layout == "auto" and len(labels) < 2:
-        problem = _without_classes(tops, paths)
     if problem is not None:
         raise InputError(f"images.root: cannot tell which folders in '{root}' are classes: {printable(problem)}")
+    if layout == "auto" and len(labels) < 2:
+        raise InputError(f"images.root: {printable(_without_classes(tops, paths, root))}")
     if not presplit:
         return Arrangement("folders", base, {}, {})
     return Arrangement("presplit", base, splits, {top: above[top] for top in splits if classes[top]})
@@ -212,8 +212,15 @@ def _same_folders(tops: Sequence[str], classes: dict[str, set[str]]) -> str | No
     return f"the folders {_list(tops)} all contain the folders {_list(sorted(names))}. {_NAME_SPLITS}"
 
 
-def _without_classes(tops: Sequence[str], paths: Sequence[str]) -> str:
-    found = f"images are only in {_list(tops)}; two class folders are needed" if tops else "no folder has images"
+def _without_classes(tops: Sequence[str], paths: Sequence[str], root: str) -> str:
+    loose = sum("/" not in path and not _NO_IMAGE.search(path) and not _ARCHIVE.search(path) for path in paths)
+    if tops:
+        found = f"in '{root}', images are only in {_list(tops)}; two class folders are needed"
+    elif loose:
+        lie = "lies" if loose == 1 else "lie"
+        found = f"{counted(loose, 'image')} {lie} directly in '{root}', none in a class folder"
+    else:
+        found = f"no folder in '{root}' has images"
     archives = [path for path in paths if _ARCHIVE.search(path)]
     if archives:
         return f"{found}. If {_list(archives)} contain the images, set images.root to one of them or to a pattern"
