@@ -238,6 +238,7 @@ def test_heic_without_its_package_is_named(monkeypatch: pytest.MonkeyPatch) -> N
         (b"<svg xmlns=", "SVG"),
         (b'\n<?xml version="1.0"?><svg>', "SVG"),
         (b"%PDF-1.7", "PDF"),
+        (bytes(128) + b"DICM", "DICOM"),
         (b"<!DOCTYPE HTML><html>", "a web page"),
         (b"version https://git-lfs.github.com/spec/v1", "Git LFS"),
         (b"PK\x03\x04", "a ZIP archive"),

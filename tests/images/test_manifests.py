@@ -41,12 +41,19 @@ def test_encodings_and_separators(tmp_path: Path, encoding: str, mark: str, capl
         ("cat/9", "cat/9"),
         ("cat/v1.5", "cat/v1.5.png"),
         ("dog/a\\b.png", "dog/a\\b.png"),  # a file with this name
+        ("Cat/0.PNG", "cat/0.png"),
+        ("root/cat/0", "cat/0.png"),
+        ("cat/Stra%C3%9Fe%201.png", "cat/Straße 1.png"),
+        ("cat/a\u0308.png", "cat/ä.png"),
+        ("cat/ä", "cat/ä.png"),
+        ("cat/U.png", "cat/U.png"),  # there is u.PNG and u.Png
     ],
 )
 def test_paths_that_mean_a_file(tmp_path: Path, path: str, found: str) -> None:
     root = put(
         class_folders(tmp_path / "root"), "cat/2.png", "cat/2.jpg", "cat/v1.5.png", "dog/a\\b.png", "cat/9/1.png"
     )
+    put(root, "cat/Straße 1.png", "cat/ä.png", "cat/u.PNG", "cat/u.Png")
     write_table(root, f"path,label\n{path.format(root=root)},x\ndog/1.png,y\n")
     assert rows(root) == {found: "x", "dog/1.png": "y"}
 
@@ -65,10 +72,24 @@ def test_ids_of_a_competition_are_found_in_its_train_folder(tmp_path: Path, trai
     assert rows(root, "train.csv", path="id", label="breed") == {f"{train}/0.png": "cat", f"{train}/1.png": "dog"}
 
 
-def test_ids_in_two_folders_stay_as_they_are(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    loose_images(tmp_path, "north", "south")
-    write_table(tmp_path, "path,label\n0,cat\n1,dog\n")
-    assert rows(tmp_path) == {"0": "cat", "1": "dog"}
+@pytest.mark.parametrize(
+    ("ids", "files", "message"),
+    [
+        (
+            "01",
+            ["north/0.png", "north/1.png", "south/0.png", "south/1.png"],
+            "'0'; did you mean north/0.png or south",
+        ),
+        ("01", ["pics/000.png", "pics/001.png"], "'0'; did you mean pics/000.png?"),
+        ("ab", ["a.png", "b.png", "a.jpg"], "'a'; did you mean a.jpg or a.png?"),
+    ],
+)
+def test_paths_without_a_clear_file_stay_as_they_are(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, ids: str, files: list[str], message: str
+) -> None:
+    write_table(put(tmp_path, *files), "path,label\n" + "".join(f"{name},x\n" for name in ids))
+    assert ids[0] in rows(tmp_path)
+    assert f"no file fits {message}" in caplog.text
 
 
 def test_a_replaced_path_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -117,6 +138,7 @@ def test_labels_with_a_mark_that_join_no_others(tmp_path: Path, label: str) -> N
             "id,breed\n0,cat\n1,dog\n",
             "id, breed. .* add --params=images.columns.path=id,images.columns.label=breed$",
         ),
+        ("odd,id,breed\n0,0,cat\n0,1,dog\n0,9,dog\n", "--params=images.columns.path=id,images.columns.label=breed$"),
         ("n,file,class\n7,a/0.jpg,x\n8,1.jpg,y\n", "add --params=images.columns.path=file,images.columns.label=class$"),
         ("file,label\n0.png,cat\n1.png,cat\n", "add --params=images.columns.path=file$"),
         ("path,fine,coarse\n0.png,a,c\n1.png,b,d\n", "Add images.columns.label=NAME to --params"),

@@ -68,9 +68,15 @@ def test_too_many_quarantined_files_are_an_error_with_counts(root: Path) -> None
     summary = {"found": 10, "quarantined": 3, "quarantined_by_reason": {"corrupt": 1, "empty": 2}}
     summary |= {"given_splits": {}, "unlabelled": {}}
     labels = pd.DataFrame({"path": ["a"], "source_split": [None]})
-    pd.testing.assert_frame_equal(check_quarantine(labels, summary, images(root, max_quarantined_fraction=0.3)), labels)
-    with pytest.raises(InputError, match=r"at most 0\.2 .* got 3 of 10 \(corrupt 1, empty 2\)"):
-        check_quarantine(labels, summary, images(root, max_quarantined_fraction=0.2))
+    rejected = {"path": ["b", "c", "d"], "reason": ["corrupt", "empty", "empty"], "detail": ["no end", "0", "0"]}
+    quarantine = pd.DataFrame(rejected)
+    pd.testing.assert_frame_equal(
+        check_quarantine(labels, quarantine, summary, images(root, max_quarantined_fraction=0.3)), labels
+    )
+    with pytest.raises(
+        InputError, match=r"at most 0\.2 .* got 3 of 10 \(corrupt 1, empty 2\), such as 'c' \(empty: 0\);"
+    ):
+        check_quarantine(labels, quarantine, summary, images(root, max_quarantined_fraction=0.2))
 
 
 def test_a_given_split_without_accepted_images_is_an_error(tmp_path: Path) -> None:
@@ -86,7 +92,7 @@ def test_a_given_split_without_accepted_images_is_an_error(tmp_path: Path) -> No
     summary, _ = report_ingestion(labels, quarantine, duplicates, corrections, listing)
     assert summary["given_splits"] == {"train": 4, "validation": 2, "test": 2}
     with pytest.raises(InputError, match="all 2 of 'test' are quarantined"):
-        check_quarantine(labels, summary, wanted)
+        check_quarantine(labels, quarantine, summary, wanted)
 
 
 def test_a_folder_without_classes_is_left_out_and_spares_the_limit(tmp_path: Path, caplog) -> None:
@@ -99,7 +105,7 @@ def test_a_folder_without_classes_is_left_out_and_spares_the_limit(tmp_path: Pat
     assert summary["given_splits"] == {"train": 4}
     assert table["reason"].tolist() == ["no_label"] * 18
     assert "left out: 9 files of 'test', without labels" in caplog.text
-    pd.testing.assert_frame_equal(check_quarantine(labels, summary, wanted), labels)
+    pd.testing.assert_frame_equal(check_quarantine(labels, quarantine, summary, wanted), labels)
 
 
 def test_a_rejected_scan_stores_its_reasons_but_no_labels_or_splits(root: Path) -> None:

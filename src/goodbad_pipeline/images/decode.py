@@ -68,7 +68,7 @@ def decode_image(
     if container is None:
         return Rejection(Reason.NOT_AN_IMAGE, describe_unread(data[:HEAD_BYTES]))
     if container == "TIFF" and not tiff:
-        return Rejection(Reason.UNSUPPORTED, "TIFF, and images.tiff is false")
+        return Rejection(Reason.UNSUPPORTED, "TIFF, which needs images.tiff=true")
     try:
         return _decode(_open(data, container), max_pixels, background, shrink)
     except Exception as error:  # Pillow's decoders raise a dozen exception types on hostile bytes

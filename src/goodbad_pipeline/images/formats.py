@@ -10,7 +10,7 @@ from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, SAMPL
 
 Colour = tuple[int, int, int]
 
-HEAD_BYTES = 32  # enough of a file's first bytes to recognise its format
+HEAD_BYTES = 132  # enough of a file's first bytes to recognise its format
 SIGNATURES = {
     "JPEG": re.compile(rb"\xff\xd8\xff"),
     "PNG": re.compile(rb"\x89PNG"),  # PngImage checks the rest of the signature
@@ -28,6 +28,7 @@ OTHER_CONTENT = {
     "SVG": rb"(\xef\xbb\xbf)?\s*(<\?xml|<svg)",
     "PDF": rb"%PDF-",
     "PSD": rb"8BPS",
+    "DICOM": rb"(?s).{128}DICM",
     "ICO": rb"\0\0[\x01\x02]\0",
     "a web page": rb"(?i)\s*<(!doctype )?html",
     "a pointer of Git LFS, so run git lfs pull": rb"version https://git-lfs",

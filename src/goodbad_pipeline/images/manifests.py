@@ -4,12 +4,14 @@ import codecs
 import logging
 import os
 import re
+import unicodedata
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, replace
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
@@ -150,14 +152,15 @@ def require_column(own: str, name: str, present: Iterable[str], file: Path, hint
 
 def _advise(raw: pd.DataFrame, columns: Columns, root: Root) -> str:
     """Return how to set the columns of paths and labels. They are guessed from names of files and repeated values."""
-    stems = _Folders(root).stems()
-    if any(re.search(r"\.|^\d+$", str(name)) and _stem(name) in stems for name in raw.columns):
+    files = _Folders(root).by_name
+    if any(re.search(r"\.|^\d+$", str(name)) and _name_key(name) in files for name in raw.columns):
         return ". The header line is missing; begin the file with a line such as path,label"
     path, label = find_column(columns.path, raw.columns), find_column(str(columns.label), raw.columns)
     wanted: dict[str, Any] = {"path": path, "label": label}
     if path is None:
-        hits = raw.head(SAMPLE).map(lambda value: _stem(value) in stems).mean()
-        wanted["path"] = hits.idxmax() if hits.max() > 0.5 else None
+        values = raw.head(SAMPLE).astype(str)
+        hits = values.map(lambda value: _name_key(value) in files).mean()
+        wanted["path"] = (hits * values.nunique()).idxmax() if hits.max() > 0.5 else None
     if label is None:
         others = raw.drop(columns=[name for name in (wanted["path"], columns.group, columns.split) if name in raw])
         few = [name for name, count in others.astype(str).nunique().items() if 2 <= count <= max(2, len(raw) // 2)]
@@ -171,8 +174,12 @@ def _advise(raw: pd.DataFrame, columns: Columns, root: Root) -> str:
     return f". If this names the right columns, add {option(parameter, rest)}"
 
 
-def _stem(path: object) -> str:
-    return re.sub(r"\.\w+$", "", re.split(r"[\\/]", str(path))[-1])
+def _key(path: str) -> str:
+    return unicodedata.normalize("NFC", path).casefold()
+
+
+def _name_key(path: object) -> str:
+    return _key(re.sub(r"\.\w+$", "", re.split(r"[\\/]", str(path))[-1])).lstrip("0")
 
 
 def csv_format(file: Path, column: str) -> dict[str, Any]:
@@ -255,6 +262,11 @@ def _find_paths(paths: pd.Series, file: Path, root: Root) -> pd.Series:
         folder = folders.find_folder([found[row] for row in lost[:SAMPLE]], file.stem) or ""
         for row in lost if folder else ():
             found[row] = folders.find(folder + found[row]) or found[row]
+    near = ((found[row], folders.near(found[row])) for row in lost[:SAMPLE] if not folders.has(found[row]))
+    path, alike = next((pair for pair in near if pair[1]), ("", []))
+    if alike:
+        message = "images.manifest: no file fits '%s'; did you mean %s? Write the folder and the ending of such files"
+        logger.warning(message, printable(path), printable(" or ".join(alike)))
     changed = [pair for pair in zip(paths, found, strict=True) if pair[0] and pair[0] != pair[1]]
     if changed:
         first = tuple(map(printable, changed[0]))
@@ -276,16 +288,23 @@ class _Folders:
         return os.path.lexists(locate(self._root, path)) if "\0" not in path else False
 
     def find(self, path: str) -> str | None:
-        """Return the only file that fits ``path``, or None. A path may have backslashes or lack the file extension."""
+        """Return the only file that fits ``path``, or None.
+
+        A path may have backslashes, lack the file extension, begin with the name of the root, have the escapes of a URL
+        such as %20, or differ by case or by the encoding of accents.
+        """
         forward = path.replace("\\", "/").removeprefix("./")
         if self.has(forward):
             return forward
-        with_ending = self._by_stem.get(forward, [])
-        return with_ending[0] if len(with_ending) == 1 else None
+        fitting = self._by_stem.get(forward) or self._by_key.get(_key(unquote(forward)), [])
+        if len(fitting) == 1:
+            return fitting[0]
+        top, _, rest = forward.partition("/")
+        return self.find(rest) if rest and isinstance(self._root, Path) and top == self._root.resolve().name else None
 
-    def stems(self) -> set[str]:
-        """Return the names of all files, without folders and endings."""
-        return {_stem(path) for path in self._list()}
+    def near(self, path: str) -> list[str]:
+        """Return up to three files whose name differs from that of ``path`` by the ending, case or leading zeros."""
+        return sorted(self.by_name.get(_name_key(path), []))[:3]
 
     def find_folder(self, paths: Sequence[str], manifest: str) -> str | None:
         """Return the only folder that contains all ``paths``, or None if there is not exactly one.
@@ -306,6 +325,23 @@ class _Folders:
             if dot and "/" not in ending:
                 stems.setdefault(stem, []).append(path)
         return stems
+
+    @cached_property
+    def _by_key(self) -> dict[str, list[str]]:
+        """All files by path, with or without the ending, in lower case and composed characters."""
+        return self._index(lambda path: {_key(path), _key(path.removesuffix(PurePosixPath(path).suffix))})
+
+    @cached_property
+    def by_name(self) -> dict[str, list[str]]:
+        """All files by name, without folder, ending, case and leading zeros."""
+        return self._index(lambda path: {_name_key(path)})
+
+    def _index(self, keys: Callable[[str], set[str]]) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for path in self._list():
+            for key in keys(path):
+                found.setdefault(key, []).append(path)
+        return found
 
     def _list(self) -> Iterator[str]:
         if isinstance(self._root, Store):

@@ -145,7 +145,9 @@ def _log_summary(summary: dict[str, Any], quarantine: pd.DataFrame, disputed: pd
         )
 
 
-def check_quarantine(grouped: pd.DataFrame, summary: dict[str, Any], images: ImageParams) -> pd.DataFrame:
+def check_quarantine(
+    grouped: pd.DataFrame, quarantine: pd.DataFrame, summary: dict[str, Any], images: ImageParams
+) -> pd.DataFrame:
     """Check that not too many files are quarantined, then return ``grouped`` as the labels.
 
     The summary and the quarantine table are saved before this check. If the check fails, the labels and splits of the
@@ -160,8 +162,8 @@ def check_quarantine(grouped: pd.DataFrame, summary: dict[str, Any], images: Ima
         reasons = ", ".join(f"{reason} {count}" for reason, count in summary["quarantined_by_reason"].items())
         raise InputError(
             f"images.max_quarantined_fraction: at most {images.max_quarantined_fraction:g} of the files may be "
-            f"quarantined, got {quarantined} of {found} ({reasons}); data/08_reporting/quarantine.csv lists "
-            "them; labels and splits are unchanged"
+            f"quarantined, got {quarantined} of {found} ({reasons}), such as {_example(quarantine)}; "
+            "data/08_reporting/quarantine.csv lists them; labels and splits are unchanged"
         )
     for split in sorted(set(summary["given_splits"]) - set(grouped["source_split"].dropna())):
         raise InputError(
@@ -170,6 +172,14 @@ def check_quarantine(grouped: pd.DataFrame, summary: dict[str, Any], images: Ima
             f"remove this split from the source; a part of the train images then becomes '{split}'"
         )
     return with_root(grouped, images.root)
+
+
+def _example(quarantine: pd.DataFrame) -> str:
+    """Return one file that has the most frequent detail of the most frequent reason."""
+    rows = quarantine[quarantine["reason"] == quarantine["reason"].mode()[0]]
+    details = rows["detail"].fillna("")
+    first = rows[details == details.mode()[0]].iloc[0]
+    return printable(f"'{first['path']}' ({first['reason']}: {first['detail']})")
 
 
 def draw_image_sheet(labels: pd.DataFrame, images: ImageParams) -> figures.Figure:

@@ -27,7 +27,9 @@ def create_pipeline() -> Pipeline:
             outputs=["ingestion_summary", "quarantine_table"],
         ),
         named_node(
-            nodes.check_quarantine, inputs=["grouped_images", "ingestion_summary", "params:images"], outputs="labels"
+            nodes.check_quarantine,
+            inputs=["grouped_images", "quarantine", "ingestion_summary", "params:images"],
+            outputs="labels",
         ),
         named_node(nodes.draw_image_sheet, inputs=["labels", "params:images"], outputs="image_sheet"),
         named_node(nodes.draw_quarantine_sheet, inputs=["quarantine", "params:images"], outputs="quarantine_sheet"),
