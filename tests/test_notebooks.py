@@ -9,6 +9,8 @@ import pytest
 from cli_runner import kedro_run
 from factories import PROJECT
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from nbformat import NotebookNode
 
 NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
 
@@ -39,6 +41,31 @@ def test_they_run_after_a_run_on_the_archive_of_another_root(tiny_project: Path,
         kedro_run(tiny_project, pipeline, images__root=archive, registry__name="pets")
     monkeypatch.setenv("KEDRO_ENV", "test")
     for file in NOTEBOOKS:  # nbmake passes notebooks that raise errors
-        notebook = nbformat.read(file, as_version=4)
-        NotebookClient(notebook, timeout=600, resources={"metadata": {"path": tiny_project}}).execute()
+        notebook = execute(file, tiny_project)
         assert {"image/png", "text/html"} & set(notebook.cells[-1].outputs[-1].data)
+
+
+@pytest.mark.long
+@pytest.mark.no_cover
+def test_without_results_they_say_which_command_comes_first(tiny_project: Path, monkeypatch) -> None:
+    monkeypatch.setenv("KEDRO_ENV", "test")
+    explore, look = NOTEBOOKS
+    untested = "No run with test results yet: run `kedro run` first"
+    assert exit_message(look, tiny_project) == untested  # only the data pipeline ran
+    shutil.rmtree(tiny_project / "data")
+    (tiny_project / "mlflow.db").unlink()
+    assert exit_message(look, tiny_project) == untested
+    assert exit_message(explore, tiny_project) == "No labelled images yet: run `kedro run --pipeline=data` first"
+
+
+def exit_message(file: Path, project: Path) -> str:
+    with pytest.raises(CellExecutionError) as caught:
+        execute(file, project)
+    assert caught.value.ename == "SystemExit"
+    return caught.value.evalue
+
+
+def execute(file: Path, project: Path) -> NotebookNode:
+    notebook = nbformat.read(file, as_version=4)
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": project}}).execute()
+    return notebook
