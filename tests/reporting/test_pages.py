@@ -6,7 +6,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from report_kit import HOSTILE, NAMES, chart, facts
+from report_kit import HOSTILE, NAMES, chart, facts, tables
 
 from goodbad_pipeline.reporting.pages import escape_markdown, number, render_card, write_card, write_report
 
@@ -108,6 +108,25 @@ def test_every_number_of_the_facts_is_in_the_report(pages):
         assert words in text
     assert "388 files found = 383 accepted + 5 quarantined" in text
     assert "ab" * 32 in text
+
+
+def test_a_temperature_of_1_is_said_to_change_nothing():
+    unchanged = facts()
+    unchanged["calibration"] |= {"temperature": 1.0}
+    for text in (Page(write_report(unchanged, {})).text, Page(render_card(write_card(unchanged))).text):
+        assert "Calibration left" in text
+        assert "probabilities as they are (temperature 1)" in text
+        assert "temperature of" not in text
+
+
+def test_the_calibration_error_has_a_dash_for_its_interval_and_a_note():
+    rows = tables()["metric_intervals"]
+    rows.loc[rows["metric"] == "ece", ["low", "high"]] = float("nan")
+    shown = facts(metric_intervals=rows)
+    assert '<td>Calibration error (ECE)</td><td class="n"><b>0.910</b></td><td>–</td>' in write_report(shown, {})
+    assert "| Calibration error (ECE) | 0.910 | – |" in write_card(shown)
+    for page in (write_report(shown, {}), write_card(shown)):
+        assert "The calibration error has no interval." in page
 
 
 def test_a_run_without_findings_columns_or_champion_has_a_report_too():

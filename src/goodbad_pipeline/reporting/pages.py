@@ -87,6 +87,11 @@ def share(value: float | None) -> str:
 
 
 def span(row: Mapping[str, Any], name: str = "") -> str:
-    """Format the interval of a row, such as `0.81 to 0.93`; ``name`` selects `name_low` and `name_high`."""
+    """Format the interval of a row, such as `0.81 to 0.93`; ``name`` selects `name_low` and `name_high`.
+
+    The calibration error has no interval, and becomes a dash. Other intervals are unknown if groups are too few.
+    """
+    if row.get("metric") == "ece":
+        return _Safe("–")
     low, high = (row[f"{name}_{end}" if name else end] for end in ("low", "high"))
     return _Safe("unknown" if low is None or high is None else f"{low:.3f} to {high:.3f}")
