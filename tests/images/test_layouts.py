@@ -62,6 +62,7 @@ NONE = (None, None)
         ),
         (lambda root: put(class_folders(root), "cat/young/1.png", "dog/old/1.png"), pairs(None)),
         (lambda root: put(root, "cat/1.dat", "dog/2"), pairs(None)),
+        (lambda root: put(class_folders(root), "cat/dog/1.png"), pairs(None)),
     ],
 )
 def test_folders_whose_meaning_is_clear(tmp_path: Path, build: Build, expected: set) -> None:
@@ -71,16 +72,31 @@ def test_folders_whose_meaning_is_clear(tmp_path: Path, build: Build, expected: 
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda root: class_folders(root, "valid", "test"), "'test', 'valid' are named like splits, but a folder"),
+        (lambda root: class_folders(root, "valid", "test"), "'test', 'valid' are named like a split, but a folder"),
         (lambda root: class_folders(root, "images", "test"), "'test' and 'images' contain class folders with the same"),
         (lambda root: class_folders(root, "train", "test", "extra"), "'test', 'train' and 'extra' contain class"),
-        (lambda root: class_folders(root, "north", "south"), "'north', 'south' all contain the folders 'cat', 'dog'"),
+        (
+            lambda root: class_folders(root, "north", "south"),
+            "'north', 'south' all contain the folders 'cat', 'dog'. .* are classes, add --params=images.root=[^ ]*,"
+            "images.layout=folders. To take 'cat', 'dog' or folders in them as classes, list the images in labels.csv "
+            "with columns path,label, or add --params=images.root=[^ ]*/north to read only 'north'",
+        ),
+        (
+            lambda root: class_folders(root, "", "pets"),
+            "'pets' contains folders named like its siblings 'cat', 'dog'. Move 'pets' out of images.root, or add "
+            "--params=images.root=[^ ]*/pets to read only 'pets'",
+        ),
+        (
+            lambda root: class_folders(root, "data", "data/pets"),
+            "add --params=images.root=[^ ]*/data/pets to read only",
+        ),
         (lambda root: class_folders(root, "cat", "dog", labels=("train", "test")), "Move 'cat/test' to 'test/cat'"),
         (lambda root: class_folders(root, "cat_train", "cat_val", "dog_train", "dog_val"), "splits of several classes"),
         (lambda root: put(class_folders(root, "train"), "bus/red/1.png", "bus/old/1.png"), "'train' is named like a s"),
         (
             lambda root: loose_images(root, "cat", "dog", "test"),
-            "'test' is named like a split but has no class folders",
+            "'test' is named like a split but without class folders, and 'cat', 'dog' are not named like a split. If "
+            "all are classes, add --params=images.root=[^ ]*,images.layout=folders; if not, move 'test' out",
         ),
         (lambda root: loose_images(root, "train", "test"), "'test', 'train'; two class folders are needed. Put the"),
         (
@@ -88,18 +104,24 @@ def test_folders_whose_meaning_is_clear(tmp_path: Path, build: Build, expected: 
             "^images.root: 2 images lie directly in '.*', none in a class folder. Put the images of each class into a",
         ),
         (lambda root: put(root, "1.png"), "1 image lies directly in '.*', none in a class folder. Put the"),
-        (lambda root: put(root, "a.tar.xz"), "^images.root: no folder in '.*' has images. If 'a.tar.xz' contain the"),
+        (
+            lambda root: put(root, "a.tar.xz"),
+            "^images.root: no folder in '.*' has images. If the images are in 'a.tar.xz', name .*/a.tar.xz",
+        ),
         (lambda root: put(root, "a/readme.txt"), "^images.root: no folder in '.*' has images. Put the images"),
         (lambda root: put(root, "cat/1.png"), "images are only in 'cat'; two class folders"),
         (
             lambda root: put(kaggle_competition(root), "a.csv", "sample_submission.csv", "test.csv", "test_labels.csv"),
-            "If 'train.csv', 'a.csv' has the labels, add --params=images.manifest=train.csv",
+            "If the labels are in 'train.csv', 'a.csv', add --params=images.root=[^ ]*,images.manifest=train.csv",
         ),
         (lambda root: put(loose_images(root, "train", "test"), "test.csv"), "folders are needed. Put the"),
-        (kaggle_competition, "If 'train.csv' has the labels, add --params=images.manifest=train.csv"),
+        (
+            kaggle_competition,
+            "If the labels are in 'train.csv', add --params=images.root=[^ ]*,images.manifest=train.csv",
+        ),
         (
             lambda root: kaggle_competition(root, train="train_images", test="test_images"),
-            "add --params=images.manifest=train",
+            "images.manifest=train.csv and set",
         ),
     ],
 )
@@ -120,6 +142,42 @@ def test_a_class_named_like_a_split_is_warned_of(tmp_path: Path, caplog: pytest.
     with caplog.at_level(logging.WARNING):
         assert found(loose_images(tmp_path, "train", "bus")) == pairs(None, labels=("train", "bus"))
     assert "Class 'train' is named like a split" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("labels", "warning"),
+    [
+        (("images", "masks"), "Classes 'images', 'masks' are named like parts of a dataset"),
+        (("Annotation", "JPEGImages"), "Classes 'Annotation', 'JPEGImages' are named like"),
+        (("oak", "oak "), "The labels 'oak', 'oak ' differ only by case or white space"),
+        (("Oak", "oak"), "The labels 'Oak', 'oak' differ only by case or white space"),
+        (("mask", "no_mask"), ""),
+    ],
+)
+def test_classes_with_odd_names_are_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, labels: tuple[str, ...], warning: str
+) -> None:
+    assert found(class_folders(tmp_path, labels=labels)) == pairs(None, labels=labels)
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(warnings) == bool(warning)
+    assert all(warning in text for text in warnings)
+
+
+def test_a_folder_without_images_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    put(class_folders(tmp_path, "Images"), "Annotation/cat/0", "Annotation/dog/0", content=b"<annotation/>")
+    with caplog.at_level(logging.INFO):
+        assert found(tmp_path) == pairs(None) | {NONE}
+    assert "all images are in 'Images/'" in caplog.text
+    assert read(tmp_path).unlabelled == {"Annotation": 2}
+
+
+def test_links_to_folders_are_named(tmp_path: Path) -> None:
+    there, here = class_folders(tmp_path / "there"), tmp_path / "here"
+    here.mkdir()
+    for label in ("cat", "dog"):
+        (here / label).symlink_to(there / label)
+    with pytest.raises(InputError, match=f"'cat', 'dog': links .* add --params=images.root={there}, or replace links"):
+        read(here)
 
 
 def test_the_folder_that_contains_everything_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -124,6 +124,8 @@ def test_a_pattern_must_find_archives(tmp_path: Path) -> None:
         open_root(tmp_path / "*.jpg")
     with pytest.raises(InputError, match=r"images\.root: must be an existing folder, got '.*\*\.tar'"):
         listed(tmp_path / "*.tar")
+    with pytest.raises(InputError, match=r"braces are not read, add '--params=images\.root=.*/a-\*\.tar'"):
+        listed(tmp_path / "a-{0..2}.tar")
 
 
 def test_archives_beside_images_are_named_or_quarantined(tmp_path: Path) -> None:
@@ -137,7 +139,7 @@ def test_archives_beside_images_are_named_or_quarantined(tmp_path: Path) -> None
     (tmp_path / "kaggle").mkdir()
     shutil.copy(tmp_path / "pets" / "sun" / "more.zip", tmp_path / "kaggle" / "train.zip")
     (tmp_path / "kaggle" / "train.csv").write_text("id,label\n")
-    with pytest.raises(InputError, match=r"If 'train\.zip' contain the images, set images\.root to one of them"):
+    with pytest.raises(InputError, match=r"in 'train\.zip', name one of them, --params=images\.root=.*/train.zip, or"):
         listed(tmp_path / "kaggle")
 
 

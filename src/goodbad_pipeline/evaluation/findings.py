@@ -8,6 +8,7 @@ import pandas as pd
 from goodbad_pipeline.evaluation.bootstrap import Interval
 from goodbad_pipeline.evaluation.metrics import read_intervals
 from goodbad_pipeline.evaluation.predictions import MODEL
+from goodbad_pipeline.images.layouts import similar_labels
 from goodbad_pipeline.images.splits import class_names
 
 FEW_IMAGES = 10
@@ -49,7 +50,7 @@ def list_findings(
     shortcut = bounds.get(("shortcut", "balanced_accuracy"))
     findings = [
         *(("leakage", f"Test results cannot be trusted: {leak}.") for leak in leaks),
-        *(("labels", text) for text in _similar_labels(class_names(splits))),
+        *(("labels", text) for text in similar_labels(class_names(splits))),
         ("shortcut", shortcut and shortcut_warning(shortcut, len(per_class))),
         ("background", _background(bounds["majority", "accuracy"].value, masked_accuracy, unmasked_accuracy)),
         ("baseline", _no_better_than_colours(bounds)),
@@ -73,18 +74,6 @@ def shortcut_warning(balanced_accuracy: Interval, classes: int) -> str | None:
         f"accuracy of {score.value:.3f} (95 % interval {score.low:.3f} to {score.high:.3f}; chance is "
         f"{1 / classes:.3f}). The model may have learnt how the images were made, not what they show."
     )
-
-
-def _similar_labels(names: list[str]) -> list[str]:
-    alike: dict[str, list[str]] = {}
-    for name in names:
-        alike.setdefault("".join(name.split()).casefold(), []).append(name)
-    return [
-        f"The labels {', '.join(map(repr, similar))} differ only by case or white space, but count as different "
-        "classes. If they mean the same, give the images one label: rename the folders, or edit the manifest."
-        for similar in alike.values()
-        if len(similar) > 1
-    ]
 
 
 def _background(chance: float, masked: float, unmasked: float) -> str | None:

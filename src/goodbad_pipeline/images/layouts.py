@@ -2,8 +2,9 @@
 
 import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Literal
 
 from goodbad_pipeline.errors import InputError, counted, option
@@ -38,10 +39,8 @@ _NO_IMAGE = re.compile(  # a file with such a name makes no folder a class
     r"mat|pkl|parquet|tfrecords?|db|sqlite|zip|tar|gz|tgz|7z|rar|mp4|avi|mov|wav|mp3)$",
     re.IGNORECASE,
 )
-_NAME_SPLITS = (
-    "If the folders are splits, name them train, validation and test (images.layout=presplit leaves out folders with "
-    "other names). If they are classes, set images.layout=folders"
-)
+_IMAGE = re.compile(r"\.(jpe?g|jpe|jfif|png|gif|bmp|webp|tiff?|avif|heic|heif)$", re.IGNORECASE)
+_PART = re.compile(r"((jpeg)?image|img|photo|mask|label|annotation|segmentation\w*|bbox|ground.?truth)(e?s)?", re.I)
 _NAME_CLASSES = (
     "Put the images of each class into a folder, such as cat/1.jpg or train/cat/1.jpg, or list them in labels.csv"
 )
@@ -96,7 +95,12 @@ def find_arrangement(paths: Sequence[str], layout: Literal["auto", "folders", "p
     above = {top: folders.class_level(f"{base}{top}/") for top in tops}
     classes = {top: set(folders.inside(above[top])) for top in tops}
     splits = find_splits(tops) if layout != "folders" else {}
-    problem = _contradiction(tops, splits, classes) if layout == "auto" else None
+    where = "" if PurePath(root).suffix else f"{root}/{base}"  # an archive has no folder that can be read alone
+    problem = _contradiction(tops, splits, classes, root, where) if layout == "auto" else None
+    if problem is not None and not splits and len(tops) > 1:
+        named = [path for path in paths if _IMAGE.search(path)]
+        if len(_Folders(named).inside(base)) == 1:  # the other folders have no images, only files without an ending
+            return find_arrangement(named, layout, root)
     presplit = layout == "presplit" or any(classes[top] for top in splits) or len(splits) == len(tops)
     labels = set().union(*(classes[top] for top in splits)) if presplit else tops
     if problem is not None:
@@ -173,11 +177,43 @@ def find_splits(names: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _contradiction(tops: Sequence[str], splits: dict[str, str], classes: dict[str, set[str]]) -> str | None:
+def warn_of_labels(labels: Sequence[str]) -> Iterator[str]:
+    """Yield warnings for labels that may be no classes, or the same class as another label."""
+    for label in labels:
+        if split_of(label):
+            yield f"Class '{label}' is named like a split; if it is no class, correct images.root or the labels"
+    parts = [label for label in labels if _PART.fullmatch(label)]
+    if len(parts) > 1:
+        yield f"Classes {_list(parts)} are named like parts of a dataset. If they are no classes: {_NAME_CLASSES}"
+    yield from similar_labels(labels)
+
+
+def similar_labels(labels: Iterable[str]) -> list[str]:
+    """Return a warning for each set of labels that differ only by case or white space."""
+    alike: dict[str, list[str]] = {}
+    for label in labels:
+        alike.setdefault("".join(label.split()).casefold(), []).append(label)
+    return [
+        f"The labels {', '.join(map(repr, similar))} differ only by case or white space, but count as different "
+        "classes. If they mean the same, give the images one label: rename the folders, or edit the manifest."
+        for similar in alike.values()
+        if len(similar) > 1
+    ]
+
+
+def _contradiction(
+    tops: Sequence[str], splits: dict[str, str], classes: dict[str, set[str]], root: str, where: str
+) -> str | None:
     """Return why it is unclear whether the folders ``tops`` are classes or splits, or None if it is clear.
 
     ``splits`` maps folders named like splits to the split, and ``classes`` maps each folder to the class folders in it.
+    ``where`` is the path of the folder that contains ``tops``, or empty if such a folder cannot be read alone.
     """
+    as_classes = option("images.root", f"{root},images.layout=folders")
+    name_splits = (
+        "If the folders are splits, name them train, validation and test (images.layout=presplit leaves out folders "
+        f"with other names). If they are classes, add {as_classes}"
+    )
     others = [top for top in tops if top not in splits]
     filled = [top for top in splits if classes[top]]
     held_out = [top for top, split in splits.items() if split != "train"]
@@ -185,31 +221,47 @@ def _contradiction(tops: Sequence[str], splits: dict[str, str], classes: dict[st
     alike = [top for top in others if classes[top] & known]
     problem = None
     if not splits:
-        problem = _same_folders(tops, classes)
+        problem = _nested_copy(tops, classes, where) or _same_folders(tops, classes, as_classes, where)
     elif not filled and others and held_out:  # beside bus and car, a folder train is a class
         problem = (
-            f"{_list(held_out)} is named like a split but has no class folders, and {_list(others)} is not named like "
-            f"a split. If all are classes, set images.layout=folders; if not, move {_list(held_out)} out of images.root"
+            f"{_are(held_out)} named like a split but without class folders, and {_are(others)} not named like a "
+            f"split. If all are classes, add {as_classes}; if not, move {_list(held_out)} out of images.root"
         )
     elif len({_parse(top)[1] for top in splits}) > 1:
-        problem = f"the folders {_list(splits)} are named like splits of several classes. {_NAME_SPLITS}"
+        problem = f"the folders {_list(splits)} are named like splits of several classes. {name_splits}"
     elif alike:
-        problem = f"{_list(filled)} and {_list(alike)} contain class folders with the same names. {_NAME_SPLITS}"
+        problem = f"{_list(filled)} and {_list(alike)} contain class folders with the same names. {name_splits}"
     elif filled and "train" not in (splits[top] for top in filled):
-        problem = f"{_list(filled)} are named like splits, but a folder train with classes is missing. {_NAME_SPLITS}"
+        problem = f"{_are(filled)} named like a split, but a folder train with classes is missing. {name_splits}"
     elif len(filled) == 1 and any(classes[top] for top in others):
-        problem = f"{_list(filled)} is named like a split, but {_list(others)} is not. {_NAME_SPLITS}"
+        problem = f"{_are(filled)} named like a split, but {_are(others)} not. {name_splits}"
     return problem
 
 
-def _same_folders(tops: Sequence[str], classes: dict[str, set[str]]) -> str | None:
-    names = classes[tops[0]] if tops else set()
-    if len(tops) < 2 or len(names) < 2 or any(classes[top] != names for top in tops):
+def _nested_copy(tops: Sequence[str], classes: dict[str, set[str]], where: str) -> str | None:
+    for top in tops:
+        again = sorted(classes[top].intersection(tops) - {top})
+        if len(again) > 1:
+            advice = f"Move '{top}' out of images.root{_or_read_only(where, top)}"
+            return f"'{top}' contains folders named like its siblings {_list(again)}. {advice}"
+    return None
+
+
+def _same_folders(tops: Sequence[str], classes: dict[str, set[str]], as_classes: str, where: str) -> str | None:
+    names = sorted(classes[tops[0]]) if tops else []
+    if len(tops) < 2 or len(names) < 2 or any(classes[top] != set(names) for top in tops):
         return None
-    if len(find_splits(sorted(names))) == len(names):
-        first = sorted(names)[0]
-        return f"split folders are in class folders. Move '{tops[0]}/{first}' to '{first}/{tops[0]}', and so on"
-    return f"the folders {_list(tops)} all contain the folders {_list(sorted(names))}. {_NAME_SPLITS}"
+    if len(find_splits(names)) == len(names):
+        return f"split folders are in class folders. Move '{tops[0]}/{names[0]}' to '{names[0]}/{tops[0]}', and so on"
+    return (
+        f"the folders {_list(tops)} all contain the folders {_list(names)}. If {_list(tops)} are splits, name them "
+        f"train, validation and test; if they are classes, add {as_classes}. To take {_list(names)} or folders in them "
+        f"as classes, list the images in labels.csv with columns path,label{_or_read_only(where, tops[0])}"
+    )
+
+
+def _or_read_only(where: str, folder: str) -> str:
+    return f", or add {option('images.root', where + folder)} to read only '{folder}'" if where else ""
 
 
 def _without_classes(tops: Sequence[str], paths: Sequence[str], root: str) -> str:
@@ -223,13 +275,18 @@ def _without_classes(tops: Sequence[str], paths: Sequence[str], root: str) -> st
         found = f"no folder in '{root}' has images"
     archives = [path for path in paths if _ARCHIVE.search(path)]
     if archives:
-        return f"{found}. If {_list(archives)} contain the images, set images.root to one of them or to a pattern"
+        setting = option("images.root", f"{root}/{archives[0]}")
+        return f"{found}. If the images are in {_list(archives)}, name one of them, {setting}, or a pattern"
     tables = [path for path in paths if _TABLE.search(path) and not _UNLABELLED.search(path)]
     tables.sort(key=lambda path: "train" not in path.lower())
     if tables:
-        setting = option("images.manifest", tables[0])
-        return f"{found}. If {_list(tables)} has the labels, add {setting} and set images.columns"
+        setting = option("images.root", f"{root},images.manifest={tables[0]}")
+        return f"{found}. If the labels are in {_list(tables)}, add {setting} and set images.columns"
     return f"{found}. {_NAME_CLASSES}"
+
+
+def _are(names: Collection[str]) -> str:
+    return f"{_list(names)} {'is' if len(names) == 1 else 'are'}"
 
 
 def _list(names: Iterable[str]) -> str:

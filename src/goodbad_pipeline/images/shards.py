@@ -51,7 +51,9 @@ def open_archive(file: Path, shown: str, parameter: str = "images.root") -> Arch
     try:
         archive.items  # noqa: B018 - reads the list of members
     except Exception as error:  # the libraries raise a dozen exception types on damaged files
-        raise InputError(f"{parameter}: must be a readable archive, got '{shown}' ({error})") from error
+        raise InputError(
+            f"{parameter}: must be a readable archive, got '{shown}' ({error}); the download may be incomplete"
+        ) from error
     return archive
 
 

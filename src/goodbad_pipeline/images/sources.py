@@ -8,6 +8,7 @@ import atexit
 import glob
 import logging
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -26,10 +27,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.errors import InputError, option
 from goodbad_pipeline.images.archives import Archive, image_column
 from goodbad_pipeline.images.formats import HEAD_BYTES, find_container
-from goodbad_pipeline.images.layouts import find_arrangement, split_of
+from goodbad_pipeline.images.layouts import find_arrangement, warn_of_labels
 from goodbad_pipeline.images.manifests import (
     OWN_COLUMNS,
     PARQUET_SUFFIXES,
@@ -40,7 +41,7 @@ from goodbad_pipeline.images.manifests import (
     read_manifest,
     require_column,
 )
-from goodbad_pipeline.images.paths import Root, Store, printable, to_text
+from goodbad_pipeline.images.paths import Root, Store, locate, printable, to_text
 from goodbad_pipeline.images.shards import MANIFESTS, Shards, is_archive
 from goodbad_pipeline.images.stores import is_url, open_root
 
@@ -63,7 +64,7 @@ class Listing:
 
     candidates: pd.DataFrame
     ignored: dict[str, int]  # hidden files by name; `._*` stands for all names with that prefix
-    unlabelled: dict[str, int]  # number of files in each split folder without class folders, or split without labels
+    unlabelled: dict[str, int]  # number of files in each folder that is left out, or split without labels
 
 
 def read_candidates(root: Root, layout: Layout, manifest: str | None, columns: Columns) -> Listing:
@@ -77,7 +78,9 @@ def read_candidates(root: Root, layout: Layout, manifest: str | None, columns: C
         InputError: root is missing or empty, or does not have the layout; or the manifest is invalid.
     """
     if isinstance(root, Path) and not root.is_dir():
-        raise InputError(f"images.root: must be an existing folder, got '{root}'")
+        pattern = re.sub(r"\{[^{}]*\}", "*", str(root))
+        advice = "" if pattern == str(root) else f"; braces are not read, add {option('images.root', pattern)}"
+        raise InputError(f"images.root: must be an existing folder, got '{root}'{advice}")
     if layout == "auto" and (manifest is not None or _default_manifest(root) is not None):
         layout = "manifest"
     labelled = None
@@ -96,12 +99,8 @@ def read_candidates(root: Root, layout: Layout, manifest: str | None, columns: C
         table, unlabelled = _read_folders(root, ignored, layout)
     if table.empty:
         raise InputError(f"images.root: must contain images, but '{root}' (read with layout {layout}) is empty")
-    for label in sorted(table["label"].dropna().unique()):
-        if split_of(label):
-            logger.warning(
-                "Class '%s' is named like a split; if it is no class, correct images.root or the labels",
-                printable(label),
-            )
+    for warning in warn_of_labels(sorted(table["label"].dropna().unique())):
+        logger.warning("%s", printable(warning))
     return Listing(table, dict(sorted(ignored.items())), unlabelled)
 
 
@@ -143,7 +142,12 @@ def _read_folders(
     paths = list(walk_files(root, ignored))
     if not paths:
         return pd.DataFrame(columns=list(OWN_COLUMNS)), {}
-    arrangement = find_arrangement(paths, layout, str(root))
+    try:
+        arrangement = find_arrangement(paths, layout, str(root))
+    except InputError as error:
+        if isinstance(root, Path):
+            _check_links(root, paths, error)
+        raise
     logger.info("Reading %s with layout %s", root, arrangement.layout)
     labels, splits = [], []  # two lists: a million tuples would take most of a scan's memory
     unlabelled: Counter[str] = Counter()
@@ -155,8 +159,19 @@ def _read_folders(
         splits.append(split)
         if arrangement.layout == "presplit" and (top := arrangement.top(path)) not in arrangement.classes_in:
             unlabelled[top] += bool(top)
+        if not path.startswith(arrangement.base):
+            unlabelled[path.partition("/")[0]] += "/" in path
     values = {"path": paths, "label": labels, "group": None, "split": splits}
     return pd.DataFrame(values, index=range(len(paths)), dtype=object), dict(+unlabelled)
+
+
+def _check_links(root: Path, paths: list[str], cause: InputError) -> None:
+    names = {path: locate(root, path) for path in paths if "/" not in path}
+    links = {path: name for path, name in names.items() if os.path.islink(name) and os.path.isdir(name)}
+    if links:
+        setting = option("images.root", os.path.dirname(os.path.realpath(next(iter(links.values())))))
+        message = f"{', '.join(map(repr, islice(links, 4)))}: links to folders are not followed; add {setting}"
+        raise InputError(printable(f"images.root: {message}, or replace links by their folders")) from cause
 
 
 def walk_files(root: Root, ignored: Counter[str]) -> Iterator[str]:
