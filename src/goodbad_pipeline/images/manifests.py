@@ -280,6 +280,7 @@ class _Folders:
 
     def __init__(self, root: Root) -> None:
         self._root = root
+        self._name = root.resolve().name if isinstance(root, Path) else None
 
     def has(self, path: str) -> bool:
         """Return True if ``path`` is a file or a link, even a broken link."""
@@ -300,7 +301,7 @@ class _Folders:
         if len(fitting) == 1:
             return fitting[0]
         top, _, rest = forward.partition("/")
-        return self.find(rest) if rest and isinstance(self._root, Path) and top == self._root.resolve().name else None
+        return self.find(rest) if rest and top == self._name else None
 
     def near(self, path: str) -> list[str]:
         """Return up to three files whose name differs from that of ``path`` by the ending, case or leading zeros."""
