@@ -49,7 +49,8 @@ class ConfigLoader(OmegaConfigLoader):
             raise InputError(self._find_problem() or f"conf, {key}: {error}") from error
         if key == "catalog":
             for name, entry in loaded.items():
-                for problem in _find_problems(name, entry):
+                problem = next(_find_problems(name, entry), None)
+                if problem is not None:
                     raise InputError(f"{self._find_file(name)}: {problem}")
         return loaded
 

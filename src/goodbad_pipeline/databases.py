@@ -12,7 +12,7 @@ from sqlalchemy import URL, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import SQLAlchemyError
 
-from goodbad_pipeline.errors import InputError, find_cause
+from goodbad_pipeline.errors import InputError, find_cause, install_command
 
 SQLITE = "sqlite"
 _DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql", "mariadb": "pymysql"}
@@ -109,7 +109,7 @@ def named_errors(parameter: str, url: URL) -> Iterator[None]:
         shown = url.render_as_string().replace(f"+{url.get_driver_name()}", "")
         if isinstance(error, ImportError):
             extra = _EXTRAS.get(url.get_driver_name())
-            advice = f"pip install 'goodbad_pipeline[{extra}]'" if extra else "install the driver that the URL names"
+            advice = install_command(extra) if extra else "install the driver that the URL names"
             raise InputError(f"{parameter}: '{shown}' needs a package ({error}); {advice}") from None
         cause = find_cause(error, (SQLAlchemyError,))
         if cause is None:

@@ -34,7 +34,7 @@ databases = lazy.load("goodbad_pipeline.databases")
 logger = logging.getLogger(__name__)
 
 STORAGE = "tune.storage"
-HEARTBEAT = 30  # seconds after which a process that runs a trial of a shared search tells so again
+HEARTBEAT = 30  # seconds between two heartbeats of a process that runs a trial of a shared search
 GRACE = 120  # seconds without a heartbeat after which the process counts as dead
 RESULT = "result"
 RANDOM_TRIALS = 6  # number of trials with random values before the sampler models the results
@@ -223,7 +223,8 @@ class StudyStore:
     def _connect(url: sqlalchemy.URL) -> optuna.storages.RDBStorage:
         with databases.named_errors(STORAGE, url), warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            for attempt in range(_CREATIONS):
+            attempt = 0
+            while True:
                 try:
                     return optuna.storages.RDBStorage(
                         url.render_as_string(hide_password=False),
@@ -232,7 +233,7 @@ class StudyStore:
                         grace_period=GRACE,
                     )
                 except databases.SQLAlchemyError:
-                    if attempt == _CREATIONS - 1:
+                    attempt += 1
+                    if attempt == _CREATIONS:
                         raise
-                    time.sleep(1 + attempt)
-        raise AssertionError
+                    time.sleep(attempt)

@@ -164,6 +164,10 @@ def search_parameters(
     return pd.DataFrame([rows[number] for number in range(tune.trials)])
 
 
+def _plan(tune: TuneParams) -> SearchPlan:
+    return SearchPlan(tune.metric, tune.seed, tune.pruning.startup, tune.pruning.warmup)
+
+
 def _open_search(
     store: StudyStore,
     config: Config,
@@ -173,7 +177,7 @@ def _open_search(
     stop: StopRequest,
 ) -> tuple[search_space.Space, Search | SharedSearch]:
     """Return the search space and the search. Processes that search together use the rates of the first process."""
-    plan = SearchPlan(tune.metric, tune.seed, tune.pruning.startup, tune.pruning.warmup)
+    plan = _plan(tune)
     store.log_join(config)
     study = store.open(config, plan)
     space = search_space.resolve_space(tune, present, store.agree(study, "rates", dict(rates)))
@@ -219,7 +223,7 @@ def confirm_finalists(
     else:
         config = tuning_config(context.model, context.training, context.images, tune, context.development)
         config["finalists"] = [[row["trial"], row["values"], seed] for row, seed in trainings]
-        plan = SearchPlan(tune.metric, tune.seed, tune.pruning.startup, tune.pruning.warmup)
+        plan = _plan(tune)
         SharedSearch(store, store.open(config, plan), plan, {}, {}, context.stop).run(len(trainings), run)
     finished = [rows[number] for number in range(len(trainings)) if rows[number][COMPLETE] == 1]
     if not finished:

@@ -3,7 +3,7 @@
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,13 +62,7 @@ class CheckHooks:
         self, catalog: DataCatalog, conf_catalog: dict[str, Any], parameters: dict[str, Any], load_versions: Any
     ) -> None:
         """Replace the dicts of parameters in the catalog by validated groups, such as `ModelParams`, for the nodes."""
-        for name in load_versions or ():
-            pattern = catalog.config_resolver.match_dataset_pattern(name) or ""
-            if not conf_catalog.get(name, conf_catalog.get(pattern, {})).get("versioned"):
-                raise InputError(
-                    f"--load-versions: '{name}' must be a dataset with versions; leave the option out, or add "
-                    "versioned: true to its catalog entry and run the pipeline that writes it"
-                )
+        _check_load_versions(load_versions or (), catalog, conf_catalog)
         studies: Any = catalog.get(STUDIES) if self._studies is not None else None
         if studies is not None:
             studies.url = self._studies
@@ -97,6 +91,16 @@ class CheckHooks:
         trains = "params:training" in pipeline.inputs() and TRAINED_ON & datasets
         if isinstance(training, params.TrainingParams) and trains:
             _check_training(training, follows=run_params.get("pipeline_names") == [FOLLOW])
+
+
+def _check_load_versions(names: Iterable[str], catalog: DataCatalog, conf_catalog: dict[str, Any]) -> None:
+    for name in names:
+        pattern = catalog.config_resolver.match_dataset_pattern(name) or ""
+        if not conf_catalog.get(name, conf_catalog.get(pattern, {})).get("versioned"):
+            raise InputError(
+                f"--load-versions: '{name}' must be a dataset with versions; leave the option out, or add "
+                "versioned: true to its catalog entry and run the pipeline that writes it"
+            )
 
 
 def _configure_stores(context: KedroContext, parameters: dict[str, params.Group]) -> None:

@@ -6,7 +6,7 @@ import os
 import re
 import unicodedata
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -155,23 +155,35 @@ def _advise(raw: pd.DataFrame, columns: Columns, root: Root) -> str:
     files = _Folders(root).by_name
     if any(re.search(r"\.|^\d+$", str(name)) and _name_key(name) in files for name in raw.columns):
         return ". The header line is missing; begin the file with a line such as path,label"
-    path, label = find_column(columns.path, raw.columns), find_column(str(columns.label), raw.columns)
-    wanted: dict[str, Any] = {"path": path, "label": label}
+    missing: dict[str, str | None] = {}
+    path = find_column(columns.path, raw.columns)
     if path is None:
-        values = raw.head(SAMPLE).astype(str)
-        hits = values.map(lambda value: _name_key(value) in files).mean()
-        wanted["path"] = (hits * values.nunique()).idxmax() if hits.max() > 0.5 else None
-    if label is None:
-        others = raw.drop(columns=[name for name in (wanted["path"], columns.group, columns.split) if name in raw])
-        few = [name for name, count in others.astype(str).nunique().items() if 2 <= count <= max(2, len(raw) // 2)]
-        marks = [str(name) for name in few if set(raw[name].dropna().astype(str)) == {"0", "1"}]
-        likely = [name for name in few if str(name).lower() in LABEL_NAMES] or few
-        wanted["label"] = likely[0] if len(likely) == 1 else f"[{', '.join(marks)}]" if len(marks) > 1 else None
-    texts = [f"images.columns.{own}={name}" for own, name in wanted.items() if (path, label)[own == "label"] is None]
-    if None in wanted.values():
-        return f". Add {','.join(texts).replace('None', 'NAME')} to --params, with the names of the right columns"
-    parameter, _, rest = ",".join(texts).partition("=")
+        path = missing["path"] = _guess_path(raw, files)
+    if find_column(str(columns.label), raw.columns) is None:
+        others = [name for name in raw.columns if name not in (path, columns.group, columns.split)]
+        missing["label"] = _guess_label(raw[others])
+    settings = ",".join(f"images.columns.{own}={name or 'NAME'}" for own, name in missing.items())
+    if None in missing.values():
+        return f". Add {settings} to --params, with the names of the right columns"
+    parameter, _, rest = settings.partition("=")
     return f". If this names the right columns, add {option(parameter, rest)}"
+
+
+def _guess_path(raw: pd.DataFrame, files: Container[str]) -> str | None:
+    """Return the column that most often names different files, or None if no column names files in most rows."""
+    values = raw.head(SAMPLE).astype(str)
+    hits = values.map(lambda value: _name_key(value) in files).mean()
+    return str((hits * values.nunique()).idxmax()) if hits.max() > 0.5 else None
+
+
+def _guess_label(raw: pd.DataFrame) -> str | None:
+    """Return the only column with repeated values or a usual name, a list of class columns, or None."""
+    few = [name for name, count in raw.astype(str).nunique().items() if 2 <= count <= max(2, len(raw) // 2)]
+    marks = [str(name) for name in few if set(raw[name].dropna().astype(str)) == {"0", "1"}]
+    likely = [name for name in few if str(name).lower() in LABEL_NAMES] or few
+    if len(likely) == 1:
+        return str(likely[0])
+    return f"[{', '.join(marks)}]" if len(marks) > 1 else None
 
 
 def _key(path: str) -> str:
