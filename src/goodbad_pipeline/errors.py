@@ -1,4 +1,4 @@
-"""The exception for errors that the user can fix."""
+"""The exception for errors that the user can fix, and texts that several error messages share."""
 
 import errno
 import shlex

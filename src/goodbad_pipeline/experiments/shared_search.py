@@ -33,7 +33,7 @@ databases = lazy.load("goodbad_pipeline.databases")
 
 logger = logging.getLogger(__name__)
 
-POLL = 2.0  # seconds between two looks at the trials of other processes
+POLL = 2.0  # seconds between two queries for the results of other processes
 _NUMBER, _PROCESS = "number", "process"
 
 
@@ -124,7 +124,8 @@ class SharedSearch:
             self._running = self._study.ask(self._space)
             trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, self._running.number)
             self._storage.record_heartbeat(trial_id)
-            self._running.set_user_attr(_PROCESS, f"{socket.gethostname()}-{os.getpid()}")  # last: see below
+            # Set last: `_fail_dead_attempts` takes an attempt without this attribute for an interrupted claim.
+            self._running.set_user_attr(_PROCESS, f"{socket.gethostname()}-{os.getpid()}")
             return Trial(self._number(), {name: self._running.params[name] for name in self._space}), trial_id
 
     def _number(self) -> int:

@@ -48,7 +48,7 @@ _NAME_CLASSES = (
 
 @dataclass(frozen=True)
 class Arrangement:
-    """Tells which folder in the path of a file gives the split and which folder gives the label."""
+    """Specifies which folder in the path of a file gives the split and which folder gives the label."""
 
     layout: Literal["folders", "presplit"]
     base: str  # folder that contains the class or split folders, with a final `/` unless it is the root

@@ -25,7 +25,7 @@ class DisjointSets:
     """Disjoint sets of the positions 0 … n - 1, which are merged by arrays of pairs.
 
     ``start`` gives each position the number of its set before merging, ``component`` (int32, shape (n,)) the number of
-    its current set. ``links`` keeps the added pairs that merged two sets, at most n - 1. SciPy's ``DisjointSet`` merges
+    its current set. ``links`` keeps the pairs that connected two sets, at most n - 1. SciPy's ``DisjointSet`` merges
     one pair per Python call, which is too slow for a million images (docs/decisions/disjoint-sets.md).
     """
 
@@ -51,7 +51,7 @@ class DisjointSets:
 
     @property
     def links(self) -> np.ndarray:
-        """The pairs that merged two sets, int64 of shape (m, 2), in the order in which they were added."""
+        """The pairs given to `add` that connected two sets, in the order of their addition: int64, shape (m, 2)."""
         return np.concatenate(self._links)
 
 

@@ -66,7 +66,7 @@ class Pixels:
     transform: Transform
 
     def rows(self, image_ids: Sequence[str] | pd.Series) -> np.ndarray:
-        """Return the row in ``array`` of each image, int64 of shape (len(image_ids),).
+        """Return the index of each image in ``array``: int64, shape (len(image_ids),).
 
         Raises:
             InputError: An image is not in the cache.

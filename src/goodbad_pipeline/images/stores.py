@@ -45,10 +45,8 @@ _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "sftp": "sftp", "
 _EXTRAS |= dict.fromkeys(("az", "abfs", "abfss", "adl"), "azure")
 _S3 = ("s3", "s3a")
 _SFTP = ("sftp", "ssh")
-_slots = threading.BoundedSemaphore(
-    8
-)  # connections to an SFTP server; by default, sshd refuses more than 10 logins at once
-_idle: dict[str, list[Any]] = {}  # connections by URL; pop and append are atomic
+_SFTP_CONNECTIONS = threading.BoundedSemaphore(8)  # by default, sshd refuses more than 10 logins at once
+_idle: dict[str, list[Any]] = {}  # unused SFTP connections by URL; pop and append are atomic
 _HTTP = ("http", "https")
 _FINAL = (FileNotFoundError, PermissionError, ImportError, IsADirectoryError, NotImplementedError, ValueError)
 _SECRET = re.compile(r"key|secret|token|pass|sas|credential|auth|connection", re.IGNORECASE)
@@ -221,11 +219,11 @@ class RemoteStore(Store):
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[Any]:
-        """Lend a file system. Threads that share a connection of paramiko wait for ever, so each gets its own."""
+        """Yield a file system that no other thread uses: threads that share a connection of paramiko hang."""
         if urlsplit(self.url).scheme not in _SFTP:
             yield self._fs
             return
-        with _slots:
+        with _SFTP_CONNECTIONS:
             idle = _idle.setdefault(self.url, [])
             own = idle.pop() if idle else fsspec.url_to_fs(self.url, skip_instance_cache=True, **_access.options)[0]
             yield own

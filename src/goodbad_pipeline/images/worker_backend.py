@@ -19,7 +19,7 @@ from goodbad_pipeline.secrecy import redact, reveal_secrets
 T = TypeVar("T")
 
 LOCAL = "local"
-_WINDOW_SECONDS = 20.0  # time between the lists of backends that return lists only; in between, processes may wait
+_WINDOW_SECONDS = 20.0  # approximate time of a list of calls, for backends that return a whole list at once
 _NO_MODULE = re.compile(r"No module named '?([\w.]+)")
 _DIED = re.compile(r"KilledWorker|TerminatedWorker|ActorDied|WorkerCrashed|exited unexpectedly|ExecutorLost")
 _ERROR = re.compile(r"^[\w.]*(?:Error|Exception): (?!Traceback).+", re.MULTILINE)
@@ -129,7 +129,7 @@ def _run(calls: Iterator[Any]) -> Iterator[Any]:
 
 
 def _require_module(name: str) -> None:
-    """Raise a ModuleNotFoundError if a Dask worker cannot import a module; Dask would wait for ever."""
+    """Raise a ModuleNotFoundError if a Dask worker cannot import a module. Without this check, Dask would hang."""
     backend, _ = get_active_backend()
     if (client := getattr(backend, "client", None)) is not None:
         client.run(exec, f"import {name}")
@@ -138,7 +138,7 @@ def _require_module(name: str) -> None:
 def _raise_lost_tasks(backend: Any) -> Any:
     """Return joblib's backend for Dask, changed to raise an error for a task that Dask gives up.
 
-    joblib 1.6 waits for ever for a task whose workers died.
+    joblib 1.6 hangs if the workers of a task have died.
     """
 
     class DaskBackend(backend):

@@ -51,7 +51,7 @@ def parse_growth_source(value: str | int | None) -> GrowthSource | None:
 
 
 def base_scale(family: str, resolution: int | None = None) -> NetworkScale:
-    """Return the network for φ = 0 (B0 or Lite0), which grows if `grow_from` is `imagenet`."""
+    """Return the scale of the source network for `grow_from: imagenet`: B0 or Lite0, the networks of φ = 0."""
     return resolve_scale(phi=0, family=family, resolution=resolution)
 
 

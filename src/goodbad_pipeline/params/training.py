@@ -63,8 +63,8 @@ class ModelParams(Group):
             )
         if self.resolution == "auto" and (self.budget or self.grow_from is not None or self.weights in (None, "none")):
             raise ValueError(
-                "resolution must be a number or null; received 'auto', which is only allowed with pretrained weights "
-                "(weights: auto, imagenet or a file) and without budget and grow_from."
+                "resolution must be a number or null here, got 'auto': a comparison of resolutions needs pretrained "
+                "weights (weights is auto, imagenet or a file), and budget and grow_from must be null."
             )
         return self
 

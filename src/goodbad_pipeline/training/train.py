@@ -232,9 +232,10 @@ class _Training:
 
     @cached_property
     def _with_features(self) -> keras.Model:
-        """Return a model whose output array joins the features and the outputs of ``model``.
+        """Return a model that outputs the features before the classifier and the class probabilities, in one array.
 
-        Both phases predict with this model, so only one graph is traced. Tracing takes seconds.
+        The phase that trains the classifier needs the features, and the phase that trains all layers needs the
+        probabilities. With one model for both, TensorFlow traces only one graph, which takes seconds.
         """
         features = self.model.get_layer("avg_pool").output
         return keras.Model(self.model.input, keras.layers.Concatenate(dtype="float32")([features, self.model.output]))

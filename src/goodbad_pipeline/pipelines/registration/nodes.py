@@ -176,7 +176,7 @@ def decide_alias(
         decision = set_alias(name, version, decision, champion["version"], test_metrics, images=len(splits))
     except TrackingUnavailable:
         return _undecided(name, version, promotion.policy), slices
-    logger.info("Registered %s version %s as %s: %s", name, version, decision.alias, decision.reason)
+    logger.info("Registered %s version %s, alias %s. Reason: %s", name, version, decision.alias, decision.reason)
     registered = {"name": name, "version": version, "alias": decision.alias, "reason": decision.reason}
     compared = current and {fact: getattr(current, fact) for fact in ("version", "score", "ece", "p_value")}
     checks = [asdict(check) for check in decision.checks]

@@ -64,7 +64,7 @@ def choose_network(
 ) -> dict[str, Any]:
     """Return the network that the parameters select, its cost and the source of its initial weights.
 
-    Later nodes read this record and do not choose again: with a limit on prediction time, the choice depends on a
+    Later nodes read this choice. A second choice could differ, because a limit on prediction time is checked by a
     measurement. If the network cannot be grown from its source, InputError is raised before any image is decoded.
     """
     if training.distributed:
