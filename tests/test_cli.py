@@ -170,7 +170,9 @@ def test_jupyter_that_is_not_installed_names_the_extra(project: Path) -> None:
     command = [sys.executable, "-c", hidden, "jupyter", "notebook"]
     done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].endswith("; pip install 'goodbad_pipeline[jupyter]'"), done.stderr
+    assert done.stderr.splitlines()[-1].endswith(
+        '; pip install --constraint constraints.txt --editable ".[jupyter]"'
+    ), done.stderr
 
 
 def test_programs_that_kedro_starts_are_those_of_this_environment() -> None:

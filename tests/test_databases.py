@@ -67,7 +67,8 @@ def test_credentials_of_a_database_are_a_user_and_a_password() -> None:
 def test_a_missing_driver_is_named_with_its_extra(monkeypatch, kind: str, driver: str, extra: str) -> None:
     monkeypatch.setitem(sys.modules, driver, None)
     with pytest.raises(
-        InputError, match=rf"'{kind}://host/db' needs a package .*pip install 'goodbad_pipeline\[{extra}\]'"
+        InputError,
+        match=rf"'{kind}://host/db' needs a package .*pip install --constraint constraints.txt .*\[{extra}\]",
     ):
         check_connection("tune.storage", read(f"{kind}://host/db"))
 

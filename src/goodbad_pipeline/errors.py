@@ -29,9 +29,17 @@ def counted(number: float, noun: str) -> str:
     return f"{number:.0f} {noun}{'' if number == 1 else 's'}"
 
 
+def two_digits(rate: float) -> str:
+    """Return a rate as text: whole numbers from 10 up, two significant digits below 10, such as ``0.31``."""
+    return f"{rate:.0f}" if rate >= 10 else f"{rate:.2g}"
+
+
 def install_command(extra: str) -> str:
-    """Return the command that installs an extra of this package. It works in a clone and with an installed wheel."""
-    return f"pip install 'goodbad_pipeline[{extra}]'"
+    """Return the command that installs an extra of this package: in a clone as in the README, else by name."""
+    project = Path(__file__).resolve().parents[2]
+    if all((project / name).is_file() for name in ("pyproject.toml", "constraints.txt")):
+        return f'pip install --constraint constraints.txt --editable ".[{extra}]"'
+    return f"pip install --constraint constraints.txt 'goodbad_pipeline[{extra}]'"
 
 
 def option(parameter: str, value: object) -> str:

@@ -1,5 +1,6 @@
 """Nodes of the predict pipeline, whose predictions equal those of the pyfunc."""
 
+import logging
 import sys
 import time
 import traceback
@@ -108,6 +109,13 @@ def test_a_manifest_is_read_where_there_is_one(tracking: str, folder: Path) -> N
         source = str(folder / manifest)
         (found,) = nodes.predict_files(*groups(predict__source=source, images__columns__path="file"))
         assert _plain(found["reason"]) == [None, "empty", "outside_root", "missing", "missing"]
+
+
+def test_the_rate_of_a_slow_prediction_is_logged_with_two_digits(caplog: pytest.LogCaptureFixture) -> None:
+    row = {"reason": None, "abstained": False, "milliseconds": 3200.0}
+    with caplog.at_level(logging.INFO):
+        nodes.summarise_predictions([pd.DataFrame([row])])
+    assert "files per second: 0.31" in caplog.text
 
 
 def test_an_empty_folder_gives_an_empty_table(tracking: str, tmp_path: Path) -> None:

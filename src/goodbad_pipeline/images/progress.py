@@ -6,6 +6,8 @@ import time
 
 from tqdm import tqdm
 
+from goodbad_pipeline.errors import two_digits
+
 logger = logging.getLogger(__name__)
 
 LOG_SECONDS = 30.0
@@ -38,14 +40,14 @@ class Progress:
         self._logged = now
         rate = self._done / (now - self._start)
         if self._total is None:
-            logger.info("%d files %s, %.0f per second", self._done, self._participle, rate)
+            logger.info("%d files %s, %s per second", self._done, self._participle, two_digits(rate))
             return
         left = (self._total - self._done) / rate / 60
         logger.info(
-            "%d of %d files %s, %.0f per second, %.1f minutes left",
+            "%d of %d files %s, %s per second, %.1f minutes left",
             self._done,
             self._total,
             self._participle,
-            rate,
+            two_digits(rate),
             left,
         )

@@ -51,7 +51,7 @@ def require_gpu(*, distributed: bool = False) -> None:
     if not count_gpus():
         raise InputError(
             "training.require_gpu: a GPU is required, but the backend finds no GPU; on a machine with an NVIDIA driver "
-            f"{install_command('gpu')}, or run without --env gpu"
+            f"{install_command('gpu')}, or set training.require_gpu=false (--env=gpu sets true)"
         )
 
 

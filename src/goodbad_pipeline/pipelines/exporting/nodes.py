@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from goodbad_pipeline import lazy
-from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.errors import InputError, two_digits
 from goodbad_pipeline.evaluation.comparison import Agreement, measure_agreement
 from goodbad_pipeline.exporting.measuring import measure_rates, predict_with_each
 from goodbad_pipeline.images.pixels import pixel_source
@@ -82,7 +82,8 @@ def measure_exports(
     }
     table = pd.DataFrame([_row(name, agreement, rates, files, export) for name, agreement in agreements.items()])
     for row in table.to_dict("records"):
-        logger.info("%(backend)s: %(images_per_second).0f images per second, accuracy %(accuracy).3f", row)
+        rate = two_digits(row["images_per_second"])
+        logger.info("%s: %s images per second, accuracy %.3f", row["backend"], rate, row["accuracy"])
         metrics |= {f"export_{row['backend']}_{name}": float(row[name]) for name in METRICS}
     return table, metrics
 

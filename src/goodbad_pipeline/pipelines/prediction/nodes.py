@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from goodbad_pipeline.errors import InputError, counted
+from goodbad_pipeline.errors import InputError, counted, two_digits
 from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.images.paths import read_inside
 from goodbad_pipeline.images.pixels import transform_image
@@ -72,12 +72,12 @@ def summarise_predictions(predictions: Iterable[pd.DataFrame]) -> dict[str, floa
         counts += [len(part), quarantined.sum(), part["abstained"].sum(), part["milliseconds"].sum() / 1000]
     speed = counts["files"] / counts["seconds"] if counts["seconds"] else 0.0
     logger.info(
-        "%s = %d predicted + %d quarantined; abstentions: %d; files per second: %.0f",
+        "%s = %d predicted + %d quarantined; abstentions: %d; files per second: %s",
         counted(counts["files"], "file"),
         counts["files"] - counts["quarantined"],
         counts["quarantined"],
         counts["abstained"],
-        speed,
+        two_digits(speed),
     )
     return {f"predict_{name}": float(value) for name, value in counts.items()} | {"predict_files_per_second": speed}
 
