@@ -255,6 +255,17 @@ def test_a_run_is_named_after_what_it_uses() -> None:
     assert run_name(["predict"], {name: used[name] for name in ("predict", "images", "registry")}) == (
         "predict · holiday · goodbad"
     )
+    for source, name in (
+        ("/data/1.jpg", "1.jpg"),
+        (["/data/1.jpg", "/data/2.jpg"], "1.jpg + 1 more"),
+        ("/pets/coin/*.*", "coin/*.*"),
+        ("/pets/coin/**/?.jpg", "coin/**/?.jpg"),
+        ("*.jpg", "*.jpg"),
+        (["/pets/coin/*.jpg", "/pets/2.jpg", "/pets/3.jpg"], "coin/*.jpg + 2 more"),
+        ("https://pets.org/1.jpg?size=9", "1.jpg?size=9"),
+    ):
+        used = validate_parameters(parameters(predict__source=source))
+        assert run_name(["predict"], {"predict": used["predict"]}) == f"predict · {name}"
     assert run_name(["data"], {"images": used["images"], "model": None}) == "data · characters"
     assert run_name(["__default__"], {}) == "__default__"
 

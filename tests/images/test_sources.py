@@ -1,4 +1,5 @@
 import os
+import re
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -210,6 +211,15 @@ def test_images_of_several_folders_are_relative_to_the_common_folder(tmp_path: P
     assert listed([str(tmp_path / "b/*/2.png"), str(tmp_path / "a/1.png")]) == (tmp_path, ["b/c/2.png", "a/1.png"])
     with pytest.raises(InputError, match=r"image or pattern, or a URL, got '.*/\*\.jpg'"):
         open_source([str(tmp_path / "a/1.png"), str(tmp_path / "*.jpg")], "path")
+
+
+def test_a_file_that_is_neither_image_nor_manifest_is_named(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("hello\nyou\n")
+    message = "'text.txt' is not an image; as a manifest it needs a column 'path' (images.columns.path), it has: hello"
+    with pytest.raises(InputError, match=rf"^predict\.source: {re.escape(message)}$"):
+        open_source(str(tmp_path / "text.txt"), "path")
+    (tmp_path / "text.txt").write_text("path\na.png\n")
+    assert listed(str(tmp_path / "text.txt")) == (tmp_path, ["a.png"])
 
 
 def test_an_image_is_downloaded_from_a_url(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from goodbad_pipeline import tracking
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.hooks.checks import FOLLOW
 from goodbad_pipeline.hooks.resume import find_interrupted_run, remove_finished_checkpoints
+from goodbad_pipeline.images.stores import is_url
 from goodbad_pipeline.network_factory import check_networks, network_label
 from goodbad_pipeline.params import (
     Group,
@@ -261,14 +262,24 @@ def run_name(pipelines: Sequence[str], used: Mapping[str, Group | None]) -> str:
     the default pipeline, and each part that the run does not use. ``used`` holds parameter groups by name.
     """
     images, predict, registry, model = (used.get(name) for name in ("images", "predict", "registry", "model"))
-    data = images.root if isinstance(images, ImageParams) else None
+    data = Path(images.root).name if isinstance(images, ImageParams) else ""
     if isinstance(predict, PredictParams):
-        data = predict.source[0] if isinstance(predict.source, list) else predict.source
+        data = _source_label(predict.source) if predict.source else ""
     parts = ["+".join(pipelines)] if list(pipelines) != [DEFAULT] else []
-    parts += [Path(str(data)).name] if data else []
+    parts += [data] if data else []
     parts += [registry.name] if isinstance(registry, RegistryParams) and registry.name not in parts else []
     parts += [network_label(model)] if isinstance(model, ModelParams) else []
     return " · ".join(parts) or DEFAULT
+
+
+def _source_label(source: str | list[str]) -> str:
+    """Return the name of a file or folder, a pattern with its folder, or the first of several sources with a count."""
+    first, *more = [source] if isinstance(source, str) else source
+    path = Path(first)
+    patterned = [index for index, part in enumerate(path.parts) if set("*?[") & set(part)]
+    is_pattern = bool(patterned) and not is_url(first)
+    name = str(Path(*path.parts[max(patterned[0] - 1, 0) :])) if is_pattern else path.name
+    return f"{name} + {len(more)} more" if more else name
 
 
 def summary(results: Mapping[str, Any]) -> list[str]:

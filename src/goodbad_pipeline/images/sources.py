@@ -13,7 +13,7 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from http.client import HTTPException
@@ -37,6 +37,7 @@ from goodbad_pipeline.images.manifests import (
     Columns,
     arrange_columns,
     csv_format,
+    find_column,
     first_line,
     read_manifest,
     require_column,
@@ -51,6 +52,7 @@ Layout = Literal["auto", "folders", "presplit", "manifest"]
 
 _LITTER = ("thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "system volume information")
 URLS = ("http://", "https://")
+TABLE_SUFFIXES = (".csv", ".tsv", *PARQUET_SUFFIXES)
 MOST_BYTES = 256 << 20  # maximum size of a download
 
 
@@ -251,12 +253,12 @@ class PathStream:
         try:
             if manifest.suffix.lower() in PARQUET_SUFFIXES:
                 with pq.ParquetFile(manifest) as file:
-                    column = require_column("path", self.column, file.schema_arrow.names, manifest)
+                    column = self._find_column(file.schema_arrow.names, manifest)
                     for batch in file.iter_batches(size, columns=[column]):
                         yield batch.column(0).to_pylist()
             else:
                 form = csv_format(manifest, self.column)
-                column = require_column("path", self.column, pd.read_csv(manifest, nrows=0, **form).columns, manifest)
+                column = self._find_column(pd.read_csv(manifest, nrows=0, **form).columns, manifest)
                 with pd.read_csv(
                     manifest, chunksize=size, usecols=[column], dtype=str, keep_default_na=False, **form
                 ) as parts:
@@ -269,6 +271,15 @@ class PathStream:
                 f"predict.source: must be a folder, an image, or a readable CSV or Parquet manifest, got '{manifest}' "
                 f"({first_line(error)})"
             ) from error
+
+    def _find_column(self, present: Iterable[str], manifest: Path) -> str:
+        """Return the column of paths, or raise an InputError. A file of any type may have been meant as an image."""
+        if manifest.suffix.lower() not in TABLE_SUFFIXES and find_column(self.column, present) is None:
+            raise InputError(
+                f"predict.source: '{manifest.name}' is not an image; as a manifest it needs a column '{self.column}' "
+                f"(images.columns.path), it has: {printable(', '.join(map(str, present)))}"
+            )
+        return require_column("path", self.column, present, manifest)
 
 
 def open_source(source: str | Path | list[str], column: str) -> PathStream:
