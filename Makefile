@@ -7,6 +7,8 @@ export DO_NOT_TRACK := true
 
 port := 5000
 MLFLOW = http://127.0.0.1:$(port)
+TAKEN = from socket import socket; socket().connect_ex(('127.0.0.1', $(port))) or \
+	exit(f'port $(port) is taken; make ui port={$(port) + 1}')
 OPEN = from urllib.request import urlopen; from webbrowser import open; \
 	urlopen('$(MLFLOW)'); address = '$(MLFLOW)/\#/experiments/1/runs?viewStateShareKey=results'; \
 	print('Open', address, flush=True); open(address)
@@ -62,6 +64,7 @@ parameters: $(VENV)/.installed-dev  # write docs/parameters.md from the schema a
 	$(BIN)/python docs/make_parameters.py
 
 ui: $(VENV)/.installed  # browse runs and models in MLflow; another port: make ui port=5001
+	@$(BIN)/python -c "$(TAKEN)"
 	@echo "MLflow is starting at $(MLFLOW)"
 	@(for second in $$(seq 60); do sleep 1; $(BIN)/python -c "$(OPEN)" 2>/dev/null && break; done) &
 	@PATH="$(CURDIR)/$(BIN):$$PATH" kedro mlflow ui --port $(port)

@@ -210,7 +210,7 @@ STUBS = {
 """A server instead of MLflow's, which ends when the browser has been opened; the browser writes down the address."""
 
 
-def test_make_ui_prints_the_address_and_opens_the_view(tmp_path: Path) -> None:
+def make_ui(tmp_path: Path, port: int) -> subprocess.CompletedProcess:
     shutil.copy(PROJECT / "Makefile", tmp_path)
     for name in ("pyproject.toml", "constraints.txt"):
         (tmp_path / name).touch()
@@ -219,19 +219,32 @@ def test_make_ui_prints_the_address_and_opens_the_view(tmp_path: Path) -> None:
     for name, text in STUBS.items():
         (tmp_path / ".venv" / name).write_text(text)
         (tmp_path / ".venv" / name).chmod(0o755)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     environment = {name: value for name, value in os.environ.items() if "MAKE" not in name}
     environment["BROWSER"] = str(tmp_path / ".venv/bin/browser")
     command = ["make", "ui", f"port={port}"]
-    done = subprocess.run(
+    return subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=200
     )
+
+
+def test_make_ui_prints_the_address_and_opens_the_view(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    done = make_ui(tmp_path, port)
     address = f"http://127.0.0.1:{port}/#/experiments/1/runs?viewStateShareKey=results"
     assert f"MLflow is starting at http://127.0.0.1:{port}" in done.stdout
     assert f"Open {address}" in done.stdout
     assert (tmp_path / "opened").read_text() == f"{address}\n"
+
+
+def test_make_ui_ends_with_an_error_if_the_port_is_taken(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        done = make_ui(tmp_path, port)
+    assert done.returncode != 0
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"port {port} is taken; make ui port={port + 1}\n")
+    assert not (tmp_path / "opened").exists()
 
 
 def test_the_readme_and_the_makefile_have_the_same_commands(tmp_path: Path) -> None:
