@@ -15,6 +15,11 @@ from nbformat import NotebookNode
 NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
 
 
+CURVES = """import json
+axes = curves.axes[0]
+print(json.dumps({"phases": [text.get_text() for text in axes.texts], "epochs": axes.get_xticks().tolist()}))"""
+
+
 def test_there_are_two() -> None:
     assert [file.stem for file in NOTEBOOKS] == ["explore_labels", "look_into_a_run"]
 
@@ -41,7 +46,11 @@ def test_they_run_after_a_run_on_the_archive_of_another_root(tiny_project: Path,
         kedro_run(tiny_project, pipeline, images__root=archive, registry__name="pets")
     monkeypatch.setenv("KEDRO_ENV", "test")
     for file in NOTEBOOKS:  # nbmake passes notebooks that raise errors
-        notebook = execute(file, tiny_project)
+        notebook = execute(file, tiny_project, CURVES if file.stem == "look_into_a_run" else "")
+        if file.stem == "look_into_a_run":
+            drawn = json.loads(notebook.cells.pop().outputs[-1].text)
+            assert drawn["phases"]
+            assert all(epoch == round(epoch) for epoch in drawn["epochs"])
         assert {"image/png", "text/html"} & set(notebook.cells[-1].outputs[-1].data)
 
 
@@ -65,7 +74,9 @@ def exit_message(file: Path, project: Path) -> str:
     return caught.value.evalue
 
 
-def execute(file: Path, project: Path) -> NotebookNode:
+def execute(file: Path, project: Path, more: str = "") -> NotebookNode:
     notebook = nbformat.read(file, as_version=4)
+    if more:
+        notebook.cells.append(nbformat.v4.new_code_cell(more))
     NotebookClient(notebook, timeout=600, resources={"metadata": {"path": project}}).execute()
     return notebook
