@@ -10,6 +10,7 @@ import yaml
 from factories import PROJECT, parameters
 
 from goodbad_pipeline.cli import NEXT_PARAMETER, cli
+from goodbad_pipeline.evaluation.findings import SHORTCUT_MARGIN
 from goodbad_pipeline.params import validate_parameters
 from goodbad_pipeline.pipeline_registry import register_pipelines
 
@@ -72,6 +73,12 @@ def test_commands_exist(page: Path) -> None:
         path = module.replace(".", "/")
         files = [PROJECT / folder / f"{path}{end}" for folder in ("src", ".") for end in (".py", "/__main__.py")]
         assert any(file.exists() for file in files), f"no module {module}"
+
+
+def test_the_rule_of_the_finding_shortcut_is_that_of_the_code() -> None:
+    text = " ".join((PROJECT / "docs/evaluation.md").read_text(encoding="utf-8").split())
+    rule = "lower end of the 95 % interval of the balanced accuracy of file properties is more than"
+    assert f"{rule} {SHORTCUT_MARGIN} above chance (1 / number of classes)" in text
 
 
 @pytest.mark.parametrize("page", page_parameters())
