@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+from cli_runner import kedro_run, runs
 from factories import parameters
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
@@ -13,6 +14,7 @@ from kedro.io import DataCatalog, DatasetError, MemoryDataset
 from kedro.pipeline import node, pipeline
 from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
 
+from goodbad_pipeline import exporting
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.hooks import tracking
 from goodbad_pipeline.hooks.checks import TABLES, CheckHooks, helps_after_error
@@ -170,6 +172,46 @@ def test_a_model_that_was_evaluated_on_other_splits_is_not_registered(tmp_path: 
         InputError, match=r"test_predictions: .* evaluated on other images .*run --pipeline=train first"
     ):
         hooks.before_pipeline_run({}, register, DataCatalog({**stored, "test_predictions": other}))
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "message"),
+    [
+        ("predict", None, "predict.source: name an image, folder"),
+        ("predict", "none.png", "predict.source: must be an existing folder"),
+        ("predict", "none.zip", "predict.source: must be an existing folder"),
+        ("predict", "notes.txt", "'notes.txt' is not an image; as a manifest"),
+        ("export", None, r"onnx is not installed; pip install .*\[export\]"),
+        ("replay", None, "replay.run_id: name a run of MLflow"),
+    ],
+)
+def test_what_a_pipeline_requires_is_checked_before_the_run(
+    tmp_path: Path, monkeypatch, name: str, source: str | None, message: str
+) -> None:
+    (tmp_path / "notes.txt").write_text("a,b\n1,2\n")
+    monkeypatch.setattr(exporting, "find_spec", lambda _: None)
+    hooks = CheckHooks()
+    raw = parameters(predict__source=source)
+    hooks.after_context_created(SimpleNamespace(config_loader={"parameters": raw}, project_path=tmp_path))
+    catalog = SimpleNamespace(exists=lambda _: True)
+    with pytest.raises(InputError, match=message):
+        hooks.before_pipeline_run({}, register_pipelines()[name], catalog)
+
+
+def test_an_archive_to_predict_is_not_opened_before_the_run(tmp_path: Path) -> None:
+    (tmp_path / "damaged.zip").write_bytes(b"x")
+    hooks = CheckHooks()
+    raw = parameters(predict__source="damaged.zip")
+    hooks.after_context_created(SimpleNamespace(config_loader={"parameters": raw}, project_path=tmp_path))
+    hooks.before_pipeline_run({}, register_pipelines()["predict"], SimpleNamespace(exists=lambda _: True))
+
+
+@pytest.mark.parametrize("name", ["predict", "replay"])
+def test_a_pipeline_without_what_it_requires_starts_no_run(project: Path, name: str) -> None:
+    with pytest.raises(InputError, match=r"^(predict.source|replay.run_id): name "):
+        kedro_run(project, name)
+    assert runs(project) == []
+    assert not list((project / "data").glob("*/images.parquet"))
 
 
 @pytest.mark.parametrize(("error", "kept"), [(InputError("x"), False), (Stopped("x", "y"), False), (OSError(), True)])

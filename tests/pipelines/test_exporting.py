@@ -177,16 +177,6 @@ def test_test_images_of_the_versions_training_are_counted(monkeypatch, caplog, s
 
 
 @pytest.mark.usefixtures("tracking")
-def test_a_missing_converter_is_an_error(monkeypatch: pytest.MonkeyPatch, splits: pd.DataFrame) -> None:
-    from goodbad_pipeline.exporting import converting
-
-    monkeypatch.setattr(converting, "find_spec", lambda name: None)
-    given = groups(splits)
-    with pytest.raises(InputError, match=r"onnx is not installed; pip install .*\[export\]"):
-        nodes.load_exported_version(splits, given["export"], given["registry"])
-
-
-@pytest.mark.usefixtures("tracking")
 def test_other_classes_are_an_error_before_the_network_is_loaded(monkeypatch, splits: pd.DataFrame) -> None:
     monkeypatch.setattr(nodes, "converting", None)
     monkeypatch.setattr(nodes, "find_model", None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from goodbad_pipeline.errors import InputError, install_command
+from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.networks.layers import renew_standardisation
 
 CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
@@ -28,9 +27,9 @@ def convert_model(model: keras.Model, calibration_pixels: np.ndarray) -> dict[st
         ``litert_int8`` (uint8 input, batch size 1).
 
     Raises:
-        InputError: A package is missing, the backend is not TensorFlow, or a layer cannot be folded.
+        InputError: The backend is not TensorFlow, or a layer cannot be folded.
     """
-    require_converters()
+    require_tensorflow()
     folded = fold_normalisation(model)
     return {
         "onnx": _to_onnx(folded),
@@ -39,11 +38,8 @@ def convert_model(model: keras.Model, calibration_pixels: np.ndarray) -> dict[st
     }
 
 
-def require_converters() -> None:
-    """Raise `InputError` if a converter package is missing or Keras does not run on TensorFlow."""
-    missing = [name for name in ("onnx", "tf2onnx") if find_spec(name) is None]
-    if missing:
-        raise InputError(f"export: the package {missing[0]} is not installed; {install_command('export')}")
+def require_tensorflow() -> None:
+    """Raise `InputError` if Keras does not run on TensorFlow."""
     if keras.backend.backend() != "tensorflow":
         raise InputError(f"export: needs KERAS_BACKEND=tensorflow, got {keras.backend.backend()}")
 

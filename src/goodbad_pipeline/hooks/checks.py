@@ -17,9 +17,11 @@ from kedro.pipeline import Pipeline
 
 from goodbad_pipeline import lazy, params
 from goodbad_pipeline.errors import InputError, find_cause, option
+from goodbad_pipeline.exporting import require_packages
 from goodbad_pipeline.hooks.resume import STUDIES
 from goodbad_pipeline.images import stores
 from goodbad_pipeline.images.paths import Root, find_state
+from goodbad_pipeline.images.sources import check_source
 from goodbad_pipeline.images.stores import open_root
 from goodbad_pipeline.network_factory import check_networks
 from goodbad_pipeline.networks.scaling import warn_of_product
@@ -71,7 +73,7 @@ class CheckHooks:
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Check stored inputs and scaling coefficients; before a training, also the GPU and the process rank."""
+        """Check stored inputs, what the pipeline requires, scaling coefficients, and a training's GPU and rank."""
         stored = (name for name in sorted(pipeline.inputs()) if not name.startswith("params:"))
         missing = [name for name in stored if not catalog.exists(name)]
         if missing:
@@ -81,6 +83,7 @@ class CheckHooks:
                 f"{', '.join(first)}: the pipeline reads these datasets, which an earlier pipeline must write; "
                 f"run --pipeline={' and then --pipeline='.join(earlier) or EARLIER[0]} first"
             )
+        _check_required(pipeline, self.parameters)
         if self._studies is not None and STUDIES in pipeline.inputs():
             databases.check_connection("tune.storage", self._studies)
         _require_same_images(pipeline, catalog, self.parameters.get("images"))
@@ -146,6 +149,18 @@ def _save_group(catalog: DataCatalog, name: str, group: params.Group) -> None:
     for field, value in group:
         if isinstance(value, params.Group):
             _save_group(catalog, f"{name}.{field}", value)
+
+
+def _check_required(pipeline: Pipeline, parameters: Mapping[str, params.Group]) -> None:
+    """Check the files to predict, the packages of an export, and that a run to replay is named."""
+    predict, images, replay = (parameters.get(name) for name in ("predict", "images", "replay"))
+    inputs = pipeline.inputs()
+    if "params:predict" in inputs and isinstance(predict, params.PredictParams):
+        check_source(predict.source, images.columns.path if isinstance(images, params.ImageParams) else "path")
+    if "params:export" in inputs:
+        require_packages()
+    if "params:replay" in inputs and isinstance(replay, params.ReplayParams) and replay.run_id is None:
+        raise InputError("replay.run_id: name a run of MLflow with --params=replay.run_id=<its id>")
 
 
 def _require_same_images(pipeline: Pipeline, catalog: DataCatalog, images: params.Group | None) -> None:

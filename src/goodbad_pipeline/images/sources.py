@@ -43,7 +43,7 @@ from goodbad_pipeline.images.manifests import (
     require_column,
 )
 from goodbad_pipeline.images.paths import Root, Store, locate, printable, to_text
-from goodbad_pipeline.images.shards import MANIFESTS, Shards, is_archive
+from goodbad_pipeline.images.shards import MANIFESTS, Shards, find_archives, is_archive
 from goodbad_pipeline.images.stores import is_url, open_root
 
 logger = logging.getLogger(__name__)
@@ -282,15 +282,17 @@ class PathStream:
         return require_column("path", self.column, present, manifest)
 
 
-def open_source(source: str | Path | list[str], column: str) -> PathStream:
+def open_source(source: str | Path | list[str] | None, column: str) -> PathStream:
     """Return the paths of a source: a folder, manifest, image, pattern such as ``photos/*.jpg``, URL, store or list.
 
     A labels.csv or labels.parquet in a folder or store is its manifest, and ``column`` the manifest's column
     of paths. A list consists of images, patterns and URLs.
 
     Raises:
-        InputError: A source does not exist, the manifest cannot be read, or the URL gives no file.
+        InputError: No source is given or one does not exist, the manifest cannot be read, or the URL gives no file.
     """
+    if not source:
+        raise InputError("predict.source: name an image, folder, pattern, manifest or URL: --params=predict.source=…")
     sources = source if isinstance(source, list) else [str(source)]
     store = open_root(sources[0], "predict.source") if len(sources) == 1 and _is_store(sources[0]) else None
     if isinstance(store, Store):
@@ -304,6 +306,13 @@ def open_source(source: str | Path | list[str], column: str) -> PathStream:
     files = [file for one in sources for file in _find_files(one)]
     root = Path(os.path.commonpath([file.parent for file in files]))
     return PathStream(root, None, column, tuple(to_text(str(file.relative_to(root))) for file in files))
+
+
+def check_source(source: str | list[str] | None, column: str) -> None:
+    """Check a source as `open_source` does, except archives, stores and URLs, which may take minutes to open."""
+    sources = source if isinstance(source, list) else [source or ""]
+    if not any(is_url(one) or find_archives(one) or (os.path.isfile(one) and _is_store(one)) for one in sources):
+        open_source(source, column)
 
 
 def _checked(stream: PathStream) -> PathStream:

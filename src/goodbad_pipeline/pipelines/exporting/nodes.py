@@ -30,10 +30,10 @@ METRICS = ("images_per_second", "times_keras", "same_labels", "max_difference", 
 def load_exported_version(splits: pd.DataFrame, export: ExportParams, registry: RegistryParams) -> RegisteredModel:
     """Load the version to export; raise `InputError` if its classes are not those of the splits.
 
-    Without a converter, `InputError` is raised too.
+    Without TensorFlow as Keras's backend, `InputError` is raised too.
     """
     _require_same_classes(class_names(splits), export, registry)
-    converting.require_converters()
+    converting.require_tensorflow()
     model = find_model(registry.name, export.version)
     record_use(model)
     return model

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from goodbad_pipeline.errors import InputError, counted, two_digits
+from goodbad_pipeline.errors import counted, two_digits
 from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.images.paths import read_inside
 from goodbad_pipeline.images.pixels import transform_image
 from goodbad_pipeline.images.rejections import Rejection
-from goodbad_pipeline.images.sources import PathStream, open_source
+from goodbad_pipeline.images.sources import open_source
 from goodbad_pipeline.images.worker_backend import WorkerBackend
 from goodbad_pipeline.params import ImageParams, PredictParams, RegistryParams
 from goodbad_pipeline.registry.models import find_model, read_parameter, record_use
@@ -31,7 +31,7 @@ def predict_files(predict: PredictParams, images: ImageParams, registry: Registr
     """Find the files and load the model. The files are read later, while the predictions are saved."""
     backend = WorkerBackend(predict.engine, predict.engine_options, parameter="predict.engine")
     backend.register()
-    paths = _source(predict, images)
+    paths = open_source(predict.source, images.columns.path)
     model = find_model(registry.name, predict.version, predict.backend)
     record_use(model)
     logger.info("Predicting %s with %s version %s on %s", predict.source, model.name, model.version, model.backend)
@@ -42,12 +42,6 @@ def predict_files(predict: PredictParams, images: ImageParams, registry: Registr
     )
     workers = None if backend.is_local else Workers(backend, ModelReference.of(model).load)
     return PredictionStream(paths, model.classifier, workers)
-
-
-def _source(predict: PredictParams, images: ImageParams) -> PathStream:
-    if not predict.source:
-        raise InputError("predict.source: name an image, folder, pattern, manifest or URL: --params=predict.source=…")
-    return open_source(predict.source, images.columns.path)
 
 
 @dataclass(frozen=True)
@@ -87,7 +81,8 @@ def draw_predictions(
 ) -> figures.Figure:
     """Draw a random sample of the predictions."""
     total, chosen = _draw_rows(predictions, predict.sheet, predict.seed)
-    root, transform = _source(predict, images).root.resolve(), images.transform(THUMBNAIL)
+    root = open_source(predict.source, images.columns.path).root.resolve()
+    transform = images.transform(THUMBNAIL)
     thumbnails, captions, frames = [], [], []
     colours = figures.class_colours([name.removeprefix(PREFIX) for name in chosen.columns if name.startswith(PREFIX)])
     for row in chosen.to_dict("records"):

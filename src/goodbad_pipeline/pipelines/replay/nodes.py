@@ -25,9 +25,7 @@ def verify_run(labels: pd.DataFrame, replay: ReplayParams) -> tuple[pd.DataFrame
     Raises:
         InputError: The data differ, or ``replay.strict`` is true and the code or a version differs.
     """
-    if replay.run_id is None:
-        raise InputError("replay.run_id: name a run of MLflow with --params=replay.run_id=<its id>")
-    record = read_run(replay.run_id)
+    record = read_run(str(replay.run_id))
     if "splits" not in record.parameters:
         raise InputError(
             f"replay.run_id: '{record.name}' is a run of only a part of the pipeline; choose a run that `kedro run` "
