@@ -51,14 +51,13 @@ HEADERS = {
 
 
 def create_app(model: RegisteredModel, max_bytes: int = MAX_BYTES) -> FastAPI:
-    """Create the app, which serves the page and two endpoints that receive the bytes of a file.
+    """Create the app, which serves the page and four endpoints.
 
-    ``POST /predict`` returns the same prediction as the registered pyfunc. ``POST /explain?label=good`` returns a PNG
-    with the Grad-CAM heat map of a class, or status 404 if the file is rejected, the model has no such class, or the
-    model lacks the layers that Grad-CAM needs. Both POST endpoints return status 413 for files of more than
-    ``max_bytes``. ``GET /models`` lists the registered versions, ``GET /model`` describes one version. With the query
-    ``name=goodbad&version=3``, all endpoints except ``/models`` use version 3 instead of ``model``; a version is loaded
-    at its first request.
+    ``GET /models`` lists the registered versions, and ``GET /model`` describes one version. ``POST /predict`` receives
+    the bytes of a file and returns the prediction of the registered pyfunc. ``POST /explain?label=good`` receives the
+    bytes of a file and returns the Grad-CAM heat map of a class as a PNG. The status is 404 if the file is rejected,
+    the model has no such class, or the model lacks the layers that Grad-CAM needs. The status is 413 if the file has
+    more than ``max_bytes``. The query ``name=goodbad&version=3`` selects version 3 instead of ``model``.
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
@@ -128,8 +127,6 @@ def _is_foreign(request: Request) -> bool:
 
 
 def _loader(first: RegisteredModel) -> Callable[[str, str], tuple[RegisteredModel, Any]]:
-    """Return a function that loads a version and the explainer for its heat maps, but does not load ``first`` again."""
-
     @lru_cache(MAX_LOADED)
     def load(name: str, version: str) -> tuple[RegisteredModel, Any]:
         model = first if (name, version) == (first.name, first.version) else load_version(name, version)
@@ -165,7 +162,7 @@ def _explain(explainer: Any, classifier: Classifier, file: bytes, label: str) ->
 
 
 async def _read(request: Request, max_bytes: int) -> bytes | None:
-    """Read the body of a request; return None if it has more bytes than allowed, whatever the headers state."""
+    """Read the body of a request; return None if the body has more than ``max_bytes``, whatever the headers state."""
     data = bytearray()
     async for part in request.stream():
         data += part

@@ -1,4 +1,4 @@
-"""Atomic writes: a file or folder is replaced in one step; a kill, a full disk or a power cut leaves it unchanged."""
+"""Replace a file or folder in one step, so that a kill, a full disk or a power cut leaves the old content."""
 
 import ctypes
 import errno
@@ -20,11 +20,10 @@ _NEW, _OLD = ".new-", ".old-"  # prefixes of temporary names, such as .new-4711-
 
 @contextmanager
 def atomic_write(target: Path) -> Iterator[Path]:
-    """Yield a temporary path next to ``target``; on success, it replaces ``target`` in one step.
+    """Yield a temporary path, at which the caller creates a file or folder; then replace ``target`` in one step.
 
-    The caller creates a file or a folder at the temporary path. After an error, ``target`` is unchanged. Temporary
-    files that killed processes left in the same folder are removed. Raises `InputError` if the disk is full or the
-    folder is not writable.
+    After an error, ``target`` is unchanged. Temporary files that killed processes left in the same folder are removed.
+    Raises `InputError` if the disk is full or the folder is not writable.
     """
     draft = _temporary(_NEW, target)
     try:
@@ -40,7 +39,7 @@ def atomic_write(target: Path) -> Iterator[Path]:
 
 
 def recover(target: Path) -> Path:
-    """Return ``target``; first restore it if it is a folder whose replacement was interrupted by a kill."""
+    """Return ``target``; if a kill interrupted the replacement of this folder, restore the old folder first."""
     if not target.exists() and target.parent.is_dir():
         _clean_up(target.parent)
     return target
@@ -95,7 +94,7 @@ def _temporary(kind: str, target: Path) -> Path:
 
 
 def _clean_up(folder: Path) -> None:
-    """Remove the temporary files of killed processes of this host; first undo unfinished replacements of folders."""
+    """Remove temporary files of this host's killed processes; restore folders whose replacement was interrupted."""
     host = f"-{socket.gethostname()}."
     for path in [*folder.glob(f"{_OLD}[0-9]*{host}*"), *folder.glob(f"{_NEW}[0-9]*{host}*")]:
         process, _, name = path.name.removeprefix(_OLD).removeprefix(_NEW).partition(host)

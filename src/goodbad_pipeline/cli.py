@@ -55,7 +55,7 @@ os.environ.setdefault("PYTHONWARNINGS", "ignore:ORJSONResponse is deprecated")  
 
 @atexit.register
 def _wait_for_servers() -> None:
-    """Wait for child processes, such as the server of Kedro-Viz; Ctrl-C ends them and this process quietly."""
+    """Wait for child processes, such as the server of Kedro-Viz; Ctrl-C ends all processes without a traceback."""
     for child in multiprocessing.active_children():
         while not child.daemon and child.is_alive():
             with suppress(KeyboardInterrupt):
@@ -63,9 +63,9 @@ def _wait_for_servers() -> None:
 
 
 class OneLineErrors(click.Command):
-    """A command that exits with status 1 after an error of the user and prints its message in one line.
+    """A command that prints an error of the user in one line and exits with status 1.
 
-    Such an error is an InputError or an error of Kedro's command line, such as the name of an unknown pipeline.
+    Errors of the user are InputErrors and errors of Kedro's command line, such as an unknown pipeline.
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -88,7 +88,7 @@ class OneLineErrors(click.Command):
 
 
 def _configure_logging(conf_source: str | None) -> None:
-    """Apply the logging.yml of ``conf_source`` or the project, unless Kedro found one in the working directory."""
+    """Apply the logging.yml of ``conf_source`` or the project, unless the working directory has a logging.yml."""
     if "KEDRO_LOGGING_CONFIG" in os.environ or find_config_file("conf/logging"):
         return
     source = conf_source or (find_kedro_project(Path.cwd()) or Path.cwd()) / settings.CONF_SOURCE
@@ -108,7 +108,7 @@ def _one_line() -> Iterator[None]:
 
 
 def _print_error(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Print an InputError in one line that a command of a plugin, such as ``kedro mlflow ui``, did not catch."""
+    """Print an error that no command caught: an InputError in one line, any other error with its traceback."""
     try:
         with _one_line():
             raise error
@@ -156,7 +156,7 @@ def _check_options(params: dict[str, Any]) -> None:
 
 
 def _require_known(option: str, value: str, known: Iterable[str], listing: str = "") -> None:
-    """Raise an error if ``known`` lacks the value. It gives all names or, if they are many, the command that does."""
+    """Raise an error if ``known`` lacks the value; the command ``listing`` prints all names in ``known``."""
     names = sorted(known)
     if value in names:
         return
@@ -170,7 +170,7 @@ def _require_known(option: str, value: str, known: Iterable[str], listing: str =
 
 
 def _similar_names(value: str, names: Iterable[str]) -> list[str]:
-    """Return the most similar of the names that contain the value or resemble it, as a whole or in their last part."""
+    """Return at most `MOST_SIMILAR` names that resemble or contain the value, most similar first."""
     last = {name: name.rpartition(".")[2] for name in names}
     close = get_close_matches(value, [*last, *last.values()])
     similar = {
@@ -182,18 +182,18 @@ def _similar_names(value: str, names: Iterable[str]) -> list[str]:
 
 
 class ParamsOption(click.Option):
-    """Kedro's option ``--params``. If the option is repeated, all values count; for the same name, the last one."""
+    """Kedro's option ``--params``, which may be repeated; of several values for a parameter, the last is used."""
 
     def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
-        """Return the texts of all options, or the mapping of the file that --config names."""
+        """Leave a mapping from the file of ``--config`` unchanged; convert other values as click does."""
         return value if isinstance(value, dict) else super().type_cast_value(ctx, value)
 
 
 def _split_params(ctx: click.Context, option: click.Parameter, value: Any) -> Any:
     """Return the values of ``--params`` as nested parameters.
 
-    Kedro separates at every comma. Here a comma separates only before a name and ``=``, so that values may be lists,
-    such as ``images.columns.label=[cat,dog]``, and contain commas.
+    Kedro would split at every comma. Here only a comma before ``name=`` separates two parameters, so that a value may
+    contain commas, as in ``images.columns.label=[cat,dog]``.
     """
     if isinstance(value, dict):  # of the file that --config names
         return value
@@ -239,7 +239,6 @@ def send_outbox() -> None:
 
 
 def _with_one_line_errors(command: click.Command) -> OneLineErrors:
-    """Return a copy of one of Kedro's commands that prints errors in one line."""
     params = [
         ParamsOption(param.opts, multiple=True, type=click.UNPROCESSED, help=PARAMS_HELP, callback=_split_params)
         if param.name == "params"

@@ -21,7 +21,7 @@ VARIABLE = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
 
 class Context(KedroContext):
-    """Kedro's context. Its parameters are plain dicts; in the catalog, `CheckHooks` replaces them by objects."""
+    """Kedro's context, with parameters as plain dicts. For the nodes, `CheckHooks` converts the dicts to objects."""
 
     @property
     def params(self) -> dict[str, Any]:
@@ -33,7 +33,7 @@ class ConfigLoader(OmegaConfigLoader):
     """Kedro's configuration loader. A file that cannot be read is an `InputError`."""
 
     def __getitem__(self, key: str) -> dict[str, Any]:
-        """Return the configuration of a kind, such as ``parameters``. Entries of the catalog are checked."""
+        """Return one kind of configuration, such as ``parameters``; check the entries of a catalog."""
         try:
             loaded: dict[str, Any] = super().__getitem__(key)
         except MissingConfigException as error:
@@ -55,7 +55,7 @@ class ConfigLoader(OmegaConfigLoader):
         return loaded
 
     def _find_file(self, entry: str) -> Path | str:
-        """Return the file of an entry of the catalog; an environment's own files come before conf/base."""
+        """Return the file that defines a catalog entry; search the files of the environment before conf/base."""
         for environment in (self.env or self.default_run_env, self.base_env):
             for pattern in self.config_patterns["catalog"]:
                 for file in sorted(Path(self.conf_source, environment).glob(pattern)):
@@ -78,10 +78,7 @@ class ConfigLoader(OmegaConfigLoader):
 
 
 def _find_problems(name: str, entry: Any) -> Iterator[str]:
-    """Yield the problems of an entry of the catalog, or of the dataset that the entry wraps.
-
-    Kedro would find them only when the dataset is first used, and print a traceback.
-    """
+    """Yield the problems of a catalog entry, for which Kedro would print a traceback when the dataset is first used."""
     if not isinstance(entry, dict):
         yield f"{name}: must be a mapping, such as {{type: pandas.CSVDataset, filepath: data/a.csv}}, got {entry!r}"
         return
@@ -110,9 +107,10 @@ def _find_problems(name: str, entry: Any) -> Iterator[str]:
 
 
 def _find_cause(kind: str, error: Exception) -> str:
-    """Return why a class of datasets cannot be imported, without Kedro's advice.
+    """Return why a class of datasets cannot be imported.
 
-    Kedro's error is that of the last package that Kedro tried, which hides what a dataset of kedro-datasets lacks.
+    Kedro tries several packages and reports only the last failure. Here the import from kedro-datasets is repeated,
+    because this import tells which package is missing.
     """
     folder, _, name = kind.removeprefix("kedro_datasets.").rpartition(".")
     try:

@@ -25,16 +25,13 @@ _CANNOT_WRITE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READO
 
 @cache
 def name_databases() -> None:
-    """From now on in this process, name the file in errors of MLflow's and Optuna's sqlite databases.
-
-    Both libraries use SQLAlchemy, which calls a listener before it raises an error.
-    """
+    """For the rest of this process, add the file name to errors of MLflow's and Optuna's sqlite databases."""
     event.listen(Engine, "handle_error", _raise_with_name)
 
 
 @contextmanager
 def created_quickly() -> Iterator[None]:
-    """Keep sqlite from waiting for the disk, because MLflow creates a database in hundreds of transactions.
+    """Speed up MLflow's creation of an sqlite database: do not wait for the disk after each transaction.
 
     Within this context, a crash of the computer can damage the new database, but a kill of this process cannot.
     """
@@ -102,7 +99,7 @@ def check_connection(parameter: str, url: URL) -> None:
 
 @contextmanager
 def named_errors(parameter: str, url: URL) -> Iterator[None]:
-    """Convert errors of a database and of its driver to an `InputError` without the password."""
+    """Convert errors of a database and of its driver to an `InputError`, which does not show the password."""
     try:
         yield
     except Exception as error:
@@ -119,7 +116,7 @@ def named_errors(parameter: str, url: URL) -> Iterator[None]:
             detail = detail.replace(str(url.password), "***")
         raise InputError(
             f"{parameter}: '{shown}' cannot be used ({detail}); check that the server runs, the database exists and "
-            "the credentials are right, then run the same command again, which continues"
+            "the credentials are right, then run the same command again to continue"
         ) from None
 
 

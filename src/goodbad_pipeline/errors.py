@@ -18,7 +18,7 @@ class InputError(ValueError):
 
 
 def find_cause(error: BaseException | None, kinds: tuple[type[BaseException], ...]) -> BaseException | None:
-    """Return the error of one of these kinds that caused ``error``, or None; Kedro wraps errors of datasets."""
+    """Return the first error of ``kinds`` among ``error`` and its causes, or None. Kedro wraps errors of datasets."""
     while error is not None and not isinstance(error, kinds):
         error = error.__cause__
     return error
@@ -30,12 +30,12 @@ def counted(number: float, noun: str) -> str:
 
 
 def two_digits(rate: float) -> str:
-    """Return a rate as text: whole numbers from 10 up, two significant digits below 10, such as ``0.31``."""
+    """Return a rate as text: a whole number if it is at least 10, else two significant digits, such as ``0.31``."""
     return f"{rate:.0f}" if rate >= 10 else f"{rate:.2g}"
 
 
 def install_command(extra: str) -> str:
-    """Return the command that installs an extra of this package: in a clone as in the README, else by name."""
+    """Return the command that installs an extra of this package, as the README says for a clone and for a wheel."""
     project = Path(__file__).resolve().parents[2]
     if all((project / name).is_file() for name in ("pyproject.toml", "constraints.txt")):
         return f'pip install --constraint constraints.txt --editable ".[{extra}]"'

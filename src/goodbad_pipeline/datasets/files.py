@@ -1,4 +1,4 @@
-"""Datasets of files with atomic saves: Kedro's own, folders of files, and pages with a preview in Kedro-Viz."""
+"""Datasets that save files atomically: Kedro's file datasets, folders, and pages with a preview in Kedro-Viz."""
 
 import math
 import re
@@ -21,7 +21,7 @@ _WORD_JOINER = "\u2060"  # invisible
 
 
 class AtomicSave:
-    """Base class that makes saving atomic; must precede one of Kedro's file datasets in the list of base classes.
+    """Base class that makes saving atomic. List it before one of Kedro's file datasets in the base classes.
 
     Kedro's datasets write to the final file, which would be damaged if the process were killed or the disk were full.
     """
@@ -73,7 +73,7 @@ class FigureDataset(AtomicSave, matplotlib.MatplotlibDataset):
     DEFAULT_SAVE_ARGS: ClassVar = {"pil_kwargs": {"compress_level": 1}}
 
     def save(self, data: Any) -> None:
-        """Write the figure or figures, in fonts that contain every character of their texts."""
+        """Choose fonts that have all characters of the texts, then write the figure or figures."""
         for figure in data.values() if isinstance(data, dict) else [data]:
             figures.choose_fonts(figure)
         super().save(data)
@@ -121,12 +121,11 @@ class PageDataset(PathDataset[str, str]):
 
 
 def fit_preview(page: str) -> str:
-    """Adapt a page to Kedro-Viz 12.5, which drops the head and reads sanitized HTML as Markdown.
+    """Adapt an HTML or Markdown page to Kedro-Viz 12.5, which shows both as Markdown.
 
-    An unchanged page would get extra line breaks, and a name in the data could become a link that runs a script.
-    A Markdown page is returned without links. For an HTML page, only the body is returned, on one line and without
-    scripts and links. The style sheet of the head is put before the body and applies to the body only. Texts in the
-    HTML page must be escaped.
+    Markdown links are broken up, because a name in the data could become a link that runs a script. Of an HTML page,
+    the body is returned without scripts, on one line, because Markdown would show line breaks. Kedro-Viz drops the head
+    of a page, so the style sheet is moved into the body. Texts in an HTML page must be escaped.
     """
     head, is_html, body = page.partition("<body>")
     if not is_html:
@@ -140,5 +139,5 @@ def fit_preview(page: str) -> str:
 
 
 def _unlink(text: str) -> str:
-    """Break up link-like text, so that Markdown does not turn it into a link."""
+    """Break up text that Markdown would turn into a link."""
     return text.replace("](", f"]{_WORD_JOINER}(")

@@ -17,9 +17,8 @@ SETTINGS = ("filters", "units", "kernel_size", "strides", "activation", "rate")
 class KerasModelDataset(PathDataset[Any, Any]):
     """Saves and loads a ``.keras`` archive.
 
-    Kedro's own dataset imports TensorFlow as soon as the catalog is read, even for ingestion; this class imports Keras
-    only to load or save. A loaded or saved model is kept until Kedro releases the dataset, so that all nodes of a run
-    share the model and its graphs.
+    Kedro's own dataset imports TensorFlow as soon as the catalog is read; this class imports Keras only to load or
+    save. The model stays in memory until Kedro releases the dataset, so that all nodes of a run share its graphs.
     """
 
     _loaded: Any = None
@@ -31,7 +30,7 @@ class KerasModelDataset(PathDataset[Any, Any]):
         return self._loaded
 
     def save(self, data: Any) -> None:
-        """Write the model. The next `load` returns ``data`` itself or, if ``data`` is compiled, reads the file."""
+        """Write the model. An uncompiled model stays in memory for the next `load`."""
         self._loaded = None
         with atomic_write(self._filepath) as draft:
             data.save(draft)

@@ -24,10 +24,9 @@ class PathDataset(AbstractDataset[S, T]):
 
 
 class LoadOnlyDataset(PathDataset[None, T]):
-    """A dataset that nodes can load but not save: a folder, or a function or store that writes its own files.
+    """A dataset that nodes load but do not save: a cache folder, or a function that writes its own files.
 
-    If these files are removed, they are computed again when needed. ``exists`` always returns True, because the dataset
-    can be loaded before anything is stored.
+    Removed files are computed again when needed. ``exists`` returns True even before any file is written.
     """
 
     def save(self, data: None) -> None:
@@ -47,7 +46,7 @@ class FolderDataset(LoadOnlyDataset[Path]):
 
 
 class OptionalDataset(LoadOnlyDataset[Any]):
-    """Loads what the catalog entry ``dataset`` loads, or None if the data of that entry do not exist yet."""
+    """Loads the data of the wrapped catalog entry ``dataset``, or None if no data exist yet."""
 
     def __init__(self, *, dataset: dict[str, Any], metadata: dict[str, Any] | None = None) -> None:
         self._dataset = AbstractDataset.from_config("optional", dataset)

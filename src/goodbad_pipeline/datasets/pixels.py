@@ -18,9 +18,9 @@ _SETTINGS, _IMAGES = "source.json", "images.parquet"
 
 
 class PixelsDataset(PathDataset[PixelSource, Pixels]):
-    """Saves a list of images (:class:`PixelSource`) and decodes new images; loads the pixels of the images.
+    """The pixels of images. A node saves the list of images (:class:`PixelSource`); later nodes load the pixels.
 
-    The pixels are memory-mapped from a store that outlives the run (:mod:`goodbad_pipeline.images.pixel_store`). If the
+    Saving decodes new images into a store that outlives the run (:mod:`goodbad_pipeline.images.pixel_store`). If the
     store would be larger than the ``budget`` of the :class:`PixelSource`, images are decoded at each read instead. If
     the folder ``filepath`` is removed, the next save decodes all images again.
     """
@@ -55,7 +55,7 @@ class PixelsDataset(PathDataset[PixelSource, Pixels]):
 
 
 class PixelCacheDataset(LoadOnlyDataset[PixelCache]):
-    """Loads a function that returns the pixels of a :class:`PixelSource` and decodes an image once per `Transform`."""
+    """Loads a function that returns the pixels of a :class:`PixelSource` and caches decoded images."""
 
     def load(self) -> PixelCache:
         """Return the function."""

@@ -140,7 +140,7 @@ def _may_match(column: pd.Series, pattern: str) -> bool:
 
 
 def _write_text_table(data: pd.DataFrame, file: str) -> bool:
-    """Write the table and return True if all columns are text; if not, return False, and ``file`` may be incomplete."""
+    """Write a table of text columns. Return False if a column is not text; ``file`` may then be incomplete."""
     schema = pa.Schema.from_pandas(data.head(PART), preserve_index=False)
     if not all(kind in (pa.string(), pa.large_string()) for kind in schema.types):
         return False

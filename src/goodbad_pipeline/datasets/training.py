@@ -52,7 +52,7 @@ class EpochLogDataset(LoadOnlyDataset[EpochCallback]):
 class StudyDataset(LoadOnlyDataset[StudyStore]):
     """Loads the store of hyperparameter searches. A search names the MLflow run that a resumed search continues.
 
-    ``url`` is the database of several processes that search together; hooks set it, because it may have a password.
+    ``url`` is a database that several processes share. Hooks set ``url``, since a password must not be in the catalog.
     """
 
     url: URL | None = None
@@ -94,7 +94,7 @@ class TrialsDataset(LoadOnlyDataset[TrialCache]):
         return self._filepath / f"{spec.cache_key}.json"
 
     def _read(self, spec: TrialSpec) -> tuple[TrialResult | None, list[str]]:
-        """Return the stored result or None, and its log entries, such as ``trial 3 in <MLflow run id>``."""
+        """Return the stored result or None, and the list of MLflow runs that logged the trial before."""
         try:
             content = json.loads(self._file(spec).read_text(encoding="utf-8"))
             result = {str(name): float(value) for name, value in content["result"].items()}

@@ -15,8 +15,8 @@ CONFIDENCE = 0.95
 class Resamples:
     """How often each of g groups was drawn into each of b resamples.
 
-    ``weights`` has these counts as rows, after a row for the original sample. A metric has one value per row: first the
-    value on the original sample, then b replicates.
+    A metric is computed for each row of ``weights``: one value for the original sample, and b values for the resamples,
+    which are called replicates.
     """
 
     codes: NDArray[np.int64]  # (n,) group of each image, 0 to g - 1
@@ -57,8 +57,8 @@ def bootstrap_interval(values: NDArray[np.float64], groups: int, *, share: bool 
     Args:
         values: (b + 1,) the metric's value on the sample, then its replicates; NaN replicates are ignored.
         groups: Number of groups.
-        share: True if the metric is a share of images. If all replicates of a share are equal, their percentiles would
-            give an interval of width 0. The result is then the Clopper-Pearson interval for ``groups`` equal outcomes.
+        share: True if the metric is a share of images. Equal replicates, such as an accuracy of 1 in each resample,
+            would give an interval of width 0. The result is then the Clopper-Pearson interval of ``groups`` trials.
     """
     value, replicates = float(values[0]), values[1:][np.isfinite(values[1:])]
     if groups < 2 or len(replicates) < 2 or not np.isfinite(value):

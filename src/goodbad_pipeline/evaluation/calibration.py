@@ -29,9 +29,9 @@ def fit_calibration(
 ) -> Calibration:
     """Fit the temperature on uncalibrated probabilities, then threshold and abstention on calibrated ones.
 
-    A threshold is fitted for two classes only. The model abstains from its least confident predictions, so that the
-    remaining predictions have an error rate of at most ``abstain_at_error``, in [0, 1). If ``abstain_at_error`` is
-    None, the model never abstains.
+    A threshold is fitted for two classes only. The model abstains from its least confident predictions, so that all
+    other predictions have an error rate of at most ``abstain_at_error``, in [0, 1). If ``abstain_at_error`` is None,
+    the model never abstains.
     """
     values = check_probabilities(probabilities)
     temperature = fit_temperature(y_true, values, resamples)
@@ -48,11 +48,10 @@ def fit_calibration(
 def fit_temperature(y_true: IntArray, probabilities: FloatArray, resamples: Resamples) -> float:
     """Return the temperature with the lowest log loss (Guo et al. 2017), shrunk towards 1, within `TEMPERATURES`.
 
-    The fit includes one additional group of average size, whose images belong to each class equally. Without it, a
-    validation split without errors would drive the temperature to 0. The logarithm of the temperature is then
-    multiplied by max(0, 1 - (q / z)²), the non-negative garrote (Breiman 1995). Here z is the logarithm divided by its
-    standard error between groups, and q is the 99.5 % quantile of Student's t. The result is 1 if the groups are too
-    few to show a difference from 1.
+    Without errors on the validation split, the lowest log loss would be at temperature 0. Therefore, one more group of
+    average size is added, in which all classes are equally frequent. The non-negative garrote (Breiman 1995) shrinks
+    the logarithm of the temperature: it is multiplied by max(0, 1 - (q / z)²). z is the logarithm divided by its
+    standard error between groups; q is the 99.5 % quantile of Student's t. With too few groups, the result is 1.
     """
     groups = resamples.groups
     if groups < 2:
@@ -151,10 +150,10 @@ def find_abstention(correct: BoolArray, confidence: FloatArray, target_error: fl
 def ece_by_chance(probabilities: FloatArray, resamples: Resamples, seed: int) -> float:
     """Return the 97.5th percentile of the calibration error that a perfectly calibrated model would show.
 
-    The calibration error averages absolute values, so it is above 0 even for a calibrated model (Nixon et al. 2019,
-    "Measuring Calibration in Deep Learning", section 4). To simulate a calibrated model, labels are drawn from the
-    probabilities (consistency resampling, Bröcker and Smith 2007) once per resample; without resamples the result is
-    NaN. One random number is drawn per group, since images of a group are dependent.
+    Even a calibrated model has an error above 0, because the error averages absolute values (Nixon et al. 2019,
+    "Measuring Calibration in Deep Learning", section 4). A calibrated model is simulated once per resample: labels are
+    drawn from the probabilities (consistency resampling, Bröcker and Smith 2007). Images of a group are dependent, so
+    one random number is drawn for the whole group. Without resamples, the result is NaN.
     """
     confidence = probabilities.max(axis=1)
     bins = np.eye(BINS)[confidence_bins(confidence)]

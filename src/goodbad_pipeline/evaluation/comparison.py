@@ -39,8 +39,8 @@ def measure_gain(challenger: Predictions, champion: Predictions, resamples: Resa
     """Compare the challenger with the champion by one metric.
 
     The interval comes from a bootstrap over groups, with the same resamples for both models. The p-value comes from a
-    permutation test, which is exact for any number of groups. The test swaps the two models' predictions in random
-    groups, as many times as there are resamples; the p-value is the share of swaps with at least the observed gain.
+    permutation test, which is exact for any number of groups. For each resample, the test swaps the predictions of the
+    two models in random groups. The p-value is the share of these swaps with at least the observed gain.
     ``metric`` is one of `METRICS` except average_precision.
     """
     sign = 1.0 if metrics.larger_is_better(metric) else -1.0
@@ -61,9 +61,10 @@ def compare_losses(losses: FloatArray, groups: IntArray) -> pd.DataFrame:
     """Compare models by ``losses`` (models, n), the log losses of each model on the same n images.
 
     Returns:
-        One row per model: log_loss with its 95 % interval (low, high), excess (over the lowest log loss) and chance.
-        An excess of at most ``chance`` may be due to the selection of the images. ``chance`` is one standard error of
-        the excess, computed by groups and increased for few groups by Student's t; it is infinite for a single group.
+        One row per model. The interval of ``log_loss`` is ``low`` to ``high``. ``excess`` is the log loss minus the
+        lowest log loss of all models. An excess of at most ``chance`` may be due to the selection of the images.
+        ``chance`` is the standard error of the excess between groups, enlarged for few groups by Student's t, and
+        infinite for one group.
     """
     resamples = resample_groups(groups, _REPLICATES, seed=0)
     count, sizes = resamples.groups, np.bincount(resamples.codes)
@@ -82,8 +83,8 @@ def measure_rise(metric: str, challenger: Predictions, champion: Predictions, re
     """Return the challenger's metric minus the champion's, with its 95 % interval.
 
     ``metric`` is one of `METRICS` except roc_auc and average_precision, which are not computed from sums over groups.
-    The calibration error of one model has no valid interval, because it is biased upward on few images. The difference
-    has a valid interval, because the biases of both models are about equal and cancel.
+    The calibration error is biased upward on few images. An interval for one model would thus be wrong, but the biases
+    of two models are about equal and cancel in the difference.
     """
     sums = [_statistics(model, resamples.codes).mix(resamples.weights) for model in (challenger, champion)]
     new, old = (metrics.summed_metrics(mixed)[metric] for mixed in sums)
@@ -95,8 +96,8 @@ def compare_slices(
 ) -> pd.DataFrame:
     """Compare the accuracy of two models on each slice of `slice_values`.
 
-    ``challenger`` and ``champion`` (n,) are True where that model's prediction is correct. The result has one row per
-    slice, with `PAIRED_COLUMNS`.
+    ``challenger`` and ``champion`` (n,) are True for correct predictions. The result has one row per slice, with
+    `PAIRED_COLUMNS`.
     """
     rows = []
     for column in values.columns:
@@ -112,12 +113,12 @@ def compare_slices(
 
 
 def _swapped_metric(
-    one: Predictions, other: Predictions, codes: IntArray, swaps: metrics.Values, metric: str
+    challenger: Predictions, champion: Predictions, codes: IntArray, swaps: metrics.Values, metric: str
 ) -> metrics.Values:
-    """Return the metric per row of ``swaps`` (b, g): 1 takes a group's predictions from ``one``, 0 from ``other``."""
+    """Return the metric for each row of ``swaps`` (b, g): 1 selects the challenger for a group, 0 the champion."""
     if metric == "roc_auc":
-        return _swapped_roc_auc(one, other, codes, swaps)
-    sums = _statistics(one, codes).mix(swaps) + _statistics(other, codes).mix(1 - swaps)
+        return _swapped_roc_auc(challenger, champion, codes, swaps)
+    sums = _statistics(challenger, codes).mix(swaps) + _statistics(champion, codes).mix(1 - swaps)
     return metrics.summed_metrics(sums)[metric]
 
 
@@ -125,16 +126,16 @@ def _statistics(model: Predictions, codes: IntArray) -> metrics.GroupStatistics:
     return metrics.group_statistics(model.y_true, model.probabilities, model.predicted, codes)
 
 
-def _swapped_roc_auc(one: Predictions, other: Predictions, codes: IntArray, swaps: metrics.Values) -> metrics.Values:
-    y_true = one.y_true
+def _swapped_roc_auc(
+    challenger: Predictions, champion: Predictions, codes: IntArray, swaps: metrics.Values
+) -> metrics.Values:
+    y_true, new, old = challenger.y_true, challenger.probabilities, champion.probabilities
     areas = []
     for rows in metrics.blocks(swaps, len(y_true)):
         taken = rows[:, codes] > 0
         columns = [
-            _roc_auc_by_row(
-                y_true == column, np.where(taken, one.probabilities[:, column], other.probabilities[:, column])
-            )
-            for column in metrics.scored_classes(y_true, one.probabilities.shape[1])
+            _roc_auc_by_row(y_true == column, np.where(taken, new[:, column], old[:, column]))
+            for column in metrics.scored_classes(y_true, new.shape[1])
         ]
         areas.append(np.mean(columns, axis=0))
     return np.concatenate(areas)
@@ -165,7 +166,7 @@ class Agreement:
 def measure_agreement(
     y_true: IntArray, reference: FloatArray, probabilities: FloatArray, calibration: Calibration
 ) -> Agreement:
-    """Compare another runtime's uncalibrated ``probabilities`` with the model's, ``reference``.
+    """Compare the uncalibrated ``probabilities`` of another runtime with the model's own (``reference``).
 
     ``max_difference`` is infinite if any of ``probabilities`` is not finite.
     """

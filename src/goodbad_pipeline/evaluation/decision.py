@@ -20,9 +20,9 @@ SMALLEST = float(np.finfo(np.float32).tiny)
 class Calibration:
     """Settings, fitted on the validation split, that turn a model's probabilities into predictions.
 
-    The second of two classes is predicted if its calibrated probability is at least ``threshold``; if ``threshold`` is
+    Of two classes, the second is predicted if its calibrated probability is at least ``threshold``. If ``threshold`` is
     None, the likeliest class is predicted. The model abstains if the calibrated probability of the predicted class is
-    less than ``abstain_below``; if ``abstain_below`` is None, the model never abstains.
+    less than ``abstain_below``. If ``abstain_below`` is None, the model never abstains.
     """
 
     class_names: Sequence[str]  # in the order of the model's outputs

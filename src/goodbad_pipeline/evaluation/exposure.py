@@ -25,7 +25,7 @@ class Exposure:
         return Exposure(np.union1d(self.digests, other.digests), self.complete and other.complete)
 
     def exposed_rows(self, images: pd.DataFrame) -> NDArray[np.bool_]:
-        """Return an array that is True for each row whose image, or another image of its group, is exposed."""
+        """Return an array that is True for each row whose group contains an exposed image."""
         exposed = pd.Series(np.isin(_digests(images["image_id"]), self.digests))
         groups = images["group"].reset_index(drop=True)
         return exposed.groupby(groups).transform("any").to_numpy(bool)

@@ -1,4 +1,4 @@
-"""Metrics of a classifier, whether larger or smaller values are better, and tables of their intervals.
+"""Metrics of a classifier, and tables of metrics with bootstrap intervals.
 
 Every metric is computed for many bootstrap resamples at once. Metrics that are ratios of sums need only the sums over
 each group, so that one matrix product computes all resamples. Ranking metrics (ROC AUC) need sorted images.
@@ -52,7 +52,7 @@ WITHOUT_INTERVAL = ("ece",)
 
 
 def larger_is_better(metric: str) -> bool:
-    """Return True if larger values of a metric are better; its name may have the prefix ``val_``."""
+    """Return True if larger values of a metric are better. The name ``metric`` may begin with ``val_``."""
     return LARGER_IS_BETTER[metric.removeprefix("val_")]
 
 
@@ -64,8 +64,8 @@ def classification_metrics(
 ) -> dict[str, float]:
     """Compute `METRICS` from predictions.
 
-    A class without images is left out of balanced accuracy, ROC AUC and average precision, and out of macro F1 unless
-    the class is predicted; a warning names the class.
+    Averages over classes leave out a class without images, and a warning names the class. If the class is predicted,
+    macro F1 still includes the class, with an F1 of 0.
 
     ``y_true`` and ``predicted`` (n,) hold class indices, ``probabilities`` (n, k); by default ``predicted`` is
     the likeliest class. ``class_names`` are used in messages.
@@ -151,7 +151,7 @@ def scored_classes(y_true: IntArray, classes: int, class_names: Sequence[str] | 
 
 
 def accuracy_at_coverage(correct: BoolArray, confidence: FloatArray, coverage: float) -> float:
-    """Return the accuracy of the most confident predictions: a share ``coverage`` of all, and at least one."""
+    """Return the accuracy of the most confident predictions, which are the share ``coverage`` of all predictions."""
     count = max(1, round(coverage * len(correct)))
     return float(correct[np.argsort(-confidence, kind="stable")[:count]].mean())
 
@@ -174,7 +174,7 @@ def confidence_bins(confidence: FloatArray) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class GroupStatistics:
-    """Sums over the images of each group, or of each weighted mix of groups (a resample); one row per group or mix."""
+    """Sums over the images of each group, one row per group; the result of `mix` has one row per resample."""
 
     correct: Values  # (rows, k) number of correctly predicted images of each class
     support: Values  # (rows, k) number of images of each class
@@ -183,7 +183,7 @@ class GroupStatistics:
     bins: Values  # (rows, 3, BINS) number of images, sum of confidences, number of correct predictions in each bin
 
     def mix(self, weights: Values) -> "GroupStatistics":
-        """Return weighted sums of the rows; weights (b, rows) give b rows."""
+        """Return a weighted sum of all rows for each resample, that is, for each row of ``weights`` (b, rows)."""
         return GroupStatistics(*(np.tensordot(weights, values, axes=1) for values in vars(self).values()))
 
     def __add__(self, other: "GroupStatistics") -> "GroupStatistics":
@@ -272,7 +272,7 @@ def blocks(rows: Values, width: int) -> Iterator[Values]:
 def interval_table(metrics: Mapping[str, Values], y_true: IntArray, resamples: Resamples) -> pd.DataFrame:
     """Return the intervals of `resampled_metrics` as a table with one row per metric: metric, value, low, high.
 
-    For `WITHOUT_INTERVAL`, low and high are NaN.
+    For metrics in `WITHOUT_INTERVAL`, low and high are NaN.
     """
     fewest = min(len(np.unique(resamples.codes[y_true == label])) for label in np.unique(y_true))
     rows = []
@@ -307,9 +307,9 @@ def per_class_metrics(predictions: Predictions, resamples: Resamples) -> pd.Data
 
     Returns:
         One row per class, in order: class, support (its number of images), then precision, recall and f1 in [0, 1],
-        each with the bounds of its interval (precision_low, …). An interval is widened if the score rests on few
-        groups. Recall rests on the groups that contain the class, precision on the groups in which the class is
-        predicted. For f1, the smaller of these two numbers counts. A score with denominator 0 is NaN.
+        each with the bounds of its interval (precision_low, …). A score with denominator 0 is NaN. Intervals are wider
+        for fewer groups. For recall, groups with images of the class count; for precision, groups with predictions of
+        the class; for f1, the smaller number of groups.
     """
     sums = group_statistics(predictions.y_true, predictions.probabilities, predictions.predicted, resamples.codes)
     table = {"class": list(predictions.class_names), "support": sums.support.sum(axis=0).astype(np.int64)}

@@ -40,13 +40,12 @@ class Predictions:
 def prediction_table(images: pd.DataFrame, probabilities: FloatArray, calibration: Calibration) -> pd.DataFrame:
     """Return predictions and labels as a table.
 
-    ``images`` has image_id, path, label and group. ``probabilities`` (n, k) are uncalibrated; their rows are in the
-    order of ``images``, their columns in the order of the calibration's classes.
+    ``images`` has image_id, path, label and group. ``probabilities`` (n, k) are uncalibrated, with rows in the order of
+    ``images`` and columns in the order of ``calibration.class_names``.
 
     Returns:
         image_id, path, label, group, predicted, correct, probability (of the predicted class), abstained, then one
-        column ``probability_<class>`` per class; all probabilities are calibrated. The table has the attributes of
-        ``images``.
+        column ``probability_<class>`` per class. All probabilities are calibrated. The table keeps ``images.attrs``.
     """
     class_names = list(calibration.class_names)
     values = calibration.calibrate(probabilities)

@@ -105,11 +105,12 @@ def decide_promotion(evidence: Evidence, rules: Rules) -> Decision:
     splits are disjoint). Six checks compare the model with the champion:
 
     - ``comparable``: both models have the same classes and are measured on the same test images.
-    - ``score`` and ``chance``: the new model's metric is better, and significantly better.
+    - ``score``: the new model's metric is better.
+    - ``chance``: the difference is statistically significant.
     - ``calibration`` and ``slices``: calibration error and accuracy on slices are not significantly worse.
     - ``images``: the new model's splits have at least as many images as the champion's splits.
 
-    The model is promoted if none of the `DECIDING_CHECKS` of ``rules.policy`` failed.
+    The model is promoted if no check failed that is among the `DECIDING_CHECKS` of the policy ``rules.policy``.
     """
     checks = (*_check_model(evidence, rules), *_check_against_champion(evidence, evidence.champion, rules))
     failed = [

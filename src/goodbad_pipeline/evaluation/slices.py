@@ -37,9 +37,9 @@ FAIRNESS_COLUMNS = ["column", "measure", "gap", "low", "high", "lowest", "highes
 def slice_values(table: pd.DataFrame) -> pd.DataFrame:
     """Return the columns that describe the images, converted to text with few distinct values.
 
-    More than `MAX_VALUES` distinct numbers in a column are divided into four ranges at the quartiles. A number or range
-    with only one image is merged with the next lower number or range. In a text column, rare values become one value
-    ``(other: …)``. `why_no_slices` returns the reason why a column is left out.
+    If a column has more than `MAX_VALUES` distinct numbers, they are divided into four ranges at the quartiles. A
+    number or range with only one image is merged with the next lower number or range. If a column has more than
+    `MAX_VALUES` distinct texts, the rare texts become one value, such as ``(other: 7 values)``.
     """
     values = {str(name): _few_values(table[name]) for name in table.columns if why_no_slices(table, name) is None}
     return pd.DataFrame(values, index=table.index)
@@ -53,7 +53,7 @@ def why_no_slices(table: pd.DataFrame, name: str) -> str | None:
 def slice_table(values: pd.DataFrame, correct: BoolArray, resamples: Resamples) -> pd.DataFrame:
     """Compute the accuracy and its 95 % interval for each slice of `slice_values`.
 
-    The result has one row per slice, with `SLICE_COLUMNS`; the slices of a column are sorted by size. A slice with only
+    The result has one row per slice, with `SLICE_COLUMNS`. The slices of a column are sorted by size. A slice with only
     one group has no interval.
     """
     rows: list[tuple[Any, ...]] = []

@@ -1,7 +1,8 @@
 """Figures of a run: Matplotlib `Figure` objects, 1000 pixels wide, and Plotly charts, drawn without global state.
 
 Names are imported on first use, because many commands draw nothing; ``__init__.pyi`` maps each name to its module.
-Modules that annotate with ``figures.Figure`` need ``from __future__ import annotations``, or Matplotlib is imported.
+A module with the annotation ``figures.Figure`` needs ``from __future__ import annotations``; without this line, the
+annotation would import Matplotlib.
 """
 
 import lazy_loader

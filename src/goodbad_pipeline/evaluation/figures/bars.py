@@ -149,7 +149,7 @@ def _write_cells(axes: Axes, counts: NDArray[np.int64], shares: NDArray[np.float
 
 
 def lowest_slices(slices: pd.DataFrame) -> pd.DataFrame:
-    """Return the `MAX_SLICES` slices whose intervals start lowest, in the order of the table."""
+    """Return the `MAX_SLICES` slices whose intervals start lowest, in the order of ``slices``."""
     return slices if len(slices) <= MAX_SLICES else slices.loc[slices["low"].nsmallest(MAX_SLICES).index].sort_index()
 
 
@@ -162,9 +162,9 @@ def slice_names(slices: pd.DataFrame) -> list[str]:
 
 
 def slices_figure(slices: pd.DataFrame, accuracy: float) -> Figure:
-    """Draw the accuracy of `lowest_slices` with their intervals, and the accuracy on all images as a line.
+    """Draw the accuracy and interval of each slice in `lowest_slices`, and the accuracy on all images as a line.
 
-    A slice of a single group has no interval: its accuracy is a grey cross instead of a dot.
+    The accuracy of a slice with an interval is a dot. A slice of a single group has no interval, but a grey cross.
     """
     shown = lowest_slices(slices)
     figure = style.new_figure(1.6 + 0.26 * max(2, len(shown)))

@@ -30,9 +30,9 @@ _BINS = 10
 def history_figure(history: pd.DataFrame, monitor: str = "val_loss") -> Figure:
     """Draw loss and accuracy of the training and validation splits; mark the phases and the kept epoch.
 
-    The model has the weights of the kept epoch; the title shows the value of ``monitor`` in this epoch. Epochs are
-    numbered from 1 through all phases. ``history`` has one row per epoch, and NaN leaves a gap. Its column ``kept``,
-    which is True for the kept epoch, is missing in older histories.
+    The kept epoch is the epoch whose weights the model has; the title shows the value of ``monitor`` in this epoch.
+    Epochs are numbered from 1 through all phases. ``history`` has one row per epoch; NaN leaves a gap in a line. The
+    column ``kept`` marks the kept epoch; older histories lack this column.
     """
     figure = style.new_figure(4.8)
     panels: Sequence[Axes] = figure.subplots(1, 2)
@@ -63,7 +63,7 @@ def phase_ranges(history: pd.DataFrame) -> list[tuple[str, int, int]]:
 
 
 def kept_epoch(history: pd.DataFrame, monitor: str) -> int | None:
-    """Return the row number of the kept epoch; None if the history does not mark it or lacks its ``monitor`` value."""
+    """Return the row of the kept epoch, or None if ``history`` marks no epoch that has a value of ``monitor``."""
     if "kept" not in history.columns:
         return None
     kept = np.flatnonzero(history["kept"].astype(bool) & history[monitor].notna())
@@ -156,7 +156,7 @@ def curve_title(curve: str, class_names: Sequence[str]) -> str:
 
 
 def roc_points(y_true: IntArray, probabilities: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return false and true positive rates: the points of the mean ROC curve of the classes in `scored_classes`."""
+    """Return the points of the ROC curve, averaged over `scored_classes`: x (false positive rates) and y."""
     columns = scored_classes(y_true, probabilities.shape[1])
     curves = [roc_curve(y_true == column, probabilities[:, column])[:2] for column in columns]
     if len(curves) == 1:
@@ -169,7 +169,7 @@ def roc_points(y_true: IntArray, probabilities: FloatArray) -> tuple[FloatArray,
 def _precision_recall_points(
     y_true: IntArray, probabilities: FloatArray, columns: Sequence[int]
 ) -> tuple[FloatArray, FloatArray]:
-    """Return recalls and precisions: the points of the mean curve of the classes ``columns``.
+    """Return the points of the precision-recall curve, averaged over the classes ``columns``: recalls and precisions.
 
     The curve is drawn in steps, so that its area is the average precision. Linear interpolation would be too optimistic
     (Davis & Goadrich 2006).
@@ -183,7 +183,7 @@ def _precision_recall_points(
 
 
 def _models(probabilities_by_name: Mapping[str, FloatArray]) -> Iterator[tuple[FloatArray, str, dict[str, Any]]]:
-    """Yield the probabilities, short name and line style of each model."""
+    """Yield the probabilities, shortened name and line style of each model."""
     names = style.elide_all(list(probabilities_by_name), 32)
     colours = style.series_colours(names)
     for index, (name, probabilities) in enumerate(zip(names, probabilities_by_name.values(), strict=True)):

@@ -25,7 +25,7 @@ _LARGER = slice(1, None)  # selects all points of a line but the base, which has
 def ranking_figure(ranking: pd.DataFrame, trials: pd.DataFrame, title: str = "Candidates by accuracy") -> Figure:
     """Draw each network's mean validation accuracy with its interval, best on top, and every trial as a dot.
 
-    Where low or high is NaN, no interval is drawn. The label ×… shows multiply-adds divided by the base network's.
+    The label ×2.00 means twice the multiply-adds of the base network. Where low or high is NaN, no interval is drawn.
     """
     rows = ranking.sort_values("rank", ignore_index=True)
     figure = style.new_figure(1.9 + 0.42 * len(rows))
@@ -50,10 +50,10 @@ def ranking_figure(ranking: pd.DataFrame, trials: pd.DataFrame, title: str = "Ca
 
 
 def study_figure(study: pd.DataFrame, paper: pd.DataFrame) -> Figure:
-    """Draw accuracy against operations, one line per dimension from the common base, next to Table 7 of the paper.
+    """Draw accuracy against operations, with a line per enlarged dimension, next to Table 7 of the EfficientNet paper.
 
-    The column dimension is `base` for the base network, which the study must contain; for any other network it names
-    the dimension that was enlarged. Where low or high is NaN, no interval is drawn; the paper has no intervals.
+    The column ``dimension`` names the enlarged dimension of each network. The study must contain the base network,
+    whose ``dimension`` is `base`. Where low or high is NaN, no interval is drawn; the paper has no intervals.
     """
     figure = style.new_figure(5.0)
     left, right = figure.subplots(1, 2, width_ratios=[1.7, 1])
@@ -72,7 +72,7 @@ def study_figure(study: pd.DataFrame, paper: pd.DataFrame) -> Figure:
 def rate_figure(curve: pd.DataFrame, rates: Mapping[str, float]) -> Figure:
     """Draw the loss of each step of a range test against its learning rate.
 
-    ``rates`` has the keys low and high (ends of the range to search) and present (the configured learning rate).
+    ``rates`` holds the range to search, from low to high, and the configured learning rate (present).
     """
     figure = style.new_figure(4.4)
     axes: Axes = figure.subplots()
@@ -133,7 +133,7 @@ def _draw_interval(axes: Axes, rows: pd.DataFrame, x: np.ndarray, colour: str) -
 
 
 def _limit_rise(axes: Axes, smoothed: pd.Series) -> None:
-    """Limit the y-axis, because the steep rise of the loss at the end would hide the fall before the rise."""
+    """Limit the y-axis, because the steep rise of the loss at the end would hide the fall at the start."""
     bottom, top = smoothed.min(), smoothed.iloc[0]
     if top - bottom < 0.05 * (smoothed.max() - bottom):
         top = smoothed.max()
@@ -156,7 +156,7 @@ def _draw_trials(axes: Axes, trials: pd.DataFrame, metric: str) -> None:
 
 
 def _limit_outliers(axes: Axes, complete: pd.Series, incomplete: pd.Series, higher: bool) -> None:
-    """Limit the y-axis, because far worse, incomplete trials would push all other points together."""
+    """Limit the y-axis, because incomplete trials with very poor metrics would push all other points together."""
     if len(complete) < 2:
         return
     low, high = complete.min(), complete.max()

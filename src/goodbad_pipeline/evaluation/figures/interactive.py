@@ -92,7 +92,7 @@ def _mark_kept(chart: Chart, history: pd.DataFrame, kept: int) -> None:
 
 
 def roc_chart(y_true: IntArray, probabilities_by_name: Mapping[str, FloatArray], class_names: Sequence[str]) -> Chart:
-    """Draw `roc_figure` as a chart, with the rates and, for two classes, the threshold in a tooltip."""
+    """Draw `roc_figure` as a chart, with both rates in a tooltip; for two classes, also with the threshold."""
     chart = Chart()
     colours = series_colours(list(probabilities_by_name))
     for index, (name, probabilities) in enumerate(probabilities_by_name.items()):
@@ -166,7 +166,7 @@ def slices_chart(slices: pd.DataFrame, accuracy: float) -> Chart:
 
 
 def _roc_curve(y_true: IntArray, probabilities: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray | None]:
-    """Return at most `MAX_POINTS` false and true positive rates and, for two classes, their thresholds."""
+    """Return at most `MAX_POINTS` points of the ROC curve: x, y and, for two classes, thresholds."""
     if probabilities.shape[1] == 2:
         false, true, thresholds = roc_curve(y_true == 1, probabilities[:, 1])
     else:

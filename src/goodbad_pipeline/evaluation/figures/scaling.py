@@ -47,7 +47,7 @@ def accuracy_figure(comparison: pd.DataFrame) -> Figure:
     """Draw ImageNet accuracy against multiply-adds and parameters, as reported in Table 2 of the EfficientNet paper.
 
     ``comparison`` has one row per network: network, family (`EfficientNet` or `other`), top1_paper in per cent,
-    parameters_paper and flops_paper; the panel of a cost omits networks whose cost is NaN.
+    parameters_paper and flops_paper. A network with NaN in one of the last two columns is missing in that panel.
     """
     figure = new_figure(5.6)
     panels: Sequence[Axes] = figure.subplots(1, 2, sharey=True)
@@ -100,7 +100,8 @@ def coefficients_figure(curve: pd.DataFrame, published: pd.DataFrame) -> Figure:
     Args:
         curve: One row per φ: phi, depth, width, resolution, macs, activations.
         published: One row per network: variant, the columns of ``curve``, and phi_of_depth, phi_of_width and
-            phi_of_resolution (NaN if its α, β or γ is 1, because every φ then gives the same value).
+            phi_of_resolution. phi_of_depth is NaN if α is 1, because φ then has no effect on the depth; likewise β and
+            the width, γ and the resolution.
     """
     figure = new_figure(11.5)
     panels = figure.subplot_mosaic("AABBCC;DDDEEE;FFFFFF", height_ratios=(1, 1.1, 1.5))
@@ -161,8 +162,8 @@ def _draw_equivalent_phis(axes: Axes, published: pd.DataFrame) -> None:
 def law_figure(curve: pd.DataFrame) -> Figure:
     """Draw the deviation of counted multiply-adds from 2^φ and from (α·β²·γ²)^φ, with a band of ±15 %.
 
-    ``curve`` has one row per φ: phi, over_doubling and over_product. over_doubling is the multiply-adds relative to
-    φ = 0, divided by 2^φ; over_product is the same ratio divided by (α·β²·γ²)^φ.
+    ``curve`` has one row per φ: phi, over_doubling and over_product. If r is the multiply-adds divided by those at
+    φ = 0, over_doubling is r / 2^φ, and over_product is r / (α·β²·γ²)^φ.
     """
     figure = new_figure(4.6)
     axes = figure.subplots()

@@ -37,10 +37,9 @@ def contact_sheet(
 ) -> Figure:
     """Draw images in a grid of up to 10 columns, each with its caption below; the figure is 1000 pixels wide.
 
-    ``pixels`` is 8-bit RGB (n, h, w, 3); n = 0 gives a sheet with the text "No images". Each of the n ``captions`` has
-    one or more lines; a long line is wrapped into two lines, and shortened if two lines do not suffice. ``frames``
-    holds the colour of each image's frame, such as from `class_colours`, and ``legend`` what each colour means; a
-    legend whose colours repeat is left out.
+    ``pixels`` is 8-bit RGB (n, h, w, 3); n = 0 gives a sheet with the text "No images". A long line of a caption is
+    wrapped into two lines, and shortened if two lines do not suffice. ``frames`` holds the colour of each image's
+    frame. ``legend`` maps names to these colours. If two names have the same colour, the legend is left out.
     """
     if len(pixels) == 0:
         return _empty_sheet(title)

@@ -64,7 +64,7 @@ def series_colours(names: Sequence[str]) -> dict[str, str]:
 
 
 def text_colour(background: str) -> str:
-    """Return white or `INK`, whichever is more legible on a background colour."""
+    """Return the colour for a text on a background colour: white or `INK`, whichever is more legible."""
     red, green, blue = to_rgb(background)
     return "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.55 else INK
 
@@ -121,9 +121,9 @@ def legend_of(figure: Figure, axes: Axes) -> None:
 
 
 def choose_fonts(figure: Figure) -> None:
-    """Add fonts of this machine to the texts of a figure, for characters that the font of the texts lacks.
+    """Add fonts of this machine to the texts of a figure, for characters that the default font lacks.
 
-    For each script whose characters no font has, a warning names a font to install, once in a process.
+    If no font has a character, a warning names a font to install, once per script (such as Arabic) and process.
     """
     texts = figure.findobj(Text)
     characters = {one for text in texts for one in text.get_text() if unicodedata.category(one) not in _INVISIBLE}
