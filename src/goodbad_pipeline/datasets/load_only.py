@@ -53,7 +53,7 @@ class OptionalDataset(LoadOnlyDataset[Any]):
         self.metadata = metadata
 
     def load(self) -> Any:
-        """Return the data, or None if they do not exist."""
+        """Return the data, or None if no data exist."""
         return self._dataset.load() if self._dataset.exists() else None
 
     def _describe(self) -> dict[str, Any]:

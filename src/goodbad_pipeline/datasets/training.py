@@ -63,11 +63,10 @@ class StudyDataset(LoadOnlyDataset[StudyStore]):
 
 
 class TrialsDataset(LoadOnlyDataset[TrialCache]):
-    """Loads a function that runs a trial (one training of one network) or returns its stored result.
+    """Loads a function that runs a trial (one training of one network) or returns the stored result of the trial.
 
-    Each trial is logged as a child of the current MLflow run, with its parameters, epochs and result. A trial with a
-    stored result is also logged, with the tag ``trial.reused``, but only once per run. The result of a trial is stored
-    as soon as the trial ends, in a file named after its cache key. An interrupted run loses at most one trial.
+    The result is stored as soon as the trial ends. Each trial is logged as a child of the current MLflow run, but only
+    once per run. The tag ``trial.reused`` tells whether the result was stored before.
     """
 
     def load(self) -> TrialCache:

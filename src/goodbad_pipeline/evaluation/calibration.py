@@ -49,9 +49,8 @@ def fit_temperature(y_true: IntArray, probabilities: FloatArray, resamples: Resa
     """Return the temperature with the lowest log loss (Guo et al. 2017), shrunk towards 1, within `TEMPERATURES`.
 
     Without errors on the validation split, the lowest log loss would be at temperature 0. Therefore, one more group of
-    average size is added, in which all classes are equally frequent. The non-negative garrote (Breiman 1995) shrinks
-    the logarithm of the temperature: it is multiplied by max(0, 1 - (q / z)²). z is the logarithm divided by its
-    standard error between groups; q is the 99.5 % quantile of Student's t. With too few groups, the result is 1.
+    average size is added, whose images belong to every class equally. The logarithm of the temperature is then shrunk
+    by the non-negative garrote (Breiman 1995): the result is 1 if the 99 % interval of the logarithm contains 0.
     """
     groups = resamples.groups
     if groups < 2:

@@ -110,7 +110,7 @@ def decide_promotion(evidence: Evidence, rules: Rules) -> Decision:
     - ``calibration`` and ``slices``: calibration error and accuracy on slices are not significantly worse.
     - ``images``: the new model's splits have at least as many images as the champion's splits.
 
-    The model is promoted if no check failed that is among the `DECIDING_CHECKS` of the policy ``rules.policy``.
+    The model is promoted unless one of the `DECIDING_CHECKS` of ``rules.policy`` fails.
     """
     checks = (*_check_model(evidence, rules), *_check_against_champion(evidence, evidence.champion, rules))
     failed = [

@@ -37,9 +37,9 @@ FAIRNESS_COLUMNS = ["column", "measure", "gap", "low", "high", "lowest", "highes
 def slice_values(table: pd.DataFrame) -> pd.DataFrame:
     """Return the columns that describe the images, converted to text with few distinct values.
 
-    If a column has more than `MAX_VALUES` distinct numbers, they are divided into four ranges at the quartiles. A
-    number or range with only one image is merged with the next lower number or range. If a column has more than
-    `MAX_VALUES` distinct texts, the rare texts become one value, such as ``(other: 7 values)``.
+    More than `MAX_VALUES` distinct numbers in a column become four ranges, divided at the quartiles. A number or range
+    with only one image is merged with the next lower number or range. If a column has more than `MAX_VALUES` distinct
+    texts, all rare texts become one value, such as ``(other: 7 values)``.
     """
     values = {str(name): _few_values(table[name]) for name in table.columns if why_no_slices(table, name) is None}
     return pd.DataFrame(values, index=table.index)

@@ -156,7 +156,7 @@ def curve_title(curve: str, class_names: Sequence[str]) -> str:
 
 
 def roc_points(y_true: IntArray, probabilities: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the points of the ROC curve, averaged over `scored_classes`: x (false positive rates) and y."""
+    """Return the false positive rates and the true positive rates of the ROC curve, averaged over `scored_classes`."""
     columns = scored_classes(y_true, probabilities.shape[1])
     curves = [roc_curve(y_true == column, probabilities[:, column])[:2] for column in columns]
     if len(curves) == 1:
@@ -169,7 +169,7 @@ def roc_points(y_true: IntArray, probabilities: FloatArray) -> tuple[FloatArray,
 def _precision_recall_points(
     y_true: IntArray, probabilities: FloatArray, columns: Sequence[int]
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the points of the precision-recall curve, averaged over the classes ``columns``: recalls and precisions.
+    """Return the recalls and the precisions of the curve that is averaged over the classes ``columns``.
 
     The curve is drawn in steps, so that its area is the average precision. Linear interpolation would be too optimistic
     (Davis & Goadrich 2006).

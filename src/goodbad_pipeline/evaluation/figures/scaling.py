@@ -100,8 +100,7 @@ def coefficients_figure(curve: pd.DataFrame, published: pd.DataFrame) -> Figure:
     Args:
         curve: One row per φ: phi, depth, width, resolution, macs, activations.
         published: One row per network: variant, the columns of ``curve``, and phi_of_depth, phi_of_width and
-            phi_of_resolution. phi_of_depth is NaN if α is 1, because φ then has no effect on the depth; likewise β and
-            the width, γ and the resolution.
+            phi_of_resolution. A value is NaN if φ does not change the dimension, because its base α, β or γ is 1.
     """
     figure = new_figure(11.5)
     panels = figure.subplot_mosaic("AABBCC;DDDEEE;FFFFFF", height_ratios=(1, 1.1, 1.5))
@@ -162,8 +161,8 @@ def _draw_equivalent_phis(axes: Axes, published: pd.DataFrame) -> None:
 def law_figure(curve: pd.DataFrame) -> Figure:
     """Draw the deviation of counted multiply-adds from 2^φ and from (α·β²·γ²)^φ, with a band of ±15 %.
 
-    ``curve`` has one row per φ: phi, over_doubling and over_product. If r is the multiply-adds divided by those at
-    φ = 0, over_doubling is r / 2^φ, and over_product is r / (α·β²·γ²)^φ.
+    ``curve`` has one row per φ: phi, over_doubling and over_product. The growth r is the multiply-adds divided by
+    the multiply-adds at φ = 0. over_doubling is r / 2^φ, and over_product is r / (α·β²·γ²)^φ.
     """
     figure = new_figure(4.6)
     axes = figure.subplots()
