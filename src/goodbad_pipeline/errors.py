@@ -30,12 +30,12 @@ def counted(number: float, noun: str) -> str:
 
 
 def two_digits(rate: float) -> str:
-    """Return a rate as text: a whole number if it is at least 10, else two significant digits, such as ``0.31``."""
+    """Return a rate as text: with two significant digits, such as ``0.31``, or as a whole number from 10 up."""
     return f"{rate:.0f}" if rate >= 10 else f"{rate:.2g}"
 
 
 def install_command(extra: str) -> str:
-    """Return the command that installs an extra of this package, as the README says for a clone and for a wheel."""
+    """Return the command that installs an extra of this package. A clone is installed from the current folder."""
     project = Path(__file__).resolve().parents[2]
     if all((project / name).is_file() for name in ("pyproject.toml", "constraints.txt")):
         return f'pip install --constraint constraints.txt --editable ".[{extra}]"'
