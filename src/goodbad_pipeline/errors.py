@@ -18,7 +18,7 @@ class InputError(ValueError):
 
 
 def find_cause(error: BaseException | None, kinds: tuple[type[BaseException], ...]) -> BaseException | None:
-    """Return the first error of ``kinds`` among ``error`` and its causes, or None. Kedro wraps errors of datasets."""
+    """Return the first error of ``kinds`` in the chain of ``error`` and its causes, or None."""
     while error is not None and not isinstance(error, kinds):
         error = error.__cause__
     return error

@@ -22,9 +22,9 @@ class TableSchema:
     Pandera is not used, because it needs 72 s to check four columns of a million rows; this class needs 0.5 s.
 
     ``columns`` maps each rule in ``RULES`` to the columns that must meet the rule; a table may have further columns.
-    Columns cannot be the keys: Kedro would take the value of the key ``path`` for a file path. The column ``key`` must
-    have unique values. ``together`` maps a column to a second column: rows with equal values in the first column must
-    have equal values in the second column.
+    Columns are not the keys, because Kedro would take the value of the key ``path`` for a file path. The column ``key``
+    must have unique values. ``together`` maps a column to a second column: rows with equal values in the first column
+    must have equal values in the second column.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """Figures of a run: Matplotlib `Figure` objects, 1000 pixels wide, and Plotly charts, drawn without global state.
 
 Names are imported on first use, because many commands draw nothing; ``__init__.pyi`` maps each name to its module.
-A module that annotates with ``figures.Figure`` needs ``from __future__ import annotations`` to avoid the import.
+A module that annotates with ``figures.Figure`` needs ``from __future__ import annotations`` to delay the import.
 """
 
 import lazy_loader

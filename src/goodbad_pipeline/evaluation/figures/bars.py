@@ -99,7 +99,6 @@ def _draw_splits(axes: Axes, counts: pd.DataFrame, measure: str, colours: dict[s
 
 
 def _if_it_fits(text: str, share: float) -> str:
-    """Return the text if it fits into a bar that takes this share of the panel's width, else an empty text."""
     return text if share > 0.012 + 0.024 * len(text) else ""  # a digit takes some 2.4 % of the width
 
 
@@ -164,7 +163,7 @@ def slice_names(slices: pd.DataFrame) -> list[str]:
 def slices_figure(slices: pd.DataFrame, accuracy: float) -> Figure:
     """Draw the accuracy and interval of each slice in `lowest_slices`, and the accuracy on all images as a line.
 
-    The accuracy of a slice with an interval is a dot. A slice of a single group has no interval, but a grey cross.
+    The accuracy is a dot, or a grey cross for a slice of a single group, which has no interval.
     """
     shown = lowest_slices(slices)
     figure = style.new_figure(1.6 + 0.26 * max(2, len(shown)))

@@ -183,7 +183,6 @@ def _precision_recall_points(
 
 
 def _models(probabilities_by_name: Mapping[str, FloatArray]) -> Iterator[tuple[FloatArray, str, dict[str, Any]]]:
-    """Yield the probabilities, shortened name and line style of each model."""
     names = style.elide_all(list(probabilities_by_name), 32)
     colours = style.series_colours(names)
     for index, (name, probabilities) in enumerate(zip(names, probabilities_by_name.values(), strict=True)):

@@ -1,6 +1,6 @@
 """Interactive Plotly charts of the training history, the ROC curve and the slices.
 
-The charts contain plain lists, which every version of plotly.js reads, and no template. Names from the data are
+The charts contain plain lists, which every version of plotly.js reads. Names from the data are
 escaped, because Plotly interprets some HTML.
 """
 
@@ -178,7 +178,6 @@ def _roc_curve(y_true: IntArray, probabilities: FloatArray) -> tuple[FloatArray,
 
 
 def _numbers(values: pd.Series) -> list[float | None]:
-    """Return the values as plain numbers, with None for NaN."""
     return [None if np.isnan(value) else float(value) for value in values.to_numpy(float)]
 
 
