@@ -274,6 +274,6 @@ def test_a_champion_of_other_classes_is_not_compared(finished: Path) -> None:
         labels.write_text(original.replace(",good,", ",noble,"))
         kedro_run(finished)
         challenger = store(finished).get_model_version_by_alias("goodbad", "challenger")
-        assert "its classes are bad, good, those of these data bad, noble" in challenger.description
+        assert "its classes are bad, good, but the data has the classes bad, noble" in challenger.description
     finally:
         labels.write_text(original)

@@ -272,7 +272,7 @@ def test_other_classes_a_leak_or_fewer_images_keep_the_champion(run, store) -> N
     assert statuses(torn)["leakage"] == "failed"
     assert "the splits leak: 1 group in" in torn["reason"]
     assert statuses(small)["images"] == "failed"
-    assert "its classes are bad, good, those of these data bad, noble" in other["reason"]
+    assert "its classes are bad, good, but the data has the classes bad, noble" in other["reason"]
     assert [one["alias"] for one in (torn, small, other)] == ["challenger"] * 3
 
 

@@ -99,7 +99,7 @@ def draw_predictions(
 
 
 def _draw_rows(predictions: Iterable[pd.DataFrame], count: int, seed: int) -> tuple[int, pd.DataFrame]:
-    """Return the number of predictions, and a random sample: the rows that drew the smallest random numbers."""
+    """Return the number of predictions, and a random sample of at most ``count`` predictions."""
     rng = np.random.default_rng(seed)
     total, kept = 0, pd.DataFrame()
     for part in predictions:

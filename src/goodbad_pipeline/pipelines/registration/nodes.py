@@ -59,15 +59,15 @@ def compare_with_champion(
     images: ImageParams,
     registry: RegistryParams,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Prepare the test images with the champion's own image transform, and predict them with the current champion.
+    """Predict the test images with the current champion and the champion's image transform.
 
-    Images that the champion was trained or selected on are left out.
+    A test image is left out if the champion was trained or selected on an image of its group.
 
     Returns:
-        Facts about the champion, and a table of its predictions (perhaps empty). The facts are ``version`` (None if
-        there is no champion), ``images`` (number of images in its splits), ``exposed`` (number of test images left
-        out), ``recorded`` (True if it is known on which images the champion was trained), ``incomparable`` (the reason,
-        if the two models cannot be compared) and ``away`` (True if MLflow does not respond).
+        Facts about the champion, and a table of the champion's predictions, which may be empty. The facts are
+        ``version`` (None without a champion), ``images`` (number of images in the champion's splits), ``exposed``
+        (number of test images left out), ``recorded`` (True if all training images of the champion are known),
+        ``incomparable`` (why the two models cannot be compared) and ``away`` (True if MLflow does not respond).
     """
     try:
         champion = load_champion(registry.name)
@@ -95,7 +95,7 @@ def _why_incomparable(
     champion: RegisteredModel, test: pd.DataFrame, exposed: np.ndarray, names: list[str]
 ) -> str | None:
     if champion.class_names != names:
-        classes = f"its classes are {', '.join(champion.class_names)}, those of these data {', '.join(names)}"
+        classes = f"its classes are {', '.join(champion.class_names)}, but the data has the classes {', '.join(names)}"
         return f"{classes} (choose another registry.name)"
     if too_few := too_few_unexposed(test["label"], exposed):
         return f"it was trained or selected on {exposed.sum()} of the {len(test)} test images, and {too_few}"
@@ -119,7 +119,7 @@ def register_model(
 ) -> dict[str, str | None]:
     """Register the model as a new version without an alias; the version is None if MLflow does not respond.
 
-    The version stores the image transform of ``pixels``, because the current parameters may state another transform.
+    The version stores the image transform of ``pixels``, because the parameters may have changed since the training.
     """
     example = np.asarray(pixels.array[0])
     try:
@@ -147,7 +147,7 @@ def decide_alias(
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Make the new version champion or challenger, or neither if MLflow does not respond.
 
-    A version that is the champion already stays champion; it is not compared with itself.
+    A version that is the champion already stays champion without a comparison.
 
     Returns:
         The version with its alias, reason and checks, and a table of the accuracy of both models by slice.
@@ -195,7 +195,7 @@ def _measure_champion(
     """Compare the champion with the new model on the images that `compare_with_champion` predicted.
 
     Returns:
-        The champion with its metrics (None without a champion), and a table of the accuracies of both models by slice.
+        The champion and its metrics, or None if there is no champion; and a table of both models' accuracy by slice.
     """
     if champion["version"] is None:
         return None, NO_SLICES
@@ -231,7 +231,7 @@ def _measure_on_same_images(
 ) -> tuple[float, float]:
     """Return the new model's metric and calibration error on the images that the champion predicted.
 
-    If the champion predicted no image, metric and error are measured on all test images.
+    If the champion predicted no image, all test images are used.
     """
     same = _on_same_images(test_predictions, champion_predictions)
     if len(same) in (0, len(test_predictions)):
@@ -250,8 +250,7 @@ def _drops(slices: pd.DataFrame) -> tuple[SliceDrop, ...]:
 def _parity(name: str, version: str, predictions: pd.DataFrame, root: Root) -> float:
     """Return the largest difference in probabilities between the registered copy of the model and ``predictions``.
 
-    The difference is infinite if the copy cannot be loaded or rejects a file. The column ``path`` of ``predictions`` is
-    relative to ``root``.
+    The difference is infinite if the copy cannot be loaded or rejects a file.
     """
     try:
         classifier = load_version(name, version).classifier
@@ -267,7 +266,6 @@ def _parity(name: str, version: str, predictions: pd.DataFrame, root: Root) -> f
 
 
 def _kept(name: str, version: str, policy: str, images: int, metrics: dict[str, float]) -> dict[str, Any]:
-    """Return the facts of a champion that is registered again: its alias and the recorded decision do not change."""
     reason = "this model is the champion already, so there is nothing to compare"
     kept = {"name": name, "version": version, "alias": CHAMPION, "reason": reason}
     return {**kept, "champion": None, "policy": policy, "checks": [], "images": images, "metrics": metrics}

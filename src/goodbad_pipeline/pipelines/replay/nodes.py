@@ -17,7 +17,7 @@ CHANGED = " with changes"
 
 
 def verify_run(labels: pd.DataFrame, replay: ReplayParams) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
-    """Before the training, compare code, package versions and data with those that the run recorded.
+    """Before the training, compare code, package versions and data with the recorded run.
 
     Returns:
         The labels, and one row per check: what, recorded, now, matches.
@@ -48,7 +48,7 @@ def verify_run(labels: pd.DataFrame, replay: ReplayParams) -> tuple[pd.DataFrame
 
 
 def compare_origins(record: RunRecord, now: dict[str, str], digest: str) -> list[dict[str, Any]]:
-    """Return one row per check. A commit that is unknown, or had uncommitted changes, never matches."""
+    """Return one row per check. Commits match only if both are known and neither run had uncommitted changes."""
     pairs = {name: (value, now.get(name)) for name, value in sorted(record.versions.items())}
     checks = [{"what": name, "recorded": old, "now": new, "matches": old == new} for name, (old, new) in pairs.items()]
     commits = [_commit(record.tags), _commit(now)]

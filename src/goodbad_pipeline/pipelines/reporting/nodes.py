@@ -21,7 +21,7 @@ pages = lazy.load("goodbad_pipeline.reporting.pages")
 def gather_report_facts(
     data_facts: dict[str, Any], labelled: pd.DataFrame, images: ImageParams, **results: Any
 ) -> dict[str, Any]:
-    """Collect the content of the report and the model card; pass ``results`` on to `gather_facts`."""
+    """Collect the content of the report and the model card."""
     return gather_facts(
         **results,
         ingestion=data_facts["ingestion"],

@@ -48,10 +48,6 @@ def tabulate_stages(model: ModelParams, training: TrainingParams, stored_splits:
 
 
 def _choose(model: ModelParams, training: TrainingParams, splits: pd.DataFrame | None) -> tuple[NetworkScale, int]:
-    """Return the network and its number of classes.
-
-    The number of classes is that of the stored splits, as in training; without stored splits, it is that of the paper.
-    """
     classes = IMAGENET_CLASSES if splits is None else len(class_names(splits))
     where = "as in the paper, because no splits are stored" if splits is None else "as in the stored splits"
     logger.info("The network has %d classes (%s)", classes, where)
@@ -66,7 +62,7 @@ def _columns(cost: Cost) -> dict[str, int]:
 def compare_with_paper() -> pd.DataFrame:
     """Compare the costs in Table 2 of the paper with computed costs.
 
-    For networks that keras.applications lacks, only the numbers of the paper are given.
+    No costs are computed for networks that keras.applications lacks.
     """
     whole = [f"{measure}_{origin}" for measure in ("parameters", "flops") for origin in ("paper", "counted")]
     table = pd.DataFrame([_compare(network) for network in paper.NETWORKS]).astype(dict.fromkeys(whole, "Int64"))
@@ -107,8 +103,8 @@ def _compare(network: PaperNetwork) -> dict[str, Any]:
 def trace_phi(model: ModelParams) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return two tables: the size and cost of networks by φ, and the size and cost of B0 to B7.
 
-    The second table also has three values of φ for each network: the first gives its depth, the second its width and
-    the third its resolution.
+    The published sizes follow φ only roughly. So the second table also has three values of φ for each network,
+    computed from the depth, the width and the resolution.
     """
     coefficients = model.coefficients.constants
     logger.info("Raising φ by 1 multiplies the operations by α·β²·γ² = %.3f", coefficients.product)

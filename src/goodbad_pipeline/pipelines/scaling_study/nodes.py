@@ -40,9 +40,10 @@ NEAR = 1.25  # the paper's rows are shown next to a multiple that differs from t
 def match_networks(
     splits: pd.DataFrame, scaling_study: ScalingStudyParams, coefficients: CoefficientParams
 ) -> pd.DataFrame:
-    """Return a table of networks: the base network, and a scaled network for each dimension and each multiple.
+    """Return a table of the base network and the scaled networks.
 
-    The cost of a scaled network is as close as possible to the multiple of the cost of the base network.
+    There is one scaled network per dimension and value of ``scaling_study.multiples``. This value is the approximate
+    cost of the scaled network divided by the cost of the base network.
     """
     classes = len(class_names(development_part(splits)))
     constants, base = coefficients.constants, trial_base_scale(scaling_study)
@@ -74,10 +75,10 @@ def train_networks(
 def compare_networks(
     networks: pd.DataFrame, trials: pd.DataFrame, splits: pd.DataFrame
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Return a table of the results next to the paper's, and a report of the differences that these data show."""
+    """Return a table of results (of this study and of the paper), and a report of differences between the networks."""
     validation = splits[splits["split"] == "validation"]
     table = networks.merge(analysis.summarise_trials(trials, validation["group"].nunique()), on="network")
-    # A network without others of the same cost is compared only with the base, in the last conclusion.
+    # A network whose cost no other network shares is compared only with the base network (last conclusion).
     same_cost = [rows for _, rows in table[table["dimension"] != BASE].groupby("multiple") if len(rows) > 1]
     larger = [name for name in table["network"] if name != BASE]
     report = {
@@ -89,7 +90,7 @@ def compare_networks(
 
 
 def draw_study(study: pd.DataFrame) -> figures.Figure:
-    """Draw accuracy against operations, for these networks and for the paper's."""
+    """Draw accuracy against operations, for these networks and the paper's networks."""
     ratio = PAPER["paper_billion_flops"] / PAPER["paper_billion_flops"].iloc[0]
     return figures.study_figure(study, PAPER.assign(ratio=ratio, accuracy=PAPER["paper_top1"]))
 
@@ -112,16 +113,16 @@ def _row(match: MatchedNetwork, classes: int) -> dict[str, Any]:
 
 
 def _conclude(table: pd.DataFrame, rows: pd.DataFrame) -> str:
-    """Compare the compound network, or the first if none is compound, with the other networks of equal cost."""
+    """Compare the compound network, if any, with the other networks of equal cost."""
     names = rows["network"].tolist()
     one = next(iter(rows.loc[rows["dimension"] == "compound", "network"]), names[0])
     return analysis.compare(table, one, [name for name in names if name != one])
 
 
 def _paper_rows(multiples: pd.Series) -> pd.DataFrame:
-    """Return the results of the paper's networks, each with the multiple of this study that is closest to its cost.
+    """Return the paper's results, with the column ``multiple`` for merging with this study's results.
 
-    The multiple is NaN if none is near the cost of the paper's network.
+    The column is NaN if no multiple of this study is near the cost of the paper's larger networks.
     """
     closest = min(multiples, key=lambda multiple: abs(math.log(multiple / PAPER_MULTIPLE)))
     shown = closest if PAPER_MULTIPLE / NEAR <= closest <= PAPER_MULTIPLE * NEAR else math.nan

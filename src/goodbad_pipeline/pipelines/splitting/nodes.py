@@ -27,7 +27,7 @@ MOST_CLASSES = 20
 
 
 def assign_splits(labels: pd.DataFrame, splits: SplitParams, images: ImageParams) -> pd.DataFrame:
-    """Assign a split to every image, one split per group."""
+    """Assign a split to every image. All images of a group get the same split."""
     return with_root(split_labels(labels, splits.settings), images.root)
 
 
@@ -54,7 +54,7 @@ def report_splits(splits: pd.DataFrame, parameters: SplitParams) -> tuple[pd.Dat
 def report_leaks(
     images: pd.DataFrame, splits: pd.DataFrame, parameters: SplitParams
 ) -> tuple[pd.DataFrame, dict[str, float]]:
-    """Measure leaks from test to train, in a plain random split and in these splits; return a table and metrics.
+    """Compare leaks from test to train in ``splits`` with leaks in a random split; return a table and metrics.
 
     A test image leaks if the train split contains a copy of the image or another image of its group.
     """

@@ -64,8 +64,8 @@ def choose_network(
 ) -> dict[str, Any]:
     """Return the network that the parameters select, its cost and the source of its initial weights.
 
-    Later nodes read this choice. A second choice could differ, because a limit on prediction time is checked by a
-    measurement. If the network cannot be grown from its source, InputError is raised before any image is decoded.
+    The network is chosen only once per run, because measured prediction times vary and may lead to another choice. If
+    the network cannot be grown from its source, InputError is raised before any image is decoded.
     """
     if training.distributed:
         distributed.join_processes()  # first, because loading a model or fitting a budget initialises the devices
@@ -158,7 +158,7 @@ def _describe(chosen: ChosenNetwork, model: ModelParams, classes: int) -> dict[s
 def cache_pixels(splits: pd.DataFrame, network: dict[str, Any], images: ImageParams) -> PixelSource:
     """Decode every image at the resolution of the network.
 
-    Images that together exceed `images.cache_gb` are not cached but decoded during training.
+    If the pixels of all images exceed `images.cache_gb`, the images are decoded during training instead.
     """
     source = pixel_source(splits, open_root(images.root), images.transform(network["resolution"]), images.cache_gb)
     if not source.fits:
@@ -198,13 +198,13 @@ def train_model(
     """Train the network on the train split and predict the validation split.
 
     The validation split decides which weights are kept. An interrupted training is resumed if nothing that
-    determines its result has changed. If a batch does not fit into memory, training ends with an error or, with
-    ``training.auto_batch``, starts again with smaller batches. With ``training.refit``, the returned model is trained
-    once more, on the train and validation splits; the returned tables describe the first training.
+    determines its result has changed. If a batch does not fit into memory, training fails, or starts again with smaller
+    batches if ``training.auto_batch`` is true. With ``training.refit``, a second training uses the train and validation
+    splits. The returned model is then the result of the second training; the tables describe the first training.
 
     Returns:
-        The model in float32, and three tables: the history by epoch, the mixtures of frozen and fine-tuned weights that
-        were compared (see `candidate_table`), and the validation predictions.
+        The model in float32, and three tables: the history by epoch, the compared mixtures of the weights before and
+        after fine-tuning (see `candidate_table`), and the validation predictions.
     """
     train_images, validation = (labelled_pixels(split, splits, pixels) for split in ("train", "validation"))
     measured = ("budget", "bound_by", "resolutions")  # why the network was chosen; measured times vary between runs
@@ -234,7 +234,7 @@ def train_model(
     probabilities = batches.predict(trained, validation.pixels, validation.rows)
     predictions = prediction_table(table, probabilities, Calibration(class_names(splits)))
     if training.refit:
-        logger.info("Training again on train and validation; validation metrics in the log now include training images")
+        logger.info("Training again on train and validation images; validation metrics now describe training images")
         _set_variables(untrained_model, initial)
         _fit_into_memory(
             untrained_model, _refit_parameters(training, history, candidates), partial(fit, refits=True), shrink
@@ -244,7 +244,6 @@ def train_model(
 
 
 def _with_validation(splits: pd.DataFrame) -> pd.DataFrame:
-    """Return the splits with the validation images in the train split."""
     return splits.assign(split=splits["split"].replace("validation", "train"))
 
 
