@@ -23,14 +23,14 @@ _ADVICE = "run --pipeline=export again, or set predict.backend=keras"
 
 
 class ExportUnavailable(InputError):
-    """Raised when exported files cannot be read, for example after deletion. The Keras model may be intact."""
+    """Raised when exported files cannot be read, for example because they were deleted."""
 
 
 def record_exports(name: str, model_version: str, measured: Exports, files: Path) -> str:
     """Store exported files in the run of a version, and return their MLflow URI.
 
-    The files are stored in a folder named after a digest of their content. The tag that refers to this folder is set
-    last, so that an interrupted export leaves the version unchanged. ``files`` is the local folder of the files.
+    ``files`` is the local folder of the files. The folder in the run is named after a digest of the content. The tag
+    that names this folder is set last, so an interrupted export leaves the version unchanged.
     """
     client = mlflow.MlflowClient()
     exported = {backend: files / RUNTIMES[backend].file for backend in measured.keys() & RUNTIMES.keys()}
@@ -50,7 +50,7 @@ def record_exports(name: str, model_version: str, measured: Exports, files: Path
 
 
 def load_exported(found: ModelVersion, backend: Backend) -> tuple[str, Network | None]:
-    """Choose the backend for a version; return its name and the exported network, which is None for Keras.
+    """Choose the backend for a version; return the name of the backend and the exported network (None for Keras).
 
     If exported files cannot be read, the backend ``auto`` falls back to Keras, and any other backend raises an error.
     """
@@ -68,7 +68,7 @@ def load_exported(found: ModelVersion, backend: Backend) -> tuple[str, Network |
 
 
 def _read_listing(found: ModelVersion) -> Exports:
-    """Return the results of the latest export; empty if there was none."""
+    """Return the results of the latest export, or an empty mapping without an export."""
     if EXPORTS_TAG not in found.tags:
         return {}
     content = _download(found, _LISTING).read_bytes()
@@ -78,7 +78,6 @@ def _read_listing(found: ModelVersion) -> Exports:
 
 
 def _load(found: ModelVersion, backend: str, exports: Exports) -> Network:
-    """Load the file that was exported for a backend of `RUNTIMES`, after checking its digest."""
     file = _download(found, RUNTIMES[backend].file)
     try:
         return load_network(backend, file.parent, exports[backend]["sha256"])

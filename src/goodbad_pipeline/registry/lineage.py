@@ -1,4 +1,4 @@
-"""Lineage of a model: its exposure, that is, the images on which it or its initial weights were trained or selected."""
+"""Lineage of a model: the images that were used to train or select the model or its initial weights (its exposure)."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,13 +46,13 @@ def read_exposure(name: str, version: str) -> Exposure:
 def describe_source(model: ModelParams, weights: str, registered: str, splits: pd.DataFrame) -> dict[str, Any] | None:
     """Describe whether the initial weights were trained on images of these splits.
 
-    A grown network starts from ``model.grow_from``; a version number alone means a version of the model ``registered``.
+    A grown network starts from ``model.grow_from``, where a number alone is a version of the model ``registered``.
     A network that is not grown starts from ``weights``: ``none``, ``imagenet`` or a file.
 
     Returns:
-        None for random and ImageNet weights; for all other weights a dictionary: ``version`` (None for a file),
-        ``recorded`` (whether all training images of the weights are recorded) and ``test_images`` (how many test images
-        the weights were exposed to).
+        None for random and ImageNet weights. For all other weights, a dictionary: ``version`` (None for a file),
+        ``recorded`` (True if all training images of the weights are known) and ``test_images`` (number of test images
+        in groups that were used to train or select the weights).
     """
     source = parse_growth_source(model.grow_from)
     if source.imagenet if source else weights in (SCRATCH, IMAGENET):

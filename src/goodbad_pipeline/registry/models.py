@@ -91,8 +91,8 @@ def log_model(
 ) -> str:
     """Log a Keras model to the current run as a pyfunc, register it, and return the version number.
 
-    If this model is registered already, its version is returned and no other is created: by this run before it was
-    interrupted, or by an earlier run. ``example`` contains the pixels of one image: uint8, shape (side, side, 3).
+    If an earlier run, or this run before an interruption, has registered the same model, no new version is created.
+    ``example`` contains the pixels of one image: uint8, shape (side, side, 3).
 
     Raises:
         TrackingUnavailable: MLflow is unavailable, or does not have the run yet.
@@ -105,7 +105,7 @@ def log_model(
         same = _find_versions(name, WEIGHTS_TAG, weights)
         number = _find_registered(same, tags[EXPOSURE_TAG], calibration, transform)
         if number is not None:
-            logger.info("The model is registered already, as %s version %s; no other version is created", name, number)
+            logger.info("The model is registered already, as %s version %s; no new version is created", name, number)
             return number
         folder.mkdir()
         model.save(folder / ARCHIVE_FILE)
@@ -133,7 +133,7 @@ def log_model(
 def load_champion(name: str) -> RegisteredModel | None:
     """Load the version with the alias ``champion``; return None if there is no champion.
 
-    If the current run was resumed and its own version is the champion already, load the previous champion instead.
+    If the current run was resumed after its own version became champion, load the previous champion.
     """
     champion, run = _find_alias(name, CHAMPION), tracking.current_run()
     if champion is not None and run is not None and champion.run_id == run:
@@ -210,11 +210,11 @@ def set_alias(
     """Set the alias that was decided for a version, and store the decision and the main test metrics as tags.
 
     The tag ``gate`` names the failed checks. The reason of the decision becomes the description of the version.
-    ``compared`` is the version number of the champion at the time of the comparison, None if there was no champion.
+    ``compared`` is the number of the champion's version at the time of the comparison, None without a champion.
     ``images`` is the number of images in the splits.
 
     Returns:
-        The decision that was applied. It differs from ``decision`` if the champion has changed since the comparison.
+        The applied decision, which differs from ``decision`` if the champion has changed since the comparison.
     """
     tags = {key: f"{metrics[key]:.6g}" for key in tracking.MAIN_METRICS if key in metrics}
     tags |= {"images": str(images), COMPARED_TAG: compared or ""}
@@ -234,7 +234,7 @@ def set_alias(
 
 
 def _load(found: ModelVersion, backend: Backend = KERAS) -> RegisteredModel:
-    """Load the archive or exported file of a version. The version's stored code is not run, as it may be unsafe."""
+    """Load the archive or exported file of a version, but do not run the version's code, which may be unsafe."""
     name, number = str(found.name), str(found.version)
     chosen, network = load_exported(found, backend)
     with _reading(found):
@@ -307,13 +307,10 @@ def _find_versions(name: str, tag: str, value: str) -> list[ModelVersion]:
 
 
 def _find_registered(
-    same: list[ModelVersion], exposure: str, calibration: Calibration, transform: Transform
+    versions: list[ModelVersion], exposure: str, calibration: Calibration, transform: Transform
 ) -> str | None:
-    """Return the version, among those with the same weights, that is the same in all other respects; None if none is.
-
-    ``exposure`` is the digest of the model's exposure.
-    """
-    for found in same:
+    """Return the number of the version with this exposure digest, calibration and transform, or None."""
+    for found in versions:
         try:
             known = _load(found).classifier
         except InputError:  # incomplete files

@@ -38,10 +38,10 @@ class ModelReference:
         return cls(mlflow.get_tracking_uri(), model.name, model.version, model.backend, found.run_id, exports)
 
     def load(self) -> Classifier:
-        """Load the version, or return the one that this process has loaded already.
+        """Return the classifier of the version, which each process loads only once.
 
         Raises:
-            InputError: The store or the version cannot be read, or the store has another version of this number.
+            InputError: The store or the version cannot be read, or the version number belongs to another model.
         """
         with _loading:
             return _load(self)

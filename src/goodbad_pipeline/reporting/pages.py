@@ -89,7 +89,7 @@ def share(value: float | None) -> str:
 def span(row: Mapping[str, Any], name: str = "") -> str:
     """Format the interval of a row, such as `0.81 to 0.93`; ``name`` selects `name_low` and `name_high`.
 
-    The calibration error has no interval, and becomes a dash. Other intervals are unknown if groups are too few.
+    The result is a dash for the calibration error, which has no interval, and `unknown` if there are too few groups.
     """
     if row.get("metric") == "ece":
         return _Safe("–")

@@ -1,6 +1,6 @@
 """The sample dataset of the project: images of good and bad cartoon characters, and a few problem files.
 
-The problem files are damaged, rotated or duplicate files as in real folders. They show how a run handles such files.
+The problem files are damaged, rotated or duplicate, like files in real folders.
 """
 
 from collections.abc import Mapping
@@ -86,11 +86,7 @@ def _draw_file(character: Character, index: int, seed: int) -> _File:
 
 
 def _draw_problem_files(files: list[_File], characters: int, seed: int) -> list[_File]:
-    """Return a truncated JPEG, an empty file, a text file named .jpg, a rotated JPEG with EXIF orientation, and copies.
-
-    The copies are an exact duplicate and a near-duplicate, each in another group than the original, and one image that
-    is stored under both labels.
-    """
+    """Return damaged files, a rotated JPEG with EXIF orientation, and copies under a second group or label."""
     rotated, truncated, ambiguous = (design_guest(seed, characters + index) for index in range(3))
     upright, whole, twice = (draw_character(guest, POSES[0], seed) for guest in (rotated, truncated, ambiguous))
     stored = _encode(twice, "JPEG", quality=84, optimize=True)

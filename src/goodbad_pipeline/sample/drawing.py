@@ -104,7 +104,7 @@ def _draw_body(feet: Pen, character: Character, stance: _Stance) -> None:
 
 
 def _draw_arm(feet: Pen, character: Character, stance: _Stance, angle: float) -> Pen:
-    """Draw an arm, on the right side if ``angle`` is positive; return a pen to draw an upright object at the hand."""
+    """Draw an arm, on the right side if ``angle`` is positive; return an upright pen with its origin at the hand."""
     side = 1 if angle > 0 else -1
     x, y = side * character.body_width * 0.76 + stance.bend * 0.4, stance.chest - character.body_height * 0.34
     arm = feet.at(x, y, -angle)

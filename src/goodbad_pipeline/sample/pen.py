@@ -1,7 +1,7 @@
 """A pen that draws smooth, outlined shapes in its own coordinate system.
 
-All shapes are polygons with integer corners on an enlarged canvas, so they produce the same bytes on every machine.
-Reducing the canvas smooths their edges. No text is drawn, so no font is needed.
+All shapes are polygons with integer corners on an enlarged canvas, so an image has the same bytes on every machine.
+Reducing the canvas smooths the edges. No text is drawn, so no font is needed.
 """
 
 import math

@@ -43,7 +43,7 @@ def file_digest(file: Path) -> str:
 def require_digest(file: Path, digest: str | None, meaning: str) -> None:
     """Raise `InputError` unless ``digest`` is None or the SHA-256 of the file.
 
-    ``meaning`` says in the error what the file is, such as "the model archive".
+    ``meaning`` describes the file in the error message, such as "the model archive".
     """
     actual = file_digest(file)
     if digest not in (None, actual):
@@ -63,7 +63,7 @@ def load_archive(file: Path, digest: str | None = None) -> Any:
 
 
 def check_archive(file: Path, digest: str | None = None) -> None:
-    """Check the members, class names and weights of an archive, and its SHA-256 if given, without importing Keras.
+    """Check members, class names and weights of an archive, and the SHA-256 if given, without importing Keras.
 
     Raises:
         InputError: The digest differs, or the archive contains anything but a plain network.
@@ -97,10 +97,10 @@ def _check_members(archive: zipfile.ZipFile) -> None:
 
 
 def _check_names(config: Any) -> None:
-    """Check that the allow-list contains each object in the config, with the same module and registered name.
+    """Check that the class of every object in the config is in `ALLOWED`.
 
-    The outermost ``compile_config`` is skipped, because Keras ignores it with ``compile=False``. The ``compile_config``
-    of a nested model is checked, because Keras reads it.
+    The outermost ``compile_config`` is skipped, because ``compile=False`` makes Keras ignore it. Keras reads the
+    ``compile_config`` of a nested model.
     """
     for described in _objects({**config, "compile_config": None}):
         name, module = described["class_name"], described.get("module")

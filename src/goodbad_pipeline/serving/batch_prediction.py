@@ -75,7 +75,7 @@ def classify_files(paths: list[str | None], root: Root, classifier: Classifier) 
 
     Returns:
         One row per file: path, image_id (SHA-256 of the file), label, probability (of that label), abstained, reason
-        and detail of a rejection (else missing), milliseconds (mean per file), and ``probability_<class>`` per class.
+        and detail (only of rejected files), milliseconds (mean per file), and ``probability_<class>`` per class.
     """
     start = time.perf_counter()
     resolved = root.resolve()
@@ -93,7 +93,7 @@ def classify_files(paths: list[str | None], root: Root, classifier: Classifier) 
 
 
 def _classify_in(workers: Workers, parts: Iterator[list[str | None]], root: Root) -> Iterator[pd.DataFrame]:
-    """Yield the tables of the parts, in order. Their milliseconds are the time between tables, divided by the files."""
+    """Yield the tables of the parts, in order."""
     parameter, resolved = workers.backend.parameter, root.resolve()
     calls = ((part, _only(resolved, part), workers.load) for part in parts)
     last = time.perf_counter()
@@ -114,9 +114,9 @@ def _only(root: Root, part: list[str | None]) -> Root:
 
 
 def _classify_in_worker(paths: list[str | None], root: Root, load: Callable[[], Classifier]) -> pd.DataFrame | str:
-    """Return the table of :func:`classify_files`, or why this machine cannot predict.
+    """Return the table of :func:`classify_files`, or an error message if this machine cannot predict.
 
-    Errors are returned, because Ray and Spark bury the message of a raised error in a traceback.
+    The message is returned, not raised, because Ray and Spark bury raised errors in a traceback.
     """
     try:
         if isinstance(root, Path) and not root.is_dir():

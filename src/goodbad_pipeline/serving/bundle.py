@@ -1,7 +1,7 @@
 """The code bundled with a registered model, so that the model can predict where this project is not installed.
 
-The name of the bundled package contains a hash of its content, so that Python cannot confuse it with an installed
-version of this project, and two versions of a model can be loaded in one process.
+The name of the bundled package contains a hash of its content. So Python cannot confuse the package with an installed
+version of this project, and one process can load two versions of a model.
 """
 
 import hashlib

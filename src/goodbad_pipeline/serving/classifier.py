@@ -57,8 +57,7 @@ class Classifier:
 
         Returns:
             One row per file: label, probability (of that label), probabilities (dictionary by class), abstained, reason
-            and detail. A rejected file has a reason and no label. Missing values are None, never NaN, so that they
-            become null in JSON.
+            and detail. A rejected file has a reason and no label. Missing values are None: JSON has no NaN.
         """
         parts = [self._classify(files[start : start + BATCHES[-1]]) for start in range(0, len(files), BATCHES[-1])]
         return pd.DataFrame([row for part in parts for row in part], columns=COLUMNS, dtype=object)
@@ -94,7 +93,7 @@ def load_classifier(folder: Path, digest: str | None = None, config_digest: str 
     """Load a classifier from the files ``model.keras`` and ``facts.json`` of a folder.
 
     ``digest`` and ``config_digest`` are the SHA-256 of these files, as recorded outside the folder. Without ``digest``,
-    the config states the digest of the archive; without ``config_digest``, any config is accepted.
+    the archive must match the digest in ``facts.json``. Without ``config_digest``, ``facts.json`` is not checked.
 
     Raises:
         InputError: A digest differs, or the archive contains anything but a plain network.
@@ -106,8 +105,8 @@ def load_classifier(folder: Path, digest: str | None = None, config_digest: str 
 
 @lru_cache(maxsize=1)
 def load_once(folder: Path) -> Classifier:
-    """Load a classifier with :func:`load_classifier`, or return the one that this process has loaded from this folder.
+    """Return the classifier of a folder, which each process loads only once.
 
-    Spark loads the model again for each part of a table, which takes longer than the predictions.
+    Spark requests the model again for each part of a table, and loading takes longer than predicting.
     """
     return load_classifier(folder)

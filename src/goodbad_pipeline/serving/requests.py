@@ -18,9 +18,9 @@ _URL_SAFE = str.maketrans("-_", "+/")
 def read_image(cell: object, *, allow_paths: bool) -> bytes | Rejection:
     """Return the content of the image file in a cell, or a rejection; never raise an error.
 
-    A cell contains bytes, base64 text, a ``data:`` URL, or a path as text or ``Path``. Base64 may be URL-safe and lack
-    its padding. If paths are allowed, a text that is base64 and also the name of a file is read as a path. A server
-    must not allow paths, because clients could then read files of the server.
+    A cell contains bytes, base64 text, a ``data:`` URL, or a path as text or ``Path``. Base64 may be URL-safe and
+    unpadded. If paths are allowed, a text that is base64 and also the name of a file is read as a path. A server must
+    not allow paths, because clients could then read files of the server.
     """
     if isinstance(cell, bytes | bytearray | memoryview):
         return bytes(cell)

@@ -127,8 +127,8 @@ def require_runtime(name: str) -> None:
 def choose_backend(backend: Backend, exports: Exports, name: str, version: str) -> str:
     """Return the backend to use: ``keras`` or a key of `RUNTIMES`.
 
-    ``auto`` selects the backend that was fastest in the export, among the installed backends whose probabilities differ
-    from Keras by at most `export.tolerance`. int8 usually differs more, so that ``auto`` rarely selects it.
+    ``auto`` considers installed backends whose probabilities differ from Keras by at most `export.tolerance`, and
+    selects the backend that was fastest in the export. The int8 backend rarely stays within this tolerance.
 
     Raises:
         InputError: The backend was not exported, did not agree with Keras, or is not installed.
