@@ -23,7 +23,7 @@ def test_what_is_named_is_used_if_it_agreed() -> None:
     assert choose_backend("litert_int8", EXPORTS, "goodbad", "1") == "litert_int8"
     assert choose_backend("keras", {}, "goodbad", "1") == "keras"
     with pytest.raises(
-        InputError, match=r"predict.backend: the predictions of litert do not agree with those of version 1"
+        InputError, match=r"predict.backend: the predictions of litert and Keras differ too much for version 1"
     ):
         choose_backend("litert", EXPORTS, "goodbad", "1")
     hint = "--pipeline=export '--params=registry.name=my pets,export.version=4'"

@@ -268,7 +268,6 @@ def _reading(found: ModelVersion) -> Iterator[None]:
 
 
 def _find_version(name: str, version_or_alias: str) -> ModelVersion:
-    """Return the version with this number or alias, or raise an InputError if there is none."""
     if not version_or_alias.isdecimal():
         found = _find_alias(name, version_or_alias)
         if found is None:

@@ -30,12 +30,11 @@ def write_report(
     environment = _environment(html=True)
     scripts = [get_plotlyjs(), environment.get_template("charts.js").render()] if charts else []
     return environment.get_template("report.html.j2").render(
-        facts=facts, figures=inlined, charts=charts, scripts=scripts, hashes=[_hash(script) for script in scripts]
+        facts=facts, figures=inlined, charts=charts, scripts=scripts, hashes=[_csp_hash(script) for script in scripts]
     )
 
 
-def _hash(script: str) -> str:
-    """Return the hash of a script for a Content-Security-Policy."""
+def _csp_hash(script: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 

@@ -146,7 +146,7 @@ def choose_backend(backend: Backend, exports: Exports, name: str, version: str) 
         )
     if not exports[backend]["agrees"]:
         raise InputError(
-            f"predict.backend: the predictions of {backend} do not agree with those of version {version} (see "
+            f"predict.backend: the predictions of {backend} and Keras differ too much for version {version} (see "
             "data/08_reporting/export.csv); choose another backend"
         )
     require_runtime(backend)

@@ -155,7 +155,6 @@ def _sizes(scale: NetworkScale, base: Cost) -> dict[str, float]:
 
 
 def _exponent(factor: float, base: float) -> float | None:
-    """Return the φ that solves base^φ = factor, or None if base is 1."""
     return None if base == 1 else math.log(factor) / math.log(base)
 
 

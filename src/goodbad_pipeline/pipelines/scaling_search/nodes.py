@@ -104,7 +104,6 @@ def _compare_costs(ratios: pd.Series) -> str:
 
 
 def _snippet(winner: pd.Series, conclusion: str) -> str:
-    """Return YAML to paste into conf/local/parameters.yml."""
     lines = [
         "# Found by kedro run --pipeline=scaling_search; paste into conf/local/parameters.yml.",
         f"# {conclusion}",

@@ -70,7 +70,6 @@ def draw_search(trials: pd.DataFrame, finals: pd.DataFrame, tune: TuneParams) ->
 
 
 def _snippet(values: dict[str, Any], conclusion: str) -> str:
-    """Return YAML to paste into conf/local/parameters.yml."""
     settings = ",".join(f"{name}={json.dumps(value).strip(chr(34))}" for name, value in values.items())
     lines = [
         "# Found by kedro run --pipeline=tune; paste into conf/local/parameters.yml, or",
