@@ -76,7 +76,7 @@ def slice_rates(
     If ``population`` is given, only the images in ``population`` count.
 
     Returns:
-        Shares by resample and slice (b + 1, slices), and numbers of counted images by group and slice (g, slices).
+        Shares on the original sample and each resample, (b + 1, slices), and numbers of images per group, (g, slices).
     """
     sums, counts = (sum_by_slice(codes, slices, resamples, weights) for weights in (hits, population))
     with np.errstate(invalid="ignore"):
@@ -86,7 +86,7 @@ def slice_rates(
 def sum_by_slice(
     codes: NDArray[np.int64], slices: int, resamples: Resamples, weights: NDArray[Any] | None
 ) -> NDArray[np.float64]:
-    """Sum ``weights`` (n,) by group and slice, (g, slices); count images if ``weights`` is None."""
+    """Sum ``weights`` by group and slice; if ``weights`` is None, count the images. The result is (g, slices)."""
     cells = resamples.codes * slices + codes
     summed = np.bincount(cells, weights, resamples.groups * slices)
     return summed.reshape(resamples.groups, slices).astype(np.float64)
@@ -95,17 +95,17 @@ def sum_by_slice(
 def fairness_table(
     sensitive: pd.DataFrame, labels: pd.Series, predicted: pd.Series, resamples: Resamples, class_names: Sequence[str]
 ) -> pd.DataFrame:
-    """Compute, for each sensitive column and rate, the largest gap between two values of the column.
+    """For each sensitive column and each rate, compute the largest gap between two values of the column.
 
     The rates are accuracy and three rates of each class: the share of images predicted as the class (demographic
     parity), and the true and false positive rates (equalised odds). Of two classes, only the second has these rates.
 
     Returns:
         `FAIRNESS_COLUMNS`: the gap in [0, 1], its 95 % interval, the values with the lowest and highest rate, and the
-        images and groups in the denominators. Values with fewer than `MIN_IMAGES` images are ignored; if fewer than
-        two values remain, there is no row, and a warning is logged. The interval is widened according to the value
-        with the fewest groups, and cut off at 0. With many values, some gap occurs by chance. The interval limits how
-        large the gap can be, but does not prove that there is a gap.
+        numbers of images and groups in the denominators. Values with fewer than `MIN_IMAGES` images are ignored. If
+        fewer than two values remain, there is no row, and a warning is logged. The value with the fewest groups
+        determines how wide the interval is. With many values, some gap occurs by chance. The interval therefore shows
+        how large the gap may be, not that a gap exists.
     """
     rows = [
         (column, *row)
@@ -124,7 +124,7 @@ def check_sensitive(declared: Sequence[str], table: pd.DataFrame) -> None:
 
 
 def _reasons(table: pd.DataFrame, name: str) -> Iterator[str]:
-    """Yield the reasons to leave out a column. Each reason is computed only when the caller asks for it."""
+    """Yield the reasons to leave out a column."""
     column, images = table[name], len(table)
     if name in OWN_COLUMNS:
         yield "it does not describe the image"
@@ -177,7 +177,7 @@ def _number_ranges(column: pd.Series) -> pd.Series:
 
 
 def _format_numbers(numbers: Sequence[float]) -> dict[float, str]:
-    """Format whole numbers in full, and fractions with enough digits to tell them apart, at least four."""
+    """Format whole numbers in full, and fractions with four digits, or more if two numbers would look the same."""
     if all(isinstance(number, int) or (number.is_integer() and abs(number) < LARGEST_WHOLE) for number in numbers):
         return {number: str(int(number)) for number in numbers}
     for digits in range(4, 18):
@@ -206,7 +206,7 @@ def _gaps(
         else:
             logger.warning(
                 "evaluation.sensitive: the gap in '%s' between values of %s is not computed, because fewer than two "
-                "values have at least %d images that count for this rate",
+                "values have at least %d images in the denominator of this rate",
                 measure,
                 values.name,
                 MIN_IMAGES,
@@ -214,9 +214,9 @@ def _gaps(
 
 
 def _in_common_values(values: pd.Series, population: BoolArray) -> BoolArray:
-    """Return True for images with a common value, which at least `MIN_IMAGES` images in ``population`` have.
+    """Select the images with values that at least `MIN_IMAGES` images in ``population`` have.
 
-    If fewer than two values are common, the result is False for all images.
+    If there are fewer than two such values, no image is selected.
     """
     counts = values[population].value_counts()
     common = counts.index[counts >= MIN_IMAGES]

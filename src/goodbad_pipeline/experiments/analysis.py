@@ -15,14 +15,14 @@ _NORMAL_QUANTILE = 1.959964  # of the normal distribution, for the level above
 def summarise_trials(trials: pd.DataFrame, groups: int) -> pd.DataFrame:
     """Compute mean, spread and interval of each network's validation accuracy, and keep the order of the networks.
 
-    The interval combines two intervals by adding the squares of their half-widths. A t interval covers the seeds; its
-    spread is pooled over all networks, because two or three seeds of one network say little about the spread. An
-    Agresti-Coull interval covers the images, with the number of groups as the number of draws. This assumes that a
-    network classifies all images of a group correctly, or none of them; groups with mixed results make the interval too
-    wide. With one seed per network there is no interval.
+    The interval combines a t interval over the seeds with an Agresti-Coull interval over the images: the squares of the
+    two half-widths are added. The t interval uses a spread pooled over all networks, because two or three seeds of one
+    network say little about the spread. The Agresti-Coull interval counts each group of images as one draw, as if a
+    network classified all images of a group correctly, or none. Groups with mixed results make the interval too wide.
+    With one seed per network there is no interval.
 
-    `trials` has one row per trial: network, seed, val_accuracy in [0, 1], val_loss, seconds, cache_key. Networks that
-    are identical after rounding of layers and channels have equal cache keys; the pooled spread counts them once.
+    `trials` has one row per trial: network, seed, val_accuracy in [0, 1], val_loss, seconds, cache_key. Networks with
+    equal cache keys have the same layers after rounding, and count once in the pooled spread.
     `groups` is the number of groups of related images (such as near-duplicates) in the validation split.
 
     Returns:
@@ -135,7 +135,7 @@ def nest(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _find_twins(trials: pd.DataFrame) -> pd.Series:
-    """For each network, return the first network with the same layers; missing if this is the network itself."""
+    """For each network, return the first earlier network with the same layers, or a missing value."""
     networks = trials.drop_duplicates("network").set_index("network", drop=False)
     first = networks.groupby("cache_key")["network"].transform("first")
     return first.where(first != first.index)
@@ -154,7 +154,7 @@ def _half_widths(summary: pd.DataFrame, groups: int) -> pd.Series:
 
 
 def _distinct(summary: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """Return the networks that repeat no earlier network, and the degrees of freedom of their spread."""
+    """Return the networks whose layers no earlier network has, and the degrees of freedom of the pooled spread."""
     distinct = summary[summary["same_as"].isna()]
     return distinct, int((distinct["seeds"] - 1).sum())
 

@@ -43,7 +43,7 @@ def run_range_test(
     """Train all layers at rising rates and record the loss of each step.
 
     As in training, the classifier of a pretrained network is trained alone first. While the rate rises, only one
-    validation image is predicted per epoch, because validation decides nothing. The model is useless afterwards.
+    validation image is predicted per epoch, because the test ignores validation metrics. Do not use the trained model.
 
     Returns:
         One row per step: learning_rate, loss, smoothed (the smoothed loss). The test ends early if the loss of a step
@@ -77,9 +77,10 @@ def run_range_test(
 def suggest_range(curve: pd.DataFrame) -> tuple[float, float]:
     """Return the lowest and the highest learning rate to search.
 
-    The highest is the rate at which the smoothed loss is lowest, because higher rates raise the loss. The lowest is a
-    hundredth of the highest; on a logarithmic scale, the middle is then a tenth of the highest, a usual choice. If the
-    highest is below ten times the first rate, the loss hardly fell, and the whole tested range is returned.
+    The highest rate is where the smoothed loss is lowest, because higher rates raise the loss. The lowest rate is a
+    hundredth of it: the middle of the range, on a logarithmic scale, is a tenth of the highest rate, a usual choice. If
+    the highest rate is at most ten times the first tested rate, the loss hardly fell, and the whole tested range is
+    returned.
     """
     rates = curve["learning_rate"].to_numpy(dtype=np.float64)
     lowest = np.where(np.isfinite(curve["smoothed"]), curve["smoothed"], np.inf).argmin()

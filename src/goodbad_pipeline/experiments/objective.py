@@ -1,4 +1,4 @@
-"""Train one trial of a hyperparameter search. Pruning, divergence and lack of memory end it without an error."""
+"""Train one trial of a hyperparameter search. Pruning, divergence and lack of memory end a trial without an error."""
 
 import logging
 import time
@@ -39,12 +39,12 @@ def train_trial(
 ) -> TrialResult:
     """Train with `fit_model` and return the metrics of the epoch whose weights are kept.
 
-    During the last phase, after each epoch but the last, `should_prune(epoch, value)` returns whether to prune the
-    trial. Its arguments are the number of the epoch, from 1, and the metric.
+    A training has up to two phases: the classifier alone, then all layers. `should_prune(epoch, value)` is called in
+    the last phase, with the number of each epoch but the last (1, 2, …) and the metric; True prunes the trial.
 
     Returns:
-        ``complete`` (1 or 0), ``seconds``, ``epochs``, and the metrics of the kept epoch. A trial is not complete if
-        it was pruned, diverged or ran out of memory; it then has the metrics of its best epoch, if there is one.
+        ``complete`` (1 or 0), ``seconds``, ``epochs``, and the metrics of the kept epoch. An incomplete trial was
+        pruned, diverged or ran out of memory; the metrics are of the best epoch, and missing if no epoch finished.
     """
     started, rows = time.perf_counter(), list[Row]()
     phase = last_phase(recipe, pretrained=pretrained)
@@ -80,7 +80,7 @@ def train_trial(
 
 
 def _complete_history(fit: Callable[[], pd.DataFrame], rows: list[Row], recipe: Recipe) -> pd.DataFrame | None:
-    """Return the history of a complete training; None if it was pruned, diverged or ran out of memory."""
+    """Return the history of a complete training; None if the training was pruned, diverged or ran out of memory."""
     try:
         return fit()
     except TrialPruned:

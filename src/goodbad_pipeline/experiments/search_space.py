@@ -32,7 +32,7 @@ def resolve_space(tune: TuneParams, present: Mapping[str, Value], rates: Mapping
     A parameter with `auto` gets the range from `low` to `high` in `rates`, the result of the learning-rate range test.
 
     Raises:
-        InputError: The configured value of a parameter with a range is null, or is not above 0 for a logarithmic range.
+        InputError: The configured value is null for a range, or not above 0 for a logarithmic range.
     """
     measured = RangeParams(low=rates["low"], high=rates["high"], log=True)
     return {

@@ -1,8 +1,8 @@
 """A search that several processes run together, on one database of Optuna.
 
-The database counts the trials of all processes. One process at a time takes up a trial, under a lock of the database.
-A process that runs a trial records a heartbeat; the trial of a process without a heartbeat is trained again by another
-process, with the same values and the same number.
+The database counts the trials of all processes. A process locks the database while it chooses its next trial. During a
+trial, the process records a heartbeat in the database. If the heartbeat stops, another process trains the trial again,
+with the same values and the same number.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ _NUMBER, _PROCESS = "number", "process"
 
 
 class TrialTaken(Stopped):
-    """Raised to end a trial that another process has taken up, because this process had no heartbeat for too long."""
+    """Raised to end a trial that another process has taken over, because the heartbeat of this process had stopped."""
 
 
 class SharedSearch:
-    """This process's part of a search that several processes run together.
+    """The part of one process in a search that several processes run together.
 
-    An Optuna trial is one attempt. The attempts of a trial have the same values, and all but the first have the user
-    attribute ``number``. Trial 0 uses the present values of the searched parameters.
+    If a process dies, its trial is attempted again. Each attempt is an Optuna trial; later attempts store the number of
+    the search's trial as user attribute ``number``. Trial 0 uses the configured values of the searched parameters.
     """
 
     def __init__(
@@ -63,13 +63,13 @@ class SharedSearch:
         self._study_id = self._storage.get_study_id_from_name(study.study_name)
 
     def run(self, total: int, train: Callable[[Trial], TrialResult]) -> None:
-        """Train until all processes together have finished `total` trials; wait for the last trials of the others.
+        """Train until all processes together have finished `total` trials. Wait for trials that are still running.
 
-        `train` trains each trial of this process, whose result is None. It is also called with each finished trial of
-        all processes, once per trial.
+        `train` is called with each trial that this process trains; the result of the trial is then None. `train` is
+        called once more with each finished trial of all processes, to record the result.
 
         Raises:
-            Stopped: A stop was requested; another process takes up the trial.
+            Stopped: A stop was requested; another process takes over the trial.
             InputError: The database is unavailable.
         """
         recorded: set[int] = set()
@@ -91,19 +91,19 @@ class SharedSearch:
         """Record the metric of the running trial after an epoch (1, 2, …); return whether to prune the trial.
 
         Raises:
-            TrialTaken: Another process has taken up the trial.
+            TrialTaken: Another process has taken over the trial.
         """
         try:
             self._running.report(value, epoch - 1)
             return self._running.should_prune()
         except optuna.exceptions.UpdateFinishedTrialError:
-            raise TrialTaken(STORAGE, "because another process has taken up the trial") from None
+            raise TrialTaken(STORAGE, "because another process has taken over the trial") from None
         except optuna.exceptions.StorageInternalError as error:
-            logger.warning("%s is unavailable, the trial goes on: %s", STORAGE, error)
+            logger.warning("%s: the database is unavailable, but the trial continues (%s)", STORAGE, error)
             return False
 
     def _claim(self, total: int) -> tuple[Trial, int] | None:
-        """Take up a lost trial or begin a new trial. Return it with Optuna's id, or None if the others run the rest."""
+        """Start the next trial, failed trials first. Return the trial and Optuna's id, or None if no trial is left."""
         with self._database(), databases.exclusive(self._storage.engine), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Optuna: heartbeats are experimental
             self._fail_dead_attempts()
@@ -112,7 +112,7 @@ class SharedSearch:
             if lost is not None:
                 values = trials[lost][-1].params if lost else self._present
                 self._study.enqueue_trial(dict(values), user_attrs={_NUMBER: lost})
-                logger.info("Taking up trial %d, which ended without a result (%s)", lost, _process(trials[lost]))
+                logger.info("Training trial %d again, because %s gave no result", lost, _process(trials[lost]))
             elif not trials:
                 self._study.enqueue_trial(dict(self._present))
             elif len(trials) >= total and not any(_is_waiting(attempts) for attempts in trials[:total]):
@@ -134,7 +134,7 @@ class SharedSearch:
         return numbers[self._running.number]
 
     def _fail_dead_attempts(self) -> None:
-        """Mark attempts as failed whose process has no heartbeat, or was killed in `_claim`, which locks the study."""
+        """Mark an attempt as failed if its process has no heartbeat or died in `_claim`, which locks the study."""
         optuna.storages.fail_stale_trials(self._study)
         for trial in self._study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
             if _PROCESS not in trial.user_attrs:
@@ -147,9 +147,9 @@ class SharedSearch:
             with self._database():
                 self._report(result)
         except (TrialTaken, optuna.exceptions.UpdateFinishedTrialError):
-            logger.warning("Another process has taken up trial %d; this process goes on with the next", trial.number)
+            logger.warning("Another process has taken over trial %d; this process starts another trial", trial.number)
         except BaseException:
-            with suppress(Exception):  # without the database, another process takes up the trial after a while
+            with suppress(Exception):  # without the database, another process takes over the trial after a while
                 self._study.tell(self._running, state=optuna.trial.TrialState.FAIL)
             raise
 
@@ -179,8 +179,8 @@ class SharedSearch:
             while not ended.wait(studies.HEARTBEAT):
                 try:
                     self._storage.record_heartbeat(trial_id)
-                except Exception as error:  # the thread goes on, so that the heartbeat goes on with the server
-                    logger.warning("%s is unavailable, the trial goes on: %s", STORAGE, error)
+                except Exception as error:  # the thread continues: the server may become available again
+                    logger.warning("%s: the database is unavailable, but the trial continues (%s)", STORAGE, error)
 
         thread = threading.Thread(target=beat, daemon=True)
         thread.start()
@@ -203,7 +203,7 @@ class SharedSearch:
                 yield Trial(number, values, finished.user_attrs[RESULT], _process(attempts))
 
     def _attempts(self) -> list[list[FrozenTrial]]:
-        """Return the attempts of each trial; the positions in the list are the numbers of the trials."""
+        """Return the attempts of each trial, ordered by the number of the trial."""
         trials: list[list[FrozenTrial]] = []
         for attempt in self._study.get_trials(deepcopy=False):
             number = attempt.user_attrs.get(_NUMBER)

@@ -48,7 +48,7 @@ _MOST_DIFFERENCES = 3
 class SearchPlan:
     """Settings of a search.
 
-    No trial is pruned before `pruning_startup` trials are complete, or before its own first `pruning_warmup` epochs.
+    No trial is pruned before `pruning_startup` trials are complete, or in its first `pruning_warmup` epochs.
     """
 
     metric: str
@@ -61,7 +61,7 @@ class SearchPlan:
 class Trial:
     """One trial of a search. Trial 0 has the configured values; Optuna proposes the values of later trials.
 
-    The result is None while the trial runs. `process` is the process that trained it, if several processes search.
+    The result is None while the trial runs. `process` names the process that trained a trial of a shared search.
     """
 
     number: int
@@ -71,7 +71,7 @@ class Trial:
 
 
 class Search:
-    """One search, whose trials run one after the other; trial 0 uses ``present``, the configured values."""
+    """A search that only this process runs. Trial 0 uses ``present``, the configured values."""
 
     def __init__(
         self, study: optuna.Study, plan: SearchPlan, space: Mapping[str, BaseDistribution], present: Values
@@ -83,9 +83,9 @@ class Search:
         self._repeat_interrupted(trials, present)
 
     def _repeat_interrupted(self, trials: Sequence[FrozenTrial], present: Values) -> None:
-        """Enqueue a trial with the values of the interrupted trial, and mark the interrupted trial as failed.
+        """Enqueue the values of the interrupted trial again, and mark the interrupted trial as failed.
 
-        Until trial 0 has ended, the enqueued values are ``present``, the configured values.
+        If no trial has finished, ``present`` is enqueued, because trial 0 uses these values.
         """
         state = optuna.trial.TrialState
         interrupted = [trial for trial in trials if trial.state == state.RUNNING]
@@ -98,7 +98,7 @@ class Search:
             self._study.tell(trial.number, state=state.FAIL)
 
     def run(self, total: int, train: Callable[[Trial], TrialResult]) -> None:
-        """Call `train` for each finished trial, then for new trials until `total` trials have a result."""
+        """Call `train` with each finished trial, to record it, then with new trials until `total` have a result."""
         for trial in islice(self.finished(), total):
             train(trial)
         while len(self._finished()) < total:
@@ -140,7 +140,7 @@ class Search:
 
 
 class StudyStore:
-    """All searches of a project, in an SQLite file, or those of several processes in the database `url`.
+    """Stores the searches of a project in the SQLite file `path`, or shared searches in the database `url`.
 
     `owner` returns the id of the active MLflow run, which is stored with each search.
     """
@@ -154,7 +154,7 @@ class StudyStore:
         self._path, self._owner, self.url = path, owner, url
 
     def open(self, config: Config, plan: SearchPlan) -> optuna.Study:
-        """Return the study of this config, or create it; record the active run as its owner."""
+        """Open or create the study of a config, and record the active run as the owner of the study."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         study = optuna.create_study(
             storage=self.storage,
@@ -168,9 +168,9 @@ class StudyStore:
         return study
 
     def find_owner(self, config: Config) -> str | None:
-        """Return the run that owns the newest search whose config contains the items of `config`, or None.
+        """Return the run that owns the newest search with all items of `config` in its own config, or None.
 
-        Processes that search together have one run each, so no run owns their search.
+        A shared search has no owner, because each of its processes has a run of its own.
         """
         if self.url is not None or not self._path.exists():
             return None
@@ -181,7 +181,7 @@ class StudyStore:
         return None
 
     def agree(self, study: optuna.Study, name: str, value: Any) -> Any:
-        """Return the value that the first process of a shared search has stored under a name; store it if it is new."""
+        """Return the same value to all processes of a shared search: the `value` that the first process passes."""
         if self.url is None:
             return value
         with databases.named_errors(STORAGE, self.url), databases.exclusive(self.storage.engine):
@@ -190,7 +190,7 @@ class StudyStore:
             return study.user_attrs[name]
 
     def log_join(self, config: Config) -> None:
-        """Log whether a process joins a search of other processes; if not, log how the newest search differs."""
+        """Log that the process joins a shared search, or how its new search differs from the newest stored search."""
         if self.url is None:
             return
         studies = {study.study_name: study.user_attrs.get(_CONFIG) or {} for study in self._newest_first()}

@@ -20,10 +20,10 @@ TrialResult = dict[str, float]  # metrics of a trial
 
 @dataclass(frozen=True)
 class DevelopmentData:
-    """The train and validation images at any resolution; test images are neither decoded nor counted.
+    """The train and validation images at any resolution; test images are never decoded.
 
-    The paths in `splits` are relative to `root`. `transform` maps a resolution to a transform of the images. If the
-    decoded images would take more than `cache_gb` GB, they are not stored but decoded at each read.
+    The paths in `splits` are relative to `root`. `transform` maps a resolution to a transform of the images. If all
+    decoded images would take more than `cache_gb` GB, no image is stored, and every read decodes images again.
     """
 
     splits: pd.DataFrame
@@ -56,8 +56,8 @@ class DevelopmentData:
 class TrialSpec:
     """One training of one network from one seed.
 
-    The name of the network and the parameters in `shown` are only logged. The result depends on `config` alone, which
-    contains plain JSON values and includes the seed.
+    The name of the network and the parameters in `shown` are only logged. The result depends only on `config`: plain
+    JSON values, with the seed.
     """
 
     name: str

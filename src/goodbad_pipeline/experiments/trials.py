@@ -52,8 +52,8 @@ class TrialNetwork:
 def build_untrained(scale: NetworkScale, *, classes: int, batch_norm_momentum: float, seed: int) -> keras.Model:
     """Return a network whose classifier starts at zero.
 
-    With a thousand features, a random classifier has large outputs and a high loss. A short training would spend most
-    of its epochs on lowering this loss to that of guessing.
+    A random classifier on a thousand features has large outputs and a high loss. A short training would spend most of
+    its epochs on reaching the loss of guessing, at which a zero classifier starts.
     """
     model = build_network(scale, classes=classes, batch_norm_momentum=batch_norm_momentum, seed=seed)
     zero_classifier(model)
@@ -80,7 +80,7 @@ def train_networks(
     cache: TrialCache,
     stop: StopRequest,
 ) -> pd.DataFrame:
-    """Run the trials of the networks in a table. Parameters that `trials` does not set come from `training`."""
+    """Train the networks in ``table``. The parameters ``trials`` take precedence over the parameters ``training``."""
     device = prepare_device(training.precision, training.xla, training.seed)
     recipe = replace(
         training.recipe(jit_compile=device.jit_compile),
@@ -209,7 +209,7 @@ class _Trainer:
 
 
 def _without_smoothing(row: Mapping[Any, Any]) -> Row:
-    """Return a copy of an epoch's row whose val_loss is the validation loss without label smoothing."""
+    """Return the metrics of an epoch, with the validation loss without label smoothing as val_loss."""
     return {**row, "val_loss": row["val_log_loss"]}
 
 

@@ -86,7 +86,7 @@ class TuningContext:
         return curve.assign(learning_rate=curve["learning_rate"] / share)
 
     def spec(self, name: str, number: int, values: Values, seed: int, **extra: Any) -> TrialSpec:
-        """Return the spec of a training with some parameters replaced by `values`; its cache key depends on `extra`."""
+        """Return the spec of a training with some parameters replaced by `values`. Its config contains `extra`."""
         training, network = self._with(values, seed)
         config = {
             **training_config(decisive_parameters(self.model, training, self.images), self.development),
@@ -118,7 +118,6 @@ class TuningContext:
         )
 
     def _with(self, values: Values, seed: int) -> tuple[TrainingParams, dict[str, Any]]:
-        """Return the training parameters and the network with some parameters replaced by `values`."""
         network = {**self.network, "dropout": values.get(DROPOUT, self.network["dropout"])}
         return with_values(self.training, {**values, "training.seed": seed}), network
 
@@ -138,7 +137,7 @@ class TuningContext:
 def search_parameters(
     context: TuningContext, tune: TuneParams, rates: Mapping[str, float], store: StudyStore, cache: TrialCache
 ) -> pd.DataFrame:
-    """Run or resume the search; return one row per trial: trial, network, seed, values (JSON), cache_key, metrics."""
+    """Run or resume the search. The result has one row per trial: trial, network, seed, values, cache_key, metrics."""
     present = context.present(tune)
     config = tuning_config(context.model, context.training, context.images, tune, context.development)
     space, search = _open_search(store, config, tune, present, rates, context.stop)
@@ -192,10 +191,10 @@ def confirm_finalists(
 ) -> pd.DataFrame:
     """Train again with the values of trial 0 and of the best trials, from seeds that the search did not use.
 
-    The result has the columns of `search_parameters` and one row for each training that reached its end.
+    The result has the columns of `search_parameters` and one row for each complete training.
 
     Raises:
-        InputError: No trial of the search reached its end, or no training from the new seeds did.
+        InputError: No trial of the search was complete, or no training from the new seeds was complete.
     """
     complete = trials[trials[COMPLETE] == 1]
     if complete.empty:

@@ -13,8 +13,8 @@ Predict = Callable[[np.ndarray], np.ndarray]
 def predict_with_each(networks: Mapping[str, Predict], pixels: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
     """Predict the same images with each network, with only one batch in memory at a time.
 
-    ``rows`` (int64, shape (n,), n ≥ 1) selects images of ``pixels`` (uint8, shape (N, side, side, 3)). Returns the
-    probabilities by name of the network: float32, shape (n, classes).
+    ``rows`` (int64, shape (n,), n ≥ 1) selects images of ``pixels`` (uint8, shape (N, side, side, 3)). The result maps
+    the name of each network to probabilities (float32, shape (n, classes)).
     """
     probabilities: dict[str, list[np.ndarray]] = {name: [] for name in networks}
     for batch, count in _batches(pixels, rows):
@@ -28,9 +28,9 @@ def measure_rates(
 ) -> dict[str, float]:
     """Measure how many images per second each network predicts: the median over the rounds, in batches of 64.
 
-    Every other round runs the networks in reverse order, so that a drift of the speed affects all networks alike. Call
-    each network on ``pixels`` (uint8, shape (n, side, side, 3)) once before, so that no graph is traced during the
-    measurement. ``clock`` returns seconds.
+    Every second round runs the networks in reverse order, so that a gradual change of speed affects all networks alike.
+    The caller must have run each network on a batch before, so that no graph is traced during the measurement.
+    ``pixels`` is uint8 with shape (n, side, side, 3), and ``clock`` returns seconds.
     """
     batches = [batch for batch, _ in _batches(pixels, np.arange(len(pixels)))]
     names = list(networks)
@@ -45,7 +45,7 @@ def measure_rates(
 
 
 def _batches(pixels: np.ndarray, rows: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
-    """Yield each batch and its number of images. Batches are padded to 64, as TensorFlow traces each new shape."""
+    """Yield batches padded to 64 images, each with its number of images. TensorFlow would trace each new shape."""
     for start in range(0, len(rows), BATCH):
         chosen = rows[start : start + BATCH]
         yield pixels[np.pad(chosen, (0, BATCH - len(chosen)), mode="edge")], len(chosen)

@@ -37,12 +37,12 @@ DOWNLOADS = Path("data/02_intermediate/downloads")  # in the project; may be rem
 TRAINED_ON = {"pixels", "pixel_cache"}
 EARLIER = ("data", "train")  # pipelines whose stored outputs other pipelines read
 TABLES = ("images", "unreadable", "quarantine", "labels", "splits", "development")  # of images, in stored files
-PROBED = 100  # number of images whose files are looked up in images.root
+PROBED = 100  # approximate number of images whose files are looked up in images.root
 MOST_NAMES = 3  # maximum number of missing datasets that a message names
 
 
 class CheckHooks:
-    """Checks parameters and stored inputs, to raise an InputError before the run begins rather than during it."""
+    """Checks parameters and stored inputs before a run begins, so that no InputError ends the run halfway."""
 
     def __init__(self) -> None:
         self.parameters: dict[str, params.Group] = {}
@@ -101,13 +101,13 @@ def _check_load_versions(names: Iterable[str], catalog: DataCatalog, conf_catalo
         pattern = catalog.config_resolver.match_dataset_pattern(name) or ""
         if not conf_catalog.get(name, conf_catalog.get(pattern, {})).get("versioned"):
             raise InputError(
-                f"--load-versions: '{name}' must be a dataset with versions; leave the option out, or add "
-                "versioned: true to its catalog entry and run the pipeline that writes it"
+                f"--load-versions: '{name}' must be a dataset with versions; leave out the option, or add "
+                "versioned: true to the catalog entry of this dataset and run the pipeline that writes the dataset"
             )
 
 
 def _configure_stores(context: KedroContext, parameters: dict[str, params.Group]) -> None:
-    """Check the URLs of images, and pass the entry `images.credentials` of the credentials file to the image stores."""
+    """Check the URLs of images, and give the image stores the credentials that `images.credentials` names."""
     images, predict = parameters.get("images"), parameters.get("predict")
     if isinstance(predict, params.PredictParams) and predict.source is not None:
         for source in [predict.source] if isinstance(predict.source, str) else predict.source:
@@ -119,7 +119,7 @@ def _configure_stores(context: KedroContext, parameters: dict[str, params.Group]
 
 
 def _read_studies_url(context: KedroContext, parameters: dict[str, params.Group]) -> Any:
-    """Return the URL of `tune.storage` with the credentials that `tune.credentials` names, or None."""
+    """Return `tune.storage` with the credentials that `tune.credentials` names; None if `tune.storage` is not set."""
     tune = parameters.get("tune")
     if not isinstance(tune, params.TuneParams) or tune.storage is None:
         return None
@@ -164,10 +164,10 @@ def _check_required(pipeline: Pipeline, parameters: Mapping[str, params.Group]) 
 
 
 def _require_same_images(pipeline: Pipeline, catalog: DataCatalog, images: params.Group | None) -> None:
-    """Raise an InputError if the stored tables that the pipeline reads are of different images.
+    """Raise an InputError if the stored tables that the pipeline reads were made from different images.
 
-    If the pipeline reads ``images.root``, the tables must be of the images in this folder, archive or store. A
-    table of a different root is accepted if ``images.root`` contains the same files: the images were moved.
+    If the pipeline reads ``images.root``, the tables must have been made from the images in ``images.root``. A table of
+    another root is accepted if ``images.root`` contains the same files, because the images were then only moved.
     """
     tables = {name: catalog.load(name) for name in TABLES if name in pipeline.inputs()}
     stored = {name: table.attrs["root"] for name, table in tables.items() if "root" in table.attrs}
@@ -182,13 +182,13 @@ def _require_same_images(pipeline: Pipeline, catalog: DataCatalog, images: param
         predicted, test = catalog.load("test_predictions"), splits[splits["split"] == "test"]
         if set(predicted["image_id"]) != set(test["image_id"]):
             raise InputError(
-                "test_predictions: the stored model was evaluated on other images than those of the stored splits; run "
-                "--pipeline=train first"
+                "test_predictions: must contain exactly the images of the stored test split, but the stored model was "
+                "evaluated on different images; run --pipeline=train first"
             )
 
 
 def _contains(root: Root, table: pd.DataFrame) -> bool:
-    """Return whether some images of the table, up to `PROBED`, are files of the same size in ``root``."""
+    """Look up about `PROBED` images of the table in ``root``; return whether all exist there with the same size."""
     readable = table.dropna(subset=["path", "size"])
     probed = readable.iloc[:: max(1, len(readable) // PROBED)]
     states = (find_state(root, path) for path in probed["path"])
@@ -207,10 +207,10 @@ def _other_images(name: str, stored: Mapping[str, str], root: str) -> str:
 
 
 def helps_after_error(record: logging.LogRecord) -> bool:
-    """Return False for Kedro's messages about an InputError or a stop, which the command line prints in one line.
+    """Return False for Kedro's messages about an InputError or a stop, so that these messages are not shown.
 
-    Kedro logs the error of a node, and advises to resume with --from-nodes. This does not help: the user must first
-    mend an InputError, and a stopped run is resumed by the same command.
+    The command line prints the error in one line. Kedro would add the advice to resume with --from-nodes, which is
+    wrong: the user must first mend the cause of an InputError, and the same command resumes a stopped run.
     """
     return record.levelno < logging.WARNING or find_cause(sys.exc_info()[1], (InputError, Stopped)) is None
 

@@ -1,4 +1,4 @@
-"""Find the MLflow run of an interrupted training or search, so that this run continues and no new run starts."""
+"""Find the MLflow run of an interrupted training or search, to resume this MLflow run instead of starting a new one."""
 
 import logging
 from collections.abc import Mapping
@@ -23,11 +23,11 @@ STUDIES, DEVELOPMENT = "studies", "development"
 
 
 def find_interrupted_run(pipeline: Pipeline, catalog: DataCatalog, parameters: Mapping[str, Group]) -> Run | None:
-    """Return the run whose training or search this pipeline resumes; None if the pipeline starts a new run.
+    """Return the MLflow run to resume, whose training or search was interrupted; None to start a new MLflow run.
 
-    A run is resumed only by a pipeline that reads stored splits, which must equal the splits of the run. A run is not
-    resumed if any of its recorded parameters has changed. If the changed parameters do not affect training, a new run
-    continues the training from its checkpoint, and the earlier epochs are logged to the new run too.
+    A run is resumed only if the pipeline reads stored splits that equal the splits of the run, and no recorded
+    parameter of the run has changed. If no changed parameter affects training, the training still continues from its
+    checkpoint, but in a new MLflow run, to which the earlier epochs are logged again.
     """
     model, training, images = (parameters.get(name) for name in ("model", "training", "images"))
     if not (
@@ -71,7 +71,7 @@ def _find_training_owner(
 
 
 def _find_open_run(run_id: str, parameters: Mapping[str, Group]) -> Run | None:
-    """Return the run if it exists, has not finished and has recorded the same parameters; None in all other cases."""
+    """Return the run with this id, or None if it is unknown, finished, deleted, or has other recorded parameters."""
     try:
         run = mlflow.MlflowClient().get_run(run_id)
     except MlflowException:
@@ -88,6 +88,6 @@ def _find_open_run(run_id: str, parameters: Mapping[str, Group]) -> Run | None:
 
 
 def _leaves(parameters: Mapping[str, Group]) -> dict[str, Any]:
-    """Return each single parameter by its dotted name, such as ``training.epochs``, as MLflow records it."""
+    """Return parameters by dotted name, such as ``training.epochs``, the form in which MLflow records parameters."""
     plain = {name: group.model_dump() for name, group in parameters.items()}
     return {str(name): value for name, value in pd.json_normalize(plain).iloc[0].items()}

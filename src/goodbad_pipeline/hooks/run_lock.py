@@ -38,7 +38,7 @@ class RunLock:
         return self.process.has_ended() or is_earlier_attempt(self.attempt)
 
     def conflicts(self, other: "RunLock") -> list[str]:
-        """Return the paths that both runs use and at least one of the two runs writes."""
+        """Return the paths that one run writes and the other run reads or writes."""
         return sorted(self.writes & (other.reads | other.writes) | self.reads & other.writes)
 
 
@@ -137,9 +137,9 @@ def _command(run_params: Mapping[str, Any]) -> str:
 
 
 def _paths(names: Iterable[str], catalog: DataCatalog, root: Path) -> frozenset[str]:
-    """Return the paths of the datasets that are stored; several datasets may have the same path.
+    """Return the paths to lock: all stored datasets except optional datasets.
 
-    An optional dataset is not locked: its file is replaced in one step, and the run may read the old or the new file.
+    An optional dataset needs no lock, because its file is replaced in one step; a run reads the old or the new file.
     """
     stored = (name for name in names if not name.startswith("params:") and name in catalog)
     datasets = ((name, catalog.get(name)) for name in stored)

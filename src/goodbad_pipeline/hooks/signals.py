@@ -24,19 +24,19 @@ END_RUN_SECONDS = 2.0  # time after the grace period to end the run in MLflow
 class StopHooks:
     """Turns SIGINT and SIGTERM into a stop request while a pipeline runs.
 
-    Training checks for a request after every step, and this hook before every node. If the process has not stopped
-    within the grace period, it exits.
+    Training checks for a stop request after every step, and `before_node_run` checks before every node. If the run has
+    not stopped within the grace period, the process exits.
 
-    A thread reads the signals from a file descriptor (`signal.set_wakeup_fd`), because Python calls signal handlers in
-    the main thread only, and not while the main thread compiles a graph. Signal handlers are installed as well, because
-    an event loop may replace this file descriptor.
+    Python calls signal handlers only in the main thread, and not while the main thread compiles a graph. Therefore a
+    thread reads the signals from a file descriptor (`signal.set_wakeup_fd`). Signal handlers are installed as well,
+    because an event loop may replace the file descriptor.
     """
 
     def __init__(self) -> None:
         self.stop_request = StopRequest()
         self._former_handlers: dict[int, Any] = {}
         self._listener: _SignalListener | None = None
-        self._received = {"listener": 0, "handler": 0}  # number of signals that each source has received
+        self._received = {"listener": 0, "handler": 0}  # number of signals that each of the two sources has reported
         self._counting = threading.RLock()  # a handler may interrupt another handler
         self._timer: threading.Timer | None = None
 
@@ -82,7 +82,7 @@ class StopHooks:
         self.after_pipeline_run()
 
     def _receive(self, source: str, number: int) -> None:
-        """Request a stop at the first signal, exit at the second. A signal that both sources report counts once."""
+        """Request a stop at the first signal, exit at the second. A signal reported by both sources counts once."""
         with self._counting:
             before = max(self._received.values())
             self._received[source] += 1

@@ -72,7 +72,7 @@ class TrackingHooks(MlflowHook):
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Set up MLflow; a new local store is created by one process at a time."""
+        """Set up MLflow, under a lock, because only one process at a time can create a local store."""
         root = Path(context.project_path)
         raw = context.config_loader["parameters"]
         settings = store.resolve_store(_checked(context.config_loader["mlflow"]), root)
@@ -170,7 +170,7 @@ class TrackingHooks(MlflowHook):
         remove_finished_checkpoints(catalog, pipeline, run)
         if waiting:
             logger.warning(
-                "MLflow at %s still lacks log entries (stored in the outbox: %d); the next run%s will send them",
+                "Entries not yet sent to MLflow at %s: %d (stored in the outbox); the next run%s will send them",
                 self._uri,
                 waiting,
                 " or `kedro send-outbox`" if in_project else "",
@@ -241,12 +241,12 @@ class TrackingHooks(MlflowHook):
         self.run_id = None  # with an id, kedro-mlflow would request the run from the server before each node
 
     def _log_param(self, name: str, value: Any) -> None:
-        """Collect a parameter; kedro-mlflow would send one request for each."""
+        """Collect a parameter, because kedro-mlflow would send one request per parameter."""
         self._node_parameters[name] = value
 
 
 def _checked(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings of mlflow.yml, or raise an InputError that names each wrong one."""
+    """Return the settings of mlflow.yml, or raise an InputError that names each wrong setting."""
     try:
         KedroMlflowConfig.model_validate(settings)
     except ValidationError as error:
@@ -258,8 +258,8 @@ def _checked(settings: dict[str, Any]) -> dict[str, Any]:
 def run_name(pipelines: Sequence[str], used: Mapping[str, Group | None]) -> str:
     """Return the name of a run, such as `train · photos · pets · lite φ=0 224 px`.
 
-    The parts are the pipeline, the folder of the data, the registered model and the network. The name omits
-    the default pipeline, and each part that the run does not use. ``used`` holds parameter groups by name.
+    The parts are the pipeline, the folder of the data, the registered model and the network. The default pipeline and
+    parts that the run does not use are left out. ``used`` holds the parameter groups that the run uses, by name.
     """
     images, predict, registry, model = (used.get(name) for name in ("images", "predict", "registry", "model"))
     data = Path(images.root).name if isinstance(images, ImageParams) else ""
@@ -283,7 +283,7 @@ def _source_label(source: str | list[str]) -> str:
 
 
 def summary(results: Mapping[str, Any]) -> list[str]:
-    """Return one log line per main result. ``results`` maps names of datasets in `RESULTS` to their data."""
+    """Return one log line per main result. ``results`` maps the name of a dataset in `RESULTS` to its data."""
     lines = []
     if metrics := results.get("test_metrics"):
         low, high = metrics.get("test_accuracy_low"), metrics.get("test_accuracy_high")
@@ -321,7 +321,7 @@ def _stored_path(dataset: Any) -> Path:
 
 
 def _take_over_artifacts(pipeline: Pipeline, catalog: DataCatalog) -> dict[str, Any]:
-    """Return artifact datasets by name. Their own logging, which fails if the server is unavailable, is disabled."""
+    """Return the artifact datasets by name, after switching off their own logging, which fails without the server."""
     outputs: dict[str, Any] = {name: catalog.get(name) for name in pipeline.all_outputs() if name in catalog}
     artifacts = {name: dataset for name, dataset in outputs.items() if hasattr(dataset, "_logging_activated")}
     for dataset in artifacts.values():

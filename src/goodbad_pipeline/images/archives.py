@@ -1,6 +1,6 @@
 """Read images from zip, tar and Parquet files, which are never unpacked.
 
-Members that are links, devices or encrypted are quarantined, and so are members whose name leads out of the archive.
+Links, devices, encrypted members and members whose name leads out of the archive are quarantined.
 """
 
 import json
@@ -76,7 +76,7 @@ class Archive(Store):
         return {path: item.state for path, item in self.items.items()}
 
     def read(self, path: str, max_bytes: int | None = None) -> FileContent:
-        """Read a member. Decompression stops at the size that the archive states for the member."""
+        """Read a member. Never decompress more bytes than the size that the archive states for the member."""
         item = self.items.get(path)
         if item is None:
             return FileContent(Rejection(Reason.MISSING, f"no such file in '{self}'"))
@@ -95,7 +95,7 @@ class Archive(Store):
     def table(self, path: str, label: str) -> pd.DataFrame | None:
         """Return a table of images and labels if the archive has label files, or None if folder names are the labels.
 
-        In a WebDataset sample, ``x.cls`` holds the label of ``x.jpg``, or ``x.json`` has an item named ``label``.
+        In WebDataset's format, the label of ``x.jpg`` is the content of ``x.cls`` or the item ``label`` of ``x.json``.
         """
         samples: dict[str, dict[str, str]] = {}
         for member in self.items:
@@ -111,7 +111,7 @@ class Archive(Store):
         return pd.DataFrame(rows, dtype=object) if any(label in row for row in rows) else None
 
     def images(self) -> list[str]:
-        """Return the members without WebDataset's files of labels."""
+        """Return the members that are not label or metadata files in WebDataset's format."""
         return [member for member in self.items if member.rpartition(".")[2].lower() not in _NOTES]
 
     def _note(self, sample: Mapping[str, str], label: str) -> dict[str, Any]:
@@ -226,7 +226,7 @@ class ParquetArchive(Archive):
                 number += 1
 
     def table(self, path: str, label: str) -> pd.DataFrame:
-        """Return all columns but lists and bytes. Class numbers are replaced by the class names in the metadata."""
+        """Return the columns except lists and bytes, with class names from the metadata instead of class numbers."""
         schema = pq.read_schema(self.file)
         plain = [field.name for field in schema if not pa.types.is_nested(field.type) and not _is_binary(field.type)]
         table = pq.ParquetFile(self.file).read(columns=plain).to_pandas()
@@ -251,7 +251,7 @@ class ParquetArchive(Archive):
 
 @lru_cache(maxsize=2)  # a scan reads one group after another
 def _read_group(archive: ParquetArchive, group: int, modified: int) -> pa.ChunkedArray:
-    """Return the images of a row group. A file that has changed since has another time ``modified``."""
+    """Return the images of a row group. ``modified`` belongs to the cache key, so that a changed file is read again."""
     with pq.ParquetFile(archive.file) as file:
         return file.read_row_group(group, columns=[archive._column]).column(0)
 

@@ -32,7 +32,7 @@ class Corrected:
 
 
 def read_corrections(file: Path | None) -> pd.DataFrame:
-    """Return a corrections file as a table of text with the columns ``COLUMNS``, indexed from 1.
+    """Read a corrections file as a table of text with the columns ``COLUMNS``. Row numbers start at 1.
 
     The table is empty if ``file`` is None.
 
@@ -104,7 +104,7 @@ def apply_corrections(images: pd.DataFrame, unreadable: pd.DataFrame, correction
 
 
 def _match(corrections: pd.DataFrame, files: pd.DataFrame) -> pd.DataFrame:
-    """Return a table of matches: index (``row``) of a correction and position of the file that it matches."""
+    """Return one row per match: ``row`` is the number of the correction, ``position`` is the position of the file."""
     matches = []
     for key in KEYS:
         filled = corrections[corrections[key] != ""]

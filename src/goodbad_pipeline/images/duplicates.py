@@ -25,8 +25,9 @@ DUPLICATE_COLUMNS = ["path", "twin", "kind", "label", "twin_label", "group", "tw
 class Grouping:
     """Images with their final groups.
 
-    Copies share a ``group``. The column ``copies`` names the set of copies that an image belongs to. ``duplicates`` has
-    one row for each image that is a copy of an earlier image, with the groups of both images before merging.
+    All copies of an image have the same ``group`` and the same name in the column ``copies``; a group may contain
+    several sets of copies. ``duplicates`` has one row for each image that is a copy of an earlier image; its columns
+    ``group`` and ``twin_group`` hold the groups of the two images before merging.
     """
 
     labels: pd.DataFrame  # the accepted images, without the columns pixel_id, fingerprint and thumbnail
@@ -38,7 +39,8 @@ def group_duplicates(images: pd.DataFrame, near_distance: int) -> Grouping:
     """Merge the groups of all copies of an image, and quarantine conflicting images.
 
     Images conflict if they are copies with different labels, or if their group has images in several splits of the
-    source (``source_split``). In the second case, only the images of one split are kept: test, or else validation.
+    source (``source_split``). In the second case, only the images of one split are kept: the test images, or the
+    validation images if the group has no test images.
 
     Near-duplicates are images whose 64-bit difference hashes differ in at most ``near_distance`` bits and whose
     thumbnails are nearly equal. A distance of 0 requires equal hashes; -1 disables near-duplicates.
@@ -67,12 +69,11 @@ def group_duplicates(images: pd.DataFrame, near_distance: int) -> Grouping:
 
 
 def _without(images: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the images that are not in ``rows``; if ``rows`` is empty, return ``images`` itself without a copy."""
     return images.drop(rows.index) if len(rows) else images
 
 
 def _exact_pairs(images: pd.DataFrame) -> np.ndarray:
-    """Pair each exact copy with the first image that has the same pixels: row positions, int64 of shape (n, 2)."""
+    """Pair the first image with each later image that has the same pixels; return row positions, int64 (n, 2)."""
     position = np.arange(len(images))
     first = pd.Series(position).groupby(pd.factorize(images["pixel_id"])[0]).transform("min").to_numpy()
     copies = first != position
@@ -80,9 +81,9 @@ def _exact_pairs(images: pd.DataFrame) -> np.ndarray:
 
 
 def _near_pairs(images: pd.DataFrame, near_distance: int) -> np.ndarray:
-    """Return enough pairs of near-duplicates to connect every set of near-duplicates.
+    """Pair near-duplicates until the pairs connect each set of near-duplicates; return row positions, int64 (n, 2).
 
-    Of exact copies, only the first image is compared. A pair consists of row positions: int64 of shape (n, 2).
+    Of several exact copies, only the first image is compared.
     """
     distinct = np.flatnonzero(~images["pixel_id"].duplicated().to_numpy())
     if near_distance < 0 or len(distinct) < 2:
@@ -101,8 +102,8 @@ def _pair_table(images: pd.DataFrame, pairs: np.ndarray, kinds: np.ndarray) -> p
 def _join_groups(groups: pd.Series, named: pd.Series, copies: DisjointSets) -> pd.Series:
     """Return the group of each image after merging groups that contain copies of the same image.
 
-    A merged group keeps its alphabetically first name from the manifest, or else its first generated name. Images
-    without a group have generated names, so they never rename a group of the manifest.
+    A merged group keeps the alphabetically first name from the manifest. If no name is from the manifest, the merged
+    group keeps the first generated name.
     """
     codes, names = pd.factorize(groups, sort=True)
     merged = DisjointSets(np.arange(len(names)))
@@ -114,7 +115,7 @@ def _join_groups(groups: pd.Series, named: pd.Series, copies: DisjointSets) -> p
 
 
 def _name_copies(images: pd.DataFrame, copies: DisjointSets) -> pd.Series:
-    """Return the name of each image's set of copies, which is derived from the first image of the set."""
+    """Name each image's set of copies after the first image of the set."""
     first = pd.Series(np.arange(len(images))).groupby(copies.component).transform("min").to_numpy()
     return images["pixel_id"].str[:16].iloc[first].set_axis(images.index)
 
@@ -129,9 +130,9 @@ def _conflicts(images: pd.DataFrame) -> pd.DataFrame:
 
 
 def _split_leaks(images: pd.DataFrame) -> pd.DataFrame:
-    """Return the quarantine rows of images whose group is also in a source split that takes precedence.
+    """Return the quarantine rows of images whose group also has images in a source split of higher priority.
 
-    Test takes precedence over validation, and validation over train.
+    The order of priority is test, validation, train.
     """
     priority = ["test", "validation", "train"]
     rank = images["source_split"].map({split: number for number, split in enumerate(priority)})

@@ -49,8 +49,8 @@ class UnsupportedError(ValueError):
 class EncodedImage(Protocol):
     """An image file whose header, but not its pixels, has been decoded.
 
-    The constructor and :meth:`pixels` raise a CutOffError if the file ends too early, an UnsupportedError if the file
-    cannot be decoded or cannot be checked for damage, and a ValueError if its content is inconsistent.
+    The constructor and :meth:`pixels` raise a CutOffError if the file ends too early, and a ValueError if the file is
+    inconsistent. An UnsupportedError means that the file cannot be decoded, or cannot be checked for damage.
     """
 
     width: int
@@ -59,13 +59,13 @@ class EncodedImage(Protocol):
     animated: bool
 
     def orientation(self) -> int:
-        """Return the EXIF orientation, 1–8. Broken metadata may give another number, which counts as upright."""
+        """Return the EXIF orientation, 1–8. Any other number, from broken metadata, means that the image is upright."""
 
     def pixels(self, background: Colour, factor: int) -> np.ndarray:
         """Return the pixels in RGB, uint8 of shape (height, width, 3), without applying EXIF orientation.
 
-        Transparent pixels are composited over ``background``. If the format supports it, both sides are divided by
-        ``factor`` (1, 2, 4 or 8) and rounded up.
+        Transparent pixels are composited over ``background``. Width and height are divided by ``factor`` (1, 2, 4 or 8)
+        and rounded up, if the decoder can reduce images of this format.
         """
 
 
@@ -87,7 +87,7 @@ def scale(levels: np.ndarray, maximum: int = 65535) -> np.ndarray:
 
 
 def to_rgb(image: Image.Image, background: Colour) -> np.ndarray:
-    """Composite an 8-bit image over ``background``: RGB, uint8 of shape (height, width, 3)."""
+    """Return the RGB pixels of an 8-bit image over ``background``, as uint8 of shape (height, width, 3)."""
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         under = Image.new("RGBA", rgba.size, (*background, 255))

@@ -2,8 +2,8 @@
 
 Pillow ignores these warnings, so a file that is damaged in the middle becomes an image with a grey or shifted part.
 simplejpeg also uses libjpeg and can raise the warnings as errors. This module adds two checks. A progressive image
-must have all its scans (:func:`check_scans`). Some chroma samplings are decoded by Pillow, because simplejpeg does not
-support them; the pixel data of such a file must end with the last row (:func:`check_extent`).
+must have all its scans (:func:`check_scans`). Pillow decodes files with a chroma sampling that simplejpeg does not
+support; the pixel data of such a file must end with the last row (:func:`check_extent`).
 """
 
 import io
@@ -64,7 +64,7 @@ class JpegImage:
         self.format, self.animated, self._orientation = self._describe()
 
     def pixels(self, background: Colour, factor: int) -> np.ndarray:
-        """Decode the image. ``factor`` is ignored for lossless files, CMYK, and chroma samplings left to Pillow."""
+        """Decode the image. ``factor`` has no effect for lossless files, CMYK, and files that Pillow decodes."""
         if not self._is_whole:
             raise CutOffError("the file ends before its end marker")
         scans = [self._data[segment.start : segment.end] for segment in self._segments if segment.kind == _SCAN]
@@ -91,10 +91,7 @@ class JpegImage:
             return to_rgb(image, background)
 
     def _check_error(self, error: ValueError, stripped: bytes, scans: int) -> None:
-        """Raise simplejpeg's ``error``, but return if Pillow can decode the file.
-
-        Pillow can decode a file whose chroma sampling simplejpeg does not support, if the file is intact.
-        """
+        """Raise an error, unless ``error`` is about a chroma sampling that Pillow decodes and the file is intact."""
         message = str(error)
         if "subsampling level" in message:
             if scans > 1 or self._kind not in _SEQUENTIAL:

@@ -71,7 +71,7 @@ class Arrangement:
 
 
 def split_of(name: str) -> str | None:
-    """Return the split that a folder or class is named after: train for Training_set, None for cat."""
+    """Return the split that the name of a folder or class stands for: train for Training_set, None for cat."""
     split, others = _parse(name)
     return None if others else split
 
@@ -129,10 +129,10 @@ class _Folders:
         return sorted(self._inside.get(folder, ()))
 
     def unwrap(self, folder: str, *, through_splits: bool) -> str:
-        """Descend from ``folder`` while there is only one subfolder, and return the folder that is reached.
+        """Descend from ``folder`` while there is only one subfolder, and return the last folder.
 
-        Descent stops above a folder that is named like a split, unless ``through_splits`` is True. If the only
-        subfolder directly contains images, the subfolder may be a class; then ``folder`` itself is returned.
+        The descent stops before a subfolder that is named like a split, unless ``through_splits`` is True. If a single
+        subfolder directly contains images, the subfolder may be a class; the result is then ``folder``.
         """
         inside, unwrapped = self.inside(folder), folder
         while len(inside) == 1 and (through_splits or split_of(inside[0]) is None):
@@ -166,7 +166,7 @@ def _is_filler(name: str) -> bool:
 
 
 def find_splits(names: Sequence[str]) -> dict[str, str]:
-    """Map folder names to splits. A name like birds_train stands for a split only beside a name like birds_test."""
+    """Map folder names to splits. birds_train is a split only if there is also a folder such as birds_test."""
     parsed = {name: _parse(name) for name in names}
     splits: dict[tuple[str, ...], set[str]] = {}
     for split, others in parsed.values():
@@ -178,7 +178,7 @@ def find_splits(names: Sequence[str]) -> dict[str, str]:
 
 
 def warn_of_labels(labels: Sequence[str]) -> Iterator[str]:
-    """Yield warnings for labels that may be no classes, or the same class as another label."""
+    """Yield a warning for each label that may not be a class, or may mean the same class as another label."""
     for label in labels:
         if split_of(label):
             yield f"Class '{label}' is named like a split; if it is no class, correct images.root or the labels"
@@ -206,8 +206,8 @@ def _contradiction(
 ) -> str | None:
     """Return why it is unclear whether the folders ``tops`` are classes or splits, or None if it is clear.
 
-    ``splits`` maps folders named like splits to the split, and ``classes`` maps each folder to the class folders in it.
-    ``where`` is the path of the folder that contains ``tops``, or empty if such a folder cannot be read alone.
+    ``splits`` maps folders with the name of a split to this split. ``classes`` maps each folder to the class folders in
+    it. ``where`` is the path of the folder that contains ``tops``; it is empty if ``root`` is an archive.
     """
     as_classes = option("images.root", f"{root},images.layout=folders")
     name_splits = (
