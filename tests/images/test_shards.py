@@ -106,7 +106,7 @@ def test_zips_of_class_folders_that_are_named_like_splits(tmp_path: Path) -> Non
     expected = [[f"{label}/{split}.jpg", label, split] for label in ("moon", "sun") for split in ("test", "train")]
     assert rows(tmp_path) == expected
     write_zip(tmp_path / "extra.zip", {"sun/3.jpg": b"x"})
-    with pytest.raises(InputError, match=r"either all archives in .* named like splits or none, but 'extra' is not"):
+    with pytest.raises(InputError, match=r"all or none of the archives in .* named like splits, but 'extra' is not"):
         open_root(tmp_path)
 
 
@@ -120,7 +120,7 @@ def test_one_archive_in_a_folder_is_read_like_the_archive(tmp_path: Path) -> Non
 
 def test_a_pattern_must_find_archives(tmp_path: Path) -> None:
     (tmp_path / "1.jpg").touch()
-    with pytest.raises(InputError, match=r"must be a folder or a pattern of archives only, but finds '.*1\.jpg'"):
+    with pytest.raises(InputError, match=r"must match only archives, but matches '.*1\.jpg'"):
         open_root(tmp_path / "*.jpg")
     with pytest.raises(InputError, match=r"images\.root: must be an existing folder, got '.*\*\.tar'"):
         listed(tmp_path / "*.tar")

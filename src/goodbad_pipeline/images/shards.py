@@ -37,7 +37,7 @@ def open_archive(file: Path, shown: str, parameter: str = "images.root") -> Arch
     """Open a zip, tar, Parquet or TFRecord file of images. ``shown`` is the name of the file in error messages.
 
     Raises:
-        InputError: The file is damaged, or of another kind.
+        InputError: The file is damaged, or is a compressed tar, 7z or rar.
     """
     name = file.name.lower()
     if name.endswith(_PACKED):
@@ -60,8 +60,8 @@ def open_archive(file: Path, shown: str, parameter: str = "images.root") -> Arch
 def only_archives(paths: Iterable[str]) -> list[str]:
     """Return the archives among the files of a folder, or an empty list if there are other files.
 
-    Hidden files and files that describe archives, such as README.md, do not count. The first other file ends the
-    search, so that a large folder of images takes no time.
+    Hidden files and files that describe archives, such as README.md, are ignored. The search ends at the first
+    file of any other kind, to save time in a large folder of images.
     """
     archives = []
     for path in paths:
@@ -83,14 +83,14 @@ def find_archives(name: str) -> list[Path]:
 
 
 def open_shards(files: Sequence[tuple[Path, str]], shown: str, parameter: str) -> Store:
-    """Return several archives, each with the name for messages, as one store; a single archive is returned itself.
+    """Open archives as one store. ``files`` has the path of each archive and its name in error messages.
 
     Raises:
         InputError: A file is no archive or damaged, or some but not all files are named like splits.
     """
     other = next((name for _, name in files if not is_archive(name)), None)
     if other is not None:
-        raise InputError(f"{parameter}: '{shown}' must be a folder or a pattern of archives only, but finds '{other}'")
+        raise InputError(f"{parameter}: '{shown}' must match only archives, but matches '{other}'")
     archives = tuple(open_archive(file, name, parameter) for file, name in files)
     if len(archives) == 1:
         return archives[0]
@@ -98,8 +98,8 @@ def open_shards(files: Sequence[tuple[Path, str]], shown: str, parameter: str) -
     unclear = [name for name, split in zip(shards.names, shards.splits, strict=True) if split is None]
     if unclear and any(shards.splits):
         raise InputError(
-            f"{parameter}: either all archives in '{shown}' must be named like splits or none, but '{unclear[0]}' is "
-            "not; rename the file, or give a pattern that leaves the file out, such as data/train-*.parquet"
+            f"{parameter}: all or none of the archives in '{shown}' must be named like splits, but '{unclear[0]}' is "
+            "not named like a split; rename this file, or exclude it by a pattern such as data/train-*.parquet"
         )
     return shards
 
@@ -108,8 +108,8 @@ def open_shards(files: Sequence[tuple[Path, str]], shown: str, parameter: str) -
 class Shards(Store):
     """Several archives that are read as one.
 
-    Paths are those in the archives. If a path occurs in several archives, all file names get the name of their archive:
-    ``cat/1.jpg`` becomes ``cat/shard-000:1.jpg``.
+    Each file keeps its path in its archive. But if several archives contain the same path, every file name begins with
+    the name of the archive: ``cat/1.jpg`` becomes ``cat/shard-000:1.jpg``.
     """
 
     archives: tuple[Archive, ...]
@@ -123,7 +123,7 @@ class Shards(Store):
 
     @cached_property
     def names(self) -> list[str]:
-        """The file name of each archive without its ending, with the names of folders if they are needed to differ."""
+        """The file name of each archive without its ending; equal file names are preceded by names of folders."""
         parts = [_SUFFIX.sub("", archive.name).split("/") for archive in self.archives]
         names = (["-".join(some[-depth:]) for some in parts] for depth in range(1, max(map(len, parts)) + 1))
         return next(
@@ -132,7 +132,10 @@ class Shards(Store):
 
     @cached_property
     def splits(self) -> list[str | None]:
-        """The split of each archive, such as train for train-00000-of-00003.parquet; None if there is one split."""
+        """The split of each archive, such as train for train-00000-of-00003.parquet.
+
+        The splits are None unless the names give at least two splits: a single split still has to be divided.
+        """
         files = [_NUMBER.sub("", _SUFFIX.sub("", Path(archive.name).name)) for archive in self.archives]
         folders = [Path(archive.name).parent.name for archive in self.archives]
         for names in (files, folders):
@@ -143,7 +146,7 @@ class Shards(Store):
 
     @cached_property
     def _places(self) -> dict[str, tuple[int, str]]:
-        """The number of the archive and the path in the archive, by path."""
+        """Map the path in this store to the number of the archive and the path in the archive."""
         counts = Counter(path for archive in self.archives for path in archive.items)
         self_named = counts.total() > len(counts)
         places = {}
@@ -155,22 +158,22 @@ class Shards(Store):
 
     @cached_property
     def files(self) -> Mapping[str, FileState]:
-        """The state of each member by its path."""
+        """The `FileState` of each file, by path."""
         return {path: self.archives[number].items[member].state for path, (number, member) in self._places.items()}
 
     def read(self, path: str, max_bytes: int | None = None) -> FileContent:
-        """Read a member of an archive."""
+        """Read a file from its archive."""
         if path not in self._places:
             return FileContent(Rejection(Reason.MISSING, f"no such file in '{self}'"))
         number, member = self._places[path]
         return self.archives[number].read(member, max_bytes)
 
     def split_of(self, path: str) -> str | None:
-        """Return the split that the name of the archive of ``path`` gives."""
+        """Return the split of the archive that contains ``path``."""
         return self.splits[self._places[path][0]]
 
     def table(self, path: str, label: str) -> pd.DataFrame | None:
-        """Return the manifests of the archives as one, or None if folder names are the labels."""
+        """Return the manifests of all archives as one table, or None if folder names are the labels."""
         found = [archive.table(path, label) for archive in self.archives]
         if all(table is None for table in found):
             return None
