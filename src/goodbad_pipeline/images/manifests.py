@@ -59,7 +59,7 @@ def read_manifest(file: Path, columns: Columns, root: Root) -> pd.DataFrame:
 
 
 def arrange_columns(raw: pd.DataFrame, columns: Columns, file: Path, root: Root) -> pd.DataFrame:
-    """Return path, label, group and split of each row, then the other columns. Error messages name ``file``.
+    """Return path, label, group and split of each row, then the manifest's other columns.
 
     Returned paths are relative to ``root``. Paths in ``raw`` may also be absolute, have backslashes, lack the file
     extension, or be relative to a folder in ``root`` that contains all images.
@@ -81,14 +81,13 @@ def arrange_columns(raw: pd.DataFrame, columns: Columns, file: Path, root: Root)
         if f"manifest_{name}" in extra.columns:
             raise InputError(
                 f"images.manifest: '{file.name}' must not have both columns '{name}' and 'manifest_{name}', because "
-                f"stored tables have their own column '{name}' and call the manifest's column 'manifest_{name}'; "
-                "rename one of these columns in the manifest"
+                f"'{name}' is stored under the name 'manifest_{name}'; rename one of the two columns"
             )
     return table.join(extra.rename(columns={name: f"manifest_{name}" for name in clashing}))
 
 
 def _read_table(file: Path, columns: Columns) -> pd.DataFrame:
-    """Read a manifest. In CSV, numeric columns become nullable numbers, except the columns in ``columns``."""
+    """Read a manifest. Numeric columns of a CSV file become nullable numbers, unless ``columns`` names them."""
     try:
         if file.suffix.lower() in PARQUET_SUFFIXES:
             return pd.read_parquet(file)
@@ -103,7 +102,7 @@ def _read_table(file: Path, columns: Columns) -> pd.DataFrame:
 
 
 def _to_numbers(column: pd.Series) -> pd.Series:
-    """Return the column as numbers, or unchanged if a value is no number or a digit would be lost."""
+    """Return the column as numbers, or unchanged if a value is text or a code such as 007."""
     numbers = column.where(~column.isin(_MISSING_NUMBERS))
     if numbers.isna().all() or numbers.str.match(_CODE).any():
         return column
@@ -119,7 +118,7 @@ def first_line(error: Exception) -> str:
 
 
 def _resolve_columns(raw: pd.DataFrame, columns: Columns, file: Path, root: Root) -> dict[str, str | None]:
-    """Map ``OWN_COLUMNS`` to names of the manifest's columns, or to None if the manifest lacks an optional column."""
+    """Return the manifest's column of path, label, group and split; None for an absent or ignored column."""
     names: dict[str, str | None] = {}
     for own in OWN_COLUMNS:
         name = getattr(columns, own)
@@ -136,13 +135,13 @@ def _resolve_columns(raw: pd.DataFrame, columns: Columns, file: Path, root: Root
 
 
 def find_column(name: str, present: Iterable[str]) -> str | None:
-    """Return the column ``name``, or else the only column that differs from ``name`` by case, or else None."""
+    """Return the column ``name``, or the only column that differs from ``name`` by case, or None."""
     alike = [column for column in present if str(column).casefold() == name.casefold()]
     return name if name in alike else alike[0] if len(alike) == 1 else None
 
 
 def require_column(own: str, name: str, present: Iterable[str], file: Path, hint: str = "") -> str:
-    """Return the result of :func:`find_column`, or raise an InputError if the manifest ``file`` lacks the column."""
+    """Call :func:`find_column`. If ``file`` lacks the column, raise an InputError that ends with ``hint``."""
     found = find_column(name, present)
     if found is None:
         columns = ", ".join(map(str, present)) or "only images, no labels"
@@ -151,7 +150,7 @@ def require_column(own: str, name: str, present: Iterable[str], file: Path, hint
 
 
 def _advise(raw: pd.DataFrame, columns: Columns, root: Root) -> str:
-    """Return how to set the columns of paths and labels. They are guessed from names of files and repeated values."""
+    """Return the end of an error message: the likely columns of paths and labels, or that the header is missing."""
     files = _Folders(root).by_name
     if any(re.search(r"\.|^\d+$", str(name)) and _name_key(name) in files for name in raw.columns):
         return ". The header line is missing; begin the file with a line such as path,label"
@@ -170,14 +169,14 @@ def _advise(raw: pd.DataFrame, columns: Columns, root: Root) -> str:
 
 
 def _guess_path(raw: pd.DataFrame, files: Container[str]) -> str | None:
-    """Return the column that most often names different files, or None if no column names files in most rows."""
+    """Return the column that names the most files, or None if no column names a file in most rows."""
     values = raw.head(SAMPLE).astype(str)
     hits = values.map(lambda value: _name_key(value) in files).mean()
     return str((hits * values.nunique()).idxmax()) if hits.max() > 0.5 else None
 
 
 def _guess_label(raw: pd.DataFrame) -> str | None:
-    """Return the only column with repeated values or a usual name, a list of class columns, or None."""
+    """Return the likely column of labels, or the columns of zeros and ones as a list in brackets, or None."""
     few = [name for name, count in raw.astype(str).nunique().items() if 2 <= count <= max(2, len(raw) // 2)]
     marks = [str(name) for name in few if set(raw[name].dropna().astype(str)) == {"0", "1"}]
     likely = [name for name in few if str(name).lower() in LABEL_NAMES] or few
@@ -215,7 +214,7 @@ def csv_format(file: Path, column: str) -> dict[str, Any]:
 
 
 def _join_classes(raw: pd.DataFrame, names: Sequence[str], file: Path) -> pd.DataFrame:
-    """Replace the columns ``names``, one per class, by one column of labels: in each row, the class that has 1."""
+    """Replace the class columns ``names`` by one column of labels. A row's label is the column that has 1."""
     for name in names:
         require_column("label", name, raw.columns, file)
     marks = raw[list(names)].apply(pd.to_numeric, errors="coerce").astype(float)
@@ -231,7 +230,7 @@ def _join_classes(raw: pd.DataFrame, names: Sequence[str], file: Path) -> pd.Dat
 
 
 def _require_one_label(labels: pd.Series, file: Path) -> None:
-    """Raise an InputError if a label joins several labels, such as ``cat|dog`` beside ``cat`` and ``dog``."""
+    """Raise an InputError if a label joins other labels: ``cat|dog`` if ``cat`` and ``dog`` are labels too."""
     known = labels.dropna().drop_duplicates()
     for mark in _LABEL_MARKS:
         parts = {label: {part.strip() for part in label.split(mark)} for label in known if mark in label}
@@ -242,7 +241,7 @@ def _require_one_label(labels: pd.Series, file: Path) -> None:
                 row = int(np.argmax(labels == label)) + 1
                 raise InputError(
                     f"images.columns.label: every image must have one label; row {row} of '{file.name}' has '{label}'. "
-                    f"Keep one label, or name the combination without '{mark}' to make the combination a class"
+                    f"Keep one label, or write the combination without '{mark}' if the combination is a class"
                 )
 
 
@@ -253,7 +252,7 @@ def _to_text(column: pd.Series, *, strip: bool) -> pd.Series:
 
 
 def _find_paths(paths: pd.Series, file: Path, root: Root) -> pd.Series:
-    """Return the paths relative to ``root``. A path without a file becomes the path of the only file that fits."""
+    """Return the paths relative to ``root``. For a missing file, return the only similar path that exists."""
     above = (f"{root}/", f"{root.resolve()}/") if isinstance(root, Path) else (f"{root}/",)
     found: list[str] = []  # an empty text for a row without a path
     for row, path in enumerate(paths, start=1):
@@ -288,7 +287,7 @@ def _find_paths(paths: pd.Series, file: Path, root: Root) -> pd.Series:
 
 
 class _Folders:
-    """The files below a root. They are listed only if a path of the manifest is missing."""
+    """The files below a root. The root is listed only if a path of the manifest is missing."""
 
     def __init__(self, root: Root) -> None:
         self._root = root
@@ -316,7 +315,7 @@ class _Folders:
         return self.find(rest) if rest and top == self._name else None
 
     def near(self, path: str) -> list[str]:
-        """Return up to three files whose name differs from that of ``path`` by the ending, case or leading zeros."""
+        """Return up to three files whose names differ from the name of ``path`` by ending, case or leading zeros."""
         return sorted(self.by_name.get(_name_key(path), []))[:3]
 
     def find_folder(self, paths: Sequence[str], manifest: str) -> str | None:
@@ -341,12 +340,12 @@ class _Folders:
 
     @cached_property
     def _by_key(self) -> dict[str, list[str]]:
-        """All files by path, with or without the ending, in lower case and composed characters."""
+        """All files by path, both with and without the ending, in lower case and composed characters."""
         return self._index(lambda path: {_key(path), _key(path.removesuffix(PurePosixPath(path).suffix))})
 
     @cached_property
     def by_name(self) -> dict[str, list[str]]:
-        """All files by name, without folder, ending, case and leading zeros."""
+        """All files by their names in lower case, without ending and leading zeros."""
         return self._index(lambda path: {_name_key(path)})
 
     def _index(self, keys: Callable[[str], set[str]]) -> dict[str, list[str]]:

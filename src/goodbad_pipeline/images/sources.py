@@ -73,8 +73,8 @@ def read_candidates(root: Root, layout: Layout, manifest: str | None, columns: C
     """List the images of ``root`` and their labels without opening an image.
 
     The layout is ``folders`` (root/class/…), ``presplit`` (root/train/class/…), ``manifest`` or ``auto``. ``auto``
-    reads ``manifest`` (relative to root or absolute) if it is given, or else labels.csv or labels.parquet in root, or
-    else the labels in an archive. Without these, :func:`find_arrangement` decides.
+    looks for labels in this order: ``manifest`` (relative to root or absolute), labels.csv or labels.parquet in root,
+    labels in an archive, names of folders (see :func:`find_arrangement`).
 
     Raises:
         InputError: root is missing or empty, or does not have the layout; or the manifest is invalid.
@@ -179,8 +179,8 @@ def _check_links(root: Path, paths: list[str], cause: InputError) -> None:
 def walk_files(root: Root, ignored: Counter[str]) -> Iterator[str]:
     """Yield the relative paths of all files below ``root``; count hidden files and folders in ``ignored`` instead.
 
-    A link to a folder is not followed. The path of the link is yielded, and so is the path of a folder that cannot be
-    listed; the scan quarantines both.
+    Links to folders are not followed. The paths of such links, and of folders that cannot be listed, are also yielded.
+    The scan quarantines these paths.
     """
     if isinstance(root, Store):
         yield from _walk_store(root, ignored)
@@ -285,11 +285,11 @@ class PathStream:
 def open_source(source: str | Path | list[str] | None, column: str) -> PathStream:
     """Return the paths of a source: a folder, manifest, image, pattern such as ``photos/*.jpg``, URL, store or list.
 
-    A labels.csv or labels.parquet in a folder or store is its manifest, and ``column`` the manifest's column
-    of paths. A list consists of images, patterns and URLs.
+    A labels.csv or labels.parquet in a folder or store is used as a manifest. ``column`` is the manifest's column of
+    paths. A list consists of images, patterns and URLs.
 
     Raises:
-        InputError: No source is given or one does not exist, the manifest cannot be read, or the URL gives no file.
+        InputError: There is no source, a source does not exist, a manifest cannot be read, or a download fails.
     """
     if not source:
         raise InputError("predict.source: name an image, folder, pattern, manifest or URL: --params=predict.source=…")
@@ -316,7 +316,7 @@ def check_source(source: str | list[str] | None, column: str) -> None:
 
 
 def _checked(stream: PathStream) -> PathStream:
-    """Return ``stream`` after opening its manifest, so that errors of the manifest come before loading a model."""
+    """Return ``stream`` after checking that its manifest, if any, can be read."""
     if stream.manifest is not None:
         next(stream.blocks(1), None)
     return stream

@@ -1,8 +1,8 @@
 """Find images that occur in several splits (leaks), and measure how much a plain random split would have leaked.
 
 Leaks are measured by a nearest-neighbour classifier, which predicts the label of the training image with the most
-similar thumbnail. If its accuracy is higher on a plain random split than on the split in use, the difference is due to
-memory alone.
+similar thumbnail. Leaks raise the accuracy of this classifier. The measure is therefore the accuracy on a plain random
+split, which ignores groups, minus the accuracy on the split in use.
 """
 
 from collections.abc import Callable
@@ -51,10 +51,10 @@ def measure_leaks(splits: pd.DataFrame, thumbnails: Thumbnails, seed: int) -> tu
 
     The table has one row per split: split, test_images, copy_in_train (test images with an exact or near copy in
     train), group_in_train (test images whose group is in train), probed (test images that the classifier predicted),
-    nearest_accuracy (accuracy of the classifier), nearest_accuracy_leaked and nearest_accuracy_rest (accuracy on test
-    images with and without their group in train; NaN without such images). The metric ``leak_accuracy_gain`` is
-    nearest_accuracy on the plain split minus nearest_accuracy on the split in use. The same number is also returned
-    under the metric's former name, ``leak_worth``.
+    nearest_accuracy (accuracy on the probed images), nearest_accuracy_leaked (on probed images whose group is in train)
+    and nearest_accuracy_rest (on all other probed images). An accuracy is NaN if there are no such images. The metric
+    ``leak_accuracy_gain`` is nearest_accuracy on the plain split minus nearest_accuracy on the split in use. The former
+    name of this metric, ``leak_worth``, is returned too.
     """
     rng = np.random.default_rng(seed)
     codes = pd.Categorical(splits["split"], categories=list(SPLITS)).codes
@@ -87,7 +87,7 @@ def _measure(
 
 
 def _nearest(thumbnails: Thumbnails, train: np.ndarray, probed: np.ndarray) -> np.ndarray:
-    """Return, for each probed image, the index in ``train`` of the (first) image with the most correlated thumbnail."""
+    """Return, for each probed image, the index in ``train`` of the image with the most correlated thumbnail."""
     queries = unit_thumbnails(thumbnails(probed))
     best, nearest = np.full(len(probed), -np.inf, np.float32), np.zeros(len(probed), np.int64)
     for start in range(0, len(train), BLOCK):

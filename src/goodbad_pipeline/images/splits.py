@@ -99,9 +99,10 @@ def assign_stratified(groups: pd.Series, labels: pd.Series, shares: Mapping[str,
     """Assign each group to the part (split or fold) that lacks the group's classes most; return parts by image.
 
     Groups are assigned in a random order in which large groups tend to come first; small groups then even out the
-    shares. If every group has one class, a part exceeds its share of a class by at most the size of that class's
-    largest group. A part falls short of its share by at most that size times the number of other parts. Groups of
-    several classes have no such bound. If a part gets no image of a class, other orders are tried, ``ORDERS`` in all.
+    shares. If a part gets no image of a class, another order is tried, ``ORDERS`` orders at most.
+
+    Let every group have one class, and the largest group of a class have m images. A part exceeds its share of the
+    class by at most m images, and falls short of its share by at most m images times the number of other parts.
     """
     table = pd.crosstab(groups, labels).sort_index()
     counts = table.to_numpy(float)
@@ -179,13 +180,13 @@ def _require_enough_groups(labels: pd.DataFrame, pool: pd.DataFrame, parts: Mapp
     if len(scarce):
         counts = ", ".join(f"'{label}' ({count})" for label, count in scarce.items())
         raise InputError(
-            f"splits: every class needs at least {len(parts)} groups to fill {', '.join(parts)}, but these have fewer: "
-            f"{counts}. Add images of them, or remove the classes"
+            f"splits: every class needs at least {len(parts)} groups to fill {', '.join(parts)}, but these classes "
+            f"have fewer: {counts}. Add images of these classes, or remove the classes"
         )
 
 
 def _require_same_classes(labels: pd.DataFrame) -> None:
-    """Raise an InputError if classes of a source split differ from train's. Images without a split count as train."""
+    """Raise an InputError if a source split has other classes than train. Images without a split count as train."""
     split = labels["source_split"].fillna("train")
     trained = set(labels["label"][split == "train"])
     for name, part in labels[split != "train"].groupby("source_split"):
