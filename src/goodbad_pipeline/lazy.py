@@ -21,8 +21,8 @@ _NOISE = (
 class LazyModule:
     """Stands for a module, which it imports when an attribute is read.
 
-    Unlike a module of `importlib.util.LazyLoader`, it is not in `sys.modules`. Dynaconf calls `inspect.stack` while it
-    reads settings.py, and `inspect.stack` would import every lazy module in `sys.modules`.
+    Unlike a module of `importlib.util.LazyLoader`, this object is not in `sys.modules`. Dynaconf calls `inspect.stack`
+    while reading settings.py, and `inspect.stack` would import every lazy module in `sys.modules`.
     """
 
     def __init__(self, name: str) -> None:
@@ -42,7 +42,7 @@ def load(name: str) -> Any:
 
 @contextmanager
 def collecting_no_garbage() -> Iterator[None]:
-    """Import modules in this context without garbage collection; later collections skip the modules' objects."""
+    """Save time: import modules without garbage collection, and exempt their objects from later collections."""
     gc.disable()
     try:
         yield

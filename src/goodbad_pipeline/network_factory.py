@@ -167,7 +167,7 @@ def initial_weights(model: ModelParams, scale: NetworkScale) -> str | None:
 def choose_network(model: ModelParams, training: TrainingParams, classes: int, registered: str) -> ChosenNetwork:
     """Return the network for φ, a variant or a budget, and check that it can start from its initial weights.
 
-    If `grow_from` is a version without a model name, it is a version of the registered model `registered`.
+    A version in `grow_from` without a model name is a version of the registered model `registered`.
     """
     small = _growth_shape(model, registered)  # first, because fitting a budget may take minutes
     budget = fit_budget(model, training, classes)

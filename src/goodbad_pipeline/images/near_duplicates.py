@@ -22,11 +22,11 @@ TILE = 1024  # rows and columns of one matrix product
 
 
 class DisjointSets:
-    """Disjoint sets of the positions 0 … n - 1, which are merged by arrays of pairs.
+    """Disjoint sets of the positions 0 … n - 1. One call of `add` merges sets for many pairs of positions.
 
-    ``start`` gives each position the number of its set before merging, ``component`` (int32, shape (n,)) the number of
-    its current set. ``links`` keeps the pairs that connected two sets, at most n - 1. SciPy's ``DisjointSet`` merges
-    one pair per Python call, which is too slow for a million images (docs/decisions/disjoint-sets.md).
+    Positions with equal numbers in ``start`` are in the same set before merging. ``component`` (int32, shape (n,)) has
+    the number of each position's current set. SciPy's ``DisjointSet`` merges one pair per Python call, which is too
+    slow for a million images (docs/decisions/disjoint-sets.md).
     """
 
     def __init__(self, start: np.ndarray) -> None:
@@ -51,7 +51,7 @@ class DisjointSets:
 
     @property
     def links(self) -> np.ndarray:
-        """The pairs given to `add` that connected two sets, in the order of their addition: int64, shape (m, 2)."""
+        """The pairs given to `add` that connected two sets, in the order of addition: int64 of shape (m, 2), m < n."""
         return np.concatenate(self._links)
 
 
@@ -60,8 +60,8 @@ def near_links(hashes: np.ndarray, thumbnails: np.ndarray, distance: int, min_co
 
     The hashes of near-duplicates (uint64, shape (n,)) differ in at most ``distance`` bits. Their thumbnails (uint8,
     shape (n, k), interleaved RGB) have a Pearson correlation of at least ``min_correlation``. Two single-coloured
-    images are near-duplicates only if their colours are equal; light red and dark red would have correlation 1. The
-    result is int64 of shape (m, 2), m < n: two positions per pair, the smaller position first.
+    images are near-duplicates only if their colours are equal, because correlation ignores brightness.
+    The result is int64 of shape (m, 2), m < n: two positions per pair, the smaller position first.
     """
     sets = DisjointSets(np.arange(len(hashes)))
     plain = _single_coloured(thumbnails)
@@ -129,7 +129,7 @@ class _Matcher:
         self.hashes, self._starts, self.counts = np.unique(hashes[self._order], return_index=True, return_counts=True)
 
     def join(self, sets: DisjointSets, pairs: np.ndarray) -> None:
-        """Merge the sets of any two near-duplicates that have the two hashes of a pair (indices in ``hashes``)."""
+        """Compare the images of each pair of hashes (indices in ``hashes``), and merge the sets of near-duplicates."""
         products = self.counts[pairs[:, 0]] * self.counts[pairs[:, 1]]
         large = products > LARGE
         for one, other in pairs[large]:
@@ -143,7 +143,7 @@ class _Matcher:
             sets.add(candidates[np.einsum("ij,ij->i", left, right) >= self._min_correlation])
 
     def _units(self, positions: np.ndarray) -> np.ndarray:
-        """Return thumbnails as vectors whose dot products are correlations; a thumbnail of one colour becomes zeros."""
+        """Return thumbnails like :func:`unit_thumbnails`, but zeros for each single-coloured thumbnail."""
         units = unit_thumbnails(self._thumbnails[positions])
         units[self._plain[positions]] = 0
         return units
@@ -152,7 +152,7 @@ class _Matcher:
         return self._order[self._starts[index] : self._starts[index] + self.counts[index]]
 
     def _expand(self, pairs: np.ndarray) -> np.ndarray:
-        """Pair each image that has the first hash of a pair with each that has the second; return positions."""
+        """Return all pairs of images (positions) whose hashes are one of ``pairs`` (indices in ``hashes``)."""
         one, other = pairs.T
         products = self.counts[one] * self.counts[other]
         pair = np.repeat(np.arange(len(pairs)), products)
@@ -162,7 +162,7 @@ class _Matcher:
         return self._order[np.stack([rows, columns], axis=1)]
 
     def _join_tiles(self, sets: DisjointSets, one: np.ndarray, other: np.ndarray) -> None:
-        """Merge sets like :meth:`join`, but compare all images of two hashes by tiles of a matrix product."""
+        """Compare the images ``one`` with ``other`` by matrix products, and merge the sets of near-duplicates."""
         members = np.concatenate([one, other])
         local = DisjointSets(sets.component[members])
         for top in range(0, len(one), TILE):
@@ -180,10 +180,7 @@ class _Matcher:
 
 
 def _chunks(pairs: np.ndarray, products: np.ndarray) -> Iterator[np.ndarray]:
-    """Split ``pairs`` of hashes into chunks that stand for about ``CHUNK`` pairs of images each.
-
-    ``products`` gives the number of image pairs for each pair of hashes.
-    """
+    """Split ``pairs`` of hashes into chunks that have about ``CHUNK`` pairs of images (sum of ``products``) each."""
     chunk = np.cumsum(products) // CHUNK
     edges = np.flatnonzero(np.diff(chunk, prepend=-1))
     yield from (part for part in np.split(pairs, edges) if len(part))
@@ -210,7 +207,7 @@ def _bytes_of(chunk: pa.Array) -> np.ndarray:
 
 
 def unit_thumbnails(thumbnails: np.ndarray) -> np.ndarray:
-    """Centre each row, uint8 (n, k), and scale it to length 1, so that dot products are Pearson correlations.
+    """Centre each row of uint8 (n, k), then scale the row to length 1. Dot products are then Pearson correlations.
 
     Constant rows become zeros.
     """
@@ -220,7 +217,6 @@ def unit_thumbnails(thumbnails: np.ndarray) -> np.ndarray:
 
 
 def _single_coloured(thumbnails: np.ndarray) -> np.ndarray:
-    """Return which thumbnails have a single colour: bool of shape (n,)."""
     candidates = np.flatnonzero((thumbnails[:, :3] == thumbnails[:, -3:]).all(axis=1))  # few among millions
     plain = np.zeros(len(thumbnails), bool)
     plain[candidates] = (thumbnails[candidates, 3:] == thumbnails[candidates, :-3]).all(axis=1)
@@ -228,7 +224,7 @@ def _single_coloured(thumbnails: np.ndarray) -> np.ndarray:
 
 
 def _equal_plain(hashes: np.ndarray, thumbnails: np.ndarray, plain: np.ndarray) -> np.ndarray:
-    """Pair the images at the positions ``plain``, which have a single colour, if their colours and hashes are equal."""
+    """Return pairs of single-coloured images (at the positions ``plain``) with equal colours and equal hashes."""
     keys = [hashes[plain], *(thumbnails[plain, channel] for channel in range(3))]
     first = pd.Series(plain).groupby(keys).transform("min").to_numpy()
     return np.stack([first, plain], axis=1)[first != plain]

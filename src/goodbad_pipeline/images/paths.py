@@ -41,7 +41,7 @@ def to_text(name: str) -> str:
 
 
 def locate(root: Path, path: str) -> str:
-    """Return the file name with which ``os`` opens the file in ``root`` that a table stores as ``path``."""
+    """Return the name by which ``os`` opens a file in ``root``, given the file's path in a table."""
     return os.path.join(root, _to_name(path))
 
 
@@ -60,7 +60,7 @@ def leaves_root(path: str) -> bool:
 
 
 class FileState(NamedTuple):
-    """Attributes that reveal a changed file without reading it: int64 values, times in nanoseconds since 1970."""
+    """Attributes that reveal a changed file without reading the file: int64, times in nanoseconds since 1970."""
 
     size: int
     modified: int  # mtime, which users can set
@@ -101,7 +101,7 @@ class Store(ABC):
         """Read a file, or reject it if it is larger than ``max_bytes``. May be called in several threads."""
 
     def only(self, paths: Sequence[str]) -> "Store":
-        """Return a store with only these paths, to be sent to the process that reads them."""
+        """Return a store with only ``paths``, to be sent to the process that reads these files."""
         return self
 
     def resolve(self) -> "Store":
@@ -126,8 +126,8 @@ def find_state(root: Root, path: str) -> FileState | None:
 def find_states(root: Root, paths: Sequence[str]) -> np.ndarray:
     """Return the current states of many files, int64 of shape (n, 4). A million files take seconds.
 
-    If a file is missing, or a link leads out of ``root`` (a resolved path), its four values are −2. Folders are checked
-    for such links too, because a file keeps its state if its folder is moved and replaced by a link.
+    A file's four values are −2 if the file is missing or a link leads out of ``root`` (a resolved path). Folders are
+    also checked: if a folder is moved and replaced by a link, the states of the files in the folder do not change.
     """
     if isinstance(root, Store):
         return np.array([root.files.get(path, _GONE) for path in paths], np.int64).reshape(-1, len(_GONE))
@@ -207,7 +207,7 @@ def too_large(size: int, max_bytes: int, image_id: str | None = None) -> Rejecti
 
 
 def _hash(stream: BinaryIO, seconds: float) -> str | None:
-    """Return the SHA-256 of the rest of a file, read a megabyte at a time, or None if that takes too long."""
+    """Return the SHA-256 of a file, or None if hashing takes more than ``seconds``."""
     digest, deadline = hashlib.sha256(), time.monotonic() + seconds
     while part := stream.read(1 << 20):
         digest.update(part)

@@ -55,7 +55,7 @@ def open_pixels(folder: Path, source: PixelSource) -> Pixels:
     store = PixelStore(folder, source.transform)
     with FileLock(folder / ".lock"):
         if not store.make_room(source):
-            logger.warning("No space for %d images in %s: each is decoded at every read", source.shape[0], folder)
+            logger.warning("No space for %d images in %s: each image is decoded at every read", source.shape[0], folder)
             return source.streamed()
         states = find_states(source.root, source.paths)  # before reading, so that later changes are detected
         store.check(source, states)
@@ -96,7 +96,7 @@ class PixelStore:
         return source.without(set(self.image_ids().tolist()))
 
     def check(self, source: PixelSource, states: np.ndarray) -> None:
-        """Hash the file of a stored image again if its state, a row of ``states``, differs from the stored state."""
+        """Hash a stored image's file again if the file's state (a row of ``states``) differs from the stored state."""
         rows = self._rows(source)
         stored = self._load_states()[rows] if len(self) else states
         changed = np.flatnonzero((rows >= 0) & (stored != states).any(axis=1))
@@ -130,8 +130,8 @@ class PixelStore:
     def make_room(self, source: PixelSource) -> bool:
         """Delete stores until the missing images fit the budget; return True if the disk has space for them.
 
-        Stores of other transforms are deleted first, least recently used first. If that is not enough, this store is
-        deleted too, because most of its images may be of files that no longer exist.
+        Stores of other transforms are deleted first, least recently used first. If the missing images still do
+        not fit, this store is deleted too, because most of its images may be of deleted files.
         """
         others = [path for path in self.folder.parent.glob("*px-*") if path != self.folder]
         for store in [*sorted(others, key=lambda path: path.stat().st_mtime), self.folder]:

@@ -29,8 +29,8 @@ MIN_REDUCTION = 2  # each side of a reduced image has at least this many pixels 
 class Transform:
     """Settings that turn a decoded image into a square with ``resolution`` pixels per side.
 
-    ``pad`` keeps the whole image between bars of ``background``, ``crop`` fills the square and cuts the ends of the
-    longer side, ``stretch`` changes the aspect ratio. With ``shrink_on_load``, a JPEG that is much larger than the
+    ``pad`` keeps the whole image between bars of ``background``. ``crop`` fills the square and cuts the ends of the
+    longer side. ``stretch`` changes the aspect ratio. With ``shrink_on_load``, a JPEG that is much larger than the
     square is decoded at a half, a quarter or an eighth of its size.
     """
 
@@ -45,7 +45,7 @@ class Transform:
         """Return the factor by which an image's sides may be divided before resizing: 1, 2, 4 or 8.
 
         Each side keeps at least twice the pixels that the square needs, as with Pillow's ``reducing_gap=2``, so that
-        the result hardly differs. A factor must divide both sides without remainder; a remainder would shift the image.
+        the square hardly changes. The factor divides both sides, because a remainder would shift the image.
         """
         if not self.shrink_on_load:
             return 1

@@ -111,7 +111,7 @@ class PngImage:
             raise ValueError("the file has no pixel data")
 
     def _keep(self, chunk: _Chunk, before_pixels: bool) -> None:
-        """Store what decoding needs. Palette, transparency and animation are ignored after the first pixel chunk."""
+        """Store a chunk that decoding needs. Palette, transparency and animation count only before the pixel chunks."""
         kind = chunk.kind
         if kind == b"PLTE" and before_pixels:
             self._palette = bytes(chunk.data)
@@ -125,7 +125,7 @@ class PngImage:
             raise UnsupportedError(f"an unknown critical chunk {kind.decode('ascii')}")
 
     def _load(self, *, low_bytes: bool = False) -> Image.Image:
-        """Decode with Pillow, from the stored chunks only. ``low_bytes`` selects the low byte of 16-bit levels."""
+        """Decode the stored chunks with Pillow. ``low_bytes`` gives the low, not the high bytes of 16-bit samples."""
         depth, colour = self._depth, self._colour
         if depth == 16 and colour == GREY_ALPHA:
             depth, colour = 8, RGBA  # the same bytes; Pillow would drop half of them
@@ -147,7 +147,7 @@ class PngImage:
         return image
 
     def _wide_levels(self, image: Image.Image) -> np.ndarray:
-        """Return 16-bit levels, uint16 (height, width[, channels]). Pillow reduces colour channels to 8 bits."""
+        """Return 16-bit samples, uint16 (h, w[, channels]). Pillow decodes high and low bytes of colours separately."""
         if self._colour == GREY:
             return np.asarray(image)
         if self._colour == GREY_ALPHA:
@@ -155,15 +155,15 @@ class PngImage:
         return np.asarray(image).astype(np.uint16) << 8 | np.asarray(self._load(low_bytes=True))
 
     def _transparent_levels(self) -> np.ndarray:
-        """Return the transparent colour, scaled like the levels of Pillow's image."""
+        """Return the transparent colour in the range of Pillow's samples; 1, 2 or 4 bits become 0–255."""
         levels = np.frombuffer(self._transparent, ">u2") & (2**self._depth - 1)
         return levels * 255 // (2**self._depth - 1) if self._depth < 8 else levels
 
     def _check_length(self, image: Image.Image) -> None:
         """Check that the pixel data include the last row.
 
-        Pillow decodes onto a blank image of an unlikely colour. If the last row has another colour, Pillow has decoded
-        that row. If the row has the unlikely colour, or the image is interlaced, the bytes of pixel data are counted.
+        Pillow decodes onto a blank image of an unlikely colour. A last row with any other colour was therefore decoded.
+        If the last row has only the unlikely colour, or the image is interlaced, the bytes of pixel data are counted.
         """
         last = image.crop((0, self.height - 1, self.width, self.height))
         if not self._interlaced and (np.asarray(last) != _UNLIKELY.get(image.mode, _OTHER_UNLIKELY)).any():
@@ -185,7 +185,7 @@ class PngImage:
 
 
 def _chunks(data: bytes) -> Iterator[_Chunk]:
-    """Check the checksum of each chunk up to IEND, and yield the chunk."""
+    """Yield each chunk up to IEND, after checking the chunk's checksum."""
     view = memoryview(data)
     start, kind = len(_SIGNATURE), b""
     while kind != b"IEND":
@@ -209,7 +209,7 @@ def _pack(kind: bytes, content: bytes) -> bytes:
 
 
 def _inflated_length(parts: Iterator[memoryview], enough: int) -> int:
-    """Return the length of the inflated data, counted a megabyte at a time until it reaches ``enough`` bytes."""
+    """Return the length of the inflated data. Stop when the length reaches ``enough`` bytes, to save time."""
     stream, length = zlib.decompressobj(), 0
     for part in parts:
         for start in range(0, len(part), _DEFLATED):

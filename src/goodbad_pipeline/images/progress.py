@@ -16,7 +16,7 @@ LOG_SECONDS = 30.0
 class Progress:
     """Reports how many files have been processed: by a progress bar in a terminal, by log lines without a terminal.
 
-    ``total`` is the number of all files, None if it is not known.
+    ``total`` is the number of all files, or None if the number is not known.
     """
 
     def __init__(self, action: str, participle: str, total: int | None = None) -> None:
@@ -31,7 +31,7 @@ class Progress:
         self._bar.close()
 
     def advance(self, count: int) -> None:
-        """Count files that have been processed."""
+        """Report that ``count`` more files have been processed."""
         self._done += count
         self._bar.update(count)
         now = time.monotonic()

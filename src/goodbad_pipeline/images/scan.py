@@ -57,7 +57,7 @@ def scan_candidates(
     By default, one process per core of this machine reads files. With a ``cache_folder``, the next scan decodes only
     changed files. With ``trust_timestamps``, a file with unchanged size, times and inode is not even read. Without
     ``trust_timestamps``, every file is read, and files whose hash has changed are decoded. After a stop request, the
-    outcomes of the files that were already read are stored, and ``stop.check`` raises its error.
+    outcomes of the files that were already read are stored, and then an error is raised.
     """
     settings = ReadSettings(root.resolve(), max_pixels, background, tiff, limits or Limits())
     with tempfile.TemporaryDirectory() as temporary, ScanCache(cache_folder or Path(temporary), settings) as cache:

@@ -96,7 +96,7 @@ class ScanCache:
         return self.rows - 1 - index.to_numpy()
 
     def read(self, rows: np.ndarray, columns: list[str]) -> pa.Table:
-        """Return the given columns of the cached rows with the numbers ``rows``, in the order of ``rows``."""
+        """Return ``columns`` of the cached rows with the numbers ``rows``, in the order of ``rows``."""
         table = self._read(columns)
         if len(rows) == len(table) and (rows == np.arange(len(rows))).all():
             return table
@@ -150,7 +150,7 @@ def _cache_keys(settings: ReadSettings) -> tuple[str, str]:
 
 
 def _is_whole(file: Path) -> bool:
-    """Return True if a shard can be read. After a power cut it may be empty; its images are then read again."""
+    """Return True if a shard can be read. A power cut may leave an empty file."""
     try:
         return pq.read_schema(file).equals(_SHARD)
     except (pa.ArrowInvalid, OSError):

@@ -67,7 +67,7 @@ _access = Access()
 
 
 def configure(access: Access) -> None:
-    """Set how this process reads remote stores. Only ``access`` has secrets, because stores are printed and pickled."""
+    """Set how this process reads remote stores. Secrets are only in ``access``: stores are printed and pickled."""
     global _access  # noqa: PLW0603 - nodes and datasets open stores, and know no credentials
     _access = access
     _idle.clear()
@@ -116,7 +116,7 @@ def open_root(name: str | Path, parameter: str = "images.root") -> Root:
 
 
 def with_root(table: pd.DataFrame, root: str) -> pd.DataFrame:
-    """Return the table of images with the attribute ``root``, which Parquet files store."""
+    """Return the table of images with ``root`` in ``attrs``, which pandas stores in Parquet files."""
     marked = table.copy(deep=False)
     marked.attrs["root"] = root
     return marked
@@ -155,7 +155,7 @@ class RemoteStore(Store):
         return states
 
     def read(self, path: str, max_bytes: int | None = None) -> FileContent:
-        """Read a file from the folder of downloads or, at most once, from the server."""
+        """Read a file from the folder of downloads, or else from the server."""
         state = self.files.get(path)
         if state is None:
             return FileContent(Rejection(Reason.MISSING, f"no such file in '{self}'"))
@@ -191,7 +191,7 @@ class RemoteStore(Store):
             return Rejection(Reason.UNREADABLE, "the server denies access to it")
 
     def download(self) -> Path:
-        """Download the URL as one file, unless it is unchanged, and return the file."""
+        """Return a local copy of the file at the URL. Download the file only if there is no current copy."""
         info = self._attempt(lambda: self._fs.info(self._folder), self.url)
         folder = _access.downloads
         if folder is None:
@@ -246,7 +246,7 @@ class RemoteStore(Store):
 
     @cached_property
     def _room(self) -> list[int]:
-        """One number, the bytes that may still be stored, in a list that the frozen class can change under `_lock`."""
+        """The number of bytes that may still be stored, in a list, which can change in a frozen dataclass."""
         folder = self._downloads.parent
         sizes = sum(file.stat().st_size for file in folder.glob("*/*"))
         return [min(_access.max_bytes - sizes, shutil.disk_usage(folder).free - _FREE)]
@@ -311,7 +311,7 @@ _lock = threading.Lock()
 
 
 def _is_denied(error: Exception) -> bool:
-    """Return True for wrong credentials, also for errors of botocore and paramiko."""
+    """Return True if credentials are wrong. Botocore and paramiko have error types of their own."""
     return isinstance(error, PermissionError) or bool(re.search("Credentials|Authentication", type(error).__name__))
 
 

@@ -53,7 +53,7 @@ class TFRecordArchive(Archive):
                 number += 1
 
     def table(self, path: str, label: str) -> pd.DataFrame:
-        """Return the label and the other features with one value. TensorFlow Datasets names classes in a text file."""
+        """Return the label and all features with one value. A text file beside the TFRecord may name the classes."""
         rows = []
         for name, item in self.items.items():
             features = self._features(item) or {}

@@ -183,7 +183,7 @@ def _chain_text(error: BaseException) -> str:
 
 
 def _describe(text: str) -> str:
-    """Return one line of the text of an error, with what to do."""
+    """Return the most informative line of an error, with advice for known causes."""
     if missing := _NO_MODULE.search(text):
         return f"its workers cannot import {missing[1]}; install this package, with the same versions, on every machine"
     if _DIED.search(text):

@@ -41,7 +41,7 @@ def serve(connection: Connection) -> None:
 
 
 def _limit(memory: int) -> None:
-    """Allow ``memory`` bytes in addition to those in use, no core dump, and no write to any file."""
+    """Limit this process to ``memory`` bytes more than now, no core dump, and no write to any file."""
     if sys.platform == "linux":  # macOS has no such limit
         with open("/proc/self/statm") as stream:
             in_use = int(stream.read().split()[0]) * resource.getpagesize()

@@ -45,8 +45,8 @@ def read_batches(
 ) -> Iterator[list[Outcome]]:
     """Yield the outcomes of each batch, in order, while later batches are read.
 
-    After a stop request, no further file of a store is read, and a batch has fewer outcomes than tasks: those of the
-    files that were already read.
+    After a stop request, no further file of a store is read, and a batch has only the outcomes of the files that were
+    already read.
 
     Each thread of this process, or each task of a remote backend, controls one worker process. If a file makes a worker
     process crash, the cluster's own processes survive.
@@ -122,8 +122,8 @@ _idle: list[Worker] = []  # shared by threads; pop and append are atomic
 def read_batch(tasks: list[Task], settings: ReadSettings, stop: Stop | None = None) -> list[Outcome]:
     """Read files in a worker process, which is kept for the next batch; see :func:`read_batches`.
 
-    If the worker ends, the file that it was reading is read again, alone, in a new worker, because an earlier file may
-    have caused the damage. Files of a store are read in this process, and a worker process decodes their content.
+    If the worker ends, a new worker reads the current file again, alone: an earlier file may have caused the damage.
+    Files of a store are read in this process, and a worker process decodes the content.
     """
     root, local = settings.root, replace(settings, root=Path())
     if not isinstance(root, Store):
