@@ -91,7 +91,7 @@ def test_a_given_split_without_accepted_images_is_an_error(tmp_path: Path) -> No
     labels, quarantine, duplicates, corrections = group_images(accepted, unreadable, wanted)
     summary, _ = report_ingestion(labels, quarantine, duplicates, corrections, listing)
     assert summary["given_splits"] == {"train": 4, "validation": 2, "test": 2}
-    with pytest.raises(InputError, match="all 2 of 'test' are quarantined"):
+    with pytest.raises(InputError, match="all 2 files of 'test' are quarantined"):
         check_quarantine(labels, quarantine, summary, wanted)
 
 

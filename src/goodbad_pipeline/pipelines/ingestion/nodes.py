@@ -163,13 +163,13 @@ def check_quarantine(
         raise InputError(
             f"images.max_quarantined_fraction: at most {images.max_quarantined_fraction:g} of the files may be "
             f"quarantined, got {quarantined} of {found} ({reasons}), such as {_example(quarantine)}; "
-            "data/08_reporting/quarantine.csv lists them; labels and splits are unchanged"
+            "data/08_reporting/quarantine.csv lists the files; labels and splits are unchanged"
         )
     for split in sorted(set(summary["given_splits"]) - set(grouped["source_split"].dropna())):
         raise InputError(
             f"images: every split of the source must keep at least one image, but all {summary['given_splits'][split]} "
-            f"of '{split}' are quarantined; data/08_reporting/quarantine.csv gives the reasons. Repair the files, or "
-            f"remove this split from the source; a part of the train images then becomes '{split}'"
+            f"files of '{split}' are quarantined. Repair the files (reasons: data/08_reporting/quarantine.csv), "
+            f"or remove this split from the source; a part of the train images then becomes '{split}'"
         )
     return with_root(grouped, images.root)
 
