@@ -169,7 +169,7 @@ def test_a_model_that_was_evaluated_on_other_splits_is_not_registered(tmp_path: 
     hooks.before_pipeline_run({}, register, DataCatalog({**stored, "test_predictions": MemoryDataset(predictions)}))
     other = MemoryDataset(predictions.assign(image_id="b"))
     with pytest.raises(
-        InputError, match=r"test_predictions: .* evaluated on other images .*run --pipeline=train first"
+        InputError, match=r"test_predictions: .* evaluated on different images; run --pipeline=train first"
     ):
         hooks.before_pipeline_run({}, register, DataCatalog({**stored, "test_predictions": other}))
 
