@@ -19,7 +19,7 @@ _NOISE = (
 
 
 class LazyModule:
-    """Stands for a module, which it imports when an attribute is read.
+    """Stands for a module, and imports the module when an attribute is read.
 
     Unlike a module of `importlib.util.LazyLoader`, this object is not in `sys.modules`. Dynaconf calls `inspect.stack`
     while reading settings.py, and `inspect.stack` would import every lazy module in `sys.modules`.

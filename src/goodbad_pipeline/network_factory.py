@@ -165,7 +165,7 @@ def initial_weights(model: ModelParams, scale: NetworkScale) -> str | None:
 
 
 def choose_network(model: ModelParams, training: TrainingParams, classes: int, registered: str) -> ChosenNetwork:
-    """Return the network for φ, a variant or a budget, and check that it can start from its initial weights.
+    """Return the network for φ, a variant or a budget, and check that the network can start from its initial weights.
 
     A version in `grow_from` without a model name is a version of the registered model `registered`.
     """

@@ -87,7 +87,7 @@ def arrange_columns(raw: pd.DataFrame, columns: Columns, file: Path, root: Root)
 
 
 def _read_table(file: Path, columns: Columns) -> pd.DataFrame:
-    """Read a manifest. Numeric columns of a CSV file become nullable numbers, unless ``columns`` names them."""
+    """Read a manifest. Numeric columns of a CSV file become nullable numbers, unless ``columns`` names the column."""
     try:
         if file.suffix.lower() in PARQUET_SUFFIXES:
             return pd.read_parquet(file)
@@ -302,8 +302,8 @@ class _Folders:
     def find(self, path: str) -> str | None:
         """Return the only file that fits ``path``, or None.
 
-        A path may have backslashes, lack the file extension, begin with the name of the root, have the escapes of a URL
-        such as %20, or differ by case or by the encoding of accents.
+        ``path`` may have backslashes or URL escapes such as %20, lack the file extension, or begin with the name of the
+        root. The case of letters and the encoding of accents may differ.
         """
         forward = path.replace("\\", "/").removeprefix("./")
         if self.has(forward):

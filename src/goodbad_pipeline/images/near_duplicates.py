@@ -1,7 +1,7 @@
 """Find near-duplicates among millions of images by similar difference hashes and strongly correlated thumbnails.
 
-The 64 bits of a hash are cut into b blocks. If two hashes differ in at most d bits, they agree on at least b - d
-blocks. Each choice of b - d blocks is a key, and only images with an equal key are compared. The number of comparisons
+The 64 bits of a hash are cut into b blocks. If two hashes differ in at most d bits, at least b - d blocks are equal.
+Each choice of b - d blocks is a key, and only images with an equal key are compared. The number of comparisons
 thus grows with the number of similar images, not with the square of the number of images.
 """
 
@@ -42,7 +42,7 @@ class DisjointSets:
         first, low, high = (values[low != high] for values in (first, low, high))
         if not len(first):
             return
-        # A link's weight is its index plus 1, by which it is found in the tree. A weight of 0 would mean no link.
+        # A link's weight is its index plus 1, to identify the link in the tree. A weight of 0 would mean no link.
         weights = np.arange(1, len(first) + 1)
         graph = scipy.sparse.coo_array((weights, (low, high)), shape=(count, count)).tocsr()
         tree = scipy.sparse.csgraph.minimum_spanning_tree(graph).data.astype(np.int64) - 1
@@ -85,7 +85,7 @@ def close_pairs(values: np.ndarray, distance: int) -> Iterator[np.ndarray]:
     edges = [round(BITS * block / number) for block in range(number + 1)]
     blocks = [np.uint64((1 << high) - (1 << low)) for low, high in pairwise(edges)]
     for agreeing in combinations(range(len(blocks)), len(blocks) - distance):
-        # A pair can agree on several choices of blocks. Only the first choice counts: there, all skipped blocks differ.
+        # A pair that agrees on several choices of blocks is yielded for the first choice: all skipped blocks differ.
         skipped = [blocks[index] for index in range(agreeing[-1]) if index not in agreeing]
         mask = reduce(np.bitwise_or, [blocks[index] for index in agreeing])
         yield from _pairs_of_key(values, mask, skipped, distance)

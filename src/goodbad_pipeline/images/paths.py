@@ -2,7 +2,7 @@
 
 File names are bytes, but tables store text. In tables, each byte that is not valid UTF-8 becomes a private-use
 character, U+10FF80–U+10FFFF. If a file name already contains a character of this range, each UTF-8 byte of the
-character is replaced in this way, so the mapping is one-to-one. Parquet, CSV and JSON can store every converted name.
+character is replaced. The mapping is therefore one-to-one. Parquet, CSV and JSON can store every converted name.
 """
 
 import hashlib
@@ -105,7 +105,7 @@ class Store(ABC):
         return self
 
     def resolve(self) -> "Store":
-        """Return the store itself, so that callers can resolve any root, whether it is a store or a `Path`."""
+        """Return the store itself. Callers can thus resolve any root, a store or a `Path`."""
         return self
 
 

@@ -42,9 +42,9 @@ COMMIT = 8  # blocks between two commits to disk
 def open_pixels(folder: Path, source: PixelSource) -> Pixels:
     """Add missing images of ``source`` to the store of its transform, and return all images of the store.
 
-    ``folder`` holds one store per transform and may be deleted at any time. The images are memory-mapped. If the store
-    would exceed the budget of ``source`` or the free disk space, only the images of ``source`` are returned, and each
-    image is decoded whenever it is read.
+    ``folder`` holds one store per transform and may be deleted at any time. The images are memory-mapped. If the
+    budget of ``source`` or the free disk space is too small, only the images of ``source`` are returned. Each image is
+    then decoded whenever it is read.
 
     Raises:
         InputError: A file was changed or deleted since ingestion.

@@ -39,7 +39,7 @@ class Transform:
     background: Colour  # colour of bars, and behind transparent pixels
     max_pixels: int  # images with a larger width × height are rejected
     tiff: bool = False  # True if TIFF is decoded
-    shrink_on_load: bool = False  # older registered models lack this field; they decode at full size
+    shrink_on_load: bool = False  # older registered models lack this field and decode at full size
 
     def factor(self, width: int, height: int) -> int:
         """Return the factor by which an image's sides may be divided before resizing: 1, 2, 4 or 8.

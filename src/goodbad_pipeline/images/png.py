@@ -95,7 +95,7 @@ class PngImage:
 
     def _check_chunks(self) -> None:
         """Check every chunk and store the chunks that decoding needs."""
-        ended = False  # pixel chunks are consecutive; later ones are ignored
+        ended = False  # pixel chunks are consecutive; later pixel chunks are ignored
         for index, chunk in enumerate(_chunks(self._data)):
             if chunk.kind == b"IDAT" and not ended:
                 self._pixel_chunks.append(chunk)
@@ -142,7 +142,7 @@ class PngImage:
             image.tile = [tile._replace(args=str(tile.args).replace("16B", "16L"))]
         else:
             blank = Image.new(image.mode, image.size, _UNLIKELY.get(image.mode, _OTHER_UNLIKELY))
-            image.im = blank.im  # Pillow decodes into it; missing pixels keep its colour
+            image.im = blank.im  # Pillow decodes into the blank image; missing pixels keep the unlikely colour
         image.load()
         return image
 

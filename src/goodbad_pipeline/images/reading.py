@@ -48,7 +48,7 @@ class Task:
     """A file to read."""
 
     path: str  # relative to the root, as in the tables
-    image_id: str | None = None  # SHA-256 at the last scan; a file that still has it is not decoded
+    image_id: str | None = None  # SHA-256 at the last scan; a file with an equal hash is not decoded
     rejection: Rejection | None = None  # why a worker process ended while reading the file, which is then only hashed
     content: FileContent | None = None  # given if the root is a store, which worker processes do not know
 

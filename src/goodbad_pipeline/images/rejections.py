@@ -26,7 +26,7 @@ class Reason(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"  # decoding took more than images.scan.memory
     EXCLUDED = "excluded"  # a row of images.corrections excludes the image
     CONFLICTING_LABEL = "conflicting_label"  # the same image has several labels
-    SPLIT_LEAK = "split_leak"  # the source puts its group into several splits; test is kept, or else validation
+    SPLIT_LEAK = "split_leak"  # the source has the group in several splits; only test (or else validation) is kept
 
 
 TEMPORARY = (Reason.TIMEOUT, Reason.CRASHED, Reason.OUT_OF_MEMORY)  # the next scan tries such a file again

@@ -26,8 +26,8 @@ PLAIN, OURS = "plain random", "this one"
 def find_leaks(splits: pd.DataFrame, exposed: int = 0) -> list[str]:
     """Return one line per kind of leak: groups, files or images in several splits, and exposed test images.
 
-    ``exposed`` is the number of test images for which the image itself or another image of its group was used to train
-    or select the initial weights.
+    ``exposed`` is the number of exposed test images. A test image is exposed if the initial weights were trained or
+    selected on any image of its group.
     """
     leaks = []
     for column, name in {"group": "group", "image_id": "file", "pixel_id": "image"}.items():

@@ -22,7 +22,7 @@ IMAGES = ("image/encoded", "image", "image_raw")  # features that contain the by
 LABELS = ("image/class/text", "image/class/label")  # features with the label, besides `images.columns.label`
 _HEADER, _CHECKSUM = 12, 4  # bytes before and after a message
 _GZIP = b"\x1f\x8b"
-_SCHEMA = {  # fields of each message: name, type, and whether the field is repeated; they are numbered from 1
+_SCHEMA = {  # fields of each message: name, type, and whether the field is repeated; fields are numbered from 1
     "Example": [("features", "Features", False)],
     "Features": [("feature", "Entry", True)],
     "Entry": [("key", "string", False), ("value", "Feature", False)],

@@ -73,7 +73,7 @@ class WorkerBackend:
         elif self.name == "ray":
             module.register_ray()
         elif self.name == "spark":
-            os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # otherwise workers run the first python3 of PATH
+            os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # by default, workers run the first python3 of PATH
             register_parallel_backend("spark", _raise_errors(module.SparkDistributedBackend))
 
     def map(
@@ -188,5 +188,5 @@ def _describe(text: str) -> str:
         return f"its workers cannot import {missing[1]}; install this package, with the same versions, on every machine"
     if _DIED.search(text):
         return f"a worker process ended, perhaps for lack of memory: {text.splitlines()[0][:_DETAIL]}"
-    lines = _ERROR.findall(text) or text.splitlines()  # the last one is that of the worker
+    lines = _ERROR.findall(text) or text.splitlines()  # the last line is the worker's error
     return lines[-1][:_DETAIL]
