@@ -261,8 +261,8 @@ def _find_paths(paths: pd.Series, file: Path, root: Root) -> pd.Series:
         found.append(text.removeprefix(prefix).removeprefix("./"))
         if leaves_root(found[-1]):
             raise InputError(
-                f"images.manifest: every path must be in images.root and without '..'; row {row} of '{file.name}' has "
-                f"'{path}', and images.root is '{root}'. Correct the path or images.root"
+                f"images.manifest: every path must be in images.root and contain no '..'; row {row} of '{file.name}' "
+                f"has '{path}', and images.root is '{root}'. Correct the path or images.root"
             )
     folders = _Folders(root)
     missing = [row for row, path in enumerate(found) if path and not folders.has(path)]

@@ -94,7 +94,6 @@ class PngImage:
             return int(image.getexif().get(ExifTags.Base.Orientation, 1))
 
     def _check_chunks(self) -> None:
-        """Check every chunk and store the chunks that decoding needs."""
         ended = False  # pixel chunks are consecutive; later pixel chunks are ignored
         for index, chunk in enumerate(_chunks(self._data)):
             if chunk.kind == b"IDAT" and not ended:

@@ -108,8 +108,8 @@ def open_shards(files: Sequence[tuple[Path, str]], shown: str, parameter: str) -
 class Shards(Store):
     """Several archives that are read as one.
 
-    Each file keeps its path in its archive. But if several archives contain the same path, every file name begins with
-    the name of the archive: ``cat/1.jpg`` becomes ``cat/shard-000:1.jpg``.
+    Usually, a file has the same path as in its archive. If several archives contain the same path, every file name
+    begins with the name of the archive: ``cat/1.jpg`` becomes ``cat/shard-000:1.jpg``.
     """
 
     archives: tuple[Archive, ...]

@@ -175,7 +175,6 @@ def _raise_errors(backend: Any) -> Any:
 
 
 def _chain_text(error: BaseException) -> str:
-    """Return the type and message of an error and of its causes."""
     chain = [error]
     while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None and cause not in chain:
         chain.append(cause)
