@@ -77,10 +77,9 @@ def run_range_test(
 def suggest_range(curve: pd.DataFrame) -> tuple[float, float]:
     """Return the lowest and the highest learning rate to search.
 
-    The highest rate is where the smoothed loss is lowest, because higher rates raise the loss. The lowest rate is a
-    hundredth of it: the middle of the range, on a logarithmic scale, is a tenth of the highest rate, a usual choice. If
-    the highest rate is at most ten times the first tested rate, the loss hardly fell, and the whole tested range is
-    returned.
+    The highest rate is where the smoothed loss is lowest, because higher rates raise the loss. The lowest rate is 0.01
+    times the highest rate: the middle, on a logarithmic scale, is 0.1 times the highest rate, a usual choice. If the
+    highest rate is at most ten times the first tested rate, the loss hardly fell; the tested range is then returned.
     """
     rates = curve["learning_rate"].to_numpy(dtype=np.float64)
     lowest = np.where(np.isfinite(curve["smoothed"]), curve["smoothed"], np.inf).argmin()

@@ -1,4 +1,4 @@
-"""The parameters that a hyperparameter search changes: which ones, in which ranges, and how to read and set them."""
+"""The parameters that a hyperparameter search changes: selection, ranges, and functions to read and set values."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def searched_parameters(tune: TuneParams, *, pretrained: bool) -> list[str]:
         weights, example = ("trained", RATES[0]) if pretrained else ("random", RATES[1])
         raise InputError(
             f"tune.space: training from {weights} weights uses none of {', '.join(tune.space)}; "
-            f"add a parameter that it uses, such as {example}"
+            f"add a parameter that this training uses, such as {example}"
         )
     return names
 
@@ -88,7 +88,7 @@ def to_distribution(dimension: Dimension) -> optuna.BaseDistribution:
 
 
 def round_values(space: Space, values: Mapping[str, Value]) -> Values:
-    """Round proposed numbers to three significant digits without leaving their ranges."""
+    """Round proposed numbers to three significant digits, but never to a number outside the range in ``space``."""
     return {name: _round(dimension, values[name]) for name, dimension in space.items()}
 
 

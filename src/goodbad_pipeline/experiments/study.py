@@ -1,8 +1,7 @@
 """Hyperparameter searches. Each is an Optuna study in an SQLite file or a database, named after a hash of its config.
 
-A search that was killed can be resumed: its finished trials are kept, and the interrupted trial is trained again with
-the same values and the same number. Searches of several processes are in
-:mod:`~goodbad_pipeline.experiments.shared_search`.
+A search that was killed can be resumed. Finished trials are kept, and the interrupted trial is trained again with the
+same values and the same number. :mod:`~goodbad_pipeline.experiments.shared_search` is for several processes.
 """
 
 from __future__ import annotations

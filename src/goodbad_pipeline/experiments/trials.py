@@ -101,7 +101,7 @@ def train_networks(
 def read_networks(table: pd.DataFrame, base: NetworkScale) -> list[TrialNetwork]:
     """Return the networks of a table with the columns network, depth, width and resolution.
 
-    Other columns are only logged. The family and the dropout rate are those of `base`.
+    Other columns are only logged. The family and the dropout rate come from `base`.
     """
     networks = []
     for row in table.to_dict("records"):
@@ -143,7 +143,7 @@ def run_trials(
 
 
 def trial_spec(network: TrialNetwork, seed: int, data: DevelopmentData, setup: TrialSetup) -> TrialSpec:
-    """Return the spec of a trial. If rounding makes the layers of two networks equal, their cache keys are equal."""
+    """Return the spec of a trial. Networks whose layers are equal after rounding have equal cache keys."""
     scale = network.scale
     config = {
         "version": VERSION,

@@ -86,7 +86,7 @@ class TuningContext:
         return curve.assign(learning_rate=curve["learning_rate"] / share)
 
     def spec(self, name: str, number: int, values: Values, seed: int, **extra: Any) -> TrialSpec:
-        """Return the spec of a training with some parameters replaced by `values`. Its config contains `extra`."""
+        """Return the spec of a training with some parameters replaced by `values`; its config includes `extra`."""
         training, network = self._with(values, seed)
         config = {
             **training_config(decisive_parameters(self.model, training, self.images), self.development),
@@ -137,7 +137,7 @@ class TuningContext:
 def search_parameters(
     context: TuningContext, tune: TuneParams, rates: Mapping[str, float], store: StudyStore, cache: TrialCache
 ) -> pd.DataFrame:
-    """Run or resume the search. The result has one row per trial: trial, network, seed, values, cache_key, metrics."""
+    """Run or resume the search; return one row per trial: trial, network, seed, values (JSON), cache_key, metrics."""
     present = context.present(tune)
     config = tuning_config(context.model, context.training, context.images, tune, context.development)
     space, search = _open_search(store, config, tune, present, rates, context.stop)

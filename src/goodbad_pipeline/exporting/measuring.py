@@ -45,7 +45,7 @@ def measure_rates(
 
 
 def _batches(pixels: np.ndarray, rows: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
-    """Yield batches padded to 64 images, each with its number of images. TensorFlow would trace each new shape."""
+    """Yield each batch, padded to 64 images because TensorFlow traces each new shape, and its number of images."""
     for start in range(0, len(rows), BATCH):
         chosen = rows[start : start + BATCH]
         yield pixels[np.pad(chosen, (0, BATCH - len(chosen)), mode="edge")], len(chosen)

@@ -209,8 +209,8 @@ def _other_images(name: str, stored: Mapping[str, str], root: str) -> str:
 def helps_after_error(record: logging.LogRecord) -> bool:
     """Return False for Kedro's messages about an InputError or a stop, so that these messages are not shown.
 
-    The command line prints the error in one line. Kedro would add the advice to resume with --from-nodes, which is
-    wrong: the user must first mend the cause of an InputError, and the same command resumes a stopped run.
+    The command line prints the error in one line. Kedro would add the advice to resume with --from-nodes. This advice
+    does not help: the user must first mend an InputError, and the same command resumes a stopped run.
     """
     return record.levelno < logging.WARNING or find_cause(sys.exc_info()[1], (InputError, Stopped)) is None
 

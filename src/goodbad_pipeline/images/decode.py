@@ -54,13 +54,13 @@ Shrink = Callable[[int, int], int]
 def decode_image(
     data: bytes, *, max_pixels: int, background: Colour, tiff: bool = False, shrink: Shrink | None = None
 ) -> Decoded | Rejection:
-    """Decode one file's bytes, or return why they are rejected. Never raises an error.
+    """Decode the bytes of a file, or return why the file is rejected. Never raises an error.
 
     The format is detected from the content, not from the file name. The number of pixels is checked before decoding.
     EXIF orientation is applied, and 16-bit levels are scaled, not clipped. Of an animation, only the first frame is
     decoded. Transparent pixels are composited over ``background`` (RGB, 0–255). Files with damage that decoders usually
     ignore are rejected (see :mod:`~goodbad_pipeline.images.jpeg` and :mod:`~goodbad_pipeline.images.png`). ``shrink``
-    lets JPEGs be decoded at a reduced size to save time; it does not affect which files are accepted.
+    lets JPEGs be decoded at a reduced size to save time, but does not affect which files are accepted.
     """
     if not data:
         return Rejection(Reason.EMPTY, "zero bytes")

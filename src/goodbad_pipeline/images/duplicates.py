@@ -25,8 +25,8 @@ DUPLICATE_COLUMNS = ["path", "twin", "kind", "label", "twin_label", "group", "tw
 class Grouping:
     """Images with their final groups.
 
-    All copies of an image have the same ``group`` and the same name in the column ``copies``; a group may contain
-    several sets of copies. ``duplicates`` has one row for each image that is a copy of an earlier image; its columns
+    All copies of an image have the same ``group`` and the same name in the column ``copies``. A group may contain
+    several sets of copies. ``duplicates`` has one row for each image that is a copy of an earlier image. The columns
     ``group`` and ``twin_group`` hold the groups of the two images before merging.
     """
 
