@@ -28,7 +28,7 @@ class ServedModel(PythonModel):
         """Classify each row; a row that is not an image gets a reason instead of a label.
 
         Raises:
-            MlflowException: No row of the request is an image (in a server only; status 400).
+            MlflowException: No row of a request to a server is an image. The response has status 400.
         """
         from goodbad_pipeline.serving.requests import read_image  # noqa: PLC0415
 
@@ -44,7 +44,7 @@ class ServedModel(PythonModel):
 
 
 def _without_missing(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Replace missing texts and mappings by empty ones, because `spark_udf` writes ``None`` or fails."""
+    """Replace missing values: `spark_udf` writes a missing text as ``None`` and fails at a missing mapping."""
     empty: dict[str, Any] = {"label": "", "reason": "", "probabilities": {}}
     return predictions.assign(**{name: [one or value for one in predictions[name]] for name, value in empty.items()})
 

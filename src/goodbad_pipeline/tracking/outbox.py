@@ -29,8 +29,8 @@ _URI, _ENTRIES, _SENT, _RUN_IDS, _REJECTED = "uri", "entries.jsonl", "told", "id
 class EntryQueue:
     """Entries of one process that are stored on disk, in the order in which they were logged.
 
-    The file ``told`` has one byte for each entry that was sent. If the process is killed after it sends an entry and
-    before it writes this byte, the entry is sent again, which is safe (see :mod:`goodbad_pipeline.tracking.server`).
+    After an entry is sent, one byte is added to the file ``told``. If the process is killed before the byte is added,
+    the entry is sent again. MLflow stores the entry only once (see :mod:`goodbad_pipeline.tracking.server`).
     """
 
     def __init__(self, path: Path, uri: str | None = None) -> None:
@@ -49,7 +49,7 @@ class EntryQueue:
                 os.fsync(stream.fileno())
 
     def reject(self, entry: Entry, error: Exception, file: Path | None = None) -> None:
-        """Store an entry that MLflow rejected, with the error and a copy of its file, so that the user can read it."""
+        """Keep a rejected entry, a copy of its file, and the error for the user."""
         logger.warning("MLflow rejected an entry, which is kept in %s: %s", self.path, error)
         with writing(self.path / _REJECTED):
             entry = self._copy_file(entry, file)
@@ -147,7 +147,7 @@ class EntryQueue:
 
 
 class Outbox:
-    """Sends entries to MLflow. While MLflow is unavailable, stores them and retries every ``RETRY_SECONDS``.
+    """Sends entries to MLflow. While MLflow is unavailable, stores entries and retries every ``RETRY_SECONDS``.
 
     With ``offline``, all entries are stored without contacting MLflow.
     """
@@ -164,7 +164,7 @@ class Outbox:
         return Server(MlflowClient(self.uri))
 
     def send(self, entry: Entry, file: Path | None = None) -> str:
-        """Send an entry; store it if MLflow is unavailable. Return the run id to use in further entries."""
+        """Send an entry, or store the entry if MLflow is unavailable. Return the run id for further entries."""
         try:
             if self._is_available():
                 return self.server.send(entry, file)

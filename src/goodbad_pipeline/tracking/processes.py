@@ -1,4 +1,4 @@
-"""Identification of processes across hosts and reboots, and of MLflow runs whose process was killed."""
+"""Identify processes across hosts and reboots, and close MLflow runs whose process was killed."""
 
 import contextlib
 import json
@@ -53,7 +53,7 @@ class ProcessIdentity:
 
 
 def current_process() -> ProcessIdentity:
-    """Return the identity of the calling process; a forked child has another identity than its parent."""
+    """Return the identity of the calling process. A forked child has its own identity."""
     return ProcessIdentity(socket.gethostname(), _boot_id(), os.getpid(), psutil.Process().create_time())
 
 
@@ -108,7 +108,7 @@ def close_stale_runs(experiment_id: str) -> int:
 
 
 def clear_end_tags(run: Run) -> None:
-    """Remove the tags that record why a run ended. Called when the run is resumed."""
+    """Remove the tags that record why a run ended, because the run is resumed."""
     client = MlflowClient()
     for name in (STOPPED_TAG, FAILURE_TAG):
         if name in client.get_run(run.info.run_id).data.tags:

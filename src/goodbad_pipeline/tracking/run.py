@@ -63,7 +63,7 @@ def current_run() -> str | None:
 
 
 def log_metrics(metrics: Mapping[str, float], step: int = 0, *, once: bool = False) -> None:
-    """Log metrics at a step; with ``once``, skip metrics that the run has logged before it was resumed.
+    """Log metrics at a step. With ``once``, do not log metrics again that a resumed run logged earlier.
 
     In MLflow, the name of a metric begins with a section (see `SECTIONS`); `plain_name` removes the section.
     """
@@ -73,7 +73,7 @@ def log_metrics(metrics: Mapping[str, float], step: int = 0, *, once: bool = Fal
 
 
 def plain_name(metric: str) -> str:
-    """Return the name under which a metric was given to `log_metrics`."""
+    """Return the name of a metric without the section that `log_metrics` adds."""
     for prefix, section in {"": MAIN, **SECTIONS}.items():
         if metric.startswith(section):
             return prefix + metric.removeprefix(section)
@@ -125,11 +125,8 @@ def leave_run() -> None:
 
 
 def end_run(status: str) -> int:
-    """End the current run, if there is one. Return the number of entries that remain in the outbox.
-
-    Two threads may end a run at once: the thread that handles a signal does not wait for the main thread.
-    """
-    run, outbox = _Current.run, _Current.outbox
+    """End the current run, if there is one. Return the number of entries that remain in the outbox."""
+    run, outbox = _Current.run, _Current.outbox  # read once, because another thread may end the run
     if run is None or outbox is None:
         return 0
     outbox.send({"do": "end", "run": run, "status": status, "at": now()})

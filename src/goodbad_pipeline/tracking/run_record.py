@@ -1,4 +1,4 @@
-"""What a result was computed from: commit, package versions, labels and parameters. Find it, or read it from a run."""
+"""The origin of a result: commit, package versions, labels and parameters of this process, or of a run in MLflow."""
 
 import hashlib
 import subprocess
@@ -49,7 +49,7 @@ def read_run(run_id: str) -> RunRecord:
     try:
         run = mlflow.MlflowClient().get_run(run_id)
     except MlflowException as error:
-        raise InputError(f"replay.run_id: there is no run '{run_id}'; MLflow lists the runs") from error
+        raise InputError(f"replay.run_id: there is no run '{run_id}'; choose a run that MLflow lists") from error
     digests = {entry.dataset.name: entry.dataset.digest for entry in run.inputs.dataset_inputs}
     return RunRecord(
         run_id=run.info.run_id,
@@ -62,7 +62,7 @@ def read_run(run_id: str) -> RunRecord:
 
 
 def read_replay_parameters(run_id: str) -> dict[str, Any]:
-    """Return the parameters of a run, with resuming from checkpoints switched off: a replay trains from the start."""
+    """Return the parameters of a run, changed so that the replay does not resume from a checkpoint."""
     parameters = read_run(run_id).parameters
     training = parameters.get("training")
     if training is None:

@@ -1,7 +1,7 @@
 """The client that sends entries to MLflow. An entry describes in plain values what to log.
 
-An entry contains the id of its run and its own timestamps, so that it can be sent at any time. If the response to a
-successful request is lost, the entry is sent again; MLflow stores it only once.
+An entry contains the id of its run and its own timestamps, so that it can be sent at any time. An entry is
+sent again if the response of MLflow is lost. MLflow then stores the entry only once.
 """
 
 import re
@@ -74,7 +74,7 @@ def _status(error: BaseException) -> int | None:
 
 @contextmanager
 def raise_unavailable() -> Iterator[None]:
-    """Convert errors which show that MLflow is unavailable to :class:`TrackingUnavailable`."""
+    """Raise :class:`TrackingUnavailable` instead of an error which shows that MLflow is unavailable."""
     try:
         yield
     except Exception as error:
@@ -102,11 +102,11 @@ class Server:
         self._logged: dict[str, set[tuple[str, int, float]]] = {}
 
     def run_id(self, run: str) -> str:
-        """Return MLflow's id of a run, given its local id or MLflow's id."""
+        """Return MLflow's id of the run with this local id. An id of MLflow is returned unchanged."""
         return self.ids.get(run, run)
 
     def send(self, entry: Entry, file: Path | None = None) -> str:
-        """Send an entry, and the file or folder that it logs. Return MLflow's id of its run."""
+        """Send an entry and its file or folder. Return MLflow's id of the run."""
         if entry["do"] == "start":
             self.ids[entry["run"]] = self._start(entry)
         run = self.run_id(entry["run"])
@@ -146,11 +146,7 @@ class Server:
                 raise
 
     def _logged_metrics(self, run: str, names: set[str]) -> set[tuple[str, int, float]]:
-        """Return name, step and value of each metric of the run in MLflow.
-
-        The first result for a run is cached. Later calls only need the metrics from before the run was resumed, and the
-        first result contains all of them.
-        """
+        """Return name, step and value of each metric that MLflow had for the run at the first call of this method."""
         if run not in self._logged:
             logged = names & self.client.get_run(run).data.metrics.keys()
             history = (metric for name in logged for metric in self.client.get_metric_history(run, name))
@@ -158,7 +154,7 @@ class Server:
         return self._logged[run]
 
     def _start(self, entry: Entry) -> str:
-        """Create a run, unless an earlier attempt has created it. Return its id."""
+        """Return MLflow's id of the run that an entry starts. Create the run unless MLflow has it already."""
         tags: dict[str, str] = {**entry["tags"], LOCAL_ID_TAG: entry["run"]}
         if entry["parent"] is None:
             experiment = self._experiment_id(entry["experiment"], entry["creation"])

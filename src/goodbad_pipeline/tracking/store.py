@@ -62,14 +62,14 @@ def lock_store(uri: str) -> Iterator[None]:
 
 @contextmanager
 def require_server(uri: str) -> Iterator[None]:
-    """Convert errors which show that the server is unavailable or denies access to `InputError`."""
+    """Raise `InputError` if the server is unavailable or denies access."""
     try:
         yield
     except Exception as error:
         if not is_temporary(error) or uri.startswith(SQLITE):
             raise
         raise InputError(
-            f"MLflow at {uri} is unavailable or denies access: start the server, check your credentials, set "
-            "MLFLOW_TRACKING_URI to another server, or run with --params=tracking.offline=true, which logs to the "
-            f"outbox ({str(error)[:200]})"
+            f"MLflow at {uri} is unavailable or denies access ({str(error)[:200]}): start the server, check your "
+            "credentials, set MLFLOW_TRACKING_URI to another server, or run with --params=tracking.offline=true, which "
+            "logs to the outbox"
         ) from error

@@ -1,7 +1,7 @@
 """Random changes of training images: position and colour, and Keras's RandAugment, erasing, MixUp and CutMix.
 
-Changes of position and colour are drawn first. They are then applied by OpenCV on the CPU, where images stay uint8, or
-by Keras on the GPU.
+Changes of position and colour are drawn first. Then OpenCV applies these changes to uint8 images on the CPU, or Keras
+applies the changes on the GPU.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -59,7 +59,7 @@ def _affine_maps(count: int, size: tuple[int, int], augmentation: Augmentation, 
 def augment(pixels: np.ndarray, changes: Changes) -> np.ndarray:
     """Apply changes on the CPU to RGB images: uint8, shape (n, height, width, 3).
 
-    The result is also uint8, so that no more bytes are sent to the GPU than without augmentation.
+    The result is also uint8, because float32 would send four times as many bytes to the GPU.
     """
     cv2.setNumThreads(1)  # OpenCV would divide each image among threads, which is slower than one image per thread
     changed = np.empty(pixels.shape, np.uint8)
@@ -91,7 +91,7 @@ def _colour_table(mean: float, brightness: float, contrast: float) -> np.ndarray
 
 
 def augment_on_device(pixels: np.ndarray, changes: Changes) -> Any:
-    """Apply changes as :func:`augment` does, but on the device of Keras and without rounding: float32, 0–255."""
+    """Apply changes as :func:`augment` does, but on the GPU and without rounding: float32, 0–255."""
     changed = ops.cast(ops.convert_to_tensor(pixels), "float32")
     if changes.maps is not None:
         maps = np.pad(changes.maps.reshape(-1, 6), ((0, 0), (0, 2)))
@@ -108,8 +108,8 @@ def augment_on_device(pixels: np.ndarray, changes: Changes) -> Any:
 class LayerAugmenter:
     """Applies Keras's augmentation layers one after another. MixUp and CutMix also change labels.
 
-    The state of a layer's random generator changes with each call. Here the state is set from seed and step before
-    each call, so that a step always has the same batch.
+    Before each call, the random generators of the layers are set from seed and step, so that a step always has the
+    same batch.
     """
 
     def __init__(self, augmentation: Augmentation) -> None:

@@ -17,8 +17,8 @@ from goodbad_pipeline.training.recipe import Augmentation
 class TrainingBatches:
     """An endless stream of shuffled, augmented batches. A step always has the same batch.
 
-    The images are shuffled anew for each pass, and batches are cut from the endless sequence of passes. So each batch
-    is full, the train step is compiled for one shape only, and every image has the same weight.
+    The images are shuffled anew for each pass. A batch may contain the last images of one pass and the first images of
+    the next pass. All batches are full: the train step is compiled only once, and every image has the same weight.
 
     The images are divided into ``data_shards`` shards. Each shard is shuffled on its own and fills an equal part of
     each batch.
@@ -56,9 +56,10 @@ class TrainingBatches:
         return -(-len(self._shard(0)) // (self.batch_size // self.data_shards))  # the first shard is the largest
 
     def __getitem__(self, step: int) -> tuple[Any, ...]:
-        """Return the batch of a step (0, 1, …): pixels (b, …), targets (b, classes) and perhaps weights (b,).
+        """Return the batch of a step (0, 1, …): pixels (b, …) and targets (b, classes).
 
-        Pixels are 0–255 and uint8, or float32 if Keras augmented them. Weights are returned if there are class weights.
+        Pixels are 0–255 and uint8, or float32 if Keras augmented the images. If there are class weights, the third
+        array has the weight of each image (b,).
         """
         shards = range(self.data_shards) if self.shards is None else self.shards
         parts = [self._images(step, shard) for shard in shards]
@@ -123,8 +124,8 @@ def predict(
 ) -> np.ndarray:
     """Return the model's outputs for ``pixels[rows]``: float32, shape (len(rows), outputs).
 
-    The last batch is padded to full size, because building a graph for another shape would take seconds. The default
-    size is that of :func:`prediction_batch`. ``check_stop`` is called after each batch and may raise to end the
+    ``batch_size`` is :func:`prediction_batch` by default. The last batch is padded to this size, because a graph for
+    another shape would take seconds to build. ``check_stop`` is called after each batch and may raise to end the
     prediction.
     """
     outputs, batch_size = [], batch_size or prediction_batch()

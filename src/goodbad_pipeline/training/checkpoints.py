@@ -1,4 +1,4 @@
-"""Checkpoints on disk. Each is a folder that is written atomically and verified when it is read.
+"""Checkpoints on disk: folders that are written atomically and verified when they are read.
 
 Earlier checkpoints stay intact if a process is killed, the disk is full or the power fails during a write.
 """
@@ -78,7 +78,7 @@ class CheckpointFolder:
         return None
 
     def hand_over(self, checkpoint: Checkpoint, owner: str | None) -> None:
-        """Record the run that resumes the training as its owner, and mark the training as the most recent one.
+        """Record that ``owner`` resumes the training, and mark the training as the most recent one.
 
         Raises:
             InputError: The disk is full, or the folder cannot be written to.
@@ -102,7 +102,7 @@ class CheckpointFolder:
 class CheckpointStore:
     """The checkpoints of all interrupted trainings, each in a folder named after its config hash.
 
-    ``owner`` returns the id of the current owner, such as an MLflow run. The id is stored with each checkpoint.
+    ``owner`` returns an id that is stored with each checkpoint, such as the id of the current MLflow run.
     """
 
     def __init__(self, path: Path, owner: Callable[[], str | None] = lambda: None) -> None:
@@ -126,7 +126,7 @@ class CheckpointStore:
     def forget(self, config_hash: str | None = None) -> None:
         """Remove the checkpoints of the training with this hash.
 
-        Without a hash, remove the checkpoints of all except the `_KEPT_TRAININGS` most recent trainings.
+        Without a hash, keep only the checkpoints of the `_KEPT_TRAININGS` most recent trainings.
         """
         folders = [self.path / config_hash[:16]] if config_hash else self._trainings()[_KEPT_TRAININGS:]
         for folder in folders:

@@ -60,11 +60,11 @@ def prepare_device(
 ) -> Device:
     """Choose GPUs, precision and compilation for this machine, and seed Python, NumPy and the backend.
 
-    On a CPU ``auto`` means float32 without XLA, because mixed precision and XLA make EfficientNet several times slower
-    there. On a GPU ``auto`` means mixed_float16 with XLA. JAX always compiles with XLA.
+    On a GPU ``auto`` means mixed_float16 with XLA. On a CPU ``auto`` means float32 without XLA, because mixed precision
+    and XLA make EfficientNet several times slower on a CPU. JAX always compiles with XLA.
 
-    The largest number of GPUs that divides ``batch_size`` evenly is used, or one GPU if ``batch_size`` is None. With
-    TensorFlow, XLA compiles for one GPU only: if there are several, ``auto`` disables XLA, and ``on`` uses one GPU.
+    The number of GPUs is the largest one that divides ``batch_size`` evenly, or 1 if ``batch_size`` is None. TensorFlow
+    with XLA can use only one GPU. So ``auto`` uses several GPUs without XLA, and ``on`` uses one GPU.
 
     If ``distributed``, this process connects to the other processes that the environment describes.
     """
@@ -75,7 +75,7 @@ def prepare_device(
     gpus = min(sharing, 1) if xla == "on" and not jax else sharing
     if gpus < sharing:
         logger.warning(
-            "training.xla=on uses only one GPU and leaves %d idle; training.xla=auto divides each batch among all",
+            "training.xla=on uses only one GPU and leaves %d idle; training.xla=auto divides each batch among all GPUs",
             sharing - gpus,
         )
     chosen = precision if precision != "auto" else ("mixed_float16" if gpus else "float32")
@@ -96,7 +96,7 @@ def gpus_to_share(gpus: int, batch_size: int) -> int:
 def _prepare_tensorflow(*, jit_compile: bool) -> None:
     """Make GPUs deterministic, as CPUs are, and let them allocate memory as needed.
 
-    With TensorFlow's option for determinism, Keras silently disables XLA. If XLA is used, a flag of XLA is set instead.
+    Keras silently disables XLA if TensorFlow's option for determinism is set. With XLA, only a flag of XLA is set.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if gpus and jit_compile:
@@ -114,10 +114,7 @@ def _prepare_tensorflow(*, jit_compile: bool) -> None:
 
 
 def memory_bytes() -> int | None:
-    """Return the memory of the GPU in bytes, or of the computer if there is no GPU; None if it is unknown.
-
-    If there are several GPUs, the result is the memory of the smallest one.
-    """
+    """Return the memory of the smallest GPU in bytes, or of the computer if there is no GPU; None if unknown."""
     if not count_gpus():
         return int(psutil.virtual_memory().total)
     if keras.backend.backend() != "tensorflow":
@@ -145,7 +142,7 @@ def batch_that_fits(
     """Estimate the largest batch size that fits into memory, after the batch size ``tried`` did not fit.
 
     ``memory_bytes`` is the memory of one of the ``devices`` devices, or None if unknown. The result is divisible by
-    ``devices`` and by ``multiple``, and is at most half of ``tried``. It is None if no number meets these conditions.
+    ``devices`` and by ``multiple``, and is at most half of ``tried``; None if there is no such number.
     """
     least = math.lcm(devices, multiple)
     if tried // 2 < least:
@@ -160,10 +157,10 @@ def batch_that_fits(
 
 
 def in_float32(model: keras.Model) -> keras.Model:
-    """Return an uncompiled model with the same weights that computes in float32.
+    """Return an uncompiled model that has the same weights and computes in float32.
 
-    The result has the layers of ``model`` if they already compute in float32, else copies. Nothing is lost, because
-    weights are float32 even under mixed precision. Evaluation, registration and export always use float32.
+    The layers of ``model`` are copied unless all of them compute in float32. Weights are float32 even under mixed
+    precision, so the copy is exact. Evaluation, registration and export always use float32.
     """
     layers = (layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer))
     if all(layer.compute_dtype == "float32" for layer in layers):

@@ -1,7 +1,7 @@
 """Strategies: train one network on one device, on several devices, or in several processes.
 
-All processes run the same code and must make the same decisions. JAX therefore exchanges gradients between them, and
-the strategy exchanges validation predictions and stop requests.
+All processes run the same code and must make the same decisions. So the strategy exchanges validation predictions and
+stop requests between processes. JAX exchanges the gradients.
 """
 
 import hashlib
@@ -29,9 +29,9 @@ logger = logging.getLogger(__name__)
 
 
 class SingleProcess:
-    """Training in one process on one device. The other strategies are subclasses.
+    """Training in one process on one device. All other strategies are subclasses.
 
-    A replica is the model that a strategy trains; here it is the network itself, in subclasses a copy of the network.
+    A replica is the model that a strategy trains. This class trains the network itself, and subclasses train a copy.
     """
 
     process_count, process_index = 1, 0
@@ -41,7 +41,7 @@ class SingleProcess:
         return nullcontext()
 
     def training_scope(self) -> AbstractContextManager[None]:
-        """Return the context in which a replica is trained."""
+        """Return the context in which a replica is trained and validated."""
         return self.scope()
 
     def train_step(self, model: keras.Model, batch: tuple[Any, ...]) -> dict[str, float]:
@@ -109,18 +109,15 @@ class DataParallel(SingleProcess):
 class MirroredDataParallel(DataParallel):
     """Training on several GPUs with TensorFlow. Gradients and batch statistics are computed over whole batches.
 
-    Dropout has the same random state on every device, so all parts of a batch have the same dropout mask. On a single
-    device every image has its own mask.
+    Each device processes one part of a batch. Dropout has the same random state on every device, so all parts have the
+    same dropout mask. On a single device, all images of a batch have different masks.
     """
 
     def __init__(self, devices: Sequence[str]) -> None:
         super().__init__(_mirrored_strategy(tuple(devices)))
 
     def training_scope(self) -> AbstractContextManager[None]:
-        """Return a context that does nothing.
-
-        Training also predicts the validation images; in `scope`, every device would predict all of them.
-        """
+        """Return a context that does nothing, because in `scope` every device would predict all validation images."""
         return nullcontext()
 
     def replicate(self, model: keras.Model) -> keras.Model:
@@ -166,7 +163,7 @@ class MultiProcess(DataParallel):
         jax.distributed.shutdown()
 
     def _exchange(self, values: np.ndarray) -> np.ndarray:
-        """Stack the arrays of all processes, which must have the same shape: shape (processes, …)."""
+        """Stack arrays of equal shape, one from each process: shape (processes, …)."""
         return np.asarray(multihost_utils.process_allgather(values))
 
 
@@ -218,5 +215,5 @@ def copy_variables(source: keras.Model, target: keras.Model) -> None:
 
 @cache
 def _mirrored_strategy(devices: tuple[str, ...]) -> Any:
-    """Create the strategy for these devices only once, because two strategies would receive each other's messages."""
+    """Return one strategy for all trainings on these devices. Several strategies would mix up their messages."""
     return tf.distribute.MirroredStrategy(list(devices))

@@ -1,8 +1,8 @@
 """Faster batch normalisation and swish for training with TensorFlow on a CPU.
 
-On a CPU these operations are limited by memory access, so they are written to read and write each feature map as rarely
-as possible. docs/performance.md has measurements. The layers themselves are those of Keras, so saving, loading and
-serving are not affected. Outputs, gradients and moving statistics equal those of Keras, except for rounding.
+On a CPU these operations are limited by memory access, so this module reads and writes each feature map as rarely as
+possible. docs/performance.md has measurements. The layers are still layers of Keras, so saving, loading and serving
+are not affected. Outputs, gradients and moving statistics equal those of Keras, except for rounding.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,9 +22,9 @@ Call = Callable[..., Any]
 def fused_training(model: keras.Model) -> Iterator[None]:
     """Use faster operations in the layers of a compiled model within this context.
 
-    The first train step must run within the context, because Keras then traces the operations. All layers keep the
-    operations of Keras if the backend is not TensorFlow, or if XLA compiles the model, because XLA fuses operations
-    itself. A layer also keeps the operations of Keras if it does not compute in float32 or has unusual settings.
+    The first train step must run within the context, because Keras then traces the operations. No layer is changed if
+    the backend is not TensorFlow, or if XLA compiles the model, because XLA fuses operations itself. Layers that do
+    not compute in float32 or have unusual settings are not changed either.
     """
     calls = _fused_calls(model) if keras.backend.backend() == "tensorflow" and not model.jit_compile else {}
     for layer, call in calls.items():
@@ -39,8 +39,8 @@ def fused_training(model: keras.Model) -> Iterator[None]:
 def normalise_batch(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any, Any]:
     """Apply batch normalisation to feature maps (b, height, width, c); return outputs, mean and variance (c,).
 
-    One kernel computes the outputs and another the gradient, where Keras uses about a dozen kernels. The first kernel
-    returns the variance with divisor n - 1, which is converted to Keras's divisor n.
+    One kernel computes the outputs and one kernel the gradient; Keras uses about a dozen kernels. TensorFlow's kernel
+    divides the variance by n - 1, but the returned variance is divided by n, as in Keras.
     """
     outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
         x=x, scale=gamma, offset=beta, mean=tf.zeros([0]), variance=tf.zeros([0]), epsilon=epsilon, is_training=True
@@ -56,7 +56,7 @@ def swish(x: Any) -> tuple[Any, Call]:
 
 
 def _xla(function: Call) -> Call:
-    """Compile a function with XLA for TensorFlow. With other backends the function is unused and stays as it is."""
+    """Compile a function with XLA if the backend is TensorFlow. Other backends never call the function."""
     return tf.function(function, jit_compile=True) if keras.backend.backend() == "tensorflow" else function
 
 
@@ -67,7 +67,6 @@ def _swish_gradient(x: Any, upstream: Any) -> Any:
 
 
 def _fused_calls(model: keras.Model) -> dict[keras.Layer, Call]:
-    """Return the faster function of each layer for which there is a faster function."""
     return {
         layer: partial(call, layer)
         for layer in model.layers

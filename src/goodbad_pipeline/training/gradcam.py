@@ -11,9 +11,9 @@ FEATURES, CLASSIFIER = "top_activation", "predictions"
 class Explainer:
     """Computes Grad-CAM heatmaps of one network.
 
-    The last feature map is followed only by pooling and the classifier. So the gradient of a logit is proportional to
-    the classifier's weights at every position and need not be computed (Selvaraju et al. 2017, section 3.1: in this
-    case Grad-CAM equals CAM).
+    Only pooling and the classifier follow the last feature map. At every position, the gradient of a logit is then
+    proportional to the weights of the classifier. The weights replace the gradient, and Grad-CAM equals CAM (Selvaraju
+    et al. 2017, section 3.1).
 
     Raises:
         ValueError: The model has no layers ``top_activation`` and ``predictions``.
@@ -24,7 +24,7 @@ class Explainer:
         self._kernel = keras.ops.convert_to_numpy(model.get_layer(CLASSIFIER).kernel).astype(np.float32)
 
     def explain(self, pixels: np.ndarray, classes: np.ndarray) -> np.ndarray:
-        """Return a heatmap of each image, for the class index of the image in ``classes``: float32, shape (n, h, w).
+        """Return one heatmap per image, for the image's class index in ``classes``: float32, shape (n, h, w).
 
         Height and width are those of the last feature map. The maximum of each heatmap is 1, or 0 if nothing supports
         the class. ``pixels`` is uint8 of shape (n, side, side, 3). Keras builds a graph for each new n.

@@ -1,7 +1,7 @@
-"""Choose weights between the frozen and the fine-tuned network on the validation images (WiSE-FT, arXiv 2109.01903).
+"""Mix the weights of a frozen and a fine-tuned network, as the validation losses decide (WiSE-FT, arXiv 2109.01903).
 
-The frozen network has its initial weights and a trained classifier. Each candidate is a mixture of the weights of the
-frozen network and the fine-tuned weights.
+The frozen network has its initial weights and a trained classifier. Each candidate is one mixture of the weights of
+the frozen network and the weights of the fine-tuned network.
 """
 
 from collections.abc import Sequence
@@ -27,10 +27,9 @@ def interpolate(frozen: Sequence[np.ndarray], tuned: Sequence[np.ndarray], facto
 def candidate_table(losses: np.ndarray, groups: np.ndarray, factors: Sequence[float], skill: float) -> pd.DataFrame:
     """Compare the candidates by ``losses``, their log losses on the validation images: shape (candidates, n).
 
-    Only candidates whose mean loss is within one standard error of the lowest mean loss may be chosen. The chosen
-    candidate has the factor nearest to 1 - ``skill``/2: the better the frozen network, the more of its weights are
-    used. ``skill`` is 0 if the frozen network is no better than the class frequencies on the train split, and 1 if its
-    loss is 0.
+    Only candidates whose mean loss is within one standard error of the lowest mean loss may be chosen. Among these
+    candidates, the factor nearest to 1 - ``skill``/2 is chosen. ``skill`` measures how good the frozen network is: 0 if
+    it predicts no better than the class frequencies of the train split, 1 if its loss is 0.
 
     Returns:
         One row per candidate: factor, the columns of `compare_losses`, and chosen.

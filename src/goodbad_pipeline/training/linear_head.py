@@ -66,9 +66,9 @@ def fit_linear_head(
 ) -> LinearHead:
     """Fit the classifier to the features (n, c) of the training images.
 
-    C is the value of `STRENGTHS` with the lowest log loss in a cross-validation that keeps each group in one fold. The
-    fit standardises the features, but the returned layer takes features that are not standardised. ``class_weights``
-    (classes,) are the weights of the classes in the loss.
+    The L2 penalty is chosen from `STRENGTHS` by the log loss in a cross-validation that keeps each group in one fold.
+    The features are standardised for the fit, but the returned layer takes features that are not standardised.
+    ``class_weights`` (classes,) are the weights of the classes in the loss.
     """
     weights = np.ones(len(y_true)) if class_weights is None else class_weights[y_true]
     with threadpool_limits(1):  # several threads would wait for threads of Keras and use 25 times the processor time
@@ -82,7 +82,7 @@ def fit_linear_head(
 
 
 def candidate_resolutions(resolutions: Sequence[int], sides: np.ndarray) -> list[int]:
-    """Return the ascending ``resolutions`` up to the first that is at least the median of the images' ``sides``."""
+    """Return the ascending ``resolutions`` below the median of the image ``sides``, and the next resolution."""
     return [side for side, smaller in zip(resolutions, (0, *resolutions), strict=False) if smaller < np.median(sides)]
 
 
@@ -94,8 +94,8 @@ def compare_resolutions(
 ) -> pd.DataFrame:
     """Compare resolutions by the cross-validated log losses of a logistic regression on the training images.
 
-    ``build`` returns the network for a resolution, and ``load`` the images. The chosen resolution is the smallest
-    resolution whose log loss is within one standard error of the best log loss.
+    ``build`` and ``load`` return the network and the images for a resolution. The smallest resolution whose log loss is
+    within one standard error of the best log loss is chosen.
 
     Returns:
         One row per resolution: resolution, the columns of `compare_losses`, and chosen.
@@ -153,8 +153,8 @@ def _fit_path(
 ) -> Iterator[_Weights]:
     """Yield the weights for each value of C; each fit starts from the result of the previous fit.
 
-    Each fit adds an artificial image with average features, which belongs to every class equally. Its purpose is that
-    a class without images gets a probability above 0.
+    Each fit uses an additional image, which has average features and belongs to every class equally. So even a class
+    without images gets a probability above 0.
     """
     mean, deviation = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
     # A feature that hardly varies in these images may differ by many standard deviations in other images.

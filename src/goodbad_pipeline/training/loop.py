@@ -1,4 +1,4 @@
-"""The training loop. It trains, checks the loss, validates, compares epochs and writes checkpoints.
+"""The training loop: train, check the loss, validate, compare epochs and write checkpoints.
 
 Unlike the loop of Keras, this loop can stop after any step and resume there. The final weights are then the same, bit
 for bit, as without the stop.
@@ -30,8 +30,8 @@ StepCallback = Callable[[dict[str, float]], None]  # called after each step with
 class Phase:
     """A part of training with one optimizer.
 
-    ``validate`` returns metrics whose names begin with ``val_``. The argument of ``validate`` is a function that
-    ``validate`` calls after each batch. This function may raise to end the training.
+    ``validate(check_stop)`` returns metrics whose names begin with ``val_``. After each batch, ``validate`` calls
+    ``check_stop``, which may raise to end the training.
     """
 
     name: str  # for logs and the history
@@ -46,8 +46,8 @@ class Phase:
 class Rules:
     """The rules that decide when a phase ends and which weights it keeps.
 
-    ``patience`` cannot end a phase in its first half, because validation metrics fluctuate until the learning rate
-    falls. By chance, a network trained from scratch may reach its best value before it has learnt anything.
+    ``patience`` cannot end a phase in its first half: the learning rate is still high, so validation metrics fluctuate
+    and may be best by chance in an early epoch.
     """
 
     monitor: str  # metric that decides which epoch is best
@@ -128,11 +128,7 @@ class Loop:
         self.reporter.close_epoch(title, row)
 
     def _check_stop(self) -> None:
-        """Raise Stopped during validation if a stop is requested.
-
-        If there are several processes, all of them stop together after a step instead.
-        """
-        if self.strategy.process_count == 1:
+        if self.strategy.process_count == 1:  # several processes stop together, after a train step
             self.stop.check("in validation")
 
 

@@ -56,8 +56,8 @@ def make_optimizer(
 ) -> keras.optimizers.Optimizer:
     """Return the optimizer of the recipe for one phase.
 
-    Weight decay is decoupled from the gradient (arXiv 1711.05101). It is not applied to biases and batch normalisation.
-    The layer names ``layers``, from input to output, are needed only if ``recipe.layer_decay`` is below 1.
+    Weight decay is decoupled from the gradient (arXiv 1711.05101) and excludes biases and batch normalisation.
+    ``layers``, the layer names from input to output, are needed only if ``recipe.layer_decay`` is below 1.
     """
     average, (base, options) = recipe.ema > 0, _OPTIMIZERS[recipe.optimizer]
     optimizer = _by_depth(base)(
@@ -90,8 +90,8 @@ def make_schedule(
 class WarmExponential(keras.optimizers.schedules.LearningRateSchedule):
     """A learning rate that rises linearly for ``rising`` steps and then decays exponentially.
 
-    The decay is continuous: every ``every`` steps, the rate is multiplied by ``factor``. In the paper the factor is
-    0.97 every 2.4 epochs.
+    The decay is continuous: after ``every`` steps, the rate has been multiplied by ``factor``. EfficientNet's
+    paper has a factor of 0.97 for 2.4 epochs.
     """
 
     def __init__(self, peak: float, rising: int, factor: float, every: float) -> None:
@@ -113,9 +113,9 @@ class WarmExponential(keras.optimizers.schedules.LearningRateSchedule):
 def rates_by_depth(layers: Sequence[str], decay: float) -> dict[str, float]:
     """Return a factor for the learning rate of each layer (discriminative fine-tuning, arXiv 1801.06146).
 
-    Layers with the same name up to the first underscore are one part (stem, block, top or classifier) and have the same
-    factor. The factor of the last part is 1. The factor of each earlier part is ``decay`` times the factor of the next
-    part (arXiv 2106.08254).
+    Layers whose names are equal up to the first underscore form one part of the network, such as the stem, and have the
+    same factor. The last part has factor 1. Each earlier part has ``decay`` times the factor of the next part
+    (arXiv 2106.08254).
     """
     parts = list(dict.fromkeys(name.split("_")[0] for name in layers))
     last = len(parts) - 1
@@ -123,10 +123,10 @@ def rates_by_depth(layers: Sequence[str], decay: float) -> dict[str, float]:
 
 
 def _by_depth(base: type[keras.optimizers.Optimizer]) -> type[keras.optimizers.Optimizer]:
-    """Return a subclass of an optimizer that has a learning rate for each layer; Keras has one for all layers.
+    """Return a subclass of an optimizer with a learning rate for each layer.
 
-    The schedule is computed once per step. Keras computes it again for the weight decay of each variable, which doubles
-    the time to trace a step.
+    The subclass computes the schedule only once per step. Keras would compute the schedule again for the weight decay
+    of each variable, and tracing a step would take twice as long.
     """
 
     class ByDepth(base):

@@ -59,7 +59,7 @@ class Progress:
         return better
 
     def table(self) -> pd.DataFrame:
-        """Return the history with :data:`HISTORY_COLUMNS`. ``kept`` marks the epoch whose weights the model has."""
+        """Return the history with :data:`HISTORY_COLUMNS`. ``kept`` is True for the epoch whose weights are kept."""
         table = pd.DataFrame(self.rows, columns=HISTORY_COLUMNS)
         table["kept"] = table["epoch"] == self.kept
         return table

@@ -42,7 +42,7 @@ class Saver:
     """
 
     head: list[np.ndarray] | None = None
-    """State of the classifier after the phase that trains it alone, stored with each later checkpoint."""
+    """The classifier after the phase that trains only the classifier; stored with each later checkpoint."""
     _saved: Path | None
 
     def __init__(self, plan: Checkpointing | None, model: keras.Model, strategy: Strategy = SINGLE_PROCESS) -> None:
@@ -62,7 +62,7 @@ class Saver:
         If a training was interrupted but is not resumed, the reason is logged.
 
         Raises:
-            InputError: Another process has another config, or would resume from another checkpoint.
+            InputError: The processes have different configs or would resume from different checkpoints.
         """
         if self._plan is None:
             return None

@@ -58,19 +58,18 @@ def fit_model(
 ) -> Fitted:
     """Train ``model`` in place.
 
-    In a pretrained network, the classifier is trained first, on features of the other layers, which are computed once.
-    Then all layers are trained. Batch statistics stay frozen unless the recipe states otherwise, because few images
-    would distort them. If ``recipe.interpolation`` is auto, the validation images then choose a mixture of the
-    weights before and the weights after the training of all layers. In a network from scratch, all layers
-    are trained from the start, and batch statistics are updated. Each phase ends with the weights of its best or its
-    last epoch.
+    A pretrained network has two phases. The first phase trains only the classifier, on features that are computed once.
+    The second phase trains all layers. By default, batch statistics stay frozen, because few images would distort the
+    statistics. Finally, the weights of both phases may be mixed (see `goodbad_pipeline.training.interpolation`).
+
+    A network from scratch has one phase, which trains all layers and updates batch statistics. The validation images
+    decide when a phase ends early, and which epoch is best. A phase ends with the weights of its best or last epoch.
 
     ``model`` maps pixels (b, side, side, 3), 0–255, to class probabilities, and has layers ``avg_pool`` and
-    ``predictions``. The validation images decide when training stops early and which epoch is best. ``compiled`` is
-    True if `compile_model` has compiled the model for this recipe, so that several trainings of one model build its
-    graph only once; it is allowed only on one device and for networks from scratch. ``stop`` is checked after each step
-    and during validation. ``epoch_callback`` is also called for epochs that ended before the training was resumed. If
-    ``checkpoints`` is None, no checkpoint is stored.
+    ``predictions``. ``compiled`` is True if `compile_model` has compiled the model for this recipe: several trainings
+    of one model then build only one graph. This is allowed only on one device, for a network from scratch.
+    ``stop`` is checked after each step and during validation. ``epoch_callback`` is also called for the epochs before a
+    resume.
 
     Raises:
         Stopped: A stop was requested; a checkpoint is stored.
@@ -104,7 +103,7 @@ def fit_model(
 
 
 def last_phase(recipe: Recipe, *, pretrained: bool) -> str:
-    """Return the name of the last phase, whose weights the model has after training."""
+    """Return the name of the last phase."""
     if not pretrained:
         return SCRATCH
     return ALL_LAYERS if recipe.epochs else HEAD
@@ -132,8 +131,7 @@ class _Training:
     def phases(self) -> list[Callable[[], AbstractContextManager[Phase]]]:
         """Return a context manager for each phase, in order.
 
-        A phase is prepared only when its context is entered, because a resumed training does not need the features of a
-        phase that has ended.
+        Entering the context prepares the phase, so that a resumed training does not prepare phases that have ended.
         """
         if not self.pretrained:
             return [self._all_layers] if self.recipe.scratch_epochs else []
@@ -234,17 +232,14 @@ class _Training:
     def _with_features(self) -> keras.Model:
         """Return a model that outputs the features before the classifier and the class probabilities, in one array.
 
-        The phase that trains the classifier needs the features, and the phase that trains all layers needs the
-        probabilities. With one model for both, TensorFlow traces only one graph, which takes seconds.
+        The first phase needs the features, and the second phase needs the probabilities. One model for both phases
+        saves the seconds in which TensorFlow would trace a second graph.
         """
         features = self.model.get_layer("avg_pool").output
         return keras.Model(self.model.input, keras.layers.Concatenate(dtype="float32")([features, self.model.output]))
 
     def _features(self) -> np.ndarray:
-        """Return the features of the training images: float32, shape (n, c).
-
-        Rows of images that only other processes read are 0; this process never uses these rows.
-        """
+        """Return the features (n, c) of the training images. Rows of images that this process does not read are 0."""
         rows, shards = self.train.rows, self.recipe.data_shards
         own = np.isin(np.arange(len(rows)) % shards, self.strategy.data_shards(shards))
         features = np.zeros((len(rows), int(self.model.get_layer("avg_pool").output.shape[-1])), np.float32)
@@ -253,7 +248,7 @@ class _Training:
 
     @contextmanager
     def _all_layers(self) -> Iterator[Phase]:
-        """Train all layers. With frozen batch statistics, batch normalisation layers do not change."""
+        """Train all layers, except batch normalisation layers if batch statistics are frozen."""
         recipe = self.recipe
         name, epochs, peak = (
             (ALL_LAYERS, recipe.epochs, recipe.learning_rate)
@@ -335,7 +330,7 @@ class _Training:
 
 
 def _head(model: keras.Model, shape: tuple[int, ...]) -> keras.Model:
-    """Return a model of the layers after ``avg_pool``, with the same weights. Its inputs are features (b, c)."""
+    """Return a copy of the layers after ``avg_pool``, as a model that maps features (b, c) to probabilities."""
     features = outputs = keras.Input(shape)
     names = [layer.name for layer in model.layers]
     for layer in model.layers[names.index("avg_pool") + 1 :]:
@@ -346,9 +341,6 @@ def _head(model: keras.Model, shape: tuple[int, ...]) -> keras.Model:
 
 
 def _augments_on_device(recipe: Recipe, strategy: Strategy) -> bool:
-    """Return whether batches are augmented on the GPU.
-
-    This requires a single GPU that trains on whole batches, and no augmentation layers of Keras.
-    """
+    """Return whether the GPU augments images: with one GPU, whole batches and no augmentation layers of Keras."""
     alone = recipe.data_shards == 1 and not isinstance(strategy, DataParallel)
     return alone and not recipe.augmentation.by_layers and count_gpus() > 0
