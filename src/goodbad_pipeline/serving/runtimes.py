@@ -127,8 +127,8 @@ def require_runtime(name: str) -> None:
 def choose_backend(backend: Backend, exports: Exports, name: str, version: str) -> str:
     """Return the backend to use: ``keras`` or a key of `RUNTIMES`.
 
-    ``auto`` considers installed backends whose probabilities differ from Keras by at most `export.tolerance`, and
-    selects the backend that was fastest in the export. The int8 backend rarely stays within this tolerance.
+    ``auto`` selects the fastest installed backend whose probabilities differ from Keras by at most `export.tolerance`.
+    The int8 backend rarely stays within this tolerance.
 
     Raises:
         InputError: The backend was not exported, did not agree with Keras, or is not installed.

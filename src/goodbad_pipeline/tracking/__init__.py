@@ -1,7 +1,6 @@
 """Logging to MLflow: immediately, or later if MLflow is unavailable.
 
-The project logs everything with the functions of this package. These functions log to the current run, from any
-thread, and do nothing if there is no current run.
+The functions of this package log to the current run, from any thread. Without a current run, they do nothing.
 """
 
 from goodbad_pipeline.tracking.outbox import OUTBOX_FOLDER, Outbox, send_outbox

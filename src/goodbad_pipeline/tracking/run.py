@@ -49,7 +49,7 @@ def begin_run(outbox: Outbox, run: str) -> None:
 def start_offline_run(
     outbox: Outbox, experiment: str, creation: Mapping[str, Any], name: str, tags: dict[str, str]
 ) -> str:
-    """Start a run whose entries are all stored in the outbox. Return its local id."""
+    """Start a run whose entries are all stored in the outbox. Return the local id of the run."""
     entry = {"do": "start", "run": local_id(), "at": now(), "name": name, "tags": tags, "parent": None}
     return outbox.send({**entry, "experiment": experiment, "creation": dict(creation)})
 

@@ -1,7 +1,7 @@
 """The client that sends entries to MLflow. An entry describes in plain values what to log.
 
-An entry contains the id of its run and its own timestamps, so that it can be sent at any time. An entry is
-sent again if the response of MLflow is lost. MLflow then stores the entry only once.
+An entry contains a run id and timestamps, so that the entry can be sent at any time. An entry is sent again if the
+response of MLflow is lost. MLflow then stores the entry only once.
 """
 
 import re

@@ -64,7 +64,7 @@ def prepare_device(
     and XLA make EfficientNet several times slower on a CPU. JAX always compiles with XLA.
 
     The number of GPUs is the largest one that divides ``batch_size`` evenly, or 1 if ``batch_size`` is None. TensorFlow
-    with XLA can use only one GPU. So ``auto`` uses several GPUs without XLA, and ``on`` uses one GPU.
+    with XLA can use only one GPU. For several GPUs, ``xla="auto"`` disables XLA, and ``xla="on"`` uses one GPU.
 
     If ``distributed``, this process connects to the other processes that the environment describes.
     """
@@ -94,7 +94,7 @@ def gpus_to_share(gpus: int, batch_size: int) -> int:
 
 
 def _prepare_tensorflow(*, jit_compile: bool) -> None:
-    """Make GPUs deterministic, as CPUs are, and let them allocate memory as needed.
+    """Make GPUs deterministic, as CPUs are, and allocate GPU memory as needed.
 
     Keras silently disables XLA if TensorFlow's option for determinism is set. With XLA, only a flag of XLA is set.
     """

@@ -129,7 +129,7 @@ def _folds(y_true: np.ndarray, groups: np.ndarray, seed: int) -> list[_Fold]:
 def _choose_strength(
     features: np.ndarray, y_true: np.ndarray, weights: np.ndarray, classes: int, folds: Sequence[_Fold]
 ) -> tuple[float, np.ndarray]:
-    """Return the best value of C and its losses (n,). The search ends after two values in a row without improvement."""
+    """Return the best C and its losses (n,). The search ends after two values in a row without improvement."""
     if not folds:
         return DEFAULT_STRENGTH, np.zeros(0)
     paths = [_fit_path(features[fitted], y_true[fitted], weights[fitted], classes, STRENGTHS) for fitted, _ in folds]

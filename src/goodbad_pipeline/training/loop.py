@@ -44,10 +44,10 @@ class Phase:
 
 @dataclass(frozen=True)
 class Rules:
-    """The rules that decide when a phase ends and which weights it keeps.
+    """The rules that decide when a phase ends and which weights are kept.
 
-    ``patience`` cannot end a phase in its first half: the learning rate is still high, so validation metrics fluctuate
-    and may be best by chance in an early epoch.
+    ``patience`` cannot end a phase in the first half. The learning rate is still high then, validation metrics
+    fluctuate, and an early epoch may be best by chance.
     """
 
     monitor: str  # metric that decides which epoch is best
@@ -73,7 +73,7 @@ class Loop:
         """Train until the phase ends. The model then has the weights of the best or last epoch, as ``rules`` state.
 
         ``progress`` is updated. ``arrays`` is the saved state of the model if training resumes within the phase, else
-        None. The errors are those of :func:`goodbad_pipeline.training.train.fit_model`.
+        None. Raises the errors of :func:`goodbad_pipeline.training.train.fit_model`.
         """
         self._kept = None if arrays is None else restore(phase.model, arrays)
         steps = range(progress.step, phase.steps * phase.epochs)

@@ -113,9 +113,8 @@ class WarmExponential(keras.optimizers.schedules.LearningRateSchedule):
 def rates_by_depth(layers: Sequence[str], decay: float) -> dict[str, float]:
     """Return a factor for the learning rate of each layer (discriminative fine-tuning, arXiv 1801.06146).
 
-    Layers whose names are equal up to the first underscore form one part of the network, such as the stem, and have the
-    same factor. The last part has factor 1. Each earlier part has ``decay`` times the factor of the next part
-    (arXiv 2106.08254).
+    Layers whose names are equal up to the first underscore form a part, such as the stem, and have an equal factor. The
+    last part has factor 1. Each earlier part has ``decay`` times the factor of the next part (arXiv 2106.08254).
     """
     parts = list(dict.fromkeys(name.split("_")[0] for name in layers))
     last = len(parts) - 1

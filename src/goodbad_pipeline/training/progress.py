@@ -59,7 +59,7 @@ class Progress:
         return better
 
     def table(self) -> pd.DataFrame:
-        """Return the history with :data:`HISTORY_COLUMNS`. ``kept`` is True for the epoch whose weights are kept."""
+        """Return the history: `HISTORY_COLUMNS`. The model has the weights of the epoch for which ``kept`` is True."""
         table = pd.DataFrame(self.rows, columns=HISTORY_COLUMNS)
         table["kept"] = table["epoch"] == self.kept
         return table

@@ -36,7 +36,7 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Hyperparameters of one training. Learning rates are already scaled to its batch size."""
+    """Hyperparameters of one training. Learning rates are already scaled to the batch size."""
 
     seed: int
     batch_size: int

@@ -35,10 +35,10 @@ class Checkpointing:
 
 
 class Saver:
-    """Saves and resumes one training. If there are several processes, only the first one writes checkpoints.
+    """Saves and resumes one training. If there are several processes, only the first process writes checkpoints.
 
-    If ``plan`` is None, nothing is saved. The initial values of the model become part of the config, so that a training
-    that started from other values is not resumed.
+    If ``plan`` is None, nothing is saved. The config includes a hash of the model's initial values, so that a training
+    with other initial values is not resumed.
     """
 
     head: list[np.ndarray] | None = None
@@ -129,8 +129,8 @@ class Saver:
 def capture(model: keras.Model, kept: Sequence[np.ndarray] | None) -> dict[str, np.ndarray]:
     """Return the state of a compiled model and the weights ``kept`` as arrays by name.
 
-    The variables of the model are its weights, moving batch statistics and the states of random layers. The variables
-    of the optimizer are the number of steps, its slots, averaged weights and, under mixed precision, the loss scale.
+    The model has weights, moving batch statistics and the states of random layers. The optimizer has the number of
+    steps, slots, averaged weights and, under mixed precision, the loss scale.
     """
     arrays = _numbered(_MODEL, model.variables) | _numbered(_OPTIMIZER, model.optimizer.variables)
     return arrays if kept is None else arrays | _numbered(_KEPT, kept)

@@ -1,4 +1,4 @@
-"""Train a network. Pretrained: first only the classifier, then all layers. From scratch: all layers at once."""
+"""Train a network: if pretrained, first the classifier and then all layers; if from scratch, all layers at once."""
 
 import logging
 import math
@@ -144,7 +144,7 @@ class _Training:
         return self.pretrained and bool(self.recipe.head_epochs) and self.recipe.head == "logistic"
 
     def fit_linear_head(self, progress: Progress, reporter: ProgressReporter) -> list[np.ndarray]:
-        """Fit the classifier by logistic regression, record this as one epoch, and return `head_weights`."""
+        """Fit the classifier by logistic regression, record the fit as one epoch, and return `head_weights`."""
         started = time.perf_counter()
         reporter.open_epoch(HEAD, 1, 0)
         logger.info(
