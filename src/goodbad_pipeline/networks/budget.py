@@ -95,9 +95,9 @@ def choose_phi(
 ) -> BudgetResult:
     """Return the network with the largest φ that stays within every limit.
 
-    Computed costs never fall as φ grows, so bisection finds the largest φ within their limits, in steps of 0.01. If
-    `max_ms_per_image` is set, φ is then lowered in steps of 0.1 until prediction is fast enough. `probe` measures a
-    few of these networks, in milliseconds per image. If `resolution` is None, the resolution grows with φ.
+    Computed costs never fall as φ grows, so bisection finds the largest fitting φ, in steps of 0.01. If
+    `max_ms_per_image` is set, φ is then lowered in steps of 0.1 until prediction is fast enough. `probe` measures the
+    prediction time of a network, in milliseconds per image. If `resolution` is None, the resolution grows with φ.
 
     Raises:
         InputError: A value is invalid, or even the smallest network exceeds a limit.
@@ -177,7 +177,7 @@ def _grid(coefficients: Coefficients, resolution: int | None) -> range:
 
 
 class _Times:
-    """Prediction times of networks, in ms per image. Networks are sorted by size and measured at most once."""
+    """Prediction times of networks, in ms per image. Each network is measured at most once."""
 
     def __init__(self, scales: Sequence[NetworkScale], limit: float, probe: Probe) -> None:
         self._scales, self._limit, self._probe = scales, limit, probe
@@ -185,16 +185,16 @@ class _Times:
         self._measured: dict[int, float] = {}
 
     def use(self, index: int) -> BudgetUse:
-        """Return the prediction time of a network and its limit. The time is measured at the first call."""
+        """Return the prediction time, measured at the first call, and the limit of the time."""
         if index not in self._measured:
             self._measured[index] = self._probe(self._scales[index])
         return BudgetUse("max_ms_per_image", self._measured[index], self._limit)
 
     def last_fitting(self) -> int:
-        """Return the index of the largest network within the limit, or -1 if all exceed it.
+        """Return the index of the largest network within the limit, or -1 if every network exceeds the limit.
 
-        The network closest to φ = 0 is measured first. Interpolation chooses the next networks, because time grows with
-        activations. After `_MAX_GUESSES` measurements, bisection chooses the networks.
+        The network closest to φ = 0 is measured first. Interpolation chooses the next networks. After `_MAX_GUESSES`
+        measurements, bisection chooses.
         """
         low, high = -1, len(self._scales)
         guess = min(range(high), key=lambda index: abs(self._scales[index].phi or 0.0))
@@ -207,8 +207,8 @@ class _Times:
     def _interpolate(self) -> int:
         """Return the index of the network that is expected to be the largest within the limit.
 
-        Time is assumed to be linear in activations. The line runs through the two measurements closest to the limit,
-        or, after a single measurement, through this measurement and the origin.
+        Time is assumed to be linear in activations. The line runs through the two measurements closest to the limit.
+        After a single measurement, the line runs through this measurement and the origin.
         """
         near, *others = sorted(self._measured, key=lambda index: abs(self._measured[index] - self._limit))
         distinct = [index for index in others if self._activations[index] != self._activations[near]]

@@ -17,8 +17,8 @@ from goodbad_pipeline.networks.architecture import IMAGENET_CLASSES, IMAGENET_ME
 class LayerMaker:
     """Adds layers that share an activation, a batch-normalisation momentum and a seed.
 
-    Each layer derives its own seed from the shared seed and its name. If the shared seed is None, the layers have
-    random seeds.
+    The seed of a layer is derived from the shared seed and the name of the layer. If the shared seed is None, every
+    layer has a random seed.
     """
 
     activation: str
@@ -26,7 +26,7 @@ class LayerMaker:
     seed: int | None
 
     def layer_seed(self, name: str) -> int | None:
-        """Return the seed of one layer. If layers had a common seed, layers of equal shape would get equal weights."""
+        """Return the seed of one layer. With one seed for all layers, layers of equal shape would get equal weights."""
         return None if self.seed is None else zlib.crc32(f"{self.seed}:{name}".encode())
 
     def _kernel(self, name: str) -> keras.Initializer:
@@ -123,8 +123,8 @@ def _squeeze_excite(make: LayerMaker, x: Any, block: Block) -> Any:
 def add_classifier(make: LayerMaker, x: Any, classes: int, dropout: float, activation: str | None) -> Any:
     """Add dropout and the dense layer, whose output is float32 even under mixed precision.
 
-    Initial weights are uniform within ±√(1 / 1000) for any number of classes. In the reference code the range is
-    ±√(1 / classes), which with two classes would give initial logits of ±5 and losses of up to 9 nats.
+    Initial weights are uniform within ±√(1 / 1000), the range of the reference code for 1000 classes. The range of
+    the reference code for two classes, ±√(1 / 2), would give initial logits of ±5 and losses of up to 9 nats.
     """
     x = make.drop(x, dropout, "top_dropout")
     kernel = keras.initializers.VarianceScaling(

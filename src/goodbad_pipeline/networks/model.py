@@ -68,14 +68,14 @@ def build_network(
 ) -> keras.Model:
     """Build the Keras model of a network.
 
-    Layers have the names of keras.applications: `stem_conv`, `block2a_dwconv`, `top_activation` (the last feature map,
-    which Grad-CAM uses), `avg_pool` (the pooled features), `top_dropout` (absent at rate 0), `predictions`.
+    Layers have the names of keras.applications, such as `stem_conv`, `block2a_dwconv` and `predictions`. The layer
+    `top_activation` is the last feature map, `avg_pool` the pooled features. At rate 0 there is no `top_dropout`.
 
     `weights` is None for random weights, `imagenet`, or a file (.weights.h5, .h5 or .keras) of the same network. The
     classifier starts with zero weights if the file has no classifier, or if `imagenet` is set and `classes` is not
     1000. Without `include_top` the model returns the features of `avg_pool`, shape (batch, features). With
-    `classifier_activation` None the model returns logits. Short training from scratch needs a `batch_norm_momentum`
-    below 0.99; with 0.99 the moving statistics lag behind the weights in validation.
+    `classifier_activation` None the model returns logits. For a short training from scratch, `batch_norm_momentum`
+    must be below 0.99: with 0.99 the moving statistics lag behind the weights, and validation metrics are wrong.
 
     Raises:
         InputError: A value is invalid, or the weights do not exist or do not fit.
@@ -97,7 +97,6 @@ def build_network(
 
 
 def _add_features(make: layers.LayerMaker, x: Any, scale: NetworkScale) -> Any:
-    """Add stem, blocks, head and pooling."""
     x = make.convolution(x, stem_filters(scale), "stem_conv", kernel=3, strides=2)
     x = make.activate(make.normalise(x, "stem_bn"), "stem_activation")
     for block in expand_blocks(scale):

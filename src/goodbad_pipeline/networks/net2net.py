@@ -1,15 +1,14 @@
 """Grow a trained network into a larger network with the same outputs (similar to Net2Net, arXiv 1511.05641).
 
-Wider layers: new channels follow the old channels. Weights from new to old channels are zero, so the old channels do
-not change. Weights into new channels are random, so that all new channels differ.
+Wider layers: new channels follow the old channels. Weights from new channels to old channels are zero, so the old
+channels do not change. Weights to new channels are random, so that all new channels differ.
 
-Deeper stages: new blocks, each with a shortcut, are added at the end of a stage. In the last convolution of a new
-block, the weights into old channels are zero, so the block does not change the old channels. A zero scale in
-the following batch normalisation would do the same, but fine-tuning freezes that scale, so it would stay zero.
+Deeper stages: new blocks with a shortcut follow the old blocks. The last convolution of a new block has zero weights
+to the old channels, so the block does not change the old channels. A zero scale in the next batch normalisation would
+have the same effect, but the scale would stay zero, because fine-tuning freezes batch normalisation.
 
-All new weights learn. Zero weights have a gradient at the first step, because their inputs are not zero and later
-layers use their outputs. Random weights have no gradient at the first step, because the zero weights after them block
-it. From the second step on, those weights are no longer zero.
+All new weights learn. At the first step, the zero weights block the gradient of the random weights, and only the zero
+weights change. From the second step on, the random weights change too.
 """
 
 import keras
@@ -36,9 +35,9 @@ def grow_network(
 ) -> keras.Model:
     """Build a larger network that computes the same features as `small` from images of the same size.
 
-    `target` may have another resolution, because weights do not depend on it. The batch statistics of new channels are
-    measured on smooth noise, so that the outputs of new and old channels have a similar scale. The classifier is copied
-    if `keep_classifier` is true and the number of classes is the same; otherwise its weights are zero.
+    `target` may have another resolution, because weights do not depend on the resolution. The batch statistics of new
+    channels are measured on smooth noise, so that the outputs of new and old channels have a similar scale. The
+    classifier of `small` is copied if it has `classes` classes and `keep_classifier` is true, else replaced by zeros.
 
     Raises:
         InputError: `build_network` did not build `small`, or a layer or stage of `target` is smaller than in `small`.
@@ -66,7 +65,7 @@ def read_shape(model: keras.Model) -> LayerShape:
 
 
 def _grown_weights(layer: keras.Layer, old: list[np.ndarray] | None, source: LayerShape) -> list[np.ndarray]:
-    """Return the weights of a layer of the large network. `old` are its weights in the small network, or None."""
+    """Return the weights of a layer of the large network. `old` is None if the small network lacks the layer."""
     new = layer.get_weights()
     if old is None:
         if layer.name.endswith("_project_conv"):
@@ -79,12 +78,12 @@ def _grown_weights(layer: keras.Layer, old: list[np.ndarray] | None, source: Lay
 def _embed(new: np.ndarray, old: np.ndarray, name: str, mixes: bool) -> np.ndarray:
     """Return the new weights, with the old weights copied into the first channels.
 
-    If the layer mixes channels, weights from new to old channels become zero.
+    If `mixes` is true, weights from new channels to old channels become zero.
     """
     if new.ndim != old.ndim or any(large < small for large, small in zip(new.shape, old.shape, strict=True)):
         raise InputError(
-            f"grow_from: layer {name} has weights of shape {old.shape}; received a target with {new.shape}. "
-            "Use a larger phi."
+            f"grow_from: the weights of layer {name} have the shape {old.shape}, which does not fit into the shape "
+            f"{new.shape} of the target. Use a larger phi."
         )
     if new.shape == old.shape:
         return old
@@ -101,7 +100,6 @@ def _stage_channels(name: str, source: LayerShape) -> int:
 def _measure_new_channels(
     model: keras.Model, old: dict[str, list[np.ndarray]], source: LayerShape, seed: int | None
 ) -> None:
-    """Measure the batch statistics of new channels on smooth noise."""
     layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     momenta = [layer.momentum for layer in layers]
     for layer in layers:

@@ -64,7 +64,7 @@ def check_growth_source(source: GrowthSource, family: str) -> None:
 
 
 def source_shape(source: GrowthSource, family: str) -> LayerShape | None:
-    """Return the channels and blocks of the source; None for a registered version, which would have to be loaded."""
+    """Return the channels and blocks of the source, or None for a registered version, because it is not loaded here."""
     if source.imagenet:
         return layer_shape(base_scale(family))
     return None if source.path is None else _file_shape(source.path)
@@ -101,8 +101,8 @@ def shape_of_layers(filters: Mapping[str, int | None], source: str) -> LayerShap
 def check_growth(source: LayerShape, target: LayerShape) -> None:
     """Raise InputError unless the source network can grow into the target.
 
-    Both must be of the same family, and no stage of the target may have fewer channels or layers. No block may gain a
-    shortcut, because no weights could cancel the input that the shortcut adds.
+    The target must have the family of the source, and in no stage fewer channels or layers than the source. No block
+    may gain a shortcut, because no weights could cancel the input that the shortcut adds.
     """
     if source.family != target.family:
         raise InputError(f"grow_from: {source.family} cannot become {target.family}. Set family to {source.family}.")

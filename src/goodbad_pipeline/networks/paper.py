@@ -1,4 +1,4 @@
-"""The paper's Table 2 (arXiv 1905.11946), and the cost of its networks as Keras builds them."""
+"""Table 2 of the EfficientNet paper (arXiv 1905.11946), and the cost of networks of keras.applications."""
 
 import math
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from goodbad_pipeline.networks.complexity import Cost
 class PaperNetwork:
     """One row of Table 2 with the published numbers.
 
-    `parameters` is in millions, `flops` in billions of multiply-adds (None if the table has a dash) and `top1`, the
-    accuracy, in per cent. `application` is the name of a function in keras.applications.
+    `parameters` is in millions, `flops` in billions of multiply-adds, `top1` in per cent. `flops` is None if the table
+    has a dash. `application` is the name of a function in keras.applications.
     """
 
     name: str

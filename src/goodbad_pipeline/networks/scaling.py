@@ -29,8 +29,8 @@ MIN_DEPTH = 0.5 * 10.0**-_DIGITS  # with a smaller depth, stages would have no l
 class Variant:
     """A published network.
 
-    Its authors chose width, depth and resolution by hand, close to the values that φ = `phi` gives. No φ gives exactly
-    the width, depth and resolution of any of B1 to B7.
+    The authors chose width, depth and resolution by hand. φ = `phi` gives similar values, but no φ gives exactly the
+    chosen values of B1 to B7.
     """
 
     name: str

@@ -85,8 +85,8 @@ def match_macs(
 ) -> MatchedNetwork:
     """Scale one dimension, or all three by φ, until the network costs `multiple` times as much as `base`.
 
-    The cost rises in steps. Bisection finds the networks just below and above the requested cost; the network with
-    the closer cost is returned.
+    The cost rises in steps, because layers, channels and pixels are whole numbers. Of the two networks just below and
+    just above the requested cost, the closer network is returned.
     """
     scaled = partial(_scale, base, dimension, coefficients)
     start = count_complexity(base, classes).macs
@@ -108,10 +108,7 @@ def _scale(base: NetworkScale, dimension: str, coefficients: Coefficients, facto
 
 
 def _enclose(ratio: Callable[[float], float], low: float, multiple: float, dimension: str) -> tuple[float, float]:
-    """Return two almost equal scaling factors.
-
-    Scaled by the first, the network costs at most `multiple` times the base. Scaled by the second, it costs more.
-    """
+    """Return two almost equal factors: `ratio` is at most `multiple` at the first factor, above it at the second."""
     high = max(2.0, 2 * low)
     while ratio(high) <= multiple:
         low, high = high, 2 * high

@@ -1,7 +1,7 @@
 """Read weights from a PyTorch file in the old, non-zip format, without PyTorch.
 
-A pickle can call any function when it is loaded. Here a pickle may refer to only four harmless classes and functions; a
-file whose pickles refer to anything else is rejected.
+A pickle can call any function when it is loaded. A file is therefore rejected if its pickles refer to anything except
+four harmless classes and functions.
 """
 
 import math
@@ -28,7 +28,7 @@ _FLOAT, _LONG = "<f4", "<i8"
 
 @dataclass(frozen=True)
 class _Storage:
-    """A block of numbers. In the file, all blocks follow the pickles."""
+    """A block of numbers, stored after the pickles of the file."""
 
     key: str
     dtype: str
@@ -79,7 +79,7 @@ class _RestrictedUnpickler(pickle.Unpickler):
     def persistent_load(self, pid: Any) -> _Storage:
         kind, dtype, key, _, count, view = pid
         if kind != "storage" or dtype not in {_FLOAT, _LONG} or view is not None:
-            raise pickle.UnpicklingError("the file contains something other than plain storages")
+            raise pickle.UnpicklingError("the file contains something other than blocks of float32 or int64 numbers")
         return _Storage(key, dtype, count)
 
 

@@ -1,8 +1,7 @@
 """Read weights from files or published sources, check that they fit a model, and assign them.
 
-Three file formats of Keras hold the same arrays. In `.weights.h5` and `.keras` files of Keras 3, the key of a layer is
-its class and a number. In `.h5` files of Keras 2, the key is the name of the layer. The published weights of B0 to B7
-are `.h5` files, the published weights of the lite networks are PyTorch files.
+In `.weights.h5` and `.keras` files of Keras 3, the key of a layer is its class and a number. In `.h5` files of Keras 2,
+the key is the name of the layer. B0 to B7 are published as `.h5` files, the lite networks as PyTorch files.
 """
 
 from collections.abc import Iterator, Mapping
@@ -69,10 +68,10 @@ def load_weights(model: keras.Model, weights: str | Path | None, scale: NetworkS
 def assign_weights(model: keras.Model, stored: LayerWeights, source: str, *, with_classifier: bool) -> None:
     """Assign the stored weights to the layers of a model.
 
-    The weights of the classifier become zero without `with_classifier`, or if `stored` has no classifier.
+    The weights of the classifier become zero if `with_classifier` is false or `stored` has no classifier.
 
     Raises:
-        InputError: A layer does not fit; in this case the model is not changed.
+        InputError: A layer does not fit. The model is then unchanged.
     """
     expected = {layer.name: layer for layer in model.layers if layer.weights}
     if not with_classifier or CLASSIFIER not in stored:
@@ -125,7 +124,7 @@ def read_weight_file(path: Path, model: keras.Model) -> LayerWeights:
 def _read_numbered(group: h5py.Group, model: keras.Model) -> dict[str, list[np.ndarray]]:
     """Read the weights in a Keras 3 file by layer name.
 
-    If the model has no layer for some weights, they keep their key from the file, and `assign_weights` rejects them.
+    Weights without a layer in the model keep the key of the file. `assign_weights` then rejects the file.
     """
     names = {"dense": CLASSIFIER} | {key: name for name, key in _numbered_keys(model)}
     stored = {names.get(key, key): _variables(layer) for key, layer in group.items()}
@@ -183,8 +182,8 @@ def _download(name: str, *, with_classifier: bool) -> Path:
         reason = " ".join(str(error).split())
         raise InputError(
             f"weights=imagenet of {name} could not be downloaded ({reason}). "
-            f"Either put {file_name} into ~/.keras/models (into $KERAS_HOME/models if "
-            "KERAS_HOME is set), or set weights to the path of the file, or use lite0."
+            f"Put {file_name} into ~/.keras/models ($KERAS_HOME/models if KERAS_HOME is set), or set weights to the "
+            "path of the file, or use lite0."
         ) from error
     return Path(path)
 
