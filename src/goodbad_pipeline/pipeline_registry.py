@@ -27,7 +27,7 @@ FOLLOWING = ("training.choose_network", "training.build_model", "training.train_
 def register_pipelines() -> dict[str, Pipeline]:
     """Return all pipelines by name; ``__default__`` runs ``data`` and then ``train``.
 
-    Kedro-Viz shows ``__default__`` as three boxes, its namespaces: data, training and results.
+    Kedro-Viz shows ``__default__`` as three boxes, the namespaces data, training and results.
     """
     data = stage("data", ingestion.create_pipeline() + splitting.create_pipeline())
     register = registration.create_pipeline() + reporting.create_pipeline()
@@ -51,7 +51,7 @@ def register_pipelines() -> dict[str, Pipeline]:
 
 
 def _tune(choice: Pipeline) -> Pipeline:
-    """Return the pipeline that chooses a network and searches for training parameters, without the test images."""
+    """Return the pipeline that chooses a network and searches for training parameters. Test images are left out."""
     parameters = {name for name in choice.inputs() if name.startswith("params:")}
     images, network = {"splits": "development", "pixel_cache": "pixel_cache"}, {"network": "tuning_network"}
     chosen = pipeline(choice, namespace="tune", parameters=parameters, inputs=images, outputs=network)
@@ -59,7 +59,7 @@ def _tune(choice: Pipeline) -> Pipeline:
 
 
 def _replay(before: Pipeline, after: Pipeline) -> Pipeline:
-    """Return the pipeline that builds ``labels``, compares them with those of a recorded run, and trains again.
+    """Return the pipeline that builds ``labels``, compares them with the labels of a recorded run, and trains again.
 
     Labels, splits and checkpoints of other runs are not overwritten.
     """
@@ -68,9 +68,9 @@ def _replay(before: Pipeline, after: Pipeline) -> Pipeline:
 
 
 def _separated(stages: Pipeline, renamed: dict[str, str], namespace: str = "replayed_run") -> Pipeline:
-    """Put the stages into ``namespace``, so that the names of their outputs begin with it.
+    """Put the stages into ``namespace``, so that the names of all outputs begin with ``namespace``.
 
-    ``renamed`` gives new names to some inputs. All other inputs, and parameters, keep their names.
+    ``renamed`` maps inputs to new names. Parameters, and inputs that ``renamed`` lacks, keep their names.
     """
     inputs = stages.inputs()
     parameters = {name for name in inputs if name.startswith("params:")}

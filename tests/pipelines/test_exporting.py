@@ -183,7 +183,7 @@ def test_other_classes_are_an_error_before_the_network_is_loaded(monkeypatch, sp
     given = groups(splits)
     other = splits.assign(label=splits["label"].map({CLASSES[0]: "cat", CLASSES[1]: "dog"}))
     message = (
-        f"registry.name: version 1 of 'goodbad' must have the classes .*, cat, dog, got {', '.join(CLASSES)}; name"
+        rf"registry.name: version 1 of 'goodbad' must have the classes .* \(cat, dog\), got {', '.join(CLASSES)}\. Set"
     )
     with pytest.raises(InputError, match=message):
         nodes.load_exported_version(other, given["export"], given["registry"])

@@ -104,7 +104,7 @@ def test_a_folder_without_classes_is_left_out_and_spares_the_limit(tmp_path: Pat
         summary, table = report_ingestion(labels, quarantine, duplicates, corrections, listing)
     assert summary["given_splits"] == {"train": 4}
     assert table["reason"].tolist() == ["no_label"] * 18
-    assert "left out: 9 files of 'test', without labels" in caplog.text
+    assert "left out: 9 files in 'test', because the files have no labels" in caplog.text
     pd.testing.assert_frame_equal(check_quarantine(labels, quarantine, summary, wanted), labels)
 
 

@@ -61,7 +61,7 @@ class PredictParams(Group):
 
 
 class ExportParams(Group):
-    """The version to export to other runtimes, and by how much their predictions may differ."""
+    """The version to export, and by how much predictions of other runtimes may differ from Keras."""
 
     version: str | int
     calibration_images: Count
@@ -72,7 +72,7 @@ class ExportParams(Group):
 
 
 class ReplayParams(Group):
-    """The run to repeat, and by how much its metrics may differ."""
+    """The run to repeat, and by how much the metrics of the repetition may differ."""
 
     run_id: str | None
     tolerance: Annotated[float, Field(ge=0)]

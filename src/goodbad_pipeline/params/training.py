@@ -37,7 +37,7 @@ class BudgetParams(Group):
 
 
 class ModelParams(Group):
-    """The network and its initial weights. Its size is given by φ, by a published variant or by a budget."""
+    """The network and its initial weights. φ, a published variant or a budget determines the size of the network."""
 
     family: Literal["efficientnet", "efficientnet_lite"]
     phi: float | None
@@ -63,8 +63,8 @@ class ModelParams(Group):
             )
         if self.resolution == "auto" and (self.budget or self.grow_from is not None or self.weights in (None, "none")):
             raise ValueError(
-                "resolution must be a number or null here, got 'auto': a comparison of resolutions needs pretrained "
-                "weights (weights is auto, imagenet or a file), and budget and grow_from must be null."
+                "resolution must be a number or null without pretrained weights, got 'auto'. To use auto, set weights "
+                "to auto, imagenet or a file, and set budget and grow_from to null."
             )
         return self
 
@@ -170,7 +170,7 @@ class TrainingParams(Group):
 
 
 def _at_least_one(epochs: Any) -> Any:
-    """Return ``epochs``, at least 1; return 1 if ``epochs`` is invalid, because pydantic reports that later."""
+    """Return ``epochs``, at least 1. An invalid value gives 1, because pydantic reports the invalid value later."""
     try:
         return max(1, int(epochs))
     except (TypeError, ValueError, OverflowError):

@@ -86,8 +86,8 @@ def _contradictions(typed: dict[str, Group]) -> list[str]:
 def rename_parameters(raw: Mapping[str, Any], path: str = "") -> dict[str, Any]:
     """Return a copy of ``raw`` with old names replaced by new names, also in ``tune.space``.
 
-    A warning is logged for each old name. If both names are given, the value under the old name is used: the user set
-    it, while the other value may be the default. ``path`` is the dotted name of ``raw`` with a dot at its end.
+    A warning is logged for each old name. If both names are given, the value under the old name is used,
+    because the new name may only have the default value. ``path`` is the dotted name of ``raw`` and a final dot.
     """
     current: dict[str, Any] = {}
     former: dict[str, Any] = {}
@@ -107,8 +107,8 @@ def rename_parameters(raw: Mapping[str, Any], path: str = "") -> dict[str, Any]:
 def anchor_paths(raw: dict[str, Any], project_path: Path) -> dict[str, Any]:
     """Return a copy of ``raw`` in which relative paths are replaced by absolute paths below ``project_path``.
 
-    Values that are not paths, such as ``model.weights: imagenet``, do not change. ``predict.source`` may be several
-    paths with commas between them, which become a list.
+    Values that are not paths, such as ``model.weights: imagenet``, do not change. Several paths in
+    ``predict.source``, separated by commas, become a list.
     """
     anchored = dict(raw)
     for group, key in PATHS:
@@ -131,8 +131,8 @@ def _anchor(key: str, value: Any, project_path: Path) -> Any:
 def decisive_parameters(model: ModelParams, training: TrainingParams, images: data.ImageParams) -> dict[str, Any]:
     """Return the parameters that determine the trained weights, as nested JSON values.
 
-    The values of a preset are included, but not its name. Parameters of the image folder, the checkpoints and the
-    machine are left out, because they do not affect the weights.
+    The values of a preset are included, the name of the preset is not. Parameters of the image folder, the checkpoints
+    and the machine are left out, because they do not affect the weights.
     """
     return {
         "model": model.model_dump(mode="json"),

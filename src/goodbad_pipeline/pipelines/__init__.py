@@ -9,9 +9,9 @@ Names = str | list[str] | dict[str, str] | None
 
 
 def stage(namespace: str, *nodes: Node | Pipeline) -> Pipeline:
-    """Return the nodes in a namespace and with its name as a tag; datasets keep their names.
+    """Put the nodes into ``namespace``, which Kedro-Viz shows as one box, and tag the nodes with ``namespace``.
 
-    Kedro-Viz shows the namespace as one box.
+    Datasets keep their names.
     """
     return pipeline(nodes, namespace=namespace, prefix_datasets_with_namespace=False, tags=namespace)
 

@@ -1,4 +1,4 @@
-"""Nodes that calibrate the model, measure it with its baselines on the test split, and draw and explain the results."""
+"""Nodes that calibrate the model, compare it with baselines on the test split, and draw and explain the results."""
 
 from __future__ import annotations
 
@@ -284,7 +284,7 @@ def _flatten(intervals: dict[tuple[str, str], Interval]) -> dict[str, float]:
 
 
 def _certainty_metrics(table: pd.DataFrame, calibration: Calibration, resamples: Resamples) -> dict[str, float]:
-    """Return metrics of the uncalibrated probabilities, the change by calibration, and metrics of abstention."""
+    """Return metrics of uncalibrated probabilities, the rise of log loss by calibration, and metrics of abstention."""
     model = read_predictions(table)
     before = replace(model, probabilities=scale_temperature(model.probabilities, 1 / calibration.temperature))
     uncalibrated = classification_metrics(model.y_true, before.probabilities)

@@ -28,9 +28,9 @@ METRICS = ("images_per_second", "times_keras", "same_labels", "max_difference", 
 
 
 def load_exported_version(splits: pd.DataFrame, export: ExportParams, registry: RegistryParams) -> RegisteredModel:
-    """Load the version to export; raise `InputError` if its classes are not those of the splits.
+    """Load the version to export.
 
-    Without TensorFlow as Keras's backend, `InputError` is raised too.
+    Raise `InputError` if the classes of version and splits differ, or if Keras's backend is not TensorFlow.
     """
     _require_same_classes(class_names(splits), export, registry)
     converting.require_tensorflow()
@@ -59,13 +59,13 @@ def measure_exports(
     """Compare every file with the Keras model on the test split, and measure the speed of each in alternating rounds.
 
     Returns:
-        A table and metrics. The table has one row per backend, Keras first: backend, file, megabytes,
-        images_per_second, times_keras (speed relative to Keras), same_labels (share of images with the class that Keras
-        predicts), max_difference (of a probability), accuracy, agrees and same_answers. same_answers is true if all
-        probabilities differ from Keras's by at most ``export.tolerance`` and the accuracy is not lower. agrees is true
-        if the file may be used: for litert_int8, the accuracy is at most ``export.int8_accuracy`` lower; for other
-        backends, same_answers is true. The metrics contain these numbers and, if known, how many test images the
-        version was trained on.
+        A table with one row per backend, Keras first, and metrics. The columns of the table are backend, file,
+        megabytes, images_per_second, times_keras (speed relative to Keras), same_labels (share of images with the class
+        that Keras predicts), max_difference (of a probability), accuracy, agrees and same_answers.
+        same_answers: no probability differs from Keras by more than ``export.tolerance``, and accuracy is not lower.
+        agrees: the file may be used. For litert_int8, accuracy may be lower by ``export.int8_accuracy``. Other files
+        need same_answers.
+        The metrics are these numbers and, if known, the number of test images on which the version was trained.
     """
     test = splits[splits["split"] == "test"]
     y_true = test["label"].map(model.class_names.index).to_numpy("int64")
@@ -89,7 +89,7 @@ def measure_exports(
 
 
 def _count_exposed(model: RegisteredModel, test: pd.DataFrame) -> dict[str, float]:
-    """Count today's test images that the version was trained or selected on, perhaps in a run with other splits."""
+    """Count the images of the stored test split on which the version was trained or selected."""
     exposure = read_exposure(model.name, model.version)
     if not exposure.complete:
         logger.warning(
@@ -120,13 +120,13 @@ def attach_exports(model: RegisteredModel, files: Path, export_table: pd.DataFra
 
 
 def _require_same_classes(names: list[str], export: ExportParams, registry: RegistryParams) -> None:
-    """Raise `InputError` unless the version has the classes ``names``. This takes no seconds, as loading does."""
+    """Raise `InputError` unless the version has the classes ``names``. The model itself is not loaded."""
     version, classes = read_classes(registry.name, export.version)
     if classes != names:
         raise InputError(
-            f"registry.name: version {version} of '{registry.name}' must have the classes of the stored splits, "
-            f"{', '.join(names)}, got {', '.join(classes)}; name a model of these classes with registry.name, or run "
-            "--pipeline=train with another registry.name first"
+            f"registry.name: version {version} of '{registry.name}' must have the classes of the stored splits "
+            f"({', '.join(names)}), got {', '.join(classes)}. Set registry.name to a model with the classes of the "
+            "splits, or first run --pipeline=train with a new registry.name"
         )
 
 

@@ -39,7 +39,7 @@ def scan_images(
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Read every file once; return the images, the unreadable files, and counts of all files found.
 
-    The attribute ``root`` of these tables, and of all tables of images made from them, is ``images.root``.
+    Tables of images have ``images.root`` as their attribute ``root``.
     """
     root = open_root(images.root)
     listing = read_candidates(root, images.layout, images.manifest, Columns(**images.columns.model_dump()))
@@ -131,7 +131,7 @@ def _log_summary(summary: dict[str, Any], quarantine: pd.DataFrame, disputed: pd
         logger.info("  ignored hidden files and folders, counted by name: %s", ignored)
     for folder, count in summary["unlabelled"].items():
         files = counted(count, "file")
-        logger.warning("  left out: %s of '%s', without labels", files, printable(folder))
+        logger.warning("  left out: %s in '%s', because the files have no labels", files, printable(folder))
     for status, count in summary["corrections"].items():
         logger.info("  corrections: %s %s", counted(count, "image"), status)
     exact, near = summary["exact_duplicates"], summary["near_duplicates"]
@@ -139,7 +139,7 @@ def _log_summary(summary: dict[str, Any], quarantine: pd.DataFrame, disputed: pd
     if len(disputed):
         first = disputed.iloc[0]
         logger.warning(
-            "Near-duplicates with another label than their twin: %d (first: %s as '%s', %s as '%s'). They are kept; "
+            "Pairs of near-duplicates with different labels: %d (first: %s as '%s', %s as '%s'). Both images are kept; "
             "check data/03_primary/duplicates.csv",
             *(len(disputed), first["path"], first["label"], first["twin"], first["twin_label"]),
         )
@@ -154,7 +154,7 @@ def check_quarantine(
     last successful scan are kept.
 
     Raises:
-        InputError: Too many files are quarantined, or all files of a split that the source defines, such as test/.
+        InputError: Too many files are quarantined, or a split of the source, such as test/, keeps no file.
     """
     unlabelled = sum(summary["unlabelled"].values())  # number of files in folders that are left out as a whole
     found, quarantined = summary["found"] - unlabelled, summary["quarantined"] - unlabelled
@@ -175,7 +175,7 @@ def check_quarantine(
 
 
 def _example(quarantine: pd.DataFrame) -> str:
-    """Return one file that has the most frequent detail of the most frequent reason."""
+    """Return a file with the most frequent reason and, among files with this reason, the most frequent detail."""
     rows = quarantine[quarantine["reason"] == quarantine["reason"].mode()[0]]
     details = rows["detail"].fillna("")
     first = rows[details == details.mode()[0]].iloc[0]
