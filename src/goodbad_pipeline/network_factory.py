@@ -1,7 +1,6 @@
 """Build the Keras model that the parameters describe, with its initial weights, for every pipeline that trains.
 
-Only this module chooses the network for φ, a published variant or a budget, and the initial weights for `grow_from`
-and `weights`.
+Only this module chooses the network (by φ, variant or budget) and the initial weights (by `grow_from` or `weights`).
 """
 
 import logging
@@ -260,8 +259,8 @@ def build_untrained(
 def statistics_momentum(training: TrainingParams, images: int) -> float:
     """Return the configured momentum of moving batch statistics, or a value that averages about a quarter of an epoch.
 
-    If the statistics lag behind the weights, validation of the first epochs is meaningless. The usual momentum of 0.99
-    averages about 100 steps, which may be more than an epoch has.
+    The usual momentum of 0.99 averages about 100 steps. If an epoch is shorter, the statistics lag behind the weights,
+    and validation of the first epochs is meaningless.
     """
     if training.batch_norm_momentum is not None:
         return training.batch_norm_momentum

@@ -1,7 +1,7 @@
 """The parts of an EfficientNet as Keras layers, named as in keras.applications.
 
-Strided convolutions use `same` padding, where keras.applications uses ZeroPadding2D and `valid`. For stride 2 and odd
-kernels the results are equal at every size; a test checks this.
+Strided convolutions use `same` padding; keras.applications uses ZeroPadding2D and `valid`. A test checks that the
+results are equal for stride 2 and odd kernels.
 """
 
 import zlib
@@ -81,7 +81,7 @@ def scale_pixels(x: Any, family: Family) -> Any:
 def renew_standardisation(model: keras.Model) -> None:
     """Make Keras's Normalization layers use the mean and variance that their weights hold.
 
-    Such a layer computes with copies of its weights. Assigning weights does not update the copies, and in a cloned
+    A Normalization layer computes with copies of its weights. Assigning weights does not update the copies. In a cloned
     model the copies are mean 0 and variance 1.
     """
     for layer in model.layers:
@@ -90,7 +90,7 @@ def renew_standardisation(model: keras.Model) -> None:
 
 
 def add_block(make: LayerMaker, x: Any, block: Block) -> Any:
-    """Add one MBConv block (arXiv 1801.04381, figure 4d). The standard family adds squeeze-and-excitation to it."""
+    """Add one MBConv block (arXiv 1801.04381, figure 4d). Only the standard family has squeeze-and-excitation."""
     inputs = x
     if block.has_expansion:
         x = make.convolution(x, block.expanded, f"{block.name}_expand_conv")

@@ -32,11 +32,11 @@ def build_efficientnet(
 ) -> keras.Model:
     """Build an EfficientNet or EfficientNet-Lite from φ or a published name (arXiv 1905.11946).
 
-    The arguments are those of :func:`goodbad_pipeline.networks.scaling.resolve_scale`. `options`, such as `classes` and
-    `weights`, are the keyword arguments of :func:`build_network`.
+    `options`, such as `classes` and `weights`, are arguments of :func:`build_network`. All other arguments are those
+    of :func:`goodbad_pipeline.networks.scaling.resolve_scale`.
 
     Returns:
-        A model whose inputs are pixels 0–255, uint8 or float, of shape (batch, resolution, resolution, 3). Its outputs
+        A model. The inputs are pixels 0–255, uint8 or float, of shape (batch, resolution, resolution, 3). The outputs
         have the shape (batch, classes).
 
     Raises:

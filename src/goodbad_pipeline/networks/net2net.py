@@ -37,7 +37,7 @@ def grow_network(
 
     `target` may have another resolution, because weights do not depend on the resolution. The batch statistics of new
     channels are measured on smooth noise, so that the outputs of new and old channels have a similar scale. The
-    classifier of `small` is copied if it has `classes` classes and `keep_classifier` is true, else replaced by zeros.
+    classifier is copied if `keep_classifier` is true and `small` has `classes` classes. If not, its weights are zero.
 
     Raises:
         InputError: `build_network` did not build `small`, or a layer or stage of `target` is smaller than in `small`.

@@ -64,7 +64,7 @@ def check_growth_source(source: GrowthSource, family: str) -> None:
 
 
 def source_shape(source: GrowthSource, family: str) -> LayerShape | None:
-    """Return the channels and blocks of the source, or None for a registered version, because it is not loaded here."""
+    """Return the channels and blocks of the source, or None for a registered version, whose model is not loaded."""
     if source.imagenet:
         return layer_shape(base_scale(family))
     return None if source.path is None else _file_shape(source.path)

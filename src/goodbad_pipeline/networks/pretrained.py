@@ -1,6 +1,6 @@
 """Check that the initial weights exist and fit the network, before the network is built. Keras is not imported.
 
-ImageNet weights of Lite0 to Lite2 are installed as small pip packages; those of B0 to B7 are downloaded.
+ImageNet weights of Lite0 to Lite2 are installed as small pip packages. ImageNet weights of B0 to B7 are downloaded.
 """
 
 import io
@@ -84,7 +84,7 @@ def lite_file(name: str) -> Path:
 def check_weights_fit(weights: str | Path | None, scale: NetworkScale, classes: int | None) -> None:
     """Raise InputError unless the weights exist and the kernels in a weights file have the shapes that `scale` needs.
 
-    If the file has a classifier, its number of classes must equal `classes`, unless `classes` is None.
+    A classifier in the file must have `classes` classes, unless `classes` is None.
     """
     check_weights(weights, scale)
     if weights is None or weights == IMAGENET:
@@ -124,7 +124,7 @@ def kernel_shapes(scale: NetworkScale) -> Iterator[Shape]:
 
 @contextmanager
 def open_weights(path: Path) -> Iterator[h5py.File]:
-    """Open a `.h5`, `.weights.h5` or `.keras` file for reading; raise InputError if it is invalid."""
+    """Open a `.h5`, `.weights.h5` or `.keras` file for reading; raise InputError if the file is invalid."""
     try:
         source: Path | io.BytesIO = path
         if path.suffix == ".keras":

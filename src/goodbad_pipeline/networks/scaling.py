@@ -199,8 +199,8 @@ def round_resolution(factor: float) -> int:
 def dropout_of(phi: float, family: str) -> float:
     """Return the dropout rate before the classifier for φ.
 
-    In the standard family the rate rises linearly from 0.2 at φ = 0 to 0.5 at φ = 7 (section 5.2) and is constant
-    outside this range. The lite family has the two published values: 0.2 for networks smaller than Lite2, else 0.3.
+    In the standard family the rate rises linearly from 0.2 at φ = 0 to 0.5 at φ = 7 (section 5.2). Below and above, the
+    rate is constant. The lite family has the two published values: 0.2 for networks smaller than Lite2, else 0.3.
     """
     if family == "efficientnet_lite":
         return 0.2 if phi < VARIANTS["lite2"].phi else 0.3

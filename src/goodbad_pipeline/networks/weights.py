@@ -1,4 +1,4 @@
-"""Read weights from files or published sources, check that they fit a model, and assign them.
+"""Read weights from files or published sources, and assign the weights to a model if they fit.
 
 In `.weights.h5` and `.keras` files of Keras 3, the key of a layer is its class and a number. In `.h5` files of Keras 2,
 the key is the name of the layer. B0 to B7 are published as `.h5` files, the lite networks as PyTorch files.
@@ -93,7 +93,7 @@ def assign_weights(model: keras.Model, stored: LayerWeights, source: str, *, wit
 def zero_classifier(model: keras.Model) -> None:
     """Set the weights of the classifier to zero, if the model has a classifier.
 
-    With random weights, trained features give large logits, and the first epochs would be spent on reducing them.
+    Random weights would turn trained features into large logits, and the first epochs would only reduce these logits.
     """
     for layer in model.layers:
         if layer.name == CLASSIFIER:
@@ -112,7 +112,7 @@ def _check_layer(layer: keras.Layer, stored: LayerWeights, source: str) -> None:
 
 
 def read_weight_file(path: Path, model: keras.Model) -> LayerWeights:
-    """Read the weights in a Keras file by layer name. Layers that the file lacks are missing in the result."""
+    """Read the weights in a Keras file by layer name."""
     with open_weights(path) as file:
         if "layers" in file:
             stored = _read_numbered(file["layers"], model)
@@ -137,7 +137,7 @@ def _variables(layer: h5py.Group) -> list[np.ndarray]:
 
 
 def _numbered_keys(model: keras.Model) -> Iterator[tuple[str, str]]:
-    """Yield each layer's name and its key in a Keras 3 file.
+    """Yield the name of each layer, and the key of the layer in a Keras 3 file.
 
     The key is the class in snake case. All layers of a class but the first also get a number: `conv2d`, `conv2d_1`.
     """
@@ -162,7 +162,7 @@ def _read_named(group: h5py.Group) -> dict[str, list[np.ndarray]]:
 def _fix_normalization(stored: dict[str, list[np.ndarray]]) -> LayerWeights:
     """Correct the input normalisation of the published B0 to B7 files (tensorflow/tensorflow#49930).
 
-    The files contain standard deviations in place of variances. keras.applications has an extra layer to correct this.
+    The files contain standard deviations in place of variances. keras.applications corrects this by an extra layer.
     """
     weights = stored.get("normalization", [])
     if len(weights) == 3 and weights[1].shape == (3,) and np.allclose(weights[1], IMAGENET_STDDEV, atol=1e-4):
@@ -171,7 +171,7 @@ def _fix_normalization(stored: dict[str, list[np.ndarray]]) -> LayerWeights:
 
 
 def _download(name: str, *, with_classifier: bool) -> Path:
-    """Return the weights file of B0 to B7 from Keras's cache, downloaded if necessary, and check its digest."""
+    """Return a weights file of B0 to B7 with the right digest, from Keras's cache or downloaded."""
     suffix, digest = (".h5", 0) if with_classifier else ("_notop.h5", 1)
     file_name = f"efficientnet{name}{suffix}"
     try:
@@ -195,7 +195,7 @@ def read_lite(path: Path, scale: NetworkScale) -> dict[str, list[np.ndarray]]:
         stored = {name: _convert(weights, torch_name, kind) for name, torch_name, kind in _lite_layers(scale)}
         stored[CLASSIFIER] = [weights["_fc.weight"].T, weights["_fc.bias"]]
     except KeyError as error:
-        raise InputError(f"The weights file {path} lacks {error}. Reinstall its package.") from error
+        raise InputError(f"The weights file {path} lacks {error}. Reinstall the package of the file.") from error
     return stored
 
 

@@ -31,7 +31,7 @@ class ColumnParams(Group):
 
 
 class ScanParams(Group):
-    """Settings of the processes that read images, and their limits for each file."""
+    """Settings of the processes that read images, with time and memory limits for each file."""
 
     engine: Annotated[str, Field(min_length=1)]
     engine_options: dict[str, Any]

@@ -130,7 +130,7 @@ class TuneParams(Group):
 
 
 def _leaves(raw: dict[str, Any], prefix: str) -> list[tuple[str, Any]]:
-    """Return dotted names and their values. A mapping is a range if it has ``low`` or ``high``, else a group."""
+    """Return values of nested mappings by dotted name. A range, a mapping with ``low`` or ``high``, is one value."""
     leaves = []
     for key, value in raw.items():
         if isinstance(value, dict) and "low" not in value and "high" not in value:

@@ -266,7 +266,7 @@ def explain_predictions(
         logger.info("Grad-CAM: %.0f %% of the heat is on the border (in a uniform map: 44 %%)", 100 * share)
     masked_accuracy = metrics["test_accuracy_centre_masked"]
     logger.info(
-        "Accuracy if the centre of the images is masked: %.3f; if not: %.3f", masked_accuracy, unmasked_accuracy
+        "Accuracy if the centre of the images is masked: %.3f, if visible: %.3f", masked_accuracy, unmasked_accuracy
     )
     return _explanation_sheet(sample.reset_index(drop=True), array, heat), metrics
 
