@@ -56,7 +56,7 @@ def write_tar(file: Path, files: dict[str, bytes]) -> Path:
 
 
 def scan(root: Path | str, journal: Path | None = None, **options: Any) -> tuple[Scan, dict[str, int]]:
-    opened = open_root(root)
+    opened = open_root(root, again=True)
     listing = read_candidates(opened, "auto", None, Columns())
     options = {"max_pixels": 10**7, "background": (255, 255, 255)} | options
     return scan_candidates(listing.candidates, opened, cache_folder=journal, **options), listing.ignored

@@ -4,7 +4,10 @@ import pickle
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import ClassVar
 
 import fsspec
 import pandas as pd
@@ -238,3 +241,74 @@ def test_secrets_are_removed_from_causes(reads: Counter[str], monkeypatch) -> No
     stars = str(SecretStr("x"))
     assert f"PermissionError: {stars} with {stars} at http://host may not list" in str(caught.value)
     assert "conf/local/credentials.yml" in str(caught.value)
+
+
+def test_files_are_listed_once_in_a_session_and_again_for_a_scan(reads: Counter[str], monkeypatch) -> None:
+    find, listed = MemoryFileSystem.find, []
+    monkeypatch.setattr(MemoryFileSystem, "find", lambda *a, **b: listed.append(a) or find(*a, **b))
+    for expected in (1, 2):
+        scan(URL)
+        assert [find_states(open_root(URL), ["sun/1.jpg"]).min() >= 0 for _ in range(3)] == [True] * 3
+        assert len(listed) == expected
+
+
+def test_the_space_for_downloads_is_measured_once(reads: Counter[str], monkeypatch) -> None:
+    usage, measured = stores.shutil.disk_usage, []
+    monkeypatch.setattr(stores.shutil, "disk_usage", lambda folder: measured.append(folder) or usage(folder))
+    for path in ("sun/1.jpg", "moon/1.jpg"):
+        open_root(URL).only([path]).read(path)  # as each batch of a scan
+    assert len(measured) == 1
+
+
+class S3(BaseHTTPRequestHandler):
+    """Answers every request with b"content", except requests of obstore if ``refuses``."""
+
+    refuses = False
+    requests: ClassVar[list[tuple[str, str, str | None]]] = []
+
+    def do_GET(self) -> None:
+        client = "obstore" if self.headers["User-Agent"].startswith("object_store") else "s3fs"
+        self.requests.append((client, self.path, self.headers["X-Amz-Security-Token"]))
+        refused = self.refuses and client == "obstore"
+        self.send_response(403 if refused else 200)
+        self.send_header("ETag", '"1"')
+        self.send_header("Last-Modified", "Tue, 01 Dec 2026 00:00:00 GMT")
+        self.send_header("Content-Length", "7")
+        self.end_headers()
+        self.wfile.write(b"content")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, object]]:
+    """The options of a server that answers as `S3`."""
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "of other keys")
+    monkeypatch.setattr(S3, "requests", [])
+    with ThreadingHTTPServer(("127.0.0.1", 0), S3) as server:
+        Thread(target=server.serve_forever).start()
+        endpoint = f"http://127.0.0.1:{server.server_port}"
+        yield {"key": "AKIA", "secret": "canary", "client_kwargs": {"endpoint_url": endpoint}}
+        server.shutdown()
+    stores.configure(Access())
+
+
+@pytest.mark.parametrize(
+    ("options", "refuses", "clients"),
+    [
+        ({}, False, ["obstore", "obstore"]),
+        ({"token": "mine"}, False, ["obstore", "obstore"]),
+        ({}, True, ["obstore", "s3fs", "s3fs"]),
+        ({"requester_pays": True}, False, ["s3fs", "s3fs"]),
+    ],
+)
+def test_objects_are_read_by_obstore_if_it_can(s3: dict, monkeypatch, options, refuses: bool, clients: list) -> None:
+    pytest.importorskip("s3fs")
+    monkeypatch.setattr(S3, "refuses", refuses)
+    stores.configure(Access({**s3, **options}))
+    state = stores.FileState(7, 1, 0, 1)
+    for path in ("a%20b.jpg", "ä b.jpg"):
+        assert stores.RemoteStore("s3://bucket/pets", listed={path: state}).read(path) == (b"content", state)
+    assert [client for client, _, _ in S3.requests] == clients
+    assert S3.requests[-1][1:] == ("/bucket/pets/%C3%A4%20b.jpg", options.get("token"))

@@ -294,7 +294,7 @@ def open_source(source: str | Path | list[str] | None, column: str) -> PathStrea
     if not source:
         raise InputError("predict.source: name an image, folder, pattern, manifest or URL: --params=predict.source=…")
     sources = source if isinstance(source, list) else [str(source)]
-    store = open_root(sources[0], "predict.source") if len(sources) == 1 and _is_store(sources[0]) else None
+    store = open_root(sources[0], "predict.source", again=True) if len(sources) == 1 and _is_store(sources[0]) else None
     if isinstance(store, Store):
         return _checked(PathStream(store, _default_manifest(store), column))
     only = Path(sources[0])

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
@@ -61,6 +61,20 @@ class Access:
     options: Mapping[str, Any] = field(default_factory=dict)  # arguments of fsspec's file system, such as credentials
     downloads: Path | None = None  # folder of downloaded files; None downloads again at each read
     max_bytes: int = 0  # limit for the size of all downloaded files; files beyond the limit are read but not kept
+    listings: dict[str, Mapping[str, FileState]] = field(default_factory=dict, init=False)  # files by URL of the store
+    _buckets: dict[str, "_Bucket"] = field(default_factory=dict, init=False)
+
+    @cached_property
+    def room(self) -> int:
+        """Bytes that may still be stored in ``downloads``."""
+        folder = self.downloads or Path()
+        sizes = sum(file.stat().st_size for file in folder.glob("*/*"))
+        return min(self.max_bytes - sizes, shutil.disk_usage(folder).free - _FREE)
+
+    def bucket(self, name: str) -> "_Bucket":
+        """Return the reader of a bucket of S3, one for all threads."""
+        with _lock:
+            return self._buckets.get(name) or self._buckets.setdefault(name, _Bucket(name, self.options))
 
 
 _access = Access()
@@ -87,10 +101,11 @@ def check_url(parameter: str, url: str, credentials: str = "images.credentials")
         )
 
 
-def open_root(name: str | Path, parameter: str = "images.root") -> Root:
+def open_root(name: str | Path, parameter: str = "images.root", *, again: bool = False) -> Root:
     """Return the local folder, archive or remote store with this path or URL. A folder need not exist.
 
-    A folder that contains only archives, and a pattern such as ``shards-*.tar``, are read as one archive.
+    A folder that contains only archives, and a pattern such as ``shards-*.tar``, are read as one archive. The files of
+    a remote store are listed once in a session; with ``again``, they are listed again.
 
     Raises:
         InputError: A URL cannot be opened, or an archive is damaged.
@@ -104,6 +119,8 @@ def open_root(name: str | Path, parameter: str = "images.root") -> Root:
     if text.startswith("file://"):
         return open_root(text.removeprefix("file://"), parameter)
     folder, _, pattern = text.rpartition("/") if glob.has_magic(text) else (text.rstrip("/"), "", "*")
+    if again:
+        _access.listings.pop(folder, None)
     store = RemoteStore(folder, parameter)
     if pattern == "*" and is_archive(urlsplit(text).path):
         return open_archive(store.download(), str(store), parameter)
@@ -142,9 +159,10 @@ class RemoteStore(Store):
 
     @cached_property
     def files(self) -> Mapping[str, FileState]:
-        """The `FileState` of each file, by path. The files are listed only once, at the first access."""
-        if self.listed is not None:
-            return self.listed
+        """The `FileState` of each file, by path. The files are listed only once in a session, at the first access."""
+        known = _access.listings.get(self.url) if self.listed is None else self.listed
+        if known is not None:
+            return known
         self._fs.invalidate_cache()
         prefix = f"{self._folder}/"
         found = self._attempt(lambda: self._fs.find(self._folder, detail=True), self.url)
@@ -152,6 +170,7 @@ class RemoteStore(Store):
         # A name that ends with `/` is an object that a web console makes for a folder.
         states = {path: listed[path] for path in walk_order(listed) if path and not path.endswith("/")}
         self._remove_outdated(states)
+        _access.listings[self.url] = states
         return states
 
     def read(self, path: str, max_bytes: int | None = None) -> FileContent:
@@ -181,6 +200,10 @@ class RemoteStore(Store):
                 content: bytes = connection.cat_file(f"{self._folder}/{path}", **options)
                 return content
 
+        if options:
+            bucket, _, key = f"{self._folder}/{path}".partition("/")
+            if (data := _access.bucket(bucket).read(key)) is not None:
+                return data
         try:
             return self._attempt(read, f"{self.url}/{path}")
         except FileNotFoundError:
@@ -244,19 +267,12 @@ class RemoteStore(Store):
     def _kept(self, path: str, state: FileState) -> Path | None:
         return self._downloads / _digest(f"{path}\0{tuple(state)}") if _access.downloads else None
 
-    @cached_property
-    def _room(self) -> list[int]:
-        """The number of bytes that may still be stored, in a list, which can change in a frozen dataclass."""
-        folder = self._downloads.parent
-        sizes = sum(file.stat().st_size for file in folder.glob("*/*"))
-        return [min(_access.max_bytes - sizes, shutil.disk_usage(folder).free - _FREE)]
-
     def _keep(self, file: Path, data: bytes) -> None:
         with contextlib.suppress(OSError):  # without space, the file is downloaded again when it is needed
             file.parent.mkdir(parents=True, exist_ok=True)
             with _lock:
-                self._room[0] -= len(data)
-                if self._room[0] < 0:
+                _access.room -= len(data)
+                if _access.room < 0:
                     return
             draft = file.with_name(f".{os.getpid()}-{threading.get_ident()}")
             draft.write_bytes(data)
@@ -305,6 +321,53 @@ class RemoteStore(Store):
         return InputError(
             f"{self.parameter}: '{printable(_shown(url))}' cannot be read ({self._cause(error)}); {advice}"
         )
+
+
+class _Bucket:
+    """Reads objects of a bucket of S3 by obstore, which takes a fifth of the processor time of s3fs.
+
+    obstore is used only if its settings follow from the options alone, without environment and configuration files.
+    """
+
+    def __init__(self, name: str, options: Mapping[str, Any]) -> None:
+        self._store: Any = None
+        self._has_read = False
+        client = options.get("client_kwargs") or {}
+        endpoint, region = client.get("endpoint_url"), client.get("region_name")
+        others = options.keys() - {"key", "secret", "token", "client_kwargs"}
+        others |= client.keys() - {"endpoint_url", "region_name"}
+        if others or not (options.get("key") and options.get("secret") and (endpoint or region)):
+            return
+        server: Any = {"region": region or "us-east-1"} | ({"endpoint": endpoint} if endpoint else {})
+        keys: Any = {"access_key_id": options["key"], "secret_access_key": options["secret"], "expires_at": None}
+        keys["token"] = options.get("token")
+        with contextlib.suppress(Exception):  # such as an invalid URL, which s3fs reports
+            from obstore.store import S3Store  # noqa: PLC0415 - a package of an extra
+
+            self._store = S3Store(
+                name,
+                config=server,
+                credential_provider=lambda: keys,  # with keys in `config`, AWS_SESSION_TOKEN would be used too
+                client_options={"allow_http": True, "timeout": timedelta(hours=1)},
+                retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=10)},
+            )
+
+    def read(self, key: str) -> bytes | None:
+        """Return the content of an object, or None if s3fs must read the object.
+
+        After an error before the first success, obstore is not used again.
+        """
+        store = self._store
+        if store is None:
+            return None
+        try:
+            content = bytes(store.get(key).bytes())
+        except Exception:  # s3fs repeats the request and reports the error
+            if not self._has_read:
+                self._store = None
+            return None
+        self._has_read = True
+        return content
 
 
 _lock = threading.Lock()

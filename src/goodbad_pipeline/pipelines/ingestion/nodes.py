@@ -41,7 +41,7 @@ def scan_images(
 
     Tables of images have ``images.root`` as their attribute ``root``.
     """
-    root = open_root(images.root)
+    root = open_root(images.root, again=True)
     listing = read_candidates(root, images.layout, images.manifest, Columns(**images.columns.model_dump()))
     scan = scan_candidates(
         listing.candidates,
