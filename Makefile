@@ -31,6 +31,10 @@ $(VENV)/.installed-dev: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	@touch $@ $(VENV)/.installed
 
+# An environment that was installed by hand is used as it is.
+$(BIN)/kedro:
+	@$(MAKE) --no-print-directory $(VENV)/.installed
+
 install: $(VENV)/.installed-dev  # make .venv and install, development tools included
 
 run: $(VENV)/.installed  # make .venv, install, and run the pipeline: images to registered model
@@ -63,11 +67,11 @@ bench: $(VENV)/.installed-dev  # benchmarks; some of them: make bench names="tra
 parameters: $(VENV)/.installed-dev  # write docs/parameters.md from the schema and the comments of conf/base
 	$(BIN)/python docs/make_parameters.py
 
-ui: $(VENV)/.installed  # browse runs and models in MLflow; another port: make ui port=5001
+ui: $(BIN)/kedro  # browse runs and models in MLflow; another port: make ui port=5001
 	@$(BIN)/python -c "$(TAKEN)"
 	@echo "MLflow is starting at $(MLFLOW)"
 	@(for second in $$(seq 60); do sleep 1; $(BIN)/python -c "$(OPEN)" 2>/dev/null && break; done) &
 	@PATH="$(CURDIR)/$(BIN):$$PATH" kedro mlflow ui --port $(port)
 
-viz: $(VENV)/.installed  # browse the pipeline in Kedro-Viz
+viz: $(BIN)/kedro  # browse the pipeline in Kedro-Viz
 	$(BIN)/kedro viz run

@@ -80,6 +80,7 @@ def test_garbage_is_not_searched_among_imported_modules_nor_at_the_end_of_a_comm
     ("options", "message"),
     [
         ("--pipelines=data,trian", "--pipeline: must be one of __default__, data, .*, got 'trian'"),
+        ("--env=prod", "--env: must be one of base, gpu, .*, got 'prod'"),
         ("--runner=ParallelRunner", "--runner: must be one of SequentialRunner, ThreadRunner, got 'ParallelRunner'"),
         ("--runner=kedro.runner.ParallelRunner", "--runner: must be one of SequentialRunner"),
         ("--tags=slow", "--tags: must be one of data, evaluation, heavy, ingestion, light, .*, got 'slow'"),
@@ -197,23 +198,26 @@ multiprocessing.get_context("spawn").Process(target=os.execlp, args=shell).start
     command = [sys.executable, "-c", code]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, start_new_session=True, **pipes) as process:
-        assert process.stdout.readline() == "started\n"
-        os.killpg(process.pid, signal.SIGINT)
-        assert process.communicate(timeout=100) == ("", "")
+        try:
+            assert process.stdout.readline() == "started\n"
+            os.killpg(process.pid, signal.SIGINT)
+            assert process.communicate(timeout=100) == ("", "")
+        finally:
+            process.kill()
 
 
 STUBS = {
     "bin/kedro": '#!/bin/sh\npython -m http.server "$4" &\nuntil [ -e opened ]; do sleep 0.1; done; kill $!\n',
     "bin/browser": '#!/bin/sh\necho "$1" > opened\n',
-    ".installed": "",
 }
-"""A server instead of MLflow's, which ends when the browser has been opened; the browser writes down the address."""
+"""A server instead of MLflow's, which ends when the browser has been opened; the browser writes down the address.
+
+Make has no stamp of an installation here, as after an installation by hand.
+"""
 
 
 def make_ui(tmp_path: Path, port: int) -> subprocess.CompletedProcess:
     shutil.copy(PROJECT / "Makefile", tmp_path)
-    for name in ("pyproject.toml", "constraints.txt"):
-        (tmp_path / name).touch()
     (tmp_path / ".venv/bin").mkdir(parents=True)
     (tmp_path / ".venv/bin/python").symlink_to(sys.executable)
     for name, text in STUBS.items():

@@ -67,6 +67,7 @@ def test_explicit_epochs_apply_from_scratch_too() -> None:
         ({"modle__phi": 1}, "modle: unknown parameter group"),
         ({"model__fi": 1}, "model.fi: unknown parameter; use one of family, phi"),
         ({"images__columns__name": "x"}, "images.columns.name: unknown parameter; use one of path, label"),
+        ({"training__epoch": 1}, r"training.epoch: unknown parameter; .*; did you mean epochs\?$"),
         ({"model__phi": "big"}, "model.phi: .*valid number.*got 'big'"),
         ({"model__budget": {"max_macs": 1e9}}, "phi and variant must be null if budget is set"),
         ({"model__budget": {"max_macs": -1}, "model__phi": None}, "model.budget.max_macs: .*greater than 0.*got -1"),

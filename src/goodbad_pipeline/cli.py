@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from difflib import SequenceMatcher, get_close_matches
+from multiprocessing import connection
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -57,9 +58,11 @@ os.environ.setdefault("PYTHONWARNINGS", "ignore:ORJSONResponse is deprecated")  
 def _wait_for_servers() -> None:
     """Wait for child processes, such as the server of Kedro-Viz; Ctrl-C ends all processes without a traceback."""
     for child in multiprocessing.active_children():
-        while not child.daemon and child.is_alive():
+        ended = child.daemon
+        while not ended:
             with suppress(KeyboardInterrupt):
-                child.join()
+                # Ctrl-C during `child.join` may lose the child's exit status, and `is_alive` is then always true.
+                ended = bool(connection.wait([child.sentinel]))
 
 
 class OneLineErrors(click.Command):
@@ -91,9 +94,13 @@ def _configure_logging(conf_source: str | None) -> None:
     """Apply the logging.yml of ``conf_source`` or the project, unless the working directory has a logging.yml."""
     if "KEDRO_LOGGING_CONFIG" in os.environ or find_config_file("conf/logging"):
         return
-    source = conf_source or (find_kedro_project(Path.cwd()) or Path.cwd()) / settings.CONF_SOURCE
+    source = str(_find_conf(conf_source))
     with suppress(MissingConfigException):
-        LOGGING.configure(ConfigLoader(str(source), config_patterns={"logging": ["logging*"]})["logging"])
+        LOGGING.configure(ConfigLoader(source, config_patterns={"logging": ["logging*"]})["logging"])
+
+
+def _find_conf(conf_source: str | None) -> Path:
+    return Path(conf_source or (find_kedro_project(Path.cwd()) or Path.cwd()) / settings.CONF_SOURCE)
 
 
 @contextmanager
@@ -122,7 +129,10 @@ sys.excepthook = _print_error
 
 
 def _check_options(params: dict[str, Any]) -> None:
-    """Reject options that name an unknown pipeline, runner, node, dataset, tag or namespace, or that select no node."""
+    """Reject options that name an unknown environment, pipeline, runner or part of a pipeline, or select no node."""
+    conf, environment = _find_conf(params.get("conf_source")), params.get("env")
+    if environment and conf.is_dir() and not (conf / environment).is_dir():
+        _require_known("--env", environment, [folder.name for folder in conf.iterdir() if folder.is_dir()])
     if "name" in params:  # of `kedro registry describe`
         _require_known("NAME", params["name"], pipelines)
     named = params.get("pipelines") or params.get("pipeline") or []

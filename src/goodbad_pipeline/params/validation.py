@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args
 
@@ -148,7 +149,10 @@ def decisive_parameters(model: ModelParams, training: TrainingParams, images: da
 def _one_line(group: str, problem: Any) -> str:
     name = ".".join([group, *map(str, problem["loc"])])
     if problem["type"] == "extra_forbidden":
-        return f"{name}: unknown parameter; use one of {', '.join(_fields(group, problem['loc'][:-1]))}"
+        known = _fields(group, problem["loc"][:-1])
+        similar = get_close_matches(str(problem["loc"][-1]), known, 1)
+        question = f"; did you mean {similar[0]}?" if similar else ""
+        return f"{name}: unknown parameter; use one of {', '.join(known)}{question}"
     if problem["type"] in ("model_type", "model_attributes_type", "dict_type"):
         example = next(iter(_fields(group, problem["loc"])), "name") if problem["type"] != "dict_type" else "name"
         return f"{name}: must be a mapping, such as {name}: {{{example}: …}}, got {problem['input']!r}"
