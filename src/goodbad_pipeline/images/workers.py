@@ -20,7 +20,7 @@ from goodbad_pipeline.images.worker_backend import WorkerBackend
 from goodbad_pipeline.images.worker_process import OUT_OF_MEMORY_STATUS
 
 WORKER = "goodbad_pipeline.images.worker_process"
-AT_ONCE = 16  # files of a store that a thread reads at once
+AT_ONCE = 8  # files of a store that a thread reads at once
 _ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
