@@ -58,5 +58,5 @@ class PixelCacheDataset(LoadOnlyDataset[PixelCache]):
     """Loads a function that returns the pixels of a :class:`PixelSource` and caches decoded images."""
 
     def load(self) -> PixelCache:
-        """Return the function."""
+        """Return a function that opens the pixels of a :class:`PixelSource`."""
         return partial(open_pixels, self._filepath)

@@ -27,7 +27,7 @@ class CheckpointsDataset(LoadOnlyDataset[CheckpointStore]):
     """Loads the store of checkpoints. A checkpoint names the MLflow run that a resumed training continues."""
 
     def load(self) -> CheckpointStore:
-        """Return the store."""
+        """Return the `CheckpointStore` of the folder."""
         return CheckpointStore(self._filepath, owner=tracking.current_run)
 
 
@@ -58,7 +58,7 @@ class StudyDataset(LoadOnlyDataset[StudyStore]):
     url: URL | None = None
 
     def load(self) -> StudyStore:
-        """Return the store."""
+        """Return the `StudyStore` of the folder or of ``url``."""
         return StudyStore(self._filepath, owner=tracking.current_run, url=self.url)
 
 
@@ -70,7 +70,7 @@ class TrialsDataset(LoadOnlyDataset[TrialCache]):
     """
 
     def load(self) -> TrialCache:
-        """Return the function."""
+        """Return a function that trains a trial, or returns its stored result."""
         return self._run_trial
 
     def _run_trial(self, spec: TrialSpec, train: Callable[[EpochCallback], TrialResult]) -> TrialResult:

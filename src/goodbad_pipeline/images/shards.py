@@ -169,7 +169,7 @@ class Shards(Store):
         return self.archives[number].read(member, max_bytes)
 
     def split_of(self, path: str) -> str | None:
-        """Return the split of the archive that contains ``path``."""
+        """Return the split, such as ``train``, of the archive in which the file ``path`` is stored."""
         return self.splits[self._places[path][0]]
 
     def table(self, path: str, label: str) -> pd.DataFrame | None:

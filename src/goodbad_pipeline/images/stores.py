@@ -374,7 +374,7 @@ _lock = threading.Lock()
 
 
 def _is_denied(error: Exception) -> bool:
-    """Return True if credentials are wrong. Botocore and paramiko have error types of their own."""
+    """Return True if the error means wrong credentials. Botocore and paramiko have their own error types."""
     return isinstance(error, PermissionError) or bool(re.search("Credentials|Authentication", type(error).__name__))
 
 

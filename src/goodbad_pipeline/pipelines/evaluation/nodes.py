@@ -284,7 +284,7 @@ def _flatten(intervals: dict[tuple[str, str], Interval]) -> dict[str, float]:
 
 
 def _certainty_metrics(table: pd.DataFrame, calibration: Calibration, resamples: Resamples) -> dict[str, float]:
-    """Return metrics of uncalibrated probabilities, the rise of log loss by calibration, and metrics of abstention."""
+    """Return metrics before calibration, by how much calibration raised the log loss, and metrics of abstention."""
     model = read_predictions(table)
     before = replace(model, probabilities=scale_temperature(model.probabilities, 1 / calibration.temperature))
     uncalibrated = classification_metrics(model.y_true, before.probabilities)
