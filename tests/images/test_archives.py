@@ -287,7 +287,7 @@ def test_a_hugging_face_parquet_file(tmp_path: Path, struct: bool) -> None:
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({}, "has no column 'label'; it has: only images, no labels$"),
+        ({}, "has no column 'label'; it has: only images; add a column of labels$"),
         ({"fine": [1, 2, 1, 2], "coarse": [0, 0, 1, 1]}, "it has: fine, coarse. Add images.columns.label=NAME to"),
         ({"label": [[1], [1, 2], [], [2]]}, "every image must have one label, but column 'label' .* has lists"),
     ],

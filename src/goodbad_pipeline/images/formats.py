@@ -77,8 +77,8 @@ def find_container(data: bytes) -> str | None:
 def describe_unread(head: bytes) -> str:
     """Describe the content of a file whose format is not accepted, judging from the first bytes."""
     name = next((name for name, signature in OTHER_CONTENT.items() if re.match(signature, head)), None)
-    found = f"content is {name}, and not" if name else "content is none of"
-    return f"{found} JPEG, PNG, GIF, BMP, WebP, TIFF, PPM, AVIF, HEIC"
+    found = f"content is {name}" if name else "content is in no known format"
+    return f"{found}; formats that are read: JPEG, PNG, GIF, BMP, WebP, TIFF, PPM, AVIF, HEIC"
 
 
 def scale(levels: np.ndarray, maximum: int = 65535) -> np.ndarray:

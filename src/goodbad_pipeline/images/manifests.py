@@ -144,7 +144,7 @@ def require_column(own: str, name: str, present: Iterable[str], file: Path, hint
     """Call :func:`find_column`. If ``file`` lacks the column, raise an InputError that ends with ``hint``."""
     found = find_column(name, present)
     if found is None:
-        columns = ", ".join(map(str, present)) or "only images, no labels"
+        columns = ", ".join(map(str, present)) or "only images; add a column of labels"
         raise InputError(f"images.columns.{own}: '{file.name}' has no column '{name}'; it has: {columns}{hint}")
     return found
 
