@@ -24,7 +24,7 @@ def test_encodings_and_separators(tmp_path: Path, encoding: str, mark: str, capl
     write_table(loose_images(tmp_path, "."), text, encoding=encoding)
     with caplog.at_level(logging.INFO):
         assert rows(tmp_path) == READ
-    assert ("Reading labels.csv as" in caplog.text) == (mark != "," or encoding in ("utf-16", "cp1252"))
+    assert ("separated by" in caplog.text) == (mark != "," or encoding in ("utf-16", "cp1252"))
     assert next(open_source(tmp_path, "path").blocks(9)) == list(READ)
 
 
@@ -157,3 +157,22 @@ def test_names_of_columns_may_differ_by_case(tmp_path: Path) -> None:
     table = read_candidates(tmp_path, "auto", None, Columns()).candidates
     assert table[["path", "label", "split"]].to_numpy().tolist() == [["0.png", "1.10", "train"], ["1.png", "2", "test"]]
     assert next(open_source(tmp_path, "path").blocks(9)) == ["0.png", "1.png"]
+
+
+@pytest.mark.parametrize(("above", "layout"), [("", "folders"), ("train", "presplit")])
+def test_labels_that_differ_from_the_folders_are_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, above: str, layout: str
+) -> None:
+    root = loose_images(class_folders(tmp_path, above), "more")
+    lines = (f"{file.relative_to(root)},{'cat' if 'dog' in str(file) else 'dog'}\n" for file in root.rglob("*.png"))
+    write_table(root, "path,label\n" + "".join(sorted(lines)))
+    with caplog.at_level(logging.INFO):
+        rows(root)
+    first = f"{above}/cat/0.png".lstrip("/")
+    assert "Reading labels.csv as the manifest of" in caplog.text
+    assert (
+        f"4 of 4 labels of labels.csv differ from the image's folder (first: {first} as 'dog'). If the folders are "
+        f"right, add --params=images.layout={layout}"
+    ) in caplog.text
+    table = read_candidates(root, layout, None, Columns()).candidates.set_index("path")
+    assert table.loc[first, "label"] == "cat"

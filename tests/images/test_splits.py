@@ -20,7 +20,8 @@ def table(groups: list[tuple[str, str, int]], given_split: dict[str, str] | None
     rows = [(f"{name}/{n}", label, name) for name, label, count in groups for n in range(count)]
     frame = pd.DataFrame(rows, columns=["path", "label", "group"])
     return frame.assign(
-        source_split=frame["group"].map(given_split or {}).astype(object).where(lambda s: s.notna(), None)
+        copies=frame["path"],
+        source_split=frame["group"].map(given_split or {}).astype(object).where(lambda s: s.notna(), None),
     )
 
 
@@ -138,8 +139,19 @@ def test_a_missing_validation_split_is_taken_from_train() -> None:
     [
         ([("a", "only", 5)], "at least two classes are needed, got only 'only'"),
         ([], "got none"),
-        ([(f"a{n}", "a", 3) for n in range(9)] + [("b0", "b", 9), ("b1", "b", 9)], r"fewer: 'b' \(2\)\."),
-        ([(f"a{n}", "a", 3) for n in range(9)] + [("b0", "b", 9), ("c1", "c", 9)], r"fewer: 'b' \(1\), 'c' \(1\)\."),
+        (
+            [(f"a{n}", "a", 3) for n in range(9)] + [("b0", "b", 9), ("b1", "b", 9)],
+            r"fewer: 'b' \(18 images in 2 groups\)\. Images with the same value in the group column are in one group\. "
+            r"A group is never divided\. Add images of these classes in other groups",
+        ),
+        (
+            [(f"a{n}", "a", 3) for n in range(9)] + [("b0", "b", 1), ("c1", "c", 1)],
+            r"fewer: 'b' \(1 image in 1 group\), 'c' \(1 image in 1 group\)\. Add images of these classes, or",
+        ),
+        (
+            [(f"g{n}", f"{n / 7:.3f}", 1) for n in range(9)],
+            r"9 images have 9 different numbers, such as '0\.000'\. Replace ranges of the numbers by classes",
+        ),
     ],
 )
 def test_an_impossible_split_names_what_is_missing(groups: list, message: str) -> None:
@@ -168,6 +180,14 @@ def test_a_given_split_with_other_classes_is_rejected(held_out: dict, message: s
     assert "seed" not in str(caught.value)
 
 
+def test_few_groups_because_of_copies_are_explained() -> None:
+    frame = table([(f"{label}{n}", label, 1) for label in "ab" for n in range(9)]).assign(group="one", copies="one")
+    with pytest.raises(
+        InputError, match=r"'a' \(9 images in 1 group\).*\. Copies and near-duplicates .* never divided"
+    ):
+        split_labels(frame, 0)
+
+
 def test_counts_include_every_split_and_class() -> None:
     frame = table([(f"{label}{n}", label, 1) for label in "ab" for n in range(10)])
     counts = count_splits(split_labels(frame, 0))
@@ -180,7 +200,7 @@ def test_folds_of_a_given_split_and_of_too_few_groups_are_rejected() -> None:
     groups = [(f"{label}{n}", label, 2) for label in "ab" for n in range(4)]
     with pytest.raises(InputError, match=r"splits\.folds: must be null if the source has splits, got 3"):
         split_labels(table(groups, {name: "train" for name, *_ in groups}), 0, folds=3)
-    with pytest.raises(InputError, match=r"at least 5 groups to fill fold 0, .* fewer: 'a' \(4\), 'b' \(4\)"):
+    with pytest.raises(InputError, match=r"at least 5 groups to fill fold 0, .* fewer: 'a' \(8 images in 4 groups\)"):
         split_labels(table(groups), 0, folds=5)
 
 

@@ -52,10 +52,28 @@ class Columns:
 
 def read_manifest(file: Path, columns: Columns, root: Root) -> pd.DataFrame:
     """Return the table of a manifest; see :func:`arrange_columns`."""
+    logger.info("Reading %s as the manifest of %s", file.name, root)
     raw = _read_table(file, columns)
     if raw.empty:
         raise InputError(f"images.manifest: must have a row for each image, but '{file.name}' has no rows")
-    return arrange_columns(raw, columns, file, root)
+    table = arrange_columns(raw, columns, file, root)
+    _warn_of_folders(table, file)
+    return table
+
+
+def _warn_of_folders(table: pd.DataFrame, file: Path) -> None:
+    """Warn if images are in folders that are named like another class than the image's label."""
+    folders = table["path"].str.extract(r"([^/]+)/[^/]*$", expand=False)
+    in_classes = folders.isin(set(table["label"].dropna()))
+    differing = table[in_classes & table["label"].notna() & (folders != table["label"])]
+    if len(differing):
+        path, label = differing[["path", "label"]].iloc[0]
+        layout = "presplit" if split_of(path.split("/")[0]) else "folders"
+        logger.warning(
+            "%d of %d labels of %s differ from the image's folder (first: %s as '%s'). If the folders are right, add "
+            "--params=images.layout=%s",
+            *(len(differing), in_classes.sum(), file.name, printable(path), printable(label), layout),
+        )
 
 
 def arrange_columns(raw: pd.DataFrame, columns: Columns, file: Path, root: Root) -> pd.DataFrame:

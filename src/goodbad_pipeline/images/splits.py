@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.errors import InputError, counted
 
 SPLITS = ("train", "validation", "test")
 ORDERS = 20  # orders of the groups that are tried until every split has every class
@@ -175,14 +175,35 @@ def _require_two_classes(labels: pd.DataFrame) -> None:
 
 
 def _require_enough_groups(labels: pd.DataFrame, pool: pd.DataFrame, parts: Mapping[str, float]) -> None:
-    groups = pool.groupby("label")["group"].nunique().reindex(class_names(labels), fill_value=0)
-    scarce = groups[groups < len(parts)]
-    if len(scarce):
-        counts = ", ".join(f"'{label}' ({count})" for label, count in scarce.items())
+    counts = pool.groupby("label").agg(images=("path", "size"), groups=("group", "nunique"))
+    counts = counts.reindex(class_names(labels), fill_value=0)
+    scarce = counts[counts["groups"] < len(parts)]
+    if scarce.empty:
+        return
+    numbers = pd.to_numeric(pd.Series(scarce.index), errors="coerce").notna().all()
+    if numbers and len(counts) > len(labels) / 2:
         raise InputError(
-            f"splits: every class needs at least {len(parts)} groups to fill {', '.join(parts)}, but these classes "
-            f"have fewer: {counts}. Add images of these classes, or remove the classes"
+            f"labels: must be classes of several images, but {len(labels)} images have {len(counts)} different "
+            f"numbers, such as '{scarce.index[0]}'. Replace ranges of the numbers by classes, such as low and high"
         )
+    shown = [
+        f"'{row.Index}' ({counted(row.images, 'image')} in {counted(row.groups, 'group')})"
+        for row in scarce[:4].itertuples()
+    ]
+    more = f" and {len(scarce) - 4} more" if len(scarce) > 4 else ""
+    raise InputError(
+        f"splits: every class needs at least {len(parts)} groups to fill {', '.join(parts)}, but these classes have "
+        f"fewer: {', '.join(shown)}{more}. {_explain_groups(pool[pool['label'].isin(scarce.index)])}Add images of "
+        f"these classes{' in other groups' * bool((scarce['images'] > scarce['groups']).any())}, or remove the classes"
+    )
+
+
+def _explain_groups(images: pd.DataFrame) -> str:
+    """Return why images are in one group, or an empty string if every image is its own group."""
+    sets, groups = images["copies"].nunique(), images["group"].nunique()
+    copied = "Copies and near-duplicates of an image are in its group. " if sets < len(images) else ""
+    named = "Images with the same value in the group column are in one group. " if groups < sets else ""
+    return f"{copied}{named}A group is never divided. " if copied or named else ""
 
 
 def _require_same_classes(labels: pd.DataFrame) -> None:
