@@ -112,7 +112,9 @@ def test_folders_whose_meaning_is_clear(tmp_path: Path, build: Build, expected: 
         (lambda root: put(root, "cat/1.png"), "images are only in 'cat'; two class folders"),
         (
             lambda root: put(kaggle_competition(root), "a.csv", "sample_submission.csv", "test.csv", "test_labels.csv"),
-            "If the labels are in 'train.csv', 'a.csv', add --params=images.root=[^ ]*,images.manifest=train.csv",
+            "If the labels are in 'train.csv', add --params=images.root=[^ ]*,images.manifest=train.csv; if its "
+            "columns are not path and label, also name the columns: images.columns.path=NAME,images.columns.label=NAME"
+            ". If several of 'train.csv', 'a.csv', 'test.csv', 'test_labels.csv' have labels, join the tables into",
         ),
         (lambda root: put(loose_images(root, "train", "test"), "test.csv"), "folders are needed. Put the"),
         (
@@ -121,7 +123,20 @@ def test_folders_whose_meaning_is_clear(tmp_path: Path, build: Build, expected: 
         ),
         (
             lambda root: kaggle_competition(root, train="train_images", test="test_images"),
-            "images.manifest=train.csv and set",
+            "images.manifest=train.csv; if",
+        ),
+        (
+            lambda root: put(loose_images(root, "train", "test"), "train/_classes.csv", "test/_classes.csv"),
+            r"in 'train/_classes.csv', 'test/_classes.csv', join the tables into labels.csv in '.*' with the columns "
+            r"path \(such as train/1.jpg\), label and split$",
+        ),
+        (
+            lambda root: put(loose_images(root, "images"), "metadata/labels.csv"),
+            "If the labels are in 'metadata/labels.csv', add --params=images.root=[^ ]*,images.manifest=metadata/",
+        ),
+        (
+            lambda root: loose_images(root, "trainA", "trainB", "testA", "testB"),
+            "several classes. If the folders are splits, move 'testA' to 'test/A', 'testB' to 'test/B', and so on. If",
         ),
     ],
 )
@@ -141,7 +156,7 @@ def test_the_named_layout_decides(tmp_path: Path) -> None:
 def test_a_class_named_like_a_split_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         assert found(loose_images(tmp_path, "train", "bus")) == pairs(None, labels=("train", "bus"))
-    assert "Class 'train' is named like a split" in caplog.text
+    assert "Class 'train' is named like a split. If 'train' is no class: Put the images of each class" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -149,6 +164,7 @@ def test_a_class_named_like_a_split_is_warned_of(tmp_path: Path, caplog: pytest.
     [
         (("images", "masks"), "Classes 'images', 'masks' are named like parts of a dataset"),
         (("Annotation", "JPEGImages"), "Classes 'Annotation', 'JPEGImages' are named like"),
+        (("masks", "train"), "Classes 'masks', 'train' are named like parts of a dataset"),
         (("oak", "oak "), "The labels 'oak', 'oak ' differ only by case or white space"),
         (("Oak", "oak"), "The labels 'Oak', 'oak' differ only by case or white space"),
         (("mask", "no_mask"), ""),

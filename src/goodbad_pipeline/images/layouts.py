@@ -30,8 +30,9 @@ MAX_DEPTH = 6  # levels of folders below the root that are examined
 _FILLER = r"(?:data|dataset|file|folder|image|img|photo|pic|picture|sample|seg|set|split|subset)s?"
 _WORD = re.compile(r"[^\W\d_]+")
 _SPLIT_WORD = re.compile(rf"({'|'.join(SPLIT_NAMES)})(?:{_FILLER})?")
-_TABLE = re.compile(r"^[^/]+\.(csv|tsv|parquet)$", re.IGNORECASE)  # in the root
-_UNLABELLED = re.compile(r"submission|(?<![a-z])test", re.IGNORECASE)  # tables of a competition without labels
+_TABLE = re.compile(r"^([^/]+/)?[^/]+\.(csv|tsv|parquet)$", re.IGNORECASE)  # in the root or in a folder of the root
+_SUBMISSION = re.compile("submission", re.IGNORECASE)  # a table of a competition without labels
+_TEST = re.compile(r"(?<![a-z])test[^/]*$", re.IGNORECASE)  # a table that may have no labels
 _ARCHIVE = re.compile(r"\.(zip|tar|tgz|tar\.\w+|7z|rar|tfrecords?)$", re.IGNORECASE)
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")  # between the words of trainImages
 _NO_IMAGE = re.compile(  # a file with such a name makes no folder a class
@@ -42,7 +43,8 @@ _NO_IMAGE = re.compile(  # a file with such a name makes no folder a class
 _IMAGE = re.compile(r"\.(jpe?g|jpe|jfif|png|gif|bmp|webp|tiff?|avif|heic|heif)$", re.IGNORECASE)
 _PART = re.compile(r"((jpeg)?image|img|photo|mask|label|annotation|segmentation\w*|bbox|ground.?truth)(e?s)?", re.I)
 _NAME_CLASSES = (
-    "Put the images of each class into a folder, such as cat/1.jpg or train/cat/1.jpg, or list them in labels.csv"
+    "Put the images of each class into a folder, such as cat/1.jpg or train/cat/1.jpg, or list the images in "
+    "labels.csv with the columns path and label"
 )
 
 
@@ -179,11 +181,12 @@ def find_splits(names: Sequence[str]) -> dict[str, str]:
 
 def warn_of_labels(labels: Sequence[str]) -> Iterator[str]:
     """Yield a warning for each label that may not be a class, or may mean the same class as another label."""
-    for label in labels:
-        if split_of(label):
-            yield f"Class '{label}' is named like a split; if it is no class, correct images.root or the labels"
+    like_splits = [label for label in labels if split_of(label)]
     parts = [label for label in labels if _PART.fullmatch(label)]
-    if len(parts) > 1:
+    for label in like_splits if not parts else ():
+        yield f"Class '{label}' is named like a split. If '{label}' is no class: {_NAME_CLASSES}"
+    parts += like_splits
+    if len(parts) > 1 and parts != like_splits:
         yield f"Classes {_list(parts)} are named like parts of a dataset. If they are no classes: {_NAME_CLASSES}"
     yield from similar_labels(labels)
 
@@ -228,7 +231,8 @@ def _contradiction(
             f"split. If all are classes, add {as_classes}; if not, move {_list(held_out)} out of images.root"
         )
     elif len({_parse(top)[1] for top in splits}) > 1:
-        problem = f"the folders {_list(splits)} are named like splits of several classes. {name_splits}"
+        advice = name_splits if filled else f"{_move_to_splits(splits)}. If the folders are classes, add {as_classes}"
+        problem = f"the folders {_list(splits)} are named like splits of several classes. {advice}"
     elif alike:
         problem = f"{_list(filled)} and {_list(alike)} contain class folders with the same names. {name_splits}"
     elif filled and "train" not in (splits[top] for top in filled):
@@ -236,6 +240,17 @@ def _contradiction(
     elif len(filled) == 1 and any(classes[top] for top in others):
         problem = f"{_are(filled)} named like a split, but {_are(others)} not. {name_splits}"
     return problem
+
+
+def _move_to_splits(splits: dict[str, str]) -> str:
+    """Return the advice to move trainA to train/A."""
+    moves = []
+    for name in splits:
+        words = _WORD.findall(_HUMP.sub(" ", name))
+        label = "_".join(word for word in words if word.lower() in _parse(name)[1])
+        if label:
+            moves.append(f"'{name}' to '{splits[name]}/{label}'")
+    return f"If the folders are splits, move {', '.join(moves[:2])}{', and so on' * (len(moves) > 2)}"
 
 
 def _nested_copy(tops: Sequence[str], classes: dict[str, set[str]], where: str) -> str | None:
@@ -277,12 +292,26 @@ def _without_classes(tops: Sequence[str], paths: Sequence[str], root: str) -> st
     if archives:
         setting = option("images.root", f"{root}/{archives[0]}")
         return f"{found}. If the images are in {_list(archives)}, name one of them, {setting}, or a pattern"
-    tables = [path for path in paths if _TABLE.search(path) and not _UNLABELLED.search(path)]
-    tables.sort(key=lambda path: "train" not in path.lower())
-    if tables:
-        setting = option("images.root", f"{root},images.manifest={tables[0]}")
-        return f"{found}. If the labels are in {_list(tables)}, add {setting} and set images.columns"
-    return f"{found}. {_NAME_CLASSES}"
+    return f"{found}. {_name_tables(paths, root) or _NAME_CLASSES}"
+
+
+def _name_tables(paths: Sequence[str], root: str) -> str | None:
+    """Return how to read the tables in the root, or else in folders of the root, or None if there are no tables."""
+    tables = [path for path in paths if _TABLE.search(path) and not _SUBMISSION.search(path)]
+    tables = [path for path in tables if "/" not in path] or tables
+    tables.sort(key=lambda path: (bool(_TEST.search(path)), "train" not in path.lower()))
+    if not tables or _TEST.search(tables[0]):
+        return None
+    join = f"join the tables into labels.csv in '{root}' with the columns path (such as train/1.jpg), label and split"
+    if len(tables) > 1 and "/" in tables[0]:
+        return f"If the labels are in {_list(tables)}, {join}"
+    several = f". If several of {_list(tables)} have labels, {join}" if len(tables) > 1 else ""
+    setting = option("images.root", f"{root},images.manifest={tables[0]}")
+    columns = "images.columns.path=NAME,images.columns.label=NAME"
+    return (
+        f"If the labels are in '{tables[0]}', add {setting}; if its columns are not path and label, also name the "
+        f"columns: {columns}{several}"
+    )
 
 
 def _are(names: Collection[str]) -> str:

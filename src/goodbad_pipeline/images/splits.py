@@ -187,8 +187,8 @@ def _require_enough_groups(labels: pd.DataFrame, pool: pd.DataFrame, parts: Mapp
             f"numbers, such as '{scarce.index[0]}'. Replace ranges of the numbers by classes, such as low and high"
         )
     shown = [
-        f"'{row.Index}' ({counted(row.images, 'image')} in {counted(row.groups, 'group')})"
-        for row in scarce[:4].itertuples()
+        f"'{label}' ({counted(images, 'image')} in {counted(count, 'group')})"
+        for label, images, count in zip(scarce.index[:4], scarce["images"], scarce["groups"], strict=False)
     ]
     more = f" and {len(scarce) - 4} more" if len(scarce) > 4 else ""
     raise InputError(
