@@ -100,13 +100,17 @@ def test_folders_whose_meaning_is_clear(tmp_path: Path, build: Build, expected: 
         ),
         (lambda root: loose_images(root, "train", "test"), "'test', 'train'; two class folders are needed. Put the"),
         (
-            lambda root: put(root, "1.png", "2.png", "readme.txt"),
+            lambda root: put(root, "1.png", "2.png", "readme.txt", "metadata.jsonl"),
             "^images.root: 2 images lie directly in '.*', none in a class folder. Put the images of each class into a",
         ),
         (lambda root: put(root, "1.png"), "1 image lies directly in '.*', none in a class folder. Put the"),
         (
             lambda root: put(root, "a.tar.xz"),
             "^images.root: no folder in '.*' has images. If the images are in 'a.tar.xz', name .*/a.tar.xz",
+        ),
+        (
+            lambda root: put(root, "cat/1.mp4", "dog/1.mp4"),
+            "^images.root: no folder in '.*' has images, but 2 videos; save",
         ),
         (lambda root: put(root, "a/readme.txt"), "^images.root: no folder in '.*' has images. Put the images"),
         (lambda root: put(root, "cat/1.png"), "images are only in 'cat'; two class folders"),

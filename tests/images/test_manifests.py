@@ -144,6 +144,7 @@ def test_labels_with_a_mark_that_join_no_others(tmp_path: Path, label: str) -> N
         ("path,fine,coarse\n0.png,a,c\n1.png,b,d\n", "Add images.columns.label=NAME to --params"),
         ("0.png,cat\n1.png,dog\n", "header line is missing; begin the file with a line such as path,label$"),
         ("path,label\n", "'labels.csv' has no rows$"),
+        ("path,label\n0.png,cat\n1.png,a,b,c\n", r"\(Expected 2 fields in line 3, saw 4\)"),
     ],
 )
 def test_columns_with_other_names_are_guessed_for_the_message(tmp_path: Path, text: str, message: str) -> None:
@@ -176,3 +177,13 @@ def test_labels_that_differ_from_the_folders_are_warned_of(
     ) in caplog.text
     table = read_candidates(root, layout, None, Columns()).candidates.set_index("path")
     assert table.loc[first, "label"] == "cat"
+
+
+def test_images_without_a_row_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = write_table(kaggle_competition(tmp_path), "id,breed\ntest/0,cat\ntest/1,cat\n", "submission.csv")
+    with caplog.at_level(logging.INFO):
+        rows(root, "submission.csv", path="id", label="breed")
+    assert (
+        "Images without a row in submission.csv: 2 (first: train/0.png; 'train.csv' has a row of this name)"
+        in caplog.text
+    )

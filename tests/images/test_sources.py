@@ -136,7 +136,7 @@ def test_an_ignored_group_column_is_kept_under_another_name(tmp_path: Path) -> N
         (lambda root: root.joinpath("labels.csv").write_text("file,label\na,b\n"), {}, "has no column 'path'"),
         (lambda root: root.joinpath("labels.csv").write_text("path,label\na,b\n"), {"group": "who"}, "columns.group"),
         (lambda root: root.joinpath("labels.parquet").write_bytes(b"junk"), {}, "readable CSV or Parquet"),
-        (lambda root: root.joinpath("labels.csv").write_bytes(b""), {}, "readable CSV or Parquet"),
+        (lambda root: root.joinpath("labels.csv").write_bytes(b""), {}, "'labels.csv' is empty"),
         (lambda root: root.joinpath("labels.csv").write_text("path,label,split\na,b,later\n"), {}, "got 'later'"),
         (lambda root: root.joinpath("labels.csv").write_text("path,label,size,manifest_size\na,b,1,2"), {}, "both col"),
         (lambda root: root.joinpath("labels.csv").write_text("path,label\na,b\n../c,d\n"), {}, "row 2 .* has '../c'"),

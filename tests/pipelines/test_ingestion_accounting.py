@@ -105,6 +105,20 @@ def test_a_folder_without_classes_is_left_out_and_spares_the_limit(tmp_path: Pat
     assert summary["given_splits"] == {"train": 4}
     assert table["reason"].tolist() == ["no_label"] * 18
     assert "left out: 9 files in 'test', because the files have no labels" in caplog.text
+    assert "9 images in 'to_predict', which is in no split. If 'to_predict' is a class, move the images" in caplog.text
+    pd.testing.assert_frame_equal(check_quarantine(labels, quarantine, summary, wanted), labels)
+
+
+def test_text_files_beside_images_spare_the_limit(tmp_path: Path) -> None:
+    class_folders(tmp_path)
+    for image in list(tmp_path.rglob("*.png")):
+        image.with_suffix(".json").write_text("{}")
+        image.with_suffix(".txt").write_text("0 1")
+    wanted = images(tmp_path)
+    accepted, unreadable, listing = scan_images(wanted, tmp_path / ".journal", StopRequest())
+    labels, quarantine, duplicates, corrections = group_images(accepted, unreadable, wanted)
+    summary, _ = report_ingestion(labels, quarantine, duplicates, corrections, listing)
+    assert summary["quarantined"] == 8
     pd.testing.assert_frame_equal(check_quarantine(labels, quarantine, summary, wanted), labels)
 
 

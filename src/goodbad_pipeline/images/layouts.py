@@ -36,11 +36,12 @@ _TEST = re.compile(r"(?<![a-z])test[^/]*$", re.IGNORECASE)  # a table that may h
 _ARCHIVE = re.compile(r"\.(zip|tar|tgz|tar\.\w+|7z|rar|tfrecords?)$", re.IGNORECASE)
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")  # between the words of trainImages
 _NO_IMAGE = re.compile(  # a file with such a name makes no folder a class
-    r"\.(txt|md|csv|tsv|json|xml|ya?ml|html?|log|docx?|xlsx?|pdf|py|ipynb|h5|hdf5|keras|pth?|ckpt|onnx|tflite|pb|np[yz]|"
+    r"\.(txt|md|csv|tsv|jsonl?|xml|ya?ml|html?|log|docx?|xlsx?|pdf|py|ipynb|h5|hdf5|keras|pth?|ckpt|onnx|tflite|pb|np[yz]|"
     r"mat|pkl|parquet|tfrecords?|db|sqlite|zip|tar|gz|tgz|7z|rar|mp4|avi|mov|wav|mp3)$",
     re.IGNORECASE,
 )
-_IMAGE = re.compile(r"\.(jpe?g|jpe|jfif|png|gif|bmp|webp|tiff?|avif|heic|heif)$", re.IGNORECASE)
+IMAGE_NAME = re.compile(r"\.(jpe?g|jpe|jfif|png|gif|bmp|webp|tiff?|avif|heic|heif)$", re.IGNORECASE)
+_VIDEO = re.compile(r"\.(mp4|avi|mov|mkv|webm)$", re.IGNORECASE)
 _PART = re.compile(r"((jpeg)?image|img|photo|mask|label|annotation|segmentation\w*|bbox|ground.?truth)(e?s)?", re.I)
 _NAME_CLASSES = (
     "Put the images of each class into a folder, such as cat/1.jpg or train/cat/1.jpg, or list the images in "
@@ -100,7 +101,7 @@ def find_arrangement(paths: Sequence[str], layout: Literal["auto", "folders", "p
     where = "" if PurePath(root).suffix else f"{root}/{base}"  # an archive has no folder that can be read alone
     problem = _contradiction(tops, splits, classes, root, where) if layout == "auto" else None
     if problem is not None and not splits and len(tops) > 1:
-        named = [path for path in paths if _IMAGE.search(path)]
+        named = [path for path in paths if IMAGE_NAME.search(path)]
         if len(_Folders(named).inside(base)) == 1:  # the other folders have no images, only files without an ending
             return find_arrangement(named, layout, root)
     presplit = layout == "presplit" or any(classes[top] for top in splits) or len(splits) == len(tops)
@@ -245,11 +246,11 @@ def _contradiction(
 def _move_to_splits(splits: dict[str, str]) -> str:
     """Return the advice to move trainA to train/A."""
     moves = []
-    for name in splits:
+    for name, split in splits.items():
         words = _WORD.findall(_HUMP.sub(" ", name))
         label = "_".join(word for word in words if word.lower() in _parse(name)[1])
         if label:
-            moves.append(f"'{name}' to '{splits[name]}/{label}'")
+            moves.append(f"'{name}' to '{split}/{label}'")
     return f"If the folders are splits, move {', '.join(moves[:2])}{', and so on' * (len(moves) > 2)}"
 
 
@@ -287,7 +288,11 @@ def _without_classes(tops: Sequence[str], paths: Sequence[str], root: str) -> st
         lie = "lies" if loose == 1 else "lie"
         found = f"{counted(loose, 'image')} {lie} directly in '{root}', none in a class folder"
     else:
-        found = f"no folder in '{root}' has images"
+        videos = sum(bool(_VIDEO.search(path)) for path in paths)
+        found = (
+            f"no folder in '{root}' has images"
+            + f", but {counted(videos, 'video')}; save the frames as images" * bool(videos)
+        )
     archives = [path for path in paths if _ARCHIVE.search(path)]
     if archives:
         setting = option("images.root", f"{root}/{archives[0]}")

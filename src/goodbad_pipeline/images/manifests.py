@@ -113,10 +113,11 @@ def _read_table(file: Path, columns: Columns) -> pd.DataFrame:
         text = raw.where(raw != "")
         own = [name.casefold() for name in astuple(columns) if isinstance(name, str)]
         return text.apply(lambda column: column if column.name.casefold() in own else _to_numbers(column))
+    except pd.errors.EmptyDataError as error:
+        raise InputError(f"images.manifest: must have a row for each image, but '{file.name}' is empty") from error
     except Exception as error:  # pandas and pyarrow raise their own types on broken files
-        raise InputError(
-            f"images.manifest: must be readable CSV or Parquet, got '{file}' ({first_line(error)})"
-        ) from error
+        reason = first_line(error).removeprefix("Error tokenizing data. C error: ")
+        raise InputError(f"images.manifest: must be readable CSV or Parquet, got '{file}' ({reason})") from error
 
 
 def _to_numbers(column: pd.Series) -> pd.Series:

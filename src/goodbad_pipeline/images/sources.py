@@ -30,7 +30,7 @@ import pyarrow.parquet as pq
 from goodbad_pipeline.errors import InputError, option
 from goodbad_pipeline.images.archives import Archive, image_column
 from goodbad_pipeline.images.formats import HEAD_BYTES, find_container
-from goodbad_pipeline.images.layouts import find_arrangement, warn_of_labels
+from goodbad_pipeline.images.layouts import IMAGE_NAME, find_arrangement, warn_of_labels
 from goodbad_pipeline.images.manifests import (
     OWN_COLUMNS,
     PARQUET_SUFFIXES,
@@ -53,7 +53,8 @@ Layout = Literal["auto", "folders", "presplit", "manifest"]
 _LITTER = ("thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "system volume information")
 URLS = ("http://", "https://")
 TABLE_SUFFIXES = (".csv", ".tsv", *PARQUET_SUFFIXES)
-MOST_BYTES = 256 << 20  # maximum size of a download
+MOST_LISTED = 1_000_000  # files that are compared with the rows of a manifest
+MOST_BYTES = 256 << 20  # maximum size of a download, and bytes of a CSV file that are searched
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,9 @@ def read_candidates(root: Root, layout: Layout, manifest: str | None, columns: C
         table = arrange_columns(labelled, columns, Path(str(root)), root)
         unlabelled = {str(name): len(part) for name, part in table.groupby("split") if part["label"].isna().all()}
     elif layout == "manifest":
-        table = read_manifest(_find_manifest(root, manifest), columns, root)
+        file = _find_manifest(root, manifest)
+        table = read_manifest(file, columns, root)
+        _log_unlisted(table, file, root)
     else:
         table, unlabelled = _read_folders(root, ignored, layout)
     if table.empty:
@@ -104,6 +107,32 @@ def read_candidates(root: Root, layout: Layout, manifest: str | None, columns: C
     for warning in warn_of_labels(sorted(table["label"].dropna().unique())):
         logger.warning("%s", printable(warning))
     return Listing(table, dict(sorted(ignored.items())), unlabelled)
+
+
+def _log_unlisted(table: pd.DataFrame, manifest: Path, root: Root) -> None:
+    """Log how many images have no row in the manifest, and which other CSV file in ``root`` has the first of them."""
+    listed = set(table["path"])
+    try:
+        files = islice(walk_files(root, Counter()), MOST_LISTED)
+        unlisted = [path for path in files if IMAGE_NAME.search(path) and path not in listed]
+    except InputError:  # the folder cannot be listed, but its files may be readable
+        return
+    if not unlisted:
+        return
+    name = PurePosixPath(unlisted[0]).stem.encode("utf-8", "surrogateescape")
+    tables = [file for file in sorted(root.glob("*.csv")) if file != manifest] if isinstance(root, Path) else []
+    other = next((f"; '{file.name}' has a row of this name" for file in tables if _mentions(file, name)), "")
+    level = logging.INFO if len(set(table["label"].dropna())) > 1 else logging.WARNING
+    first = printable(unlisted[0])
+    logger.log(level, "Images without a row in %s: %d (first: %s%s)", manifest.name, len(unlisted), first, other)
+
+
+def _mentions(file: Path, name: bytes) -> bool:
+    with file.open("rb") as stream:
+        return (
+            re.search(rb'(?m)^"?([^,;\t\n]*/)?%s(\.\w+)?"?[,;\t]' % re.escape(name), stream.read(MOST_BYTES))
+            is not None
+        )
 
 
 def _find_manifest(root: Root, manifest: str | None) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from goodbad_pipeline.errors import InputError, counted
 from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.images.corrections import apply_corrections, read_corrections
 from goodbad_pipeline.images.duplicates import group_duplicates
+from goodbad_pipeline.images.layouts import split_of
 from goodbad_pipeline.images.manifests import Columns
 from goodbad_pipeline.images.paths import Root, printable
 from goodbad_pipeline.images.pixels import Transform, pixel_source
@@ -26,6 +28,7 @@ from goodbad_pipeline.training.stopping import StopRequest
 
 logger = logging.getLogger(__name__)
 
+SIDECAR = r"(?i)\.(?:json|txt|xml)$"  # the ending of a text file beside an image
 THUMBNAIL = 96
 IMAGES_PER_CLASS = 16
 IMAGES_PER_REASON = 8
@@ -129,9 +132,16 @@ def _log_summary(summary: dict[str, Any], quarantine: pd.DataFrame, disputed: pd
     if summary["ignored"]:
         ignored = ", ".join(f"{printable(name)} {count}" for name, count in summary["ignored"].items())
         logger.info("  ignored hidden files and folders, counted by name: %s", ignored)
+    unlabelled = quarantine.loc[quarantine["reason"] == Reason.NO_LABEL, "path"].str.extract(r"([^/]+)/[^/]*$")[0]
     for folder, count in summary["unlabelled"].items():
-        files = counted(count, "file")
-        logger.warning("  left out: %s in '%s', because the files have no labels", files, printable(folder))
+        name, files = printable(folder), counted(count, "file")
+        if not summary["given_splits"] or any(map(split_of, re.split(r"[\W_]+", folder))):
+            logger.warning("  left out: %s in '%s', because the files have no labels", files, name)
+        elif images := int((unlabelled == folder).sum()):
+            advice = f"which is in no split. If '{name}' is a class, move the images to train/{name}"
+            logger.warning("  left out: %s in '%s', %s", counted(images, "image"), name, advice)
+        else:
+            logger.warning("  left out: %s in '%s', which is no split", files, name)
     for status, count in summary["corrections"].items():
         logger.info("  corrections: %s %s", counted(count, "image"), status)
     exact, near = summary["exact_duplicates"], summary["near_duplicates"]
@@ -157,7 +167,8 @@ def check_quarantine(
         InputError: Too many files are quarantined, or a split of the source, such as test/, keeps no file.
     """
     unlabelled = sum(summary["unlabelled"].values())  # number of files in folders that are left out as a whole
-    found, quarantined = summary["found"] - unlabelled, summary["quarantined"] - unlabelled
+    spared = unlabelled + _count_sidecars(grouped, quarantine)
+    found, quarantined = summary["found"] - spared, summary["quarantined"] - spared
     if quarantined > images.max_quarantined_fraction * found:
         reasons = ", ".join(f"{reason} {count}" for reason, count in summary["quarantined_by_reason"].items())
         raise InputError(
@@ -172,6 +183,13 @@ def check_quarantine(
             f"or remove this split from the source; a part of the train images then becomes '{split}'"
         )
     return with_root(grouped, images.root)
+
+
+def _count_sidecars(images: pd.DataFrame, quarantine: pd.DataFrame) -> int:
+    """Count the quarantined files that describe an accepted image, such as cat/1.json beside cat/1.jpg."""
+    paths = quarantine.loc[quarantine["reason"] == Reason.NOT_AN_IMAGE, "path"].astype(str)
+    stems = paths[paths.str.contains(SIDECAR)].str.replace(SIDECAR, "", regex=True)
+    return int(stems.isin(set(images["path"].str.replace(r"\.\w+$", "", regex=True))).sum()) if len(stems) else 0
 
 
 def _example(quarantine: pd.DataFrame) -> str:
