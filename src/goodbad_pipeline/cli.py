@@ -213,7 +213,8 @@ def _split_params(ctx: click.Context, option: click.Parameter, value: Any) -> An
             if name not in GROUPS:
                 raise click.ClickException(
                     f"--params: a comma before a name and '=' separates parameters, but {name!r} is no parameter; if "
-                    f"the comma belongs to the value of {first.partition('=')[0]}, set it in conf/local/parameters.yml"
+                    f"the comma belongs to the value of {first.partition('=')[0]}, set it in "
+                    "conf/local/parameters.yml or, if the value is a path, rename the folder"
                 )
     items = [item for text in texts for item in text]
     for item in items:
