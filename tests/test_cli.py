@@ -104,7 +104,7 @@ def test_garbage_is_not_searched_among_imported_modules_nor_at_the_end_of_a_comm
         ("--params=photos", "--params: must be name=value, as in training.epochs=5, got 'photos'$"),
         (
             "--params=images.root=a,2023=b",
-            "--params: .* '2023' is no parameter; if the comma .* parameters.yml or, if .* rename",
+            "--params: .* '2023' is no parameter; if the comma .*/parameters.yml or, if .* rename",
         ),
         ("--params==1", "--params: must be name=value, .*, got '=1'$"),
         ("--tags=data --from-nodes=training.train_model", "--tags, --from-nodes: must leave a node to run"),
