@@ -6,12 +6,16 @@ import pandas as pd
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.images.splits import SPLITS
+from goodbad_pipeline.review.issues import ISSUES
 
 RULES: dict[str, tuple[str, Callable[[pd.Series], pd.Series]]] = {
     "text": ("non-empty text", lambda column: column.notna() & (column.astype(str).str.strip() != "")),
+    "text or empty": ("text, which may be empty", lambda column: column.map(lambda cell: isinstance(cell, str))),
     "sha256": ("64 hexadecimal digits", lambda column: column.astype(str).str.fullmatch("[0-9a-f]{64}")),
     "count": ("an integer >= 1", lambda column: (column >= 1) & (column % 1 == 0)),
     "split": (f"one of {', '.join(SPLITS)}", lambda column: column.isin(SPLITS)),
+    "fraction": ("a number from 0 to 1", lambda column: column.between(0, 1)),
+    "issue": (f"one of {', '.join(ISSUES)}, or ''", lambda column: column.isin(["", *ISSUES])),
     "split or none": (f"one of {', '.join(SPLITS)}, or nothing", lambda column: column.isna() | column.isin(SPLITS)),
 }
 
