@@ -25,6 +25,7 @@ FILES = (
     "predict",
     "export",
     "replay",
+    "review",
     "tune",
     "scaling_search",
     "scaling_study",

@@ -220,6 +220,26 @@ def build_frozen(model: ModelParams, resolution: int, classes: int) -> Any:
     return network_model.build_network(scale, classes=classes, weights=initial_weights(model, scale))
 
 
+def build_feature_network(model: ModelParams) -> Any:
+    """Build the pretrained network, without classifier, whose features a review compares.
+
+    A network that would be grown or trained from random weights starts from ImageNet weights instead. If a budget
+    chooses the network of the training, the features are those of φ = 0.
+
+    Raises:
+        InputError: There are no pretrained weights for the network.
+    """
+    update: dict[str, Any] = {"budget": None, "phi": 0.0} if model.budget else {}
+    update["weights"] = "auto" if model.weights in (None, *WEIGHT_WORDS) else model.weights
+    frozen = model.model_copy(update={**update, "grow_from": None})
+    scale = network_scale(frozen)
+    weights = initial_weights(frozen, scale)
+    if weights is None:
+        reason = pretrained.why_not_imagenet(scale)
+        raise InputError(f"model: a review needs pretrained weights ({reason}); run it with --params=model.phi=0")
+    return network_model.build_network(scale, weights=weights, include_top=False)
+
+
 def measure_ms_per_image(scale: NetworkScale, *, classes: int, batch_size: int) -> float:
     """Measure the prediction time of a network with random weights, in milliseconds per image.
 

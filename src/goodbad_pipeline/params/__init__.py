@@ -13,6 +13,7 @@ from goodbad_pipeline.params.results import (
     PromotionParams,
     RegistryParams,
     ReplayParams,
+    ReviewParams,
     TrackingParams,
 )
 from goodbad_pipeline.params.training import CoefficientParams, ModelParams, TrainingParams

@@ -1,4 +1,4 @@
-"""Parameters of evaluation, registry, promotion, prediction, export, replay and tracking."""
+"""Parameters of evaluation, registry, promotion, prediction, export, replay, review and tracking."""
 
 from typing import Annotated, Any, Literal
 
@@ -77,6 +77,30 @@ class ReplayParams(Group):
     run_id: str | None
     tolerance: Annotated[float, Field(ge=0)]
     strict: bool
+
+
+class ReviewLimits(Group):
+    """Limits of the measures by which an image needs a look."""
+
+    outlier: Positive
+    dark: Fraction
+    overexposed: Fraction
+    blurred: Fraction
+    uniform: Fraction
+    odd_size: Annotated[float, Field(gt=1)]
+    odd_aspect_ratio: Annotated[float, Field(gt=1)]
+
+
+class ReviewParams(Group):
+    """Which labels are reviewed, and when an image needs a look."""
+
+    include_test: bool
+    folds: Annotated[int, Field(ge=2)]
+    neighbours: Count
+    planted: Annotated[float, Field(gt=0, le=0.5)]
+    least_probability: Fraction
+    limits: ReviewLimits
+    seed: Seed
 
 
 class TrackingParams(Group):

@@ -27,6 +27,7 @@ GROUPS: dict[str, type[Group]] = {
     "predict": results.PredictParams,
     "export": results.ExportParams,
     "replay": results.ReplayParams,
+    "review": results.ReviewParams,
     "promotion": results.PromotionParams,
     "scaling_search": experiments.ScalingSearchParams,
     "scaling_study": experiments.ScalingStudyParams,

@@ -31,6 +31,15 @@ DEFAULT_STRENGTH = 10.0**-2.5
 LEAST_DEVIATION = 0.3
 """The least standard deviation by which a feature is divided, as a fraction of the median of all deviations."""
 
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """Predictions of each image by classifiers that were fitted without the image's group."""
+
+    probabilities: np.ndarray  # float64, shape (n, classes)
+    strength: float  # C, see `STRENGTHS`
+
+
 _Fold = tuple[np.ndarray, np.ndarray]  # indices of the images to fit and of the images to predict
 _Weights = tuple[np.ndarray, np.ndarray]  # kernel (features, classes) and bias (classes,)
 
@@ -72,13 +81,45 @@ def fit_linear_head(
     """
     weights = np.ones(len(y_true)) if class_weights is None else class_weights[y_true]
     with threadpool_limits(1):  # several threads would wait for threads of Keras and use 25 times the processor time
-        strength, losses = _choose_strength(features, y_true, weights, classes, _folds(y_true, groups, seed))
+        held_out = _choose_strength(features, y_true, weights, classes, _folds(y_true, groups, seed))
+        strength = held_out.strength
         kernel, bias = next(_fit_path(features, y_true, weights, classes, [strength]))
+    losses = log_losses(y_true[: len(held_out.probabilities)], held_out.probabilities)
     skill = UNKNOWN_SKILL
     if len(losses):
         by_frequency = scipy.stats.entropy(np.bincount(y_true))
         skill = float(np.clip(1 - losses.mean() / by_frequency, 0, 1)) if by_frequency else UNKNOWN_SKILL
     return LinearHead(kernel.astype(np.float32), bias.astype(np.float32), strength, losses, skill)
+
+
+def predict_out_of_fold(
+    features: np.ndarray,
+    y_true: np.ndarray,
+    groups: np.ndarray,
+    classes: int,
+    seed: int,
+    folds: int = FOLDS,
+    strengths: Sequence[float] = STRENGTHS,
+) -> OutOfFold:
+    """Predict each image in a cross-validation that keeps each group in one fold.
+
+    Of ``strengths``, the value of C with the lowest log loss is chosen. There must be images of two groups.
+    """
+    with threadpool_limits(1):
+        return _choose_strength(
+            features, y_true, np.ones(len(y_true)), classes, _folds(y_true, groups, seed, folds), strengths
+        )
+
+
+def pooled_outputs(network: keras.Model) -> keras.Model:
+    """Return a model whose outputs are the features of the network and the mean of each residual block's output.
+
+    Blocks in the middle of the network describe texture and quality, which the last features have forgotten.
+    """
+    blocks = [layer.output for layer in network.layers if layer.name.endswith("_add")]
+    means = [keras.ops.mean(output, axis=(1, 2)) for output in blocks]
+    features = network.get_layer("avg_pool").output
+    return keras.Model(network.input, keras.ops.concatenate([features, *means], axis=-1))
 
 
 def candidate_resolutions(resolutions: Sequence[int], sides: np.ndarray) -> list[int]:
@@ -113,10 +154,10 @@ def compare_resolutions(
     return table.assign(chosen=table.index == (table["excess"] <= table["chance"]).idxmax())
 
 
-def _folds(y_true: np.ndarray, groups: np.ndarray, seed: int) -> list[_Fold]:
-    """Return at most `FOLDS` folds with similar shares of the classes. A fold may lack a class that has few groups."""
+def _folds(y_true: np.ndarray, groups: np.ndarray, seed: int, most: int = FOLDS) -> list[_Fold]:
+    """Return at most ``most`` folds with similar shares of the classes. A fold may lack a class that has few groups."""
     largest = np.bincount(y_true).max()  # scikit-learn requires a class with as many images as there are folds
-    count = min(FOLDS, len(np.unique(groups)), largest)
+    count = min(most, len(np.unique(groups)), largest)
     if count < 2:
         return []
     splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
@@ -127,25 +168,35 @@ def _folds(y_true: np.ndarray, groups: np.ndarray, seed: int) -> list[_Fold]:
 
 
 def _choose_strength(
-    features: np.ndarray, y_true: np.ndarray, weights: np.ndarray, classes: int, folds: Sequence[_Fold]
-) -> tuple[float, np.ndarray]:
-    """Return the best C and its losses (n,). The search ends after two values in a row without improvement."""
+    features: np.ndarray,
+    y_true: np.ndarray,
+    weights: np.ndarray,
+    classes: int,
+    folds: Sequence[_Fold],
+    strengths: Sequence[float] = STRENGTHS,
+) -> OutOfFold:
+    """Return the predictions for the best C; no predictions if there are no folds.
+
+    The search ends after two values in a row without improvement.
+    """
+    best = OutOfFold(np.zeros((0, classes)), DEFAULT_STRENGTH)
     if not folds:
-        return DEFAULT_STRENGTH, np.zeros(0)
-    paths = [_fit_path(features[fitted], y_true[fitted], weights[fitted], classes, STRENGTHS) for fitted, _ in folds]
-    best, lowest, risen = DEFAULT_STRENGTH, np.full(len(y_true), np.inf), 0
-    for strength in STRENGTHS:
-        losses = np.empty(len(y_true))
+        return best
+    paths = [_fit_path(features[fitted], y_true[fitted], weights[fitted], classes, strengths) for fitted, _ in folds]
+    lowest, risen = np.inf, 0
+    for strength in strengths:
+        probabilities = np.empty((len(y_true), classes))
         for path, (_, held) in zip(paths, folds, strict=True):
             kernel, bias = next(path)
-            losses[held] = log_losses(y_true[held], scipy.special.softmax(features[held] @ kernel + bias, axis=1))
-        if np.average(losses, weights=weights) < np.average(lowest, weights=weights):
-            best, lowest, risen = strength, losses, 0
+            probabilities[held] = scipy.special.softmax(features[held] @ kernel + bias, axis=1)
+        loss = np.average(log_losses(y_true, probabilities), weights=weights)
+        if loss < lowest:
+            best, lowest, risen = OutOfFold(probabilities, strength), loss, 0
         else:
             risen += 1
         if risen == 2:
             break
-    return best, lowest
+    return best
 
 
 def _fit_path(

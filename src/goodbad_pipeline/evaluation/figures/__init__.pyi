@@ -1,4 +1,4 @@
-from .bars import confusion_matrix_figure, metrics_figure, slices_figure, split_figure
+from .bars import confusion_matrix_figure, metrics_figure, slices_figure, split_figure, suggestion_matrix_figure
 from .curves import history_figure, precision_recall_figure, reliability_figure, roc_figure
 from .experiments import ranking_figure, rate_figure, search_figure, study_figure
 from .interactive import Chart, history_chart, roc_chart, slices_chart
@@ -36,4 +36,5 @@ __all__ = [
     "split_colours",
     "split_figure",
     "study_figure",
+    "suggestion_matrix_figure",
 ]

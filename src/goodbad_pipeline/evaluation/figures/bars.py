@@ -107,23 +107,29 @@ def confusion_matrix_figure(y_true: IntArray, predicted: IntArray, class_names: 
 
     ``y_true`` and ``predicted`` (n,) hold class indices. Up to 10 classes are legible.
     """
+    counts = confusion_matrix(y_true, predicted, labels=np.arange(len(class_names)))
+    accuracy = np.trace(counts) / counts.sum()
+    title = f"Confusion matrix: accuracy {accuracy:.1%} on {counts.sum():,} images"
+    return _matrix_figure(counts, class_names, title, "Predicted class", "True class")
+
+
+def suggestion_matrix_figure(given: IntArray, suggested: IntArray, class_names: Sequence[str]) -> Figure:
+    """Draw which classes are suggested instead of which labels, class indices (n,): counts and row percentages."""
+    counts = confusion_matrix(given, suggested, labels=np.arange(len(class_names)))
+    title = f"Suggested labels: another class for {counts.sum() - np.trace(counts):,} of {counts.sum():,} images"
+    return _matrix_figure(counts, class_names, title, "Suggested class", "Label")
+
+
+def _matrix_figure(counts: NDArray[np.int64], class_names: Sequence[str], title: str, x: str, y: str) -> Figure:
     classes = len(class_names)
-    counts = confusion_matrix(y_true, predicted, labels=np.arange(classes))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure = style.new_figure(min(14.0, 4.6 + 0.4 * classes))
     axes = figure.subplots()
     image = axes.imshow(shares * 100, cmap="Blues", vmin=0, vmax=100, aspect="auto")
-    accuracy = np.trace(counts) / counts.sum()
-    style.plain_axes(
-        axes,
-        title=f"Confusion matrix: accuracy {accuracy:.1%} on {counts.sum():,} images",
-        x="Predicted class",
-        y="True class",
-        grid="none",
-    )
+    style.plain_axes(axes, title=title, x=x, y=y, grid="none")
     _name_ticks(axes, class_names)
     _write_cells(axes, counts, shares)
-    figure.colorbar(image, ax=axes, label="Share of the true class (%)", pad=0.02)
+    figure.colorbar(image, ax=axes, label=f"Share of the {y.lower()} (%)", pad=0.02)
     if classes <= 4:  # there is room for large letters, and the report shows the figure at half its size
         for text in figure.findobj(Text):
             text.set_fontsize(1.5 * float(text.get_fontsize()))
