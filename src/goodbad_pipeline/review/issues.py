@@ -70,14 +70,16 @@ def find_issues(
     """
     side = np.sqrt(images["width"] * images["height"].astype(np.float64))
     aspect = images["width"] / images["height"]
+    uniform = (measures["contrast"] < limits["uniform"]).to_numpy()
+    soft = (measures["sharpness"] < limits["blurred"] * measures["sharpness"].median()).to_numpy()
     labels = images.groupby("copies")["label"].transform("nunique")
     return pd.DataFrame(
         {
             OUTLIER: _deviation(pd.Series(similarity, images.index)) < -limits["outlier"],
             "dark": (measures["brightest"] < limits["dark"]).to_numpy(),
             "overexposed": (measures["darkest"] > limits["overexposed"]).to_numpy(),
-            "blurred": (measures["sharpness"] < limits["blurred"] * measures["sharpness"].median()).to_numpy(),
-            "uniform": (measures["contrast"] < limits["uniform"]).to_numpy(),
+            "blurred": soft & ~uniform,
+            "uniform": uniform,
             "odd_size": np.abs(np.log2(side / side.median())) > np.log2(limits["odd_size"]),
             "odd_aspect_ratio": np.abs(np.log2(aspect)) > np.log2(limits["odd_aspect_ratio"]),
             NEAR_DUPLICATE: labels > 1,

@@ -121,11 +121,13 @@ def _suspect(y: IntArray, groups: IntArray, probabilities: FloatArray, neighbour
     for_label, for_others = votes[rows, y], votes.copy()
     for_others[rows, y] = -1
     k = neighbours.indices.shape[1]
+    ratio = np.log(p_second + _LEAST) - np.log(p_label + _LEAST)
     evidence = np.stack(
         [
-            np.log(p_second + _LEAST) - np.log(p_label + _LEAST),
+            ratio,
             1 - get_label_quality_scores(y, probabilities, method="normalized_margin"),
             np.log(for_others.max(axis=1) + 1 / k) - np.log(for_label + 1 / k),
+            _mean_of_others(ratio, groups),
         ],
         axis=1,
     )
@@ -134,6 +136,12 @@ def _suspect(y: IntArray, groups: IntArray, probabilities: FloatArray, neighbour
     agreed = ((table["second"].transform("nunique") == 1) & table["other"].transform("all")).to_numpy()
     pooled = pd.DataFrame(evidence).groupby(cells).transform("mean").to_numpy()
     return Suspicion(second, p_label, p_second, for_label, agreed, np.where(agreed[:, None], pooled, evidence))
+
+
+def _mean_of_others(values: FloatArray, groups: IntArray) -> FloatArray:
+    """Return the mean of the other images of each group, shrunk towards 0, because a whole group may be wrong."""
+    sums, counts = np.bincount(groups, values), np.bincount(groups)
+    return (sums[groups] - values) / (counts[groups] + 1)
 
 
 def review_table(
