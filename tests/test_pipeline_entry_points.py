@@ -132,6 +132,7 @@ def test_listing_pipelines_imports_no_tensorflow_and_no_plotting(project: Path) 
         "predict",
         "register",
         "replay",
+        "review",
         "sample_data",
         "scaling_report",
         "scaling_search",

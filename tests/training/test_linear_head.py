@@ -16,6 +16,8 @@ from goodbad_pipeline.training.linear_head import (
     candidate_resolutions,
     compare_resolutions,
     fit_linear_head,
+    pooled_outputs,
+    predict_out_of_fold,
 )
 
 
@@ -48,6 +50,26 @@ def test_the_penalty_is_stronger_for_noisier_features() -> None:
     assert 0 <= noisy.skill < 0.3
     assert clear.skill > 0.9
     assert clear.losses.mean() < noisy.losses.mean() < 1.2  # about that of guessing, log 3, not above
+
+
+def test_out_of_fold_predictions_are_those_that_choose_the_penalty() -> None:
+    features, y_true, groups = sample(3, noise=3.0)
+    held_out = predict_out_of_fold(features, y_true, groups, 3, seed=0)
+    head = fit_linear_head(features, y_true, groups, 3, seed=0)
+    assert held_out.strength == head.strength
+    np.testing.assert_allclose(log_losses(y_true, held_out.probabilities), head.losses)
+    other = predict_out_of_fold(features, y_true, groups, 3, seed=0, folds=2, strengths=[1.0])
+    assert other.strength == 1.0
+    assert np.abs(other.probabilities - held_out.probabilities).max() > 0.01
+
+
+def test_pooled_outputs_are_the_last_features_and_the_mean_of_each_residual_block() -> None:
+    inputs = keras.Input((8, 8, 3))
+    block = keras.layers.Add(name="block1b_add")([inputs, inputs])
+    network = keras.Model(inputs, keras.layers.GlobalAveragePooling2D(name="avg_pool")(block * 3))
+    pixels = np.random.default_rng(0).random((2, 8, 8, 3), np.float32)
+    mean = pixels.mean(axis=(1, 2))
+    np.testing.assert_allclose(pooled_outputs(network)(pixels), np.hstack([6 * mean, 2 * mean]), rtol=1e-5)
 
 
 def test_cross_validation_divides_no_group() -> None:

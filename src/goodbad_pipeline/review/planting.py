@@ -59,15 +59,14 @@ class Calibrator:
     planted: BoolArray  # (m,) True for a planted label
     order: IntArray  # (m,) the positions of the images in the planted run
 
-    def score(self, evidence: FloatArray) -> FloatArray:
-        """Return the log of the ratio of the densities of planted and given labels, up to a constant."""
-        scores: FloatArray = self.regression.decision_function(evidence / self.scale)
-        return scores
+    def ratio(self, evidence: FloatArray) -> FloatArray:
+        """Return the density of planted labels relative to that of given labels at the ``evidence`` (n, f), (n,).
 
-    def probability(self, scores: FloatArray, share: float) -> FloatArray:
-        """Return the probability that a label with this score is wrong, if this ``share`` of all labels is wrong."""
+        The share of wrong labels times this ratio, at most 1, is the probability that a label is wrong.
+        """
         planted = self.planted.mean()
-        return np.minimum(1, share * np.exp(scores) * (1 - planted) / planted)
+        odds: FloatArray = np.exp(self.regression.decision_function(evidence / self.scale))
+        return odds * (1 - planted) / planted
 
     def shares(self, resamples: Resamples) -> FloatArray:
         """Return the share of wrong labels among the given labels, for each resample."""

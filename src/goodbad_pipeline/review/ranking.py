@@ -13,7 +13,7 @@ import pandas as pd
 from cleanlab.rank import get_label_quality_scores
 from numpy.typing import NDArray
 
-from goodbad_pipeline.evaluation.bootstrap import bootstrap_interval, resample_groups
+from goodbad_pipeline.evaluation.bootstrap import Resamples, bootstrap_interval, resample_groups
 from goodbad_pipeline.evaluation.predictions import BoolArray, FloatArray, IntArray
 from goodbad_pipeline.review.issues import ISSUES, LABEL, name_issues
 from goodbad_pipeline.review.planting import fit_calibrator, plant_errors
@@ -60,6 +60,7 @@ class Suspicion:
     votes: FloatArray  # (n,) share of the neighbours that have the label
     agreed: BoolArray  # (n,) all images of the group with this label have a more probable class, and the same one
     evidence: FloatArray  # (n, f) equal for images that agree
+    of_group: FloatArray  # (n, 1) evidence that all labels of the group are wrong
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,9 @@ class Ranking:
     suspicion: Suspicion
     scores: FloatArray  # (n,) higher is more suspicious
     probability: FloatArray  # (n,) that the label is wrong
-    shares: pd.DataFrame  # class, images, share, low, high; the first row, of all classes, has an empty class
+    shares: (
+        pd.DataFrame
+    )  # class, images, share of wrong labels, low, high; the first row, of all classes, has an empty class
 
 
 def rank_labels(
@@ -81,34 +84,36 @@ def rank_labels(
     planted: float,
     seed: int,
 ) -> Ranking:
-    """Rank the labels ``y`` (n,), class indices. ``planted`` is the share of labels that the calibration changes."""
-    classes = len(class_names)
-    single = plant_errors(y, groups, classes, planted / 2, [seed, 0], whole_groups=False)
-    both = plant_errors(single.y, groups, classes, planted / 2, [seed, 1], whole_groups=True)
-    trial = _suspect(both.y, groups, predict(both.y), neighbours)
-    calibrator = fit_calibrator(trial.evidence, both.y != y)
+    """Rank the labels ``y`` (n,), class indices.
+
+    A label may be wrong by itself or together with all labels of its group. Each of these errors is planted in a
+    ``planted`` share of the labels, to calibrate the evidence for it.
+    """
     suspicion = _suspect(y, groups, predict(y), neighbours)
-    scores = calibrator.score(suspicion.evidence)
     resamples = resample_groups(groups, _REPLICATES, seed)
-    shares = calibrator.shares(resamples)
-    probability = calibrator.probability(scores, shares[0])
+    odds = np.zeros((len(resamples.weights), len(y)))
+    for whole_groups in (False, True):
+        trial = plant_errors(y, groups, len(class_names), planted, [seed, int(whole_groups)], whole_groups=whole_groups)
+        tried = _suspect(trial.y, groups, predict(trial.y), neighbours)
+        evidence, of_trial = (one.of_group if whole_groups else one.evidence for one in (suspicion, tried))
+        used = np.flatnonzero(np.bincount(groups)[groups] > 1) if whole_groups else np.arange(len(y))
+        if not 0 < trial.wrong[used].sum() < len(used):
+            continue
+        calibrator = fit_calibrator(of_trial[used], trial.wrong[used])
+        shares = calibrator.shares(Resamples(resamples.codes[used], resamples.weights))
+        odds[:, used] += np.nan_to_num(shares)[:, None] * calibrator.ratio(evidence[used])
+    probability = np.minimum(1, odds)
     rows = []
     for index, name in [(None, ""), *enumerate(class_names)]:
         of_class = np.ones(len(y), bool) if index is None else y == index
         codes = resamples.codes[of_class]
-        values = []
-        for weights, share in zip(resamples.weights, shares, strict=True):
-            drawn = weights[codes]
-            values.append(_mean(calibrator.probability(scores[of_class], share), drawn))
-        interval = bootstrap_interval(np.array(values), len(np.unique(codes)), share=True)
+        drawn = resamples.weights[:, codes]
+        with np.errstate(invalid="ignore"):  # a resample may lack a class
+            values = (probability[:, of_class] * drawn).sum(axis=1) / drawn.sum(axis=1)
+        interval = bootstrap_interval(values, len(np.unique(codes)), share=True)
         rows.append((name, int(of_class.sum()), *interval))
-    return Ranking(
-        suspicion, scores, probability, pd.DataFrame(rows, columns=["class", "images", "share", "low", "high"])
-    )
-
-
-def _mean(values: FloatArray, weights: NDArray[np.float64]) -> float:
-    return float(values @ weights / weights.sum()) if weights.any() else np.nan
+    table = pd.DataFrame(rows, columns=["class", "images", "share", "low", "high"])
+    return Ranking(suspicion, odds[0], probability[0], table)
 
 
 def _suspect(y: IntArray, groups: IntArray, probabilities: FloatArray, neighbours: Neighbours) -> Suspicion:
@@ -127,21 +132,17 @@ def _suspect(y: IntArray, groups: IntArray, probabilities: FloatArray, neighbour
             ratio,
             1 - get_label_quality_scores(y, probabilities, method="normalized_margin"),
             np.log(for_others.max(axis=1) + 1 / k) - np.log(for_label + 1 / k),
-            _mean_of_others(ratio, groups),
         ],
         axis=1,
     )
+    of_group = (np.bincount(groups, ratio) / np.bincount(groups))[groups][:, None]
     cells = np.unique(np.stack([groups, y]), axis=1, return_inverse=True)[1].ravel()
     table = pd.DataFrame({"cell": cells, "second": second, "other": p_second > p_label}).groupby("cell")
     agreed = ((table["second"].transform("nunique") == 1) & table["other"].transform("all")).to_numpy()
     pooled = pd.DataFrame(evidence).groupby(cells).transform("mean").to_numpy()
-    return Suspicion(second, p_label, p_second, for_label, agreed, np.where(agreed[:, None], pooled, evidence))
-
-
-def _mean_of_others(values: FloatArray, groups: IntArray) -> FloatArray:
-    """Return the mean of the other images of each group, shrunk towards 0, because a whole group may be wrong."""
-    sums, counts = np.bincount(groups, values), np.bincount(groups)
-    return (sums[groups] - values) / (counts[groups] + 1)
+    return Suspicion(
+        second, p_label, p_second, for_label, agreed, np.where(agreed[:, None], pooled, evidence), of_group
+    )
 
 
 def review_table(
@@ -181,7 +182,7 @@ def review_table(
         _sentence(row, str(name), int(size) if agreed else 1)
         for row, name, size, agreed in zip(table.itertuples(), other, sizes, suspicion.agreed, strict=True)
     ]
-    order = np.lexsort((suspicion.p_label, images["group"], -np.round(ranking.scores, 9), ~suggests))
+    order = np.lexsort((suspicion.p_label, images["group"], -ranking.scores, ~suggests))
     return table.iloc[order].reset_index(drop=True)
 
 

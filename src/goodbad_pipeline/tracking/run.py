@@ -22,6 +22,7 @@ SECTIONS = {
     "baseline_": "test baselines/",
     "calibration_": "test calibration/",
     "leak_": "split leaks/",
+    "review_": "label review/",
     "test_": "test/",
     "uncalibrated_": "test uncalibrated/",
     "val_": "validation/",

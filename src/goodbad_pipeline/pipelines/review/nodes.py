@@ -111,8 +111,8 @@ def draw_review(label_review: pd.DataFrame, images: ImageParams) -> tuple[figure
     shown, suggestions = label_review.head(SHEET_IMAGES), (label_review["issue"] == issues.LABEL).sum()
     distinct = pixel_source(shown, open_root(images.root), images.transform(THUMBNAIL)).streamed()
     captions = [
-        f"{row.label}{f' → {row.suggested}' if row.suggested != row.label else ''}\n{row.probability:.0%}"
-        for row in shown.itertuples(index=False)
+        f"{label if suggested == label else f'{label} → {suggested}'}\n{probability:.0%}"
+        for label, suggested, probability in shown[["label", "suggested", "probability"]].itertuples(index=False)
     ]
     title = f"The {len(shown)} most suspicious labels; probably wrong: {suggestions} of {len(label_review)}"
     sheet = figures.contact_sheet(distinct.array[distinct.rows(shown["image_id"])], captions, columns=10, title=title)
