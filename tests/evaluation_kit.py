@@ -39,6 +39,7 @@ def read_splits(root: Path) -> pd.DataFrame:
     data = [(root / path).read_bytes() for path in table["path"]]
     number = table["group"].str.rsplit(" ", n=1).str[-1].astype(int) % 5
     return table.assign(
+        source_label=table["label"],
         image_id=[hashlib.sha256(content).hexdigest() for content in data],
         size=[len(content) for content in data],
         width=SIDE,

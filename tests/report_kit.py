@@ -84,6 +84,6 @@ def facts(**changes):
             {"split": "train", "label": NAMES[0], "images": 300, "groups": 40},
             {"split": "test", "label": NAMES[1], "images": 83, "groups": 12},
         ],
-        "data": {"root": f"/images/{HOSTILE}", "digest": "ab" * 32},
+        "data": {"root": f"/images/{HOSTILE}", "digest": "ab" * 32, "corrected": {"train": 3, "test": 1}},
     }
     return gather_facts(**{**tables(), **given, **changes})

@@ -92,6 +92,7 @@ def findings_of(
     labels=("bad", "good"),
     counts=(60, 60),
     groups=(12, 12, 12),
+    wrong_labels=None,
 ):
     rows = [
         ("model", "accuracy", 0.9, 0.85, 0.95),
@@ -127,7 +128,15 @@ def findings_of(
         masked_accuracy=masked,
         unmasked_accuracy=unmasked,
         test_metrics=metrics,
+        wrong_labels=wrong_labels,
     )
+
+
+def test_a_share_of_wrong_labels_above_one_percent_is_reported():
+    assert findings_of(wrong_labels=Interval(0.01, 0.0, 0.04)) == []
+    (finding,) = findings_of(wrong_labels=Interval(0.023, 0.011, 0.04))
+    assert finding["code"] == "labels"
+    assert "About 2.3% of the labels are wrong (95 % interval 1.1% to 4.0%)" in finding["text"]
 
 
 def test_a_sound_run_has_no_findings():

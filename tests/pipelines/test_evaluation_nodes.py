@@ -16,6 +16,7 @@ from goodbad_pipeline.evaluation.figures import VERDICTS
 from goodbad_pipeline.evaluation.predictions import BASELINES
 from goodbad_pipeline.pipelines.evaluation import nodes as evaluation
 from goodbad_pipeline.reporting.pages import write_report
+from goodbad_pipeline.tracking.run_record import labels_digest
 
 
 def test_predictions_are_calibrated(run) -> None:
@@ -92,17 +93,27 @@ def test_masking_the_centre_changes_predictions(run) -> None:
     assert 0 < run.seeing["test_gradcam_border_share"] < 1
     assert 0 <= run.seeing["test_accuracy_centre_masked"] <= 1
     assert run.seeing["test_accuracy_centre_shown"] == pytest.approx(run.metrics["test_accuracy"])
-    findings = evaluation.find_problems(run.splits, *run.measured, NETWORK)
+    findings = evaluation.find_problems(run.splits, *run.measured, NETWORK, None)
     assert "leakage" not in [finding["code"] for finding in findings]
     torn = run.splits.assign(group="one")
-    findings = evaluation.find_problems(torn, *run.measured, NETWORK)
+    findings = evaluation.find_problems(torn, *run.measured, NETWORK, None)
     assert findings[0]["code"] == "leakage"
     grown = NETWORK | {"source": {"version": "goodbad/1", "recorded": True, "test_images": 7}}
-    findings = evaluation.find_problems(run.splits, *run.measured, grown)
+    findings = evaluation.find_problems(run.splits, *run.measured, grown, None)
     assert findings[0]["text"] == (
         "Test results cannot be trusted: the initial weights were trained or selected on 7 of 48 test images "
         "or on other images of their groups."
     )
+
+
+def test_only_a_review_of_the_same_labels_is_a_finding(run) -> None:
+    stored = pd.DataFrame({"image_id": []})
+    stored.attrs = {"labels": labels_digest(run.splits), "wrong_share": [0.03, 0.02, 0.05]}
+    findings = evaluation.find_problems(run.splits, *run.measured, NETWORK, stored)
+    assert any("About 3.0% of the labels are wrong" in finding["text"] for finding in findings)
+    corrected = run.splits.assign(label=run.splits["label"].where(run.splits.index > 0, "good"))
+    findings = evaluation.find_problems(corrected, *run.measured, NETWORK, stored)
+    assert not any("labels are wrong" in finding["text"] for finding in findings)
 
 
 def test_people_read_one_name_for_each_baseline(run, caplog) -> None:

@@ -76,7 +76,8 @@ def test_the_wrong_label_comes_first_with_the_label_that_fits(splits: pd.DataFra
     first = labels.iloc[0]
     assert first[["path", "label", "suggested", "issue"]].tolist() == ["0.png", "good", "bad", "label"]
     assert len(labels) == 64
-    assert labels.attrs == {"root": "/images", "labels": labels_digest(splits)}
+    assert labels.attrs["labels"] == labels_digest(splits)
+    assert labels.attrs["wrong_share"][0] == metrics["review_wrong_share"]
     assert shares["class"].tolist() == ["bad", "good"]
     assert metrics["review_images"] == 64
     assert metrics["review_label_images"] == (labels["issue"] == "label").sum()
@@ -115,4 +116,4 @@ def test_a_run_reviews_the_stored_splits_and_logs_the_estimate(project: Path) ->
     assert labels.attrs["labels"] == labels_digest(splits)
     assert all((project / f"data/08_reporting/{name}.png").is_file() for name in ("review_sheet", "suggestion_matrix"))
     run = next(run for run in runs(project) if run.info.run_name.startswith("review"))
-    assert run.data.metrics["review_images"] == len(labels)
+    assert run.data.metrics["label review/images"] == len(labels)

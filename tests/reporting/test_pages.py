@@ -54,6 +54,10 @@ def test_facts_are_plain_json_without_nan():
     assert json.loads(text)["per_class"][0]["recall_high"] is None
 
 
+def test_the_report_counts_corrected_labels_by_split(pages):
+    assert "Labels that corrections changed: 3 in train, 1 in test." in pages["report"].text
+
+
 def test_names_from_the_data_stay_text_on_both_pages(pages):
     for page in pages.values():
         assert page.tags.count("script") == (3 if page is pages["report"] else 0)  # data, plotly.js, our own script

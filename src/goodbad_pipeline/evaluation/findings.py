@@ -22,6 +22,8 @@ LOG_LOSS_RISE_SHARE = 0.1
 SLICE_GAP = 0.1
 MASKED_SHARE = 0.9
 """Largest share of the accuracy above chance that may remain when the centre is masked."""
+WRONG_LABELS = 0.01
+"""Largest estimated share of wrong labels that is not reported."""
 SHORTCUT_MARGIN = 0.05
 """How far above chance the balanced accuracy of the file properties alone may be."""
 
@@ -36,11 +38,12 @@ def list_findings(
     masked_accuracy: float,
     unmasked_accuracy: float,
     test_metrics: Mapping[str, float],
+    wrong_labels: Interval | None,
 ) -> list[dict[str, str]]:
     """List what invalidates the results or leaves too little data for a claim, most serious first.
 
     ``masked_accuracy`` and ``unmasked_accuracy`` are measured on the same images, with and without a mask over their
-    centres.
+    centres. ``wrong_labels`` is the share of wrong labels that a review estimated.
 
     Returns:
         Findings with ``code`` (leakage, labels, shortcut, background, baseline, calibration, slices, imbalance,
@@ -51,6 +54,7 @@ def list_findings(
     findings = [
         *(("leakage", f"Test results cannot be trusted: {leak}.") for leak in leaks),
         *(("labels", text) for text in similar_labels(class_names(splits))),
+        ("labels", wrong_labels and _wrong_labels(wrong_labels)),
         ("shortcut", shortcut and shortcut_warning(shortcut, len(per_class))),
         ("background", _background(bounds["majority", "accuracy"].value, masked_accuracy, unmasked_accuracy)),
         ("baseline", _no_better_than_colours(bounds)),
@@ -73,6 +77,16 @@ def shortcut_warning(balanced_accuracy: Interval, classes: int) -> str | None:
         "Labels can be predicted without the pixels: file properties (size, dimensions, format, EXIF) reach a balanced "
         f"accuracy of {score.value:.3f} (95 % interval {score.low:.3f} to {score.high:.3f}; chance is "
         f"{1 / classes:.3f}). The model may have learnt how the images were made, not what they show."
+    )
+
+
+def _wrong_labels(share: Interval) -> str | None:
+    if share.value <= WRONG_LABELS:
+        return None
+    return (
+        f"About {share.value:.1%} of the labels are wrong (95 % interval {share.low:.1%} to {share.high:.1%}), as "
+        "--pipeline=review estimated. Look at the first rows of data/08_reporting/label_review.parquet, and correct "
+        "the labels with images.corrections."
     )
 
 

@@ -42,6 +42,7 @@ from goodbad_pipeline.images.splits import class_names
 from goodbad_pipeline.images.stores import open_root
 from goodbad_pipeline.params import EvaluationParams, ImageParams
 from goodbad_pipeline.registry.lineage import count_exposed_test_images
+from goodbad_pipeline.tracking.run_record import labels_digest
 
 logger = logging.getLogger(__name__)
 baselines = lazy.load("goodbad_pipeline.evaluation.baselines")
@@ -170,8 +171,15 @@ def find_problems(
     explanation_metrics: dict[str, float],
     test_metrics: dict[str, float],
     network: dict[str, Any],
+    stored_review: pd.DataFrame | None,
 ) -> list[dict[str, str]]:
-    """List and log the reasons to distrust the results, each with a code and a text."""
+    """List and log the reasons to distrust the results, each with a code and a text.
+
+    ``stored_review`` counts only if it is a review of these labels.
+    """
+    wrong_labels = None
+    if stored_review is not None and stored_review.attrs["labels"] == labels_digest(splits):
+        wrong_labels = Interval(*stored_review.attrs["wrong_share"])
     findings = list_findings(
         splits,
         find_leaks(splits, count_exposed_test_images(network)),
@@ -181,6 +189,7 @@ def find_problems(
         masked_accuracy=explanation_metrics["test_accuracy_centre_masked"],
         unmasked_accuracy=explanation_metrics["test_accuracy_centre_shown"],
         test_metrics=test_metrics,
+        wrong_labels=wrong_labels,
     )
     for finding in findings:
         logger.warning("%s: %s", finding["code"], finding["text"])

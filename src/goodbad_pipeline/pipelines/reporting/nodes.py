@@ -22,11 +22,12 @@ def gather_report_facts(
     data_facts: dict[str, Any], labelled: pd.DataFrame, images: ImageParams, **results: Any
 ) -> dict[str, Any]:
     """Collect the content of the report and the model card."""
+    corrected = labelled.loc[labelled["label"] != labelled["source_label"], "split"].value_counts()
     return gather_facts(
         **results,
         ingestion=data_facts["ingestion"],
         splits=data_facts["splits"],
-        data={"root": images.root, "digest": labels_digest(labelled)},
+        data={"root": images.root, "digest": labels_digest(labelled), "corrected": corrected.to_dict()},
     )
 
 

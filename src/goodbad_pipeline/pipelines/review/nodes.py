@@ -92,8 +92,8 @@ def review_labels(
     nearest = [ranking.find_examples(features, groups, y, wanted) for wanted in (y, ranked.suspicion.second)]
     found = issues.find_issues(reviewed, measures, neighbours.similarities.mean(axis=1), review.limits.model_dump())
     table = ranking.review_table(reviewed, names, ranked, nearest, found, review.least_probability)
-    table.attrs = dict(reviewed.attrs)
     total = ranked.shares.iloc[0]
+    table.attrs = {**reviewed.attrs, "wrong_share": total[["share", "low", "high"]].astype(float).tolist()}
     logger.info(
         "Estimated share of wrong labels: %.1f %% (95 %% interval %.1f to %.1f %%) of %s; suggestions: %d",
         *(100 * total[["share", "low", "high"]]),
