@@ -133,7 +133,7 @@ class Archive(Store):
 
     @abstractmethod
     def _list(self) -> Iterator[tuple[str, Item]]:
-        """Yield the name and the item of each member that is not a folder."""
+        """Yield the name and the `Item` of each file in the archive."""
 
     @abstractmethod
     def _read(self, item: Item) -> bytes | Rejection:

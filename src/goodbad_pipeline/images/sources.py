@@ -302,7 +302,7 @@ class PathStream:
             ) from error
 
     def _find_column(self, present: Iterable[str], manifest: Path) -> str:
-        """Return the column of paths, or raise an InputError. A file of any type may have been meant as an image."""
+        """Return the column of paths, or raise an InputError, whose text depends on the file's ending."""
         if manifest.suffix.lower() not in TABLE_SUFFIXES and find_column(self.column, present) is None:
             raise InputError(
                 f"predict.source: '{manifest.name}' is not an image; as a manifest it needs a column '{self.column}' "

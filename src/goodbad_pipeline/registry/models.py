@@ -157,7 +157,7 @@ def load_version(name: str, model_version: str, backend: Backend = KERAS) -> Reg
 
 
 def read_classes(name: str, version_or_alias: str | int) -> tuple[str, list[str]]:
-    """Return the number of a version and its classes, without loading the network.
+    """Return the version number and the class names of a registered version, without loading the network.
 
     Raises:
         InputError: The version does not exist, or its files cannot be read.

@@ -56,7 +56,7 @@ def swish(x: Any) -> tuple[Any, Call]:
 
 
 def _xla(function: Call) -> Call:
-    """Compile ``function`` with XLA if the backend is TensorFlow. With another backend, ``function`` is never called."""
+    """Compile ``function`` with XLA if the backend is TensorFlow. Another backend never calls ``function``."""
     return tf.function(function, jit_compile=True) if keras.backend.backend() == "tensorflow" else function
 
 
