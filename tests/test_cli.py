@@ -146,6 +146,7 @@ def test_a_wrong_name_in_a_command_of_kedro_is_one_line(command: str) -> None:
         ("predict.source=a.jpg,b c.jpg,predict.seed=1", {"predict": {"source": "a.jpg,b c.jpg", "seed": 1}}),
         ("images.columns.label=[cat, dog]", {"images": {"columns": {"label": ["cat", "dog"]}}}),
         ("images.root=/data/a, b", {"images": {"root": "/data/a, b"}}),
+        ("model.phi = -1, model.b = x", {"model": {"phi": -1, "b": "x"}}),
         ("", {}),
         (("images.a=1,model.phi=0", "model.phi=1", "images.b=2"), {"images": {"a": 1, "b": 2}, "model": {"phi": 1}}),
     ],

@@ -52,6 +52,9 @@ def test_they_run_after_a_run_on_the_archive_of_another_root(tiny_project: Path,
             assert drawn["phases"]
             assert all(epoch == round(epoch) for epoch in drawn["epochs"])
         assert {"image/png", "text/html"} & set(notebook.cells[-1].outputs[-1].data)
+        figures = [data for cell in notebook.cells for data in results_of(cell) if "<Figure" in data["text/plain"]]
+        assert figures
+        assert [data["text/plain"] for data in figures if "image/png" not in data] == []
 
 
 @pytest.mark.long
@@ -65,6 +68,10 @@ def test_without_results_they_say_which_command_comes_first(tiny_project: Path, 
     (tiny_project / "mlflow.db").unlink()
     assert exit_message(look, tiny_project) == untested
     assert exit_message(explore, tiny_project) == "No labelled images yet: run `kedro run --pipeline=data` first"
+
+
+def results_of(cell: NotebookNode) -> list[dict[str, str]]:
+    return [output.data for output in cell.get("outputs", []) if "data" in output]
 
 
 def exit_message(file: Path, project: Path) -> str:

@@ -216,7 +216,7 @@ def _split_params(ctx: click.Context, option: click.Parameter, value: Any) -> An
                     f"the comma belongs to the value of {first.partition('=')[0]}, set it in "
                     "conf/local/parameters.yml or, if the value is a path, rename the folder"
                 )
-    items = [item for text in texts for item in text]
+    items = [re.sub(r"\s*=\s*", "=", item, count=1) for text in texts for item in text]
     for item in items:
         if not item.partition("=")[0].strip() or "=" not in item:
             raise click.ClickException(f"--params: must be name=value, as in training.epochs=5, got {item!r}")

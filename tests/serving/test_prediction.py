@@ -80,7 +80,8 @@ def _plain(column: pd.Series) -> list:
     return column.astype(object).where(column.notna(), None).tolist()
 
 
-def test_the_quarantine_and_the_summary_count_what_there_is(predicted: pd.DataFrame) -> None:
+def test_the_quarantine_and_the_summary_count_what_there_is(predicted: pd.DataFrame, caplog) -> None:
+    caplog.set_level("INFO")
     everything, refused = nodes.separate_quarantine([predicted[:50], predicted[50:]])
     assert sum(map(len, everything)) == 200
     assert set(pd.concat(refused)["reason"]) == {"empty", "not_an_image", "truncated", "too_many_pixels"}
@@ -88,6 +89,8 @@ def test_the_quarantine_and_the_summary_count_what_there_is(predicted: pd.DataFr
     assert (summary["predict_files"], summary["predict_quarantined"]) == (200, 40)
     assert summary["predict_files_per_second"] == pytest.approx(200 / summary["predict_seconds"])
     assert 0 < summary["predict_abstained"] < 160
+    for reason, paths in predicted.groupby("reason")["path"]:
+        assert f"  quarantined as {reason}: {len(paths)} (first: {paths.iloc[0]})" in caplog.messages
 
 
 def test_the_sheet_shows_a_fair_draw(predicted: pd.DataFrame, folder: Path) -> None:
@@ -112,7 +115,7 @@ def test_a_manifest_is_read_where_there_is_one(tracking: str, folder: Path) -> N
 
 
 def test_the_rate_of_a_slow_prediction_is_logged_with_two_digits(caplog: pytest.LogCaptureFixture) -> None:
-    row = {"reason": None, "abstained": False, "milliseconds": 3200.0}
+    row = {"path": "a.jpg", "reason": None, "abstained": False, "milliseconds": 3200.0}
     with caplog.at_level(logging.INFO):
         nodes.summarise_predictions([pd.DataFrame([row])])
     assert "files per second: 0.31" in caplog.text

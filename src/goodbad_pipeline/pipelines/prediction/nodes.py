@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -11,7 +12,7 @@ import pandas as pd
 
 from goodbad_pipeline.errors import counted, two_digits
 from goodbad_pipeline.evaluation import figures
-from goodbad_pipeline.images.paths import read_inside
+from goodbad_pipeline.images.paths import printable, read_inside
 from goodbad_pipeline.images.pixels import transform_image
 from goodbad_pipeline.images.rejections import Rejection
 from goodbad_pipeline.images.sources import open_source
@@ -61,9 +62,14 @@ def separate_quarantine(predictions: Iterable[pd.DataFrame]) -> tuple[Iterable[p
 def summarise_predictions(predictions: Iterable[pd.DataFrame]) -> dict[str, float]:
     """Return counts of files, and how many files per second were read, decoded and predicted."""
     counts = pd.Series(0.0, ["files", "quarantined", "abstained", "seconds"])
+    reasons: Counter[str] = Counter()
+    first: dict[str, str] = {}  # the first path by reason
     for part in predictions:
-        quarantined = part["reason"].notna()
-        counts += [len(part), quarantined.sum(), part["abstained"].sum(), part["milliseconds"].sum() / 1000]
+        quarantined = part[part["reason"].notna()]
+        counts += [len(part), len(quarantined), part["abstained"].sum(), part["milliseconds"].sum() / 1000]
+        reasons.update(quarantined["reason"])
+        for row in quarantined.drop_duplicates("reason").itertuples():
+            first.setdefault(str(row.reason), str(row.path))
     speed = counts["files"] / counts["seconds"] if counts["seconds"] else 0.0
     logger.info(
         "%s = %d predicted + %d quarantined; abstentions: %d; files per second: %s",
@@ -73,6 +79,8 @@ def summarise_predictions(predictions: Iterable[pd.DataFrame]) -> dict[str, floa
         counts["abstained"],
         two_digits(speed),
     )
+    for reason, count in reasons.items():
+        logger.info("  quarantined as %s: %d (first: %s)", reason, count, printable(first[reason]))
     return {f"predict_{name}": float(value) for name, value in counts.items()} | {"predict_files_per_second": speed}
 
 
