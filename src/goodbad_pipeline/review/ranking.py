@@ -132,6 +132,7 @@ def _suspect(y: IntArray, groups: IntArray, probabilities: FloatArray, neighbour
             ratio,
             1 - get_label_quality_scores(y, probabilities, method="normalized_margin"),
             np.log(for_others.max(axis=1) + 1 / k) - np.log(for_label + 1 / k),
+            -np.log(np.bincount(y)[y]),  # of the labels of a rare class, more are errors of frequent classes
         ],
         axis=1,
     )
