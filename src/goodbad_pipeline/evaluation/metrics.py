@@ -231,7 +231,7 @@ def summed_metrics(sums: GroupStatistics) -> dict[str, Values]:
 
 
 def summed_class_metrics(sums: GroupStatistics) -> dict[str, Values]:
-    """Compute precision, recall and f1 of each class, (rows, k); a value is NaN if its denominator is 0."""
+    """Compute precision, recall and f1, each of shape (rows, classes). A value is NaN if its denominator is 0."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return {
             "precision": sums.correct / sums.predicted,

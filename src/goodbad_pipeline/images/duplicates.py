@@ -81,7 +81,7 @@ def _exact_pairs(images: pd.DataFrame) -> np.ndarray:
 
 
 def _near_pairs(images: pd.DataFrame, near_distance: int) -> np.ndarray:
-    """Pair near-duplicates until the pairs connect each set of near-duplicates; return row positions, int64 (n, 2).
+    """Return enough pairs of near-duplicates to link each set of near-duplicates, as row positions, int64 (n, 2).
 
     Of several exact copies, only the first image is compared.
     """

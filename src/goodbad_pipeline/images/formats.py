@@ -134,7 +134,7 @@ def _eight_bits(image: Image.Image) -> np.ndarray:
     tags = image.tag_v2  # type: ignore[attr-defined]
     bits = max(tags.get(BITSPERSAMPLE, (1,)))
     if bits > 16 or set(tags.get(SAMPLEFORMAT, (_UNSIGNED,))) != {_UNSIGNED}:
-        raise UnsupportedError(f"samples that are not unsigned integers of at most 16 bits (bits per sample: {bits})")
+        raise UnsupportedError(f"samples of {bits} bits; only unsigned integers of at most 16 bits are read")
     maximum = 2**bits - 1
     levels = np.asarray(image)
     return scale(maximum - levels if tags.get(PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO else levels, maximum)

@@ -91,7 +91,7 @@ class JpegImage:
             return to_rgb(image, background)
 
     def _check_error(self, error: ValueError, stripped: bytes, scans: int) -> None:
-        """Raise an error, unless ``error`` is about a chroma sampling that Pillow decodes and the file is intact."""
+        """Raise an error, except for an intact file whose ``error`` is a chroma sampling that only Pillow decodes."""
         message = str(error)
         if "subsampling level" in message:
             if scans > 1 or self._kind not in _SEQUENTIAL:

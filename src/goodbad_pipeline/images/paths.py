@@ -86,9 +86,9 @@ class FileContent(NamedTuple):
 
 
 class Store(ABC):
-    """Images outside a local folder, such as the objects of a bucket or the members of an archive.
+    """A place of images that is not a local folder, such as a bucket or an archive.
 
-    Paths are relative and contain `/`, as in the tables.
+    Paths are relative, with `/` as separator.
     """
 
     @property

@@ -43,8 +43,8 @@ def open_pixels(folder: Path, source: PixelSource) -> Pixels:
     """Add missing images of ``source`` to the store of its transform, and return all images of the store.
 
     ``folder`` holds one store per transform and may be deleted at any time. The images are memory-mapped. If the
-    budget of ``source`` or the free disk space is too small, only the images of ``source`` are returned. Each image is
-    then decoded whenever it is read.
+    disk budget of ``source`` or the free disk space is too small, nothing is stored. The result then has only the
+    images of ``source``, and decodes an image whenever it is read.
 
     Raises:
         InputError: A file was changed or deleted since ingestion.
@@ -77,13 +77,13 @@ class PixelStore:
         self._states = self.folder / "states.npy"
 
     def __len__(self) -> int:
-        """Return the number of complete rows."""
+        """Return the number of images that were written completely."""
         if not (self._pixels.is_file() and self._ids.is_file()):
             return 0
         return min(self._ids.stat().st_size // ID_BYTES, self._pixels.stat().st_size // self._row)
 
     def image_ids(self) -> np.ndarray:
-        """Return the IDs of the rows, bytes of 64 hexadecimal digits each."""
+        """Return the IDs of the images, bytes of 64 hexadecimal digits each."""
         return np.fromfile(self._ids, f"S{ID_BYTES}", len(self)) if len(self) else np.empty(0, f"S{ID_BYTES}")
 
     def pixels(self) -> Pixels:

@@ -55,7 +55,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Measured:
-    """An accepted image: columns of the table of images."""
+    """An accepted image, as a row of the table of images."""
 
     image_id: str
     width: int

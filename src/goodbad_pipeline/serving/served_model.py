@@ -15,7 +15,7 @@ OUTPUTS = ["label", "probability", "probabilities", "abstained", "reason"]
 
 
 class ServedModel(PythonModel):
-    """Predicts label, probability, probabilities, abstained and reason from a column ``image``."""
+    """The registered model. It predicts the columns `OUTPUTS` from a column ``image``."""
 
     def load_context(self, context: Any) -> None:
         """Check the hash and content of the archive, and load it."""

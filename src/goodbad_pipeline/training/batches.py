@@ -99,7 +99,7 @@ class TrainingBatches:
 
 
 def balanced_weights(targets: np.ndarray) -> np.ndarray:
-    """Return class weights (float32) that give all classes equal influence; their mean over all images is 1.
+    """Return class weights (float32) that give all classes equal influence. The mean weight of an image is 1.
 
     ``targets`` are one-hot vectors.
     """

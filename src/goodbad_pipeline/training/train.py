@@ -230,7 +230,7 @@ class _Training:
 
     @cached_property
     def _with_features(self) -> keras.Model:
-        """Return a model that outputs the features before the classifier and the class probabilities, in one array.
+        """Return a model whose output is one array: the inputs of the classifier, then the class probabilities.
 
         The first phase needs the features, and the second phase needs the probabilities. One model for both phases
         saves the seconds in which TensorFlow would trace a second graph.

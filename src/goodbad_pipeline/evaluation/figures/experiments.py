@@ -72,7 +72,8 @@ def study_figure(study: pd.DataFrame, paper: pd.DataFrame) -> Figure:
 def rate_figure(curve: pd.DataFrame, rates: Mapping[str, float]) -> Figure:
     """Draw the loss of each step of a range test against its learning rate.
 
-    ``rates`` holds the range to search, from low to high, and the configured learning rate (present).
+    The keys of ``rates`` are ``low`` and ``high``, the limits of the range to search, and ``present``, the configured
+    learning rate.
     """
     figure = style.new_figure(4.4)
     axes: Axes = figure.subplots()
