@@ -118,7 +118,8 @@ def test_a_stored_table_of_other_images_is_named_before_the_run(tmp_path: Path, 
     for other in (tmp_path / "other", tmp_path / "missing"):
         message = (
             f"^images.root: the stored table '{name}' is of the images in '{tmp_path}/made of, these', got "
-            f"'{other}'; add '--params=images.root={tmp_path}/made of, these' or "
+            f"'{other}'. To replace .* run --pipeline=data --params=images.root={other}. "
+            f"To use the stored tables, add '--params=images.root={tmp_path}/made of, these' or "
         )
         with pytest.raises(InputError, match=message):
             check_images(tmp_path, other, stored, "params:images")

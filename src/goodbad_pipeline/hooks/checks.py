@@ -201,8 +201,9 @@ def _other_images(name: str, stored: Mapping[str, str], root: str) -> str:
         others = ", ".join(other for other in stored if stored[other] != stored[name])
         return f"{problem}; of other images are {others}; run --pipeline=data again, which replaces these tables"
     return (
-        f"{problem}, got '{root}'; add {option('images.root', stored[name])} or set it in conf/local/parameters.yml "
-        "(--pipeline=data would replace the stored tables)"
+        f"{problem}, got '{root}'. To replace the stored tables, first run --pipeline=data "
+        f"{option('images.root', root)}. To use the stored tables, add {option('images.root', stored[name])} or set it "
+        "in conf/local/parameters.yml"
     )
 
 
