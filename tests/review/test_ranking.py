@@ -96,6 +96,18 @@ def test_shares_of_wrong_labels_have_an_interval_for_all_images_and_each_class(r
     assert shares.loc[0, "low"] < 4 / 180 < shares.loc[0, "high"] < 0.1
 
 
+def test_labels_of_a_class_with_one_group_are_not_judged(review: SimpleNamespace) -> None:
+    y = np.where(review.true == 2, 0, review.true)
+    y[review.groups == 2] = 2
+    alone = review.groups == 2
+    features = 2 * np.eye(3)[np.where(alone, 0, y)] + 0.2 * np.random.default_rng(1).normal(size=(180, 3))
+    neighbours = find_neighbours(features, review.groups, 5)
+    ranking = rank_labels(y, review.groups, NAMES, classifier(features), neighbours, planted=0.1, seed=0)
+    assert (neighbours.votes(y, 3)[alone, 2] == 0).all()  # the evidence is against their label
+    assert (ranking.probability[alone] == 0).all()
+    assert (ranking.probability[~alone] > 0).all()
+
+
 def test_neighbours_are_those_of_all_pairs() -> None:
     rng = np.random.default_rng(1)
     features, groups = rng.normal(size=(1100, 4)), rng.integers(0, 300, 1100)  # more than one block

@@ -87,8 +87,11 @@ def rank_labels(
     """Rank the labels ``y`` (n,), class indices.
 
     A label may be wrong by itself or together with all labels of its group. Each of these errors is planted in a
-    ``planted`` share of the labels, to calibrate the evidence for it.
+    ``planted`` share of the labels, to calibrate the evidence for it. The labels of a class with one group cannot be
+    judged; their probability is 0.
     """
+    pairs = np.unique(np.stack([groups, y]), axis=1)
+    judged = np.bincount(pairs[1])[y] > 1
     suspicion = _suspect(y, groups, predict(y), neighbours)
     resamples = resample_groups(groups, _REPLICATES, seed)
     odds = np.zeros((len(resamples.weights), len(y)))
@@ -96,7 +99,7 @@ def rank_labels(
         trial = plant_errors(y, groups, len(class_names), planted, [seed, int(whole_groups)], whole_groups=whole_groups)
         tried = _suspect(trial.y, groups, predict(trial.y), neighbours)
         evidence, of_trial = (one.of_group if whole_groups else one.evidence for one in (suspicion, tried))
-        used = np.flatnonzero(np.bincount(groups)[groups] > 1) if whole_groups else np.arange(len(y))
+        used = np.flatnonzero(judged & (np.bincount(groups)[groups] > 1) if whole_groups else judged)
         if not 0 < trial.wrong[used].sum() < len(used):
             continue
         calibrator = fit_calibrator(of_trial[used], trial.wrong[used])
