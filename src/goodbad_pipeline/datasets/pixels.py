@@ -1,4 +1,4 @@
-"""Datasets of decoded images, memory-mapped from disk: the pixels of a run, and a cache for any resolution."""
+"""Datasets of decoded images, memory-mapped from disk: those of a run, and a cache with a store per resolution."""
 
 import json
 from dataclasses import asdict

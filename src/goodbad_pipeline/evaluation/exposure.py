@@ -52,7 +52,7 @@ def split_exposure(splits: pd.DataFrame) -> Exposure:
 
 
 def too_few_unexposed(labels: "pd.Series[str]", exposed: NDArray[np.bool_]) -> str | None:
-    """Return a clause that names a class with too few unexposed images to compare; None if all classes have enough."""
+    """Return a clause that names a class with too few images not in ``exposed``, or None if all classes have enough."""
     for label, total in labels.value_counts().sort_index().items():
         left = int((~exposed & (labels == label).to_numpy()).sum())
         if left < min(MIN_IMAGES, total):

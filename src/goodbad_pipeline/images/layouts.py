@@ -244,7 +244,7 @@ def _contradiction(
 
 
 def _move_to_splits(splits: dict[str, str]) -> str:
-    """Return the advice to move trainA to train/A."""
+    """Return the advice to move folders with a split and a class in their name, such as trainA to train/A."""
     moves = []
     for name, split in splits.items():
         words = _WORD.findall(_HUMP.sub(" ", name))

@@ -364,7 +364,7 @@ class _Folders:
 
     @cached_property
     def by_name(self) -> dict[str, list[str]]:
-        """All files by their names in lower case, without ending and leading zeros."""
+        """All files by name in lower case, without file ending and without leading zeros."""
         return self._index(lambda path: {_name_key(path)})
 
     def _index(self, keys: Callable[[str], set[str]]) -> dict[str, list[str]]:

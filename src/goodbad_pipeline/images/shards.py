@@ -134,7 +134,7 @@ class Shards(Store):
     def splits(self) -> list[str | None]:
         """The split of each archive, such as train for train-00000-of-00003.parquet.
 
-        The splits are None unless the names give at least two splits: a single split still has to be divided.
+        All are None if the names give fewer than two splits, because a single split still has to be divided.
         """
         files = [_NUMBER.sub("", _SUFFIX.sub("", Path(archive.name).name)) for archive in self.archives]
         folders = [Path(archive.name).parent.name for archive in self.archives]

@@ -90,7 +90,7 @@ class Block:
 
 
 def halve(resolution: int, stride: int) -> int:
-    """Return the side of a feature map after a convolution with `same` padding: side / stride, rounded up."""
+    """Return the side after a convolution with `same` padding: ``resolution`` / ``stride``, rounded up."""
     return -(-resolution // stride)
 
 

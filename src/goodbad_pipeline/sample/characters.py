@@ -79,7 +79,7 @@ CUE_SHARES: dict[str, tuple[int, int]] = {
 
 @dataclass(frozen=True)
 class Traits:
-    """The label, the cues, and the irrelevant traits of a character."""
+    """A drawn character: its label, the traits that reveal the label (cues), and traits that do not."""
 
     label: Label
     skin_tone: str

@@ -126,7 +126,7 @@ def leave_run() -> None:
 
 
 def end_run(status: str) -> int:
-    """End the current run, if there is one. Return the number of entries that remain in the outbox."""
+    """End the current run, if there is one. Return the number of entries that wait in the outbox for MLflow."""
     run, outbox = _Current.run, _Current.outbox  # read once, because another thread may end the run
     if run is None or outbox is None:
         return 0

@@ -22,7 +22,7 @@ _RANGE = (0.0, 255.0)
 
 @dataclass(frozen=True)
 class Changes:
-    """Random changes of n images, as float32 arrays. An array is None if this kind of change is disabled."""
+    """Random changes of n images: a float32 array for each kind of change, or None if the kind is disabled."""
 
     maps: np.ndarray | None  # affine matrices from output to input coordinates (x, y): shape (n, 2, 3)
     brightness: np.ndarray | None  # factor for the mean of an image: shape (n,)

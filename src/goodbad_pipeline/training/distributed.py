@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 class SingleProcess:
     """Training in one process on one device. All other strategies are subclasses.
 
-    A replica is the model that a strategy trains. This class trains the network itself, and subclasses train a copy.
+    The model that a strategy trains is called replica. Here it is the network itself, in subclasses a copy.
     """
 
     process_count, process_index = 1, 0

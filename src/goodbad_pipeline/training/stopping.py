@@ -19,7 +19,7 @@ class TrainingDiverged(InputError):
 
     @classmethod
     def at(cls, where: str, what: str, kept: str) -> "TrainingDiverged":
-        """Return the error. ``where`` is the step, ``kept`` a message that states where the last weights are stored."""
+        """Return the error. ``where`` names the step. ``kept`` says where the last weights are stored."""
         return cls(
             f"training: {what} at {where}; lower the learning rate of this phase or raise training.warmup; {kept}"
         )
