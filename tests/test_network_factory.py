@@ -7,6 +7,7 @@ from kedro.framework.startup import bootstrap_project
 
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.network_factory import (
+    build_feature_network,
     check_networks,
     initial_weights,
     network_label,
@@ -140,3 +141,25 @@ def test_an_impossible_network_is_one_line_before_the_run(changes: dict, message
 def test_all_impossible_networks_are_reported_at_once() -> None:
     with pytest.raises(InputError, match=r"scaling_search\.base: phi.*scaling_study\.base: phi.*model: phi"):
         checked(model__phi=-40, scaling_search__base__phi=-9, scaling_study__base__phi=-9)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"model__weights": "none"}, {"model__phi": None, "model__budget": {"max_macs": 1e9}}]
+)
+def test_a_review_starts_from_imagenet_weights_whatever_a_training_starts_from(changes: dict[str, object]) -> None:
+    model = validate_parameters(parameters(model__resolution=32, **changes))["model"]
+    assert isinstance(model, ModelParams)
+    network = build_feature_network(model)
+    assert network.output_shape == (None, 1280)
+    kernel = network.get_layer("stem_conv").get_weights()[0]
+    expected = build_feature_network(ModelParams(**parameters(model__resolution=32)["model"]))
+    assert (kernel == expected.get_layer("stem_conv").get_weights()[0]).all()
+
+
+def test_a_network_without_pretrained_weights_cannot_review() -> None:
+    model = validate_parameters(parameters(model__phi=-7, model__weights="none"))["model"]
+    assert isinstance(model, ModelParams)
+    with pytest.raises(
+        InputError, match=r"^model: a review needs pretrained weights \(ImageNet.*--params=model.phi=0$"
+    ):
+        build_feature_network(model)

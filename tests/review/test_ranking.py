@@ -124,4 +124,5 @@ def test_an_image_without_images_of_other_groups_has_no_neighbours() -> None:
     nearest = find_neighbours(np.eye(3), np.zeros(3, int), 5)
     assert not np.isfinite(nearest.similarities).any()
     assert nearest.votes(np.array([0, 1, 1]), 2).sum() == 0
+    assert nearest.mean_similarity.tolist() == [0, 0, 0]
     assert nearest.joined(np.array(["a", "b", "c"], object)).tolist() == ["", "", ""]

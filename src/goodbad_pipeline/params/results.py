@@ -82,7 +82,7 @@ class ReplayParams(Group):
 class ReviewLimits(Group):
     """Limits of the measures by which an image needs a look."""
 
-    outlier: Positive
+    outlier: Fraction
     dark: Fraction
     overexposed: Fraction
     blurred: Fraction

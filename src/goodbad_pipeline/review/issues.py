@@ -75,7 +75,7 @@ def find_issues(
     labels = images.groupby("copies")["label"].transform("nunique")
     return pd.DataFrame(
         {
-            OUTLIER: _deviation(pd.Series(similarity, images.index)) < -limits["outlier"],
+            OUTLIER: similarity < limits["outlier"] * np.median(similarity),
             "dark": (measures["brightest"] < limits["dark"]).to_numpy(),
             "overexposed": (measures["darkest"] > limits["overexposed"]).to_numpy(),
             "blurred": soft & ~uniform,
@@ -92,9 +92,3 @@ def name_issues(found: pd.DataFrame) -> NDArray[np.object_]:
     """Return the first issue of each image in the order of `ISSUES`, or an empty text."""
     ordered = found[list(ISSUES)].to_numpy(bool)
     return np.where(ordered.any(axis=1), np.array(list(ISSUES), object)[ordered.argmax(axis=1)], "")
-
-
-def _deviation(values: pd.Series) -> pd.Series:
-    """Return the distance of each value from the median, in robust standard deviations."""
-    centred = values - values.median()
-    return centred / max(1.4826 * float(centred.abs().median()), 1e-9)

@@ -36,6 +36,12 @@ class Neighbours:
     indices: IntArray  # (n, k)
     similarities: FloatArray  # (n, k) cosine; -inf where there are fewer than k images of other groups
 
+    @property
+    def mean_similarity(self) -> FloatArray:
+        """The mean similarity of each image to its neighbours, (n,); 0 without neighbours."""
+        found = np.isfinite(self.similarities)
+        return np.where(found, self.similarities, 0).sum(axis=1) / np.maximum(found.sum(axis=1), 1)
+
     def joined(self, ids: NDArray[np.object_]) -> NDArray[np.object_]:
         """Return the ids of the neighbours of each image, (n,), joined by spaces."""
         rows = zip(self.indices, np.isfinite(self.similarities), strict=True)

@@ -90,7 +90,7 @@ def review_labels(
     neighbours = ranking.find_neighbours(features, groups, review.neighbours)
     ranked = ranking.rank_labels(y, groups, names, predict, neighbours, review.planted, review.seed)
     nearest = [ranking.find_examples(features, groups, y, wanted) for wanted in (y, ranked.suspicion.second)]
-    found = issues.find_issues(reviewed, measures, neighbours.similarities.mean(axis=1), review.limits.model_dump())
+    found = issues.find_issues(reviewed, measures, neighbours.mean_similarity, review.limits.model_dump())
     table = ranking.review_table(reviewed, names, ranked, nearest, found, review.least_probability)
     total = ranked.shares.iloc[0]
     table.attrs = {**reviewed.attrs, "wrong_share": total[["share", "low", "high"]].astype(float).tolist()}
