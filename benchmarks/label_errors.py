@@ -1,9 +1,10 @@
 """``python -m benchmarks.label_errors``: plant wrong labels in a project's splits, and review them.
 
 Prints the share of the planted labels that is found among twice as many suggestions, the estimated share of wrong
-labels with its interval, and the balanced accuracy on the test split of a logistic regression on frozen features. This
-is trained with the wrong labels (noisy), with the suggestions of probability 1/2 and more (accepted), after a person
-looked at these twice as many suggestions (looked_at), and without planted errors (clean). Test labels stay the same.
+labels with its interval, and the balanced accuracy on the test split of a logistic regression on frozen features. The
+regression is trained with the wrong labels (noisy), with the suggested labels that are more probably right than wrong
+(accepted), after a person looked at the first suggestions (looked_at), and without planted errors (clean). Test labels
+stay the same.
 """
 
 import argparse
@@ -29,7 +30,7 @@ from goodbad_pipeline.training.stopping import StopRequest
 
 SHARES = (0.05, 0.1)
 SURE = 0.5
-"""Probability from which a suggestion is accepted without a look."""
+"""Probability that the suggested label is right, from which it is accepted without a look."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -81,7 +82,8 @@ def measure(
         seconds = time.perf_counter() - start
         order = position[table["path"]].to_numpy()
         first = order[: 2 * planted.wrong.sum()]
-        sure = ((table["issue"] == LABEL) & (table["probability"] >= SURE)).to_numpy()
+        fits = table["probability"] * table["p_suggested"] / (1 - table["p_label"])
+        sure = ((table["issue"] == LABEL) & (fits >= SURE)).to_numpy()
         accepted, looked_at = noisy.copy(), noisy.copy()
         accepted[order[sure]] = table["suggested"][sure].map(names.index)
         looked_at[first] = y[first]
