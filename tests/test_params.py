@@ -185,6 +185,16 @@ def test_relative_paths_start_at_the_project() -> None:
         assert anchor_paths(parameters(model__grow_from=word), Path("/p"))["model"]["grow_from"] == word
 
 
+def test_the_corrections_file_beside_the_root_is_used_if_it_exists(tmp_path: Path) -> None:
+    def corrections(**changes: object) -> str | None:
+        return anchor_paths(parameters(images__root="pets", **changes), tmp_path)["images"]["corrections"]
+
+    assert corrections() is None
+    (tmp_path / "pets.corrections.csv").touch()
+    assert corrections() == str(tmp_path / "pets.corrections.csv")
+    assert corrections(images__corrections="own.csv") == str(tmp_path / "own.csv")
+
+
 def test_several_images_may_be_given_with_commas(tmp_path: Path) -> None:
     def source(value: str) -> object:
         return anchor_paths(parameters(predict__source=value), tmp_path)["predict"]["source"]

@@ -1,4 +1,4 @@
-"""A web page to try registered models with images: ``python -m goodbad_pipeline.app``.
+"""A web page to try registered models with images and to review labels: ``python -m goodbad_pipeline.app``.
 
 The server listens on 127.0.0.1 only. It rejects requests for other host names and requests from other sites.
 """
@@ -8,6 +8,7 @@ import asyncio
 import io
 import logging
 import socket
+import webbrowser
 from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -18,9 +19,6 @@ import uvicorn
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
-from kedro.framework.session import KedroSession
-from kedro.framework.startup import bootstrap_project
-from kedro.utils import find_kedro_project
 from PIL import Image
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
@@ -28,8 +26,11 @@ from goodbad_pipeline import lazy
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.evaluation import figures
 from goodbad_pipeline.images.rejections import Reason
-from goodbad_pipeline.registry.models import RegisteredModel, find_model, list_versions, load_version
+from goodbad_pipeline.registry.models import CHAMPION, RegisteredModel, find_model, list_versions, load_version
+from goodbad_pipeline.review.queue import Desk
+from goodbad_pipeline.review.routes import create_router
 from goodbad_pipeline.serving.classifier import COLUMNS, Classifier
+from goodbad_pipeline.stored_review import load_desk, open_project
 
 gradcam = lazy.load("goodbad_pipeline.training.gradcam")  # imports Keras
 
@@ -50,21 +51,29 @@ HEADERS = {
 }
 
 
-def create_app(model: RegisteredModel, max_bytes: int = MAX_BYTES) -> FastAPI:
-    """Create the app, which serves the page and four endpoints.
+def create_app(
+    model: RegisteredModel | None,
+    max_bytes: int = MAX_BYTES,
+    desk: Desk | None = None,
+    *,
+    no_model: str = "",
+    no_review: str = "",
+) -> FastAPI:
+    """Create the app, which serves the page, four endpoints of models, and the endpoints of the review.
 
     ``GET /models`` lists the registered versions, and ``GET /model`` describes one version. ``POST /predict`` receives
     the bytes of a file and returns the prediction of the registered pyfunc. ``POST /explain?label=good`` receives the
     bytes of a file and returns the Grad-CAM heat map of a class as a PNG. The status is 404 if the file is rejected,
     the model has no such class, or the model lacks the layers that Grad-CAM needs. The status is 413 if the file has
     more than ``max_bytes``. The query ``name=goodbad&version=3`` selects version 3 instead of ``model``.
+    Without a model or a desk, the page shows ``no_model`` or ``no_review`` instead.
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
     lock = asyncio.Lock()  # one image at a time, since the network uses all cores
-    load = _loader(model)
+    load = _loader(model, no_model)
 
-    async def choose(name: str = model.name, version: str = model.version) -> tuple[RegisteredModel, Any]:
+    async def choose(name: str = "", version: str = "") -> tuple[RegisteredModel, Any]:
         async with lock:
             return await asyncio.to_thread(load, name, version)
 
@@ -113,6 +122,7 @@ def create_app(model: RegisteredModel, max_bytes: int = MAX_BYTES) -> FastAPI:
             png = await asyncio.to_thread(_explain, explainer, found.classifier, data, label)
         return Response(png, 404 if png is None else 200, media_type="image/png")
 
+    app.include_router(create_router(desk, no_review, f"{model.name} {model.version}" if model else ""))
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     return app
 
@@ -126,14 +136,25 @@ def _is_foreign(request: Request) -> bool:
     return headers.get("sec-fetch-site") in ("cross-site", "same-site") and not is_link
 
 
-def _loader(first: RegisteredModel) -> Callable[[str, str], tuple[RegisteredModel, Any]]:
+def _loader(first: RegisteredModel | None, no_model: str) -> Callable[[str, str], tuple[RegisteredModel, Any]]:
+    """Return a function that loads a version by name and number; each has the one of ``first`` by default."""
+
     @lru_cache(MAX_LOADED)
     def load(name: str, version: str) -> tuple[RegisteredModel, Any]:
-        model = first if (name, version) == (first.name, first.version) else load_version(name, version)
+        is_first = first is not None and (name, version) == (first.name, first.version)
+        model = first if first and is_first else load_version(name, version)
         return model, _explainer(model)
 
-    load(first.name, first.version)
-    return load
+    def choose(name: str, version: str) -> tuple[RegisteredModel, Any]:
+        if first is not None:
+            return load(name or first.name, version or first.version)
+        if name and version:
+            return load(name, version)
+        raise InputError(no_model)
+
+    if first is not None:
+        choose("", "")
+    return choose
 
 
 def _explainer(model: RegisteredModel) -> Any:
@@ -172,23 +193,47 @@ async def _read(request: Request, max_bytes: int) -> bytes | None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Load the model from the project's store and serve the page until interrupted."""
+    """Load the model and the review from the project's store and serve the page until interrupted."""
     parser = argparse.ArgumentParser(prog="python -m goodbad_pipeline.app", description=main.__doc__)
     parser.add_argument("--name", help="name of the registered model (default: registry.name of the parameters)")
-    parser.add_argument("--version", default="champion", help="alias or number of the version (default: champion)")
+    parser.add_argument("--version", help=f"alias or number of the version (default: {CHAMPION})")
     parser.add_argument("--port", type=int, default=PORT, help=f"default: {PORT}")
+    parser.add_argument("--who", help="author of your decisions in a review (default: user of git or of the system)")
+    parser.add_argument("--review", action="store_true", help="open the review in a browser")
     options = parser.parse_args(arguments)
     try:
         with _listen(options.port) as listener:
-            default_name = _open_store()
-            model = find_model(options.name or default_name, options.version)
-            server = uvicorn.Server(uvicorn.Config(create_app(model), log_level="warning"))
-            logger.info("%s version %s: http://%s:%d", model.name, model.version, *listener.getsockname())
+            app, shown = _load(options)
+            address = "http://{}:{}".format(*listener.getsockname())
+            server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+            logger.info("%s: %s", shown, address)
+            if options.review:
+                webbrowser.open(f"{address}/#review")
             server.run(sockets=[listener])
     except InputError as error:
         parser.exit(1, f"Error: {error}\n")
     except KeyboardInterrupt:  # Ctrl-C is how users end the server
         parser.exit(130)
+
+
+def _load(options: argparse.Namespace) -> tuple[FastAPI, str]:
+    """Return the app, and what it shows. A project needs a model or a review; one of them may be missing."""
+    context = open_project()
+    desk, no_review = None, ""
+    try:
+        desk = load_desk(context, options.who)
+    except InputError as error:
+        if options.review:
+            raise
+        no_review = str(error)
+    try:
+        model = find_model(options.name or context.params["registry"]["name"], options.version or CHAMPION)
+    except InputError as error:
+        if desk is None or options.name or options.version:
+            raise
+        logger.warning("The page can only review: %s", error)
+        return create_app(None, desk=desk, no_model=str(error)), "Review"
+    return create_app(model, desk=desk, no_review=no_review), f"{model.name} version {model.version}"
 
 
 def _listen(port: int) -> socket.socket:
@@ -198,17 +243,6 @@ def _listen(port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         cause = str(error).partition(" (while")[0]
         raise InputError(f"--port: must be a free port, got {port} ({cause}); choose another with --port") from error
-
-
-def _open_store() -> str:
-    """Connect MLflow to the project's store, as ``kedro run`` does; return the name of the registered model."""
-    project = find_kedro_project(Path.cwd())
-    if project is None:
-        raise InputError(f"project: run this command inside the project folder, got '{Path.cwd()}'")
-    bootstrap_project(Path(project))
-    session: Any = KedroSession.create(project)
-    with session:
-        return str(session.load_context().config_loader["parameters"]["registry"]["name"])
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from goodbad_pipeline.errors import InputError
-from goodbad_pipeline.images.corrections import Corrected, apply_corrections, read_corrections
+from goodbad_pipeline.images.corrections import Corrected, apply_corrections, default_file, read_corrections
 
 HEADER = "path,image_id,label,exclude,why,who"
 IDS = {"a.png": "a" * 64, "b.png": "b" * 64, "copy.png": "b" * 64, "c.png": "c" * 64}
@@ -64,6 +64,38 @@ def test_surrounding_spaces_belong_to_paths_only(tmp_path: Path) -> None:
     ]
 
 
+def test_a_row_that_keeps_its_label_changes_nothing_even_if_the_image_or_the_class_is_gone(tmp_path: Path) -> None:
+    header = "path,image_id,label,exclude,keep,why,who,when,model_version"
+    rows = (
+        "a.png,,bad,,,a scowl,Ann,today,",
+        f",{'b' * 64},good,,true,seen,Ann,,x 3",
+        "gone.png,,ugly,,true,seen,Ann,,",
+    )
+    done = correct(tmp_path, *rows, header=header)
+    assert done.images["label"].tolist() == ["bad", "bad", "bad", "good"]
+    assert done.report["row"].tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("a.png,,true,true,why,me", "with keep=true, the row must have the label that is kept, got exclude=true"),
+        ("a.png,bad,,perhaps,why,me", "keep must be true, false or empty, got 'perhaps'"),
+    ],
+)
+def test_a_row_cannot_keep_and_exclude(tmp_path: Path, row: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        correct(tmp_path, row, header="path,label,exclude,keep,why,who")
+
+
+@pytest.mark.parametrize(
+    ("root", "file"), [("/a/b/", "/a/b.corrections.csv"), ("/a/b.zip", "/a/b.zip.corrections.csv")]
+)
+def test_the_default_file_is_beside_the_root(root: str, file: str) -> None:
+    assert default_file(root) == Path(file)
+    assert default_file("s3://bucket/pets") is default_file("shards-*.tar") is None
+
+
 def test_no_file_means_no_corrections() -> None:
     images = pd.DataFrame({"path": ["a"], "image_id": ["b"], "label": ["x"], "size": [1]})
     done = apply_corrections(images, images.assign(reason="", detail="").iloc[:0], read_corrections(None))
@@ -96,7 +128,7 @@ def test_a_row_that_breaks_a_rule_is_named(tmp_path: Path, row: str, message: st
     [
         ("path,label,why", "has no column 'who'"),
         ("path,label, label,why,who", "has the column 'label' twice"),
-        ("path,label,why,who,when", "unknown column 'when'; known columns are path"),
+        ("path,label,why,who,size", "unknown column 'size'; known columns are path"),
     ],
 )
 def test_unknown_and_missing_columns_are_rejected(tmp_path: Path, header: str, message: str) -> None:

@@ -2,8 +2,11 @@
 
 A corrections file is a CSV table. Each row names an image in the column ``path`` or ``image_id``. The column ``label``
 has the correct label, or the column ``exclude`` has ``true``. The columns ``why`` and ``who`` name reason and author.
+If the column ``keep`` has ``true``, a person looked at the image and found the label right; the row changes nothing.
+The columns ``when`` and ``model_version`` are notes.
 """
 
+import glob
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +16,10 @@ import pandas as pd
 from goodbad_pipeline.errors import InputError
 from goodbad_pipeline.images.manifests import csv_format
 from goodbad_pipeline.images.rejections import QUARANTINE_COLUMNS, Reason
+from goodbad_pipeline.images.stores import is_url
 
 KEYS = ("path", "image_id")
-COLUMNS = (*KEYS, "label", "exclude", "why", "who")
+COLUMNS = (*KEYS, "label", "exclude", "keep", "why", "who", "when", "model_version")
 REPORT_COLUMNS = ["row", "path", "image_id", "before", "after", "why", "who", "status"]
 EXCLUDED = "(excluded)"
 APPLIED, NO_CHANGE, QUARANTINED = "applied", "unchanged", "already quarantined"
@@ -31,6 +35,11 @@ class Corrected:
     report: pd.DataFrame  # one row per correction and image; column ``row`` counts from 1 below the file's header
 
 
+def default_file(root: str) -> Path | None:
+    """Return the corrections file beside ``root``, which need not exist; None if ``root`` is a URL or a pattern."""
+    return None if is_url(root) or glob.has_magic(root) else Path(f"{root.rstrip('/')}.corrections.csv")
+
+
 def read_corrections(file: Path | None) -> pd.DataFrame:
     """Read a corrections file as a table of text with the columns ``COLUMNS``. Row numbers start at 1.
 
@@ -41,6 +50,14 @@ def read_corrections(file: Path | None) -> pd.DataFrame:
     """
     if file is None:
         return pd.DataFrame(columns=list(COLUMNS), dtype=str)
+    table = read_rows(file)
+    for number, row in table.iterrows():
+        _check(row, f"images.corrections: row {number} of '{file.name}'")
+    return table
+
+
+def read_rows(file: Path) -> pd.DataFrame:
+    """Read a corrections file as :func:`read_corrections` does, but do not check the rows."""
     try:
         raw = pd.read_csv(file, dtype=str, keep_default_na=False, **csv_format(file, "why")).rename(columns=str.strip)
     except (OSError, ValueError) as error:
@@ -54,8 +71,6 @@ def read_corrections(file: Path | None) -> pd.DataFrame:
     table = exact.apply(lambda column: column.str.strip())
     table["path"] = exact["path"].where(table["path"] != "", "")  # a file name may begin or end with a space
     table.index = pd.RangeIndex(1, len(table) + 1)
-    for number, row in table.iterrows():
-        _check(row, f"images.corrections: row {number} of '{file.name}'")
     return table
 
 
@@ -63,11 +78,14 @@ def _check(row: pd.Series, where: str) -> None:
     if (row["path"] != "") == (row["image_id"] != ""):
         got = f"path '{row['path']}' and image_id '{row['image_id']}'"
         raise InputError(f"{where} must have either a path or an image_id, got {got}")
-    if row["exclude"].lower() not in (*_YES, *_NO):
-        raise InputError(f"{where}: exclude must be true, false or empty, got '{row['exclude']}'")
+    for name in ("exclude", "keep"):
+        if row[name].lower() not in (*_YES, *_NO):
+            raise InputError(f"{where}: {name} must be true, false or empty, got '{row[name]}'")
     if (row["label"] != "") == (row["exclude"].lower() in _YES):
         got = f"label '{row['label']}' and exclude '{row['exclude']}'"
         raise InputError(f"{where} must have either a label or exclude=true, got {got}")
+    if row["keep"].lower() in _YES and row["label"] == "":
+        raise InputError(f"{where}: with keep=true, the row must have the label that is kept, got exclude=true")
     for name in ("why", "who"):
         if row[name] == "":
             raise InputError(f"{where}: {name} must not be empty, so that others can check the correction")
@@ -76,13 +94,15 @@ def _check(row: pd.Series, where: str) -> None:
 def apply_corrections(images: pd.DataFrame, unreadable: pd.DataFrame, corrections: pd.DataFrame) -> Corrected:
     """Apply the corrections of :func:`read_corrections`: change labels of accepted images and exclude images.
 
-    Corrections of files that the scan quarantined (``unreadable``) are reported, but have no effect.
+    Corrections of files that the scan quarantined (``unreadable``) are reported, but have no effect. Rows with
+    keep=true are ignored.
 
     Raises:
         InputError: A correction matches no file, corrections contradict each other, or a label is not a known class.
     """
+    corrections = corrections[~is_true(corrections["keep"])]
     _require_known_labels(corrections, images)
-    excludes = corrections["exclude"].str.lower().isin(_YES)
+    excludes = is_true(corrections["exclude"])
     corrections = corrections.assign(after=np.where(excludes, EXCLUDED, corrections["label"]))
     matches = _match(corrections, images).sort_values(["row", "position"])
     quarantined = _match(corrections, unreadable)
@@ -101,6 +121,11 @@ def apply_corrections(images: pd.DataFrame, unreadable: pd.DataFrame, correction
         _exclude(images, corrections, matches[new_labels == EXCLUDED]),
         report.sort_values(["row", "path"], ignore_index=True)[REPORT_COLUMNS],
     )
+
+
+def is_true(column: pd.Series) -> pd.Series:
+    """Return which cells of ``exclude`` or ``keep`` say yes."""
+    return column.str.lower().isin(_YES)
 
 
 def _match(corrections: pd.DataFrame, files: pd.DataFrame) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from goodbad_pipeline.errors import InputError
+from goodbad_pipeline.images.corrections import default_file
 from goodbad_pipeline.images.stores import is_url
 from goodbad_pipeline.params import data, experiments, results
 from goodbad_pipeline.params.base import Group
@@ -111,7 +112,8 @@ def anchor_paths(raw: dict[str, Any], project_path: Path) -> dict[str, Any]:
     """Return a copy of ``raw`` in which relative paths are replaced by absolute paths below ``project_path``.
 
     Values that are not paths, such as ``model.weights: imagenet``, do not change. Several paths in
-    ``predict.source``, separated by commas, become a list.
+    ``predict.source``, separated by commas, become a list. If ``images.corrections`` is null and the default file
+    exists, the parameter becomes that file.
     """
     anchored = dict(raw)
     for group, key in PATHS:
@@ -119,6 +121,11 @@ def anchor_paths(raw: dict[str, Any], project_path: Path) -> dict[str, Any]:
         value = values.get(key) if isinstance(values, dict) else None
         if isinstance(value, str | list):
             anchored[group] = {**anchored[group], key: _anchor(key, value, project_path)}
+    images = anchored.get("images")
+    if isinstance(images, dict) and images.get("corrections") is None and isinstance(images.get("root"), str):
+        file = default_file(images["root"])
+        if file is not None and file.is_file():
+            anchored["images"] = {**images, "corrections": str(file)}
     return anchored
 
 
