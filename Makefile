@@ -13,7 +13,7 @@ OPEN = from urllib.request import urlopen; from webbrowser import open; \
 	urlopen('$(MLFLOW)'); address = '$(MLFLOW)/\#/experiments/1/runs?viewStateShareKey=results'; \
 	print('Open', address, flush=True); open(address)
 
-.PHONY: help install run test coverage test-long test-browser test-slow lint bench parameters ui viz
+.PHONY: help install run test coverage test-long test-browser test-slow lint bench parameters ui viz review
 
 help:
 	@grep -E '^[a-z-]+:.*#' $(MAKEFILE_LIST) | sed 's/:.*# /\t/' | expand -t 12
@@ -75,3 +75,8 @@ ui: $(BIN)/kedro  # browse runs and models in MLflow; another port: make ui port
 
 viz: $(BIN)/kedro  # browse the pipeline in Kedro-Viz
 	$(BIN)/kedro viz run
+
+review: $(BIN)/kedro  # correct labels on a page, after `kedro run --pipeline=review`
+	@$(BIN)/python -c "import fastapi, uvicorn" 2>/dev/null || \
+		$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[app]"
+	$(BIN)/python -m goodbad_pipeline.app --review
