@@ -67,7 +67,7 @@ def test_label_studio_accepts_the_tasks_and_their_predictions(exported: list[dic
     project = interface.LabelInterface(TASKS.with_name("labeling_config.xml").read_text())
     project.validate()
     for task in exported:
-        assert project.validate_task(task)
+        assert project.validate_task({"data": task["data"]})  # validate_task of a task with predictions fails in 2.1
         assert all(project.validate_prediction(prediction) for prediction in task["predictions"])
 
 
