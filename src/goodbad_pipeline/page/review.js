@@ -109,19 +109,25 @@ async function load(start) {
   return response;
 }
 
+// Show the image at a position, or the next one; say what was done before the next key is accepted.
+async function proceed(position, done) {
+  if (await load(position) && done) say(done);
+}
+
 async function decide(action, label = "") {
   const { image, members, position } = found;
   if (!image || busy) return;
   busy = true;
   const ids = [image.image_id, ...(at("whole").checked ? members : [])];
   const response = await request("review/decisions", { action, image_ids: ids, label });
+  let done = "";
   if (Array.isArray(response)) {
     const [first] = response;
-    const done = first.exclude ? "excluded" : first.keep ? `kept as ${first.label}` : `relabelled to ${first.label}`;
+    const words = first.exclude ? "excluded" : first.keep ? `kept as ${first.label}` : `relabelled to ${first.label}`;
+    done = `${image.path}: ${words}${response.length > 1 ? `, with ${response.length - 1} more of the group` : ""}`;
     written.push({ decisions: response, position });
-    say(`${image.path}: ${done}${response.length > 1 ? `, with ${response.length - 1} more of the group` : ""}`);
   }
-  if (response) await load(position);
+  if (response) await proceed(position, done);
   busy = false;
 }
 
@@ -132,8 +138,7 @@ async function undo() {
   const removed = await request("review/undo", last.decisions);
   if (removed !== null) {
     written.pop();
-    say(removed ? "The last decision is undone." : "The decision is no longer in the file.");
-    await load(last.position);
+    await proceed(last.position, removed ? "The last decision is undone." : "The decision is no longer in the file.");
   }
   busy = false;
 }
@@ -141,8 +146,7 @@ async function undo() {
 async function skip() {
   if (!found.image || busy) return;
   busy = true;
-  say("Skipped.");
-  await load(found.position + 1);
+  await proceed(found.position + 1, "Skipped.");
   busy = false;
 }
 
