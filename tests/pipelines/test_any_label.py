@@ -117,6 +117,7 @@ def test_any_label_comes_out_as_it_was_typed(labels: list[str]) -> None:
             masked_accuracy=0,
             unmasked_accuracy=1,
             test_metrics=metrics,
+            wrong_labels=None,
         )
         few = next(problem["text"] for problem in problems if problem["code"] == "few_images")
         assert few == f"Too few test images for a claim about: {', '.join(f'{label} (3)' for label in names)}."
