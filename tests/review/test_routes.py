@@ -103,7 +103,11 @@ def test_images_of_the_splits_are_shown_upright_and_others_are_not_found(client:
 
 def test_without_a_review_the_page_says_what_to_run() -> None:
     with TestClient(create_app(None, no_review="nothing to review yet"), f"http://{HOST}") as client:
-        assert client.get("/review").json() == {"detail": "nothing to review yet"}
+        assert client.get("/review").json() == {"missing": "nothing to review yet"}
+
+
+def test_a_decision_about_no_image_is_refused(client: TestClient) -> None:
+    assert client.post("/review/decisions", json={"action": "keep", "image_ids": []}).status_code == 422
 
 
 def test_a_review_of_other_labels_is_shown_with_a_note(desk: Desk) -> None:

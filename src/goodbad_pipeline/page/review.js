@@ -196,8 +196,8 @@ function press(event) {
 async function openReview() {
   const response = await fetch("review");
   const facts = await response.json();
-  at("review-notes").textContent = response.ok ? facts.notes.join(" ") : facts.detail;
-  if (!response.ok) return;
+  at("review-notes").textContent = facts.missing ?? facts.notes.join(" ");
+  if (facts.missing) return;
   review = facts;
   at("who").textContent = facts.who;
   at("file").textContent = facts.file;

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Response
 from PIL import Image
-from pydantic import BaseModel, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 
 from goodbad_pipeline.images.decode import decode_image
 from goodbad_pipeline.images.paths import read_inside
@@ -22,7 +22,7 @@ class Request(BaseModel):
     """A decision of the page about one image or several images of a group."""
 
     action: Action
-    image_ids: list[str]
+    image_ids: list[str] = Field(min_length=1)
     label: str = ""
 
 
@@ -30,7 +30,7 @@ Name = Annotated[str, StringConstraints(max_length=1000)]
 
 
 def create_router(desk: Desk | None, problem: str = "", model_version: str = "") -> APIRouter:
-    """Create the endpoints below ``/review``. Without a desk, all of them have the status 404 and the ``problem``.
+    """Create the endpoints below ``/review``. Without a desk, ``GET /review`` returns only the ``problem``.
 
     ``GET /review`` describes the review. ``GET /review/next?start=0&split=train`` returns the first image from that
     position that is not decided. ``GET /review/images/<image_id>?side=800`` returns an image. ``POST
@@ -41,8 +41,8 @@ def create_router(desk: Desk | None, problem: str = "", model_version: str = "")
     if desk is None:
 
         @router.get("")
-        def refuse() -> None:
-            raise HTTPException(404, problem)
+        def explain() -> dict[str, str]:
+            return {"missing": problem}
 
         return router
     queue = desk.queue

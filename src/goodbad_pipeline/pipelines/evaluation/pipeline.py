@@ -45,7 +45,7 @@ def create_pipeline() -> Pipeline:
                 "explanation_metrics",
                 "test_metrics",
                 "network",
-                "stored_review",
+                "results.stored_review",
             ],
             outputs="findings",
         ),
