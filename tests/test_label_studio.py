@@ -113,6 +113,14 @@ def test_cancelled_and_contradicting_annotations_are_left_out(exported: list[dic
     assert "images/bad_0_0.png: left out, because its annotations disagree" in caplog.text
 
 
+def test_tasks_of_one_image_that_disagree_are_left_out(exported: list[dict[str, Any]], caplog) -> None:
+    twin = json.loads(json.dumps(exported[0]))
+    with caplog.at_level(logging.WARNING):
+        rows = imported(annotate([exported[0], twin, exported[1]], "good", "(excluded)", "good"))
+    assert rows["image_id"].tolist() == [exported[1]["data"]["image_id"]]
+    assert "left out, because its annotations disagree" in caplog.text
+
+
 def test_a_decision_of_the_page_stays(exported: list[dict[str, Any]]) -> None:
     CORRECTIONS.write_text(f"image_id,exclude,why,who\n{exported[0]['data']['image_id']},true,blurred,Bob\n")
     assert imported(annotate(exported, "good", "good"))["who"].tolist() == ["Bob", "Label Studio user ann@here"]

@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ def make_tasks(rows: pd.DataFrame, prefix: str) -> list[dict[str, Any]]:
 def read_annotations(tasks: Any, images: pd.DataFrame) -> list[Decision]:
     """Return the decisions of the tasks that Label Studio exported as JSON; ``images`` are the splits.
 
-    Cancelled annotations, and tasks whose annotations disagree, are left out.
+    Cancelled annotations, and images whose annotations disagree, are left out. Several tasks may show one image.
 
     Raises:
         InputError: The tasks are of another project, or an annotation has a class that does not exist.
@@ -81,13 +82,17 @@ def read_annotations(tasks: Any, images: pd.DataFrame) -> list[Decision]:
         )
     if len(known) < len(tasks):
         logger.warning("%s left out, because the images are gone", counted(len(tasks) - len(known), "task"))
-    classes, decisions = sorted(set(labels.values())), []
+    classes = sorted(set(labels.values()))
+    found: dict[str, list[Decision]] = defaultdict(list)
     for task in known:
-        found = list(_read_task(task, labels[task["data"]["image_id"]], classes))
-        if len({(one.label, one.exclude) for one in found}) > 1:
-            logger.warning("%s: left out, because its annotations disagree", task["data"].get("path"))
+        found[task["data"]["image_id"]] += _read_task(task, labels[task["data"]["image_id"]], classes)
+    paths = {task["data"]["image_id"]: task["data"].get("path") for task in known}
+    decisions = []
+    for image_id, of_image in found.items():
+        if len({(one.label, one.exclude) for one in of_image}) > 1:
+            logger.warning("%s: left out, because its annotations disagree", paths[image_id])
         else:
-            decisions += found[-1:]
+            decisions += of_image[-1:]
     return decisions
 
 
