@@ -1,6 +1,7 @@
 """The stored review of the project in the current folder, for the page and for Label Studio."""
 
 import getpass
+import glob
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from goodbad_pipeline.review.decisions import CorrectionsFile
 from goodbad_pipeline.review.queue import Desk, Queue
 from goodbad_pipeline.tracking.run_record import labels_digest
 
-STALE = "The labels have changed since this review; `kedro run --pipeline=review` reviews them again."
+STALE = "Labels or splits have changed since this review; `kedro run --pipeline=review` reviews them again."
 
 
 def open_project() -> KedroContext:
@@ -47,16 +48,20 @@ def load_desk(context: KedroContext, who: str | None) -> Desk:
     review, splits = catalog.load("label_review"), catalog.load("splits")
     images: Any = params.validate_parameters(context.params)["images"]
     stored = splits.attrs.get("root", images.root)
-    root = stored if is_url(stored) or Path(stored).exists() else images.root  # the project may have been moved
-    file = Path(images.corrections) if images.corrections else default_file(root)
+    is_there = is_url(stored) or glob.has_magic(stored) or Path(stored).exists()
+    root = stored if is_there else images.root  # the project may have been moved
+    chosen = Path(images.corrections) if images.corrections else None
+    # The default file of images.root belongs to its images, which may not be those of the review.
+    file = default_file(root) if chosen in (None, default_file(images.root)) else chosen
     if file is None:
         raise InputError(
             "images.corrections: must name a file, such as data/01_raw/corrections.csv, because images.root is a URL "
             f"or pattern, got null; set it in {context.project_path / 'conf/local/parameters.yml'}"
         )
-    notes = [] if review.attrs.get("labels") == labels_digest(splits) else [STALE]
     queue = Queue(review, splits, CorrectionsFile(file))
-    return Desk(queue, open_root(root).resolve(), images.transform(1), who or _find_user(), notes)
+    is_current = review.attrs.get("labels") == labels_digest(splits) and len(queue.rows) == len(review)
+    notes = [] if is_current else [STALE]
+    return Desk(queue, open_root(root).resolve(), images.transform(1), (who or "").strip() or _find_user(), notes)
 
 
 def _find_user() -> str:

@@ -61,10 +61,11 @@ def test_a_relabelling_to_the_present_label_keeps_it(queue: Queue) -> None:
     assert queue.find_decision("f" * 64) == ""
 
 
-def test_images_that_are_gone_or_have_another_label_now_are_not_asked(tmp_path: Path, queue: Queue) -> None:
+def test_images_that_are_gone_or_have_another_label_or_split_now_are_not_asked(queue: Queue) -> None:
     images = queue.images.drop(0)
     images.loc[1, "label"] = "good"
-    assert Queue(queue.rows, images, queue.file).next(0, {}).image["path"] == queue.rows["path"][2]
+    images.loc[2, "split"] = "test"
+    assert Queue(queue.rows, images, queue.file).next(0, {}).image["path"] == queue.rows["path"][3]
 
 
 def test_a_class_or_image_that_does_not_exist_is_one_line(queue: Queue) -> None:

@@ -110,6 +110,32 @@ def test_a_decision_about_no_image_is_refused(client: TestClient) -> None:
     assert client.post("/review/decisions", json={"action": "keep", "image_ids": []}).status_code == 422
 
 
+def test_decisions_lie_beside_the_images_of_the_review_not_beside_those_of_the_parameters(desk: Desk) -> None:
+    other = shutil.copytree(Path.cwd() / "data/01_raw/characters", Path.cwd() / "data/01_raw/other")
+    Path("conf/local/parameters.yml").unlink()
+    Path("data/01_raw/characters.corrections.csv").write_text("image_id,label,why,who\n")
+    images = desk.queue.images.copy(deep=False)
+    images.attrs["root"] = str(other)
+    images.to_parquet("data/05_model_input/splits.parquet")
+    found = load_desk(open_project(), " ")
+    assert (found.root, found.queue.file.path) == (other, other.with_name("other.corrections.csv"))
+    assert found.who.strip()
+    images.attrs["root"] = str(other / "*.tar")
+    images.to_parquet("data/05_model_input/splits.parquet")
+    with pytest.raises(InputError, match=r"images\.corrections: must name a file"):
+        load_desk(open_project(), "Ann")
+
+
+def test_a_review_of_other_splits_is_shown_with_a_note(desk: Desk) -> None:
+    images = desk.queue.images.copy(deep=False)
+    moved = images["group"] == images["group"][0]
+    images["split"] = images["split"].mask(moved, "test")
+    images.to_parquet("data/05_model_input/splits.parquet")
+    found = load_desk(open_project(), None)
+    assert found.notes == [STALE]
+    assert len(found.queue.rows) == len(desk.queue.rows) - moved.sum() < len(desk.queue.rows)
+
+
 def test_a_review_of_other_labels_is_shown_with_a_note(desk: Desk) -> None:
     file = Path("data/05_model_input/splits.parquet")
     changed = desk.queue.images.assign(label=["good", *desk.queue.images["label"][1:]])

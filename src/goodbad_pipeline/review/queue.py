@@ -14,6 +14,8 @@ from goodbad_pipeline.review.decisions import Action, CorrectionsFile, Decision,
 
 FILTERS = ("label", "split", "issue")
 """Columns by which a person chooses images."""
+PRESENT = ["path", "image_id", "label", "split"]
+"""Columns in which a row of the review must equal its row of the splits; other rows are left out."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,12 @@ class Queue:
 
     Args:
         review: the table ``label_review``
-        images: the splits, which have the present labels
+        images: the splits, which have the present labels and the present split of each image
         file: where decisions are written
     """
 
     def __init__(self, review: pd.DataFrame, images: pd.DataFrame, file: CorrectionsFile) -> None:
-        present = review.merge(images[["path", "image_id", "label"]], on=["path", "image_id", "label"])
+        present = review.merge(images[PRESENT], on=PRESENT)
         self.rows = present.reset_index(drop=True)
         self.images, self.file = images, file
         self.classes = sorted(images["label"].unique())
