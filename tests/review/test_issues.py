@@ -28,7 +28,7 @@ def issues(pixels: np.ndarray, *, padded: bool = False, **changes: object) -> li
     similarity = np.linspace(0.5, 0.6, count)
     for name, values in changes.items():
         if name == "similarity":
-            similarity[0] = values
+            similarity[: np.size(values)] = values
         else:
             images.loc[: len(values) - 1, name] = values
     measures = measure_pixels(pixels, images[["width", "height"]].to_numpy(), padded=padded)
@@ -54,6 +54,10 @@ def test_odd_sizes_ratios_outliers_and_near_duplicates_are_found() -> None:
     assert issues(plain, width=[200], height=[50]) == ["odd_aspect_ratio"] + [""] * 11
     assert issues(plain, similarity=-0.9) == ["outlier"] + [""] * 11
     assert issues(plain, copies=["c1"], label=["b"]) == ["near_duplicate"] * 2 + [""] * 10
+
+
+def test_without_images_that_resemble_each_other_none_is_an_outlier() -> None:
+    assert issues(pictures()[:6], similarity=[-0.1, -0.2, -0.3, -0.1, -0.2, -0.3]) == [""] * 6
 
 
 def test_the_first_issue_is_named() -> None:

@@ -72,10 +72,11 @@ def find_issues(
     aspect = images["width"] / images["height"]
     uniform = (measures["contrast"] < limits["uniform"]).to_numpy()
     soft = (measures["sharpness"] < limits["blurred"] * measures["sharpness"].median()).to_numpy()
+    typical = float(np.median(similarity))
     labels = images.groupby("copies")["label"].transform("nunique")
     return pd.DataFrame(
         {
-            OUTLIER: similarity < limits["outlier"] * np.median(similarity),
+            OUTLIER: (typical > 0) & (similarity < limits["outlier"] * typical),  # below 0 with very few images
             "dark": (measures["brightest"] < limits["dark"]).to_numpy(),
             "overexposed": (measures["darkest"] > limits["overexposed"]).to_numpy(),
             "blurred": soft & ~uniform,
