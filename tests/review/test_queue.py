@@ -59,6 +59,8 @@ def test_a_relabelling_to_the_present_label_keeps_it(queue: Queue) -> None:
     assert (str(decision), decision.who, decision.model_version) == ("kept as bad", "Ann", "goodbad 2")
     assert queue.find_decision(decision.image_id) == "kept as bad by Ann"
     assert queue.find_decision("f" * 64) == ""
+    queue.file.path.write_text(f"path,label,exclude,why,who\n{queue.rows['path'][1]},good,false,x,Bob\n")
+    assert queue.find_decision(queue.rows["image_id"][1]) == "relabelled to good by Bob"
 
 
 def test_images_that_are_gone_or_have_another_label_or_split_now_are_not_asked(queue: Queue) -> None:

@@ -45,9 +45,10 @@ class Decision:
 
     def __str__(self) -> str:
         """Return the decision in words."""
-        if self.exclude:
+        excluded, kept = is_true(pd.Series([self.exclude, self.keep]))
+        if excluded:
             return "excluded"
-        return f"kept as {self.label}" if self.keep else f"relabelled to {self.label}"
+        return f"kept as {self.label}" if kept else f"relabelled to {self.label}"
 
 
 class CorrectionsFile:

@@ -100,9 +100,10 @@ class Queue:
         return self.file.add(decisions, self.rows)
 
     def find_decision(self, image_id: str) -> str:
-        """Return who decided what about an image, in words; empty if nobody has."""
+        """Return the last decision about an image and its author, in words; an empty text if there is none."""
         rows = self.file.read()
-        rows = rows[rows["image_id"] == image_id]
+        paths = self.rows.loc[self.rows["image_id"] == image_id, "path"]
+        rows = rows[(rows["image_id"] == image_id) | rows["path"].isin(paths)]
         if rows.empty:
             return ""
         last = Decision(**{str(name): cell for name, cell in rows.iloc[-1].drop("path").items()})
