@@ -8,6 +8,7 @@ let review = null;  // of the server: classes, filters, notes, author and file
 let found = null;  // the response with the image that is shown
 let written = [];  // what undo can remove: the decisions of one key, and the position of their image
 let busy = false;  // keys are ignored until the next image is shown
+let requested = 0;  // number of images requested, to ignore the response of an earlier filter
 
 function say(text, failed = false) {
   at("message").textContent = text;
@@ -21,10 +22,12 @@ async function request(address, body) {
     const response = await fetch(address, options);
     const value = await response.json();
     if (response.ok) return value;
-    say(`Not saved. ${typeof value.detail === "string" ? value.detail : "The request is invalid."}`, true);
+    const failure = body ? "Not saved" : "The next image cannot be loaded";
+    say(`${failure}. ${typeof value.detail === "string" ? value.detail : "The request is invalid."}`, true);
     return response.status === 409 ? { conflict: value.detail } : null;
   } catch (error) {
-    say("Not saved: the server cannot be reached. Start it again, then press the key again.", true);
+    say(body ? "Not saved: the server cannot be reached. Start it again, then press the key again."
+      : "The server cannot be reached. Start it again, then reload the page.", true);
     return null;
   }
 }
@@ -100,12 +103,17 @@ function show() {
 
 async function load(start) {
   const chosen = FILTERS.map((name) => [name, at(`filter-${name}`).value]).filter(([, value]) => value);
+  const number = ++requested;
+  busy = true;
   const response = await request(`review/next?${new URLSearchParams([["start", start], ...chosen])}`);
+  if (number !== requested) return null;
   if (response) {
     found = response;
     closePick();
     show();
+    if (found.image) await at("suspect").decode().catch(() => {});  // an image that cannot be read may be decided
   }
+  if (number === requested) busy = false;
   return response;
 }
 
@@ -227,7 +235,7 @@ at("wanted").addEventListener("input", showMatches);
 at("pick").addEventListener("submit", (event) => {
   event.preventDefault();
   const [first] = matches();
-  if (first !== undefined) decide("relabel", first);
+  if (first !== undefined && at("wanted").value.trim()) decide("relabel", first);
 });
 at("again").addEventListener("click", () => load(0));
 document.addEventListener("keydown", press);
