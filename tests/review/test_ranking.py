@@ -106,6 +106,9 @@ def test_labels_of_a_class_with_one_group_are_not_judged(review: SimpleNamespace
     assert (neighbours.votes(y, 3)[alone, 2] == 0).all()  # the evidence is against their label
     assert (ranking.probability[alone] == 0).all()
     assert (ranking.probability[~alone] > 0).all()
+    shares = ranking.shares.set_index("class")
+    assert shares.loc[NAMES[2], ["share", "low", "high"]].isna().all()
+    assert shares.loc["", "share"] == pytest.approx(ranking.probability[~alone].mean())
 
 
 def test_neighbours_are_those_of_all_pairs() -> None:

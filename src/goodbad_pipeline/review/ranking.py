@@ -94,7 +94,7 @@ def rank_labels(
 
     A label may be wrong by itself or together with all labels of its group. Each of these errors is planted in a
     ``planted`` share of the labels, to calibrate the evidence for it. The labels of a class with one group cannot be
-    judged; their probability is 0.
+    judged: their probability is 0, and their share of wrong labels is NaN.
     """
     pairs = np.unique(np.stack([groups, y]), axis=1)
     judged = np.bincount(pairs[1])[y] > 1
@@ -114,7 +114,7 @@ def rank_labels(
     probability = np.minimum(1, odds)
     rows = []
     for index, name in [(None, ""), *enumerate(class_names)]:
-        of_class = np.ones(len(y), bool) if index is None else y == index
+        of_class = judged if index is None else judged & (y == index)
         codes = resamples.codes[of_class]
         drawn = resamples.weights[:, codes]
         with np.errstate(invalid="ignore"):  # a resample may lack a class
