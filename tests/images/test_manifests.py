@@ -181,6 +181,7 @@ def test_labels_that_differ_from_the_folders_are_warned_of(
 
 def test_images_without_a_row_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     root = write_table(kaggle_competition(tmp_path), "id,breed\ntest/0,cat\ntest/1,cat\n", "submission.csv")
+    (root / "old.csv").mkdir()
     with caplog.at_level(logging.INFO):
         rows(root, "submission.csv", path="id", label="breed")
     assert (

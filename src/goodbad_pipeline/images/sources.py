@@ -128,11 +128,12 @@ def _log_unlisted(table: pd.DataFrame, manifest: Path, root: Root) -> None:
 
 
 def _mentions(file: Path, name: bytes) -> bool:
-    with file.open("rb") as stream:
-        return (
-            re.search(rb'(?m)^"?([^,;\t\n]*/)?%s(\.\w+)?"?[,;\t]' % re.escape(name), stream.read(MOST_BYTES))
-            is not None
-        )
+    row = rb'(?m)^"?([^,;\t\n]*/)?%s(\.\w+)?"?[,;\t]' % re.escape(name)
+    try:
+        with file.open("rb") as stream:
+            return re.search(row, stream.read(MOST_BYTES)) is not None
+    except OSError:  # a folder or an unreadable file
+        return False
 
 
 def _find_manifest(root: Root, manifest: str | None) -> Path:
