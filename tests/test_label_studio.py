@@ -138,6 +138,7 @@ def test_images_that_are_gone_are_left_out(exported: list[dict[str, Any]], caplo
     [
         ("{", "annotations: must be a readable JSON file"),
         ('[{"image": "a", "class": "good"}]', "must be a file that Label Studio exported as JSON, not as JSON-MIN"),
+        ('[{"data": {"image": "a"}, "annotations": null}]', "must be a file that Label Studio exported as JSON"),
         ('[{"data": {"image": "a"}, "annotations": []}]', "none of the 1 task names such an image"),
     ],
 )

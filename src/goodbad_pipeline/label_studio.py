@@ -71,7 +71,9 @@ def read_annotations(tasks: Any, images: pd.DataFrame) -> list[Decision]:
     Raises:
         InputError: The tasks are of another project, or an annotation has a class that does not exist.
     """
-    if not isinstance(tasks, list) or not all(isinstance(task, dict) and "annotations" in task for task in tasks):
+    if not isinstance(tasks, list) or not all(
+        isinstance(task, dict) and isinstance(task.get("annotations"), list) for task in tasks
+    ):
         raise InputError("annotations: must be a file that Label Studio exported as JSON, not as JSON-MIN or CSV")
     labels = dict(zip(images["image_id"], images["label"], strict=True))
     known = [task for task in tasks if isinstance(task.get("data"), dict) and task["data"].get("image_id") in labels]
