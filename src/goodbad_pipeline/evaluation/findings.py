@@ -85,8 +85,7 @@ def _wrong_labels(share: Interval) -> str | None:
         return None
     return (
         f"About {share.value:.1%} of the labels are wrong (95 % interval {share.low:.1%} to {share.high:.1%}), as "
-        "--pipeline=review estimated. Look at the first rows of data/08_reporting/label_review.parquet, and correct "
-        "the labels with images.corrections."
+        "--pipeline=review estimated. Correct the labels on the page that make review opens."
     )
 
 
