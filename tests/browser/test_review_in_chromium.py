@@ -1,6 +1,7 @@
 """The review of labels in Chromium, by keyboard, with a server that is killed."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from review_kit import make_reviewed
 from test_browser import _wait_for, free_port
 
 from goodbad_pipeline.images.corrections import read_corrections
+
+IMAGE = re.compile("side=1200")  # the request for the image to review
 
 pytestmark = [pytest.mark.browser, pytest.mark.no_cover]
 
@@ -113,6 +116,27 @@ def test_accept_pick_group_skip_and_undo(reviewed: Path, page) -> None:
         page.locator("#filter-issue").select_option("")
         page.locator("#path", has_text=first).wait_for()
     assert set(corrections(reviewed)["exclude"]) == {"", "true"}
+
+
+def test_keys_are_ignored_until_the_image_is_shown_and_enter_without_a_class(reviewed: Path, page) -> None:
+    port, held = free_port(), []
+    with serving(reviewed, port):
+        opened(page, port)
+        page.keyboard.press("g")
+        page.keyboard.press("r")
+        page.keyboard.press("Enter")
+        page.keyboard.press("Escape")
+        with page.expect_request(IMAGE):
+            page.route(IMAGE, lambda route: held.append(route))  # noqa: PLW0108 - Playwright inspects the signature
+            page.keyboard.press("k")
+        page.keyboard.press("x")
+        page.wait_for_timeout(500)  # a decision takes less
+        assert corrections(reviewed)["keep"].tolist() == ["true"]
+        held[0].continue_()
+        page.unroute(IMAGE)
+        page.locator("#message", has_text="kept as bad").wait_for()
+        press(page, "x")
+    assert corrections(reviewed)["exclude"].tolist()[:2] == ["", "true"]
 
 
 def test_two_pages_ask_for_the_same_image_and_the_first_decision_stays(reviewed: Path, page, browser) -> None:

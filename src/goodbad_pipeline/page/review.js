@@ -1,6 +1,7 @@
 // Functions and elements that page.js defines, such as `at` and `make`, are used here too.
 
 const FILTERS = ["label", "split", "issue"];
+const LARGE = 1200;  // pixels per side of the image to review
 const MOST_KEYS = 9;  // classes that have a digit
 const MOST_MEMBERS = 14;  // images of a group that are shown
 const ACTIONS = [["k", "keep"], ["a", "accept"], ["r", "pick"], ["x", "exclude"], ["s", "skip"], ["u", "undo"]];
@@ -86,7 +87,7 @@ function show() {
   at("again").hidden = !skipped;
   at("left-text").textContent = skipped ? `${skipped} skipped.` : "Nothing is left to review.";
   if (image) {
-    at("suspect").src = `review/images/${image.image_id}?side=1200`;
+    at("suspect").src = `review/images/${image.image_id}?side=${LARGE}`;
     at("given").textContent = image.suggested === image.label ? `Label: ${image.label}.`
       : `Label: ${image.label}. Probably wrong (${percent(image.probability)}), ${image.suggested} fits better.`;
     at("evidence").textContent = image.evidence;
@@ -106,14 +107,16 @@ async function load(start) {
   const number = ++requested;
   busy = true;
   const response = await request(`review/next?${new URLSearchParams([["start", start], ...chosen])}`);
+  if (response?.image) {
+    await picture(response.image.image_id, LARGE, "").decode().catch(() => {});  // an image that cannot be read may be decided
+  }
   if (number !== requested) return null;
   if (response) {
     found = response;
     closePick();
     show();
-    if (found.image) await at("suspect").decode().catch(() => {});  // an image that cannot be read may be decided
   }
-  if (number === requested) busy = false;
+  busy = false;
   return response;
 }
 
@@ -181,7 +184,7 @@ function closePick() {
 }
 
 function act(action) {
-  if (!isOffered(action)) return;
+  if (busy || !isOffered(action)) return;
   if (action === "accept") decide("relabel", found.image.suggested);
   else if (action === "pick") openPick();
   else if (action === "skip") skip();
